@@ -1,0 +1,66 @@
+"""The hot path: the classifier's belief after every candidate look at every completion."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from boed.sensors import Sensor
+from classifiers.classifier import Classifier
+from data.observation import Observation
+
+
+def images_within(memory: int, observation: Observation) -> int:
+    """How many candidate images fit in `memory` MiB, the classifier's activations included.
+
+    A dense network holds about 64 times its input while it runs; more than 512 images at once
+    do not run faster on a CPU.
+
+    Raises:
+        ValueError: not even one image fits.
+    """
+    bytes_each = 4 * 64 * (observation.channels + 1) * observation.size**2
+    fit = memory * 2**20 // bytes_each
+    if fit < 1:
+        raise ValueError(f"memory is {memory} MiB; one image alone needs {bytes_each / 2**20:.1f}")
+    return min(fit, 512 if observation.device.type == "cpu" else 8192)
+
+
+def candidate_log_beliefs(
+    observation: Observation,
+    completions: Float[Tensor, "N B C H W"],
+    designs: Float[Tensor, "D K"],
+    sensor: Sensor,
+    classifier: Classifier,
+    memory: int = 512,
+) -> Float[Tensor, "N B D *L K"]:
+    """log g(v | f_c(I^(n))) for all completions n, scenes b and candidate looks c.
+
+    The candidate images are never all there at once: they are made and judged in pieces that
+    stay within `memory` MiB. The result does not depend on the size of the pieces.
+    """
+    n, batch = completions.shape[:2]
+    number = len(designs)
+    scenes = completions.flatten(0, 1)
+    total = n * batch * number
+    piece = images_within(memory, observation)
+    results: list[Tensor] = []
+    for start in range(0, total, piece):
+        flat = torch.arange(start, min(start + piece, total), device=observation.device)
+        image, design = flat // number, flat % number
+        candidate = sensor.observe(observation[image % batch], scenes[image], designs[design])
+        results.append(classifier.log_probs(candidate))
+    return torch.cat(results).unflatten(0, (n, batch, number))
+
+
+def log_beliefs(
+    observation: Observation, classifier: Classifier, memory: int = 512
+) -> Float[Tensor, "B *L K"]:
+    """The classifier's belief about each observation, in pieces that stay within `memory`."""
+    piece = images_within(memory, observation)
+    parts = [
+        classifier.log_probs(observation[slice(start, start + piece)])
+        for start in range(0, len(observation), piece)
+    ]
+    return torch.cat(parts)

@@ -1,0 +1,85 @@
+"""The protocol of policies, and what a decision is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from boed.sensors import Sensor
+from completion.completer import Completions
+from data.observation import Observation
+from data.randomness import Seeds, derive
+
+
+@dataclass(frozen=True, eq=False)
+class Decision:
+    """Where a policy looks next, and what it looked at to decide.
+
+    Attributes:
+        designs: the chosen look of each scene, `[B, K]`.
+        candidates: all looks it could have chosen, `[D, K]`.
+        scores: what it maximised, `[B, D]`: EIG in nats for information-driven policies.
+        gains: information gain per completion, `[N, B, D]`, where there is one.
+        completions: the completions it drew, where it did.
+    """
+
+    designs: Float[Tensor, "B K"]
+    candidates: Float[Tensor, "D K"]
+    scores: Float[Tensor, "B D"] | None = None
+    gains: Float[Tensor, "N B D"] | None = None
+    completions: Completions | None = None
+
+    def chosen_score(self) -> Float[Tensor, " B"] | None:
+        """The score of the chosen look, `[B]`."""
+        if self.scores is None:
+            return None
+        same = (self.candidates[None] == self.designs[:, None]).all(-1)  # [B, D]
+        return self.scores.gather(1, same.float().argmax(1, keepdim=True))[:, 0]
+
+
+@runtime_checkable
+class Policy(Protocol):
+    """Chooses the next look of each scene of a batch.
+
+    A decision depends on a scene's own observation and seed, not on its neighbours.
+    """
+
+    def choose(
+        self,
+        observation: Observation,
+        sensor: Sensor,
+        seed: Seeds = 0,
+        truth: Float[Tensor, "B C H W"] | None = None,
+    ) -> Decision:
+        """The next look. `truth` is the whole scene; only reference policies may use it."""
+        ...
+
+
+def pick(
+    scores: Float[Tensor, "B D"], seeds: list[int], tolerance: float = 1e-6
+) -> Int64[Tensor, " B"]:
+    """Index of the highest score; among those within `tolerance` of it, one at random.
+
+    Without that, equal scores would always send the sensor to the top-left corner.
+    """
+    best = scores >= scores.max(1, keepdim=True).values - tolerance
+    ticket = torch.stack([_tickets(seed, scores.shape[1]) for seed in seeds])
+    return (best * (1 + ticket.to(scores.device))).argmax(1)
+
+
+def _tickets(seed: int, number: int) -> Tensor:
+    generator = torch.Generator().manual_seed(derive(seed, "tie"))
+    return torch.rand(number, generator=generator)
+
+
+def footprints(observation: Observation, sensor: Sensor) -> Float[Tensor, "D 1 H W"]:
+    """Which pixels each candidate look would show, whatever has been seen."""
+    designs = sensor.designs(observation)
+    blank = Observation.nothing(
+        len(designs), observation.channels, observation.size, observation.device
+    )
+    return sensor.observe(blank, blank.values, designs).mask

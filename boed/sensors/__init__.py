@@ -1,0 +1,6 @@
+"""What a look returns."""
+
+from boed.sensors.patch import PatchSensor
+from boed.sensors.sensor import Sensor
+
+__all__ = ["PatchSensor", "Sensor"]

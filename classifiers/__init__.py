@@ -1,0 +1,6 @@
+"""What it means: beliefs p(v | observation) from partly seen scenes."""
+
+from classifiers.classifier import Classifier, DenseNetClassifier
+from classifiers.densenet import DenseNetConfig
+
+__all__ = ["Classifier", "DenseNetClassifier", "DenseNetConfig"]

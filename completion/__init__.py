@@ -1,0 +1,8 @@
+"""What may be there: stochastic completers p(scene | observation)."""
+
+from completion.aipo import AIPO
+from completion.completer import Completer, Completions, complete
+from completion.retrieval import Retrieval
+from completion.vdvae import VDVAE, VDVAEConfig
+
+__all__ = ["AIPO", "VDVAE", "Completer", "Completions", "Retrieval", "VDVAEConfig", "complete"]

@@ -1,0 +1,204 @@
+"""Training completers: the VD-VAE by its ELBO, AIPO by the forward KL."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from completion.aipo import AIPO
+from completion.vdvae import VDVAE, VDVAEConfig
+from data.dataset import Dataset
+from data.files import load_weights, save_weights
+from data.fitting import Fit, fit
+from data.masks import squares
+from data.observation import Observation
+from data.randomness import derive
+
+PRESETS: dict[str, tuple[VDVAEConfig, Fit]] = {
+    "digits-28": (
+        VDVAEConfig(
+            size=28,
+            channels=1,
+            encoder="14x1,14d2,7x2,7d7,1x1",
+            decoder="1x2,7m1,7x3,14m7,14x2",
+            width=64,
+            stem=2,
+            components=5,
+        ),
+        Fit(steps=6000, batch=32, lr=1e-3, skip=400.0, bf16=True),
+    ),
+    "chest-64": (
+        VDVAEConfig(
+            size=64,
+            channels=1,
+            encoder="16x1,16d2,8x2,8d2,4x2,4d4,1x1",
+            decoder="1x2,4m1,4x2,8m4,8x3,16m8,16x2",
+            width=96,
+            stem=4,
+            components=5,
+        ),
+        Fit(steps=6000, batch=24, lr=1e-3, skip=400.0, bf16=True),
+    ),
+}
+"""Architectures and settings of the shipped completers, trained on two CPU cores."""
+
+
+def preset(size: int, channels: int) -> tuple[VDVAEConfig, Fit]:
+    """The preset for an image size, or the nearest sensible one built for it.
+
+    Raises:
+        ValueError: no preset divides the size.
+    """
+    if size == 28:
+        config, settings = PRESETS["digits-28"]
+    elif size % 64 == 0:
+        config, settings = PRESETS["chest-64"]
+        config = VDVAEConfig(**{**asdict(config), "size": size, "stem": size // 16})
+    elif size == 32:
+        config, settings = PRESETS["chest-64"]
+        config = VDVAEConfig(**{**asdict(config), "size": 32, "stem": 2})
+    else:
+        raise ValueError(f"size {size} has no preset; expected 28, 32 or a multiple of 64")
+    return VDVAEConfig(**{**asdict(config), "channels": channels}), settings
+
+
+def standardised_for(config: VDVAEConfig, train: Dataset) -> VDVAEConfig:
+    """The configuration with the training set's own mean and standard deviation.
+
+    Raises:
+        ValueError: the images are not of the configured size and channels.
+    """
+    if (train.size, train.channels) != (config.size, config.channels):
+        raise ValueError(
+            f"{train.name} has {train.channels} channels of {train.size} pixels; "
+            f"the model is for {config.channels} of {config.size}"
+        )
+    pixels = train.images.double() / 255
+    mean, std = float(pixels.mean()), float(pixels.std())
+    return VDVAEConfig(**{**asdict(config), "mean": round(mean, 6), "std": round(std, 6)})
+
+
+def train_vae(
+    train: Dataset,
+    val: Dataset,
+    config: VDVAEConfig,
+    settings: Fit,
+    out: Path,
+    on_step: Callable[[int, float], None] | None = None,
+) -> VDVAE:
+    """Train an unconditional VD-VAE by its ELBO and save it to `out`."""
+    config = standardised_for(config, train)
+    torch.manual_seed(derive(settings.seed, "weights") % 2**63)
+    model = VDVAE(config)
+
+    def loss(step: int) -> torch.Tensor:
+        scenes = train.scenes(torch.randint(len(train), (settings.batch,)))
+        return -model.elbo(scenes).mean() / model.dimensions
+
+    def validate(_: nn.Module) -> dict[str, float]:
+        with torch.no_grad():
+            bound = model.elbo(val.scenes(slice(256)), seed=0).mean() / model.dimensions
+        return {"val_bits_per_dim": float(-bound) / math.log(2)}
+
+    state = out.with_suffix(".training.safetensors")
+    weights, progress = fit(model, loss, settings, state, validate, on_step)
+    header = _provenance(train, config, settings, progress.history, progress.step)
+    save_weights(out, weights, {"kind": "vdvae", "config": asdict(config), **header})
+    return model.eval()
+
+
+def load_vae(path: Path | str) -> VDVAE:
+    """Read a VD-VAE that `train_vae` wrote.
+
+    Raises:
+        ValueError: the file is missing, damaged, or holds something else.
+    """
+    tensors, header = load_weights(path)
+    if header.get("kind") != "vdvae":
+        raise ValueError(f"checkpoint {path} holds {header.get('kind')!r}, expected 'vdvae'")
+    model = VDVAE(VDVAEConfig(**header["config"]))
+    model.load_state_dict(tensors)
+    return model.eval()
+
+
+def train_aipo(
+    train: Dataset,
+    val: Dataset,
+    settings: Fit,
+    out: Path,
+    config: VDVAEConfig | None = None,
+    vae: VDVAE | None = None,
+    on_step: Callable[[int, float], None] | None = None,
+) -> AIPO:
+    """Train AIPO by the forward KL (Eq. 10) and save it to `out`.
+
+    Args:
+        train, val: images to learn from, and to watch the bound on.
+        settings: how long and how.
+        out: checkpoint to write; the running state lies beside it until the end.
+        config: architecture to train jointly from scratch; or
+        vae: a trained VD-VAE that stays frozen while the partial encoder is trained.
+        on_step: told the step and loss.
+
+    Raises:
+        ValueError: not exactly one of `config` and `vae` was given.
+    """
+    if (config is None) == (vae is None):
+        raise ValueError("give either config (joint training) or vae (pretrained), not both")
+    torch.manual_seed(derive(settings.seed, "weights") % 2**63)
+    if vae is not None:
+        model = AIPO.from_vae(vae)
+    else:
+        assert config is not None
+        model = AIPO(VDVAE(standardised_for(config, train)))
+    model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def loss(step: int) -> torch.Tensor:
+        scenes = train.scenes(torch.randint(len(train), (settings.batch,)))
+        return model.loss(scenes, Observation.of(scenes, squares(len(scenes), train.size)))
+
+    def validate(_: nn.Module) -> dict[str, float]:
+        scenes = val.scenes(slice(256))
+        generator = torch.Generator().manual_seed(0)
+        masks = squares(len(scenes), val.size, generator=generator)
+        with torch.no_grad():
+            distortion, rate = model.rate_distortion(scenes, Observation.of(scenes, masks), 0)
+        per_dimension = model.vae.dimensions * math.log(2)
+        return {
+            "val_bits_per_dim": float((rate - distortion).mean()) / per_dimension,
+            "val_rate_bits_per_dim": float(rate.mean()) / per_dimension,
+        }
+
+    state = out.with_suffix(".training.safetensors")
+    _, progress = fit(model, loss, settings, state, validate, on_step)
+    header = _provenance(train, model.config, settings, progress.history, progress.step)
+    header["objective"] = "forward KL, pretrained VAE" if vae else "forward KL, joint"
+    model.save(out, header)
+    return model.eval()
+
+
+def _provenance(
+    train: Dataset,
+    config: VDVAEConfig,
+    settings: Fit,
+    history: list[dict[str, float]],
+    steps: int,
+) -> dict[str, Any]:
+    return {
+        "data": {
+            "name": train.name,
+            "split": train.split,
+            "images": len(train),
+            "sha256": train.sha256,
+        },
+        "fit": {**asdict(settings), "skip": str(settings.skip)},
+        "steps": steps,
+        "scores": history[-1] if history else {},
+        "history": history,
+    }

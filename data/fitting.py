@@ -1,0 +1,259 @@
+"""The one training loop: AdamW, EMA, gradient skipping that recovers, bf16, resume, time limit."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from data.files import load_weights, save_weights
+from data.randomness import derive
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How to train.
+
+    Attributes:
+        steps: updates in all; the learning rate follows a cosine to zero over them.
+        batch: images per update.
+        lr: highest learning rate, reached after `warmup` steps.
+        weight_decay, betas: of AdamW.
+        ema: decay of the running average of weights, which is what comes out.
+        clip: gradients of a larger norm are scaled down to it.
+        skip: an update whose gradient norm is larger than this, or NaN, is not made.
+        patience: so many skipped updates in a row go back to the last good state.
+        seed: for batches, masks and latent variables.
+        bf16: run the forward pass under bfloat16 autocast.
+        minutes: stop, resumably, after so much time in this call; 0 is no limit.
+        every: steps between checkpoints and validations.
+    """
+
+    steps: int
+    batch: int = 64
+    lr: float = 1e-3
+    warmup: int = 100
+    weight_decay: float = 0.01
+    betas: tuple[float, float] = (0.9, 0.9)
+    ema: float = 0.999
+    clip: float = 200.0
+    skip: float = math.inf
+    patience: int = 50
+    seed: int = 0
+    bf16: bool = False
+    minutes: float = 0.0
+    every: int = 500
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch", "patience", "every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}, expected at least 1")
+
+
+@dataclass
+class Progress:
+    """Where a training stands; `history` has a row of figures per validation."""
+
+    step: int = 0
+    skipped: int = 0
+    restored: int = 0
+    seconds: float = 0.0
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+Loss = Callable[[int], Tensor]
+"""Loss of the batch that belongs to a step; the same step always means the same batch."""
+
+
+def fit(
+    model: nn.Module,
+    loss: Loss,
+    settings: Fit,
+    state: Path | str | None = None,
+    validate: Callable[[nn.Module], dict[str, float]] | None = None,
+    on_step: Callable[[int, float], None] | None = None,
+) -> tuple[dict[str, Tensor], Progress]:
+    """Minimise `loss` over the parameters of `model` that require gradients.
+
+    Args:
+        model: what is trained; it ends with the averaged weights loaded.
+        loss: step number to a scalar loss. Torch's global generator is seeded from
+            (seed, step) before each call, so a resumed run repeats the very same numbers.
+        settings: how.
+        state: file that holds the running state; if it exists the training goes on from it.
+        validate: figures of merit of the averaged model, shown and kept in the history.
+        on_step: told the step number and loss after each update.
+
+    Returns:
+        The averaged weights (all buffers included) and the progress.
+
+    Raises:
+        ValueError: `state` belongs to another model or was made with other settings.
+    """
+    trained = {k: p for k, p in model.named_parameters() if p.requires_grad}
+    optimiser = torch.optim.AdamW(
+        trained.values(),
+        lr=settings.lr,
+        betas=settings.betas,
+        weight_decay=settings.weight_decay,
+    )
+    average = {k: p.detach().clone() for k, p in trained.items()}
+    progress = Progress()
+    if state is not None and Path(state).exists():
+        progress = _restore(Path(state), model, trained, average, optimiser, settings)
+    good = _snapshot(model, optimiser)
+    bad_in_a_row = 0
+    before, began = progress.seconds, time.monotonic()
+    while progress.step < settings.steps:
+        step = progress.step
+        torch.manual_seed(derive(settings.seed, "step", step) % 2**63)
+        for group in optimiser.param_groups:
+            group["lr"] = settings.lr * _schedule(step, settings)
+        device = next(model.parameters()).device.type
+        with torch.autocast(device, torch.bfloat16, enabled=settings.bf16):
+            value = loss(step)
+        optimiser.zero_grad(set_to_none=True)
+        value.backward()  # type: ignore[no-untyped-call]
+        amount = float(value.detach())
+        norm = float(nn.utils.clip_grad_norm_(trained.values(), settings.clip))
+        if math.isfinite(norm) and norm <= settings.skip and math.isfinite(amount):
+            optimiser.step()
+            bad_in_a_row = 0
+            decay = min(settings.ema, (1 + step) / (10 + step))
+            with torch.no_grad():
+                torch._foreach_lerp_(
+                    list(average.values()), [p.detach() for p in trained.values()], 1 - decay
+                )
+        else:
+            progress.skipped += 1
+            bad_in_a_row += 1
+            if bad_in_a_row >= settings.patience:
+                _revert(model, optimiser, good)
+                progress.restored += 1
+                bad_in_a_row = 0
+        progress.step += 1
+        progress.seconds = before + time.monotonic() - began
+        if on_step is not None:
+            on_step(progress.step, amount)
+        ended = progress.step >= settings.steps or (
+            settings.minutes > 0 and time.monotonic() - began > 60 * settings.minutes
+        )
+        if progress.step % settings.every == 0 or ended:
+            if bad_in_a_row == 0:
+                good = _snapshot(model, optimiser)
+            row = {"step": float(progress.step), "loss": amount}
+            if validate is not None:
+                row |= _with_average(model, trained, average, validate)
+            progress.history.append(row)
+            if state is not None:
+                _store(Path(state), model, trained, average, optimiser, settings, progress)
+        if ended:
+            break
+    with torch.no_grad():
+        for name, parameter in trained.items():
+            parameter.copy_(average[name])
+    return {k: v.detach().clone() for k, v in model.state_dict().items()}, progress
+
+
+def _schedule(step: int, settings: Fit) -> float:
+    """Linear warm-up, then a cosine to zero."""
+    warm = min(1.0, (step + 1) / max(settings.warmup, 1))
+    return warm * 0.5 * (1 + math.cos(math.pi * step / settings.steps))
+
+
+def _snapshot(model: nn.Module, optimiser: torch.optim.Optimizer) -> tuple[Any, Any]:
+    weights = {k: v.detach().clone() for k, v in model.state_dict().items()}
+    moments = optimiser.state_dict()
+    moments["state"] = {
+        k: {name: x.clone() for name, x in entry.items()} for k, entry in moments["state"].items()
+    }
+    return weights, moments
+
+
+def _revert(model: nn.Module, optimiser: torch.optim.Optimizer, good: tuple[Any, Any]) -> None:
+    model.load_state_dict(good[0])
+    optimiser.load_state_dict(good[1])
+
+
+def _with_average(
+    model: nn.Module,
+    trained: dict[str, nn.Parameter],
+    average: dict[str, Tensor],
+    validate: Callable[[nn.Module], dict[str, float]],
+) -> dict[str, float]:
+    """Figures of merit with the averaged weights in place."""
+    current = {name: p.detach().clone() for name, p in trained.items()}
+    with torch.no_grad():
+        for name, parameter in trained.items():
+            parameter.copy_(average[name])
+        was_training = model.training
+        model.eval()
+        figures = validate(model)
+        model.train(was_training)
+        for name, parameter in trained.items():
+            parameter.copy_(current[name])
+    return figures
+
+
+def _store(
+    path: Path,
+    model: nn.Module,
+    trained: dict[str, nn.Parameter],
+    average: dict[str, Tensor],
+    optimiser: torch.optim.Optimizer,
+    settings: Fit,
+    progress: Progress,
+) -> None:
+    tensors = {f"model.{k}": v for k, v in model.state_dict().items()}
+    tensors |= {f"average.{k}": v for k, v in average.items()}
+    for index, entry in optimiser.state_dict()["state"].items():
+        tensors |= {f"moment.{index}.{name}": torch.as_tensor(x) for name, x in entry.items()}
+    header = {"kind": "fit", "settings": _comparable(settings), "progress": asdict(progress)}
+    save_weights(path, tensors, header)
+
+
+def _restore(
+    path: Path,
+    model: nn.Module,
+    trained: dict[str, nn.Parameter],
+    average: dict[str, Tensor],
+    optimiser: torch.optim.Optimizer,
+    settings: Fit,
+) -> Progress:
+    tensors, header = load_weights(path)
+    if header.get("settings") != _comparable(settings):
+        raise ValueError(
+            f"{path} was trained with {header.get('settings')}, now asked for "
+            f"{_comparable(settings)}; give the same settings, or remove the file to start anew"
+        )
+    weights = {k[6:]: v for k, v in tensors.items() if k.startswith("model.")}
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        raise ValueError(f"{path} belongs to another model: {error}") from error
+    for name in average:
+        average[name].copy_(tensors[f"average.{name}"])
+    moments = optimiser.state_dict()
+    for index in range(len(trained)):
+        prefix = f"moment.{index}."
+        moments["state"][index] = {
+            k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)
+        }
+    optimiser.load_state_dict(moments)
+    return Progress(**header["progress"])
+
+
+def _comparable(settings: Fit) -> dict[str, Any]:
+    """What must not change between the parts of one training."""
+    fixed = asdict(settings)
+    for name in ("minutes", "every"):
+        del fixed[name]
+    fixed["betas"] = list(settings.betas)
+    fixed["skip"] = str(settings.skip)
+    return fixed

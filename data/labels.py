@@ -1,0 +1,41 @@
+"""Conventions on labels that all readers share."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+
+SPLITS = ("train", "val", "test")
+_SUMMARY_NAMES = {"any", "no finding", "no_finding", "normal"}
+
+
+def check_split(split: str) -> None:
+    """Refuse anything but train, val and test.
+
+    Raises:
+        ValueError: naming what was given.
+    """
+    if split not in SPLITS:
+        raise ValueError(f"split must be one of {', '.join(SPLITS)}; got {split!r}")
+
+
+def absent_or_present(finding: str) -> tuple[str, str]:
+    """The two class names of a single finding: label 0 and label 1."""
+    return (f"no {finding}", finding)
+
+
+def with_any(labels: np.ndarray, names: tuple[str, ...]) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Findings `[N, L]` with a last column `any`: 1 where at least one finding is present.
+
+    Left as they are if a column already says so, or says "no finding".
+    """
+    if {name.lower() for name in names} & _SUMMARY_NAMES:
+        return labels, names
+    return np.concatenate([labels, labels.max(1, keepdims=True)], axis=1), (*names, "any")
+
+
+def split_of(identity: str) -> str:
+    """The split of a patient or file: 80 % train, 10 % val, 10 % test, always the same answer."""
+    tenth = int(hashlib.sha256(identity.encode()).hexdigest(), 16) % 10
+    return "train" if tenth < 8 else "val" if tenth == 8 else "test"

@@ -1,0 +1,72 @@
+"""Mask distributions of the AIPO paper (Harvey et al. 2021, Sec. 4): squares and holes.
+
+Masks are `[B, 1, H, W]` floats, 1 where a pixel is seen.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+
+def squares(
+    batch: int,
+    size: int,
+    fraction: float = 0.35,
+    counts: Int64[Tensor, " B"] | None = None,
+    overhang: bool = True,
+    generator: torch.Generator | None = None,
+) -> Float[Tensor, "B 1 H W"]:
+    """Everything hidden but a few squares.
+
+    Args:
+        batch: how many masks, B.
+        size: width of the image in pixels.
+        fraction: side of a square over the width: 0.35 for completers, 0.25 for the classifier.
+        counts: how many squares each mask has, `[B]`; drawn from U{0..5} if not given.
+        overhang: squares may reach over the border, as in the paper.
+        generator: source of randomness.
+
+    Raises:
+        ValueError: a square would be smaller than a pixel or larger than the image.
+    """
+    side = round(fraction * size)
+    if not 1 <= side <= size:
+        raise ValueError(f"fraction {fraction} of {size} pixels is {side}; expected 1..{size}")
+    if counts is None:
+        counts = torch.randint(0, 6, (batch,), generator=generator)
+    most = max(int(counts.max()), 1)
+    low, high = (1 - side, size) if overhang else (0, size - side + 1)
+    corner = torch.randint(low, high, (batch, most, 2), generator=generator)
+    pixel = torch.arange(size)
+    inside = (pixel >= corner[..., None]) & (pixel < corner[..., None] + side)  # [B, most, 2, size]
+    inside &= (torch.arange(most) < counts[:, None])[..., None, None]
+    rows, columns = inside.float().unbind(2)
+    return (torch.einsum("bnh,bnw->bhw", rows, columns) > 0).float()[:, None]
+
+
+def holes(
+    batch: int,
+    size: int,
+    fraction: float = 0.35,
+    counts: Int64[Tensor, " B"] | None = None,
+    overhang: bool = True,
+    generator: torch.Generator | None = None,
+) -> Float[Tensor, "B 1 H W"]:
+    """The inverse of `squares`: everything seen but a few squares."""
+    return 1 - squares(batch, size, fraction, counts, overhang, generator)
+
+
+def looks(
+    batch: int, size: int, fraction: float = 0.25, generator: torch.Generator | None = None
+) -> Float[Tensor, "B 1 H W"]:
+    """Masks to train a classifier that is asked after any number of looks.
+
+    Balanced from nothing to everything: of each nine images one is wholly seen, the rest have
+    0..7 squares. Squares lie within the image, as a sensor's do.
+    """
+    kind = torch.randint(0, 9, (batch,), generator=generator)
+    mask = squares(batch, size, fraction, kind % 8, overhang=False, generator=generator)
+    mask[kind == 8] = 1.0
+    return mask

@@ -1,0 +1,114 @@
+"""One call for every set."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import data
+
+
+@pytest.mark.parametrize(
+    ("name", "number", "labels", "native"),
+    [
+        ("kermany_pneumonia_128", 526, 2, 128),
+        ("nih_cxr14_256", 185, 15, 256),
+        ("nih_cxr14_128", 185, 15, 128),
+        ("nih_cxr14_64", 186, 15, 64),
+        ("mnist_28", 10000, 10, 28),
+    ],
+)
+def test_real_sets_by_name(real_data, monkeypatch, name, number, labels, native):
+    monkeypatch.setenv("BOED_DATA", str(real_data))
+    dataset = data.load(name)
+    assert (dataset.name, dataset.split, len(dataset)) == (name, "test", number)
+    assert (dataset.size, dataset.channels, len(dataset.label_names)) == (native, 1, labels)
+    assert dataset.multi_label == name.startswith("nih")
+    if dataset.multi_label:
+        assert dataset.label_names[-1] == "any"
+        assert torch.equal(dataset.labels[:, -1], dataset.labels[:, :-1].amax(1))
+    else:
+        assert dataset.labels.unique().tolist() == list(range(labels))
+    if name != "mnist_28":
+        assert len(set(dataset.patients)) < len(dataset)
+
+
+def test_real_set_resized_by_area(real_data):
+    full = data.load("kermany_pneumonia_128", split="val", root=real_data)
+    half = data.load("kermany_pneumonia_128", size=64, split="val", root=real_data)
+    means = torch.nn.functional.avg_pool2d(full.images.double(), 2)
+    assert torch.equal(half.images, (means + 0.5).floor().to(torch.uint8))
+
+
+def test_digits_resized():
+    native, larger = data.load("digits"), data.load("digits", size=32)
+    assert (native.size, larger.size) == (28, 32)
+    assert torch.equal(native.labels, larger.labels)
+    assert (native.scenes().mean() - larger.scenes().mean()).abs() < 0.005
+
+
+def test_a_path(content, write):
+    dataset = data.load(write(content), size=4, split="val")
+    assert (dataset.name, tuple(dataset.images.shape)) == ("small", (3, 1, 4, 4))
+
+
+def test_a_folder(tmp_path):
+    for label in ("cat", "dog"):
+        (tmp_path / "test" / label).mkdir(parents=True)
+        Image.fromarray(np.full((6, 6), 9, np.uint8)).save(tmp_path / "test" / label / "1.png")
+    dataset = data.load(tmp_path, size=3)
+    assert (dataset.label_names, tuple(dataset.images.shape)) == (("cat", "dog"), (2, 1, 3, 3))
+
+
+def test_root_stands_in_for_the_environment(content, write, tmp_path, monkeypatch):
+    write(content, "mnist_28")
+    monkeypatch.delenv("BOED_DATA", raising=False)
+    assert data.load("mnist_28", root=tmp_path).name == "mnist_28"
+    with pytest.raises(ValueError, match="mnist_28: set BOED_DATA"):
+        data.load("mnist_28")
+    monkeypatch.setenv("BOED_DATA", str(tmp_path / "elsewhere"))
+    with pytest.raises(ValueError, match=r"there is no mnist_28\.npz in .*elsewhere"):
+        data.load("mnist_28")
+
+
+@pytest.mark.parametrize(
+    ("given", "nearest"),
+    [
+        ("kermany", "kermany_pneumonia_128"),
+        ("nih_cxr_128", "nih_cxr14_128"),
+        ("digit", "digits"),
+        ("pneumonia_mnist", "pneumoniamnist"),
+    ],
+)
+def test_unknown_name_suggests_the_nearest(given, nearest):
+    with pytest.raises(ValueError, match=f"did you mean '{nearest}'.*Known names: digits, kerm"):
+        data.load(given)
+
+
+def test_a_name_like_nothing_lists_what_there_is():
+    with pytest.raises(ValueError, match="unknown data set 'zzzz': Known names") as refused:
+        data.load("zzzz")
+    assert "did you mean" not in str(refused.value)
+
+
+def test_refuses_size_and_split():
+    with pytest.raises(ValueError, match="at least 1 pixel, got 0"):
+        data.load("digits", size=0)
+    with pytest.raises(ValueError, match="train, val, test; got 'dev'"):
+        data.load("digits", split="dev")
+    with pytest.raises(ValueError, match=r"absent\.npz does not exist"):
+        data.load("absent.npz")
+
+
+def test_catalogue_says_what_is_here(content, write, tmp_path, monkeypatch):
+    monkeypatch.setenv("BOED_CACHE", str(tmp_path / "cache"))
+    write(content, "nih_cxr14_64")
+    write(content, "chestmnist_128")
+    entries = {entry.name: entry for entry in data.catalogue(root=tmp_path)}
+    here = {name for name, entry in entries.items() if entry.available}
+    assert here == {"digits", "nih_cxr14_64", "chestmnist"}
+    assert entries["pneumoniamnist"].sizes == (28, 64, 128, 224)
+    assert "boed data fetch pneumoniamnist" in entries["pneumoniamnist"].how
+    assert "BOED_DATA" in entries["mnist_28"].how
