@@ -1,14 +1,46 @@
-"""Where to look next: Bayesian optimal experimental design in sequential sensing."""
+"""Where to look next: Bayesian optimal experimental design in sequential sensing.
 
-from boed.acquire import Trajectory, acquire
-from boed.eig import eig_map, posterior_entropy_eig, variational_eig
-from boed.policies import BOED, CentreOut, Decision, MaxVariance, Oracle, Policy, Random
-from boed.sensors import PatchSensor, Sensor
+Names are imported when first used, so that `boed --help` does not wait for torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from boed.acquire import Trajectory, acquire
+    from boed.benchmark import benchmark
+    from boed.eig import EIGMap, eig_map, posterior_entropy_eig, variational_eig
+    from boed.policies import BOED, CentreOut, Decision, MaxVariance, Oracle, Policy, Random
+    from boed.sensors import PatchSensor, Sensor
+    from boed.study import study
+
+_HOMES = {
+    "acquire": "acquire",
+    "Trajectory": "acquire",
+    "benchmark": "benchmark",
+    "EIGMap": "eig",
+    "eig_map": "eig",
+    "posterior_entropy_eig": "eig",
+    "variational_eig": "eig",
+    "BOED": "policies",
+    "CentreOut": "policies",
+    "Decision": "policies",
+    "MaxVariance": "policies",
+    "Oracle": "policies",
+    "Policy": "policies",
+    "Random": "policies",
+    "PatchSensor": "sensors",
+    "Sensor": "sensors",
+    "study": "study",
+}
 
 __all__ = [
     "BOED",
     "CentreOut",
     "Decision",
+    "EIGMap",
     "MaxVariance",
     "Oracle",
     "PatchSensor",
@@ -17,7 +49,21 @@ __all__ = [
     "Sensor",
     "Trajectory",
     "acquire",
+    "benchmark",
     "eig_map",
     "posterior_entropy_eig",
+    "study",
     "variational_eig",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'boed' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"boed.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

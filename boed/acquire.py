@@ -35,6 +35,7 @@ class Trajectory:
     decisions: list[Decision] = field(default_factory=list)
 
 
+@torch.no_grad()
 def acquire(
     scene: Float[Tensor, "B C H W"],
     sensor: Sensor,
@@ -58,12 +59,16 @@ def acquire(
         keep: keep each `Decision`, with its completions and EIG map.
 
     Raises:
-        ValueError: scenes that are not finite images in [0, 1], `steps` below 1, or a sensor
-            that returns an observation of another shape.
+        ValueError: no scenes or scenes that are not finite images in [0, 1], `steps` below 1, a
+            policy that does not choose one look per scene, a sensor that returns an observation
+            of another shape, or a classifier that does not return log-probabilities.
     """
+    if len(scene) == 0:
+        raise ValueError(f"scene is {tuple(scene.shape)}, expected at least one scene")
     check_scenes(scene, "scene")
     if steps < 1:
         raise ValueError(f"steps is {steps}, expected at least 1")
+    scene = scene.float()
     seeds = per_scene(seed, len(scene))
     batch, channels, size, _ = scene.shape
     observation = Observation.nothing(batch, channels, size, scene.device)
@@ -73,6 +78,11 @@ def acquire(
     for step in range(steps):
         looks = [derive(each, "look", step) for each in seeds]
         decision = policy.choose(observation, sensor, looks, truth=scene)
+        if decision.designs.ndim != 2 or len(decision.designs) != batch:
+            raise ValueError(
+                f"{type(policy).__name__}.choose returned designs "
+                f"{tuple(decision.designs.shape)}, expected one row for each of {batch} scenes"
+            )
         observation = sensor.observe(observation, scene, decision.designs)
         if observation.values.shape != scene.shape:
             raise ValueError(
@@ -83,7 +93,8 @@ def acquire(
         beliefs.append(log_beliefs(observation, classifier, memory))
         designs.append(decision.designs)
         score = decision.chosen_score()
-        scores.append(torch.full((batch,), torch.nan) if score is None else score.cpu())
+        unknown = torch.full((batch,), torch.nan, device=scene.device)
+        scores.append(unknown if score is None else score)
         if keep:
             decisions.append(decision)
     return Trajectory(

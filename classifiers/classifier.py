@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from classifiers.densenet import DenseNetConfig, build
+from classifiers.densenet import DenseNetConfig, SmallDenseNet, build
 from data.files import load_weights, save_weights
 from data.observation import Observation
 
@@ -21,7 +21,7 @@ class Classifier(Protocol):
     """p(v | observation), trained on partly seen scenes."""
 
     def log_probs(self, observation: Observation) -> Float[Tensor, "B *L K"]:
-        """Log-probabilities: `[B, K]` for one question with K answers, `[B, L, 2]` for L findings."""
+        """Log-probabilities `[B, K]` of K answers, or `[B, L, 2]` for L findings."""
         ...
 
 
@@ -62,7 +62,7 @@ class DenseNetClassifier(nn.Module):
             ValueError: the observation has another size or number of channels than the network.
         """
         config = self.config
-        if (observation.channels, observation.size) != (config.channels, config.size):
+        if tuple(observation.values.shape[1:]) != (config.channels, config.size, config.size):
             raise ValueError(
                 f"observation has {observation.channels} channels of {observation.size} pixels; "
                 f"this classifier was trained for {config.channels} of {config.size}"
@@ -110,17 +110,26 @@ class DenseNetClassifier(nn.Module):
             raise ValueError(
                 f"checkpoint {path} holds {header.get('kind')!r}, expected 'densenet classifier'"
             )
-        config = {**header["config"], "layers": tuple(header["config"]["layers"])}
-        model = cls(DenseNetConfig(**config), tuple(header["label_names"]), header["multi_label"])
-        for name in ("knots", "temperatures"):  # their length is part of the calibration
-            setattr(model, name, torch.empty_like(tensors[name]))
         try:
+            config = dict(header["config"])
+            config |= {name: tuple(config[name]) for name in ("growth", "layers")}
+            labels = tuple(header["label_names"])
+            model = cls(DenseNetConfig(**config), labels, header["multi_label"])
+            for name in ("knots", "temperatures"):  # their length is part of the calibration
+                setattr(model, name, torch.empty_like(tensors[name]))
+            small = model.network if isinstance(model.network, SmallDenseNet) else None
+            if small is not None and not any(".norm." in name for name in tensors):
+                small.fold()  # as `save` writes a model that was loaded before
             model.load_state_dict(tensors)
-        except (RuntimeError, KeyError) as error:
-            raise ValueError(f"checkpoint {path} does not fit its configuration: {error}") from error
+        except (RuntimeError, KeyError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"checkpoint {path} does not fit its configuration: {error}"
+            ) from error
         model.provenance = header
-        model.requires_grad_(False)
-        return model.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        model.requires_grad_(False).eval()
+        if small is not None:
+            small.fold()
+        return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def cross_entropy(log_probs: Float[Tensor, "B *L K"], labels: Tensor) -> Float[Tensor, " B"]:

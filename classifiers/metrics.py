@@ -2,7 +2,8 @@
 
 Each takes `log_probs [N, *L, K]` and `labels [N, *L]` as numpy arrays, and optional
 `weights [*R, N]`: how often each scene counts, which is how a bootstrap resamples all scenes in
-one call. The result has the shape `[*R]`.
+one call. The result has the shape `[*R]`. Labels of another shape and NaN beliefs are a
+`ValueError`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,16 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 
+def _check(log_probs: NDArray, labels: NDArray) -> None:
+    if labels.shape != log_probs.shape[:-1]:
+        raise ValueError(
+            f"labels must be {log_probs.shape[:-1]} to go with log_probs {log_probs.shape}, "
+            f"got {labels.shape}"
+        )
+    if np.isnan(log_probs).any():
+        raise ValueError(f"log_probs has {int(np.isnan(log_probs).sum())} NaN entries")
+
+
 def _averaged(values: NDArray, weights: Array | None) -> Array:
     if weights is None:
         return np.asarray(values.mean())
@@ -23,12 +34,14 @@ def _averaged(values: NDArray, weights: Array | None) -> Array:
 
 def accuracy(log_probs: NDArray, labels: NDArray, weights: Array | None = None) -> Array:
     """Fraction of answers that are right; averaged over findings."""
+    _check(log_probs, labels)
     right = (log_probs.argmax(-1) == labels).astype(float)
     return _averaged(right.reshape(len(right), -1).mean(1), weights)
 
 
 def nll(log_probs: NDArray, labels: NDArray, weights: Array | None = None) -> Array:
     """Negative log-likelihood of the true answers in nats; averaged over findings."""
+    _check(log_probs, labels)
     picked = np.take_along_axis(log_probs, labels[..., None], axis=-1)[..., 0]
     return _averaged(-picked.reshape(len(picked), -1).mean(1), weights)
 
@@ -40,6 +53,7 @@ def auroc(log_probs: NDArray, labels: NDArray, weights: Array | None = None) -> 
     rest. Findings: the mean over findings. Classes without both kinds of scene are left out;
     NaN when none is left.
     """
+    _check(log_probs, labels)
     if log_probs.ndim == 3:
         scores = log_probs[..., 1] - log_probs[..., 0]
         positives = labels == 1
@@ -80,6 +94,7 @@ def reliability(
     log_probs: NDArray, labels: NDArray, bins: int = 10
 ) -> tuple[NDArray, NDArray, NDArray]:
     """Mean confidence, accuracy and count of the answers in equal bins of confidence."""
+    _check(log_probs, labels)
     confidence = np.exp(log_probs.max(-1)).ravel()
     right = (log_probs.argmax(-1) == labels).ravel()
     which = np.minimum((confidence * bins).astype(int), bins - 1)

@@ -24,11 +24,15 @@ from data.randomness import derive
 
 PRESETS: dict[int, tuple[DenseNetConfig, Fit]] = {
     28: (
-        DenseNetConfig(size=28, channels=1, outputs=10, stem=2, layers=(3, 5)),
+        DenseNetConfig(
+            size=28, channels=1, outputs=10, stem=4, width=64, growth=(32,), layers=(4,)
+        ),
         Fit(steps=5000, batch=96, lr=2e-3, weight_decay=0.02, betas=(0.9, 0.99), every=1000),
     ),
     64: (
-        DenseNetConfig(size=64, channels=1, outputs=2, stem=4, layers=(3, 5, 5)),
+        DenseNetConfig(
+            size=64, channels=1, outputs=2, stem=4, growth=(16, 32, 32), layers=(2, 3, 3)
+        ),
         Fit(steps=6000, batch=64, lr=2e-3, weight_decay=0.05, betas=(0.9, 0.99), every=1000),
     ),
 }
@@ -86,7 +90,7 @@ def train_classifier(
         on_step: told the step and loss.
 
     Raises:
-        ValueError: the network is not for images of this size.
+        ValueError: the network is not for images of this size, or not for these labels.
     """
     config = config or preset(train)[0]
     if config.size != train.size or config.channels != train.channels:
@@ -129,6 +133,8 @@ def train_classifier(
         "history": progress.history,
     }
     model.save(out, header)
+    if progress.step >= settings.steps:
+        state.unlink(missing_ok=True)
     model.provenance = header
     return model.eval()
 
@@ -166,6 +172,7 @@ def calibrate(model: DenseNetClassifier, val: Dataset, fraction: float = 0.25) -
     One temperature per number of looks and one for the whole scene, placed at the mean fraction
     of pixels that so many looks show; four draws of looks per scene.
     """
+    model.eval()
     knots, temperatures = [], []
     labels = val.labels.repeat(4, *([1] * (val.labels.ndim - 1)))
     for count in (*LOOKS, None):
@@ -189,7 +196,7 @@ def _best_temperature(logits: Tensor, labels: Tensor) -> float:
         scaled = F.log_softmax(logits / float(np.exp(log_temperature)), dim=-1)
         return float(cross_entropy(scaled, labels).mean())
 
-    return float(np.exp(minimize_scalar(objective, bounds=(-2, 2.5), method="bounded").x))
+    return float(np.exp(minimize_scalar(objective, bounds=(-1, 1), method="bounded").x))
 
 
 def score(

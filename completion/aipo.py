@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from completion.blocks import Block
 from completion.vdvae import VDVAE, StochasticBlock, VDVAEConfig, draw, kl_divergence
 from data.files import load_weights, save_weights
-from data.observation import Observation
+from data.observation import Observation, check_scenes
 from data.randomness import SceneNoise, Seeds, per_scene
 
 
@@ -66,14 +66,27 @@ class AIPO(nn.Module):
         """Lower bound on log p(scene | observation) in nats, O_for of Eq. 10.
 
         The scene's seen pixels count as well. `seed=None` uses torch's global generator.
+
+        Raises:
+            ValueError: scene and observation do not fit the model or each other, or the scene
+                is NaN or not in [0, 1].
         """
+        check_scenes(scene, "scene")
         distortion, rate = self.rate_distortion(scene, observation, seed)
         return distortion - rate
 
     def rate_distortion(
         self, scene: Float[Tensor, "B C H W"], observation: Observation, seed: Seeds | None
     ) -> tuple[Float[Tensor, " B"], Float[Tensor, " B"]]:
-        """log p(scene | z) and KL(full posterior || partial posterior), z from the full one."""
+        """log p(scene | z) and KL(full posterior || partial posterior), z from the full one.
+
+        Raises:
+            ValueError: scene and observation do not fit the model or each other.
+        """
+        self.vae.check_scene(scene)
+        self._check(observation)
+        if len(scene) != len(observation):
+            raise ValueError(f"{len(scene)} scenes but {len(observation)} observations")
         vae, batch = self.vae, len(scene)
         noise = None if seed is None else SceneNoise(per_scene(seed, batch), scene.device)
         full = vae.activations(scene)
@@ -104,14 +117,13 @@ class AIPO(nn.Module):
         """`n` completions of each observation, the seen pixels composited in.
 
         Raises:
-            ValueError: the observation has another size or number of channels than the model.
+            ValueError: n is less than 1, or the observation has another size or number of
+                channels than the model, or NaN pixels.
         """
+        if n < 1:
+            raise ValueError(f"n must be at least 1, got {n}")
+        self._check(observation)
         config, vae, batch = self.config, self.vae, len(observation)
-        if (observation.channels, observation.size) != (config.channels, config.size):
-            raise ValueError(
-                f"observation has {observation.channels} channels of {observation.size} pixels; "
-                f"this completer was trained for {config.channels} of {config.size}"
-            )
         noise = SceneNoise(per_scene(seed, batch), observation.device)
         partial = self.partial_activations(observation)  # once, shared by the n samples
         partial = {r: each.repeat(n, 1, 1, 1) for r, each in partial.items()}
@@ -129,6 +141,16 @@ class AIPO(nn.Module):
         scenes = vae.likelihood.sample(parameters, uniform.flatten(0, 1))
         return observation.composite(scenes.unflatten(0, (n, batch)))
 
+    def _check(self, observation: Observation) -> None:
+        config = self.config
+        if tuple(observation.values.shape[1:]) != (config.channels, config.size, config.size):
+            raise ValueError(
+                f"observation has {observation.channels} channels of {observation.size} pixels; "
+                f"this completer was trained for {config.channels} of {config.size}"
+            )
+        if not torch.isfinite(observation.values).all():
+            raise ValueError("observation has NaN or infinite pixels; expected values in [0, 1]")
+
     def save(self, path: Path | str, provenance: dict[str, Any]) -> None:
         """Write the weights with configuration and provenance as safetensors."""
         header = {"kind": "aipo", "config": vars(self.config), **provenance}
@@ -144,10 +166,12 @@ class AIPO(nn.Module):
         tensors, header = load_weights(path)
         if header.get("kind") != "aipo":
             raise ValueError(f"checkpoint {path} holds {header.get('kind')!r}, expected 'aipo'")
-        model = cls(VDVAE(VDVAEConfig(**header["config"])))
         try:
+            model = cls(VDVAE(VDVAEConfig(**header["config"])))
             model.load_state_dict(tensors)
-        except RuntimeError as error:
-            raise ValueError(f"checkpoint {path} does not fit its configuration: {error}") from error
+        except (RuntimeError, KeyError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"checkpoint {path} does not fit its configuration: {error}"
+            ) from error
         model.provenance = header
         return model.eval()

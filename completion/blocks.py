@@ -40,7 +40,7 @@ def parse_encoder(text: str) -> list[EncoderBlock]:
     blocks: list[EncoderBlock] = []
     for part in text.split(","):
         match = re.fullmatch(r"(\d+)(?:([xd])(\d+))?", part.strip())
-        if not match or int(match[3] or 1) < 1:
+        if not match or int(match[1]) < 1 or int(match[3] or 1) < 1:
             raise ValueError(f"encoder {text!r}: {part!r} is none of R, RxN, RdK")
         resolution, kind, number = int(match[1]), match[2], int(match[3] or 1)
         if blocks and resolution != blocks[-1].resolution // blocks[-1].pool:
@@ -67,11 +67,11 @@ def parse_decoder(text: str) -> list[DecoderBlock]:
     blocks: list[DecoderBlock] = []
     for part in text.split(","):
         match = re.fullmatch(r"(\d+)(?:([xm])(\d+))?", part.strip())
-        if not match:
+        if not match or int(match[1]) < 1 or int(match[3] or 1) < 1:
             raise ValueError(f"decoder {text!r}: {part!r} is none of R, RxN, RmS")
         resolution, kind, number = int(match[1]), match[2], int(match[3] or 1)
         if kind == "m":
-            known = {block.resolution for block in blocks}
+            known = {block.resolution for block in blocks} - {resolution}
             if number not in known or resolution % number:
                 raise ValueError(
                     f"decoder {text!r}: {part!r} mixes in {number}, expected one of "
@@ -84,12 +84,18 @@ def parse_decoder(text: str) -> list[DecoderBlock]:
 
 
 def parse_widths(text: str) -> dict[int, int]:
-    """Read widths for single resolutions such as `32:64,16:128`; others have the default width."""
-    try:
-        pairs = [part.split(":") for part in text.split(",") if part]
-        return {int(resolution): int(width) for resolution, width in pairs}
-    except ValueError as error:
-        raise ValueError(f"widths {text!r}: expected RESOLUTION:WIDTH,...") from error
+    """Read widths for single resolutions such as `32:64,16:128`; others have the default width.
+
+    Raises:
+        ValueError: a part that is not RESOLUTION:WIDTH.
+    """
+    widths = {}
+    for part in text.split(",") if text else []:
+        match = re.fullmatch(r"(\d+):(\d+)", part.strip())
+        if not match or int(match[2]) < 1:
+            raise ValueError(f"widths {text!r}: {part!r} is not RESOLUTION:WIDTH")
+        widths[int(match[1])] = int(match[2])
+    return widths
 
 
 def pad_channels(x: Float[Tensor, "B C H W"], width: int) -> Float[Tensor, "B D H W"]:

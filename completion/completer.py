@@ -38,6 +38,9 @@ class Completions:
         scenes: `[n, B, C, H, W]`.
         weights: how much each counts, `[n, B]`, summing to 1 over n.
         labels: the true answers that come with retrieved images, `[n, B]` or `[n, B, L]`.
+
+    Raises:
+        ValueError: shapes that do not belong together, or weights that do not sum to 1.
     """
 
     scenes: Float[Tensor, "n B C H W"]
@@ -53,6 +56,14 @@ class Completions:
         if self.weights.shape != self.scenes.shape[:2]:
             raise ValueError(
                 f"weights must be {tuple(self.scenes.shape[:2])}, got {tuple(self.weights.shape)}"
+            )
+        total = self.weights.sum(0)
+        if not torch.allclose(total, torch.ones_like(total), atol=1e-3):
+            raise ValueError("weights must sum to 1 over the n completions of each scene")
+        if self.labels is not None and self.labels.shape[:2] != self.weights.shape:
+            raise ValueError(
+                f"labels must be {tuple(self.weights.shape)} or with findings behind, "
+                f"got {tuple(self.labels.shape)}"
             )
 
     @property
@@ -77,20 +88,20 @@ def complete(
     """Completions with weights: the completer's own, or equal ones.
 
     Raises:
-        ValueError: fewer than one completion asked for, or the completer returned another shape.
+        ValueError: fewer than one completion asked for, or the completer returned another shape
+            or NaN pixels.
     """
     if n < 1:
         raise ValueError(f"n must be at least 1, got {n}")
     own = getattr(completer, "complete", None)
-    if own is not None:
-        return own(observation, n, seed)
-    scenes = completer.sample(observation, n, seed)
+    completions: Completions | None = None if own is None else own(observation, n, seed)
+    scenes = completer.sample(observation, n, seed) if completions is None else completions.scenes
+    name = f"{type(completer).__name__}.{'sample' if completions is None else 'complete'}"
     expected = (n, *observation.values.shape)
     if tuple(scenes.shape) != expected:
-        raise ValueError(
-            f"{type(completer).__name__}.sample returned {tuple(scenes.shape)}, expected {expected}"
-        )
+        raise ValueError(f"{name} returned {tuple(scenes.shape)}, expected {expected}")
     if not torch.isfinite(scenes).all():
-        raise ValueError(f"{type(completer).__name__}.sample returned NaN or infinite pixels")
-    weights = torch.full(scenes.shape[:2], 1 / n, device=scenes.device)
-    return Completions(scenes, weights)
+        raise ValueError(f"{name} returned NaN or infinite pixels")
+    if completions is not None:
+        return completions
+    return Completions(scenes, torch.full(scenes.shape[:2], 1 / n, device=scenes.device))

@@ -87,14 +87,16 @@ class DiscretisedLogistics:
         def pick(values: Tensor) -> Tensor:
             return values.gather(1, chosen)
 
+        levels: list[Tensor] = []
         seen: list[Tensor] = []
         for channel in range(self.channels):
             mean = pick(self._couple(list(means.unbind(2)), couplings, seen))
             u = uniform[:, self.components + channel, None]
             x = mean + pick(scales[:, :, channel]).exp() * (u.log() - torch.log1p(-u))
-            seen.append(x.clamp(-1, 1))
-        image = (torch.cat(seen, dim=1) + 1) / 2
-        return (image * 255).round() / 255
+            level = ((x.clamp(-1, 1) + 1) / 2 * 255).round()
+            levels.append(level / 255)
+            seen.append(2 * levels[-1] - 1)  # the next channel depends on the level, as in log_prob
+        return torch.cat(levels, dim=1)
 
 
 def _logistic_bin(x: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:

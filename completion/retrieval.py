@@ -29,8 +29,10 @@ class Retrieval:
         bandwidth: standard deviation of d, in pixel values of [0, 1].
     """
 
+    deterministic = True  # `complete` is, once something has been seen
+
     def __init__(self, library: Dataset, bandwidth: float = 0.1) -> None:
-        if bandwidth <= 0:
+        if not bandwidth > 0:
             raise ValueError(f"bandwidth must be positive, got {bandwidth}")
         self.library = library
         self.bandwidth = bandwidth
@@ -50,7 +52,8 @@ class Retrieval:
         """The n best matches with weights and labels, the seen pixels composited in.
 
         Raises:
-            ValueError: the library has fewer than n images, or images of another size.
+            ValueError: n is less than 1 or more than the library has, the images are of another
+                size, or the observation has NaN pixels.
         """
         self._check(observation, n)
         distance = self.distances(observation)
@@ -62,21 +65,43 @@ class Retrieval:
         weights = F.softmax(scores, dim=1).T
         rows = rows.T.cpu()
         scenes = self.library.scenes(rows).to(observation.device)
-        return Completions(observation.composite(scenes), weights, self.library.labels[rows])
+        labels = self.library.labels[rows].to(observation.device)
+        return Completions(observation.composite(scenes), weights, labels)
 
     def sample(
         self, observation: Observation, n: int, seed: Seeds = 0
     ) -> Float[Tensor, "n B C H W"]:
-        """n images of equal weight, drawn by likelihood from the whole library."""
+        """n images of equal weight, drawn independently by likelihood from the whole library.
+
+        With nothing seen they are drawn without replacement.
+
+        Raises:
+            ValueError: as `complete` does.
+        """
         self._check(observation, n)
-        seeds = per_scene(seed, len(observation))
         scores = -self.distances(observation) / (2 * self.bandwidth**2)
-        gumbel = -torch.log(-torch.log(self._shuffle(scores.shape, seeds).clamp(1e-12, 1 - 1e-7)))
-        rows: Int64[Tensor, "n B"] = (scores.cpu() + gumbel).topk(n, dim=1).indices.T
+        unseen = observation.mask.flatten(1).sum(1) == 0
+        drawn = [
+            torch.multinomial(
+                probabilities,
+                n,
+                replacement=not empty,
+                generator=torch.Generator().manual_seed(derive(each, "retrieval")),
+            )
+            for probabilities, empty, each in zip(
+                F.softmax(scores, dim=1).cpu(),
+                unseen.tolist(),
+                per_scene(seed, len(observation)),
+                strict=True,
+            )
+        ]
+        rows: Int64[Tensor, "n B"] = torch.stack(drawn, dim=1)
         return observation.composite(self.library.scenes(rows).to(observation.device))
 
     def _check(self, observation: Observation, n: int) -> None:
         library = self.library
+        if n < 1:
+            raise ValueError(f"n must be at least 1, got {n}")
         if n > len(library):
             raise ValueError(f"n is {n}, but {library.name} has only {len(library)} images")
         if (observation.channels, observation.size) != (library.channels, library.size):
@@ -84,6 +109,8 @@ class Retrieval:
                 f"observation has {observation.channels} channels of {observation.size} pixels; "
                 f"{library.name} has {library.channels} of {library.size}"
             )
+        if not torch.isfinite(observation.values).all():
+            raise ValueError("observation has NaN or infinite pixels; expected values in [0, 1]")
 
     @staticmethod
     def _shuffle(shape: torch.Size, seeds: list[int]) -> Float[Tensor, "B M"]:

@@ -74,14 +74,18 @@ def standardised_for(config: VDVAEConfig, train: Dataset) -> VDVAEConfig:
     Raises:
         ValueError: the images are not of the configured size and channels.
     """
+    _check_size(config, train)
+    pixels = train.images.double() / 255
+    mean, std = float(pixels.mean()), float(pixels.std())
+    return VDVAEConfig(**{**asdict(config), "mean": round(mean, 6), "std": round(std, 6)})
+
+
+def _check_size(config: VDVAEConfig, train: Dataset) -> None:
     if (train.size, train.channels) != (config.size, config.channels):
         raise ValueError(
             f"{train.name} has {train.channels} channels of {train.size} pixels; "
             f"the model is for {config.channels} of {config.size}"
         )
-    pixels = train.images.double() / 255
-    mean, std = float(pixels.mean()), float(pixels.std())
-    return VDVAEConfig(**{**asdict(config), "mean": round(mean, 6), "std": round(std, 6)})
 
 
 def train_vae(
@@ -92,7 +96,11 @@ def train_vae(
     out: Path,
     on_step: Callable[[int, float], None] | None = None,
 ) -> VDVAE:
-    """Train an unconditional VD-VAE by its ELBO and save it to `out`."""
+    """Train an unconditional VD-VAE by its ELBO and save it to `out`.
+
+    Raises:
+        ValueError: the images are not of the configured size and channels.
+    """
     config = standardised_for(config, train)
     torch.manual_seed(derive(settings.seed, "weights") % 2**63)
     model = VDVAE(config)
@@ -103,13 +111,15 @@ def train_vae(
 
     def validate(_: nn.Module) -> dict[str, float]:
         with torch.no_grad():
-            bound = model.elbo(val.scenes(slice(256)), seed=0).mean() / model.dimensions
+            bound = model.elbo(val.scenes(_spread(len(val))), seed=0).mean() / model.dimensions
         return {"val_bits_per_dim": float(-bound) / math.log(2)}
 
     state = out.with_suffix(".training.safetensors")
     weights, progress = fit(model, loss, settings, state, validate, on_step)
     header = _provenance(train, config, settings, progress.history, progress.step)
     save_weights(out, weights, {"kind": "vdvae", "config": asdict(config), **header})
+    if progress.step >= settings.steps:
+        state.unlink(missing_ok=True)
     return model.eval()
 
 
@@ -122,8 +132,11 @@ def load_vae(path: Path | str) -> VDVAE:
     tensors, header = load_weights(path)
     if header.get("kind") != "vdvae":
         raise ValueError(f"checkpoint {path} holds {header.get('kind')!r}, expected 'vdvae'")
-    model = VDVAE(VDVAEConfig(**header["config"]))
-    model.load_state_dict(tensors)
+    try:
+        model = VDVAE(VDVAEConfig(**header["config"]))
+        model.load_state_dict(tensors)
+    except (RuntimeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"checkpoint {path} does not fit its configuration: {error}") from error
     return model.eval()
 
 
@@ -147,12 +160,14 @@ def train_aipo(
         on_step: told the step and loss.
 
     Raises:
-        ValueError: not exactly one of `config` and `vae` was given.
+        ValueError: not exactly one of `config` and `vae` was given, or it is for images of
+            another size.
     """
     if (config is None) == (vae is None):
         raise ValueError("give either config (joint training) or vae (pretrained), not both")
     torch.manual_seed(derive(settings.seed, "weights") % 2**63)
     if vae is not None:
+        _check_size(vae.config, train)
         model = AIPO.from_vae(vae)
     else:
         assert config is not None
@@ -164,7 +179,7 @@ def train_aipo(
         return model.loss(scenes, Observation.of(scenes, squares(len(scenes), train.size)))
 
     def validate(_: nn.Module) -> dict[str, float]:
-        scenes = val.scenes(slice(256))
+        scenes = val.scenes(_spread(len(val)))
         generator = torch.Generator().manual_seed(0)
         masks = squares(len(scenes), val.size, generator=generator)
         with torch.no_grad():
@@ -180,7 +195,14 @@ def train_aipo(
     header = _provenance(train, model.config, settings, progress.history, progress.step)
     header["objective"] = "forward KL, pretrained VAE" if vae else "forward KL, joint"
     model.save(out, header)
+    if progress.step >= settings.steps:
+        state.unlink(missing_ok=True)
     return model.eval()
+
+
+def _spread(available: int, number: int = 256) -> torch.Tensor:
+    """Rows evenly spread over a split, whose images may be sorted by class."""
+    return torch.linspace(0, available - 1, min(number, available)).long()
 
 
 def _provenance(

@@ -19,6 +19,7 @@ from completion.blocks import (
     parse_widths,
 )
 from completion.likelihoods import likelihood
+from data.observation import check_scenes
 from data.randomness import SceneNoise, Seeds, per_scene
 
 Gaussian = tuple[Tensor, Tensor]
@@ -41,6 +42,9 @@ class VDVAEConfig:
         likelihood: `logistics` or `bernoulli`.
         components: logistics in the mixture.
         mean, std: statistics of the training set that standardise the input.
+
+    Raises:
+        ValueError: a number that is not positive.
     """
 
     size: int
@@ -56,6 +60,14 @@ class VDVAEConfig:
     components: int = 10
     mean: float = 0.5
     std: float = 0.25
+
+    def __post_init__(self) -> None:
+        for name in ("size", "channels", "width", "latent", "stem", "components"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}, expected at least 1")
+        for name in ("bottleneck", "std"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} is {getattr(self, name)}, expected more than 0")
 
 
 def kl_divergence(q: Gaussian, p: Gaussian) -> Float[Tensor, " B"]:
@@ -134,6 +146,10 @@ class VDVAE(nn.Module):
         if missing:
             raise ValueError(f"decoder resolutions {sorted(missing)} never occur in the encoder")
         special = parse_widths(config.widths)
+        if unknown := set(special) - resolutions:
+            raise ValueError(
+                f"widths names resolutions {sorted(unknown)}; there are {sorted(resolutions)}"
+            )
         self.widths = {r: special.get(r, config.width) for r in sorted(resolutions)}
         self.encoder_blocks, self.decoder_blocks = encoder, decoder
         self.encoder = self.make_encoder(extra_channels=0)
@@ -159,9 +175,7 @@ class VDVAE(nn.Module):
         self.gain = nn.Parameter(torch.ones(1, self.widths[top], 1, 1))
         self.bias = nn.Parameter(torch.zeros(1, self.widths[top], 1, 1))
         self.likelihood = likelihood(config.likelihood, config.channels, config.components)
-        self.output = nn.Conv2d(
-            self.widths[top], self.likelihood.n_parameters * config.stem**2, 1
-        )
+        self.output = nn.Conv2d(self.widths[top], self.likelihood.n_parameters * config.stem**2, 1)
 
     def middle(self, resolution: int) -> int:
         """Inner width of the blocks at a resolution."""
@@ -176,6 +190,19 @@ class VDVAE(nn.Module):
     def dimensions(self) -> int:
         """Values in an image, by which bounds are divided for bits per dimension."""
         return self.config.channels * self.config.size**2
+
+    def check_scene(self, scene: Tensor) -> None:
+        """Refuse images of another shape than the model's.
+
+        Raises:
+            ValueError: naming both shapes.
+        """
+        config = self.config
+        if tuple(scene.shape[1:]) != (config.channels, config.size, config.size):
+            raise ValueError(
+                f"scene is {tuple(scene.shape)}; this model was made for "
+                f"[B, {config.channels}, {config.size}, {config.size}]"
+            )
 
     def activations(self, scene: Float[Tensor, "B C H W"]) -> dict[int, Tensor]:
         """The encoder's activation at each resolution."""
@@ -209,7 +236,13 @@ class VDVAE(nn.Module):
         return F.pixel_shuffle(self.output(top * self.gain + self.bias), self.config.stem).float()
 
     def elbo(self, scene: Float[Tensor, "B C H W"], seed: Seeds | None = None) -> Tensor:
-        """Evidence lower bound on log p(scene), nats per image `[B]` (Eq. 2)."""
+        """Evidence lower bound on log p(scene), nats per image `[B]` (Eq. 2).
+
+        Raises:
+            ValueError: the scenes are of another shape than the model's, NaN, or not in [0, 1].
+        """
+        check_scenes(scene, "scene")
+        self.check_scene(scene)
         distortion, rate = self._rate_distortion(scene, seed)
         return distortion - rate
 
@@ -232,7 +265,13 @@ class VDVAE(nn.Module):
 
     @torch.no_grad()
     def sample(self, n: int, seed: int = 0) -> Float[Tensor, "n C H W"]:
-        """Images drawn from the prior."""
+        """Images drawn from the prior; image i depends on the seed and i alone.
+
+        Raises:
+            ValueError: n is less than 1.
+        """
+        if n < 1:
+            raise ValueError(f"n must be at least 1, got {n}")
         noise = SceneNoise(per_scene(seed, n), self.gain.device)
         states = self.start(n)
         for level, block in enumerate(self.blocks):

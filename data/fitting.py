@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Callable
@@ -28,6 +29,7 @@ class Fit:
         ema: decay of the running average of weights, which is what comes out.
         clip: gradients of a larger norm are scaled down to it.
         skip: an update whose gradient norm is larger than this, or NaN, is not made.
+            Buffers such as batch-norm statistics then stay as they were, too.
         patience: so many skipped updates in a row go back to the last good state.
         seed: for batches, masks and latent variables.
         bf16: run the forward pass under bfloat16 autocast.
@@ -54,6 +56,11 @@ class Fit:
         for name in ("steps", "batch", "patience", "every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected at least 1")
+        for name in ("lr", "clip", "skip"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} is {getattr(self, name)}, expected more than 0")
+        if not 0 <= self.ema < 1:
+            raise ValueError(f"ema is {self.ema}, expected 0 <= ema < 1")
 
 
 @dataclass
@@ -94,7 +101,8 @@ def fit(
         The averaged weights (all buffers included) and the progress.
 
     Raises:
-        ValueError: `state` belongs to another model or was made with other settings.
+        ValueError: `state` belongs to another model or was made with other settings, or not one
+            update could be made: the data or the settings are at fault.
     """
     trained = {k: p for k, p in model.named_parameters() if p.requires_grad}
     optimiser = torch.optim.AdamW(
@@ -108,6 +116,7 @@ def fit(
     if state is not None and Path(state).exists():
         progress = _restore(Path(state), model, trained, average, optimiser, settings)
     good = _snapshot(model, optimiser)
+    buffers = dict(model.named_buffers())
     bad_in_a_row = 0
     before, began = progress.seconds, time.monotonic()
     while progress.step < settings.steps:
@@ -115,6 +124,7 @@ def fit(
         torch.manual_seed(derive(settings.seed, "step", step) % 2**63)
         for group in optimiser.param_groups:
             group["lr"] = settings.lr * _schedule(step, settings)
+        held = {name: buffer.clone() for name, buffer in buffers.items()}
         device = next(model.parameters()).device.type
         with torch.autocast(device, torch.bfloat16, enabled=settings.bf16):
             value = loss(step)
@@ -131,6 +141,8 @@ def fit(
                     list(average.values()), [p.detach() for p in trained.values()], 1 - decay
                 )
         else:
+            for name, buffer in buffers.items():
+                buffer.copy_(held[name])
             progress.skipped += 1
             bad_in_a_row += 1
             if bad_in_a_row >= settings.patience:
@@ -139,6 +151,13 @@ def fit(
                 bad_in_a_row = 0
         progress.step += 1
         progress.seconds = before + time.monotonic() - began
+        stuck = bad_in_a_row == 0 or progress.step >= settings.steps
+        if progress.skipped == progress.step and stuck:
+            raise ValueError(
+                f"none of the first {progress.step} updates could be made: the last loss was "
+                f"{amount:.4g} and its gradient norm {norm:.4g}; updates need a finite loss and a "
+                f"norm of at most skip = {settings.skip:g}; check the data, lr and skip"
+            )
         if on_step is not None:
             on_step(progress.step, amount)
         ended = progress.step >= settings.steps or (
@@ -178,7 +197,7 @@ def _snapshot(model: nn.Module, optimiser: torch.optim.Optimizer) -> tuple[Any, 
 
 def _revert(model: nn.Module, optimiser: torch.optim.Optimizer, good: tuple[Any, Any]) -> None:
     model.load_state_dict(good[0])
-    optimiser.load_state_dict(good[1])
+    optimiser.load_state_dict(copy.deepcopy(good[1]))  # it keeps, and changes, what it is given
 
 
 def _with_average(

@@ -14,8 +14,8 @@ from data.observation import Observation
 def images_within(memory: int, observation: Observation) -> int:
     """How many candidate images fit in `memory` MiB, the classifier's activations included.
 
-    A dense network holds about 64 times its input while it runs; more than 512 images at once
-    do not run faster on a CPU.
+    A dense network holds at most about 64 times its input while it runs; 256 images at once were
+    measured to be fastest on a CPU.
 
     Raises:
         ValueError: not even one image fits.
@@ -24,7 +24,7 @@ def images_within(memory: int, observation: Observation) -> int:
     fit = memory * 2**20 // bytes_each
     if fit < 1:
         raise ValueError(f"memory is {memory} MiB; one image alone needs {bytes_each / 2**20:.1f}")
-    return min(fit, 512 if observation.device.type == "cpu" else 8192)
+    return min(fit, 256 if observation.device.type == "cpu" else 8192)
 
 
 def candidate_log_beliefs(
@@ -39,6 +39,10 @@ def candidate_log_beliefs(
 
     The candidate images are never all there at once: they are made and judged in pieces that
     stay within `memory` MiB. The result does not depend on the size of the pieces.
+
+    Raises:
+        ValueError: `memory` is less than one image needs, or the classifier does not return
+            log-probabilities.
     """
     n, batch = completions.shape[:2]
     number = len(designs)
@@ -50,17 +54,42 @@ def candidate_log_beliefs(
         flat = torch.arange(start, min(start + piece, total), device=observation.device)
         image, design = flat // number, flat % number
         candidate = sensor.observe(observation[image % batch], scenes[image], designs[design])
-        results.append(classifier.log_probs(candidate))
+        results.append(_judged(candidate, classifier))
     return torch.cat(results).unflatten(0, (n, batch, number))
 
 
 def log_beliefs(
     observation: Observation, classifier: Classifier, memory: int = 512
 ) -> Float[Tensor, "B *L K"]:
-    """The classifier's belief about each observation, in pieces that stay within `memory`."""
+    """The classifier's belief about each observation, in pieces that stay within `memory`.
+
+    Raises:
+        ValueError: as `candidate_log_beliefs` does.
+    """
     piece = images_within(memory, observation)
     parts = [
-        classifier.log_probs(observation[slice(start, start + piece)])
+        _judged(observation[slice(start, start + piece)], classifier)
         for start in range(0, len(observation), piece)
     ]
     return torch.cat(parts)
+
+
+def _judged(observation: Observation, classifier: Classifier) -> Float[Tensor, "B *L K"]:
+    """The classifier's belief, after making sure that it is one."""
+    belief = classifier.log_probs(observation)
+    name = f"{type(classifier).__name__}.log_probs"
+    if belief.ndim not in (2, 3) or len(belief) != len(observation):
+        raise ValueError(
+            f"{name} returned {tuple(belief.shape)} for {len(observation)} observations, "
+            f"expected ({len(observation)}, K) or ({len(observation)}, L, 2)"
+        )
+    if torch.isnan(belief).any():
+        raise ValueError(f"{name} returned NaN")
+    total = belief.exp().sum(-1)
+    if not ((total - 1).abs() < 0.01).all():
+        worst = float(total.flatten()[(total - 1).abs().argmax()])
+        raise ValueError(
+            f"{name} returned numbers whose exponentials sum to {worst:.3g}, not 1; "
+            "expected log-probabilities (log_softmax of logits)"
+        )
+    return belief

@@ -38,6 +38,7 @@ class EIGMap:
     gains: Float[Tensor, "N B D"]
 
 
+@torch.no_grad()
 def eig_map(
     observation: Observation,
     completions: Completions,
@@ -59,10 +60,16 @@ def eig_map(
         memory: bound on the candidate images and activations held at once, MiB.
 
     Raises:
-        ValueError: an unknown estimator, no candidates, or a classifier that returns NaN.
+        ValueError: an unknown estimator, completions of other scenes, no candidates, or a
+            classifier that does not return log-probabilities.
     """
     if estimator not in ESTIMATORS:
         raise ValueError(f"estimator is {estimator!r}, expected one of {', '.join(ESTIMATORS)}")
+    if completions.scenes.shape[1:] != observation.values.shape:
+        raise ValueError(
+            f"completions must be (N, {', '.join(map(str, observation.values.shape))}) to go with "
+            f"the observation, got {tuple(completions.scenes.shape)}"
+        )
     designs = sensor.designs(observation)
     if len(designs) == 0:
         raise ValueError(f"{type(sensor).__name__}.designs returned no candidate")
@@ -70,8 +77,6 @@ def eig_map(
     candidates = candidate_log_beliefs(
         observation, completions.scenes, designs, sensor, classifier, memory
     )
-    if torch.isnan(belief).any() or torch.isnan(candidates).any():
-        raise ValueError(f"{type(classifier).__name__}.log_probs returned NaN")
     if estimator == "variational":
         whole = _answers(completions, classifier, belief.shape[-1], memory)
         eig, gains = variational_eig(belief, candidates, whole, completions.weights)

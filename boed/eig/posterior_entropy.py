@@ -39,7 +39,8 @@ def posterior_entropy_eig(
         Several findings count as independent: their entropies are added.
 
     Raises:
-        ValueError: shapes that do not belong together, or another `first`.
+        ValueError: shapes that do not belong together, weights that do not sum to 1, or another
+            `first`.
     """
     findings = belief.ndim == 3
     weights = check_shapes(belief, candidates, weights)
@@ -57,7 +58,11 @@ def posterior_entropy_eig(
 
 
 def check_shapes(belief: Tensor, candidates: Tensor, weights: Tensor | None) -> Tensor:
-    """The weights, after making sure that beliefs, candidates and weights fit together."""
+    """The weights, after making sure that beliefs, candidates and weights fit together.
+
+    Raises:
+        ValueError: they do not.
+    """
     expected = ("N", belief.shape[0], "D", *belief.shape[1:])
     found = tuple(candidates.shape)
     if (
@@ -69,9 +74,15 @@ def check_shapes(belief: Tensor, candidates: Tensor, weights: Tensor | None) -> 
             f"candidates must be {expected} to go with belief {tuple(belief.shape)}, got {found}"
         )
     if weights is None:
-        return torch.full(candidates.shape[:2], 1 / len(candidates), device=candidates.device)
+        return candidates.new_full(candidates.shape[:2], 1 / len(candidates))
     if weights.shape != candidates.shape[:2]:
         raise ValueError(
             f"weights must be {tuple(candidates.shape[:2])}, got {tuple(weights.shape)}"
         )
-    return weights
+    total = weights.sum(0)
+    if not torch.allclose(total, torch.ones_like(total), atol=1e-3):
+        raise ValueError(
+            f"weights must sum to 1 over the completions, got sums from {float(total.min()):.3g} "
+            f"to {float(total.max()):.3g}"
+        )
+    return weights.to(candidates)

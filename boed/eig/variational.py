@@ -38,7 +38,8 @@ def variational_eig(
         are added.
 
     Raises:
-        ValueError: shapes that do not belong together, or another `first`.
+        ValueError: shapes that do not belong together, weights that do not sum to 1, or another
+            `first`.
     """
     findings = belief.ndim == 3
     weights = check_shapes(belief, candidates, weights)

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from boed.eig.estimate import EIGMap, Estimator, eig_map
+from boed.eig.estimate import Estimator, eig_map
 from boed.policies.policy import Decision, footprints, pick
 from boed.sensors import Sensor
 from classifiers.classifier import Classifier
@@ -17,8 +17,74 @@ from data.observation import Observation
 from data.randomness import Seeds, derive, per_scene
 
 
+class _Imagining:
+    """What policies that draw completions share: the memory bound, one first look for all."""
+
+    completer: Completer
+    n: int
+    first: Completer | None
+    first_n: int
+    memory: int
+
+    def __post_init__(self) -> None:
+        for name in ("n", "first_n"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}, expected at least 1")
+        self._first_look: tuple[Sensor, object, Decision] | None = None
+
+    @property
+    def deterministic(self) -> bool:
+        """Whether the seed changes nothing but ties, as with retrieved completions."""
+        return bool(getattr(self.completer, "deterministic", False))
+
+    def choose(
+        self,
+        observation: Observation,
+        sensor: Sensor,
+        seed: Seeds = 0,
+        truth: Float[Tensor, "B C H W"] | None = None,
+    ) -> Decision:
+        """The look of highest score for each scene."""
+        seeds = per_scene(seed, len(observation))
+        if not observation.mask.any():
+            return self._choose_first(observation, sensor)
+        rows = self._scenes_at_once(observation)
+        decisions = []
+        for start in range(0, len(observation), rows):
+            part = slice(start, start + rows)
+            completions = complete(self.completer, observation[part], self.n, seeds[part])
+            decisions.append(self._decide(observation[part], completions, sensor, seeds[part]))
+        return _joined(decisions)
+
+    def _decide(
+        self, observation: Observation, completions: Completions, sensor: Sensor, seeds: list[int]
+    ) -> Decision:
+        raise NotImplementedError
+
+    def _choose_first(self, observation: Observation, sensor: Sensor) -> Decision:
+        """The first look, from one computation for all scenes and seeds."""
+        blank = observation[:1]
+        where = (blank.values.shape, blank.device)
+        known = self._first_look
+        if known is None or known[0] is not sensor or known[1] != where:
+            seed = derive("first look")
+            completer = self.completer if self.first is None else self.first
+            completions = complete(completer, blank, self.first_n, seed)
+            decision = self._decide(blank, completions, sensor, [seed])
+            known = self._first_look = (sensor, where, decision)
+        return _repeated(known[2], len(observation), self.n)
+
+    def _scenes_at_once(self, observation: Observation) -> int:
+        """Scenes whose completions stay within the memory bound, a completer's work included.
+
+        The completions of one scene are always drawn together.
+        """
+        each = 4 * 64 * self.n * observation.channels * observation.size**2
+        return max(self.memory * 2**20 // each, 1)
+
+
 @dataclass
-class BOED:
+class BOED(_Imagining):
     """Bayesian optimal experimental design: the look of highest EIG (Eq. 17).
 
     Attributes:
@@ -30,7 +96,7 @@ class BOED:
             of random images of the training set. It is asked once and the answer kept, since
             it is the same for every scene. The completer itself if not given.
         first_n: completions for the first look; they cost nothing per scene.
-        memory: bound on the candidate images held at once, MiB.
+        memory: bound on the completions, and on the candidate images, held at once, MiB.
     """
 
     completer: Completer
@@ -41,115 +107,72 @@ class BOED:
     first_n: int = 100
     memory: int = 512
 
-    def __post_init__(self) -> None:
-        for name in ("n", "first_n"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}, expected at least 1")
-        self._first_look: tuple[Sensor, EIGMap, Completions] | None = None
-
-    def choose(
-        self,
-        observation: Observation,
-        sensor: Sensor,
-        seed: Seeds = 0,
-        truth: Float[Tensor, "B C H W"] | None = None,
+    def _decide(
+        self, observation: Observation, completions: Completions, sensor: Sensor, seeds: list[int]
     ) -> Decision:
-        seeds = per_scene(seed, len(observation))
-        if not observation.mask.any():
-            return self._choose_first(observation, sensor)
-        chosen, scores, gains, scenes, weights = [], [], [], [], []
-        rows = self._scenes_at_once(observation)
-        for start in range(0, len(observation), rows):
-            part = slice(start, start + rows)
-            completions = complete(self.completer, observation[part], self.n, seeds[part])
-            found = eig_map(
-                observation[part], completions, sensor, self.classifier, self.estimator, self.memory
-            )
-            chosen.append(pick(found.eig, seeds[part]))
-            scores.append(found.eig)
-            gains.append(found.gains)
-            scenes.append(completions.scenes)
-            weights.append(completions.weights)
-        return Decision(
-            designs=found.designs[torch.cat(chosen)],
-            candidates=found.designs,
-            scores=torch.cat(scores),
-            gains=torch.cat(gains, dim=1),
-            completions=Completions(torch.cat(scenes, dim=1), torch.cat(weights, dim=1)),
+        found = eig_map(
+            observation, completions, sensor, self.classifier, self.estimator, self.memory
         )
-
-    def _choose_first(self, observation: Observation, sensor: Sensor) -> Decision:
-        """The first look, from one computation for all scenes and seeds."""
-        if self._first_look is None or self._first_look[0] is not sensor:
-            blank = observation[:1]
-            completions = complete(
-                self.first or self.completer, blank, self.first_n, derive("first look")
-            )
-            found = eig_map(
-                blank, completions, sensor, self.classifier, self.estimator, self.memory
-            )
-            self._first_look = (sensor, found, completions)
-        _, found, completions = self._first_look
-        batch = len(observation)
-        best = pick(found.eig, [derive("first look")]).expand(batch)
-        shown = slice(self.n)  # what a report shows; scores come from all first_n
-        scenes, weights = completions.scenes[shown], completions.weights[shown]
-        return Decision(
-            designs=found.designs[best],
-            candidates=found.designs,
-            scores=found.eig.expand(batch, -1),
-            gains=found.gains[shown].expand(-1, batch, -1),
-            completions=Completions(
-                scenes.expand(-1, batch, -1, -1, -1),
-                (weights / weights.sum(0)).expand(-1, batch),
-            ),
-        )
-
-    def _scenes_at_once(self, observation: Observation) -> int:
-        """Scenes whose completions stay within the memory bound, a completer's work included."""
-        each = 4 * 64 * self.n * observation.channels * observation.size**2
-        return max(self.memory * 2**20 // each, 1)
+        chosen = found.designs[pick(found.eig, seeds)]
+        return Decision(chosen, found.designs, found.eig, found.gains, completions)
 
 
 @dataclass
-class MaxVariance:
+class MaxVariance(_Imagining):
     """Look where the completions disagree most: largest summed variance of the unseen pixels.
 
     The idea of active subsampling (van de Camp et al. 2021; Nolan et al. 2024): it wants to know
-    the scene, not the answer.
+    the scene, not the answer. Attributes as in `BOED`.
     """
 
     completer: Completer
     n: int = 10
     first: Completer | None = None
     first_n: int = 100
+    memory: int = 512
 
-    def choose(
-        self,
-        observation: Observation,
-        sensor: Sensor,
-        seed: Seeds = 0,
-        truth: Float[Tensor, "B C H W"] | None = None,
+    def _decide(
+        self, observation: Observation, completions: Completions, sensor: Sensor, seeds: list[int]
     ) -> Decision:
-        seeds = per_scene(seed, len(observation))
         designs = sensor.designs(observation)
-        if observation.mask.any():
-            completions = complete(self.completer, observation, self.n, seeds)
-        else:
-            blank = Observation(observation.values[:1], observation.mask[:1])
-            drawn = complete(
-                self.first or self.completer, blank, self.first_n, derive("first look")
-            )
-            completions = Completions(
-                drawn.scenes.expand(-1, len(observation), -1, -1, -1),
-                drawn.weights.expand(-1, len(observation)),
-            )
-            seeds = [derive("first look")] * len(observation)
         unseen = completions.variance.sum(1) * (1 - observation.mask[:, 0])
-        shown = footprints(observation, sensor)[:, 0]
-        scores = torch.einsum("bhw,dhw->bd", unseen, shown)
-        chosen = pick(scores, seeds)
-        return Decision(designs[chosen], designs, scores, None, completions)
+        scores = torch.einsum("bhw,dhw->bd", unseen, footprints(observation, sensor)[:, 0])
+        return Decision(designs[pick(scores, seeds)], designs, scores, None, completions)
+
+
+def _joined(decisions: list[Decision]) -> Decision:
+    """One decision for the scenes of all, which have the same candidates."""
+    first = decisions[0]
+    drawn = [each.completions for each in decisions if each.completions is not None]
+    scores = [each.scores for each in decisions if each.scores is not None]
+    gains = [each.gains for each in decisions if each.gains is not None]
+    return Decision(
+        torch.cat([each.designs for each in decisions]),
+        first.candidates,
+        torch.cat(scores),
+        torch.cat(gains, dim=1) if gains else None,
+        Completions(
+            torch.cat([each.scenes for each in drawn], dim=1),
+            torch.cat([each.weights for each in drawn], dim=1),
+        ),
+    )
+
+
+def _repeated(decision: Decision, batch: int, shown: int) -> Decision:
+    """The decision for one scene as that of `batch` equal ones, with `shown` of its completions."""
+    assert decision.completions is not None
+    assert decision.scores is not None
+    scenes, weights = decision.completions.scenes[:shown], decision.completions.weights[:shown]
+    gains = decision.gains
+    return Decision(
+        decision.designs.expand(batch, -1),
+        decision.candidates,
+        decision.scores.expand(batch, -1),
+        None if gains is None else gains[:shown].expand(-1, batch, -1),
+        Completions(
+            scenes.expand(-1, batch, -1, -1, -1), (weights / weights.sum(0)).expand(-1, batch)
+        ),
+    )
 
 
 @dataclass
@@ -160,6 +183,7 @@ class Oracle:
     the classifier says of the whole scene, in cross-entropy.
     """
 
+    deterministic = True  # but for ties
     classifier: Classifier
     memory: int = 512
 

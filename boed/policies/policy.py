@@ -34,11 +34,12 @@ class Decision:
     completions: Completions | None = None
 
     def chosen_score(self) -> Float[Tensor, " B"] | None:
-        """The score of the chosen look, `[B]`."""
+        """The score of the chosen look, `[B]`; NaN where it is none of the candidates."""
         if self.scores is None:
             return None
         same = (self.candidates[None] == self.designs[:, None]).all(-1)  # [B, D]
-        return self.scores.gather(1, same.float().argmax(1, keepdim=True))[:, 0]
+        score = self.scores.gather(1, same.float().argmax(1, keepdim=True))[:, 0]
+        return score.where(same.any(1), torch.nan)
 
 
 @runtime_checkable
@@ -60,13 +61,21 @@ class Policy(Protocol):
 
 
 def pick(
-    scores: Float[Tensor, "B D"], seeds: list[int], tolerance: float = 1e-6
+    scores: Float[Tensor, "B D"], seeds: list[int], tolerance: float = 1e-4
 ) -> Int64[Tensor, " B"]:
-    """Index of the highest score; among those within `tolerance` of it, one at random.
+    """Index of the highest score; among those as good, one at random.
 
-    Without that, equal scores would always send the sensor to the top-left corner.
+    Without that, equal scores would always send the sensor to the top-left corner. As good is
+    within `tolerance` (nats, or relative where the highest is above 1): a hundred times what the
+    size of the pieces changes by rounding, so that the choice does not depend on it.
+
+    Raises:
+        ValueError: a score is NaN.
     """
-    best = scores >= scores.max(1, keepdim=True).values - tolerance
+    if torch.isnan(scores).any():
+        raise ValueError("scores has NaN: the policy cannot tell which look is best")
+    highest = scores.max(1, keepdim=True).values
+    best = scores >= highest - tolerance * highest.abs().clamp(min=1)
     ticket = torch.stack([_tickets(seed, scores.shape[1]) for seed in seeds])
     return (best * (1 + ticket.to(scores.device))).argmax(1)
 
@@ -78,8 +87,10 @@ def _tickets(seed: int, number: int) -> Tensor:
 
 def footprints(observation: Observation, sensor: Sensor) -> Float[Tensor, "D 1 H W"]:
     """Which pixels each candidate look would show, whatever has been seen."""
-    designs = sensor.designs(observation)
-    blank = Observation.nothing(
-        len(designs), observation.channels, observation.size, observation.device
-    )
-    return sensor.observe(blank, blank.values, designs).mask
+    shown = []
+    for designs in sensor.designs(observation).split(64):  # so that no scene per candidate is held
+        blank = Observation.nothing(
+            len(designs), observation.channels, observation.size, observation.device
+        )
+        shown.append(sensor.observe(blank, blank.values, designs).mask)
+    return torch.cat(shown)

@@ -31,6 +31,8 @@ class Random:
 class CentreOut:
     """A fixed scan: the look that shows most new pixels, the nearest to the centre first."""
 
+    deterministic = True
+
     def choose(
         self,
         observation: Observation,

@@ -47,9 +47,15 @@ class PatchSensor:
     def measure(
         self, scene: Float[Tensor, "B C H W"], design: Int64[Tensor, "B 2"]
     ) -> Float[Tensor, "B C p p"]:
-        """The pixels under each patch."""
+        """The pixels under each patch.
+
+        Raises:
+            ValueError: a scene of another size, or a patch that reaches over its border.
+        """
         self._check(scene, "scene")
-        rows, columns = self._pixels(design, scene.device)
+        self._check_design(design, len(scene))
+        offset = torch.arange(self.patch, device=scene.device)
+        rows, columns = (design.to(scene.device)[..., None] + offset).unbind(1)
         batch = torch.arange(len(scene), device=scene.device)[:, None, None]
         patches = scene.permute(0, 2, 3, 1)[batch, rows[:, :, None], columns[:, None, :]]
         return patches.permute(0, 3, 1, 2)
@@ -60,8 +66,13 @@ class PatchSensor:
         scene: Float[Tensor, "B C H W"],
         design: Int64[Tensor, "B 2"],
     ) -> Observation:
-        """The observation with each patch of the scene added."""
+        """The observation with each patch of the scene added.
+
+        Raises:
+            ValueError: as `measure` does.
+        """
         self._check(scene, "scene")
+        self._check_design(design, len(scene))
         return observation.with_seen(scene, self.footprint(design))
 
     def footprint(self, design: Int64[Tensor, "B 2"]) -> Float[Tensor, "B 1 H W"]:
@@ -74,15 +85,17 @@ class PatchSensor:
         """Exposed area: the fraction of the scene's pixels under the patch."""
         return torch.full((len(design),), (self.patch / self.size) ** 2, device=design.device)
 
-    def _pixels(self, design: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
-        offset = torch.arange(self.patch, device=device)
-        corner = design.to(device)[..., None] + offset
-        if len(design) and (int(design.min()) < 0 or int(corner.max()) >= self.size):
+    def _check_design(self, design: Tensor, batch: int) -> None:
+        if tuple(design.shape) != (batch, 2):
             raise ValueError(
-                f"design spans pixels {int(design.min())}..{int(corner.max())}; "
-                f"the scene has 0..{self.size - 1}"
+                f"design must be ({batch}, 2), a row and column for each scene, "
+                f"got {tuple(design.shape)}"
             )
-        return corner[:, 0], corner[:, 1]
+        first, last = int(design.min()), int(design.max()) + self.patch - 1
+        if first < 0 or last >= self.size:
+            raise ValueError(
+                f"design spans pixels {first}..{last}; the scene has 0..{self.size - 1}"
+            )
 
     def _check(self, scene: Tensor, name: str) -> None:
         if tuple(scene.shape[-2:]) != (self.size, self.size):

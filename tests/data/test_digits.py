@@ -28,8 +28,8 @@ def test_split_is_balanced_complete_and_without_overlap():
 
 
 def test_split_is_the_one_that_shipped_models_were_trained_on():
-    assert digits("test").sha256.startswith("b6a16af0a7b5")
-    assert digits("train").sha256.startswith("e30084c2cfc0")
+    assert digits("test").sha256.startswith("46c177aa8226")
+    assert digits("train").sha256.startswith("179bdc35f5b1")
 
 
 def test_held_out_digits_are_removed_by_content():

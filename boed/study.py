@@ -1,0 +1,149 @@
+"""From names to a whole study: data, checkpoints and policies, ready for `benchmark`."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from boed.eig.estimate import Estimator
+from boed.policies import BOED, CentreOut, MaxVariance, Oracle, Policy, Random
+from boed.sensors import PatchSensor
+from boed.shipped import DEFAULT_SIZE, classifier_for, completer_for
+from classifiers.classifier import DenseNetClassifier
+from completion.completer import Completer
+from completion.retrieval import Retrieval
+from data.dataset import Dataset
+from data.load import load
+
+POLICIES: dict[str, str] = {
+    "boed": "highest EIG; Barber-Agakov bound",
+    "boed_entropy": "highest EIG; Eq. 17 as printed",
+    "boed_marginal": "highest EIG; Eq. 17 with the marginal first term",
+    "boed_retrieval": "highest EIG; Barber-Agakov bound, completions by retrieval",
+    "boed_retrieval_entropy": "highest EIG; Eq. 17, completions by retrieval",
+    "max_variance": "largest predictive variance over completions",
+    "centre_out": "fixed scan from the centre outwards",
+    "random": "uniformly random look",
+    "oracle": "best look knowing the whole scene, not the label; an upper reference",
+}
+"""Policies that a study knows by name."""
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """Everything a benchmark needs."""
+
+    test: Dataset
+    sensor: PatchSensor
+    classifier: DenseNetClassifier
+    completer: Completer
+    library: Dataset
+    policies: dict[str, Policy]
+    attributes: dict[str, Any]
+
+
+def study(
+    data: str = "digits",
+    size: int | None = None,
+    split: str = "test",
+    policies: Sequence[str] = ("boed", "random"),
+    completer: str | None = None,
+    classifier: str | None = None,
+    completions: int = 10,
+    grid: int = 17,
+    patch: float = 0.25,
+    memory: int = 512,
+    device: str = "cpu",
+) -> Study:
+    """Put a study together.
+
+    Args:
+        data: name or path of the data set; its train split is what retrieval retrieves from.
+        size: width in pixels; the one for which checkpoints are shipped if not given.
+        split: scenes to measure on.
+        policies: names from `POLICIES`.
+        completer: `aipo`, `retrieval`, or the path of a checkpoint.
+        classifier: the path of a checkpoint; the shipped one if not given.
+        completions: N.
+        grid: candidate looks along each axis.
+        patch: width of a look over the width of the scene.
+        memory: bound on the images held at once, MiB.
+        device: where the models run.
+
+    Raises:
+        ValueError: an unknown policy, or anything that `load`, the sensor or the checkpoints
+            refuse.
+    """
+    import difflib
+
+    for name in policies:
+        if name not in POLICIES:
+            near = difflib.get_close_matches(name, POLICIES, n=1, cutoff=0)
+            raise ValueError(
+                f"policies: {name!r} is unknown, did you mean {near[0]!r}? "
+                f"Known: {', '.join(POLICIES)}"
+            )
+    size = size or DEFAULT_SIZE.get(data)
+    test, library = load(data, size, split), load(data, size, "train")
+    sensor = PatchSensor(test.size, patch, grid)
+    judge = classifier_for(test, classifier)
+    sampler = completer_for(test, completer, library)
+    for model in (judge, sampler):
+        if hasattr(model, "to"):
+            model.to(device)
+    retrieval = Retrieval(library)
+
+    def boed(sampler: Completer, estimator: Estimator) -> Policy:
+        return BOED(sampler, judge, estimator, completions, first=retrieval, memory=memory)
+
+    made: dict[str, Policy] = {
+        "boed": boed(sampler, "variational"),
+        "boed_entropy": boed(sampler, "entropy"),
+        "boed_marginal": boed(sampler, "marginal"),
+        "boed_retrieval": boed(retrieval, "variational"),
+        "boed_retrieval_entropy": boed(retrieval, "entropy"),
+        "max_variance": MaxVariance(sampler, completions, first=retrieval),
+        "centre_out": CentreOut(),
+        "random": Random(),
+        "oracle": Oracle(judge, memory),
+    }
+    attributes = {
+        "patch": sensor.patch,
+        "grid": len(sensor.positions),
+        "completions": completions,
+        "first_completions": 100,
+        "question": ", ".join(test.label_names),
+        "policies": {name: POLICIES[name] for name in policies},
+        "checkpoints": {
+            "completer": _described(sampler, completer or "aipo, shipped"),
+            "classifier": _described(judge, classifier or "shipped"),
+        },
+        "versions": versions(),
+    }
+    return Study(
+        test, sensor, judge, sampler, library, {name: made[name] for name in policies}, attributes
+    )
+
+
+def _described(model: object, name: str) -> dict[str, Any]:
+    """What a report says of a checkpoint."""
+    provenance = getattr(model, "provenance", {})
+    kept = {k: provenance[k] for k in ("kind", "steps", "scores") if k in provenance}
+    if "data" in provenance:
+        kept["data"] = provenance["data"]
+    return {"name": Path(name).name, **(kept or {"kind": type(model).__name__})}
+
+
+def versions() -> dict[str, str]:
+    """Versions of what results depend on."""
+    found = {"python": platform.python_version()}
+    for package in ("boed", "torch", "numpy", "scipy"):
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = "not installed"
+    return found

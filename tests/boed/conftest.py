@@ -1,0 +1,142 @@
+"""Made-up Results and examples whose properties are known."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+
+QUALITY = {"boed": 1.6, "boed-entropy": 1.2, "random": 0.5, "oracle": 2.5}
+"""How fast a made-up policy learns."""
+
+
+def make_results(
+    policies: tuple[str, ...] = ("boed", "random"),
+    seeds: int = 2,
+    scenes: int = 120,
+    looks: int = 3,
+    answers: int = 3,
+    findings: int = 0,
+    size: int = 32,
+    patch: int = 8,
+    rng_seed: int = 0,
+) -> xr.Dataset:
+    """Results in which a policy's belief in the truth grows with its quality and the looks."""
+    rng = np.random.default_rng(rng_seed)
+    question = (findings, answers) if findings else (answers,)
+    label = rng.integers(answers, size=(scenes, *question[:-1]))
+    truth = np.eye(answers)[label]
+    noise = rng.normal(size=(seeds, scenes, 1, *question))
+
+    def believed(strength: Any) -> np.ndarray:
+        logits = strength * (truth[None, :, None] + 0.8 * noise)
+        return logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+
+    steps = np.arange(looks + 1).reshape(1, 1, -1, *[1] * len(question))
+    belief = [believed(steps * QUALITY.get(name, 0.8 + 0.1 * i)) for i, name in enumerate(policies)]
+    design = rng.integers(0, size - patch + 1, (len(policies), seeds, scenes, looks, 2))
+    asked = ["finding", "answer"] if findings else ["answer"]
+    results = xr.Dataset(
+        {
+            "log_belief": (
+                ["policy", "seed", "scene", "look", *asked],
+                np.array(belief, np.float32),
+            ),
+            "label": (["scene", *asked[:-1]], label.astype(np.int64)),
+            "design": (["policy", "seed", "scene", "step", "axis"], design.astype(np.int32)),
+            "score": (
+                ["policy", "seed", "scene", "step"],
+                np.full(design.shape[:-1], np.nan, np.float32),
+            ),
+            "full_image_log_belief": (["scene", *asked], believed(8.0)[0, :, 0].astype("float32")),
+            "seconds": (["policy", "seed"], np.full((len(policies), seeds), 12.5)),
+        },
+        coords={
+            "policy": list(policies),
+            "seed": np.arange(seeds),
+            "scene": np.arange(scenes),
+            "look": np.arange(looks + 1),
+            "step": np.arange(1, looks + 1),
+            "axis": ["row", "column"],
+            "answer": [f"answer {k}" for k in range(answers)],
+        },
+        attrs={
+            "data": "made-up",
+            "split": "test",
+            "sha256": "0123456789abcdef" * 4,
+            "size": size,
+            "patch": patch,
+            "grid": 5,
+            "completions": 10,
+            "first_completions": 100,
+            "question": "which answer",
+            "policies": json.dumps({name: f"what {name} does" for name in policies}),
+            "checkpoints": json.dumps({"classifier": {"name": "tiny", "steps": 100}}),
+            "versions": json.dumps({"torch": "2.13.0", "numpy": "2.0"}),
+            "command": "boed benchmark --data made-up",
+            "started": "2026-01-02T03:04:05",
+            "seconds": 75.0,
+        },
+    )
+    if findings:
+        results = results.assign_coords(finding=[f"finding {k}" for k in range(findings)])
+    return results
+
+
+def make_examples(
+    number: int = 1, looks: int = 2, size: int = 32, patch: int = 8, grid: int = 7
+) -> xr.Dataset:
+    """Worked scenes: a bright blob, noisy completions of it, and an EIG map with one peak."""
+    rng = np.random.default_rng(1)
+    y, x = np.mgrid[:size, :size]
+    scene = np.exp(-((y - size / 2) ** 2 + (x - size / 3) ** 2) / (size / 5) ** 2)
+    scenes = np.repeat(scene[None, None], number, 0)
+    places = np.round(np.linspace(0, size - patch, grid)).astype(int)
+    candidates = np.stack(np.meshgrid(places, places, indexing="ij"), -1).reshape(-1, 2)
+    design = candidates[rng.integers(len(candidates), size=(number, looks))]
+    mask = np.zeros((number, looks + 1, size, size))
+    for example, step in np.ndindex(number, looks):
+        row, column = design[example, step]
+        mask[example, step + 1 :, row : row + patch, column : column + patch] = 1
+    samples = scene + 0.2 * rng.normal(size=(number, looks, 6, 1, size, size))
+    middle = (candidates - (size - patch) / 2) / size
+    gain = 1 - 6 * (middle**2).sum(-1) + 0.4 * rng.normal(size=(number, looks, 6, len(candidates)))
+    belief = np.log(rng.dirichlet(np.ones(4), size=(number, looks + 1)))
+    return xr.Dataset(
+        {
+            "scene": (["example", "channel", "y", "x"], scenes),
+            "values": (
+                ["example", "look", "channel", "y", "x"],
+                (mask * scene)[:, :, None],
+            ),
+            "mask": (["example", "look", "y", "x"], mask),
+            "completions": (
+                ["example", "step", "completion", "channel", "y", "x"],
+                samples.clip(0, 1),
+            ),
+            "gain": (["example", "step", "completion", "candidate"], gain),
+            "eig": (["example", "step", "candidate"], gain.mean(2)),
+            "candidates": (["candidate", "axis"], candidates),
+            "design": (["example", "step", "axis"], design),
+            "log_belief": (["example", "look", "answer"], belief),
+            "label": (["example"], np.zeros(number, int)),
+        },
+        coords={"answer": ["zero", "one", "two", "three"]},
+        attrs={"policy": "boed", "patch": patch, "size": size},
+    )
+
+
+@pytest.fixture
+def results() -> Callable[..., xr.Dataset]:
+    """See `make_results`."""
+    return make_results
+
+
+@pytest.fixture
+def examples() -> Callable[..., xr.Dataset]:
+    """See `make_examples`."""
+    return make_examples

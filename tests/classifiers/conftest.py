@@ -1,0 +1,48 @@
+"""A toy question: is the left or the right half of an 8-pixel image bright?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from classifiers import DenseNetClassifier, DenseNetConfig
+from classifiers.training import train_classifier
+from data.dataset import Dataset
+from data.fitting import Fit
+
+TINY = DenseNetConfig(size=8, channels=1, outputs=2, stem=2, width=8, growth=(8, 8), layers=(1, 1))
+
+
+def halves(n: int, seed: int, split: str = "train", noise: int = 60) -> Dataset:
+    """Label 0: the left half is bright; label 1: the right half; very noisy pixels."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.arange(n) % 2
+    images = torch.full((n, 1, 8, 8), 100)
+    images[labels == 0, :, :, :4] = 150
+    images[labels == 1, :, :, 4:] = 150
+    images += torch.randint(-noise, noise + 1, images.shape, generator=generator)
+    return Dataset("halves", split, images.to(torch.uint8), labels, ("left", "right"))
+
+
+@pytest.fixture(scope="session")
+def tiny() -> DenseNetConfig:
+    return TINY
+
+
+@pytest.fixture(scope="session")
+def train() -> Dataset:
+    return halves(512, 0)
+
+
+@pytest.fixture(scope="session")
+def val() -> Dataset:
+    return halves(256, 1, "val")
+
+
+@pytest.fixture(scope="session")
+def trained(train, val, tmp_path_factory) -> tuple[DenseNetClassifier, Path]:
+    out = tmp_path_factory.mktemp("trained") / "halves.safetensors"
+    settings = Fit(steps=200, batch=64, lr=1e-2, warmup=20, betas=(0.9, 0.99), ema=0.9, every=100)
+    return train_classifier(train, val, settings, out, TINY), out

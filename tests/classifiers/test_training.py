@@ -1,0 +1,176 @@
+"""Training on partial views, calibration, scores by number of looks."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+
+import pytest
+import torch
+
+from classifiers import DenseNetClassifier
+from classifiers.classifier import cross_entropy
+from classifiers.training import (
+    LOOKS,
+    augmented,
+    calibrate,
+    masks_for,
+    preset,
+    score,
+    train_classifier,
+)
+from data.dataset import Dataset
+from data.files import load_weights
+from data.fitting import Fit
+from data.observation import Observation
+
+SHORT = Fit(steps=4, batch=16, warmup=1, every=2)
+
+
+class OverConfident(DenseNetClassifier):
+    """Knows the answer 80 % of the time and is always sure of it."""
+
+    def __init__(self, config, answers):
+        super().__init__(config, ("left", "right"))
+        self.answers, self.at = answers, 0
+
+    def logits(self, observation):
+        rows = torch.arange(self.at, self.at + len(observation)) % len(self.answers)
+        self.at += len(observation)
+        wrong = rows % 5 == 0
+        said = torch.where(wrong, 1 - self.answers[rows], self.answers[rows])
+        return torch.nn.functional.one_hot(said, 2) * 12.0
+
+
+def test_it_beats_chance_from_partial_views(trained, val):
+    scores = score(trained[0], val, (0, 1, 3, 6))
+    assert scores["0"]["auroc"] == pytest.approx(0.5)  # nothing seen, nothing known
+    assert abs(scores["0"]["nll"] - 0.693) < 0.03
+    assert scores["1"]["accuracy"] > 0.6
+    assert scores["3"]["accuracy"] > scores["1"]["accuracy"]
+    assert scores["all"]["accuracy"] > 0.95
+    nll = [scores[name]["nll"] for name in ("0", "1", "3", "6", "all")]
+    assert nll == sorted(nll, reverse=True)
+    assert all(each["ece"] < 0.12 for each in scores.values())
+
+
+def test_what_a_checkpoint_says_of_itself(trained, train, val):
+    header = load_weights(trained[1])[1]
+    assert header["data"]["sha256"] == train.sha256
+    assert header["look_fraction"] == 0.25
+    assert header["steps"] == 200
+    assert header["scores"]["val"] == score(trained[0], val)
+    assert set(header["scores"]["val"]) == {*map(str, LOOKS), "all"}
+    assert [row["step"] for row in header["history"]] == [100, 200]
+    assert header["config"]["mean"] == pytest.approx(float(train.scenes().mean()), abs=1e-5)
+    assert [path.name for path in trained[1].parent.iterdir()] == ["halves.safetensors"]
+
+
+def test_calibration_takes_the_over_confidence_away(tiny, val):
+    model = OverConfident(tiny, val.labels)
+    labels = val.labels
+    model.at = 0
+    before = cross_entropy(model.log_probs(Observation.nothing(256, 1, 8)), labels).mean()
+    model.at = 0
+    calibrate(model, val)
+    assert len(model.knots) == len(model.temperatures) == len(LOOKS) + 1
+    assert model.knots[0] == 0
+    assert model.knots[-1] == 1
+    assert (model.knots.diff() > 0).all()
+    # the best temperature makes 12 / T the log odds of the rate of right answers
+    right = float((torch.arange(256) % 5 != 0).float().mean())
+    assert model.temperatures[0].item() == pytest.approx(
+        12 / torch.logit(torch.tensor(right)).item(), rel=0.02
+    )
+    model.at = 0
+    after = cross_entropy(model.log_probs(Observation.nothing(256, 1, 8)), labels).mean()
+    assert before > 2
+    assert after < 0.52
+
+
+def test_calibration_does_not_move_batch_norm(trained, val):
+    model = copy.deepcopy(trained[0])
+    before = {k: v.clone() for k, v in model.network.state_dict().items()}
+    model.train()
+    calibrate(model, val)
+    assert all(torch.equal(v, before[k]) for k, v in model.network.state_dict().items())
+
+
+def test_findings_are_trained_too(train, val, tiny, tmp_path):
+    def two(dataset):
+        labels = torch.stack([dataset.labels, torch.ones_like(dataset.labels)], dim=1)
+        return Dataset("two", dataset.split, dataset.images, labels, ("right", "always"))
+
+    settings = replace(SHORT, steps=30, lr=1e-2)
+    config = replace(tiny, outputs=4)
+    model = train_classifier(two(train), two(val), settings, tmp_path / "m.safetensors", config)
+    log_probs = model.log_probs(Observation.of(val.scenes(), torch.ones(256, 1, 8, 8)))
+    assert log_probs.shape == (256, 2, 2)
+    assert log_probs[:, 1, 1].exp().mean() > 0.8
+    assert model.multi_label
+
+
+def test_interrupted_and_resumed_gives_the_same_checkpoint(train, val, tiny, tmp_path):
+    def stop(step, loss):
+        if step == 3:
+            raise KeyboardInterrupt
+
+    whole, parts = tmp_path / "whole.safetensors", tmp_path / "parts.safetensors"
+    train_classifier(train, val, SHORT, whole, tiny)
+    with pytest.raises(KeyboardInterrupt):
+        train_classifier(train, val, SHORT, parts, tiny, on_step=stop)
+    train_classifier(train, val, SHORT, parts, tiny)
+    (one, header), (other, header2) = load_weights(whole), load_weights(parts)
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert header["scores"] == header2["scores"]
+
+
+def test_wrong_network(train, val, tiny, tmp_path):
+    with pytest.raises(ValueError, match="halves has 1 channels of 8 pixels; the network is for"):
+        train_classifier(train, val, SHORT, tmp_path / "x", replace(tiny, size=16))
+    with pytest.raises(ValueError, match="outputs is 7, expected 2 for the labels"):
+        train_classifier(train, val, SHORT, tmp_path / "x", replace(tiny, outputs=7))
+    assert not list(tmp_path.iterdir())
+
+
+def test_masks_for_a_number_of_looks():
+    assert masks_for(None, 3, 16, 0.25, 0).min() == 1
+    assert masks_for(0, 3, 16, 0.25, 0).max() == 0
+    one = masks_for(1, 50, 16, 0.25, 0)
+    assert (one.sum((1, 2, 3)) == 16).all()
+    assert torch.equal(one, masks_for(1, 50, 16, 0.25, 0))
+    assert not torch.equal(one, masks_for(1, 50, 16, 0.25, 1))
+
+
+def test_augmentation_is_small_and_stays_in_range():
+    torch.manual_seed(0)
+    scenes = torch.zeros(64, 1, 32, 32)
+    scenes[:, :, 12:20, 12:20] = 1
+    moved = augmented(scenes)
+    assert moved.shape == scenes.shape
+    assert 0 <= moved.min() <= moved.max() <= 1
+    row = torch.arange(32.0)
+    brightness = (moved - moved.amin((2, 3), keepdim=True)).clamp(min=0)
+    centre = (brightness.sum(3) * row).sum(2) / brightness.sum((2, 3))
+    assert (centre - 15.5).abs().max() < 0.06 * 32 + 1
+    assert centre.std() > 0.5
+    assert torch.allclose(augmented(scenes, strength=0), scenes, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("size", "channels", "labels", "outputs", "stem"),
+    [
+        (28, 1, torch.zeros(4, dtype=torch.int64), 3, 4),
+        (64, 3, torch.zeros(4, dtype=torch.int64), 3, 4),
+        (128, 1, torch.zeros(4, 3, dtype=torch.int64), 6, 8),
+    ],
+)
+def test_presets_build(size, channels, labels, outputs, stem):
+    images = torch.zeros(4, channels, size, size, dtype=torch.uint8)
+    dataset = Dataset("x", "train", images, labels, ("a", "b", "c"))
+    config, _ = preset(dataset)
+    assert (config.size, config.channels, config.outputs) == (size, channels, outputs)
+    assert config.stem == stem
+    model = DenseNetClassifier(config, dataset.label_names, dataset.multi_label).eval()
+    log_probs = model.log_probs(Observation.nothing(2, channels, size))
+    assert log_probs.shape == ((2, 3, 2) if dataset.multi_label else (2, 3))

@@ -1,0 +1,123 @@
+"""Retrieval: the right images, with the right weights and labels."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from completion import Completer, Retrieval, complete
+from data.dataset import Dataset
+from data.observation import Observation
+
+LEVELS = [0, 51, 102, 153, 255]
+
+
+@pytest.fixture
+def library():
+    """Five images, each of one grey level."""
+    images = torch.tensor(LEVELS, dtype=torch.uint8).view(5, 1, 1, 1).expand(5, 1, 4, 4)
+    names = tuple("abcde")
+    return Dataset("greys", "train", images.contiguous(), torch.arange(5), names)
+
+
+def seen(*levels, pixels=4):
+    """Observations of scenes of one grey level, some pixels of the first row seen."""
+    mask = torch.zeros(len(levels), 1, 4, 4)
+    mask[:, :, 0, :pixels] = 1
+    return Observation.of(torch.tensor(levels).view(-1, 1, 1, 1) / 255 * mask, mask)
+
+
+def test_nearest_matches_first_with_their_weights_and_labels(library):
+    completions = Retrieval(library, bandwidth=0.2).complete(seen(100.0, 250.0), 3)
+    assert completions.labels.tolist() == [[2, 4], [1, 3], [3, 2]]
+    difference = (
+        torch.tensor([[102, 51, 153], [255, 153, 102]]) - torch.tensor([[100], [250]])
+    ) / 255
+    likelihood = torch.exp(-(difference**2) / (2 * 0.2**2))
+    expected = (likelihood / likelihood.sum(1, keepdim=True)).T
+    assert torch.allclose(completions.weights, expected, atol=1e-5)
+    ess = 1 / (expected**2).sum(0)
+    assert torch.allclose(completions.effective_sample_size, ess, atol=1e-4)
+    assert completions.scenes[0, 0, 0, 0, 0].item() == pytest.approx(100 / 255)  # as it was seen
+    assert completions.scenes[0, 0, 0, 1, 0].item() == pytest.approx(102 / 255)  # retrieved
+
+
+def test_distance_is_a_mean_over_the_seen_pixels(library):
+    retrieval = Retrieval(library)
+    expected = ((torch.tensor(LEVELS) - 100) / 255) ** 2
+    for pixels in (1, 4):
+        got = retrieval.distances(seen(100.0, pixels=pixels))[0]
+        assert torch.allclose(got, expected, atol=1e-6)
+
+
+def test_unseen_scenes_get_random_images_without_replacement(library):
+    retrieval = Retrieval(library)
+    drawn = set()
+    for seed in range(40):
+        observation = Observation.nothing(2, 1, 4)
+        completions = retrieval.complete(observation, 5, seed)
+        assert completions.labels.sort(0).values.T.tolist() == [[0, 1, 2, 3, 4]] * 2
+        assert torch.equal(completions.weights, torch.full((5, 2), 0.2))
+        assert torch.equal(completions.labels, retrieval.complete(observation, 5, seed).labels)
+        sample = retrieval.sample(observation, 5, seed)[:, :, 0, 0, 0] * 255
+        assert sample.sort(0).values.T.round().tolist() == [LEVELS] * 2
+        drawn |= set(retrieval.complete(observation, 1, seed).labels.flatten().tolist())
+    assert drawn == {0, 1, 2, 3, 4}
+
+
+def test_seen_and_unseen_scenes_in_one_batch(library):
+    one = seen(153.0)
+    nothing = Observation.nothing(1, 1, 4)
+    batch = Observation(
+        torch.cat([one.values, nothing.values]), torch.cat([one.mask, nothing.mask])
+    )
+    completions = Retrieval(library).complete(batch, 2, [3, 4])
+    assert completions.labels[0, 0] == 3
+    assert torch.equal(
+        completions.labels[:, 1:], Retrieval(library).complete(nothing, 2, [4]).labels
+    )
+
+
+def test_samples_follow_the_weights(library):
+    """Independently of one another: the best match may come more than once."""
+    retrieval = Retrieval(library, bandwidth=0.2)
+    observation = seen(100.0)
+    weights = retrieval.complete(observation, 5).weights[:, 0]
+    expected = torch.zeros(5)
+    expected[retrieval.complete(observation, 5).labels[:, 0]] = weights
+    counts = torch.zeros(5)
+    for seed in range(800):
+        grey = retrieval.sample(observation, 5, seed)[:, 0, 0, 1, 0]
+        counts += (grey[:, None] * 255 - torch.tensor(LEVELS)).abs().argmin(1).bincount(minlength=5)
+    assert (counts / 4000 - expected).abs().max() < 0.03
+
+
+def test_findings_come_along(library):
+    findings = Dataset(
+        "findings", "train", library.images, torch.eye(5, dtype=torch.int64), tuple("abcde")
+    )
+    completions = complete(Retrieval(findings), seen(0.0, 255.0), 2)
+    assert completions.labels.shape == (2, 2, 5)
+    assert completions.labels[0].argmax(1).tolist() == [0, 4]
+
+
+def test_it_is_a_completer(library):
+    assert isinstance(Retrieval(library), Completer)
+
+
+def test_wrong_inputs(library):
+    for bandwidth in (0, -1, math.nan):
+        with pytest.raises(ValueError, match="bandwidth must be positive"):
+            Retrieval(library, bandwidth)
+    retrieval = Retrieval(library)
+    for call in (retrieval.complete, retrieval.sample):
+        with pytest.raises(ValueError, match="n is 6, but greys has only 5 images"):
+            call(seen(1.0), 6)
+        with pytest.raises(ValueError, match="n must be at least 1, got 0"):
+            call(seen(1.0), 0)
+        with pytest.raises(ValueError, match="greys has 1 of 4"):
+            call(Observation.nothing(1, 3, 4), 1)
+        with pytest.raises(ValueError, match="observation has NaN or infinite pixels"):
+            call(seen(math.nan), 1)

@@ -1,0 +1,129 @@
+"""Training completers end to end on the toy world; presets."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from completion import AIPO, VDVAE
+from completion.training import (
+    PRESETS,
+    load_vae,
+    preset,
+    standardised_for,
+    train_aipo,
+    train_vae,
+)
+from data.dataset import Dataset
+from data.files import load_weights, save_weights
+from data.fitting import Fit
+
+SHORT = Fit(steps=6, batch=8, warmup=2, every=3)
+
+
+def test_what_a_checkpoint_says_of_itself(trained, train):
+    header = load_weights(trained[1])[1]
+    assert header["kind"] == "aipo"
+    assert header["objective"] == "forward KL, joint"
+    assert header["data"] == {
+        "name": "halves",
+        "split": "train",
+        "images": 256,
+        "sha256": train.sha256,
+    }
+    assert header["steps"] == header["fit"]["steps"] == 250
+    assert [row["step"] for row in header["history"]] == [125, 250]
+    assert header["scores"] == header["history"][-1]
+    first, last = header["history"]
+    assert last["val_bits_per_dim"] < first["val_bits_per_dim"] < 8
+    assert 0 < last["val_rate_bits_per_dim"] < last["val_bits_per_dim"]
+    assert header["config"]["mean"] == pytest.approx(float(train.scenes().mean()), abs=1e-5)
+
+
+def test_a_finished_training_leaves_only_the_checkpoint(trained):
+    assert [path.name for path in trained[1].parent.iterdir()] == ["halves.safetensors"]
+
+
+def test_vae_then_aipo_on_top_of_it(train, val, config, tmp_path):
+    vae = train_vae(train, val, config(), SHORT, tmp_path / "vae.safetensors")
+    again = load_vae(tmp_path / "vae.safetensors")
+    assert isinstance(again, VDVAE)
+    assert torch.equal(again.sample(2, seed=1), vae.sample(2, seed=1))
+    out = tmp_path / "aipo.safetensors"
+    model = train_aipo(train, val, SHORT, out, vae=again)
+    assert load_weights(out)[1]["objective"] == "forward KL, pretrained VAE"
+    for name, tensor in vae.state_dict().items():
+        assert torch.equal(tensor, model.vae.state_dict()[name])
+        assert torch.equal(tensor, AIPO.load(out).vae.state_dict()[name])
+
+
+def test_interrupted_and_resumed_gives_the_same_checkpoint(train, val, config, tmp_path):
+    def stop(step, loss):
+        if step == 5:
+            raise KeyboardInterrupt
+
+    whole, parts = tmp_path / "whole.safetensors", tmp_path / "parts.safetensors"
+    train_aipo(train, val, SHORT, whole, config=config())
+    with pytest.raises(KeyboardInterrupt):
+        train_aipo(train, val, SHORT, parts, config=config(), on_step=stop)
+    assert not parts.exists()
+    train_aipo(train, val, SHORT, parts, config=config())
+    (one, header), (other, header2) = load_weights(whole), load_weights(parts)
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert header["history"] == header2["history"]
+
+
+def test_another_seed_is_another_training(train, val, config, tmp_path):
+    paths = [tmp_path / f"{seed}.safetensors" for seed in (0, 1)]
+    for seed, path in enumerate(paths):
+        train_vae(train, val, config(), replace(SHORT, steps=1, seed=seed), path)
+    one, other = (load_vae(path).gain for path in paths)
+    assert not torch.equal(one, other)
+
+
+def test_wrong_inputs(train, val, config, tmp_path):
+    out = tmp_path / "x.safetensors"
+    with pytest.raises(ValueError, match=r"either config .* or vae"):
+        train_aipo(train, val, SHORT, out)
+    with pytest.raises(ValueError, match=r"either config .* or vae"):
+        train_aipo(train, val, SHORT, out, config=config(), vae=VDVAE(config()))
+    colour = config(channels=3)
+    message = "halves has 1 channels of 8 pixels; the model is for 3 of 8"
+    with pytest.raises(ValueError, match=message):
+        train_aipo(train, val, SHORT, out, config=colour)
+    with pytest.raises(ValueError, match=message):
+        train_aipo(train, val, SHORT, out, vae=VDVAE(colour))
+    with pytest.raises(ValueError, match=message):
+        train_vae(train, val, colour, SHORT, out)
+    black = Dataset("black", "train", train.images * 0, train.labels, train.label_names)
+    with pytest.raises(ValueError, match=r"std is 0\.0, expected more than 0"):
+        standardised_for(config(), black)
+    assert not out.exists()
+
+
+def test_wrong_vae_checkpoints(trained, config, tmp_path):
+    with pytest.raises(ValueError, match="holds 'aipo', expected 'vdvae'"):
+        load_vae(trained[1])
+    path = tmp_path / "v.safetensors"
+    for fields in ({}, {"config": 3}, {"config": vars(config(width=8))}):
+        save_weights(path, VDVAE(config()).state_dict(), {"kind": "vdvae", **fields})
+        with pytest.raises(ValueError, match="does not fit its configuration"):
+            load_vae(path)
+
+
+@pytest.mark.parametrize(
+    ("size", "channels", "top"), [(28, 1, 14), (32, 3, 16), (64, 1, 16), (256, 1, 16)]
+)
+def test_presets_build(size, channels, top):
+    config, settings = preset(size, channels)
+    assert (config.size, config.channels, config.size // config.stem) == (size, channels, top)
+    assert settings in [each[1] for each in PRESETS.values()]
+    with torch.device("meta"):
+        AIPO(VDVAE(config))
+
+
+def test_a_size_without_preset():
+    with pytest.raises(ValueError, match="size 50 has no preset; expected 28, 32 or a multiple"):
+        preset(50, 1)
