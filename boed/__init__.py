@@ -9,17 +9,17 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from boed.acquire import Trajectory, acquire
-    from boed.benchmark import benchmark
+    from boed.acquisition import Trajectory, acquire
+    from boed.benchmarking import benchmark
     from boed.eig import EIGMap, eig_map, posterior_entropy_eig, variational_eig
     from boed.policies import BOED, CentreOut, Decision, MaxVariance, Oracle, Policy, Random
     from boed.sensors import PatchSensor, Sensor
-    from boed.study import study
+    from boed.studies import study
 
 _HOMES = {
-    "acquire": "acquire",
-    "Trajectory": "acquire",
-    "benchmark": "benchmark",
+    "acquire": "acquisition",
+    "Trajectory": "acquisition",
+    "benchmark": "benchmarking",
     "EIGMap": "eig",
     "eig_map": "eig",
     "posterior_entropy_eig": "eig",
@@ -33,7 +33,7 @@ _HOMES = {
     "Random": "policies",
     "PatchSensor": "sensors",
     "Sensor": "sensors",
-    "study": "study",
+    "study": "studies",
 }
 
 __all__ = [

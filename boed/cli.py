@@ -113,12 +113,12 @@ def _benchmark(
 
     from rich.console import Console
 
-    from boed.benchmark import benchmark as run
-    from boed.benchmark import finish
+    from boed.benchmarking import benchmark as run
+    from boed.benchmarking import finish
     from boed.examples import worked_examples
     from boed.report import write_report
     from boed.results import save, summary, table, write_summary
-    from boed.study import study
+    from boed.studies import study
     from data.files import atomic
 
     console = Console()
@@ -190,7 +190,7 @@ def scan(
         from rich.console import Console
         from rich.table import Table
 
-        from boed.acquire import acquire
+        from boed.acquisition import acquire
         from boed.examples import describe
         from boed.figures import panel_figure
         from boed.policies import BOED

@@ -9,15 +9,15 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from boed.acquire import Trajectory, acquire
-from boed.benchmark import scene_rows
+from boed.acquisition import Trajectory, acquire
+from boed.benchmarking import scene_rows
 from boed.policies import BOED
 from data.randomness import derive
 
 if TYPE_CHECKING:
     import xarray as xr
 
-    from boed.study import Study
+    from boed.studies import Study
 
 SHOWN = 5
 """Completions shown for each look."""

@@ -34,7 +34,8 @@ class Retrieval:
     def __init__(self, library: Dataset, bandwidth: float = 0.1) -> None:
         if not bandwidth > 0:
             raise ValueError(f"bandwidth must be positive, got {bandwidth}")
-        self.library = library
+        order = torch.randperm(len(library), generator=torch.Generator().manual_seed(0))
+        self.library = library.subset(order)  # sorted by class, equal matches would be of one
         self.bandwidth = bandwidth
         self._flat: Tensor | None = None
 

@@ -66,8 +66,8 @@ def pick(
     """Index of the highest score; among those as good, one at random.
 
     Without that, equal scores would always send the sensor to the top-left corner. As good is
-    within `tolerance` (nats, or relative where the highest is above 1): a hundred times what the
-    size of the pieces changes by rounding, so that the choice does not depend on it.
+    within `tolerance` (nats, or relative where the highest is above 1): thirty times what the
+    size of the pieces was measured to change by rounding, so that a tie does not hang on it.
 
     Raises:
         ValueError: a score is NaN.

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from boed.acquire import Trajectory, acquire
+from boed.acquisition import Trajectory, acquire
 from boed.policies import BOED, CentreOut, Decision, MaxVariance, Oracle, Policy, Random
 from boed.sensors import PatchSensor
 from classifiers.classifier import DenseNetClassifier

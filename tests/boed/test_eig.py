@@ -335,6 +335,31 @@ def test_map_peaks_where_the_class_shows(estimator: Any, kind: str) -> None:
         assert found.gains.shape == (12, 2, 16)
 
 
+@pytest.mark.parametrize("labelled", [False, True])
+def test_map_asks_the_estimator_it_was_told(labelled: bool) -> None:
+    """Each estimator with its first term, the weights, and the labels where there are any."""
+    toy, sensor, blank = GaussianPixels(), PatchSensor(2, 0.5, 2), Observation.nothing(1, 1, 2)
+    scenes, answers = toy.draw(7)
+    scenes, weights = scenes[:, None], torch.arange(1.0, 8)[:, None] / 28
+    designs, now = sensor.designs(blank), toy.log_probs(blank)
+    after = candidate_log_beliefs(blank, scenes, designs, sensor, toy)
+    whole = toy.log_probs(Observation(scenes[:, 0], torch.ones(7, 1, 2, 2)))
+    if labelled:
+        whole = torch.eye(2)[answers].log()
+    expected = {
+        "entropy": posterior_entropy_eig(now, after, weights, "belief"),
+        "marginal": posterior_entropy_eig(now, after, weights, "marginal"),
+        "variational": variational_eig(now, after, whole[:, None], weights, "belief"),
+    }
+    drawn = Completions(scenes, weights, answers[:, None] if labelled else None)
+    for estimator in ESTIMATORS:
+        found = eig_map(blank, drawn, sensor, toy, estimator)  # type: ignore[arg-type]
+        assert torch.allclose(found.eig, expected[estimator][0], atol=1e-6)
+        assert torch.allclose(found.gains, expected[estimator][1], atol=1e-6)
+    different = torch.stack([eig for eig, _ in expected.values()])
+    assert float((different[:, None] - different).abs().amax((2, 3)).fill_diagonal_(1).min()) > 0.01
+
+
 def test_map_does_not_depend_on_the_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = clue_map("variational", ClueClassifier())
     for piece in (1, 7):

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from boed.acquire import Trajectory, acquire
+from boed.acquisition import Trajectory, acquire
 from boed.eig import ESTIMATORS
 from boed.policies import BOED, CentreOut, Decision, MaxVariance, Oracle, Policy, Random
 from boed.policies.policy import pick

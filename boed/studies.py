@@ -96,9 +96,10 @@ def study(
         if hasattr(model, "to"):
             model.to(device)
     retrieval = Retrieval(library)
+    first_n = min(100, len(library))
 
     def boed(sampler: Completer, estimator: Estimator) -> Policy:
-        return BOED(sampler, judge, estimator, completions, first=retrieval, memory=memory)
+        return BOED(sampler, judge, estimator, completions, retrieval, first_n, memory)
 
     made: dict[str, Policy] = {
         "boed": boed(sampler, "variational"),
@@ -106,7 +107,7 @@ def study(
         "boed_marginal": boed(sampler, "marginal"),
         "boed_retrieval": boed(retrieval, "variational"),
         "boed_retrieval_entropy": boed(retrieval, "entropy"),
-        "max_variance": MaxVariance(sampler, completions, first=retrieval),
+        "max_variance": MaxVariance(sampler, completions, retrieval, first_n, memory),
         "centre_out": CentreOut(),
         "random": Random(),
         "oracle": Oracle(judge, memory),
@@ -115,7 +116,7 @@ def study(
         "patch": sensor.patch,
         "grid": len(sensor.positions),
         "completions": completions,
-        "first_completions": 100,
+        "first_completions": first_n,
         "question": ", ".join(test.label_names),
         "policies": {name: POLICIES[name] for name in policies},
         "checkpoints": {

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from boed.acquire import acquire
+from boed.acquisition import acquire
 from boed.eig.beliefs import log_beliefs
 from boed.policies import Policy
 from boed.sensors import Sensor
@@ -97,7 +97,7 @@ def benchmark(
         **(attributes or {}),
         "data": dataset.name,
         "split": dataset.split,
-        "sha256": used.sha256,
+        "sha256": dataset.sha256,
         "size": dataset.size,
         "steps": steps,
         "policy_names": list(policies),

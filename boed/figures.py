@@ -1,0 +1,268 @@
+"""Pictures of results: curves, panels of single scenes, where it looked, calibration.
+
+Every function returns a `matplotlib.figure.Figure` and touches no global state.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import TwoSlopeNorm
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from numpy.typing import NDArray
+
+from boed.results import summary
+from classifiers.metrics import ece, reliability
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#5F5F5F", "#8C510A")
+"""Okabe and Ito's palette, which colour-blind readers can tell apart, a little extended."""
+
+MARKERS = "osD^vPX*"
+UNSEEN = "#33415c"
+LABELS = {"auroc": "AUROC", "accuracy": "accuracy", "nll": "negative log-likelihood (nats)"}
+
+
+def curves_figure(
+    results: xr.Dataset | dict[str, Any], metrics: tuple[str, ...] = ("accuracy", "auroc", "nll")
+) -> Figure:
+    """Metrics against the number of looks with 95 % intervals: Fig. 5 of the AIPO paper.
+
+    The dashed line is the classifier that sees the whole scene.
+
+    Args:
+        results: Results, or their `summary`.
+        metrics: which, one panel each; those that exist nowhere are left out.
+    """
+    found = results if isinstance(results, dict) else summary(results)
+    present = [m for m in metrics if found["full_image"][m] is not None] or list(metrics[:1])
+    figure = Figure(figsize=(4.1 * len(present), 3.9), layout="constrained")
+    axes = np.atleast_1d(figure.subplots(1, len(present)))
+    looks = np.arange(found["looks"] + 1)
+    for axis, metric in zip(axes, present, strict=True):
+        for index, (name, curve) in enumerate(found["policies"].items()):
+            colour = COLOURS[index % len(COLOURS)]
+            mean, low, high = (
+                np.array(curve[metric][key], dtype=float) for key in ("mean", "low", "high")
+            )
+            axis.fill_between(looks, low, high, color=colour, alpha=0.13, lw=0)
+            marker = MARKERS[index % len(MARKERS)]
+            axis.plot(looks, mean, color=colour, marker=marker, ms=5, lw=1.8, label=name)
+        whole = found["full_image"][metric]
+        if whole is not None:
+            axis.axhline(whole, color="black", ls="--", lw=1.2, label="whole scene")
+        axis.set_xlabel("number of looks")
+        axis.set_title(LABELS[metric], fontsize=11)
+        axis.set_xticks(looks)
+        _tidy(axis)
+    handles, labels = axes[0].get_legend_handles_labels()
+    columns = min(len(labels), 3 * len(present))
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False)
+    return figure
+
+
+def panel_figure(examples: xr.Dataset, index: int = 0) -> Figure:
+    """What a policy saw, imagined and chose at each look of one scene: Fig. 6 of the paper.
+
+    A row per look: what had been seen; completions with their information gain over them (blue:
+    the answer becomes clearer, red: less clear); the EIG map; the mean completion with the chosen
+    look; what was seen afterwards, and the belief.
+    """
+    one = examples.isel(example=index)
+    steps, number = one.sizes["step"], min(one.sizes["completion"], 5)
+    patch, size = int(examples.attrs["patch"]), int(examples.attrs["size"])
+    figure = Figure(figsize=(1.55 * (number + 4) + 0.9, 1.75 * steps + 0.4), layout="constrained")
+    axes = figure.subplots(steps, number + 4, squeeze=False)
+    corners = one["candidates"].values
+    gains = one["gain"].values[:, :number]
+    reach = max(float(np.abs(gains).max()), 1e-6)
+    norm = TwoSlopeNorm(0, -reach, reach)
+    overlay = None
+    for step in range(steps):
+        row = axes[step]
+        _show_seen(row[0], one, step)
+        row[0].set_ylabel(f"look {step + 1}", fontsize=10)
+        for k in range(number):
+            _show(row[k + 1], one["completions"].values[step, k])
+            gain = _on_scene(gains[step, k], corners, patch, size)
+            overlay = row[k + 1].imshow(gain, cmap="RdBu", norm=norm, alpha=0.55)
+        eig = _on_scene(one["eig"].values[step], corners, patch, size)
+        row[number + 1].imshow(eig, cmap="viridis")
+        top = float(one["eig"].values[step].max())
+        row[number + 1].text(
+            0.5, 0.02, f"max {top:.3f}", transform=row[number + 1].transAxes,
+            ha="center", va="bottom", fontsize=8, color="white",
+            bbox={"facecolor": "black", "alpha": 0.5, "lw": 0, "pad": 1.5},
+        )  # fmt: skip
+        _show(row[number + 2], one["completions"].values[step].mean(0))
+        corner = one["design"].values[step]
+        _outline(row[number + 2], corner, patch)
+        _show_seen(row[number + 3], one, step + 1)
+        _outline(row[number + 3], corner, patch)
+        row[number + 3].set_xlabel(_belief(one, step + 1), fontsize=8)
+    row = axes[0]
+    row[0].set_title("seen", fontsize=10)
+    row[1 + (number - 1) // 2].set_title("completions, gain over them", fontsize=10)
+    row[number + 1].set_title("EIG (nats)", fontsize=10)
+    row[number + 2].set_title("mean, next look", fontsize=10)
+    row[number + 3].set_title("seen next", fontsize=10)
+    if overlay is not None:
+        bar = figure.colorbar(overlay, ax=axes[:, -1].tolist(), shrink=0.8, aspect=25)
+        bar.set_label("information gain (nats)", fontsize=9)
+        bar.ax.tick_params(labelsize=8)
+    return figure
+
+
+def completions_figure(values: NDArray, masks: NDArray, samples: NDArray, truth: NDArray) -> Figure:
+    """A sheet of completions of one scene for more and more looks: Fig. 8 of the paper.
+
+    Args:
+        values, masks: what was seen in each row, `[R, C, H, W]` and `[R, 1, H, W]`.
+        samples: completions, `[R, N, C, H, W]`.
+        truth: the scene, `[C, H, W]`.
+    """
+    rows, number = samples.shape[:2]
+    figure = Figure(figsize=(1.2 * (number + 2), 1.25 * rows + 0.3), layout="constrained")
+    axes = figure.subplots(rows, number + 2, squeeze=False)
+    for r in range(rows):
+        _show(axes[r, 0], values[r])
+        _tint(axes[r, 0], masks[r, 0])
+        axes[r, 0].set_ylabel(str(r), fontsize=10, rotation=0, labelpad=10, va="center")
+        for k in range(number):
+            _show(axes[r, k + 1], samples[r, k])
+        _show(axes[r, -1], truth)
+    axes[0, 0].set_title("seen", fontsize=10)
+    axes[0, 1 + (number - 1) // 2].set_title("completions", fontsize=10)
+    axes[0, -1].set_title("scene", fontsize=10)
+    figure.supylabel("number of looks", fontsize=10)
+    return figure
+
+
+def looks_figure(results: xr.Dataset) -> Figure:
+    """How often each policy had each pixel in view, look by look."""
+    policies, steps = results["policy"].values, results.sizes["step"]
+    size, patch = int(results.attrs["size"]), int(results.attrs["patch"])
+    figure = Figure(figsize=(1.5 * steps + 1.8, 1.55 * len(policies) + 0.3), layout="constrained")
+    axes = figure.subplots(len(policies), steps, squeeze=False)
+    shown = None
+    for p, name in enumerate(policies):
+        for step in range(steps):
+            corners = results["design"].values[p, :, :, step].reshape(-1, 2)
+            seen = np.zeros((size, size))
+            places, counts = np.unique(corners, axis=0, return_counts=True)
+            for (row, column), count in zip(places, counts, strict=True):
+                if row >= 0:
+                    seen[row : row + patch, column : column + patch] += count
+            shown = axes[p, step].imshow(seen / len(corners), cmap="magma", vmin=0, vmax=1)
+            _bare(axes[p, step])
+            if p == 0:
+                axes[p, step].set_title(f"look {step + 1}", fontsize=10)
+        axes[p, 0].set_ylabel(str(name).replace("_", "\n"), fontsize=9)
+    if shown is not None:
+        bar = figure.colorbar(shown, ax=axes, shrink=0.6, aspect=30)
+        bar.set_label("fraction of scenes in view", fontsize=9)
+    return figure
+
+
+def calibration_figure(results: xr.Dataset) -> Figure:
+    """Reliability of the belief by number of looks, for each policy, with its ECE."""
+    policies = results["policy"].values
+    columns = min(len(policies), 3)
+    rows = -(-len(policies) // columns)
+    figure = Figure(figsize=(3.3 * columns, 3.1 * rows), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+    question = [d for d in ("finding",) if d in results["log_belief"].dims]
+    beliefs = results["log_belief"].transpose(
+        "policy", "look", "seed", "scene", *question, "answer"
+    )
+    label = results["label"].transpose("scene", *question).values
+    seeds = results.sizes["seed"]
+    labels = np.concatenate([label] * seeds)
+    for name, axis in enumerate(axes.flat[: len(policies)]):
+        axis.plot([0, 1], [0, 1], color="#999999", lw=1, ls=":")
+        for look in range(1, results.sizes["look"]):
+            belief = beliefs.values[name, look].reshape(-1, *beliefs.shape[4:])
+            confidence, right, count = reliability(belief, labels)
+            enough = count >= max(10, 0.01 * count.sum())
+            error = ece(belief, labels)
+            axis.plot(
+                confidence[enough],
+                right[enough],
+                marker=MARKERS[look % len(MARKERS)],
+                color=COLOURS[look % len(COLOURS)],
+                ms=4,
+                lw=1.4,
+                label=f"{look} look{'s' if look > 1 else ''}, ECE {error:.3f}",
+            )
+        axis.set_title(str(policies[name]), fontsize=10)
+        axis.legend(fontsize=7.5, frameon=False, loc="upper left")
+        _tidy(axis)
+    for axis in axes.flat[len(policies) :]:
+        axis.set_visible(False)
+    figure.supxlabel("confidence in the likeliest answer", fontsize=10)
+    figure.supylabel("how often it is right", fontsize=10)
+    return figure
+
+
+def _tidy(axis: Axes) -> None:
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.grid(alpha=0.25, lw=0.6)
+
+
+def _bare(axis: Axes) -> None:
+    axis.set_xticks([])
+    axis.set_yticks([])
+
+
+def _show(axis: Axes, image: NDArray) -> None:
+    """A `[C, H, W]` image, grey or colour."""
+    pixels = np.moveaxis(np.asarray(image, dtype=float), 0, -1).clip(0, 1)
+    axis.imshow(pixels if pixels.shape[-1] == 3 else pixels[..., 0], cmap="gray", vmin=0, vmax=1)
+    _bare(axis)
+
+
+def _tint(axis: Axes, mask: NDArray) -> None:
+    """Colour what was not seen, so that it is not taken for black."""
+    red, green, blue = (int(UNSEEN[i : i + 2], 16) / 255 for i in (1, 3, 5))
+    veil = np.zeros((*mask.shape, 4))
+    veil[..., :3], veil[..., 3] = (red, green, blue), mask < 0.5
+    axis.imshow(veil)
+
+
+def _show_seen(axis: Axes, one: xr.Dataset, look: int) -> None:
+    _show(axis, one["values"].values[look])
+    _tint(axis, one["mask"].values[look])
+
+
+def _outline(axis: Axes, corner: NDArray, patch: int) -> None:
+    row, column = corner
+    box = Rectangle((column - 0.5, row - 0.5), patch, patch, fill=False, ec="#ff9f1c", lw=1.8)
+    axis.add_patch(box)
+
+
+def _on_scene(values: NDArray, corners: NDArray, patch: int, size: int) -> NDArray:
+    """Values of candidate looks as an image: each pixel has that of the look centred nearest."""
+    centres = corners + (patch - 1) / 2
+    rows = np.unique(centres[:, 0])
+    columns = np.unique(centres[:, 1])
+    grid = np.full((len(rows), len(columns)), np.nan)
+    at = np.searchsorted(rows, centres[:, 0]), np.searchsorted(columns, centres[:, 1])
+    grid[at] = values
+    pixel = np.arange(size)
+    nearest_row = np.abs(pixel[:, None] - rows).argmin(1)
+    nearest_column = np.abs(pixel[:, None] - columns).argmin(1)
+    return grid[np.ix_(nearest_row, nearest_column)]
+
+
+def _belief(one: xr.Dataset, look: int) -> str:
+    """The likeliest answer after a look; of several findings, of the last."""
+    belief = np.exp(one["log_belief"].values[look])
+    belief = belief.reshape(-1, belief.shape[-1])[-1]
+    best = int(belief.argmax())
+    answer = one["answer"].values[best] if "answer" in one.coords else best
+    return f"{answer}: {belief[best]:.2f}"

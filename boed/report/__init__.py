@@ -1,0 +1,166 @@
+"""One self-contained HTML file that shows what came out of a benchmark, and what was run."""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from boed.results import first_better, structured, summary, validate, with_interval
+from classifiers.metrics import HIGHER_IS_BETTER
+from data.files import atomic
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
+
+NAMES = {"auroc": "AUROC", "accuracy": "accuracy", "nll": "NLL"}
+
+
+def write_report(results: xr.Dataset, path: Path | str, examples: xr.Dataset | None = None) -> None:
+    """Write the report of a benchmark, atomically.
+
+    Args:
+        results: what `benchmark` returned.
+        path: HTML file to write; it loads nothing from elsewhere.
+        examples: worked scenes for the panels.
+
+    Raises:
+        ValueError: Results or examples that are not of their form.
+        OSError: the file cannot be written.
+    """
+    validate(results)
+    if examples is not None:
+        validate(examples, "examples")
+    page = render(results, examples)
+    with atomic(path) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+
+
+def render(results: xr.Dataset, examples: xr.Dataset | None = None) -> str:
+    """The report as HTML. Everything that comes from the data is escaped."""
+    from jinja2 import Environment, StrictUndefined
+
+    from boed import figures
+
+    found = summary(results)
+    text = resources.files("boed.report").joinpath("report.html.j2").read_text(encoding="utf-8")
+    template = Environment(autoescape=True, undefined=StrictUndefined).from_string(text)
+    attributes = results.attrs
+    panels = [] if examples is None else range(examples.sizes["example"])
+    return template.render(
+        summary=found,
+        metrics=[m for m in NAMES if found["full_image"][m] is not None],
+        names=NAMES,
+        headline=headline(found),
+        curves=svg(figures.curves_figure(found)),
+        panels=[png(figures.panel_figure(examples, i)) for i in panels if examples is not None],
+        panel_policy="" if examples is None else str(examples.attrs.get("policy", "")),
+        looks=png(figures.looks_figure(results)),
+        calibration=svg(figures.calibration_figure(results)),
+        timing=timing(results),
+        run=what_was_run(results),
+        described=structured(attributes.get("policies", "{}")),
+        checkpoints=structured(attributes.get("checkpoints", "{}")),
+        with_interval=with_interval,
+        split=str(attributes.get("split", "")),
+        seeds=results.sizes["seed"],
+        clusters="patients" if "patient" in results else "scenes",
+    )
+
+
+def headline(found: dict[str, Any]) -> str:
+    """One sentence on the comparison that the benchmark is about, honest when it is undecided."""
+    names = list(found["policies"])
+    ours = next((name for name in names if name.startswith("boed")), None)
+    if ours is None or "random" not in names:
+        return f"{len(names)} polic{'y' if len(names) == 1 else 'ies'} on {found['scenes']} scenes."
+    better = first_better(found, ours, "random")
+    worse = first_better(found, "random", ours)
+    metric = "auroc" if found["full_image"]["auroc"] is not None else "accuracy"
+    if not better and not worse:
+        return (
+            f"No difference between {ours} and random scanning is certain at 95 % "
+            f"on these {found['scenes']} scenes."
+        )
+    winner, loser, wins = (ours, "random", better) if better else ("random", ours, worse)
+    chosen = [w for w in wins if w[0] == metric] or wins
+    metric, look = max(chosen, key=lambda w: abs(_difference(found, ours, w)))
+    curve = found["paired"][f"{ours} - random"][metric]
+    sentence = (
+        f"After {look} look{'s' if look > 1 else ''} {winner} has "
+        f"{'higher' if HIGHER_IS_BETTER[metric] else 'lower'} {NAMES[metric]} than {loser}: "
+        f"{found['policies'][winner][metric]['mean'][look]:.3f} against "
+        f"{found['policies'][loser][metric]['mean'][look]:.3f}, paired difference "
+        f"{with_interval(curve, look, signed=True)}."
+    )
+    if better and worse:
+        where = ", ".join(f"{NAMES[m]} after {k}" for m, k in worse)
+        sentence += f" Random scanning is better in {where}."
+    return sentence
+
+
+def _difference(found: dict[str, Any], ours: str, at: tuple[str, int]) -> float:
+    return found["paired"][f"{ours} - random"][at[0]]["mean"][at[1]] or 0.0
+
+
+def timing(results: xr.Dataset) -> list[tuple[str, float, float]]:
+    """Policy, seconds per run, and seconds per look of one scene."""
+    per_run = results["seconds"].mean("seed").values
+    looks = results.sizes["scene"] * results.sizes["step"]
+    names = map(str, results["policy"].values)
+    return [(name, float(s), float(s) / looks) for name, s in zip(names, per_run, strict=True)]
+
+
+def what_was_run(results: xr.Dataset) -> list[tuple[str, str]]:
+    """Everything needed to run it again, as rows of a table."""
+    attributes = results.attrs
+    rows = [
+        ("command", attributes.get("command")),
+        ("started", attributes.get("started")),
+        ("data", f"{attributes.get('data')}, {attributes.get('split')} split"),
+        ("checksum of the split", attributes.get("sha256")),
+        ("scenes", f"{results.sizes['scene']} of {attributes.get('size')} px"),
+        ("question", attributes.get("question")),
+        ("look", _pixels(attributes.get("patch"))),
+        ("grid of candidates", _square(attributes.get("grid"))),
+        ("completions per decision", attributes.get("completions")),
+        ("completions for the first look", attributes.get("first_completions")),
+        ("seeds", ", ".join(str(int(seed)) for seed in results["seed"].values)),
+        ("seconds in all", _rounded(attributes.get("seconds"))),
+    ]
+    versions = structured(attributes.get("versions", "{}"))
+    if isinstance(versions, dict):
+        rows.append(("versions", ", ".join(f"{k} {v}" for k, v in versions.items())))
+    return [(name, str(value)) for name, value in rows if value not in (None, "")]
+
+
+def _pixels(value: Any) -> str | None:
+    return None if value is None else f"{value} x {value} px"
+
+
+def _square(value: Any) -> str | None:
+    return None if value is None else f"{value} x {value}"
+
+
+def _rounded(value: Any) -> str | None:
+    return None if value is None or not math.isfinite(float(value)) else f"{float(value):.1f}"
+
+
+def svg(figure: Figure) -> str:
+    """A figure as a data URI of SVG: sharp at any size."""
+    return _embedded(figure, "svg", "image/svg+xml")
+
+
+def png(figure: Figure) -> str:
+    """A figure as a data URI of PNG, for pictures of many pixels."""
+    return _embedded(figure, "png", "image/png")
+
+
+def _embedded(figure: Figure, kind: str, mime: str) -> str:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=kind, dpi=140, metadata={"Date": None} if kind == "svg" else None)
+    return f"data:{mime};base64,{base64.b64encode(buffer.getvalue()).decode()}"
