@@ -293,7 +293,8 @@ def _scores(
         one = beliefs[index]
         key = one.tobytes()
         if key not in known:
-            known[key] = {metric: METRICS[metric](one, labels, weights) for metric in names}
+            with np.errstate(invalid="ignore"):  # an infinite NLL that a resample leaves out
+                known[key] = {metric: METRICS[metric](one, labels, weights) for metric in names}
         for metric in names:
             found[metric][(..., *index)] = known[key][metric]
     return {metric: values.mean(-2) for metric, values in found.items()}

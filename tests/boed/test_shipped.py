@@ -1,0 +1,79 @@
+"""The shipped checkpoints do what the README says of them."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from boed.shipped import shipped
+from classifiers import DenseNetClassifier
+from classifiers.training import score
+from completion import AIPO
+from data import Observation, load
+from data.digits import without_shipped_test
+
+ROOT = os.environ.get("BOED_DATA")
+needs_data = pytest.mark.skipif(not ROOT, reason="needs $BOED_DATA")
+
+
+@pytest.mark.parametrize("name", ["digits-28", "kermany-64"])
+def test_checkpoints_say_where_they_come_from(name):
+    for model in (
+        AIPO.load(shipped("completion", name)),
+        DenseNetClassifier.load(shipped("classifiers", name)),
+    ):
+        for key in ("data", "fit", "steps", "scores", "command"):
+            assert model.provenance[key], key
+
+
+def test_all_weights_together_are_small():
+    folder = Path(__file__).parents[2]
+    files = [*folder.glob("*/weights/*")]
+    assert files
+    assert sum(each.stat().st_size for each in files) < 40e6
+
+
+@pytest.mark.parametrize("name", ["digits-28", "kermany-64"])
+def test_completions_differ_where_nothing_was_seen_and_agree_where_something_was(name):
+    model = AIPO.load(shipped("completion", name))
+    size = model.config.size
+    scene = model.sample(Observation.nothing(1, 1, size), 1, seed=3)[0]
+    mask = torch.zeros(1, 1, size, size)
+    mask[..., : size // 2] = 1
+    seen = Observation.of(scene, mask)
+    raw = model.sample(seen, 8, seed=1)
+    assert torch.equal(raw * mask, scene.expand_as(raw) * mask)
+    spread = raw.std(0)[0, 0]
+    assert spread[:, : size // 2].max() < 1e-6
+    free = model.sample(Observation.nothing(1, 1, size), 8, seed=1).std(0)[0, 0]
+    assert free.mean() > 0.05
+    assert spread[:, size // 2 :].mean() < free[:, size // 2 :].mean()
+
+
+def test_digits_classifier_reads_whole_digits():
+    model = DenseNetClassifier.load(shipped("classifiers", "digits-28"))
+    scores = score(model, load("digits", 28, "val"), (1, 4))
+    assert scores["all"]["accuracy"] > 0.97
+    assert scores["1"]["accuracy"] < scores["4"]["accuracy"] < scores["all"]["accuracy"]
+    assert scores["4"]["ece"] < 0.08
+
+
+@needs_data
+def test_digits_models_never_saw_the_digits_they_are_tested_on():
+    kept = without_shipped_test(load("mnist_28", 28, "train"))
+    for model in (
+        AIPO.load(shipped("completion", "digits-28")),
+        DenseNetClassifier.load(shipped("classifiers", "digits-28")),
+    ):
+        assert model.provenance["data"]["sha256"] == kept.sha256
+    shown = {image.numpy().tobytes() for image in load("digits", 28, "test").images}
+    assert not shown & {image.numpy().tobytes() for image in kept.images}
+
+
+@needs_data
+def test_chest_classifier_reads_whole_x_rays():
+    model = DenseNetClassifier.load(shipped("classifiers", "kermany-64"))
+    scores = score(model, load("kermany_pneumonia_128", 64, "val"), (3,))
+    assert scores["all"]["auroc"] > 0.98
+    assert scores["3"]["auroc"] > 0.95
