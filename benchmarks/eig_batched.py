@@ -47,7 +47,7 @@ def main() -> None:
     if given.densenet121:
         config = DenseNetConfig(given.size, 1, 2, kind="densenet121")
     else:
-        config = PRESETS[28 if given.size == 28 else 64][0]
+        config = PRESETS[32 if given.size <= 32 else 64][0]
     classifier = DenseNetClassifier(config, tuple(map(str, range(config.outputs)))).eval()
     if isinstance(classifier.network, SmallDenseNet):
         classifier.network.fold()

@@ -173,7 +173,7 @@ def command() -> str:
 def scan(
     image: Annotated[Path, typer.Argument(help="PNG, JPEG or DICOM.")],
     model: Annotated[
-        str, typer.Option(help="Shipped checkpoints: kermany-64 (chest x-rays) or digits-28.")
+        str, typer.Option(help="Shipped checkpoints: kermany-64 (chest x-rays) or digits-32.")
     ] = "kermany-64",
     steps: Annotated[int, typer.Option(help="Number of looks.")] = 3,
     completions: Annotated[int, typer.Option(help="Completions for each decision, N.")] = 10,
@@ -324,6 +324,9 @@ def train_completer(
     vae: Annotated[
         Path | None, typer.Option(help="Trained VD-VAE that AIPO extends and leaves frozen.")
     ] = None,
+    init: Annotated[
+        Path | None, typer.Option(help="Trained AIPO to start from, perhaps of another size.")
+    ] = None,
     out: Weights = Path("completer.safetensors"),
     steps: Steps = None,
     batch: Batch = None,
@@ -334,6 +337,7 @@ def train_completer(
 ) -> None:
     """Train AIPO (jointly, or from a trained VD-VAE) or a VD-VAE. Resumes where it stopped."""
     with explained():
+        from completion import AIPO
         from completion.training import load_vae, preset, train_aipo, train_vae
 
         if kind not in ("aipo", "vae"):
@@ -347,7 +351,8 @@ def train_completer(
             elif vae is not None:
                 train_aipo(images, val, settings, out, vae=load_vae(vae), on_step=on_step)
             else:
-                train_aipo(images, val, settings, out, config=config, on_step=on_step)
+                begun = AIPO.load(init) if init is not None else None
+                train_aipo(images, val, settings, out, config, init=begun, on_step=on_step)
         typer.echo(f"checkpoint: {out}")
 
 
@@ -391,14 +396,14 @@ def train_classifier(
 def _training_data(data: str, size: int | None) -> tuple[Any, Any]:
     """Train and val images; of full MNIST, never those that `digits` keeps for val and test."""
     from boed.shipped import DEFAULT_SIZE
-    from data.digits import without_shipped_test
+    from data.digits import bordered, without_shipped_test
     from data.load import load
 
     size = size or DEFAULT_SIZE.get(data)
-    images, val = load(data, size, "train"), load(data, size, "val")
-    if data == "mnist_28" and size == 28:
-        images, val = without_shipped_test(images), load("digits", 28, "val")
-    return images, val
+    if data == "mnist_28" and size in (28, 32):
+        images = without_shipped_test(load(data, 28, "train"))
+        return bordered(images) if size == 32 else images, load("digits", size, "val")
+    return load(data, size, "train"), load(data, size, "val")
 
 
 def _changed(

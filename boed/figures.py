@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import TwoSlopeNorm
+from matplotlib.colors import PowerNorm, TwoSlopeNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
@@ -29,7 +29,9 @@ LABELS = {"auroc": "AUROC", "accuracy": "accuracy", "nll": "negative log-likelih
 
 
 def curves_figure(
-    results: xr.Dataset | dict[str, Any], metrics: tuple[str, ...] = ("accuracy", "auroc", "nll")
+    results: xr.Dataset | dict[str, Any],
+    metrics: tuple[str, ...] = ("accuracy", "auroc", "nll"),
+    stacked: bool = False,
 ) -> Figure:
     """Metrics against the number of looks with 95 % intervals: Fig. 5 of the AIPO paper.
 
@@ -38,11 +40,13 @@ def curves_figure(
     Args:
         results: Results, or their `summary`.
         metrics: which, one panel each; those that exist nowhere are left out.
+        stacked: the panels below one another, for narrow pages, not side by side.
     """
     found = results if isinstance(results, dict) else summary(results)
     present = [m for m in metrics if found["full_image"][m] is not None] or list(metrics[:1])
-    figure = Figure(figsize=(4.1 * len(present), 3.9), layout="constrained")
-    axes = np.atleast_1d(figure.subplots(1, len(present)))
+    rows, columns = (len(present), 1) if stacked else (1, len(present))
+    figure = Figure(figsize=(4.1 * columns, 3.2 * rows + 0.7), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
     looks = np.arange(found["looks"] + 1)
     for axis, metric in zip(axes, present, strict=True):
         for index, (name, curve) in enumerate(found["policies"].items()):
@@ -61,8 +65,8 @@ def curves_figure(
         axis.set_xticks(looks)
         _tidy(axis)
     handles, labels = axes[0].get_legend_handles_labels()
-    columns = min(len(labels), 3 * len(present))
-    figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False)
+    across = min(len(labels), 3 * columns)
+    figure.legend(handles, labels, loc="outside lower center", ncols=across, frameon=False)
     return figure
 
 
@@ -93,6 +97,7 @@ def panel_figure(examples: xr.Dataset, index: int = 0) -> Figure:
             overlay = row[k + 1].imshow(gain, cmap="RdBu", norm=norm, alpha=0.55)
         eig = _on_scene(one["eig"].values[step], corners, patch, size)
         row[number + 1].imshow(eig, cmap="viridis")
+        _bare(row[number + 1])
         top = float(one["eig"].values[step].max())
         row[number + 1].text(
             0.5, 0.02, f"max {top:.3f}", transform=row[number + 1].transAxes,
@@ -115,6 +120,10 @@ def panel_figure(examples: xr.Dataset, index: int = 0) -> Figure:
         bar = figure.colorbar(overlay, ax=axes[:, -1].tolist(), shrink=0.8, aspect=25)
         bar.set_label("information gain (nats)", fontsize=9)
         bar.ax.tick_params(labelsize=8)
+    if "label" in one and one["label"].ndim == 0:
+        truth = int(one["label"])
+        answer = one["answer"].values[truth] if "answer" in one.coords else truth
+        figure.suptitle(f"the true answer is {answer}", fontsize=10)
     return figure
 
 
@@ -144,11 +153,16 @@ def completions_figure(values: NDArray, masks: NDArray, samples: NDArray, truth:
 
 
 def looks_figure(results: xr.Dataset) -> Figure:
-    """How often each policy had each pixel in view, look by look."""
+    """How often each policy had each pixel in view: a column per policy, a row per look.
+
+    Needs the attributes `size` and `patch` in pixels. The colour grows with the square root, so
+    that scattered looks can be told apart beside a policy that always looks at one place.
+    """
     policies, steps = results["policy"].values, results.sizes["step"]
     size, patch = int(results.attrs["size"]), int(results.attrs["patch"])
-    figure = Figure(figsize=(1.5 * steps + 1.8, 1.55 * len(policies) + 0.3), layout="constrained")
-    axes = figure.subplots(len(policies), steps, squeeze=False)
+    figure = Figure(figsize=(1.5 * len(policies) + 1.1, 1.5 * steps + 0.4), layout="constrained")
+    axes = figure.subplots(steps, len(policies), squeeze=False)
+    norm = PowerNorm(0.5, 0, 1)
     shown = None
     for p, name in enumerate(policies):
         for step in range(steps):
@@ -158,21 +172,21 @@ def looks_figure(results: xr.Dataset) -> Figure:
             for (row, column), count in zip(places, counts, strict=True):
                 if row >= 0:
                     seen[row : row + patch, column : column + patch] += count
-            shown = axes[p, step].imshow(seen / len(corners), cmap="magma", vmin=0, vmax=1)
-            _bare(axes[p, step])
-            if p == 0:
-                axes[p, step].set_title(f"look {step + 1}", fontsize=10)
-        axes[p, 0].set_ylabel(str(name).replace("_", "\n"), fontsize=9)
+            shown = axes[step, p].imshow(seen / len(corners), cmap="magma", norm=norm)
+            _bare(axes[step, p])
+            axes[step, 0].set_ylabel(f"look {step + 1}", fontsize=10)
+        axes[0, p].set_title(str(name), fontsize=9)
     if shown is not None:
-        bar = figure.colorbar(shown, ax=axes, shrink=0.6, aspect=30)
-        bar.set_label("fraction of scenes in view", fontsize=9)
+        bar = figure.colorbar(shown, ax=axes, ticks=[0, 0.01, 0.05, 0.2, 0.5, 1], aspect=30)
+        bar.ax.set_yticklabels(["0", "1 %", "5 %", "20 %", "50 %", "100 %"], fontsize=8)
+        bar.set_label("runs with the pixel in view", fontsize=9)
     return figure
 
 
-def calibration_figure(results: xr.Dataset) -> Figure:
+def calibration_figure(results: xr.Dataset, columns: int = 3) -> Figure:
     """Reliability of the belief by number of looks, for each policy, with its ECE."""
     policies = results["policy"].values
-    columns = min(len(policies), 3)
+    columns = min(len(policies), columns)
     rows = -(-len(policies) // columns)
     figure = Figure(figsize=(3.3 * columns, 3.1 * rows), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)

@@ -12,13 +12,13 @@ from completion.retrieval import Retrieval
 from data.dataset import Dataset
 
 SHIPPED: dict[tuple[str, int], str] = {
-    ("digits", 28): "digits-28",
-    ("mnist_28", 28): "digits-28",
+    ("digits", 32): "digits-32",
+    ("mnist_28", 32): "digits-32",
     ("kermany_pneumonia_128", 64): "kermany-64",
 }
 """Name of the checkpoints for a data set at a width in pixels."""
 
-DEFAULT_SIZE = {"digits": 28, "mnist_28": 28, "kermany_pneumonia_128": 64}
+DEFAULT_SIZE = {"digits": 32, "mnist_28": 32, "kermany_pneumonia_128": 64}
 """Width at which a data set is read when none is asked for."""
 
 

@@ -23,9 +23,9 @@ from data.observation import Observation
 from data.randomness import derive
 
 PRESETS: dict[int, tuple[DenseNetConfig, Fit]] = {
-    28: (
+    32: (
         DenseNetConfig(
-            size=28, channels=1, outputs=10, stem=4, width=64, growth=(32,), layers=(4,)
+            size=32, channels=1, outputs=10, stem=4, width=64, growth=(32,), layers=(4,)
         ),
         Fit(steps=5000, batch=96, lr=2e-3, weight_decay=0.02, betas=(0.9, 0.99), every=1000),
     ),
@@ -44,7 +44,7 @@ LOOKS = (0, 1, 2, 3, 4, 6, 8)
 
 def preset(train: Dataset) -> tuple[DenseNetConfig, Fit]:
     """The preset for a data set's size, channels and labels."""
-    config, settings = PRESETS[28 if train.size <= 32 else 64]
+    config, settings = PRESETS[32 if train.size <= 32 else 64]
     stem = config.stem if train.size <= 64 else train.size // 16
     outputs = 2 * train.labels.shape[1] if train.multi_label else len(train.label_names)
     return (
@@ -104,9 +104,11 @@ def train_classifier(
     model = DenseNetClassifier(config, train.label_names, train.multi_label)
     model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
+    strength = min(1.0, 5000 / len(train))  # large sets need less
+
     def loss(step: int) -> Tensor:
         rows = torch.randint(len(train), (settings.batch,))
-        scenes = augmented(train.scenes(rows))
+        scenes = augmented(train.scenes(rows), strength)
         observation = Observation.of(scenes, looks(len(scenes), train.size, fraction))
         log_probs = F.log_softmax(model.logits(observation), dim=-1)
         return cross_entropy(log_probs, train.labels[rows]).mean()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from completion.aipo import AIPO
@@ -21,12 +22,24 @@ from data.observation import Observation
 from data.randomness import derive
 
 PRESETS: dict[str, tuple[VDVAEConfig, Fit]] = {
-    "digits-28": (
+    "small-28": (
         VDVAEConfig(
             size=28,
             channels=1,
             encoder="14x1,14d2,7x2,7d7,1x1",
             decoder="1x2,7m1,7x3,14m7,14x2",
+            width=64,
+            stem=2,
+            components=5,
+        ),
+        Fit(steps=6000, batch=32, lr=1e-3, skip=400.0, bf16=True),
+    ),
+    "digits-32": (
+        VDVAEConfig(
+            size=32,
+            channels=1,
+            encoder="16x1,16d2,8x2,8d8,1x1",
+            decoder="1x2,8m1,8x3,16m8,16x2",
             width=64,
             stem=2,
             components=5,
@@ -56,13 +69,12 @@ def preset(size: int, channels: int) -> tuple[VDVAEConfig, Fit]:
         ValueError: no preset divides the size.
     """
     if size == 28:
-        config, settings = PRESETS["digits-28"]
+        config, settings = PRESETS["small-28"]
+    elif size == 32:
+        config, settings = PRESETS["digits-32"]
     elif size % 64 == 0:
         config, settings = PRESETS["chest-64"]
         config = VDVAEConfig(**{**asdict(config), "size": size, "stem": size // 16})
-    elif size == 32:
-        config, settings = PRESETS["chest-64"]
-        config = VDVAEConfig(**{**asdict(config), "size": 32, "stem": 2})
     else:
         raise ValueError(f"size {size} has no preset; expected 28, 32 or a multiple of 64")
     return VDVAEConfig(**{**asdict(config), "channels": channels}), settings
@@ -123,6 +135,25 @@ def train_vae(
     return model.eval()
 
 
+def start_from(model: AIPO, trained: AIPO) -> None:
+    """Give a model the weights of a trained one; learned biases are resized to its resolutions.
+
+    Raises:
+        ValueError: the two do not have the same layers.
+    """
+    new, old = model.state_dict(), trained.state_dict()
+    biases = sorted((k for k in old if k.startswith("vae.biases.")), key=lambda k: old[k].shape[-1])
+    ours = sorted((k for k in new if k.startswith("vae.biases.")), key=lambda k: new[k].shape[-1])
+    source = {k: k for k in new} | dict(zip(ours, biases, strict=False))
+    for name, target in new.items():
+        found = old.get(source[name])
+        if found is not None and name in ours and found.shape[1] == target.shape[1]:
+            found = F.interpolate(found, target.shape[-2:], mode="bilinear", align_corners=False)
+        if found is None or found.shape != target.shape:
+            raise ValueError(f"init has other layers than the model to train: {name} differs")
+        target.copy_(found)
+
+
 def load_vae(path: Path | str) -> VDVAE:
     """Read a VD-VAE that `train_vae` wrote.
 
@@ -147,6 +178,7 @@ def train_aipo(
     out: Path,
     config: VDVAEConfig | None = None,
     vae: VDVAE | None = None,
+    init: AIPO | None = None,
     on_step: Callable[[int, float], None] | None = None,
 ) -> AIPO:
     """Train AIPO by the forward KL (Eq. 10) and save it to `out`.
@@ -157,6 +189,7 @@ def train_aipo(
         out: checkpoint to write; the running state lies beside it until the end.
         config: architecture to train jointly from scratch; or
         vae: a trained VD-VAE that stays frozen while the partial encoder is trained.
+        init: a trained AIPO whose weights joint training starts from; it may be of another size.
         on_step: told the step and loss.
 
     Raises:
@@ -172,6 +205,8 @@ def train_aipo(
     else:
         assert config is not None
         model = AIPO(VDVAE(standardised_for(config, train)))
+        if init is not None:
+            start_from(model, init)
     model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def loss(step: int) -> torch.Tensor:
@@ -193,6 +228,8 @@ def train_aipo(
     state = out.with_suffix(".training.safetensors")
     _, progress = fit(model, loss, settings, state, validate, on_step)
     header = _provenance(train, model.config, settings, progress.history, progress.step)
+    if init is not None:
+        header["init"] = {k: init.provenance.get(k) for k in ("data", "steps", "command")}
     header["objective"] = "forward KL, pretrained VAE" if vae else "forward KL, joint"
     model.save(out, header)
     if progress.step >= settings.steps:

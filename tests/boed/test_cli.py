@@ -112,9 +112,9 @@ def test_full_disk_keeps_what_was_finished(tmp_path, monkeypatch):
     [
         (["--data", "digitz"], ["digitz", "digits"]),
         (["--policies", "boed,radnom"], ["radnom", "random"]),
-        (["--patch", "1.5"], ["patch", "28"]),
+        (["--patch", "1.5"], ["patch", "32"]),
         (["--completer", "nowhere.safetensors"], ["completer", "nowhere.safetensors"]),
-        (["--size", "32"], ["32", "boed train"]),
+        (["--size", "48"], ["48", "boed train"]),
         (["--completions", "0"], ["n is 0"]),
         (["--scenes", "100000"], ["scenes", "500"]),
     ],
@@ -127,7 +127,7 @@ def test_bad_options_are_explained(options, words, tmp_path):
 def test_checkpoint_for_another_size_is_refused(tmp_path):
     model = AIPO.load("completion/weights/kermany-64.safetensors")
     model.save(tmp_path / "other.safetensors", {})
-    refused(boed("benchmark", *SMALL, "--completer", tmp_path / "other.safetensors"), "64", "28")
+    refused(boed("benchmark", *SMALL, "--completer", tmp_path / "other.safetensors"), "64", "32")
 
 
 def test_scan_of_a_png(tmp_path):
@@ -135,7 +135,7 @@ def test_scan_of_a_png(tmp_path):
     Image.fromarray(digit).resize((56, 56)).save(tmp_path / "digit.png")
     out = tmp_path / "scan.png"
     result = boed(
-        "scan", tmp_path / "digit.png", "--model", "digits-28", "--steps", "2",
+        "scan", tmp_path / "digit.png", "--model", "digits-32", "--steps", "2",
         "--grid", "5", "--out", out,
     )  # fmt: skip
     assert result.exit_code == 0, result.output

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 import data
-from data.digits import digits, without_shipped_test
+from data import load
+from data.digits import bordered, digits, without_shipped_test
 
 
 def rows(dataset):
@@ -63,3 +64,12 @@ def test_refuses_resized_images():
         without_shipped_test(data.load("digits", size=32))
     with pytest.raises(ValueError, match="split must be"):
         digits("all")
+
+
+def test_border_makes_32_px_and_leaves_the_digits_as_they_are():
+    plain, wide = load("digits", 28, "val"), load("digits", 32, "val")
+    assert wide.images.shape == (500, 1, 32, 32)
+    assert torch.equal(wide.images[..., 2:-2, 2:-2], plain.images)
+    assert int(wide.images.sum()) == int(plain.images.sum())
+    with pytest.raises(ValueError, match="28"):
+        bordered(wide)
