@@ -117,7 +117,7 @@ def _benchmark(
     from boed.benchmarking import finish
     from boed.examples import worked_examples
     from boed.report import write_report
-    from boed.results import save, summary, table, write_summary
+    from boed.results import save, table, write_summary
     from boed.studies import study
     from data.files import atomic
 
@@ -153,14 +153,14 @@ def _benchmark(
     results.attrs["command"] = command()
     with console.status("writing the report"):
         save(results, out / "results.nc")
-        write_summary(results, out / "summary.json")
+        found = write_summary(results, out / "summary.json")
         examples = worked_examples(made, steps, seed)
         if examples is not None:
             with atomic(out / "examples.nc") as temporary:
                 examples.to_netcdf(temporary)
-        write_report(results, out / "report.html", examples)
+        write_report(results, out / "report.html", examples, found)
     finish(out)
-    console.print(table(summary(results)))
+    console.print(table(found))
     console.print(f"report: {out / 'report.html'}")
 
 
@@ -288,23 +288,31 @@ def sheet(
 @app.command()
 def report(
     run: Annotated[Path, typer.Argument(help="Run folder that `boed benchmark` wrote.")],
+    figures: Annotated[
+        Path | None, typer.Option(help="Also write curves.png and panel.png to this folder.")
+    ] = None,
 ) -> None:
     """Write the report of a finished run again."""
     with explained():
         import xarray as xr
 
+        from boed.figures import curves_figure, panel_figure
         from boed.report import write_report
         from boed.results import load as load_results
         from boed.results import write_summary
+        from data.files import atomic
 
         results = load_results(run / "results.nc")
-        examples = run / "examples.nc"
-        write_summary(results, run / "summary.json")
-        write_report(
-            results,
-            run / "report.html",
-            xr.load_dataset(examples) if examples.exists() else None,
-        )
+        panels = run / "examples.nc"
+        examples = xr.load_dataset(panels) if panels.exists() else None
+        found = write_summary(results, run / "summary.json")
+        write_report(results, run / "report.html", examples, found)
+        if figures is not None:
+            with atomic(figures / "curves.png") as temporary:
+                curves_figure(found).savefig(temporary, dpi=130)
+        if figures is not None and examples is not None:
+            with atomic(figures / "panel.png") as temporary:
+                panel_figure(examples, 0).savefig(temporary, dpi=130)
         typer.echo(f"report: {run / 'report.html'}")
 
 

@@ -45,7 +45,8 @@ def curves_figure(
     found = results if isinstance(results, dict) else summary(results)
     present = [m for m in metrics if found["full_image"][m] is not None] or list(metrics[:1])
     rows, columns = (len(present), 1) if stacked else (1, len(present))
-    figure = Figure(figsize=(4.1 * columns, 3.2 * rows + 0.7), layout="constrained")
+    legend = 0.7 if columns > 1 else 0.3 + 0.12 * len(found["policies"])
+    figure = Figure(figsize=(4.1 * columns, 3.2 * rows + legend), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     looks = np.arange(found["looks"] + 1)
     for axis, metric in zip(axes, present, strict=True):
@@ -65,7 +66,7 @@ def curves_figure(
         axis.set_xticks(looks)
         _tidy(axis)
     handles, labels = axes[0].get_legend_handles_labels()
-    across = min(len(labels), 3 * columns)
+    across = min(len(labels), 2 if columns == 1 else 3 * columns)
     figure.legend(handles, labels, loc="outside lower center", ncols=across, frameon=False)
     return figure
 
@@ -80,7 +81,7 @@ def panel_figure(examples: xr.Dataset, index: int = 0) -> Figure:
     one = examples.isel(example=index)
     steps, number = one.sizes["step"], min(one.sizes["completion"], 5)
     patch, size = int(examples.attrs["patch"]), int(examples.attrs["size"])
-    figure = Figure(figsize=(1.55 * (number + 4) + 0.9, 1.75 * steps + 0.4), layout="constrained")
+    figure = Figure(figsize=(1.25 * (number + 4) + 0.9, 1.45 * steps + 0.6), layout="constrained")
     axes = figure.subplots(steps, number + 4, squeeze=False)
     corners = one["candidates"].values
     gains = one["gain"].values[:, :number]
@@ -123,7 +124,7 @@ def panel_figure(examples: xr.Dataset, index: int = 0) -> Figure:
     if "label" in one and one["label"].ndim == 0:
         truth = int(one["label"])
         answer = one["answer"].values[truth] if "answer" in one.coords else truth
-        figure.suptitle(f"the true answer is {answer}", fontsize=10)
+        figure.suptitle(f"the true answer: {answer}", fontsize=10, x=0.01, ha="left")
     return figure
 
 
@@ -214,7 +215,7 @@ def calibration_figure(results: xr.Dataset, columns: int = 3) -> Figure:
                 label=f"{look} look{'s' if look > 1 else ''}, ECE {error:.3f}",
             )
         axis.set_title(str(policies[name]), fontsize=10)
-        axis.legend(fontsize=7.5, frameon=False, loc="upper left")
+        axis.legend(fontsize=7.5, framealpha=0.8, edgecolor="none", loc="lower right")
         _tidy(axis)
     for axis in axes.flat[len(policies) :]:
         axis.set_visible(False)

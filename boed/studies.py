@@ -96,7 +96,7 @@ def study(
         if hasattr(model, "to"):
             model.to(device)
     retrieval = Retrieval(library)
-    first_n = min(100, len(library))
+    first_n = min(500, len(library))
 
     def boed(sampler: Completer, estimator: Estimator) -> Policy:
         return BOED(sampler, judge, estimator, completions, retrieval, first_n, memory)

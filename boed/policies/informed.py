@@ -104,7 +104,7 @@ class BOED(_Imagining):
     estimator: Estimator = "variational"
     n: int = 10
     first: Completer | None = None
-    first_n: int = 100
+    first_n: int = 500
     memory: int = 512
 
     def _decide(
@@ -128,7 +128,7 @@ class MaxVariance(_Imagining):
     completer: Completer
     n: int = 10
     first: Completer | None = None
-    first_n: int = 100
+    first_n: int = 500
     memory: int = 512
 
     def _decide(

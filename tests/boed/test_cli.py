@@ -61,10 +61,11 @@ def test_panels_of_the_report_show_what_was_measured(run):
     assert np.array_equal(panels["label"].values, results["label"].values[:3])
 
 
-def test_report_can_be_written_again(run):
+def test_report_can_be_written_again(run, tmp_path):
     (run / "report.html").unlink()
-    assert boed("report", run).exit_code == 0
+    assert boed("report", run, "--figures", tmp_path).exit_code == 0
     assert (run / "report.html").stat().st_size > 10_000
+    assert {each.name for each in tmp_path.iterdir()} == {"curves.png", "panel.png"}
 
 
 def test_interrupted_benchmark_goes_on(tmp_path, monkeypatch):

@@ -37,6 +37,23 @@ def test_curves_leave_out_a_metric_that_exists_nowhere(results):
     ]
 
 
+@pytest.mark.parametrize("stacked", [False, True])
+def test_curves_side_by_side_or_stacked_for_phones(results, stacked):
+    figure = figures.curves_figure(summary(results(), resamples=20), stacked=stacked)
+    width, height = figure.get_size_inches()
+    assert len(figure.axes) == 3
+    assert (height > 1.5 * width) == stacked
+    rendered(figure)
+    legend = figure.legends[0].get_window_extent()
+    assert legend.x0 >= 0
+    assert legend.x1 <= figure.bbox.width
+
+
+def test_panel_tells_the_true_answer_where_it_is_known(examples):
+    assert figures.panel_figure(examples()).get_suptitle() == "the true answer: zero"
+    assert figures.panel_figure(examples().drop_vars("label")).get_suptitle() == ""
+
+
 def test_panel_has_a_row_per_look_and_outlines_the_chosen_patch(examples):
     one = examples(looks=3)
     figure = figures.panel_figure(one, 0)
