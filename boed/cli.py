@@ -119,7 +119,6 @@ def _benchmark(
     from boed.report import write_report
     from boed.results import save, table, write_summary
     from boed.studies import study
-    from data.files import atomic
 
     console = Console()
     names = [name.strip() for name in options.pop("policies").split(",") if name.strip()]
@@ -156,8 +155,7 @@ def _benchmark(
         found = write_summary(results, out / "summary.json")
         examples = worked_examples(made, steps, seed)
         if examples is not None:
-            with atomic(out / "examples.nc") as temporary:
-                examples.to_netcdf(temporary)
+            save(examples, out / "examples.nc")
         write_report(results, out / "report.html", examples, found)
     finish(out)
     console.print(table(found))
@@ -294,8 +292,6 @@ def report(
 ) -> None:
     """Write the report of a finished run again."""
     with explained():
-        import xarray as xr
-
         from boed.figures import curves_figure, panel_figure
         from boed.report import write_report
         from boed.results import load as load_results
@@ -304,7 +300,7 @@ def report(
 
         results = load_results(run / "results.nc")
         panels = run / "examples.nc"
-        examples = xr.load_dataset(panels) if panels.exists() else None
+        examples = load_results(panels) if panels.exists() else None
         found = write_summary(results, run / "summary.json")
         write_report(results, run / "report.html", examples, found)
         if figures is not None:
