@@ -85,11 +85,10 @@ def panel_figure(examples: xr.Dataset, index: int = 0) -> Figure:
     axes = figure.subplots(steps, number + 4, squeeze=False)
     corners = one["candidates"].values
     gains = one["gain"].values[:, :number]
-    reach = max(float(np.abs(gains).max()), 1e-6)
-    norm = TwoSlopeNorm(0, -reach, reach)
-    overlay = None
     for step in range(steps):
         row = axes[step]
+        reach = max(float(np.percentile(np.abs(gains[step]), 99)), 1e-6)
+        norm = TwoSlopeNorm(0, -reach, reach)  # its own, since gains shrink look by look
         _show_seen(row[0], one, step)
         row[0].set_ylabel(f"look {step + 1}", fontsize=10)
         for k in range(number):
@@ -111,16 +110,15 @@ def panel_figure(examples: xr.Dataset, index: int = 0) -> Figure:
         _show_seen(row[number + 3], one, step + 1)
         _outline(row[number + 3], corner, patch)
         row[number + 3].set_xlabel(_belief(one, step + 1), fontsize=8)
+        bar = figure.colorbar(overlay, ax=row[number + 3], shrink=0.9, aspect=14, extend="both")
+        bar.set_label("gain (nats)", fontsize=8)
+        bar.ax.tick_params(labelsize=7)
     row = axes[0]
     row[0].set_title("seen", fontsize=10)
     row[1 + (number - 1) // 2].set_title("completions, gain over them", fontsize=10)
     row[number + 1].set_title("EIG (nats)", fontsize=10)
     row[number + 2].set_title("mean, next look", fontsize=10)
     row[number + 3].set_title("seen next", fontsize=10)
-    if overlay is not None:
-        bar = figure.colorbar(overlay, ax=axes[:, -1].tolist(), shrink=0.8, aspect=25)
-        bar.set_label("information gain (nats)", fontsize=9)
-        bar.ax.tick_params(labelsize=8)
     if "label" in one and one["label"].ndim == 0:
         truth = int(one["label"])
         answer = one["answer"].values[truth] if "answer" in one.coords else truth
