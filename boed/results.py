@@ -233,10 +233,10 @@ def table(summary: Summary) -> Table:
     from rich.table import Table
 
     shown = Table(title=f"{summary['data']}, {summary['scenes']} scenes, 95 % intervals")
-    shown.add_column("policy")
+    shown.add_column("policy", no_wrap=True)
     shown.add_column("looks", justify="right")
     for metric in METRICS:
-        shown.add_column({"nll": "NLL (nats)", "auroc": "AUROC"}.get(metric, metric), no_wrap=True)
+        shown.add_column({"nll": "NLL (nats)", "auroc": "AUROC"}.get(metric, metric))
     for name, curve in summary["policies"].items():
         for look in range(summary["looks"] + 1):
             cells = [with_interval(curve[metric], look) for metric in METRICS]

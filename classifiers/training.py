@@ -27,7 +27,7 @@ PRESETS: dict[int, tuple[DenseNetConfig, Fit]] = {
         DenseNetConfig(
             size=32, channels=1, outputs=10, stem=4, width=64, growth=(32,), layers=(4,)
         ),
-        Fit(steps=5000, batch=96, lr=2e-3, weight_decay=0.02, betas=(0.9, 0.99), every=1000),
+        Fit(steps=10000, batch=96, lr=2e-3, weight_decay=0.02, betas=(0.9, 0.99), every=1000),
     ),
     64: (
         DenseNetConfig(
