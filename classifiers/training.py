@@ -198,7 +198,7 @@ def _best_temperature(logits: Tensor, labels: Tensor) -> float:
         scaled = F.log_softmax(logits / float(np.exp(log_temperature)), dim=-1)
         return float(cross_entropy(scaled, labels).mean())
 
-    return float(np.exp(minimize_scalar(objective, bounds=(-1, 1), method="bounded").x))
+    return float(np.exp(minimize_scalar(objective, bounds=(-1, 2.5), method="bounded").x))
 
 
 def score(

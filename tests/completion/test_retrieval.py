@@ -46,7 +46,9 @@ def test_nearest_matches_first_with_their_weights_and_labels(library):
 
 def test_distance_is_a_mean_over_the_seen_pixels(library):
     retrieval = Retrieval(library)
-    expected = ((torch.tensor(LEVELS) - 100) / 255) ** 2
+    levels = retrieval.library.images[:, 0, 0, 0]
+    assert sorted(levels.tolist()) == sorted(LEVELS)
+    expected = ((levels.float() - 100) / 255) ** 2
     for pixels in (1, 4):
         got = retrieval.distances(seen(100.0, pixels=pixels))[0]
         assert torch.allclose(got, expected, atol=1e-6)
