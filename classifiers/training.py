@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from classifiers.classifier import Classifier, DenseNetClassifier, cross_entropy
 from classifiers.densenet import DenseNetConfig
 from classifiers.metrics import accuracy, auroc, ece, nll
 from data.dataset import Dataset
-from data.fitting import Fit, fit
+from data.fitting import Fit, fit, provenance
 from data.masks import looks, squares
 from data.observation import Observation
 from data.randomness import derive
@@ -100,7 +100,7 @@ def train_classifier(
         )
     pixels = train.images.double() / 255
     config = replace(config, mean=round(float(pixels.mean()), 6), std=round(float(pixels.std()), 6))
-    torch.manual_seed(derive(settings.seed, "weights") % 2**63)
+    torch.manual_seed(derive(settings.seed, "weights"))
     model = DenseNetClassifier(config, train.label_names, train.multi_label)
     model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
@@ -122,17 +122,9 @@ def train_classifier(
     _settle_batch_norm(model, train, fraction)
     calibrate(model, val, fraction)
     header = {
-        "data": {
-            "name": train.name,
-            "split": train.split,
-            "images": len(train),
-            "sha256": train.sha256,
-        },
-        "fit": {**asdict(settings), "skip": str(settings.skip)},
+        **provenance(train, settings, progress),
         "look_fraction": fraction,
-        "steps": progress.step,
         "scores": {"val": score(model, val, fraction=fraction)},
-        "history": progress.history,
     }
     model.save(out, header)
     if progress.step >= settings.steps:
@@ -164,7 +156,7 @@ def masks_for(
     if count is None:
         return torch.ones(scenes, 1, size, size)
     counts = torch.full((scenes,), count)
-    generator = torch.Generator().manual_seed(derive(seed, "squares", count) % 2**63)
+    generator = torch.Generator().manual_seed(derive(seed, "squares", count))
     return squares(scenes, size, fraction, counts, overhang=False, generator=generator)
 
 

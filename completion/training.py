@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from completion.aipo import AIPO
 from completion.vdvae import VDVAE, VDVAEConfig
 from data.dataset import Dataset
 from data.files import load_weights, save_weights
-from data.fitting import Fit, fit
+from data.fitting import Fit, Progress, fit, provenance
 from data.masks import squares
 from data.observation import Observation
 from data.randomness import derive
@@ -74,10 +74,10 @@ def preset(size: int, channels: int) -> tuple[VDVAEConfig, Fit]:
         config, settings = PRESETS["digits-32"]
     elif size % 64 == 0:
         config, settings = PRESETS["chest-64"]
-        config = VDVAEConfig(**{**asdict(config), "size": size, "stem": size // 16})
+        config = replace(config, size=size, stem=size // 16)
     else:
         raise ValueError(f"size {size} has no preset; expected 28, 32 or a multiple of 64")
-    return VDVAEConfig(**{**asdict(config), "channels": channels}), settings
+    return replace(config, channels=channels), settings
 
 
 def standardised_for(config: VDVAEConfig, train: Dataset) -> VDVAEConfig:
@@ -89,7 +89,7 @@ def standardised_for(config: VDVAEConfig, train: Dataset) -> VDVAEConfig:
     _check_size(config, train)
     pixels = train.images.double() / 255
     mean, std = float(pixels.mean()), float(pixels.std())
-    return VDVAEConfig(**{**asdict(config), "mean": round(mean, 6), "std": round(std, 6)})
+    return replace(config, mean=round(mean, 6), std=round(std, 6))
 
 
 def _check_size(config: VDVAEConfig, train: Dataset) -> None:
@@ -114,7 +114,7 @@ def train_vae(
         ValueError: the images are not of the configured size and channels.
     """
     config = standardised_for(config, train)
-    torch.manual_seed(derive(settings.seed, "weights") % 2**63)
+    torch.manual_seed(derive(settings.seed, "weights"))
     model = VDVAE(config)
 
     def loss(step: int) -> torch.Tensor:
@@ -128,7 +128,7 @@ def train_vae(
 
     state = out.with_suffix(".training.safetensors")
     weights, progress = fit(model, loss, settings, state, validate, on_step)
-    header = _provenance(train, config, settings, progress.history, progress.step)
+    header = _provenance(train, settings, progress)
     save_weights(out, weights, {"kind": "vdvae", "config": asdict(config), **header})
     if progress.step >= settings.steps:
         state.unlink(missing_ok=True)
@@ -198,7 +198,7 @@ def train_aipo(
     """
     if (config is None) == (vae is None):
         raise ValueError("give either config (joint training) or vae (pretrained), not both")
-    torch.manual_seed(derive(settings.seed, "weights") % 2**63)
+    torch.manual_seed(derive(settings.seed, "weights"))
     if vae is not None:
         _check_size(vae.config, train)
         model = AIPO.from_vae(vae)
@@ -227,7 +227,7 @@ def train_aipo(
 
     state = out.with_suffix(".training.safetensors")
     _, progress = fit(model, loss, settings, state, validate, on_step)
-    header = _provenance(train, model.config, settings, progress.history, progress.step)
+    header = _provenance(train, settings, progress)
     if init is not None:
         header["init"] = {k: init.provenance.get(k) for k in ("data", "steps", "command")}
     header["objective"] = "forward KL, pretrained VAE" if vae else "forward KL, joint"
@@ -242,22 +242,7 @@ def _spread(available: int, number: int = 256) -> torch.Tensor:
     return torch.linspace(0, available - 1, min(number, available)).long()
 
 
-def _provenance(
-    train: Dataset,
-    config: VDVAEConfig,
-    settings: Fit,
-    history: list[dict[str, float]],
-    steps: int,
-) -> dict[str, Any]:
-    return {
-        "data": {
-            "name": train.name,
-            "split": train.split,
-            "images": len(train),
-            "sha256": train.sha256,
-        },
-        "fit": {**asdict(settings), "skip": str(settings.skip)},
-        "steps": steps,
-        "scores": history[-1] if history else {},
-        "history": history,
-    }
+def _provenance(train: Dataset, settings: Fit, progress: Progress) -> dict[str, Any]:
+    """Where the weights come from, the last validation standing for their scores."""
+    last = progress.history[-1] if progress.history else {}
+    return {**provenance(train, settings, progress), "scores": last}

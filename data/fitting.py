@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from data.dataset import Dataset
 from data.files import load_weights, save_weights
 from data.randomness import derive
 
@@ -74,6 +75,21 @@ class Progress:
     history: list[dict[str, float]] = field(default_factory=list)
 
 
+def provenance(train: Dataset, settings: Fit, progress: Progress) -> dict[str, Any]:
+    """What a checkpoint's header says of how its weights came about."""
+    return {
+        "data": {
+            "name": train.name,
+            "split": train.split,
+            "images": len(train),
+            "sha256": train.sha256,
+        },
+        "fit": {**asdict(settings), "skip": str(settings.skip)},
+        "steps": progress.step,
+        "history": progress.history,
+    }
+
+
 Loss = Callable[[int], Tensor]
 """Loss of the batch that belongs to a step; the same step always means the same batch."""
 
@@ -121,7 +137,7 @@ def fit(
     before, began = progress.seconds, time.monotonic()
     while progress.step < settings.steps:
         step = progress.step
-        torch.manual_seed(derive(settings.seed, "step", step) % 2**63)
+        torch.manual_seed(derive(settings.seed, "step", step))
         for group in optimiser.param_groups:
             group["lr"] = settings.lr * _schedule(step, settings)
         held = {name: buffer.clone() for name, buffer in buffers.items()}
