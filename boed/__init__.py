@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from boed.acquisition import Trajectory, acquire
     from boed.benchmarking import benchmark
-    from boed.eig import EIGMap, eig_map, posterior_entropy_eig, variational_eig
-    from boed.policies import BOED, CentreOut, Decision, MaxVariance, Oracle, Policy, Random
+    from boed.eig import EIGEstimate, eig_map, posterior_entropy_eig, variational_eig
+    from boed.policies import BOED, CentreOut, Decision, Oracle, Policy, Random
     from boed.sensors import PatchSensor, Sensor
     from boed.studies import study
 
@@ -20,14 +20,13 @@ _HOMES = {
     "acquire": "acquisition",
     "Trajectory": "acquisition",
     "benchmark": "benchmarking",
-    "EIGMap": "eig",
+    "EIGEstimate": "eig",
     "eig_map": "eig",
     "posterior_entropy_eig": "eig",
     "variational_eig": "eig",
     "BOED": "policies",
     "CentreOut": "policies",
     "Decision": "policies",
-    "MaxVariance": "policies",
     "Oracle": "policies",
     "Policy": "policies",
     "Random": "policies",
@@ -40,8 +39,7 @@ __all__ = [
     "BOED",
     "CentreOut",
     "Decision",
-    "EIGMap",
-    "MaxVariance",
+    "EIGEstimate",
     "Oracle",
     "PatchSensor",
     "Policy",

@@ -17,11 +17,12 @@ from urllib.parse import quote
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from boed.acquisition import acquire
+from boed.acquisition import Budget, acquire
 from boed.eig.beliefs import log_beliefs
 from boed.policies import Policy
-from boed.sensors import Sensor
+from boed.sensors.sensor import Sensor, candidate_masks, candidates
 from classifiers.classifier import Classifier
 from data.dataset import Dataset
 from data.files import atomic, write_json
@@ -35,6 +36,7 @@ BLOCK = 32
 """Scenes per saved part: at most so many are lost when a run is interrupted."""
 
 Part = dict[str, NDArray[Any]]
+_STORED = ("log_belief", "design", "score", "cost", "looks", "seconds")
 
 
 def benchmark(
@@ -50,6 +52,7 @@ def benchmark(
     attributes: Mapping[str, Any] | None = None,
     on_progress: Callable[[str, int], None] | None = None,
     device: str = "cpu",
+    budget: Budget | None = None,
 ) -> xr.Dataset:
     """Run every policy on the same scenes with the same random numbers.
 
@@ -62,7 +65,7 @@ def benchmark(
         classifier: the belief that is scored after every look.
         policies: by name. One that says `deterministic = True` is run for the first seed only
             and its results, seconds included, stand for all.
-        steps: looks per scene.
+        steps: looks per scene at most; a policy may stop earlier.
         seeds: repetitions.
         scenes: how many of the data set's scenes, a fixed random choice; all if not given.
         out: run folder; finished parts are kept there, so that the same call goes on after an
@@ -71,6 +74,7 @@ def benchmark(
         attributes: what was run, kept with the results. A folder with others is refused.
         on_progress: told the policy and the scene-looks just finished, or found finished.
         device: where the scenes are put; the models must be there.
+        budget: of cost for each scene, and of time for each block of scenes.
 
     Returns:
         The Results: dimensions policy, seed, scene, look; see `boed.results`.
@@ -93,6 +97,9 @@ def benchmark(
         raise ValueError(f"steps is {steps}, expected at least 1")
     rows = scene_rows(len(dataset), number)
     used = dataset.subset(rows)
+    scene = used.scenes([0])
+    blank = Observation.of(scene, torch.zeros_like(scene[:, :1]))
+    designs = candidates(sensor, blank)
     settings = {
         **(attributes or {}),
         "data": dataset.name,
@@ -101,8 +108,9 @@ def benchmark(
         "size": dataset.size,
         "steps": steps,
         "policy_names": list(policies),
-        "policy_settings": {name: _stated(policy) for name, policy in policies.items()},
-        "sensor": _candidates(sensor, used),
+        "policy_settings": {name: _described(policy) for name, policy in policies.items()},
+        "sensor": _stated_sensor(sensor, designs),
+        "budget": None if budget is None else dataclasses.asdict(budget),
         "seed_numbers": seeds,
         "scenes": number,
     }
@@ -138,6 +146,7 @@ def benchmark(
                         seed,
                         memory,
                         device,
+                        budget,
                     )
                     _save_part(path, part)
                 seconds += float(part["seconds"])
@@ -146,6 +155,9 @@ def benchmark(
                 parts.append(part)
             table[name, seed] = parts
     results = _assemble(used, rows, list(policies), seeds, table, whole)
+    results["candidates"] = (["candidate", "axis"], designs.cpu().numpy())
+    masks = candidate_masks(sensor, blank, designs).float().cpu().numpy()
+    results["candidate_mask"] = (["candidate", "y", "x"], masks)
     results.attrs = {
         key: value if isinstance(value, str | int | float) else json.dumps(value)
         for key, value in settings.items()
@@ -190,26 +202,30 @@ def _claim(folder: Path, settings: dict[str, Any]) -> None:
         )
 
 
-def _stated(policy: Policy) -> dict[str, Any]:
+def _described(policy: Policy) -> dict[str, Any]:
+    stated = _stated(policy)
+    return stated if isinstance(stated, dict) else {"kind": stated}
+
+
+def _stated(thing: object) -> Any:
     """What a policy is, as far as its class and a dataclass's fields say; not its memory bound."""
-    stated: dict[str, Any] = {"kind": type(policy).__name__}
-    if dataclasses.is_dataclass(policy):
-        for field in dataclasses.fields(policy):
-            value = getattr(policy, field.name)
-            plain = value is None or isinstance(value, str | int | float)
-            stated[field.name] = value if plain else type(value).__name__
-    stated.pop("memory", None)
-    return stated
+    if thing is None or isinstance(thing, str | int | float):
+        return thing
+    kind = type(thing).__name__
+    if not dataclasses.is_dataclass(thing):
+        return kind
+    fields = {field.name: getattr(thing, field.name) for field in dataclasses.fields(thing)}
+    fields.pop("memory", None)
+    return {"kind": kind, **{name: _stated(value) for name, value in fields.items()}}
 
 
-def _candidates(sensor: Sensor, dataset: Dataset) -> dict[str, Any]:
-    """What a sensor is: its class and the looks it offers."""
-    blank = Observation.nothing(1, dataset.channels, dataset.size)
-    designs = sensor.designs(blank).cpu().numpy()
+def _stated_sensor(sensor: Sensor, designs: Tensor) -> dict[str, Any]:
+    """What a sensor is: its class, the looks it offers and its noise."""
     return {
         "kind": type(sensor).__name__,
         "candidates": len(designs),
-        "sha256": hashlib.sha256(designs.tobytes()).hexdigest()[:16],
+        "sha256": hashlib.sha256(designs.cpu().numpy().tobytes()).hexdigest()[:16],
+        "noise": float(getattr(sensor, "noise", 0)),
     }
 
 
@@ -224,6 +240,7 @@ def _run_block(
     seed: int,
     memory: int,
     device: str,
+    budget: Budget | None,
 ) -> Part:
     began = time.monotonic()
     trajectory = acquire(
@@ -235,11 +252,14 @@ def _run_block(
         seed=[derive(seed, "scene", row) for row in rows[block.start : block.stop]],
         memory=memory,
         keep=False,
+        budget=budget,
     )
     return {
         "log_belief": trajectory.log_beliefs.float().cpu().numpy(),
         "design": trajectory.designs.cpu().numpy(),
         "score": trajectory.scores.float().cpu().numpy(),
+        "cost": trajectory.costs.float().cpu().numpy(),
+        "looks": trajectory.looks.cpu().numpy(),
         "seconds": np.array(time.monotonic() - began),
     }
 
@@ -250,7 +270,7 @@ def _load_part(path: Path | None, scenes: int, steps: int) -> Part | None:
         return None
     try:
         with np.load(path, allow_pickle=False) as file:
-            part = {name: file[name] for name in ("log_belief", "design", "score", "seconds")}
+            part = {name: file[name] for name in _STORED}
     except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile, zlib.error):
         return None
     return part if part["design"].shape[:2] == (scenes, steps) else None
@@ -308,7 +328,10 @@ def _assemble(
         [sum(float(part["seconds"]) for part in table[policy, seed]) for seed in seeds]
         for policy in policies
     ]
-    design = stacked("design")
+    design, looks = stacked("design"), stacked("looks")
+    if (looks < design.shape[3]).any():
+        stopped = np.arange(design.shape[3]) >= looks[..., None]
+        design = np.where(stopped[..., None], np.nan, design.astype(float))
     numbers = range(design.shape[-1])
     axes = ["row", "column"] if len(numbers) == 2 else [f"design_{i}" for i in numbers]
     results = xr.Dataset(
@@ -316,6 +339,8 @@ def _assemble(
             "log_belief": (["policy", "seed", "scene", "look", *question], stacked("log_belief")),
             "design": (["policy", "seed", "scene", "step", "axis"], design),
             "score": (["policy", "seed", "scene", "step"], stacked("score")),
+            "cost": (["policy", "seed", "scene", "step"], stacked("cost")),
+            "looks": (["policy", "seed", "scene"], looks),
             "label": (label, dataset.labels.numpy()),
             "full_image_log_belief": (["scene", *question], whole),
             "seconds": (["policy", "seed"], np.array(seconds)),
@@ -338,5 +363,10 @@ def _assemble(
     results["score"].attrs = {
         "long_name": "score of the chosen look: EIG in nats where the policy is informed by it"
     }
-    results["design"].attrs = {"long_name": "the look; of a patch its top-left pixel"}
+    results["design"].attrs = {
+        "long_name": "the look; of a patch its top-left pixel; NaN from the look on that a scene "
+        "stopped before"
+    }
+    results["cost"].attrs = {"long_name": "cost of the look, in the sensor's unit"}
+    results["looks"].attrs = {"long_name": "looks taken"}
     return results

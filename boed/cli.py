@@ -208,8 +208,8 @@ def scan(
         policy = BOED(sampler, judge, n=completions)
         trajectory = acquire(scene, sensor, policy, steps, judge, seed)
         names = ["absent", "present"] if judge.multi_label else list(judge.label_names)
-        panels = describe(trajectory, scene, None).assign_coords(answer=names)
-        panels.attrs = {"policy": "boed", "patch": sensor.patch, "size": size}
+        panels = describe(trajectory, scene, None, sensor).assign_coords(answer=names)
+        panels.attrs = {"policy": "boed"}
         with atomic(out) as temporary:
             panel_figure(panels, 0).savefig(temporary, dpi=150, bbox_inches="tight")
         table = Table("look", "row", "column", "EIG (nats)", "belief")

@@ -12,6 +12,7 @@ from torch import Tensor
 from boed.acquisition import Trajectory, acquire
 from boed.benchmarking import scene_rows
 from boed.policies import BOED
+from boed.sensors.sensor import Sensor, candidate_masks
 from data.randomness import derive
 
 if TYPE_CHECKING:
@@ -42,15 +43,18 @@ def worked_examples(study: Study, steps: int, seed: int = 0, count: int = 3) -> 
         study.classifier,
         seed=[derive(seed, "scene", row) for row in rows],
     )
-    panels = describe(trajectory, scenes, study.test.labels[rows])
-    panels.attrs = {"policy": informed[0], "patch": study.sensor.patch, "size": study.sensor.size}
+    panels = describe(trajectory, scenes, study.test.labels[rows], study.sensor)
+    panels.attrs = {"policy": informed[0]}
     return panels.assign_coords(
         answer=["absent", "present"] if study.test.multi_label else list(study.test.label_names)
     )
 
 
 def describe(
-    trajectory: Trajectory, scenes: Float[Tensor, "B C H W"], labels: Int64[Tensor, "B *L"] | None
+    trajectory: Trajectory,
+    scenes: Float[Tensor, "B C H W"],
+    labels: Int64[Tensor, "B *L"] | None,
+    sensor: Sensor,
 ) -> xr.Dataset:
     """What a policy saw, imagined and chose on each scene, as labelled arrays."""
     import xarray as xr
@@ -65,7 +69,8 @@ def describe(
     completions = [_completions(d)[:number].transpose(0, 1) for d in decisions]
     gains = [d.gains[:number].transpose(0, 1) for d in decisions if d.gains is not None]
     maps = [d.scores for d in decisions if d.scores is not None]
-    seen = trajectory.observations
+    seen, looks = trajectory.observations, decisions[0].candidates
+    masks = candidate_masks(sensor, seen[0], looks)
     answer = ["finding", "answer"] if trajectory.log_beliefs.ndim == 4 else ["answer"]
     found = xr.Dataset(
         {
@@ -78,7 +83,8 @@ def describe(
             ),
             "gain": (["example", "step", "completion", "candidate"], array(gains)),
             "eig": (["example", "step", "candidate"], array(maps)),
-            "candidates": (["candidate", "axis"], decisions[0].candidates.cpu().numpy()),
+            "candidates": (["candidate", "axis"], looks.cpu().numpy()),
+            "candidate_mask": (["candidate", "y", "x"], masks.cpu().numpy()),
             "design": (["example", "step", "axis"], trajectory.designs.cpu().numpy()),
             "log_belief": (["example", "look", *answer], trajectory.log_beliefs.cpu().numpy()),
         }

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.colors import PowerNorm, TwoSlopeNorm
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from boed.results import summary
@@ -80,35 +80,36 @@ def panel_figure(examples: xr.Dataset, index: int = 0) -> Figure:
     """
     one = examples.isel(example=index)
     steps, number = one.sizes["step"], min(one.sizes["completion"], 5)
-    patch, size = int(examples.attrs["patch"]), int(examples.attrs["size"])
     figure = Figure(figsize=(1.25 * (number + 4) + 0.9, 1.45 * steps + 0.6), layout="constrained")
     axes = figure.subplots(steps, number + 4, squeeze=False)
-    corners = one["candidates"].values
+    masks = one["candidate_mask"].values
     gains = one["gain"].values[:, :number]
     for step in range(steps):
         row = axes[step]
-        reach = max(float(np.percentile(np.abs(gains[step]), 99)), 1e-6)
+        reach = max(float(np.nanpercentile(np.abs(gains[step]), 99)), 1e-6)
         norm = TwoSlopeNorm(0, -reach, reach)  # its own, since gains shrink look by look
         _show_seen(row[0], one, step)
         row[0].set_ylabel(f"look {step + 1}", fontsize=10)
         for k in range(number):
             _show(row[k + 1], one["completions"].values[step, k])
-            gain = _on_scene(gains[step, k], corners, patch, size)
-            overlay = row[k + 1].imshow(gain, cmap="RdBu", norm=norm, alpha=0.55)
-        eig = _on_scene(one["eig"].values[step], corners, patch, size)
-        row[number + 1].imshow(eig, cmap="viridis")
+            gain = _on_scene(gains[step, k], masks)
+            overlay = row[k + 1].imshow(
+                gain, cmap="RdBu", norm=norm, alpha=0.55, aspect=_aspect(gain)
+            )
+        eig = _on_scene(one["eig"].values[step], masks)
+        row[number + 1].imshow(eig, cmap="viridis", aspect=_aspect(eig))
         _bare(row[number + 1])
-        top = float(one["eig"].values[step].max())
+        top = float(np.nanmax(one["eig"].values[step]))
         row[number + 1].text(
             0.5, 0.02, f"max {top:.3f}", transform=row[number + 1].transAxes,
             ha="center", va="bottom", fontsize=8, color="white",
             bbox={"facecolor": "black", "alpha": 0.5, "lw": 0, "pad": 1.5},
         )  # fmt: skip
         _show(row[number + 2], one["completions"].values[step].mean(0))
-        corner = one["design"].values[step]
-        _outline(row[number + 2], corner, patch)
+        chosen = (one["candidates"].values == one["design"].values[step]).all(1).argmax()
+        _outline(row[number + 2], masks[chosen])
         _show_seen(row[number + 3], one, step + 1)
-        _outline(row[number + 3], corner, patch)
+        _outline(row[number + 3], masks[chosen])
         row[number + 3].set_xlabel(_belief(one, step + 1), fontsize=8)
         bar = figure.colorbar(overlay, ax=row[number + 3], shrink=0.9, aspect=14, extend="both")
         bar.set_label("gain (nats)", fontsize=8)
@@ -154,31 +155,34 @@ def completions_figure(values: NDArray, masks: NDArray, samples: NDArray, truth:
 def looks_figure(results: xr.Dataset) -> Figure:
     """How often each policy had each pixel in view: a column per policy, a row per look.
 
-    Needs the attributes `size` and `patch` in pixels. The colour grows with the square root, so
-    that scattered looks can be told apart beside a policy that always looks at one place.
+    Of sensors that see no pixels, how often it took what their masks stand for. The colour grows
+    with the square root, so that scattered looks can be told apart beside a policy that always
+    looks at one place. Looks that are no candidates are left out.
     """
     policies, steps = results["policy"].values, results.sizes["step"]
-    size, patch = int(results.attrs["size"]), int(results.attrs["patch"])
+    masks = results["candidate_mask"].values.astype(float)
+    number = {tuple(row): index for index, row in enumerate(results["candidates"].values.tolist())}
     figure = Figure(figsize=(1.5 * len(policies) + 1.1, 1.5 * steps + 0.4), layout="constrained")
     axes = figure.subplots(steps, len(policies), squeeze=False)
     norm = PowerNorm(0.5, 0, 1)
     shown = None
     for p, name in enumerate(policies):
         for step in range(steps):
-            corners = results["design"].values[p, :, :, step].reshape(-1, 2)
-            seen = np.zeros((size, size))
-            places, counts = np.unique(corners, axis=0, return_counts=True)
-            for (row, column), count in zip(places, counts, strict=True):
-                if row >= 0:
-                    seen[row : row + patch, column : column + patch] += count
-            shown = axes[step, p].imshow(seen / len(corners), cmap="magma", norm=norm)
+            looks = results["design"].values[p, :, :, step].reshape(-1, results.sizes["axis"])
+            counts = np.zeros(len(masks))
+            places, times = np.unique(looks[~np.isnan(looks).any(1)], axis=0, return_counts=True)
+            for place, count in zip(places.tolist(), times, strict=True):
+                if tuple(place) in number:
+                    counts[number[tuple(place)]] += count
+            seen = np.tensordot(counts / len(looks), masks, 1)
+            shown = axes[step, p].imshow(seen, cmap="magma", norm=norm, aspect=_aspect(seen))
             _bare(axes[step, p])
             axes[step, 0].set_ylabel(f"look {step + 1}", fontsize=10)
         axes[0, p].set_title(str(name), fontsize=9)
     if shown is not None:
         bar = figure.colorbar(shown, ax=axes, ticks=[0, 0.01, 0.05, 0.2, 0.5, 1], aspect=30)
         bar.ax.set_yticklabels(["0", "1 %", "5 %", "20 %", "50 %", "100 %"], fontsize=8)
-        bar.set_label("runs with the pixel in view", fontsize=9)
+        bar.set_label("runs with it in view", fontsize=9)
     return figure
 
 
@@ -235,7 +239,8 @@ def _bare(axis: Axes) -> None:
 def _show(axis: Axes, image: NDArray) -> None:
     """A `[C, H, W]` image, grey or colour."""
     pixels = np.moveaxis(np.asarray(image, dtype=float), 0, -1).clip(0, 1)
-    axis.imshow(pixels if pixels.shape[-1] == 3 else pixels[..., 0], cmap="gray", vmin=0, vmax=1)
+    shown = pixels if pixels.shape[-1] == 3 else pixels[..., 0]
+    axis.imshow(shown, cmap="gray", vmin=0, vmax=1, aspect=_aspect(image))
     _bare(axis)
 
 
@@ -244,7 +249,7 @@ def _tint(axis: Axes, mask: NDArray) -> None:
     red, green, blue = (int(UNSEEN[i : i + 2], 16) / 255 for i in (1, 3, 5))
     veil = np.zeros((*mask.shape, 4))
     veil[..., :3], veil[..., 3] = (red, green, blue), mask < 0.5
-    axis.imshow(veil)
+    axis.imshow(veil, aspect=_aspect(mask))
 
 
 def _show_seen(axis: Axes, one: xr.Dataset, look: int) -> None:
@@ -252,24 +257,33 @@ def _show_seen(axis: Axes, one: xr.Dataset, look: int) -> None:
     _tint(axis, one["mask"].values[look])
 
 
-def _outline(axis: Axes, corner: NDArray, patch: int) -> None:
-    row, column = corner
-    box = Rectangle((column - 0.5, row - 0.5), patch, patch, fill=False, ec="#ff9f1c", lw=1.8)
-    axis.add_patch(box)
+def _outline(axis: Axes, mask: NDArray) -> None:
+    """The border of what a look shows."""
+    inside = np.pad(mask > 0.5, 1)
+    rows, columns = (inside[1:] != inside[:-1]).nonzero()
+    across = [[(c - 1.5, r - 0.5), (c - 0.5, r - 0.5)] for r, c in zip(rows, columns, strict=True)]
+    rows, columns = (inside[:, 1:] != inside[:, :-1]).nonzero()
+    down = [[(c - 0.5, r - 1.5), (c - 0.5, r - 0.5)] for r, c in zip(rows, columns, strict=True)]
+    axis.add_collection(LineCollection(across + down, colors="#ff9f1c", lw=1.8))
 
 
-def _on_scene(values: NDArray, corners: NDArray, patch: int, size: int) -> NDArray:
+def _on_scene(values: NDArray, masks: NDArray) -> NDArray:
     """Values of candidate looks as an image: each pixel has that of the look centred nearest."""
-    centres = corners + (patch - 1) / 2
-    rows = np.unique(centres[:, 0])
-    columns = np.unique(centres[:, 1])
-    grid = np.full((len(rows), len(columns)), np.nan)
-    at = np.searchsorted(rows, centres[:, 0]), np.searchsorted(columns, centres[:, 1])
-    grid[at] = values
-    pixel = np.arange(size)
-    nearest_row = np.abs(pixel[:, None] - rows).argmin(1)
-    nearest_column = np.abs(pixel[:, None] - columns).argmin(1)
-    return grid[np.ix_(nearest_row, nearest_column)]
+    height, width = masks.shape[1:]
+    covers = masks > 0
+    area = np.maximum(covers.sum((1, 2)), 1)
+    distance = np.zeros(covers.shape)
+    for pixel in (np.arange(height)[:, None], np.arange(width)):
+        centre = (covers * pixel).sum((1, 2)) / area
+        distance += (pixel - centre[:, None, None]) ** 2
+    distance[~covers] = np.inf
+    return np.where(covers.any(0), values[distance.argmin(0)], np.nan)
+
+
+def _aspect(image: NDArray) -> str | float:
+    """Square pixels, unless the scene is a strip such as a table's row."""
+    height, width = image.shape[-2:]
+    return "equal" if max(height, width) < 8 * min(height, width) else "auto"
 
 
 def _belief(one: xr.Dataset, look: int) -> str:

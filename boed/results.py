@@ -32,6 +32,10 @@ _RESULTS = {
     "label": {"scene"},
     "design": {"policy", "seed", "scene", "step", "axis"},
     "score": {"policy", "seed", "scene", "step"},
+    "cost": {"policy", "seed", "scene", "step"},
+    "looks": {"policy", "seed", "scene"},
+    "candidates": {"candidate", "axis"},
+    "candidate_mask": {"candidate", "y", "x"},
     "full_image_log_belief": {"scene", "answer"},
     "seconds": {"policy", "seed"},
 }
@@ -43,6 +47,7 @@ _EXAMPLES = {
     "gain": {"example", "step", "completion", "candidate"},
     "eig": {"example", "step", "candidate"},
     "candidates": {"candidate", "axis"},
+    "candidate_mask": {"candidate", "y", "x"},
     "design": {"example", "step", "axis"},
     "log_belief": {"example", "look", "answer"},
 }
@@ -144,8 +149,9 @@ def summary(results: xr.Dataset, resamples: int = 2000, seed: int = 0) -> Summar
     one by one; they are not adjusted for how many there are.
 
     Returns:
-        What `summary.json` holds: data, scenes, looks (T), policies, paired, full_image, seconds,
-        versions. Lists have T + 1 entries, the first before any look. Values that do not exist,
+        What `summary.json` holds: data, scenes, looks (T), policies, looks_taken and cost (means
+        over scenes and seeds), paired, full_image, seconds, versions. Lists have T + 1 entries,
+        the first before any look. Values that do not exist,
         such as the AUROC of one class, are None. See `pairs` for what is compared.
 
     Raises:
@@ -176,6 +182,8 @@ def summary(results: xr.Dataset, resamples: int = 2000, seed: int = 0) -> Summar
         "scenes": results.sizes["scene"],
         "looks": results.sizes["step"],
         "policies": {name: described(name) for name in names},
+        "looks_taken": _per_policy(results["looks"].mean(("seed", "scene"))),
+        "cost": _per_policy(results["cost"].sum("step").mean(("seed", "scene"))),
         "paired": {f"{a} - {b}": described(a, b) for a, b in pairs(names)},
         "full_image": {
             metric: _plain([float(score(whole, labels))])[0] for metric, score in METRICS.items()
@@ -183,6 +191,10 @@ def summary(results: xr.Dataset, resamples: int = 2000, seed: int = 0) -> Summar
         "seconds": float(results.attrs.get("seconds", results["seconds"].sum())),
         "versions": structured(results.attrs.get("versions", "{}")),
     }
+
+
+def _per_policy(values: xr.DataArray) -> dict[str, float]:
+    return {str(name): float(values.sel(policy=name)) for name in values["policy"].values}
 
 
 def pairs(names: list[str]) -> list[tuple[str, str]]:

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from boed.eig.estimate import Estimator
-from boed.policies import BOED, CentreOut, MaxVariance, Oracle, Policy, Random
+from boed.policies import BOED, CentreOut, Oracle, Policy, Random
 from boed.sensors import PatchSensor
 from boed.shipped import DEFAULT_SIZE, classifier_for, completer_for
 from classifiers.classifier import DenseNetClassifier
@@ -98,8 +97,8 @@ def study(
     retrieval = Retrieval(library)
     first_n = min(500, len(library))
 
-    def boed(sampler: Completer, estimator: Estimator) -> Policy:
-        return BOED(sampler, judge, estimator, completions, retrieval, first_n, memory)
+    def boed(sampler: Completer, estimator: str) -> Policy:
+        return BOED(sampler, judge, estimator, completions, retrieval, first_n, memory=memory)
 
     made: dict[str, Policy] = {
         "boed": boed(sampler, "variational"),
@@ -107,7 +106,7 @@ def study(
         "boed_marginal": boed(sampler, "marginal"),
         "boed_retrieval": boed(retrieval, "variational"),
         "boed_retrieval_entropy": boed(retrieval, "entropy"),
-        "max_variance": MaxVariance(sampler, completions, retrieval, first_n, memory),
+        "max_variance": boed(sampler, "variance"),
         "centre_out": CentreOut(),
         "random": Random(),
         "oracle": Oracle(judge, memory),

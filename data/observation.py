@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 
@@ -13,16 +14,26 @@ from torch import Tensor
 class Observation:
     """Partly seen scenes.
 
+    Most sensors see pixels: `values` and `mask` say everything. One that does not (k-space,
+    projections, any operator) keeps what it read in `readings` and shows in `values` what can be
+    made of it, such as a zero-filled reconstruction, which is what a classifier is shown.
+
     Attributes:
-        values: measured pixel values in [0, 1], zero where unseen, `[B, C, H, W]`.
-        mask: 1 where a pixel was measured, 0 elsewhere, `[B, 1, H, W]`.
+        values: measured pixel values in [0, 1], zero where unseen, `[B, C, H, W]`; a
+            reconstruction where there are `readings`.
+        mask: 1 where a pixel was measured, 0 elsewhere, `[B, 1, H, W]`; with `readings`, where
+            the sensor says that it looked.
+        readings: what an indirect sensor read, zero where it has not, `[B, R]`.
+        taken: 1 for the readings that were taken, `[B, R]`.
 
     Raises:
-        ValueError: the two shapes do not belong together.
+        ValueError: shapes that do not belong together.
     """
 
     values: Float[Tensor, "B C H W"]
     mask: Float[Tensor, "B 1 H W"]
+    readings: Float[Tensor, "B R"] | None = None
+    taken: Float[Tensor, "B R"] | None = None
 
     def __post_init__(self) -> None:
         if self.values.ndim != 4:
@@ -33,6 +44,15 @@ class Observation:
                 f"mask must be {(batch, 1, height, width)} to go with values "
                 f"{tuple(self.values.shape)}, got {tuple(self.mask.shape)}"
             )
+        if (self.readings is None) != (self.taken is None):
+            raise ValueError("readings and taken belong together: give both, or neither")
+        if self.readings is not None and self.taken is not None:
+            found = tuple(self.readings.shape)
+            if len(found) != 2 or found[0] != batch or self.taken.shape != found:
+                raise ValueError(
+                    f"readings and taken must be [{batch}, R] to go with values "
+                    f"{tuple(self.values.shape)}, got {found} and {tuple(self.taken.shape)}"
+                )
 
     @classmethod
     def of(cls, scene: Float[Tensor, "B C H W"], mask: Float[Tensor, "B 1 H W"]) -> Observation:
@@ -41,21 +61,31 @@ class Observation:
 
     @classmethod
     def nothing(
-        cls, batch: int, channels: int, size: int, device: torch.device | str = "cpu"
+        cls,
+        batch: int,
+        channels: int,
+        size: int | tuple[int, int],
+        device: torch.device | str = "cpu",
     ) -> Observation:
-        """Nothing seen yet, of `batch` scenes of `size` x `size` pixels."""
-        values = torch.zeros(batch, channels, size, size, device=device)
-        return cls(values, torch.zeros(batch, 1, size, size, device=device))
+        """Nothing seen yet, of `batch` scenes of `size` x `size` pixels, or of (height, width)."""
+        height, width = (size, size) if isinstance(size, int) else size
+        values = torch.zeros(batch, channels, height, width, device=device)
+        return cls(values, torch.zeros(batch, 1, height, width, device=device))
 
     def __len__(self) -> int:
         return self.values.shape[0]
 
     def __getitem__(self, index: slice | Tensor) -> Observation:
-        return Observation(self.values[index], self.mask[index])
+        return self._each(lambda part: part[index])
 
     @property
     def device(self) -> torch.device:
         return self.values.device
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of the scene in pixels."""
+        return self.values.shape[-2], self.values.shape[-1]
 
     @property
     def size(self) -> int:
@@ -68,16 +98,38 @@ class Observation:
         return self.values.shape[1]
 
     @property
+    def seen(self) -> Float[Tensor, "B R"]:
+        """1 for everything that was measured: the readings taken, else the pixels seen."""
+        return self.mask.flatten(1) if self.taken is None else self.taken
+
+    @property
     def fraction_seen(self) -> Float[Tensor, " B"]:
-        """Fraction of each scene's pixels that was measured."""
-        return self.mask.mean((1, 2, 3))
+        """Fraction of each scene's pixels, or of the readings there are, that was measured."""
+        return self.seen.mean(1)
 
     def to(self, device: torch.device | str) -> Observation:
-        return Observation(self.values.to(device), self.mask.to(device))
+        return self._each(lambda part: part.to(device))
 
     def repeat(self, n: int) -> Observation:
         """`n` copies of the batch, one after the other: `[n * B, ...]`."""
-        return Observation(self.values.repeat(n, 1, 1, 1), self.mask.repeat(n, 1, 1, 1))
+        return self._each(lambda part: part.repeat(n, *(1,) * (part.ndim - 1)))
+
+    def with_rows(self, rows: Int64[Tensor, " b"], other: Observation) -> Observation:
+        """This observation with the scenes at `rows` replaced by those of `other`.
+
+        Where only one of the two has readings, none has been taken of the other's scenes.
+
+        Raises:
+            ValueError: scenes, or readings, of another shape.
+        """
+        ours, theirs = self._parts(other), other._parts(self)
+        if [part.shape[1:] for part in ours] != [part.shape[1:] for part in theirs]:
+            raise ValueError(
+                f"other has values, mask and readings {[tuple(part.shape) for part in theirs]}, "
+                f"which cannot replace scenes of {[tuple(part.shape) for part in ours]}"
+            )
+        pairs = zip(ours, theirs, strict=True)
+        return Observation(*(kept.index_put((rows,), new) for kept, new in pairs))
 
     def stacked(self) -> Float[Tensor, "B C+1 H W"]:
         """Values and mask as one image: what networks read (Harvey et al. 2021, Sec. 3)."""
@@ -86,24 +138,49 @@ class Observation:
     def with_seen(
         self, scene: Float[Tensor, "B C H W"], mask: Float[Tensor, "B 1 H W"]
     ) -> Observation:
-        """The observation after `scene` has also been measured where `mask` is 1."""
+        """The observation after `scene` has also been measured where `mask` is 1.
+
+        Raises:
+            ValueError: there are readings of an indirect sensor, which has no pixels to add to.
+        """
+        if self.readings is not None:
+            raise ValueError("observation has readings of an indirect sensor: cannot add pixels")
         return Observation(
             torch.where(mask > 0, scene, self.values), torch.maximum(self.mask, mask)
         )
 
     def composite(self, scenes: Float[Tensor, "*n B C H W"]) -> Float[Tensor, "*n B C H W"]:
-        """`scenes` with every measured pixel replaced by its measured value."""
+        """`scenes` with every measured pixel replaced by its measured value.
+
+        Scenes seen by an indirect sensor come back as they are: it measures no pixel.
+        """
+        if self.readings is not None:
+            return scenes
         return torch.where(self.mask > 0, self.values, scenes)
+
+    def _parts(self, other: Observation) -> list[Tensor]:
+        """Values and mask, and readings and taken if one of the two observations has them."""
+        parts = [self.values, self.mask]
+        if self.readings is not None and self.taken is not None:
+            return [*parts, self.readings, self.taken]
+        if other.readings is None:
+            return parts
+        nothing = other.readings.new_zeros(len(self), other.readings.shape[1])
+        return [*parts, nothing, nothing]
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Observation:
+        parts = (self.values, self.mask, self.readings, self.taken)
+        return Observation(*(None if part is None else change(part) for part in parts))  # type: ignore[arg-type]
 
 
 def check_scenes(scenes: Tensor, name: str = "scenes") -> None:
-    """Refuse a batch that is not `[B, C, H, W]`, finite, square and within [0, 1].
+    """Refuse a batch that is not `[B, C, H, W]`, finite and within [0, 1].
 
     Raises:
         ValueError: naming the argument, what was given and what is expected.
     """
-    if scenes.ndim != 4 or scenes.shape[-1] != scenes.shape[-2]:
-        raise ValueError(f"{name} must be [B, C, H, W] with H = W, got {tuple(scenes.shape)}")
+    if scenes.ndim != 4:
+        raise ValueError(f"{name} must be [B, C, H, W], got {tuple(scenes.shape)}")
     if not torch.isfinite(scenes).all():
         bad = int((~torch.isfinite(scenes)).sum())
         raise ValueError(f"{name} has {bad} NaN or infinite pixels; expected values in [0, 1]")

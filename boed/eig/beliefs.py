@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
-from boed.sensors import Sensor
+from boed.sensors.sensor import Sensor, look
 from classifiers.classifier import Classifier
 from data.observation import Observation
+from data.randomness import Seeds, derive, per_scene
 
 
 def images_within(memory: int, observation: Observation) -> int:
@@ -20,7 +21,7 @@ def images_within(memory: int, observation: Observation) -> int:
     Raises:
         ValueError: not even one image fits.
     """
-    bytes_each = 4 * 64 * (observation.channels + 1) * observation.size**2
+    bytes_each = 4 * 64 * (observation.channels + 1) * observation.shape[0] * observation.shape[1]
     fit = memory * 2**20 // bytes_each
     if fit < 1:
         raise ValueError(f"memory is {memory} MiB; one image alone needs {bytes_each / 2**20:.1f}")
@@ -34,11 +35,15 @@ def candidate_log_beliefs(
     sensor: Sensor,
     classifier: Classifier,
     memory: int = 512,
+    seed: Seeds = 0,
 ) -> Float[Tensor, "N B D *L K"]:
     """log g(v | f_c(I^(n))) for all completions n, scenes b and candidate looks c.
 
     The candidate images are never all there at once: they are made and judged in pieces that
     stay within `memory` MiB. The result does not depend on the size of the pieces.
+
+    Args:
+        seed: of the sensor's noise, where it has some; candidates share it, completions do not.
 
     Raises:
         ValueError: `memory` is less than one image needs, or the classifier does not return
@@ -46,16 +51,44 @@ def candidate_log_beliefs(
     """
     n, batch = completions.shape[:2]
     number = len(designs)
-    scenes = completions.flatten(0, 1)
-    total = n * batch * number
+    every = torch.arange(n * batch * number, device=observation.device)
+    which = (every // (batch * number), every // number % batch, every % number)
+    found = log_beliefs_after(
+        observation, completions, designs, which, sensor, classifier, memory, seed
+    )
+    return found.unflatten(0, (n, batch, number))
+
+
+def log_beliefs_after(
+    observation: Observation,
+    completions: Float[Tensor, "N B C H W"],
+    designs: Float[Tensor, "D K"],
+    which: tuple[Int64[Tensor, " P"], Int64[Tensor, " P"], Int64[Tensor, " P"]],
+    sensor: Sensor,
+    classifier: Classifier,
+    memory: int = 512,
+    seed: Seeds = 0,
+) -> Float[Tensor, "P *L K"]:
+    """log g(v | f_c(I^(n))) for some (completion n, scene b, look c), one row for each.
+
+    Raises:
+        ValueError: as `candidate_log_beliefs` does.
+    """
+    seeds = per_scene(seed, len(observation))
+    noisy = getattr(sensor, "noise", 0) > 0
     piece = images_within(memory, observation)
     results: list[Tensor] = []
-    for start in range(0, total, piece):
-        flat = torch.arange(start, min(start + piece, total), device=observation.device)
-        image, design = flat // number, flat % number
-        candidate = sensor.observe(observation[image % batch], scenes[image], designs[design])
-        results.append(_judged(candidate, classifier))
-    return torch.cat(results).unflatten(0, (n, batch, number))
+    for n, b, c in zip(*(index.split(piece) for index in which), strict=True):
+        drawn = _noise_seeds(seeds, n, b) if noisy else seeds
+        after = look(sensor, observation[b], completions[n, b], designs[c], drawn)
+        results.append(_judged(after, classifier))
+    return torch.cat(results)
+
+
+def _noise_seeds(seeds: list[int], completion: Tensor, scene: Tensor) -> list[int]:
+    """A seed for each completion of each scene, the same for all its looks."""
+    pairs = zip(completion.tolist(), scene.tolist(), strict=True)
+    return [derive(seeds[b], "imagined", n) for n, b in pairs]
 
 
 def log_beliefs(

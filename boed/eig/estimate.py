@@ -2,51 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, get_args
-
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from boed.eig.beliefs import candidate_log_beliefs, log_beliefs
-from boed.eig.posterior_entropy import posterior_entropy_eig
-from boed.eig.variational import variational_eig
-from boed.sensors import Sensor
+from boed.eig.estimators import Estimator, named
+from boed.eig.imagined import Imagined
+from boed.eig.result import EIGEstimate
+from boed.sensors.sensor import Sensor, candidates
 from classifiers.classifier import Classifier
 from completion.completer import Completions
 from data.observation import Observation
-
-Estimator = Literal["entropy", "marginal", "variational"]
-ESTIMATORS: tuple[str, ...] = get_args(Estimator)
-"""`entropy`: Eq. 17 as printed; `marginal`: its later form; `variational`: Barber-Agakov."""
+from data.randomness import Seeds
 
 
-@dataclass(frozen=True, eq=False)
-class EIGMap:
-    """EIG of every candidate look.
-
-    Attributes:
-        designs: the candidates, `[D, K]`.
-        eig: nats, `[B, D]`.
-        gains: nats per completion, `[N, B, D]`; `eig` is their weighted mean.
-    """
-
-    designs: Float[Tensor, "D K"]
-    eig: Float[Tensor, "B D"]
-    gains: Float[Tensor, "N B D"]
-
-
-@torch.no_grad()
 def eig_map(
     observation: Observation,
     completions: Completions,
     sensor: Sensor,
     classifier: Classifier,
-    estimator: Estimator = "variational",
+    estimator: str | Estimator = "variational",
     memory: int = 512,
-) -> EIGMap:
+    seed: Seeds = 0,
+) -> EIGEstimate:
     """The EIG of every candidate look, given completions of the scenes.
 
     Args:
@@ -56,43 +34,65 @@ def eig_map(
             on the whole completion.
         sensor: offers the candidates.
         classifier: gives the beliefs.
-        estimator: one of `ESTIMATORS`.
+        estimator: one of `ESTIMATORS`, or an estimator itself.
         memory: bound on the candidate images and activations held at once, MiB.
+        seed: of the sensor's noise, where it has some.
 
     Raises:
         ValueError: an unknown estimator, completions of other scenes, no candidates, or a
             classifier that does not return log-probabilities.
     """
-    if estimator not in ESTIMATORS:
-        raise ValueError(f"estimator is {estimator!r}, expected one of {', '.join(ESTIMATORS)}")
+    return estimate(imagine(observation, completions, sensor, classifier, memory, seed), estimator)
+
+
+def imagine(
+    observation: Observation,
+    completions: Completions,
+    sensor: Sensor,
+    classifier: Classifier,
+    memory: int = 512,
+    seed: Seeds = 0,
+) -> Imagined:
+    """What `eig_map` and the searches start from, after making sure that it fits together.
+
+    Raises:
+        ValueError: completions of other scenes, or no candidates.
+    """
     if completions.scenes.shape[1:] != observation.values.shape:
         raise ValueError(
             f"completions must be (N, {', '.join(map(str, observation.values.shape))}) to go with "
             f"the observation, got {tuple(completions.scenes.shape)}"
         )
-    designs = sensor.designs(observation)
-    if len(designs) == 0:
-        raise ValueError(f"{type(sensor).__name__}.designs returned no candidate")
-    belief = log_beliefs(observation, classifier, memory)
-    candidates = candidate_log_beliefs(
-        observation, completions.scenes, designs, sensor, classifier, memory
-    )
-    if estimator == "variational":
-        whole = _answers(completions, classifier, belief.shape[-1], memory)
-        eig, gains = variational_eig(belief, candidates, whole, completions.weights)
-    else:
-        first: Literal["belief", "marginal"] = "belief" if estimator == "entropy" else "marginal"
-        eig, gains = posterior_entropy_eig(belief, candidates, completions.weights, first)
-    return EIGMap(designs, eig, gains)
+    designs = candidates(sensor, observation)
+    return Imagined(observation, completions, sensor, classifier, designs, memory, seed)
 
 
-def _answers(
-    completions: Completions, classifier: Classifier, answers: int, memory: int
-) -> Float[Tensor, "N B *L K"]:
-    """log p(v | whole completion): the true label where known, else the classifier's belief."""
-    if completions.labels is not None:
-        labels = completions.labels.to(completions.scenes.device)
-        return F.one_hot(labels, answers).float().log()
-    scenes = completions.scenes.flatten(0, 1)
-    everything = Observation(scenes, torch.ones_like(scenes[:, :1]))
-    return log_beliefs(everything, classifier, memory).unflatten(0, completions.scenes.shape[:2])
+@torch.no_grad()
+def estimate(imagined: Imagined, estimator: str | Estimator) -> EIGEstimate:
+    """The EIG of every candidate of a situation, with all completions.
+
+    Raises:
+        ValueError: an unknown estimator, or one that returns another shape.
+    """
+    estimator = named(estimator)
+    eig, gains = estimator(imagined)
+    if tuple(eig.shape) != imagined.shape[1:] or tuple(gains.shape) != imagined.shape:
+        raise ValueError(
+            f"estimator: {type(estimator).__name__} returned {tuple(eig.shape)} and "
+            f"{tuple(gains.shape)}, expected {imagined.shape[1:]} and {imagined.shape}"
+        )
+    error = standard_error(gains, imagined.completions.weights)
+    return EIGEstimate(imagined.designs, eig, error, estimator.bound, gains)
+
+
+def standard_error(
+    gains: Float[Tensor, "N B D"], weights: Float[Tensor, "N B"]
+) -> Float[Tensor, "B D"]:
+    """Of the weighted mean over completions; NaN where a single one has all the weight.
+
+    sqrt(sum_n w_n^2 (gain_n - mean)^2 / (1 - sum_n w_n^2)), which is s / sqrt(N) for equal weights.
+    """
+    mean = torch.einsum("nb,nbd->bd", weights, gains)
+    squared = torch.einsum("nb,nbd->bd", weights**2, (gains - mean) ** 2)
+    left = 1 - (weights**2).sum(0)
+    return (squared / left.where(left > 1e-6, torch.nan)[:, None]).sqrt()

@@ -32,7 +32,8 @@ def posterior_entropy_eig(
         candidates: log g(v | f_c(I^(n))), after candidate look c at completion n.
         weights: of the completions, summing to 1 over N; equal if not given.
         first: the first term, `belief` as in Eq. 17, or `marginal`: H[1/N sum_n g], the form of
-            the paper's later version, which is never negative. The argmax over c can differ.
+            the paper's later version, which is never negative. The argmax over c can differ. A
+            completion's gain is then KL(g(v | f_c(I^(n))) || 1/N sum_m g(v | f_c(I^(m)))).
 
     Returns:
         EIG `[B, D]`, and the gain per completion `[N, B, D]` whose weighted mean it is, in nats.
@@ -44,16 +45,16 @@ def posterior_entropy_eig(
     """
     findings = belief.ndim == 3
     weights = check_shapes(belief, candidates, weights)
-    after = over_findings(entropy(candidates), findings)  # [N, B, D]
     if first == "belief":
         before = over_findings(entropy(belief), findings)[:, None]  # [B, 1]
+        gains = before - over_findings(entropy(candidates), findings)  # [N, B, D]
     elif first == "marginal":
         spread = weights.log().reshape(*weights.shape, *(1,) * (candidates.ndim - 2))
         mixture = torch.logsumexp(candidates + spread, dim=0)  # [B, D, *L, K]
-        before = over_findings(entropy(mixture), findings)
+        surprise = candidates.clamp(min=-1e4) - mixture.clamp(min=-1e4)
+        gains = over_findings((candidates.exp() * surprise).sum(-1), findings)  # KL(g_n || mixture)
     else:
         raise ValueError(f"first is {first!r}, expected 'belief' or 'marginal'")
-    gains = before - after
     return torch.einsum("nb,nbd->bd", weights, gains), gains
 
 

@@ -1,35 +1,61 @@
-"""Policies that look where they expect to learn most: BOED, and the references beside it."""
+"""Policies that look where they expect to learn most: BOED, and the oracle beside it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from boed.eig.estimate import Estimator, eig_map
-from boed.policies.policy import Decision, footprints, pick
-from boed.sensors import Sensor
+from boed.eig.estimate import eig_map, imagine
+from boed.eig.estimators import Estimator, named
+from boed.policies.policy import Decision, pick
+from boed.search import Exhaustive, Search
+from boed.sensors.sensor import Sensor, costs
 from classifiers.classifier import Classifier
 from completion.completer import Completer, Completions, complete
 from data.observation import Observation
 from data.randomness import Seeds, derive, per_scene
 
 
-class _Imagining:
-    """What policies that draw completions share: the memory bound, one first look for all."""
+@dataclass
+class BOED:
+    """Bayesian optimal experimental design: the look of highest EIG (Eq. 17).
+
+    Attributes:
+        completer: draws the completions.
+        classifier: gives the beliefs.
+        estimator: what a look is worth: a name of `boed.eig.ESTIMATORS`, such as `variational`,
+            `entropy` (Eq. 17 as printed) or `variance`, or an estimator itself.
+        n: completions for each decision, N.
+        first: completer for the first look, when nothing has been seen: in the paper, retrieval
+            of random images of the training set. It is asked once and the answer kept, since
+            it is the same for every scene. The completer itself if not given.
+        first_n: completions for the first look; they cost nothing per scene.
+        search: which candidates are judged with which completions; all with all by default.
+        per_cost: choose the highest EIG per cost of the look, rather than the highest EIG.
+        memory: bound on the completions, and on the candidate images, held at once, MiB.
+
+    Raises:
+        ValueError: `n` or `first_n` below 1, or an unknown estimator.
+    """
 
     completer: Completer
-    n: int
-    first: Completer | None
-    first_n: int
-    memory: int
+    classifier: Classifier
+    estimator: str | Estimator = "variational"
+    n: int = 10
+    first: Completer | None = None
+    first_n: int = 500
+    search: Search = field(default_factory=Exhaustive)
+    per_cost: bool = False
+    memory: int = 512
 
     def __post_init__(self) -> None:
         for name in ("n", "first_n"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected at least 1")
+        named(self.estimator)
         self._first_look: tuple[Sensor, object, Decision] | None = None
 
     @property
@@ -44,9 +70,14 @@ class _Imagining:
         seed: Seeds = 0,
         truth: Float[Tensor, "B C H W"] | None = None,
     ) -> Decision:
-        """The look of highest score for each scene."""
+        """The look of highest score for each scene.
+
+        Raises:
+            ValueError: a cost that is not above 0 where information is taken per cost, or
+                anything that the completer, the sensor or the classifier is refused for.
+        """
         seeds = per_scene(seed, len(observation))
-        if not observation.mask.any():
+        if not observation.seen.any():
             return self._choose_first(observation, sensor)
         rows = self._scenes_at_once(observation)
         decisions = []
@@ -59,7 +90,14 @@ class _Imagining:
     def _decide(
         self, observation: Observation, completions: Completions, sensor: Sensor, seeds: list[int]
     ) -> Decision:
-        raise NotImplementedError
+        imagined = imagine(observation, completions, sensor, self.classifier, self.memory, seeds)
+        found = self.search(imagined, named(self.estimator))
+        scores = found.eig
+        if self.per_cost:
+            scores = scores / _positive_costs(sensor, found.designs)
+        ready = scores if found.finished is None else scores.where(found.finished, -torch.inf)
+        chosen = found.designs[pick(ready, seeds)]
+        return Decision(chosen, found.designs, scores, found.gains, completions)
 
     def _choose_first(self, observation: Observation, sensor: Sensor) -> Decision:
         """The first look, from one computation for all scenes and seeds."""
@@ -79,65 +117,20 @@ class _Imagining:
 
         The completions of one scene are always drawn together.
         """
-        each = 4 * 64 * self.n * observation.channels * observation.size**2
+        height, width = observation.shape
+        each = 4 * 64 * self.n * observation.channels * height * width
         return max(self.memory * 2**20 // each, 1)
 
 
-@dataclass
-class BOED(_Imagining):
-    """Bayesian optimal experimental design: the look of highest EIG (Eq. 17).
-
-    Attributes:
-        completer: draws the completions.
-        classifier: gives the beliefs.
-        estimator: `variational`, `entropy` (Eq. 17 as printed) or `marginal`.
-        n: completions for each decision, N.
-        first: completer for the first look, when nothing has been seen: in the paper, retrieval
-            of random images of the training set. It is asked once and the answer kept, since
-            it is the same for every scene. The completer itself if not given.
-        first_n: completions for the first look; they cost nothing per scene.
-        memory: bound on the completions, and on the candidate images, held at once, MiB.
-    """
-
-    completer: Completer
-    classifier: Classifier
-    estimator: Estimator = "variational"
-    n: int = 10
-    first: Completer | None = None
-    first_n: int = 500
-    memory: int = 512
-
-    def _decide(
-        self, observation: Observation, completions: Completions, sensor: Sensor, seeds: list[int]
-    ) -> Decision:
-        found = eig_map(
-            observation, completions, sensor, self.classifier, self.estimator, self.memory
+def _positive_costs(sensor: Sensor, designs: Float[Tensor, "D K"]) -> Float[Tensor, " D"]:
+    cost = costs(sensor, designs)
+    if not (cost > 0).all():
+        free = designs[(cost <= 0).nonzero()[0, 0]].tolist()
+        raise ValueError(
+            f"per_cost: {type(sensor).__name__}.cost is 0 for design {free}; "
+            "information per cost needs costs above 0"
         )
-        chosen = found.designs[pick(found.eig, seeds)]
-        return Decision(chosen, found.designs, found.eig, found.gains, completions)
-
-
-@dataclass
-class MaxVariance(_Imagining):
-    """Look where the completions disagree most: largest summed variance of the unseen pixels.
-
-    The idea of active subsampling (van de Camp et al. 2021; Nolan et al. 2024): it wants to know
-    the scene, not the answer. Attributes as in `BOED`.
-    """
-
-    completer: Completer
-    n: int = 10
-    first: Completer | None = None
-    first_n: int = 500
-    memory: int = 512
-
-    def _decide(
-        self, observation: Observation, completions: Completions, sensor: Sensor, seeds: list[int]
-    ) -> Decision:
-        designs = sensor.designs(observation)
-        unseen = completions.variance.sum(1) * (1 - observation.mask[:, 0])
-        scores = torch.einsum("bhw,dhw->bd", unseen, footprints(observation, sensor)[:, 0])
-        return Decision(designs[pick(scores, seeds)], designs, scores, None, completions)
+    return cost
 
 
 def _joined(decisions: list[Decision]) -> Decision:

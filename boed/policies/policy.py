@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from boed.sensors import Sensor
@@ -25,6 +25,7 @@ class Decision:
         scores: what it maximised, `[B, D]`: EIG in nats for information-driven policies.
         gains: information gain per completion, `[N, B, D]`, where there is one.
         completions: the completions it drew, where it did.
+        stop: scenes that need no further look, this one included, `[B]`; none if not given.
     """
 
     designs: Float[Tensor, "B K"]
@@ -32,6 +33,7 @@ class Decision:
     scores: Float[Tensor, "B D"] | None = None
     gains: Float[Tensor, "N B D"] | None = None
     completions: Completions | None = None
+    stop: Bool[Tensor, " B"] | None = None
 
     def chosen_score(self) -> Float[Tensor, " B"] | None:
         """The score of the chosen look, `[B]`; NaN where it is none of the candidates."""
@@ -83,14 +85,3 @@ def pick(
 def _tickets(seed: int, number: int) -> Tensor:
     generator = torch.Generator().manual_seed(derive(seed, "tie"))
     return torch.rand(number, generator=generator)
-
-
-def footprints(observation: Observation, sensor: Sensor) -> Float[Tensor, "D 1 H W"]:
-    """Which pixels each candidate look would show, whatever has been seen."""
-    shown = []
-    for designs in sensor.designs(observation).split(64):  # so that no scene per candidate is held
-        blank = Observation.nothing(
-            len(designs), observation.channels, observation.size, observation.device
-        )
-        shown.append(sensor.observe(blank, blank.values, designs).mask)
-    return torch.cat(shown)

@@ -6,14 +6,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from boed.policies.policy import Decision, footprints, pick
-from boed.sensors import Sensor
+from boed.eig.imagined import footprints
+from boed.policies.policy import Decision, pick
+from boed.sensors.sensor import Sensor, candidates
 from data.observation import Observation
 from data.randomness import Seeds, per_scene
 
 
 class Random:
-    """A look drawn uniformly from the candidates that show anything new."""
+    """A look drawn uniformly from the candidates that read anything new."""
 
     def choose(
         self,
@@ -22,8 +23,8 @@ class Random:
         seed: Seeds = 0,
         truth: Float[Tensor, "B C H W"] | None = None,
     ) -> Decision:
-        designs = sensor.designs(observation)
-        new = _new_pixels(observation, sensor) > 0
+        designs = candidates(sensor, observation)
+        new = _new_readings(observation, footprints(observation, sensor, designs)) > 0
         chosen = pick(new.float(), per_scene(seed, len(observation)))
         return Decision(designs[chosen], designs)
 
@@ -40,19 +41,26 @@ class CentreOut:
         seed: Seeds = 0,
         truth: Float[Tensor, "B C H W"] | None = None,
     ) -> Decision:
-        designs = sensor.designs(observation)
-        shown = footprints(observation, sensor)[:, 0]  # [D, H, W]
-        axis = torch.arange(observation.size, device=observation.device, dtype=torch.float)
-        axis = axis - axis.mean()
-        area = shown.sum((1, 2)).clamp(min=1)
-        down = (shown * axis[:, None]).sum((1, 2)) / area
-        right = (shown * axis[None, :]).sum((1, 2)) / area
-        off_centre = (down**2 + right**2).sqrt() / (2 * observation.size)  # below 1
-        scores = _new_pixels(observation, sensor) - off_centre
-        return Decision(designs[scores.argmax(1)], designs)
+        designs = candidates(sensor, observation)
+        shown = footprints(observation, sensor, designs)  # [D, R]
+        new = _new_readings(observation, shown)
+        off_centre = _off_centre(shown, observation.shape) if observation.taken is None else 0
+        return Decision(designs[(new - off_centre).argmax(1)], designs)
 
 
-def _new_pixels(observation: Observation, sensor: Sensor) -> Float[Tensor, "B D"]:
-    """How many unseen pixels each candidate look would show."""
-    shown = footprints(observation, sensor)
-    return torch.einsum("bchw,dchw->bd", 1 - observation.mask, shown)
+def _new_readings(observation: Observation, shown: Float[Tensor, "D R"]) -> Float[Tensor, "B D"]:
+    """How many readings, or pixels, that were not taken yet each candidate look would take."""
+    seen = observation.seen
+    if seen.shape[1] != shown.shape[1]:  # an indirect sensor that has not read anything
+        return shown.sum(1).expand(len(seen), -1)
+    return (1 - seen) @ shown.T
+
+
+def _off_centre(shown: Float[Tensor, "D R"], shape: tuple[int, int]) -> Float[Tensor, " D"]:
+    """Distance of each look's mean pixel from the centre of the scene, below 1."""
+    pixels = shown.unflatten(1, shape)
+    area = pixels.sum((1, 2)).clamp(min=1)
+    axes = [torch.arange(length, device=shown.device) - (length - 1) / 2 for length in shape]
+    down = (pixels.sum(2) @ axes[0]) / area
+    right = (pixels.sum(1) @ axes[1]) / area
+    return (down**2 + right**2).sqrt() / (2 * max(shape))

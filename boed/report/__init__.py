@@ -59,7 +59,6 @@ def render(
     template = Environment(autoescape=True, undefined=StrictUndefined).from_string(text)
     attributes = results.attrs
     panels = [] if examples is None else range(examples.sizes["example"])
-    is_patch = {"size", "patch"} <= attributes.keys() and results.sizes["axis"] == 2
     return template.render(
         summary=found,
         metrics=[m for m in NAMES if found["full_image"][m] is not None],
@@ -71,7 +70,7 @@ def render(
         against_random=[pair for pair in found["paired"] if pair.endswith(" - random")],
         panels=[png(figures.panel_figure(examples, i)) for i in panels if examples is not None],
         panel_policy="" if examples is None else str(examples.attrs.get("policy", "")),
-        looks=png(figures.looks_figure(results)) if is_patch else None,
+        looks=png(figures.looks_figure(results)),
         calibration=svg(figures.calibration_figure(results)),
         calibration_narrow=svg(figures.calibration_figure(results, columns=1)),
         timing=timing(results),
@@ -148,6 +147,8 @@ def what_was_run(results: xr.Dataset) -> list[tuple[str, str]]:
         ("checksum of the split", attributes.get("sha256")),
         ("scenes", f"{results.sizes['scene']} of {attributes.get('size')} px"),
         ("question", attributes.get("question")),
+        ("sensor", _sensor(structured(attributes.get("sensor", "{}")))),
+        ("budget", _budget(structured(attributes.get("budget", "null")))),
         ("look", _pixels(attributes.get("patch"))),
         ("grid of candidates", _square(attributes.get("grid"))),
         ("completions per decision", attributes.get("completions")),
@@ -159,6 +160,19 @@ def what_was_run(results: xr.Dataset) -> list[tuple[str, str]]:
     if isinstance(versions, dict):
         rows.append(("versions", ", ".join(f"{k} {v}" for k, v in versions.items())))
     return [(name, str(value)) for name, value in rows if value not in (None, "")]
+
+
+def _sensor(sensor: Any) -> str | None:
+    if not isinstance(sensor, dict) or "kind" not in sensor:
+        return None
+    noise = f", noise {sensor['noise']:g}" if sensor.get("noise") else ""
+    return f"{sensor['kind']}, {sensor['candidates']} candidates{noise}"
+
+
+def _budget(budget: Any) -> str | None:
+    if not isinstance(budget, dict):
+        return None
+    return ", ".join(f"{name} {limit:g}" for name, limit in budget.items() if limit is not None)
 
 
 def _pixels(value: Any) -> str | None:

@@ -4,27 +4,26 @@ from __future__ import annotations
 
 from typing import Protocol, runtime_checkable
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from data.observation import Observation
+from data.randomness import SceneNoise
 
 
 @runtime_checkable
 class Sensor(Protocol):
     """What can be looked at, what a look returns and what it costs.
 
-    A design is one row of a tensor `[D, K]`; everything is vectorised over the batch.
+    A design is one row of a tensor `[D, K]`; everything is vectorised over the batch. A sensor
+    with measurement noise says so with an attribute `noise` above zero, and its `observe` takes
+    the scenes' seeds as a fourth argument, `seed`: the same seed is the same noise, so that
+    looking twice in the same place returns the same reading.
     """
 
     def designs(self, observation: Observation) -> Float[Tensor, "D K"]:
         """The candidate designs, the same for every scene of the batch."""
-        ...
-
-    def measure(
-        self, scene: Float[Tensor, "B C H W"], design: Float[Tensor, "B K"]
-    ) -> Float[Tensor, "B ..."]:
-        """What the look `design[b]` returns of `scene[b]`."""
         ...
 
     def observe(
@@ -39,3 +38,86 @@ class Sensor(Protocol):
     def cost(self, design: Float[Tensor, "B K"]) -> Float[Tensor, " B"]:
         """What a look costs, such as dose or time."""
         ...
+
+
+def look(
+    sensor: Sensor,
+    observation: Observation,
+    scene: Float[Tensor, "B C H W"],
+    design: Float[Tensor, "B K"],
+    seeds: list[int],
+) -> Observation:
+    """`sensor.observe`, with the scenes' seeds where the sensor has noise.
+
+    Raises:
+        ValueError: the sensor returns an observation of another shape, or one that is not finite.
+    """
+    if getattr(sensor, "noise", 0) > 0:
+        found = sensor.observe(observation, scene, design, seeds)  # type: ignore[call-arg]
+    else:
+        found = sensor.observe(observation, scene, design)
+    name = f"{type(sensor).__name__}.observe"
+    if not isinstance(found, Observation):
+        raise ValueError(f"{name} returned {type(found).__name__}, expected an Observation")
+    if found.values.shape != scene.shape:
+        raise ValueError(
+            f"{name} returned values {tuple(found.values.shape)}, expected {tuple(scene.shape)}"
+        )
+    if not found.values.isfinite().all():
+        raise ValueError(f"{name} returned NaN or infinite values")
+    return found
+
+
+def candidates(sensor: Sensor, observation: Observation) -> Float[Tensor, "D K"]:
+    """`sensor.designs`, after making sure that there are some.
+
+    Raises:
+        ValueError: there is no candidate, or the designs are not `[D, K]` and finite.
+    """
+    designs = sensor.designs(observation)
+    name = f"{type(sensor).__name__}.designs"
+    if designs.ndim != 2:
+        raise ValueError(f"{name} returned {tuple(designs.shape)}, expected [D, K]")
+    if len(designs) == 0:
+        raise ValueError(f"{name} returned no candidate")
+    if not designs.isfinite().all():
+        raise ValueError(f"{name} returned designs that are NaN or infinite")
+    return designs
+
+
+def candidate_masks(
+    sensor: Sensor, observation: Observation, designs: Float[Tensor, "D K"]
+) -> Float[Tensor, "D H W"]:
+    """What each candidate alone would show, as a picture: the mask of nothing else seen."""
+    masks = []
+    for some in designs.split(64):
+        blank = Observation.nothing(
+            len(some), observation.channels, observation.shape, observation.device
+        )
+        masks.append(look(sensor, blank, blank.values, some, [0] * len(some)).mask[:, 0])
+    return torch.cat(masks)
+
+
+def costs(sensor: Sensor, design: Float[Tensor, "B K"]) -> Float[Tensor, " B"]:
+    """`sensor.cost`, after making sure that it is one number for each design.
+
+    Raises:
+        ValueError: it is not, or a cost is negative, NaN or infinite.
+    """
+    cost = sensor.cost(design)
+    name = f"{type(sensor).__name__}.cost"
+    if tuple(cost.shape) != (len(design),):
+        raise ValueError(f"{name} returned {tuple(cost.shape)}, expected ({len(design)},)")
+    if not (cost.isfinite() & (cost >= 0)).all():
+        raise ValueError(
+            f"{name} returned {cost.min():.3g} to {cost.max():.3g}, expected 0 or more"
+        )
+    return cost.float()
+
+
+def noise_fields(seeds: list[int], *shape: int) -> Float[Tensor, "B *shape"]:
+    """Standard normal noise for each scene, the same for the same seed."""
+    first = {seed: row for row, seed in reversed(list(enumerate(seeds)))}
+    drawn = SceneNoise(list(first)).normal(1, *shape)[0]
+    where = {seed: row for row, seed in enumerate(first)}
+    return drawn[[where[seed] for seed in seeds]]

@@ -14,6 +14,16 @@ QUALITY = {"boed": 1.6, "boed-entropy": 1.2, "random": 0.5, "oracle": 2.5}
 """How fast a made-up policy learns."""
 
 
+def patches(size: int, patch: int, grid: int) -> tuple[np.ndarray, np.ndarray]:
+    """Top-left pixels `[D, 2]` and masks `[D, size, size]` of a grid of patches."""
+    places = np.round(np.linspace(0, size - patch, grid)).astype(int)
+    candidates = np.stack(np.meshgrid(places, places, indexing="ij"), -1).reshape(-1, 2)
+    masks = np.zeros((len(candidates), size, size))
+    for mask, (row, column) in zip(masks, candidates, strict=True):
+        mask[row : row + patch, column : column + patch] = 1
+    return candidates, masks
+
+
 def make_results(
     policies: tuple[str, ...] = ("boed", "random"),
     seeds: int = 2,
@@ -38,7 +48,9 @@ def make_results(
 
     steps = np.arange(looks + 1).reshape(1, 1, -1, *[1] * len(question))
     belief = [believed(steps * QUALITY.get(name, 0.8 + 0.1 * i)) for i, name in enumerate(policies)]
-    design = rng.integers(0, size - patch + 1, (len(policies), seeds, scenes, looks, 2))
+    candidates, masks = patches(size, patch, 5)
+    chosen = rng.integers(len(candidates), size=(len(policies), seeds, scenes, looks))
+    design = candidates[chosen]
     asked = ["finding", "answer"] if findings else ["answer"]
     results = xr.Dataset(
         {
@@ -52,6 +64,10 @@ def make_results(
                 ["policy", "seed", "scene", "step"],
                 np.full(design.shape[:-1], np.nan, np.float32),
             ),
+            "cost": (["policy", "seed", "scene", "step"], np.full(chosen.shape, 0.0625)),
+            "looks": (["policy", "seed", "scene"], np.full(chosen.shape[:-1], looks)),
+            "candidates": (["candidate", "axis"], candidates),
+            "candidate_mask": (["candidate", "y", "x"], masks),
             "full_image_log_belief": (["scene", *asked], believed(8.0)[0, :, 0].astype("float32")),
             "seconds": (["policy", "seed"], np.full((len(policies), seeds), 12.5)),
         },
@@ -69,8 +85,7 @@ def make_results(
             "split": "test",
             "sha256": "0123456789abcdef" * 4,
             "size": size,
-            "patch": patch,
-            "grid": 5,
+            "sensor": json.dumps({"kind": "PatchSensor", "candidates": 25, "noise": 0.0}),
             "completions": 10,
             "first_completions": 100,
             "question": "which answer",
@@ -95,8 +110,7 @@ def make_examples(
     y, x = np.mgrid[:size, :size]
     scene = np.exp(-((y - size / 2) ** 2 + (x - size / 3) ** 2) / (size / 5) ** 2)
     scenes = np.repeat(scene[None, None], number, 0)
-    places = np.round(np.linspace(0, size - patch, grid)).astype(int)
-    candidates = np.stack(np.meshgrid(places, places, indexing="ij"), -1).reshape(-1, 2)
+    candidates, masks = patches(size, patch, grid)
     design = candidates[rng.integers(len(candidates), size=(number, looks))]
     mask = np.zeros((number, looks + 1, size, size))
     for example, step in np.ndindex(number, looks):
@@ -121,12 +135,13 @@ def make_examples(
             "gain": (["example", "step", "completion", "candidate"], gain),
             "eig": (["example", "step", "candidate"], gain.mean(2)),
             "candidates": (["candidate", "axis"], candidates),
+            "candidate_mask": (["candidate", "y", "x"], masks),
             "design": (["example", "step", "axis"], design),
             "log_belief": (["example", "look", "answer"], belief),
             "label": (["example"], np.zeros(number, int)),
         },
         coords={"answer": ["zero", "one", "two", "three"]},
-        attrs={"policy": "boed", "patch": patch, "size": size},
+        attrs={"policy": "boed"},
     )
 
 

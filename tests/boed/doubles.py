@@ -147,9 +147,6 @@ class RowSensor:
     def designs(self, observation: Observation) -> Tensor:
         return torch.arange(observation.size)[:, None]
 
-    def measure(self, scene: Tensor, design: Tensor) -> Tensor:
-        return scene[torch.arange(len(scene)), :, design[:, 0]]
-
     def observe(self, observation: Observation, scene: Tensor, design: Tensor) -> Observation:
         shown = torch.zeros_like(observation.mask)
         shown[torch.arange(len(scene)), :, design[:, 0]] = 1

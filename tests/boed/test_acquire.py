@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from boed.acquisition import Trajectory, acquire
-from boed.policies import BOED, CentreOut, Decision, MaxVariance, Oracle, Policy, Random
+from boed.policies import BOED, CentreOut, Decision, Oracle, Policy, Random
 from boed.sensors import PatchSensor
 from classifiers.classifier import DenseNetClassifier
 from completion.aipo import AIPO
@@ -89,7 +89,7 @@ def test_a_users_own_plain_classes_work() -> None:
     policies: list[Policy] = [
         Fixed(),
         BOED(ClueCompleter(clues), ClueClassifier(), first_n=12),
-        MaxVariance(ClueCompleter(clues), first_n=12),
+        BOED(ClueCompleter(clues), ClueClassifier(), "variance", first_n=12),
         Oracle(ClueClassifier()),
         Random(),
         CentreOut(),
@@ -127,7 +127,7 @@ POLICIES: dict[str, Make] = {
     "aipo": lambda c, g, m: BOED(c, g, n=3, first_n=5, memory=m),
     "aipo entropy": lambda c, g, m: BOED(c, g, "entropy", n=3, first_n=5, memory=m),
     "retrieval": lambda c, g, m: BOED(Retrieval(colour(20, 1), 0.3), g, n=3, first_n=10, memory=m),
-    "max variance": lambda c, g, m: MaxVariance(c, n=3, first_n=5, memory=m),
+    "max variance": lambda c, g, m: BOED(c, g, "variance", n=3, first_n=5, memory=m),
     "random": lambda c, g, m: Random(),
     "oracle": lambda c, g, m: Oracle(g, memory=m),
 }
@@ -181,7 +181,7 @@ def test_another_seed_gives_other_completions(aipo: AIPO, judge: DenseNetClassif
         (torch.full((1, 1, 16, 16), torch.nan), "scene has 256 NaN or infinite pixels"),
         (torch.full((1, 1, 16, 16), 255.0), r"scene spans \[255, 255\]"),
         (torch.rand(1, 16, 16), r"scene must be \[B, C, H, W\]"),
-        (torch.rand(1, 1, 16, 12), "with H = W"),
+        (torch.rand(1, 1, 16, 12), r"\(16, 12\) pixels; this sensor is for 16 x 16"),
         (torch.rand(0, 1, 16, 16), "at least one scene"),
         (torch.rand(1, 1, 20, 20), r"\(20, 20\) pixels; this sensor is for 16 x 16"),
     ],

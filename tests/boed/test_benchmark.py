@@ -16,7 +16,7 @@ from torch import Tensor
 import boed.benchmarking as module
 from boed.acquisition import acquire
 from boed.benchmarking import benchmark, finish, scene_rows
-from boed.policies import BOED, CentreOut, MaxVariance, Oracle, Random
+from boed.policies import BOED, CentreOut, Oracle, Random
 from boed.sensors import PatchSensor
 from completion.retrieval import Retrieval
 from data.dataset import Dataset
@@ -68,7 +68,8 @@ def files(folder: Path) -> list[str]:
 def test_results_hold_what_acquire_does() -> None:
     results = run().sortby("scene")
     assert dict(results.sizes) == {
-        "policy": 2, "seed": 2, "scene": 40, "look": 3, "step": 2, "axis": 2, "answer": 3
+        "policy": 2, "seed": 2, "scene": 40, "look": 3, "step": 2, "axis": 2, "answer": 3,
+        "candidate": 16, "y": 16, "x": 16,
     }  # fmt: skip
     for name, policy in {"boed": boed(), "random": Random()}.items():
         for seed in (0, 1):
@@ -292,7 +293,7 @@ def test_same_results_whatever_the_memory_bound(monkeypatch: pytest.MonkeyPatch)
         policies = {
             "aipo": BOED(aipo, judge, n=2, first_n=4, memory=memory),
             "retrieval": BOED(Retrieval(colour(12, 1), 0.3), judge, n=3, first_n=4, memory=memory),
-            "variance": MaxVariance(aipo, n=2, first_n=4, memory=memory),
+            "variance": BOED(aipo, judge, "variance", n=2, first_n=4, memory=memory),
             "oracle": Oracle(judge, memory),
         }
         return run(

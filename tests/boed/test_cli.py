@@ -46,7 +46,8 @@ def test_benchmark_writes_results_report_and_summary(run):
     assert results["log_belief"].shape == (5, 1, 6, 3, 10)
     found = json.loads((run / "summary.json").read_text())
     assert set(found) == {
-        "data", "scenes", "looks", "policies", "paired", "full_image", "seconds", "versions",
+        "data", "scenes", "looks", "policies", "looks_taken", "cost", "paired", "full_image",
+        "seconds", "versions",
     }  # fmt: skip
     assert found["looks"] == 2
     assert len(found["policies"]["boed"]["nll"]["mean"]) == 3

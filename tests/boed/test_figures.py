@@ -59,8 +59,10 @@ def test_panel_has_a_row_per_look_and_outlines_the_chosen_patch(examples):
     figure = figures.panel_figure(one, 0)
     axes = np.array(figure.axes[:27]).reshape(3, 9)
     row, column = one["design"].values[0, 1]
-    box = axes[1, 7].patches[0]
-    assert (box.get_y() + 0.5, box.get_x() + 0.5) == (row, column)
+    edges = np.array(axes[1, 7].collections[0].get_segments())
+    assert len(edges) == 4 * 8  # a patch of 8 x 8 px
+    assert edges.reshape(-1, 2).min(0).tolist() == [column - 0.5, row - 0.5]
+    assert edges.reshape(-1, 2).max(0).tolist() == [column + 7.5, row + 7.5]
     assert rendered(figure)
 
 
@@ -97,8 +99,12 @@ def test_completions_sheet_in_grey_and_colour():
 
 def test_values_of_looks_lie_where_the_looks_are():
     corners = np.array([[0, 0], [0, 6], [6, 0], [6, 6]])
-    image = figures._on_scene(np.array([1.0, 2.0, 3.0, 4.0]), corners, 2, 8)
+    masks = np.zeros((4, 8, 8))
+    for mask, (row, column) in zip(masks, corners, strict=True):
+        mask[row : row + 2, column : column + 2] = 1
+    image = figures._on_scene(np.array([1.0, 2.0, 3.0, 4.0]), masks)
     assert image[0, 0] == 1
     assert image[0, 7] == 2
     assert image[7, 0] == 3
     assert image[7, 7] == 4
+    assert np.isnan(image[4, 4])  # no look shows it

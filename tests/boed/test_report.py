@@ -8,6 +8,7 @@ import subprocess
 import numpy as np
 import pytest
 
+from boed import figures
 from boed.report import headline, render, sides, write_report
 from boed.results import summary
 
@@ -102,11 +103,22 @@ def test_differences_are_marked_where_the_first_policy_is_certainly_better(resul
     assert "1 more comparison:" in text  # boed - centre_out, beside those with random
 
 
-def test_looks_that_are_no_patches_are_not_drawn(results):
+def test_budget_and_noise_are_told(results):
     made = results()
-    assert "Where it looked" in render(made)
-    del made.attrs["patch"]
-    assert "Where it looked" not in render(made)
+    assert "PatchSensor, 25 candidates" in render(made)
+    made.attrs["sensor"] = '{"kind": "Ring", "candidates": 7, "noise": 0.25}'
+    made.attrs["budget"] = '{"cost": 0.5, "seconds": null}'
+    text = render(made)
+    assert "Ring, 7 candidates, noise 0.25" in text
+    assert "cost 0.5" in text
+
+
+def test_looks_that_were_not_taken_are_not_drawn(results):
+    made = results(looks=2)
+    made["design"] = made["design"].astype(float)
+    made["design"][:, :, :, 1] = np.nan
+    counts = [axis.images[0].get_array() for axis in figures.looks_figure(made).axes[:4]]
+    assert [float(count.sum()) for count in counts] == pytest.approx([64.0, 64.0, 0.0, 0.0])
 
 
 def test_the_same_results_give_the_same_page(results, examples):

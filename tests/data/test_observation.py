@@ -87,13 +87,105 @@ def test_refuses_shapes_that_do_not_fit(values, mask, message):
         Observation(torch.zeros(values), torch.zeros(mask))
 
 
+@pytest.mark.parametrize(
+    ("readings", "taken", "message"),
+    [
+        ((2, 5), None, "readings and taken belong together: give both, or neither"),
+        (None, (2, 5), "readings and taken belong together"),
+        ((3, 5), (3, 5), r"readings and taken must be \[2, R\] .* got \(3, 5\) and \(3, 5\)"),
+        ((2, 5), (2, 4), r"got \(2, 5\) and \(2, 4\)"),
+        ((2, 5, 1), (2, 5, 1), r"got \(2, 5, 1\)"),
+    ],
+)
+def test_refuses_readings_that_do_not_fit(readings, taken, message):
+    given = [None if shape is None else torch.zeros(shape) for shape in (readings, taken)]
+    with pytest.raises(ValueError, match=message):
+        Observation(torch.zeros(2, 1, 4, 4), torch.zeros(2, 1, 4, 4), *given)
+
+
+def with_readings(scenes, taken, seed=0):
+    """An observation whose readings are all there to see in its values."""
+    readings = torch.rand(len(scenes), 4, generator=torch.Generator().manual_seed(seed))
+    taken = torch.as_tensor(taken, dtype=torch.float).expand(len(scenes), -1)
+    mask = torch.zeros_like(scenes[:, :1]) + 0.5
+    return Observation(scenes, mask, readings * taken, taken)
+
+
+def parts(observation):
+    return observation.values, observation.mask, observation.readings, observation.taken
+
+
+def test_what_was_seen_is_pixels_or_readings(scenes):
+    observation = with_readings(scenes, [1, 0, 0, 0])
+    assert observation.fraction_seen.tolist() == [0.25] * 3
+    assert torch.equal(observation.seen, observation.taken)
+    pixels = Observation.of(scenes, window(slice(0, 2), slice(0, 3)))
+    assert torch.equal(pixels.seen, pixels.mask.flatten(1))
+
+
+def test_readings_go_where_the_scenes_go(scenes):
+    observation = with_readings(scenes, [1, 0, 1, 0])
+    index = torch.tensor([2, 0])
+    for found, expected in zip(parts(observation[index]), parts(observation), strict=True):
+        assert torch.equal(found, expected[index])
+    for found, expected in zip(parts(observation[1:]), parts(observation), strict=True):
+        assert torch.equal(found, expected[1:])
+    for found, expected in zip(parts(observation.repeat(3)), parts(observation), strict=True):
+        assert torch.equal(found, torch.cat([expected] * 3))
+    assert all(part.device.type == "meta" for part in parts(observation.to("meta")))
+
+
+def test_readings_leave_scenes_as_they_are(scenes):
+    observation = with_readings(scenes, [1, 1, 1, 1])
+    guesses = torch.rand(7, 3, 2, 6, 6)
+    assert torch.equal(observation.composite(guesses), guesses)
+    with pytest.raises(ValueError, match=r"observation has readings .* cannot add pixels"):
+        observation.with_seen(scenes, window(slice(0, 2), slice(0, 2)))
+
+
+def test_some_scenes_replaced(scenes):
+    old = Observation.of(scenes, window(slice(0, 2), slice(0, 2)))
+    new = Observation.of(scenes, window(slice(0, 4), slice(0, 4)))
+    both = old.with_rows(torch.tensor([2, 0]), new[torch.tensor([2, 0])])
+    for found, before, after in zip(parts(both)[:2], parts(old), parts(new), strict=False):
+        assert torch.equal(found, torch.stack([after[0], before[1], after[2]]))
+    assert both.readings is None
+
+
+def test_some_scenes_replaced_with_readings(scenes):
+    row = torch.tensor([1])
+    old, new = with_readings(scenes, [1, 0, 0, 0]), with_readings(scenes / 2, [1, 1, 0, 0], 1)
+    mixed = old.with_rows(row, new[row])
+    for found, before, after in zip(*map(parts, (mixed, old, new)), strict=True):
+        assert torch.equal(found, torch.stack([before[0], after[1], before[2]]))
+    # where one of the two has no readings, nothing of it has been taken
+    nothing = Observation.nothing(3, 2, 6)
+    assert nothing.with_rows(row, new[row]).taken[:, 0].tolist() == [0, 1, 0]
+    assert old.with_rows(row, nothing[row]).taken[:, 0].tolist() == [1, 0, 1]
+    fewer = Observation(*parts(new)[:2], new.readings[:, :1], new.taken[:, :1])
+    with pytest.raises(ValueError, match=r"other has values, mask and readings .*\(1, 1\)"):
+        old.with_rows(row, fewer[row])
+
+
+def test_scenes_need_not_be_square():
+    scenes = torch.rand(2, 3, 4, 6)
+    nothing = Observation.nothing(2, 3, (4, 6))
+    assert (nothing.shape, nothing.size, nothing.channels) == ((4, 6), 6, 3)
+    assert nothing.stacked().shape == (2, 4, 4, 6)
+    mask = torch.zeros(2, 1, 4, 6)
+    mask[..., 5] = 1
+    seen = nothing.with_seen(scenes, mask)
+    assert torch.equal(seen.values, scenes * mask)
+    assert torch.allclose(seen.fraction_seen, torch.tensor(1 / 6))
+    check_scenes(scenes)
+
+
 def test_check_scenes(scenes):
     check_scenes(scenes)
     broken = scenes.clone()
     broken[0, 0, 0, :2] = torch.tensor([float("nan"), float("inf")])
     for wrong, message in (
         (scenes[0], r"scenes must be \[B, C, H, W\]"),
-        (scenes[..., :5], r"H = W, got \(3, 2, 6, 5\)"),
         (broken, "scenes has 2 NaN or infinite pixels"),
         (scenes * 255, r"expected values in \[0, 1\]"),
         (scenes - 1, r"spans \[-"),

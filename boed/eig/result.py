@@ -1,0 +1,48 @@
+"""What every EIG estimator returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+Bound = Literal["lower", "upper", "consistent", "biased up", "none"]
+"""What the expectation of an estimate is to the EIG at finite cost.
+
+`lower` and `upper` bound it; `consistent` converges to it with the number of samples, from either
+side; `biased up` converges to it from above; `none`: the score is no EIG about the question.
+"""
+
+
+@dataclass(frozen=True, eq=False)
+class EIGEstimate:
+    """EIG of every candidate design.
+
+    Attributes:
+        designs: the candidates, `[D, *K]`.
+        eig: nats, `[D]`, or `[B, D]` for a batch of scenes.
+        standard_error: Monte-Carlo standard error of `eig` in nats, of the same shape.
+        bound: what the estimate's expectation is to the EIG.
+        gains: where an estimate is a weighted mean over completions: nats for each, `[N, B, D]`,
+            NaN for those not used.
+        finished: where a search dropped candidates early: which ones were judged with every
+            completion, `[B, D]`. The others' `eig` comes from fewer, NaN if none.
+        evaluations: where a search saved some: beliefs computed, of N B D.
+    """
+
+    designs: Float[Tensor, "D *K"]
+    eig: Float[Tensor, "*B D"]
+    standard_error: Float[Tensor, "*B D"]
+    bound: Bound
+    gains: Float[Tensor, "N B D"] | None = None
+    finished: Bool[Tensor, "B D"] | None = None
+    evaluations: int | None = None
+
+    @property
+    def best(self) -> Float[Tensor, "*B *K"]:
+        """The design of highest EIG."""
+        eig = self.eig if self.finished is None else self.eig.where(self.finished, -torch.inf)
+        return self.designs[eig.argmax(-1)]
