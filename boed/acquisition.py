@@ -189,6 +189,12 @@ class _Run:
                 f"{type(self.policy).__name__}.choose returned designs "
                 f"{tuple(decision.designs.shape)}, expected one row for each of {len(rest)} scenes"
             )
+        stop = decision.stop
+        if stop is not None and (stop.dtype != torch.bool or stop.shape != rest.shape):
+            raise ValueError(
+                f"{type(self.policy).__name__}.choose returned stop {stop.dtype} "
+                f"{tuple(stop.shape)}, expected bool ({len(rest)},)"
+            )
         self.decisions.append(decision)
         return decision
 

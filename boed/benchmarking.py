@@ -211,6 +211,10 @@ def _stated(thing: object) -> Any:
     """What a policy is, as far as its class and a dataclass's fields say; not its memory bound."""
     if thing is None or isinstance(thing, str | int | float):
         return thing
+    if isinstance(thing, Tensor):
+        return thing.tolist()
+    if isinstance(thing, tuple | list):
+        return [_stated(each) for each in thing]
     kind = type(thing).__name__
     if not dataclasses.is_dataclass(thing):
         return kind

@@ -123,7 +123,7 @@ def _benchmark(
     console = Console()
     names = [name.strip() for name in options.pop("policies").split(",") if name.strip()]
     with console.status("reading data and checkpoints"):
-        made = study(policies=names, memory=memory, device=device, **options)
+        made = study(policies=names, memory=memory, device=device, looks=steps, **options)
     number = len(made.test) if scenes == 0 else scenes
     started = datetime.now(timezone.utc).isoformat(timespec="seconds")
     with progress_bar() as bar:

@@ -56,11 +56,19 @@ def describe(
     labels: Int64[Tensor, "B *L"] | None,
     sensor: Sensor,
 ) -> xr.Dataset:
-    """What a policy saw, imagined and chose on each scene, as labelled arrays."""
+    """What a policy saw, imagined and chose on each scene, as labelled arrays.
+
+    Raises:
+        ValueError: decisions that were not kept, or scenes that stopped early.
+    """
     import xarray as xr
 
     decisions = trajectory.decisions
-    assert decisions
+    if not decisions or any(len(each.designs) < len(scenes) for each in decisions):
+        raise ValueError(
+            f"trajectory keeps {[len(each.designs) for each in decisions]} decisions, expected "
+            f"{len(scenes)} for every look: panels show scenes that did not stop early"
+        )
     number = min(SHOWN, *(len(_completions(d)) for d in decisions))
 
     def array(tensors: list[Tensor]) -> np.ndarray:

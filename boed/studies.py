@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from boed.policies import BOED, CentreOut, Oracle, Policy, Random
+from boed.policies import BOED, CentreOut, Oracle, Policy, Random, optimise_fixed_design
 from boed.sensors import PatchSensor
 from boed.shipped import DEFAULT_SIZE, classifier_for, completer_for
 from classifiers.classifier import DenseNetClassifier
@@ -26,6 +26,7 @@ POLICIES: dict[str, str] = {
     "boed_retrieval_entropy": "highest EIG; Eq. 17, completions by retrieval",
     "max_variance": "largest predictive variance over completions",
     "centre_out": "fixed scan from the centre outwards",
+    "fixed": "the same looks for all scenes, optimised on the training split",
     "random": "uniformly random look",
     "oracle": "best look knowing the whole scene, not the label; an upper reference",
 }
@@ -57,6 +58,7 @@ def study(
     patch: float = 0.25,
     memory: int = 512,
     device: str = "cpu",
+    looks: int = 5,
 ) -> Study:
     """Put a study together.
 
@@ -72,6 +74,7 @@ def study(
         patch: width of a look over the width of the scene.
         memory: bound on the images held at once, MiB.
         device: where the models run.
+        looks: of the policy `fixed`, which stops after them.
 
     Raises:
         ValueError: an unknown policy, or anything that `load`, the sensor or the checkpoints
@@ -111,6 +114,10 @@ def study(
         "random": Random(),
         "oracle": Oracle(judge, memory),
     }
+    if "fixed" in policies:  # it takes a while to find
+        made["fixed"] = optimise_fixed_design(
+            library, sensor, judge, looks, scenes=200, memory=memory, device=device
+        )
     attributes = {
         "patch": sensor.patch,
         "grid": len(sensor.positions),

@@ -42,7 +42,7 @@ class EIGEstimate:
     evaluations: int | None = None
 
     @property
-    def best(self) -> Float[Tensor, "*B *K"]:
-        """The design of highest EIG."""
+    def best(self) -> Float[Tensor, "..."]:
+        """The design of highest EIG, `[*K]`, or `[B, K]` for a batch of scenes."""
         eig = self.eig if self.finished is None else self.eig.where(self.finished, -torch.inf)
         return self.designs[eig.argmax(-1)]

@@ -92,12 +92,12 @@ class BOED:
     ) -> Decision:
         imagined = imagine(observation, completions, sensor, self.classifier, self.memory, seeds)
         found = self.search(imagined, named(self.estimator))
-        scores = found.eig
+        worth = found.eig
         if self.per_cost:
-            scores = scores / _positive_costs(sensor, found.designs)
-        ready = scores if found.finished is None else scores.where(found.finished, -torch.inf)
+            worth = worth / _positive_costs(sensor, found.designs)
+        ready = worth if found.finished is None else worth.where(found.finished, -torch.inf)
         chosen = found.designs[pick(ready, seeds)]
-        return Decision(chosen, found.designs, scores, found.gains, completions)
+        return Decision(chosen, found.designs, found.eig, found.gains, completions)
 
     def _choose_first(self, observation: Observation, sensor: Sensor) -> Decision:
         """The first look, from one computation for all scenes and seeds."""

@@ -22,7 +22,8 @@ class Decision:
     Attributes:
         designs: the chosen look of each scene, `[B, K]`.
         candidates: all looks it could have chosen, `[D, K]`.
-        scores: what it maximised, `[B, D]`: EIG in nats for information-driven policies.
+        scores: worth of each candidate, `[B, D]`: EIG in nats for information-driven policies,
+            which maximise it, or it per cost; NaN where a search did not judge.
         gains: information gain per completion, `[N, B, D]`, where there is one.
         completions: the completions it drew, where it did.
         stop: scenes that need no further look, this one included, `[B]`; none if not given.

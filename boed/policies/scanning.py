@@ -24,7 +24,7 @@ class Random:
         truth: Float[Tensor, "B C H W"] | None = None,
     ) -> Decision:
         designs = candidates(sensor, observation)
-        new = _new_readings(observation, footprints(observation, sensor, designs)) > 0
+        new = new_readings(observation, footprints(observation, sensor, designs)) > 0
         chosen = pick(new.float(), per_scene(seed, len(observation)))
         return Decision(designs[chosen], designs)
 
@@ -43,12 +43,12 @@ class CentreOut:
     ) -> Decision:
         designs = candidates(sensor, observation)
         shown = footprints(observation, sensor, designs)  # [D, R]
-        new = _new_readings(observation, shown)
+        new = new_readings(observation, shown)
         off_centre = _off_centre(shown, observation.shape) if observation.taken is None else 0
         return Decision(designs[(new - off_centre).argmax(1)], designs)
 
 
-def _new_readings(observation: Observation, shown: Float[Tensor, "D R"]) -> Float[Tensor, "B D"]:
+def new_readings(observation: Observation, shown: Float[Tensor, "D R"]) -> Float[Tensor, "B D"]:
     """How many readings, or pixels, that were not taken yet each candidate look would take."""
     seen = observation.seen
     if seen.shape[1] != shown.shape[1]:  # an indirect sensor that has not read anything

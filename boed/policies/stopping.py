@@ -1,0 +1,243 @@
+"""When to stop looking: rules, and a policy that follows one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from boed.eig.beliefs import log_beliefs
+from boed.policies.conformal import SplitConformal
+from boed.policies.policy import Decision, Policy
+from boed.sensors.sensor import Sensor, candidates
+from classifiers.classifier import Classifier
+from completion.completer import Completions
+from data.observation import Observation
+from data.randomness import Seeds, per_scene
+
+
+@runtime_checkable
+class Rule(Protocol):
+    """Says which scenes need no further look; any function of the two will do.
+
+    A rule may have an attribute `needs_decision = False`: it is then asked first, with no
+    decision, and no look is computed for the scenes that it stops.
+    """
+
+    def __call__(self, observation: Observation, decision: Decision | None) -> Bool[Tensor, " B"]:
+        """From what has been seen, and the look that the policy would take next."""
+        ...
+
+
+@dataclass(frozen=True)
+class Confident:
+    """Stop when the belief's highest answer reaches a probability; every finding's has to.
+
+    Attributes:
+        classifier: gives the belief.
+        probability: in (0, 1].
+        memory: bound on the images held at once, MiB.
+
+    Raises:
+        ValueError: a probability that is not in (0, 1].
+    """
+
+    classifier: Classifier
+    probability: float = 0.95
+    memory: int = 512
+    needs_decision: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        if not 0 < self.probability <= 1:
+            raise ValueError(f"probability is {self.probability}, expected within (0, 1]")
+
+    def __call__(self, observation: Observation, decision: Decision | None) -> Bool[Tensor, " B"]:
+        """Which beliefs are confident."""
+        belief = log_beliefs(observation, self.classifier, self.memory)
+        return _every_finding(belief.exp().amax(-1) >= self.probability)
+
+
+@dataclass(frozen=True)
+class EIGBelow:
+    """Stop when no look is worth it: the best EIG of the decision is below a threshold.
+
+    Attributes:
+        threshold: in nats, above 0; in the unit of the estimator's scores if they are no EIG.
+
+    Raises:
+        ValueError: a threshold that is not above 0, or a decision without scores, as of policies
+            that estimate nothing.
+    """
+
+    threshold: float
+
+    def __post_init__(self) -> None:
+        if not self.threshold > 0:
+            raise ValueError(f"threshold is {self.threshold}, expected above 0 nats")
+
+    def __call__(self, observation: Observation, decision: Decision | None) -> Bool[Tensor, " B"]:
+        """Which scenes have no look that is worth it."""
+        if decision is None or decision.scores is None:
+            raise ValueError(
+                "EIGBelow needs a decision with scores; this policy estimates no EIG, "
+                "expected one that does, such as BOED"
+            )
+        known = decision.scores.nan_to_num(nan=-torch.inf)  # NaN: not judged by the search
+        return known.amax(1) < self.threshold
+
+
+@dataclass(frozen=True)
+class ConformalSingle:
+    """Stop when the conformal set is a single answer; every finding's has to be.
+
+    The answer is then wrong for at most `conformal.alpha` of the scenes, however many looks each
+    took, if the sets were calibrated on all looks; see `SplitConformal`.
+
+    Attributes:
+        classifier: gives the belief.
+        conformal: turns beliefs into sets.
+        memory: bound on the images held at once, MiB.
+    """
+
+    classifier: Classifier
+    conformal: SplitConformal
+    memory: int = 512
+    needs_decision: ClassVar[bool] = False
+
+    def __call__(self, observation: Observation, decision: Decision | None) -> Bool[Tensor, " B"]:
+        """Which sets are a single answer."""
+        belief = log_beliefs(observation, self.classifier, self.memory)
+        return _every_finding(self.conformal.predict(belief).sum(-1) == 1)
+
+
+@dataclass(frozen=True)
+class AnyOf:
+    """Stop as soon as one of the rules says so.
+
+    Attributes:
+        rules: at least one.
+
+    Raises:
+        ValueError: no rule.
+    """
+
+    rules: tuple[Rule, ...]
+
+    def __post_init__(self) -> None:
+        if not self.rules:
+            raise ValueError("rules is empty, expected at least one")
+
+    @property
+    def needs_decision(self) -> bool:
+        """Whether any rule does."""
+        return any(getattr(rule, "needs_decision", True) for rule in self.rules)
+
+    def __call__(self, observation: Observation, decision: Decision | None) -> Bool[Tensor, " B"]:
+        """Which scenes any rule stops."""
+        return torch.stack([_stops(rule, observation, decision) for rule in self.rules]).any(0)
+
+
+@dataclass(frozen=True)
+class Until:
+    """A policy, until a rule says to stop.
+
+    The looks are those of the policy alone. A scene stopped without a decision has NaN for
+    scores, gains and completions.
+
+    Attributes:
+        policy: where to look.
+        rule: when to stop.
+    """
+
+    policy: Policy
+    rule: Rule
+
+    @property
+    def deterministic(self) -> bool:
+        """Whether the policy is; a rule knows no seed."""
+        return bool(getattr(self.policy, "deterministic", False))
+
+    def choose(
+        self,
+        observation: Observation,
+        sensor: Sensor,
+        seed: Seeds = 0,
+        truth: Float[Tensor, "B C H W"] | None = None,
+    ) -> Decision:
+        """The policy's decision, with the scenes to stop.
+
+        Raises:
+            ValueError: a rule that does not say yes or no for each scene, or whatever the policy
+                and the rule refuse.
+        """
+        seeds = per_scene(seed, len(observation))
+        rules = self.rule.rules if isinstance(self.rule, AnyOf) else (self.rule,)
+        stop = torch.zeros(len(observation), dtype=torch.bool, device=observation.device)
+        for rule in rules:
+            if not getattr(rule, "needs_decision", True):
+                stop = stop | _stops(rule, observation, None)
+        rows = (~stop).nonzero()[:, 0]
+        if len(rows) == 0:
+            designs = candidates(sensor, observation)
+            return Decision(designs[:1].expand(len(stop), -1), designs, stop=stop)
+        left = observation[rows]
+        whole = None if truth is None else truth[rows]
+        decision = self.policy.choose(left, sensor, [seeds[b] for b in rows.tolist()], whole)
+        late = torch.zeros_like(rows, dtype=torch.bool)
+        if decision.stop is not None:
+            late = late | decision.stop
+        for rule in rules:
+            if getattr(rule, "needs_decision", True):
+                late = late | _stops(rule, left, decision)
+        return replace(_among(decision, rows, len(stop)), stop=stop.index_put((rows,), late))
+
+
+def _stops(rule: Rule, observation: Observation, decision: Decision | None) -> Bool[Tensor, " B"]:
+    """The rule's answer, after making sure that it is one for each scene."""
+    stop = rule(observation, decision)
+    if not isinstance(stop, Tensor) or stop.dtype != torch.bool or stop.ndim != 1:
+        found = f"{stop.dtype} {tuple(stop.shape)}" if isinstance(stop, Tensor) else repr(stop)
+        raise ValueError(f"rule: {_name(rule)} returned {found}, expected bool [B]")
+    if len(stop) != len(observation):
+        raise ValueError(
+            f"rule: {_name(rule)} returned {len(stop)} values for {len(observation)} scenes"
+        )
+    return stop.to(observation.device)
+
+
+def _name(rule: Rule) -> str:
+    return getattr(rule, "__name__", type(rule).__name__)
+
+
+def _every_finding(reached: Bool[Tensor, "B *L"]) -> Bool[Tensor, " B"]:
+    return reached if reached.ndim == 1 else reached.all(1)
+
+
+def _among(decision: Decision, rows: Tensor, batch: int) -> Decision:
+    """A decision for the scenes at `rows` as one for the whole batch."""
+    if len(rows) == batch:
+        return decision
+
+    def put(part: Tensor | None, dim: int) -> Tensor | None:
+        if part is None:
+            return None
+        shape = (*part.shape[:dim], batch, *part.shape[dim + 1 :])
+        return part.new_full(shape, torch.nan).index_copy(dim, rows, part)
+
+    designs = decision.candidates[:1].to(decision.designs).expand(batch, -1)
+    drawn = decision.completions
+    if drawn is not None:
+        weights = drawn.weights.new_full((len(drawn.weights), batch), 1 / len(drawn.weights))
+        scenes = put(drawn.scenes, 1)
+        assert scenes is not None
+        drawn = Completions(scenes, weights.index_copy(1, rows, drawn.weights))
+    return Decision(
+        designs.index_copy(0, rows, decision.designs),
+        decision.candidates,
+        put(decision.scores, 0),
+        put(decision.gains, 1),
+        drawn,
+    )
