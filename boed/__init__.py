@@ -9,19 +9,21 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from boed.acquisition import Trajectory, acquire
+    from boed.acquisition import Budget, Trajectory, acquire
     from boed.benchmarking import benchmark
-    from boed.eig import EIGEstimate, eig_map, posterior_entropy_eig, variational_eig
+    from boed.eig import EIGEstimate, eig_map, model_eig, posterior_entropy_eig, variational_eig
     from boed.policies import BOED, CentreOut, Decision, Oracle, Policy, Random
     from boed.sensors import PatchSensor, Sensor
     from boed.studies import study
 
 _HOMES = {
     "acquire": "acquisition",
+    "Budget": "acquisition",
     "Trajectory": "acquisition",
     "benchmark": "benchmarking",
     "EIGEstimate": "eig",
     "eig_map": "eig",
+    "model_eig": "eig",
     "posterior_entropy_eig": "eig",
     "variational_eig": "eig",
     "BOED": "policies",
@@ -37,6 +39,7 @@ _HOMES = {
 
 __all__ = [
     "BOED",
+    "Budget",
     "CentreOut",
     "Decision",
     "EIGEstimate",
@@ -49,6 +52,7 @@ __all__ = [
     "acquire",
     "benchmark",
     "eig_map",
+    "model_eig",
     "posterior_entropy_eig",
     "study",
     "variational_eig",

@@ -13,7 +13,8 @@ Bound = Literal["lower", "upper", "consistent", "biased up", "none"]
 """What the expectation of an estimate is to the EIG at finite cost.
 
 `lower` and `upper` bound it; `consistent` converges to it with the number of samples, from either
-side; `biased up` converges to it from above; `none`: the score is no EIG about the question.
+side; `biased up` converges to it from above; `none` is no bound and need not converge to it, or
+is no EIG about the question at all.
 """
 
 

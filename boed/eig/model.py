@@ -1,0 +1,309 @@
+"""A Pyro model as a simulator and a likelihood: what every likelihood-side estimator needs."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pyro
+import torch
+from jaxtyping import Float
+from pyro import poutine
+from pyro.poutine.util import site_is_subsample
+from torch import Tensor
+
+Model = Callable[[Tensor], Any]
+"""A Pyro program: `model(design)`, design `[*batch, *K]`, every site of batch shape `*batch`."""
+
+Sites = dict[str, Tensor]
+"""Values of named sites, `[*batch, *event]` each."""
+
+
+@contextmanager
+def isolated(seed: int) -> Iterator[None]:
+    """Runs with a seed and a parameter store of its own; puts the outer ones back afterwards.
+
+    The inner store starts as a copy, so that a model's trained parameters are found and kept.
+    """
+    store = pyro.get_param_store()
+    numbers = pyro.util.get_rng_state()
+    with torch.random.fork_rng(), store.scope(copy.deepcopy(store.get_state())):
+        pyro.set_rng_seed(seed % 2**32)
+        try:
+            yield
+        finally:
+            pyro.util.set_rng_state(numbers)
+
+
+@dataclass(frozen=True, eq=False)
+class Draws:
+    """Joint draws of latents and outcomes.
+
+    Attributes:
+        latents: every latent site, `[*batch, *event]`.
+        outcomes: every observation site, `[*batch, *event]`.
+        log_likelihood: log p(outcomes | latents, design) in nats, `[*batch]`; NaN where the model
+            has none.
+    """
+
+    latents: Sites
+    outcomes: Sites
+    log_likelihood: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class SiteModel:
+    """A Pyro model whose sites are known to fit their roles; made by `site_model`.
+
+    Attributes:
+        model: the Pyro program.
+        observation: names of the observation sites.
+        target: names of the latents that the question is about.
+        latents: names of all latent sites, in the order of sampling.
+        implicit: some observation site is deterministic, so there is no likelihood.
+        estimator: who asks; named in errors.
+    """
+
+    model: Model
+    observation: tuple[str, ...]
+    target: tuple[str, ...]
+    latents: tuple[str, ...]
+    implicit: bool
+    estimator: str
+
+    @property
+    def nuisances(self) -> tuple[str, ...]:
+        """Latents that the question is not about."""
+        return tuple(name for name in self.latents if name not in self.target)
+
+    def trace(self, designs: Tensor, values: Mapping[str, Tensor]) -> poutine.Trace:
+        """One run of the model with the given sites held fixed."""
+        with pyro.validation_enabled(False):
+            return poutine.trace(poutine.condition(self.model, dict(values))).get_trace(designs)
+
+    def simulate(self, designs: Tensor, latents: Mapping[str, Tensor] | None = None) -> Draws:
+        """Draws latents (unless given) and outcomes, one of each for every design of the batch.
+
+        Raises:
+            ValueError: an outcome or its log-likelihood is NaN.
+        """
+        trace = self.trace(designs, latents or {})
+        outcomes = {name: site_value(trace, name) for name in self.observation}
+        for name, value in outcomes.items():
+            self.check_finite(name, "the outcome", value)
+        if self.implicit:
+            likelihood = designs.new_tensor(torch.nan)
+        else:
+            likelihood = self._log_prob(trace, self.observation)
+            self.check_likelihood(trace)
+        return Draws({name: site_value(trace, name) for name in self.latents}, outcomes, likelihood)
+
+    def draw_latents(self, designs: Tensor) -> Sites:
+        """Prior draws of every latent, one for every design of the batch."""
+        trace = self.trace(designs, {})
+        return {name: site_value(trace, name) for name in self.latents}
+
+    def log_likelihood(
+        self, latents: Mapping[str, Tensor], outcomes: Mapping[str, Tensor], designs: Tensor
+    ) -> Tensor:
+        """log p(outcomes | latents, designs) in nats.
+
+        Latents and designs have the same batch shape; the outcomes' may broadcast against it
+        where there is one observation site.
+
+        Raises:
+            ValueError: it is NaN.
+        """
+        trace = self.trace(designs, {**latents, **outcomes})
+        value = self._log_prob(trace, self.observation)
+        if bool(torch.isnan(value.sum())):
+            self.check_likelihood(trace)
+        return value
+
+    def log_joint(
+        self, latents: Mapping[str, Tensor], outcomes: Mapping[str, Tensor], designs: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """log p(latents) and log p(outcomes | latents, designs) in nats, of one batch shape.
+
+        Raises:
+            ValueError: the log-likelihood is NaN.
+        """
+        trace = self.trace(designs, {**latents, **outcomes})
+        likelihood = self._log_prob(trace, self.observation)
+        self.check_likelihood(trace)
+        return self._log_prob(trace, self.latents), likelihood
+
+    def log_prior(self, target: Mapping[str, Tensor], designs: Tensor) -> Tensor:
+        """log p(target) in nats, given whatever nuisances the model draws beside it."""
+        return self._log_prob(self.trace(designs, target), self.target)
+
+    def _log_prob(self, trace: poutine.Trace, names: Sequence[str]) -> Tensor:
+        """Sum of the sites' log-probabilities."""
+        with pyro.validation_enabled(False):
+            trace.compute_log_prob(lambda name, site: name in names)
+        first, *rest = (_site(trace, name)["log_prob"] for name in names)
+        for each in rest:
+            first = first + each
+        return first
+
+    def check_likelihood(self, trace: poutine.Trace) -> None:
+        """Raises a ValueError that names the observation site whose log-likelihood is NaN."""
+        for name in self.observation:
+            self.check_finite(name, "the log-likelihood", _site(trace, name)["log_prob"])
+
+    def check_finite(self, site: str, what: str, value: Tensor) -> None:
+        """Raises a ValueError that names the site and the estimator if the value has a NaN."""
+        bad = torch.isnan(value)
+        if bool(bad.any()):
+            raise ValueError(
+                f"{what} of site {site!r} is NaN in {int(bad.sum())} of {bad.numel()} "
+                f"evaluations by estimator {self.estimator!r}"
+            )
+
+    def needs_likelihood(self, nuisances: bool = False) -> None:
+        """Raises a ValueError if p(outcome | target, design) is not the model's own density.
+
+        With `nuisances`, p(outcome | all latents, design) is enough.
+        """
+        others = "posterior, marginal_likelihood, infonce, lfire and donsker_varadhan"
+        if self.implicit:
+            raise ValueError(
+                f"observation: estimator {self.estimator!r} needs a likelihood, but a site of "
+                f"{list(self.observation)} is deterministic; infonce and posterior need none"
+            )
+        if self.nuisances and not nuisances:
+            raise ValueError(
+                f"target: estimator {self.estimator!r} needs p(outcome | target), which the "
+                f"nuisance sites {list(self.nuisances)} hide; add them to the target or take one "
+                f"of {others}"
+            )
+
+
+def names_of(argument: str, names: str | Sequence[str]) -> tuple[str, ...]:
+    """One site name or several, as a tuple.
+
+    Raises:
+        ValueError: none, or the same one twice.
+    """
+    result = (names,) if isinstance(names, str) else tuple(names)
+    if not result or len(set(result)) < len(result):
+        raise ValueError(f"{argument} must be one or several distinct site names, got {names!r}")
+    return result
+
+
+def check_designs(designs: Tensor, design_dims: int) -> None:
+    """Raises a ValueError unless the designs are `[D, *K]`, finite, and at least one."""
+    if designs.ndim != 1 + design_dims:
+        raise ValueError(
+            f"designs must be [D, *K] with {design_dims} design dimension(s) (design_dims), "
+            f"got shape {tuple(designs.shape)}"
+        )
+    if len(designs) == 0:
+        raise ValueError(f"designs holds no candidate, shape {tuple(designs.shape)}")
+    if not bool(torch.isfinite(designs).all()):
+        rows = (~torch.isfinite(designs)).flatten(1).any(1).nonzero().flatten().tolist()
+        raise ValueError(f"designs must be finite, got NaN or infinity in rows {rows[:5]}")
+
+
+def check_count(name: str, value: int, least: int = 1) -> None:
+    """Raises a ValueError unless the number is an integer of at least `least`."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
+
+
+def site_model(
+    model: Model,
+    designs: Float[Tensor, "D *K"],
+    observation: str | Sequence[str],
+    target: str | Sequence[str],
+    estimator: str,
+) -> SiteModel:
+    """Runs the model once on a few designs and checks that its sites fit their roles.
+
+    Args:
+        model: the Pyro program.
+        designs: legal designs; the first two are tried.
+        observation: names of the observation sites.
+        target: names of the latents that the question is about.
+        estimator: named in errors.
+
+    Raises:
+        ValueError: the model fails; a named site is missing, is not latent (target) or is given
+            a value by the model (observation); a site's batch shape is not the design's; or the
+            model holds observed data of its own.
+    """
+    seen, wanted = names_of("observation", observation), names_of("target", target)
+    some = designs[:2].expand(3, *designs[:2].shape)
+    try:
+        trace = poutine.trace(model).get_trace(some)
+    except Exception as error:
+        shape = tuple(some.shape)
+        raise ValueError(f"model failed on designs of shape {shape}: {error}") from error
+    sites: dict[str, Any] = {
+        name: site
+        for name, site in trace.nodes.items()
+        if site["type"] == "sample" and not site_is_subsample(site)
+    }
+    _check_roles(sites, seen, wanted)
+    for name in (*seen, *(name for name, site in sites.items() if not site["is_observed"])):
+        if _deterministic(sites[name]):
+            batch = tuple(sites[name]["value"].shape[:2])
+        else:
+            batch = tuple(sites[name]["fn"].batch_shape)
+        if batch != tuple(some.shape[:2]):
+            raise ValueError(
+                f"site {name!r} has batch shape {batch} for designs of batch shape "
+                f"{tuple(some.shape[:2])}; sample it inside pyro.plate_stack('plate', "
+                "design.shape[:-design_dims]) and make other dimensions event dimensions "
+                "(.to_event)"
+            )
+    latents = tuple(name for name, site in sites.items() if not site["is_observed"])
+    return SiteModel(
+        model=model,
+        observation=seen,
+        target=wanted,
+        latents=tuple(name for name in latents if name not in seen),
+        implicit=any(_deterministic(sites[name]) for name in seen),
+        estimator=estimator,
+    )
+
+
+def _check_roles(
+    sites: Mapping[str, Any], observation: tuple[str, ...], target: tuple[str, ...]
+) -> None:
+    """The named sites exist, and are latent or free to observe as their role asks."""
+    for argument, names in (("observation", observation), ("target", target)):
+        for name in names:
+            if name not in sites:
+                raise ValueError(f"{argument}: the model has no site {name!r}, only {list(sites)}")
+    for name in target:
+        if name in observation:
+            raise ValueError(f"target: site {name!r} is an observation as well")
+        if sites[name]["is_observed"]:
+            raise ValueError(f"target: site {name!r} is observed in the model, not latent")
+    for name, site in sites.items():
+        if site["is_observed"] and not _deterministic(site):
+            raise ValueError(
+                f"model: site {name!r} is given a value by obs=; sample observations without "
+                "obs, and express past data through the prior"
+            )
+
+
+def _site(trace: poutine.Trace, name: str) -> Any:
+    """The record of a site."""
+    return trace.nodes[name]
+
+
+def site_value(trace: poutine.Trace, name: str) -> Tensor:
+    """What was drawn at a site, or given."""
+    value = _site(trace, name)["value"]
+    assert isinstance(value, Tensor)
+    return value
+
+
+def _deterministic(site: Any) -> bool:
+    """Whether `pyro.deterministic` made the site."""
+    return bool(site["infer"].get("_deterministic", False))
