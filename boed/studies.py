@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from boed.policies import BOED, CentreOut, Oracle, Policy, Random, optimise_fixed_design
-from boed.sensors import PatchSensor
+from boed.sensors import PatchSensor, Sensor
 from boed.shipped import DEFAULT_SIZE, classifier_for, completer_for
 from classifiers.classifier import DenseNetClassifier
 from completion.completer import Completer
@@ -38,7 +38,7 @@ class Study:
     """Everything a benchmark needs."""
 
     test: Dataset
-    sensor: PatchSensor
+    sensor: Sensor
     classifier: DenseNetClassifier
     completer: Completer
     library: Dataset

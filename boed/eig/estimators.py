@@ -103,10 +103,21 @@ class MarginalEntropy:
 
 @dataclass(frozen=True)
 class BarberAgakov(_Additive):
-    """The variational lower bound; see `variational_eig`."""
+    """The variational lower bound; see `variational_eig`.
 
-    bound: Bound = "lower"
+    Attributes:
+        first: `belief` for the bound; `score` for the expected fall of the log-loss, which is
+            exactly 0 for a look that reveals nothing, whatever the completions say, and has the
+            same argmax, but is no bound.
+    """
+
+    first: Literal["belief", "score"] = "belief"
     uses_answers: ClassVar[bool] = True
+
+    @property
+    def bound(self) -> Bound:
+        """`lower` as far as the completions are posterior samples."""
+        return "lower" if self.first == "belief" else "consistent"
 
     def of(
         self,
@@ -116,7 +127,7 @@ class BarberAgakov(_Additive):
         weights: Tensor | None = None,
     ) -> Worth:
         assert answers is not None
-        return variational_eig(belief, candidates, answers, weights)
+        return variational_eig(belief, candidates, answers, weights, self.first)
 
 
 @dataclass(frozen=True, eq=False)

@@ -44,7 +44,8 @@ class CentreOut:
         designs = candidates(sensor, observation)
         shown = footprints(observation, sensor, designs)  # [D, R]
         new = new_readings(observation, shown)
-        off_centre = _off_centre(shown, observation.shape) if observation.taken is None else 0
+        direct = observation.taken is None and shown.shape[1] == observation.mask[0].numel()
+        off_centre = _off_centre(shown, observation.shape) if direct else 0
         return Decision(designs[(new - off_centre).argmax(1)], designs)
 
 

@@ -63,8 +63,13 @@ def look(
         raise ValueError(
             f"{name} returned values {tuple(found.values.shape)}, expected {tuple(scene.shape)}"
         )
-    if not found.values.isfinite().all():
-        raise ValueError(f"{name} returned NaN or infinite values")
+    for part in ("values", "mask", "readings"):
+        tensor = getattr(found, part)
+        if tensor is not None and not tensor.isfinite().all():
+            raise ValueError(f"{name} returned {part} that are NaN or infinite")
+    if found.mask.min() < 0 or found.mask.max() > 1 + 1e-4:
+        low, high = float(found.mask.min()), float(found.mask.max())
+        raise ValueError(f"{name} returned a mask from {low:.3g} to {high:.3g}, expected 0 to 1")
     return found
 
 
@@ -74,14 +79,23 @@ def candidates(sensor: Sensor, observation: Observation) -> Float[Tensor, "D K"]
     Raises:
         ValueError: there is no candidate, or the designs are not `[D, K]` and finite.
     """
-    designs = sensor.designs(observation)
     name = f"{type(sensor).__name__}.designs"
+    designs = _tensor(sensor.designs(observation), name)
     if designs.ndim != 2:
         raise ValueError(f"{name} returned {tuple(designs.shape)}, expected [D, K]")
     if len(designs) == 0:
         raise ValueError(f"{name} returned no candidate")
     if not designs.isfinite().all():
         raise ValueError(f"{name} returned designs that are NaN or infinite")
+    bounds = getattr(sensor, "bounds", None)
+    if isinstance(bounds, Tensor) and tuple(bounds.shape) == (2, designs.shape[1]):
+        low, high = bounds.to(designs.device)
+        outside = ((designs < low - 1e-4) | (designs > high + 1e-4)).any(1)
+        if outside.any():
+            raise ValueError(
+                f"{name} returned {designs[outside][0].tolist()}, outside the sensor's bounds "
+                f"{low.tolist()} to {high.tolist()}"
+            )
     return designs
 
 
@@ -104,8 +118,8 @@ def costs(sensor: Sensor, design: Float[Tensor, "B K"]) -> Float[Tensor, " B"]:
     Raises:
         ValueError: it is not, or a cost is negative, NaN or infinite.
     """
-    cost = sensor.cost(design)
     name = f"{type(sensor).__name__}.cost"
+    cost = _tensor(sensor.cost(design), name)
     if tuple(cost.shape) != (len(design),):
         raise ValueError(f"{name} returned {tuple(cost.shape)}, expected ({len(design)},)")
     if not (cost.isfinite() & (cost >= 0)).all():
@@ -113,6 +127,12 @@ def costs(sensor: Sensor, design: Float[Tensor, "B K"]) -> Float[Tensor, " B"]:
             f"{name} returned {cost.min():.3g} to {cost.max():.3g}, expected 0 or more"
         )
     return cost.float()
+
+
+def _tensor(found: object, name: str) -> Tensor:
+    if not isinstance(found, Tensor):
+        raise ValueError(f"{name} returned {type(found).__name__}, expected a tensor")
+    return found
 
 
 def noise_fields(seeds: list[int], *shape: int) -> Float[Tensor, "B *shape"]:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from boed.eig import (
     ESTIMATORS,
+    BarberAgakov,
     Disagreement,
     Estimator,
     PredictiveEntropy,
@@ -217,6 +218,28 @@ def test_disagreement_is_where_members_differ() -> None:
     assert agreed.eig.abs().max() < 1e-6
     with pytest.raises(ValueError, match="ensemble has 1 members, expected at least 2"):
         Disagreement((toy,))
+
+
+def test_barber_agakov_by_the_score_is_zero_where_nothing_is_seen() -> None:
+    class Wrong(ClueClassifier):
+        """Sure of the first answer until it has seen the clue."""
+
+        def log_probs(self, observation: Observation) -> Tensor:
+            seen = self.found(observation).float()
+            guess = torch.tensor([0.9, 0.05, 0.05]).expand_as(seen)
+            return torch.where(seen.sum(1, keepdim=True) == 0, guess, seen).log()
+
+    blank, sensor = Observation.nothing(1, 1, 16), PatchSensor(16, 0.25, 4)
+    drawn = equal(ClueCompleter(Clues()).sample(blank, 60))
+    bound, score = (
+        eig_map(blank, drawn, sensor, Wrong(), BarberAgakov(first)) for first in ("belief", "score")
+    )
+    clue = bound.designs.tolist().index([8, 4])
+    others = torch.arange(16) != clue
+    assert score.eig[0, others].abs().max() < 1e-6
+    assert bound.eig[0, others].max() < -0.5
+    assert (bound.bound, score.bound) == ("lower", "consistent")
+    assert torch.equal(bound.eig.argmax(1), score.eig.argmax(1))
 
 
 def test_standard_error_covers() -> None:
