@@ -38,7 +38,8 @@ class BOED:
         memory: bound on the completions, and on the candidate images, held at once, MiB.
 
     Raises:
-        ValueError: `n` or `first_n` below 1, or an unknown estimator.
+        ValueError: `n` or `first_n` below 1, an unknown estimator, or `per_cost` with a search
+            that drops candidates.
     """
 
     completer: Completer
@@ -56,6 +57,11 @@ class BOED:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected at least 1")
         named(self.estimator)
+        if self.per_cost and not isinstance(self.search, Exhaustive):
+            raise ValueError(
+                f"per_cost: {type(self.search).__name__} drops looks by their EIG alone and might "
+                "drop a cheap one; expected search=Exhaustive()"
+            )
         self._first_look: tuple[Sensor, object, Decision] | None = None
 
     @property

@@ -25,6 +25,7 @@ from boed.policies import (
     SplitConformal,
     Until,
 )
+from boed.search import Racing
 from boed.sensors import PatchSensor
 from data.observation import Observation
 from data.randomness import derive
@@ -362,6 +363,11 @@ def test_information_per_cost_prefers_cheap_looks(
     assert policy.choose(blank, Priced(price)).designs.tolist() == [best]
     nothing_yet = TILED.observe(blank, torch.zeros(1, 1, 16, 16), torch.tensor([[12, 0]]))
     assert policy.choose(nothing_yet, Priced(price)).designs.tolist() == [best]
+
+
+def test_information_per_cost_needs_all_candidates() -> None:
+    with pytest.raises(ValueError, match="per_cost: Racing drops looks by their EIG alone"):
+        BOED(ClueCompleter(CLUES), CLASSIFIER, search=Racing(), per_cost=True)
 
 
 def test_information_per_cost_needs_a_cost() -> None:
