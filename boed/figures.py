@@ -5,7 +5,7 @@ Every function returns a `matplotlib.figure.Figure` and touches no global state.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -280,7 +280,7 @@ def _on_scene(values: NDArray, masks: NDArray) -> NDArray:
     return np.where(covers.any(0), values[distance.argmin(0)], np.nan)
 
 
-def _aspect(image: NDArray) -> str | float:
+def _aspect(image: NDArray) -> Literal["equal", "auto"]:
     """Square pixels, unless the scene is a strip such as a table's row."""
     height, width = image.shape[-2:]
     return "equal" if max(height, width) < 8 * min(height, width) else "auto"

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from classifiers.classifier import Classifier, DenseNetClassifier, cross_entropy
@@ -18,7 +18,7 @@ from classifiers.densenet import DenseNetConfig
 from classifiers.metrics import accuracy, auroc, ece, nll
 from data.dataset import Dataset
 from data.fitting import Fit, fit, provenance
-from data.masks import looks, squares
+from data.masks import squares
 from data.observation import Observation
 from data.randomness import derive
 
@@ -39,7 +39,56 @@ PRESETS: dict[int, tuple[DenseNetConfig, Fit]] = {
 """Networks and settings of the shipped classifiers, trained on one CPU core."""
 
 LOOKS = (0, 1, 2, 3, 4, 6, 8)
-"""Numbers of squares at which calibration and scores are taken, besides the whole scene."""
+"""Numbers of looks at which calibration and scores are taken, besides the whole scene."""
+
+EVERYTHING = -1
+"""The number of looks that stands for the whole scene."""
+
+
+class Looking(Protocol):
+    """How scenes are seen in training: random looks of the sensor that the classifier is for."""
+
+    def __call__(
+        self,
+        scenes: Float[Tensor, "B C H W"],
+        counts: Int64[Tensor, " B"],
+        generator: torch.Generator | None = None,
+    ) -> Observation:
+        """Each scene after `counts` random looks, all of it where that is `EVERYTHING`.
+
+        Without a generator the random numbers come from torch's global one.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Squares:
+    """Looks at random squares that lie within the scene, as those of a patch sensor.
+
+    Attributes:
+        fraction: side of a square over the width of the scene.
+    """
+
+    fraction: float = 0.25
+
+    def __call__(
+        self,
+        scenes: Float[Tensor, "B C H W"],
+        counts: Int64[Tensor, " B"],
+        generator: torch.Generator | None = None,
+    ) -> Observation:
+        mask = squares(
+            len(scenes), scenes.shape[-1], self.fraction, counts, overhang=False,
+            generator=generator,
+        )  # fmt: skip
+        mask[counts == EVERYTHING] = 1.0
+        return Observation.of(scenes, mask)
+
+
+def random_counts(batch: int, generator: torch.Generator | None = None) -> Int64[Tensor, " B"]:
+    """Numbers of looks to train with: 0 to 7, and everything, each as often."""
+    kind = torch.randint(0, 9, (batch,), generator=generator)
+    return torch.where(kind == 8, EVERYTHING, kind)
 
 
 def preset(train: Dataset) -> tuple[DenseNetConfig, Fit]:
@@ -78,6 +127,7 @@ def train_classifier(
     config: DenseNetConfig | None = None,
     fraction: float = 0.25,
     on_step: Callable[[int, float], None] | None = None,
+    looking: Looking | None = None,
 ) -> DenseNetClassifier:
     """Train the AVP-CNN on random looks, calibrate it on `val`, and save it to `out`.
 
@@ -88,6 +138,7 @@ def train_classifier(
         config: the network; the preset for the data set if not given.
         fraction: side of a look over the width of the scene.
         on_step: told the step and loss.
+        looking: random looks of another sensor than the patch, in place of `fraction`.
 
     Raises:
         ValueError: the network is not for images of this size, or not for these labels.
@@ -98,7 +149,8 @@ def train_classifier(
             f"{train.name} has {train.channels} channels of {train.size} pixels; "
             f"the network is for {config.channels} of {config.size}"
         )
-    pixels = train.images.double() / 255
+    looking = looking or Squares(fraction)
+    pixels = train.scenes().double()
     config = replace(config, mean=round(float(pixels.mean()), 6), std=round(float(pixels.std()), 6))
     torch.manual_seed(derive(settings.seed, "weights"))
     model = DenseNetClassifier(config, train.label_names, train.multi_label)
@@ -109,22 +161,25 @@ def train_classifier(
     def loss(step: int) -> Tensor:
         rows = torch.randint(len(train), (settings.batch,))
         scenes = augmented(train.scenes(rows), strength)
-        observation = Observation.of(scenes, looks(len(scenes), train.size, fraction))
+        observation = looking(scenes, random_counts(len(scenes)))
         log_probs = F.log_softmax(model.logits(observation), dim=-1)
         return cross_entropy(log_probs, train.labels[rows]).mean()
 
     def validate(_: nn.Module) -> dict[str, float]:
-        scores = score(model, val, (1, 3), fraction)
+        scores = score(model, val, (1, 3), looking=looking)
         return {f"val_nll_{name}": figures["nll"] for name, figures in scores.items()}
 
     state = out.with_suffix(".training.safetensors")
     _, progress = fit(model, loss, settings, state, validate, on_step)
-    _settle_batch_norm(model, train, fraction)
-    calibrate(model, val, fraction)
+    _settle_batch_norm(model, train, looking)
+    calibrate(model, val, looking=looking)
+    how: dict[str, Any] = {"looking": repr(looking)}
+    if isinstance(looking, Squares):
+        how = {"look_fraction": looking.fraction}
     header = {
         **provenance(train, settings, progress),
-        "look_fraction": fraction,
-        "scores": {"val": score(model, val, fraction=fraction)},
+        **how,
+        "scores": {"val": score(model, val, looking=looking)},
     }
     model.save(out, header)
     if progress.step >= settings.steps:
@@ -133,7 +188,7 @@ def train_classifier(
     return model.eval()
 
 
-def _settle_batch_norm(model: nn.Module, train: Dataset, fraction: float) -> None:
+def _settle_batch_norm(model: nn.Module, train: Dataset, looking: Looking) -> None:
     """Recompute batch-norm statistics for the averaged weights, over 64 fixed batches."""
     norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
     for norm in norms:
@@ -144,45 +199,63 @@ def _settle_batch_norm(model: nn.Module, train: Dataset, fraction: float) -> Non
     with torch.no_grad():
         for _ in range(64):
             rows = torch.randint(len(train), (64,), generator=generator)
-            mask = looks(len(rows), train.size, fraction, generator)
-            model.logits(Observation.of(train.scenes(rows), mask))  # type: ignore[operator]
+            counts = random_counts(len(rows), generator)
+            model.logits(looking(train.scenes(rows), counts, generator))  # type: ignore[operator]
     model.eval()
 
 
-def masks_for(
-    count: int | None, scenes: int, size: int, fraction: float, seed: int
-) -> Float[Tensor, "B 1 H W"]:
-    """`count` random squares on each scene; everything seen if `count` is None."""
-    if count is None:
-        return torch.ones(scenes, 1, size, size)
-    counts = torch.full((scenes,), count)
-    generator = torch.Generator().manual_seed(derive(seed, "squares", count))
-    return squares(scenes, size, fraction, counts, overhang=False, generator=generator)
+def _seen(scenes: Tensor, count: int | None, looking: Looking, seed: int) -> Observation:
+    """All scenes after so many random looks; everything seen if `count` is None."""
+    counts = torch.full((len(scenes),), EVERYTHING if count is None else count)
+    purpose = derive(seed, "squares", EVERYTHING if count is None else count)
+    return looking(scenes, counts, torch.Generator().manual_seed(purpose))
 
 
-def calibrate(model: DenseNetClassifier, val: Dataset, fraction: float = 0.25) -> None:
+def calibrate(
+    model: DenseNetClassifier,
+    val: Dataset,
+    fraction: float = 0.25,
+    looking: Looking | None = None,
+) -> None:
     """Set the temperature for each number of random looks to what `val` likes best.
 
     One temperature per number of looks and one for the whole scene, placed at the mean fraction
-    of pixels that so many looks show; four draws of looks per scene.
+    that so many looks show; four draws of looks per scene.
+
+    Args:
+        model: what is calibrated.
+        val: scenes that it was not trained on.
+        fraction: side of a look over the width of the scene.
+        looking: random looks of another sensor than the patch, in place of `fraction`.
+
+    Raises:
+        ValueError: any number of looks shows the same fraction.
     """
     model.eval()
-    knots, temperatures = [], []
+    looking = looking or Squares(fraction)
+    found = {}  # counts that show the same, such as all looks and the whole scene, are one knot
     labels = val.labels.repeat(4, *([1] * (val.labels.ndim - 1)))
+    scenes = val.scenes().repeat(4, 1, 1, 1)
     for count in (*LOOKS, None):
-        masks = masks_for(count, 4 * len(val), val.size, fraction, seed=1)
-        logits = []
+        observation = _seen(scenes, count, looking, seed=1)
         with torch.no_grad():
-            for start in range(0, 4 * len(val), 256):
-                rows = torch.arange(start, min(start + 256, 4 * len(val)))
-                observation = Observation.of(val.scenes(rows % len(val)), masks[rows])
-                logits.append(model.logits(observation))
-        knots.append(float(masks.mean()))
-        temperatures.append(_best_temperature(torch.cat(logits), labels))
-    model.knots, model.temperatures = torch.tensor(knots), torch.tensor(temperatures)
+            logits = [
+                model.logits(observation[slice(start, start + 256)])
+                for start in range(0, len(scenes), 256)
+            ]
+        fraction = float(observation.fraction_seen.mean())
+        found[fraction] = best_temperature(torch.cat(logits), labels)
+    if len(found) < 2:
+        raise ValueError(
+            f"looking: any number of looks shows the fraction {next(iter(found)):.3g}; "
+            "expected 0 for none and 1 for everything"
+        )
+    knots = sorted(found)
+    model.knots = torch.tensor(knots)
+    model.temperatures = torch.tensor([found[knot] for knot in knots])
 
 
-def _best_temperature(logits: Tensor, labels: Tensor) -> float:
+def best_temperature(logits: Tensor, labels: Tensor) -> float:
     """Temperature that minimises the negative log-likelihood (Guo et al. 2017)."""
     from scipy.optimize import minimize_scalar
 
@@ -199,16 +272,18 @@ def score(
     counts: tuple[int, ...] = LOOKS,
     fraction: float = 0.25,
     seed: int = 0,
+    looking: Looking | None = None,
 ) -> dict[str, dict[str, float]]:
     """AUROC, accuracy, NLL and ECE by number of random looks, and `all` for the whole scene."""
-    labels = dataset.labels.numpy()
+    looking = looking or Squares(fraction)
+    labels, scenes = dataset.labels.numpy(), dataset.scenes()
     table: dict[str, dict[str, Any]] = {}
     for count in (*counts, None):
-        masks = masks_for(count, len(dataset), dataset.size, fraction, seed)
-        parts = []
-        for start in range(0, len(dataset), 256):
-            rows = slice(start, start + 256)
-            parts.append(classifier.log_probs(Observation.of(dataset.scenes(rows), masks[rows])))
+        observation = _seen(scenes, count, looking, seed)
+        parts = [
+            classifier.log_probs(observation[slice(start, start + 256)])
+            for start in range(0, len(dataset), 256)
+        ]
         log_probs = torch.cat(parts).double().cpu().numpy()
         table["all" if count is None else str(count)] = {
             "auroc": float(auroc(log_probs, labels)),

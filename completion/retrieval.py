@@ -6,6 +6,8 @@ keep it for the first look, when nothing has been seen and the samples are the d
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int64
@@ -16,50 +18,70 @@ from data.dataset import Dataset
 from data.observation import Observation
 from data.randomness import Seeds, derive, per_scene
 
+Transform = Callable[[Float[Tensor, "B C H W"]], Float[Tensor, "B R"]]
+"""Scenes to the readings that an indirect sensor takes of them."""
+
 
 class Retrieval:
     """The n images of a data set nearest to the observation, weighted by their likelihood.
 
     The likelihood of an image is Gaussian in its root mean square difference d from the seen
-    pixels, exp(-d^2 / 2 bandwidth^2). With nothing seen, n images are drawn at random without
-    replacement, of equal weight.
+    pixels, or from the readings taken, exp(-d^2 / 2 bandwidth^2). With nothing seen, n images are
+    drawn at random without replacement, of equal weight.
 
     Args:
         library: images to retrieve from; its labels come along.
-        bandwidth: standard deviation of d, in pixel values of [0, 1].
+        bandwidth: standard deviation of d, in pixel values of [0, 1], or units of the readings.
+        transform: for an indirect sensor, scenes to all its readings, such as its `forward`;
+            applied to the library once.
     """
 
     deterministic = True  # `complete` is, once something has been seen
 
-    def __init__(self, library: Dataset, bandwidth: float = 0.1) -> None:
+    def __init__(
+        self, library: Dataset, bandwidth: float = 0.1, transform: Transform | None = None
+    ) -> None:
         if not bandwidth > 0:
             raise ValueError(f"bandwidth must be positive, got {bandwidth}")
         order = torch.randperm(len(library), generator=torch.Generator().manual_seed(0))
         self.library = library.subset(order)  # sorted by class, equal matches would be of one
         self.bandwidth = bandwidth
+        self.transform = transform
         self._flat: Tensor | None = None
 
     def distances(self, observation: Observation) -> Float[Tensor, "B M"]:
-        """Mean squared difference on the seen pixels from each of the M images, 0 if none seen."""
+        """Mean squared difference from each of the M images in what was seen, 0 if nothing was.
+
+        Raises:
+            ValueError: the observation has readings but there is no transform, or the transform
+                gives others.
+        """
+        library = self._library_on(observation)
+        values, taken = measured(observation, library.shape[1], self.transform)
+        squared = taken @ (library**2).T - 2 * (values * taken) @ library.T
+        squared = squared + (values**2 * taken).sum(1, keepdim=True)
+        return squared.clamp(min=0) / taken.sum(1, keepdim=True).clamp(min=1)
+
+    def _library_on(self, observation: Observation) -> Float[Tensor, "M R"]:
+        """The library's pixels, or its readings."""
         if self._flat is None or self._flat.device != observation.device:
-            self._flat = self.library.scenes().flatten(1).to(observation.device)
-        values = observation.values.flatten(1)
-        mask = observation.mask.expand_as(observation.values).flatten(1)
-        squared = mask @ (self._flat**2).T - 2 * (values * mask) @ self._flat.T
-        squared = squared + (values**2 * mask).sum(1, keepdim=True)
-        return squared.clamp(min=0) / mask.sum(1, keepdim=True).clamp(min=1)
+            read = self.transform or (lambda scenes: scenes.flatten(1))
+            pieces = torch.arange(len(self.library)).split(512)
+            found = [read(self.library.scenes(rows).to(observation.device)) for rows in pieces]
+            self._flat = torch.cat(found)
+        return self._flat
 
     def complete(self, observation: Observation, n: int, seed: Seeds = 0) -> Completions:
         """The n best matches with weights and labels, the seen pixels composited in.
 
         Raises:
             ValueError: n is less than 1 or more than the library has, the images are of another
-                size, or the observation has NaN pixels.
+                size, the observation has NaN pixels, or it is by another sensor.
         """
         self._check(observation, n)
         distance = self.distances(observation)
         noise = self._shuffle(distance.shape, per_scene(seed, len(observation)))
-        unseen = observation.mask.flatten(1).sum(1) == 0
+        unseen = observation.seen.sum(1) == 0
         ranking = torch.where(unseen[:, None], noise.to(distance.device), distance)
         rows = ranking.topk(n, dim=1, largest=False).indices  # [B, n]
         scores = -distance.gather(1, rows) / (2 * self.bandwidth**2)
@@ -81,7 +103,7 @@ class Retrieval:
         """
         self._check(observation, n)
         scores = -self.distances(observation) / (2 * self.bandwidth**2)
-        unseen = observation.mask.flatten(1).sum(1) == 0
+        unseen = observation.seen.sum(1) == 0
         drawn = [
             torch.multinomial(
                 probabilities,
@@ -120,3 +142,40 @@ class Retrieval:
             generator = torch.Generator().manual_seed(derive(seed, "retrieval"))
             rows.append(torch.rand(shape[1], generator=generator))
         return torch.stack(rows)
+
+
+def measured(
+    observation: Observation, number: int, transform: Transform | None
+) -> tuple[Float[Tensor, "B R"], Float[Tensor, "B R"]]:
+    """What was measured, and 1 where it was: readings, or pixels where there is no transform.
+
+    Args:
+        observation: by a sensor whose readings `transform` gives, or nothing.
+        number: of all readings, or pixels, R.
+        transform: scenes to readings.
+
+    Raises:
+        ValueError: the observation is of another kind, or has another number of readings.
+    """
+    if observation.readings is not None and observation.taken is not None:
+        if transform is None:
+            raise ValueError(
+                "observation has readings of an indirect sensor; a transform from scenes to "
+                "readings, such as the sensor's forward, is needed to compare with them"
+            )
+        if observation.readings.shape[1] != number:
+            raise ValueError(
+                f"observation has {observation.readings.shape[1]} readings; "
+                f"the transform gives {number}"
+            )
+        return observation.readings, observation.taken
+    if transform is None:
+        taken = observation.mask.expand_as(observation.values).flatten(1)
+        return observation.values.flatten(1), taken
+    if observation.mask.any():
+        raise ValueError(
+            "observation has pixels that were seen but no readings; with a transform, expected "
+            "readings of an indirect sensor, or nothing"
+        )
+    nothing = observation.values.new_zeros(len(observation), number)
+    return nothing, nothing

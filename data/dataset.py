@@ -7,8 +7,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import Float, Int64, Shaped
 from torch import Tensor
+
+from data.observation import check_scenes
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,7 +20,7 @@ class Dataset:
     Attributes:
         name: what the set is called in reports.
         split: `train`, `val` or `test`.
-        images: uint8 `[N, C, H, W]`.
+        images: `[N, C, H, W]`, uint8, or float32 in [0, 1] where 256 levels are too few.
         labels: class indices `[N]` (single-label) or 0/1 findings `[N, L]` (multi-label), int64.
         label_names: the K class names, or the L names of the findings.
         patients: one id per image where known; intervals then resample patients.
@@ -29,18 +31,21 @@ class Dataset:
 
     name: str
     split: str
-    images: UInt8[Tensor, "N C H W"]
+    images: Shaped[Tensor, "N C H W"]
     labels: Int64[Tensor, "N ..."]
     label_names: tuple[str, ...]
     patients: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         where = f"{self.name} ({self.split})"
-        if self.images.ndim != 4 or self.images.dtype != torch.uint8:
+        kinds = (torch.uint8, torch.float32)
+        if self.images.ndim != 4 or self.images.dtype not in kinds:
             raise ValueError(
-                f"{where}: images must be uint8 [N, C, H, W], "
+                f"{where}: images must be uint8 or float32 [N, C, H, W], "
                 f"got {self.images.dtype} {tuple(self.images.shape)}"
             )
+        if self.images.is_floating_point() and len(self.images):
+            check_scenes(self.images, f"{where}: images")
         if self.labels.dtype != torch.int64 or self.labels.ndim not in (1, 2):
             raise ValueError(
                 f"{where}: labels must be int64 [N] or [N, L], "
@@ -90,7 +95,8 @@ class Dataset:
 
     def scenes(self, index: slice | Tensor | list[int] | None = None) -> Float[Tensor, "B C H W"]:
         """Images as floats in [0, 1]."""
-        return (self.images if index is None else self.images[index]).float() / 255
+        images = self.images if index is None else self.images[index]
+        return images if images.is_floating_point() else images.float() / 255
 
     def subset(self, index: Tensor | list[int] | np.ndarray) -> Dataset:
         """The images at `index`, in that order."""

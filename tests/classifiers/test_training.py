@@ -11,11 +11,13 @@ import torch
 from classifiers import DenseNetClassifier
 from classifiers.classifier import cross_entropy
 from classifiers.training import (
+    EVERYTHING,
     LOOKS,
+    Squares,
     augmented,
     calibrate,
-    masks_for,
     preset,
+    random_counts,
     score,
     train_classifier,
 )
@@ -133,13 +135,60 @@ def test_wrong_network(train, val, tiny, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_masks_for_a_number_of_looks():
-    assert masks_for(None, 3, 16, 0.25, 0).min() == 1
-    assert masks_for(0, 3, 16, 0.25, 0).max() == 0
-    one = masks_for(1, 50, 16, 0.25, 0)
-    assert (one.sum((1, 2, 3)) == 16).all()
-    assert torch.equal(one, masks_for(1, 50, 16, 0.25, 0))
-    assert not torch.equal(one, masks_for(1, 50, 16, 0.25, 1))
+def test_squares_show_a_number_of_looks():
+    scenes = torch.rand(50, 1, 16, 16)
+
+    def mask(count, seed=0):
+        counts = torch.full((50,), count)
+        seen = Squares(0.25)(scenes, counts, torch.Generator().manual_seed(seed))
+        assert torch.equal(seen.values, scenes * seen.mask)
+        return seen.mask
+
+    assert mask(EVERYTHING).min() == 1
+    assert mask(0).max() == 0
+    assert (mask(1).sum((1, 2, 3)) == 16).all()
+    assert mask(3).sum((1, 2, 3)).max() <= 48
+    assert torch.equal(mask(1), mask(1))
+    assert not torch.equal(mask(1), mask(1, seed=1))
+
+
+def test_training_sees_nothing_to_everything_as_often():
+    counts = random_counts(9000, torch.Generator().manual_seed(0))
+    assert counts.unique().tolist() == [EVERYTHING, *range(8)]
+    assert counts.add(1).bincount().float().div(1000).sub(1).abs().max() < 0.12  # 4 sigma
+
+
+class Columns:
+    """Looks at whole random columns, from left to right in a random rotation."""
+
+    def __call__(self, scenes, counts, generator=None):
+        start = torch.randint(8, (len(scenes), 1), generator=generator)
+        column = (torch.arange(8) - start) % 8
+        counts = torch.where(counts == EVERYTHING, 8, counts)
+        mask = (column < counts[:, None]).float()[:, None, None].expand(-1, 1, 8, -1)
+        return Observation.of(scenes, mask)
+
+
+def test_looks_of_another_sensor(train, val, tiny, tmp_path):
+    """They are what it is trained, calibrated and scored with."""
+    out, columns = tmp_path / "m.safetensors", Columns()
+    settings = Fit(steps=60, batch=32, lr=1e-2, warmup=5, every=30)
+
+    def blind(scenes, counts, generator=None):
+        return Squares()(scenes, 0 * counts, generator)
+
+    with pytest.raises(ValueError, match="looking: any number of looks shows the fraction 0;"):
+        train_classifier(train, val, SHORT, out, tiny, looking=blind)
+    out.with_suffix(".training.safetensors").unlink()
+    model = train_classifier(train, val, settings, out, tiny, looking=columns)
+    assert torch.allclose(model.knots, torch.tensor([0, 1, 2, 3, 4, 6, 8]) / 8)
+    header = load_weights(out)[1]
+    assert "Columns" in header["looking"]
+    assert "look_fraction" not in header
+    scores = score(model, val, looking=columns)
+    assert header["scores"]["val"] == scores
+    assert scores["4"]["accuracy"] > 0.8
+    assert scores["1"]["accuracy"] < scores["8"]["accuracy"]
 
 
 def test_augmentation_is_small_and_stays_in_range():

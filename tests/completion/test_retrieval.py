@@ -105,6 +105,65 @@ def test_findings_come_along(library):
     assert completions.labels[0].argmax(1).tolist() == [0, 4]
 
 
+def spectrum(scenes):
+    """Mean and first difference of each image: four readings with the two rows' means."""
+    rows = scenes[:, 0].mean(2)
+    return torch.stack([rows.mean(1), rows[:, 0] - rows[:, 1], rows[:, 0], rows[:, 1]], dim=1)
+
+
+def read(*levels, taken):
+    """What an indirect sensor read of scenes of one grey level; its picture means nothing."""
+    scenes = torch.tensor(levels).view(-1, 1, 1, 1).expand(-1, 1, 4, 4) / 255
+    chosen = torch.zeros(len(levels), 4)
+    chosen[:, taken] = 1
+    picture = torch.full((len(levels), 1, 4, 4), 9.0)
+    return Observation(picture, picture[:, :1] * 0 + 1, spectrum(scenes) * chosen, chosen)
+
+
+def test_readings_are_compared_as_readings(library):
+    """Of those that were taken; the library is read once."""
+    calls = []
+
+    def counted(scenes):
+        calls.append(len(scenes))
+        return spectrum(scenes)
+
+    retrieval = Retrieval(library, bandwidth=0.2, transform=counted)
+    observation = read(100.0, 250.0, taken=[0, 2])
+    completions = retrieval.complete(observation, 3)
+    by_pixels = Retrieval(library, bandwidth=0.2).complete(seen(100.0, 250.0), 3)
+    assert torch.equal(completions.labels, by_pixels.labels)
+    assert torch.allclose(completions.weights, by_pixels.weights, atol=1e-5)
+    images = library.scenes(completions.labels.flatten()).unflatten(0, (3, 2))
+    assert torch.equal(completions.scenes, images)  # nothing composited
+    blind = retrieval.distances(read(100.0, taken=[1]))  # every image has no difference
+    assert blind.abs().max() < 1e-6
+    assert sum(calls) == 5
+
+
+def test_no_readings_yet_is_nothing_seen(library):
+    retrieval = Retrieval(library, transform=spectrum)
+    nothing = Observation.nothing(2, 1, 4)
+    plain = Retrieval(library).complete(nothing, 5, 3)
+    assert torch.equal(retrieval.complete(nothing, 5, 3).labels, plain.labels)
+    none_taken = read(1.0, 2.0, taken=[])
+    assert torch.equal(retrieval.complete(none_taken, 5, 3).labels, plain.labels)
+    assert retrieval.sample(nothing, 5).shape == (5, 2, 1, 4, 4)
+
+
+def test_observations_of_another_sensor(library):
+    for call in (Retrieval(library).complete, Retrieval(library).sample):
+        with pytest.raises(
+            ValueError, match=r"observation has readings .* a transform from scenes"
+        ):
+            call(read(1.0, taken=[0]), 1)
+    with pytest.raises(ValueError, match="pixels that were seen but no readings"):
+        Retrieval(library, transform=spectrum).complete(seen(1.0), 1)
+    fewer = Retrieval(library, transform=lambda scenes: spectrum(scenes)[:, :3])
+    with pytest.raises(ValueError, match="observation has 4 readings; the transform gives 3"):
+        fewer.complete(read(1.0, taken=[0]), 1)
+
+
 def test_it_is_a_completer(library):
     assert isinstance(Retrieval(library), Completer)
 

@@ -27,6 +27,17 @@ def test_scenes_are_floats_in_unit_range():
     assert dataset.scenes([1]).shape == (1, 1, 1, 1)
 
 
+def test_floats_are_left_as_they_are():
+    images = torch.linspace(0, 1, 32).reshape(2, 1, 4, 4)
+    dataset = make(images=images)
+    assert torch.equal(dataset.scenes(), images)
+    assert torch.equal(dataset.scenes([1]), images[1:])
+    assert torch.equal(dataset.subset([1]).scenes(), images[1:])
+    assert len(dataset.subset(torch.zeros(0, dtype=torch.int64))) == 0
+    assert dataset.sha256 == make(images=images.clone()).sha256
+    assert dataset.sha256 != make(images=images * 0.999).sha256
+
+
 def test_subset_keeps_rows_together():
     swapped = make().subset([1, 0, 1])
     assert swapped.labels.tolist() == [2, 0, 2]
@@ -43,7 +54,9 @@ def test_checksum_is_of_images_and_labels():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"images": torch.zeros(2, 1, 4, 4)}, "images must be uint8"),
+        ({"images": torch.zeros(2, 1, 4, 4).double()}, "images must be uint8 or float32"),
+        ({"images": torch.full((2, 1, 4, 4), 2.0)}, r"images spans \[2, 2\]; expected .* \[0, 1\]"),
+        ({"images": torch.full((2, 1, 4, 4), torch.nan)}, "images has 32 NaN"),
         ({"images": torch.zeros(2, 4, 4, dtype=torch.uint8)}, r"\[N, C, H, W\], got .*\(2, 4, 4\)"),
         ({"labels": torch.tensor([0.0, 1.0])}, "labels must be int64"),
         ({"labels": torch.zeros(2, 1, 1, dtype=torch.int64)}, "labels must be int64"),

@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 import data
+from data.tables import TABLES
 
 
 @pytest.mark.parametrize(
@@ -83,7 +84,7 @@ def test_root_stands_in_for_the_environment(content, write, tmp_path, monkeypatc
     ],
 )
 def test_unknown_name_suggests_the_nearest(given, nearest):
-    with pytest.raises(ValueError, match=f"did you mean '{nearest}'.*Known names: digits, kerm"):
+    with pytest.raises(ValueError, match=f"did you mean '{nearest}'.*Known names: digits, breast"):
         data.load(given)
 
 
@@ -91,6 +92,14 @@ def test_a_name_like_nothing_lists_what_there_is():
     with pytest.raises(ValueError, match="unknown data set 'zzzz': Known names") as refused:
         data.load("zzzz")
     assert "did you mean" not in str(refused.value)
+
+
+def test_a_table_by_name():
+    rows = data.load("wine", split="val")
+    assert (rows.name, rows.split) == ("wine", "val")
+    assert rows.images.shape[1:] == (1, 1, 13)
+    with pytest.raises(ValueError, match="size is 32, but wine is a table of 13 features"):
+        data.load("wine", size=32)
 
 
 def test_refuses_size_and_split():
@@ -108,7 +117,8 @@ def test_catalogue_says_what_is_here(content, write, tmp_path, monkeypatch):
     write(content, "chestmnist_128")
     entries = {entry.name: entry for entry in data.catalogue(root=tmp_path)}
     here = {name for name, entry in entries.items() if entry.available}
-    assert here == {"digits", "nih_cxr14_64", "chestmnist"}
+    assert here == {"digits", *TABLES, "nih_cxr14_64", "chestmnist"}
+    assert entries["wine"].sizes == (13,)
     assert entries["pneumoniamnist"].sizes == (28, 64, 128, 224)
     assert "boed data fetch pneumoniamnist" in entries["pneumoniamnist"].how
     assert "BOED_DATA" in entries["mnist_28"].how
