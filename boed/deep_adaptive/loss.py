@@ -1,0 +1,124 @@
+"""The sPCE of a policy in a Pyro model, as a loss to minimise."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from boed.deep_adaptive.network import SequentialDesigner
+from boed.eig.model import Model, SiteModel, Sites, check_count, site_model
+from boed.eig.nested import TILE, slices
+from boed.eig.sequential import RollOut, roll_out, roll_out_log_likelihood
+
+
+def single_look(
+    model: Model, policy: SequentialDesigner, observation: str, target: str | Sequence[str]
+) -> SiteModel:
+    """The model with its sites checked, tried on the policy's first design.
+
+    Raises:
+        ValueError: the model lacks a named site, samples latents that are no target, or has no
+            likelihood.
+    """
+    with torch.random.fork_rng(), torch.no_grad():
+        design = first_design(policy)
+        problem = site_model(model, design[None], observation, target, "deep adaptive design")
+    problem.needs_likelihood()
+    return problem
+
+
+@torch.no_grad()
+def first_design(policy: SequentialDesigner) -> Float[Tensor, " K"]:
+    """What the policy does before it has seen anything."""
+    return policy(torch.zeros(1, 0, policy.design_dim), torch.zeros(1, 0))[0]
+
+
+@dataclass(frozen=True, eq=False)
+class Contrast:
+    """How well the truth of each roll-out is told apart from L other draws of theta.
+
+    Attributes:
+        gains: what sPCE averages, g in nats, `[B]`.
+        truth: posterior probability of the truth among the L + 1 draws, `[B]`.
+        others: `[L, *E]` per site, the same for every roll-out.
+        log_likelihood: log p(h_T | theta_l, pi), `[L, B]`.
+    """
+
+    gains: Float[Tensor, " B"]
+    truth: Float[Tensor, " B"]
+    others: Sites
+    log_likelihood: Float[Tensor, "L B"]
+
+
+@torch.no_grad()
+def contrast(problem: SiteModel, roll: RollOut, contrasts: int) -> Contrast:
+    """sPCE's terms, without gradient (Foster et al. 2021, Sec. 4).
+
+    g = log p(h_T | theta_0, pi) - log [1 / (L + 1) sum_{l=0}^{L} p(h_T | theta_l, pi)]
+
+    Unlike in `sequential_pce`, the same L draws of theta serve all roll-outs. The mean of g is a
+    lower bound on the EIG of all T looks together, and at most log(L + 1).
+    """
+    example = roll.designs[0, 0]  # only for its shape
+    theta = problem.draw_latents(example.expand(contrasts, 1, *example.shape))
+    piece = max(1, TILE // roll.designs.shape[:2].numel())
+    parts = [
+        roll_out_log_likelihood(problem, roll, {name: value[part] for name, value in theta.items()})
+        for part in slices(contrasts, piece)
+    ]
+    others = torch.cat(parts)
+    share = roll.log_likelihood - torch.cat([roll.log_likelihood[None], others]).logsumexp(0)
+    values = {name: value[:, 0] for name, value in theta.items()}
+    return Contrast(share + math.log(contrasts + 1), share.exp(), values, others)
+
+
+def spce_loss(
+    problem: SiteModel,
+    policy: SequentialDesigner,
+    looks: int,
+    batch: int,
+    contrasts: int,
+    rivals: int = 8,
+) -> Float[Tensor, ""]:
+    """-sPCE, with an unbiased gradient. Uses torch's global generator.
+
+    With w_l the posterior probability of theta_l among the L + 1 draws, Fisher's identity gives
+
+        dg = (1 - w_0) (d log p(h_T | theta_0, pi) - E_l [d log p(h_T | theta_l, pi)])
+
+    where l > 0 is drawn in proportion to w_l. So all L are compared without gradient, which
+    costs little, and only `rivals` of them are differentiated.
+
+    The gradient goes through the outcomes where they can be reparameterised. Otherwise, as for
+    discrete outcomes, it is the score function's, E[dg + g d log p(h_T | theta_0, pi)], with the
+    mean gain of the other experiments taken off g as a baseline. Both are of Foster et al. 2021.
+
+    Args:
+        problem: a Pyro model with one observation site, from `single_look`.
+        policy: chooses the designs.
+        looks: T.
+        batch: B, experiments averaged over.
+        contrasts: L.
+        rivals: how many l are drawn for each experiment.
+
+    Raises:
+        ValueError: a batch of one where the score function is needed.
+    """
+    roll = roll_out(problem, policy, first_design(policy), looks, batch)
+    found = contrast(problem, roll, contrasts)
+    with torch.no_grad():
+        probability = found.log_likelihood.softmax(0).nan_to_num(1 / contrasts)  # all impossible
+        drawn = torch.multinomial(probability.T, rivals, replacement=True).T  # [rivals, B]
+        theta = {name: value[drawn] for name, value in found.others.items()}
+    against = roll_out_log_likelihood(problem, roll, theta).mean(0)
+    slope = (1 - found.truth) * (roll.log_likelihood - against)
+    if not roll.outcomes.requires_grad:  # they were not reparameterised
+        check_count("batch", batch, least=2)
+        others_gain = (found.gains.sum() - found.gains) / (batch - 1)
+        slope = slope + (found.gains - others_gain) * roll.log_likelihood
+    return -(found.gains + slope - slope.detach()).mean()

@@ -1,0 +1,298 @@
+"""The policy network of deep adaptive design, and the fixed design it is compared with."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from data.files import load_weights, save_weights
+
+
+class SequentialDesigner(Protocol):
+    """Chooses the next design of each experiment from what it has seen so far.
+
+    `design_dim` is K. Asked for the first design, t = 0, it may not rely on the event dimensions
+    of the outcomes, which are then unknown.
+    """
+
+    @property
+    def design_dim(self) -> int: ...
+
+    def __call__(
+        self, designs: Float[Tensor, "B t K"], outcomes: Float[Tensor, "B t *Y"]
+    ) -> Float[Tensor, "B K"]:
+        """The next design."""
+        ...
+
+
+@dataclass(frozen=True)
+class PolicyConfig:
+    """Size of a policy network.
+
+    Attributes:
+        design_dim: K, numbers in a design.
+        outcome_dim: numbers in an outcome, all its event dimensions together.
+        hidden: width of the hidden layers.
+        embedding: width of the pooled summary of the history.
+        lower, upper: bounds of each entry of a design; none where it may be any number.
+        scale: size of designs where they have no bounds; the network works in units of it.
+
+    Raises:
+        ValueError: a size below 1, or bounds that do not enclose anything.
+    """
+
+    design_dim: int
+    outcome_dim: int = 1
+    hidden: int = 128
+    embedding: int = 32
+    lower: tuple[float, ...] | None = None
+    upper: tuple[float, ...] | None = None
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("design_dim", "outcome_dim", "hidden", "embedding"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}, expected at least 1")
+        if not self.scale > 0:
+            raise ValueError(f"scale is {self.scale}, expected more than 0")
+        if (self.lower is None) != (self.upper is None):
+            raise ValueError("lower and upper bounds go together; got only one of them")
+        for name in ("lower", "upper"):
+            bound = getattr(self, name)
+            if bound is None:
+                continue
+            object.__setattr__(self, name, tuple(map(float, bound)))
+            if len(bound) != self.design_dim:
+                raise ValueError(
+                    f"{name} has {len(bound)} entries, expected one for each of the "
+                    f"{self.design_dim} of a design"
+                )
+        if self.lower is not None and self.upper is not None:
+            for low, high in zip(self.lower, self.upper, strict=True):
+                if not low < high:
+                    raise ValueError(f"lower {self.lower} is not below upper {self.upper}")
+
+
+class DeepAdaptiveDesign(nn.Module):
+    """A permutation-invariant policy: pi(h_t) = emitter(sum_s encoder(design_s, outcome_s)).
+
+    The architecture of Foster, Ivanova, Malik and Rainforth, "Deep Adaptive Design" (2021). The
+    order of the looks does not matter to it, and the first design is what the emitter makes of an
+    empty sum.
+
+    Attributes:
+        config: its size.
+        provenance: how its weights came about, once it has been trained or loaded.
+    """
+
+    lower: Tensor
+    upper: Tensor
+    outcome_mean: Tensor
+    outcome_std: Tensor
+
+    def __init__(self, config: PolicyConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.provenance: dict[str, Any] = {}
+        self.encoder = nn.Sequential(
+            nn.Linear(config.design_dim + config.outcome_dim, config.hidden),
+            nn.GELU(),
+            nn.Linear(config.hidden, config.embedding),
+        )
+        self.emitter = nn.Sequential(
+            nn.Linear(config.embedding, config.hidden),
+            nn.GELU(),
+            nn.Linear(config.hidden, config.hidden),
+            nn.GELU(),
+            nn.Linear(config.hidden, config.design_dim),
+        )
+        lower, upper = _interval(config)
+        self.register_buffer("lower", lower, persistent=False)
+        self.register_buffer("upper", upper, persistent=False)
+        self.register_buffer("outcome_mean", torch.zeros(config.outcome_dim))
+        self.register_buffer("outcome_std", torch.ones(config.outcome_dim))
+
+    @property
+    def design_dim(self) -> int:
+        """K, numbers in a design."""
+        return self.config.design_dim
+
+    @classmethod
+    def from_bounds(cls, bounds: Float[Tensor, "2 K"], **sizes: Any) -> DeepAdaptiveDesign:
+        """A policy whose designs stay between the two rows of `bounds`.
+
+        `sizes` are other fields of `PolicyConfig`.
+
+        Raises:
+            ValueError: `bounds` has another shape, or encloses nothing.
+        """
+        if bounds.ndim != 2 or len(bounds) != 2:
+            raise ValueError(f"bounds must be (2, K), got {tuple(bounds.shape)}")
+        lower, upper = (tuple(row) for row in bounds.tolist())
+        return cls(PolicyConfig(len(lower), lower=lower, upper=upper, **sizes))
+
+    def forward(
+        self, designs: Float[Tensor, "B t K"], outcomes: Float[Tensor, "B t *Y"]
+    ) -> Float[Tensor, "B K"]:
+        """The next design.
+
+        Args:
+            designs: those made so far; t may be 0.
+            outcomes: what each returned; its event dimensions hold `outcome_dim` numbers.
+
+        Raises:
+            ValueError: shapes that do not fit the configuration, or NaN.
+        """
+        self._check(designs, outcomes)
+        flat = outcomes.reshape(*designs.shape[:2], self.config.outcome_dim)
+        seen = torch.cat(
+            [
+                (designs - self.lower) / (self.upper - self.lower) * 2 - 1,
+                (flat - self.outcome_mean) / self.outcome_std,
+            ],
+            dim=-1,
+        )
+        return self._within(self.emitter(self.encoder(seen).sum(1)))
+
+    def _within(self, raw: Float[Tensor, "B K"]) -> Float[Tensor, "B K"]:
+        width = self.upper - self.lower
+        if self.config.lower is None:
+            return self.lower + width * (1 + raw) / 2
+        inside = self.lower + width * torch.sigmoid(2 * raw)
+        return torch.minimum(inside, self.upper)  # rounding may lead above it
+
+    def _check(self, designs: Tensor, outcomes: Tensor) -> None:
+        if designs.ndim != 3 or designs.shape[2] != self.config.design_dim:
+            raise ValueError(
+                f"designs must be (B, t, {self.config.design_dim}), got {tuple(designs.shape)}"
+            )
+        event = outcomes.shape[2:].numel() if designs.shape[1] else self.config.outcome_dim
+        if outcomes.shape[:2] != designs.shape[:2] or event != self.config.outcome_dim:
+            raise ValueError(
+                f"outcomes must be ({designs.shape[0]}, {designs.shape[1]}) and "
+                f"{self.config.outcome_dim} numbers each, got {tuple(outcomes.shape)}"
+            )
+        for name, values in (("designs", designs), ("outcomes", outcomes)):
+            if torch.isnan(values).any():
+                raise ValueError(f"{name} has NaN: the policy cannot tell what was seen")
+
+    @property
+    def has_units(self) -> bool:
+        """Whether `standardise` has been called."""
+        return bool((self.outcome_mean != 0).any() or (self.outcome_std != 1).any())
+
+    @torch.no_grad()
+    def standardise(self, outcomes: Float[Tensor, "N *Y"]) -> None:
+        """Take the mean and standard deviation of typical outcomes as the network's units."""
+        flat = outcomes.reshape(len(outcomes), self.config.outcome_dim).to(self.outcome_mean)
+        self.outcome_mean.copy_(flat.mean(0))
+        spread = flat.std(0)
+        self.outcome_std.copy_(torch.where(spread > 0, spread, torch.ones_like(spread)))
+
+    def save(self, path: Path | str, provenance: dict[str, Any]) -> None:
+        """Write the weights with configuration and provenance as safetensors."""
+        header = {"kind": "deep adaptive design", "config": asdict(self.config), **provenance}
+        save_weights(path, self.state_dict(), header)
+
+    @classmethod
+    def load(cls, path: Path | str) -> DeepAdaptiveDesign:
+        """Read a checkpoint that `save` wrote.
+
+        Raises:
+            ValueError: the file is missing, damaged, or holds something else.
+        """
+        tensors, header = load_weights(path)
+        if header.get("kind") != "deep adaptive design":
+            raise ValueError(
+                f"checkpoint {path} holds {header.get('kind')!r}, expected 'deep adaptive design'"
+            )
+        try:
+            policy = cls(PolicyConfig(**header["config"]))
+            policy.load_state_dict(tensors)
+        except (RuntimeError, KeyError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"checkpoint {path} does not fit its configuration: {error}"
+            ) from error
+        policy.provenance = header
+        return policy.eval()
+
+    @classmethod
+    def shipped(cls, name: str = "location-finding-10") -> DeepAdaptiveDesign:
+        """A policy that comes with `boed`: ten looks for `boed.problems.LocationFinding`.
+
+        Raises:
+            ValueError: there is none of that name.
+        """
+        from boed.shipped import shipped
+
+        return cls.load(shipped("boed", name))
+
+
+def _interval(config: PolicyConfig) -> tuple[Tensor, Tensor]:
+    """What -1 and 1 of the network stand for, `[K]` each."""
+    if config.lower is None or config.upper is None:
+        size = torch.full((config.design_dim,), config.scale)
+        return -size, size
+    return torch.tensor(config.lower), torch.tensor(config.upper)
+
+
+class StaticDesign(nn.Module):
+    """A policy that does not look at what it sees: T designs chosen beforehand, without bounds.
+
+    Trained on the same loss it is the best non-adaptive design, the reference that shows what
+    adapting is worth.
+
+    Args:
+        designs: where it starts, `[T, K]`.
+
+    Raises:
+        ValueError: `designs` has another shape, no look, or is not finite.
+    """
+
+    def __init__(self, designs: Float[Tensor, "T K"]) -> None:
+        super().__init__()
+        if designs.ndim != 2 or len(designs) < 1 or not torch.isfinite(designs).all():
+            raise ValueError(f"designs must be finite (T, K), got {tuple(designs.shape)}")
+        self.designs = nn.Parameter(designs.detach().clone())
+        self.provenance: dict[str, Any] = {}
+
+    @property
+    def design_dim(self) -> int:
+        """K, numbers in a design."""
+        return self.designs.shape[1]
+
+    def forward(
+        self, designs: Float[Tensor, "B t K"], outcomes: Float[Tensor, "B t *Y"]
+    ) -> Float[Tensor, "B K"]:
+        """The design of this look, the same for every experiment.
+
+        Raises:
+            ValueError: all looks have been made.
+        """
+        look = designs.shape[1]
+        if look >= len(self.designs):
+            raise ValueError(f"the fixed design has {len(self.designs)} looks, asked for one more")
+        return self.designs[look].expand(len(designs), -1)
+
+    def save(self, path: Path | str, provenance: dict[str, Any]) -> None:
+        """Write the designs with provenance as safetensors."""
+        save_weights(path, self.state_dict(), {"kind": "fixed design", **provenance})
+
+    @classmethod
+    def load(cls, path: Path | str) -> StaticDesign:
+        """Read what `save` wrote.
+
+        Raises:
+            ValueError: the file is missing, damaged, or holds something else.
+        """
+        tensors, header = load_weights(path)
+        if header.get("kind") != "fixed design" or "designs" not in tensors:
+            raise ValueError(f"checkpoint {path} holds {header.get('kind')!r}, no 'fixed design'")
+        policy = cls(tensors["designs"])
+        policy.provenance = header
+        return policy.eval()

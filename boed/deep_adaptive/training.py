@@ -1,0 +1,139 @@
+"""Training a policy on sPCE, resumably."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pyro
+import torch
+from torch import Tensor
+
+from boed.deep_adaptive.loss import contrast, first_design, single_look, spce_loss
+from boed.deep_adaptive.network import DeepAdaptiveDesign, StaticDesign
+from boed.eig.model import Model, SiteModel
+from boed.eig.sequential import roll_out
+from data.fitting import Fit, fit
+from data.randomness import derive
+
+Trainable = TypeVar("Trainable", DeepAdaptiveDesign, StaticDesign)
+
+
+@dataclass(frozen=True)
+class PolicyFit(Fit):
+    """How to train a policy: the fields of `Fit`, with defaults that suit it, and three more.
+
+    Attributes:
+        batch: experiments per update.
+        looks: T, of each experiment.
+        contrasts: L, draws of theta that the truth is told apart from. sPCE cannot exceed
+            log(L + 1) nats, and its gradient fades as it gets near.
+        watched: experiments that each validation averages over, with 4 times the contrasts.
+    """
+
+    steps: int = 8000
+    batch: int = 256
+    weight_decay: float = 0.0
+    betas: tuple[float, float] = (0.9, 0.99)
+    clip: float = 1.0
+    looks: int = 10
+    contrasts: int = 1023
+    watched: int = 512
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, least in (("looks", 1), ("contrasts", 1), ("watched", 2)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} is {getattr(self, name)}, expected at least {least}")
+
+
+def train_policy(
+    model: Model,
+    policy: Trainable,
+    settings: PolicyFit,
+    out: Path | str | None = None,
+    observation: str = "y",
+    target: str | Sequence[str] = "theta",
+    provenance: dict[str, Any] | None = None,
+    on_step: Callable[[int, float], None] | None = None,
+) -> Trainable:
+    """Train a policy on sPCE by stochastic gradients: Algorithm 1 of Foster et al. 2021.
+
+    Gradients go through the draws of the outcome where it can be reparameterised, else the
+    score function is used. The global random state is left as it was.
+
+    Args:
+        model: Pyro model of a single look: takes a design `[*batch, K]`, and its sites have the
+            batch shape `*batch`. No sites but the named ones may be sampled.
+        policy: trained in place; its weights are the start.
+        settings: looks, contrasts, updates, seed and so on.
+        out: checkpoint to write. The running state lies beside it until the end; while it is
+            there, the same call goes on from it, to the same weights bit for bit.
+        observation: site of the outcome.
+        target: site or sites that the experiments ask about.
+        provenance: what else the checkpoint's header should say.
+        on_step: told the step and loss, which is -sPCE in nats.
+
+    Returns:
+        `policy`, whose `provenance` holds the settings, the seconds and the sPCE of each
+        validation (`val_spce` ± `val_spce_se`).
+
+    Raises:
+        ValueError: the model lacks a named site, samples other latent sites, or has
+            log-densities of the wrong shape or NaN; or the running state is of other settings.
+    """
+    problem = single_look(model, policy, observation, target)
+    with torch.random.fork_rng():
+        torch.manual_seed(derive(settings.seed, "units"))
+        _use_units(problem, policy, settings)
+        state = None if out is None else Path(out).with_suffix(".training.safetensors")
+        with pyro.validation_enabled(False):  # it would double the time
+            _, progress = fit(
+                policy,
+                lambda _: spce_loss(
+                    problem, policy, settings.looks, settings.batch, settings.contrasts
+                ),
+                settings,
+                state,
+                lambda _: _watch(problem, policy, settings),
+                on_step,
+            )
+    header = {
+        "fit": {**asdict(settings), "skip": str(settings.skip)},
+        "steps": progress.step,
+        "seconds": round(progress.seconds, 1),
+        "skipped": progress.skipped,
+        "history": progress.history,
+        **(provenance or {}),
+    }
+    policy.provenance = header
+    if out is not None:
+        policy.save(out, header)
+    if state is not None and progress.step >= settings.steps:
+        state.unlink(missing_ok=True)
+    return policy.eval()
+
+
+def _use_units(problem: SiteModel, policy: Trainable, settings: PolicyFit) -> None:
+    """Give a fresh network the size of the outcomes that its first designs return."""
+    if isinstance(policy, DeepAdaptiveDesign) and not policy.has_units:
+        with torch.no_grad():
+            roll = roll_out(problem, policy, first_design(policy), settings.looks, 256)
+        policy.standardise(roll.outcomes.flatten(0, 1))
+
+
+def _watch(problem: SiteModel, policy: Trainable, settings: PolicyFit) -> dict[str, float]:
+    """sPCE with more contrasts, on the same random numbers each time."""
+    torch.manual_seed(derive(settings.seed, "validation"))
+    gains: list[Tensor] = []
+    with torch.no_grad():
+        while len(gains) * 32 < settings.watched:
+            roll = roll_out(problem, policy, first_design(policy), settings.looks, 32)
+            gains.append(contrast(problem, roll, 4 * settings.contrasts + 3).gains)
+    every = torch.cat(gains)
+    return {
+        "val_spce": float(every.mean()),
+        "val_spce_se": float(every.std() / len(every) ** 0.5),
+    }
