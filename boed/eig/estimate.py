@@ -81,8 +81,12 @@ def estimate(imagined: Imagined, estimator: str | Estimator) -> EIGEstimate:
             f"estimator: {type(estimator).__name__} returned {tuple(eig.shape)} and "
             f"{tuple(gains.shape)}, expected {imagined.shape[1:]} and {imagined.shape}"
         )
-    error = standard_error(gains, imagined.completions.weights)
-    return EIGEstimate(imagined.designs, eig, error, estimator.bound, gains)
+    completions = imagined.completions
+    error = standard_error(gains, completions.weights)
+    worth = completions.effective_sample_size
+    return EIGEstimate(
+        imagined.designs, eig, error, estimator.bound, gains, effective_sample_size=worth
+    )
 
 
 def standard_error(

@@ -32,6 +32,7 @@ class EIGEstimate:
         finished: where a search dropped candidates early: which ones were judged with every
             completion, `[B, D]`. The others' `eig` comes from fewer, NaN if none.
         evaluations: where a search saved some: beliefs computed, of N B D.
+        effective_sample_size: of weighted completions: how many equal ones they are worth, `[B]`.
     """
 
     designs: Float[Tensor, "D *K"]
@@ -41,6 +42,7 @@ class EIGEstimate:
     gains: Float[Tensor, "N B D"] | None = None
     finished: Bool[Tensor, "B D"] | None = None
     evaluations: int | None = None
+    effective_sample_size: Float[Tensor, " B"] | None = None
 
     @property
     def best(self) -> Float[Tensor, "..."]:

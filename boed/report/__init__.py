@@ -153,6 +153,8 @@ def what_was_run(results: xr.Dataset) -> list[tuple[str, str]]:
         ("grid of candidates", _square(attributes.get("grid"))),
         ("completions per decision", attributes.get("completions")),
         ("completions for the first look", attributes.get("first_completions")),
+        ("looks taken, mean", _each(results["looks"].mean(("seed", "scene")))),
+        ("cost of a scene, mean", _each(results["cost"].sum("step").mean(("seed", "scene")))),
         ("seeds", ", ".join(str(int(seed)) for seed in results["seed"].values)),
         ("seconds in all", _rounded(attributes.get("seconds"))),
     ]
@@ -173,6 +175,14 @@ def _budget(budget: Any) -> str | None:
     if not isinstance(budget, dict):
         return None
     return ", ".join(f"{name} {limit:g}" for name, limit in budget.items() if limit is not None)
+
+
+def _each(values: xr.DataArray) -> str:
+    """A number for each policy, or one if it is the same for all."""
+    found = {str(name): f"{float(values.sel(policy=name)):.3g}" for name in values["policy"].values}
+    if len(set(found.values())) == 1:
+        return next(iter(found.values()))
+    return ", ".join(f"{name} {value}" for name, value in found.items())
 
 
 def _pixels(value: Any) -> str | None:

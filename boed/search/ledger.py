@@ -122,6 +122,7 @@ class Ledger:
             self.gains,
             self.judged.all(0),
             int(self.judged.sum()),
+            self.imagined.completions.effective_sample_size,
         )
 
 

@@ -14,6 +14,7 @@ from boed.eig import (
     BarberAgakov,
     Disagreement,
     Estimator,
+    PosteriorEntropy,
     PredictiveEntropy,
     ValueOfInformation,
     Variance,
@@ -21,6 +22,7 @@ from boed.eig import (
     imagine,
 )
 from boed.eig.estimate import standard_error
+from boed.search import Exhaustive, Racing
 from boed.sensors import KSpaceLines, Lines, PatchSensor
 from completion.completer import Completions
 from data.observation import Observation
@@ -251,6 +253,17 @@ def test_standard_error_covers() -> None:
     error = standard_error(gains, weights)[:, 0]
     actual = (weights * gains[..., 0]).sum(0) - 1
     assert float(error.square().mean() / actual.square().mean()) == pytest.approx(1.0, abs=0.2)
+
+
+def test_weighted_completions_say_how_many_they_are_worth() -> None:
+    observation, drawn, _ = situation("patch", seen=False)
+    judge = Constant([-math.log(2)] * 2)
+    for search in (Exhaustive(), Racing()):
+        found = search(imagine(observation, drawn, SENSORS["patch"], judge), PosteriorEntropy())
+        expected = 1 / (drawn.weights**2).sum(0)
+        assert found.effective_sample_size is not None
+        assert torch.allclose(found.effective_sample_size, expected)
+        assert float(expected.max()) < 5
 
 
 def test_one_completion_has_no_standard_error() -> None:
