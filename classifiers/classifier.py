@@ -67,7 +67,7 @@ class DenseNetClassifier(nn.Module):
                 f"observation has {observation.channels} channels of {observation.size} pixels; "
                 f"this classifier was trained for {config.channels} of {config.size}"
             )
-        values = (observation.values - config.mean) / config.std * observation.mask
+        values = (observation.values - config.mean) / config.std * _known(observation)
         stacked = torch.cat([values, observation.mask], dim=1)
         out = self.network(stacked.contiguous(memory_format=torch.channels_last)).float()
         return out.unflatten(1, (-1, 2)) if self.multi_label else out
@@ -130,6 +130,13 @@ class DenseNetClassifier(nn.Module):
         if small is not None:
             small.fold()
         return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def _known(observation: Observation) -> Tensor:
+    """1 on the pixels whose values mean something: all of a reconstruction, once there is one."""
+    if observation.taken is None:
+        return observation.mask
+    return observation.taken.amax(1)[:, None, None, None]
 
 
 def cross_entropy(log_probs: Float[Tensor, "B *L K"], labels: Tensor) -> Float[Tensor, " B"]:

@@ -2,7 +2,17 @@
 
 from completion.aipo import AIPO
 from completion.completer import Completer, Completions, complete
+from completion.gaussian import GaussianMixture
 from completion.retrieval import Retrieval
 from completion.vdvae import VDVAE, VDVAEConfig
 
-__all__ = ["AIPO", "VDVAE", "Completer", "Completions", "Retrieval", "VDVAEConfig", "complete"]
+__all__ = [
+    "AIPO",
+    "VDVAE",
+    "Completer",
+    "Completions",
+    "GaussianMixture",
+    "Retrieval",
+    "VDVAEConfig",
+    "complete",
+]

@@ -87,7 +87,7 @@ def standardised_for(config: VDVAEConfig, train: Dataset) -> VDVAEConfig:
         ValueError: the images are not of the configured size and channels.
     """
     _check_size(config, train)
-    pixels = train.images.double() / 255
+    pixels = train.scenes().double()
     mean, std = float(pixels.mean()), float(pixels.std())
     return replace(config, mean=round(mean, 6), std=round(std, 6))
 

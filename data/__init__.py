@@ -3,5 +3,6 @@
 from data.dataset import Dataset
 from data.load import catalogue, load
 from data.observation import Observation, check_scenes
+from data.tables import table
 
-__all__ = ["Dataset", "Observation", "catalogue", "check_scenes", "load"]
+__all__ = ["Dataset", "Observation", "catalogue", "check_scenes", "load", "table"]

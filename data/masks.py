@@ -56,17 +56,3 @@ def holes(
 ) -> Float[Tensor, "B 1 H W"]:
     """The inverse of `squares`: everything seen but a few squares."""
     return 1 - squares(batch, size, fraction, counts, overhang, generator)
-
-
-def looks(
-    batch: int, size: int, fraction: float = 0.25, generator: torch.Generator | None = None
-) -> Float[Tensor, "B 1 H W"]:
-    """Masks to train a classifier that is asked after any number of looks.
-
-    Balanced from nothing to everything: of each nine images one is wholly seen, the rest have
-    0..7 squares. Squares lie within the image, as a sensor's do.
-    """
-    kind = torch.randint(0, 9, (batch,), generator=generator)
-    mask = squares(batch, size, fraction, kind % 8, overhang=False, generator=generator)
-    mask[kind == 8] = 1.0
-    return mask

@@ -454,7 +454,7 @@ def test_refuses_what_cannot_be_played() -> None:
 @pytest.mark.parametrize(
     ("sensor", "classifier", "message"),
     [
-        (Nan(), None, "Nan.observe returned NaN"),
+        (Nan(), None, "Nan.observe returned values that are NaN"),
         (Loud(), None, r"Loud.observe returned values in \[0, 1\..*attribute `noise`"),
         (RowSensor(), Constant([0.0, 0.0, 0.0]), "Constant.log_probs returned no log-prob"),
         (RowSensor(), Constant([math.nan] * 3), "Constant.log_probs returned no log-prob"),

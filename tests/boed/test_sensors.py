@@ -491,7 +491,9 @@ def test_an_observation_by_another_sensor_is_refused(case: Case) -> None:
 def test_nan_does_not_pass_silently(case: Case) -> None:
     sensor = case.sensor()
     scene = case.scenes(1) * torch.nan
-    with pytest.raises(ValueError, match=f"{type(sensor).__name__}.observe returned NaN"):
+    with pytest.raises(
+        ValueError, match=f"{type(sensor).__name__}.observe returned values that are NaN"
+    ):
         case.everything(sensor, scene)
 
 
