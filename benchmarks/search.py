@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -21,6 +21,7 @@ from scipy import stats
 from torch import Tensor
 
 from boed.acquisition import acquire
+from boed.eig import BarberAgakov
 from boed.eig.beliefs import log_beliefs
 from boed.eig.posterior_entropy import entropy
 from boed.search import CoarseToFine, Exhaustive, Racing, Search, ceiling
@@ -63,7 +64,7 @@ def computed(data: str, split: str, grid: int, scenes: int) -> dict[str, Tensor]
     rows: list[dict[str, Tensor]] = []
     for part in order.split(10):
         seeds = [derive(0, "scene", index) for index in part.tolist()]
-        policy = made.policies["boed"]
+        policy = replace(made.policies["boed"], estimator=BarberAgakov("belief"))
         run = acquire(everything[part], made.sensor, policy, 3, made.classifier, seeds)
         for look in (1, 2):
             decision, belief = run.decisions[look], run.log_beliefs[:, look]

@@ -106,18 +106,12 @@ class BarberAgakov(_Additive):
     """The variational lower bound; see `variational_eig`.
 
     Attributes:
-        first: `belief` for the bound; `score` for the expected fall of the log-loss, which is
-            exactly 0 for a look that reveals nothing, whatever the completions say, and has the
-            same argmax, but is no bound.
+        first: `score` or `belief`, its first term; the argmax is the same.
     """
 
-    first: Literal["belief", "score"] = "belief"
+    first: Literal["score", "belief"] = "score"
+    bound: Bound = "lower"
     uses_answers: ClassVar[bool] = True
-
-    @property
-    def bound(self) -> Bound:
-        """`lower` as far as the completions are posterior samples."""
-        return "lower" if self.first == "belief" else "consistent"
 
     def of(
         self,

@@ -16,22 +16,23 @@ def variational_eig(
     candidates: Float[Tensor, "N B D *L K"],
     whole: Float[Tensor, "N B *L K"],
     weights: Float[Tensor, "N B"] | None = None,
-    first: Literal["belief", "score"] = "belief",
+    first: Literal["score", "belief"] = "score",
 ) -> tuple[Float[Tensor, "B D"], Float[Tensor, "N B D"]]:
     """Barber-Agakov bound: EIG(c) >= H[p(v)] + E_n sum_v g(v | I^(n)) log g(v | f_c(I^(n))).
 
     Barber & Agakov 2003; Foster et al. 2019 call it the variational posterior estimator. Unlike
     Eq. 17 it charges a belief that is confident and wrong, so an over-confident classifier does
-    not attract looks. It is a lower bound as far as the completions are true posterior samples.
+    not attract looks. It is a lower bound as far as the completions are true posterior samples
+    and the current belief is right: both forms of the first term stand for its entropy.
 
     Args:
         belief: log g(v | observation), the current belief.
         candidates: log g(v | f_c(I^(n))), after candidate look c at completion n.
         whole: log g(v | I^(n)) on the whole completion, or the log of its true answer.
         weights: of the completions, summing to 1 over N; equal if not given.
-        first: the first term, `belief`: H[g(v | observation)]; or `score`: the completions'
-            log-loss under the current belief, -E_n sum_v g(v | I^(n)) log g(v | observation), so
-            that a look that reveals nothing has exactly zero. It does not depend on c.
+        first: the first term, `score`: the completions' log-loss under the current belief,
+            -E_n sum_v g(v | I^(n)) log g(v | observation), so that a look that reveals nothing has
+            exactly zero; or `belief`: H[g(v | observation)]. It does not depend on c.
 
     Returns:
         The bound `[B, D]`, and the gain per completion `[N, B, D]`, in nats; several findings
