@@ -264,7 +264,9 @@ def _outline(axis: Axes, mask: NDArray) -> None:
     across = [[(c - 1.5, r - 0.5), (c - 0.5, r - 0.5)] for r, c in zip(rows, columns, strict=True)]
     rows, columns = (inside[:, 1:] != inside[:, :-1]).nonzero()
     down = [[(c - 0.5, r - 1.5), (c - 0.5, r - 0.5)] for r, c in zip(rows, columns, strict=True)]
-    axis.add_collection(LineCollection(across + down, colors="#ff9f1c", lw=1.8))
+    axis.add_collection(
+        LineCollection(across + down, colors="#ff9f1c", lw=1.8, capstyle="projecting")
+    )
 
 
 def _on_scene(values: NDArray, masks: NDArray) -> NDArray:
