@@ -89,6 +89,13 @@ def benchmark(
     out: Annotated[Path, typer.Option(help="Run folder.")] = Path("runs/benchmark"),
     memory: Annotated[int, typer.Option(help="Bound on images held at once, MiB.")] = 512,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    search: Annotated[
+        str,
+        typer.Option(
+            help="racing (the exhaustive choice from fewer evaluations), exhaustive, or coarse "
+            "(fewer still, may miss the best look)."
+        ),
+    ] = "racing",
 ) -> None:
     """Run policies on the same scenes and report how soon the answer is right.
 

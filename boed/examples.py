@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch import Tensor
 from boed.acquisition import Trajectory, acquire
 from boed.benchmarking import scene_rows
 from boed.policies import BOED
+from boed.search import Exhaustive
 from boed.sensors.sensor import Sensor, candidate_masks
 from data.randomness import derive
 
@@ -35,10 +37,12 @@ def worked_examples(study: Study, steps: int, seed: int = 0, count: int = 3) -> 
     rows = scene_rows(len(study.test), min(count, len(study.test)))
     device = next(study.classifier.parameters()).device
     scenes = study.test.scenes(torch.from_numpy(rows)).to(device)
+    shown = study.policies[informed[0]]
+    assert isinstance(shown, BOED)
     trajectory = acquire(
         scenes,
         study.sensor,
-        study.policies[informed[0]],
+        replace(shown, search=Exhaustive()),  # whole maps
         steps,
         study.classifier,
         seed=[derive(seed, "scene", row) for row in rows],

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from boed.eig.estimators import AdditiveEstimator, named
 from boed.policies import BOED, CentreOut, Oracle, Policy, Random, optimise_fixed_design
+from boed.search import CoarseToFine, Exhaustive, Racing, Search
 from boed.sensors import PatchSensor, Sensor
 from boed.shipped import DEFAULT_SIZE, classifier_for, completer_for
 from classifiers.classifier import DenseNetClassifier
@@ -31,6 +33,15 @@ POLICIES: dict[str, str] = {
     "oracle": "best look knowing the whole scene, not the label; an upper reference",
 }
 """Policies that a study knows by name."""
+
+
+SEARCHES: dict[str, Search] = {
+    "exhaustive": Exhaustive(),
+    "racing": Racing(),
+    "coarse": CoarseToFine(then=Racing()),
+}
+"""Searches by name: all candidates with all completions; the same choice from fewer evaluations;
+a coarse grid refined, which may miss the best look."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +70,7 @@ def study(
     memory: int = 512,
     device: str = "cpu",
     looks: int = 5,
+    search: str = "exhaustive",
 ) -> Study:
     """Put a study together.
 
@@ -75,10 +87,12 @@ def study(
         memory: bound on the images held at once, MiB.
         device: where the models run.
         looks: of the policy `fixed`, which stops after them.
+        search: one of `SEARCHES`, for the estimators that can be searched so; the others are
+            exhaustive. The EIG maps of a search that drops candidates are not whole.
 
     Raises:
-        ValueError: an unknown policy, or anything that `load`, the sensor or the checkpoints
-            refuse.
+        ValueError: an unknown policy or search, or anything that `load`, the sensor or the
+            checkpoints refuse.
     """
     import difflib
 
@@ -89,6 +103,8 @@ def study(
                 f"policies: {name!r} is unknown, did you mean {near[0]!r}? "
                 f"Known: {', '.join(POLICIES)}"
             )
+    if search not in SEARCHES:
+        raise ValueError(f"search is {search!r}, expected one of {', '.join(SEARCHES)}")
     size = size or DEFAULT_SIZE.get(data)
     test, library = load(data, size, split), load(data, size, "train")
     sensor = PatchSensor(test.size, patch, grid)
@@ -101,7 +117,11 @@ def study(
     first_n = min(500, len(library))
 
     def boed(sampler: Completer, estimator: str) -> Policy:
-        return BOED(sampler, judge, estimator, completions, retrieval, first_n, memory=memory)
+        additive = isinstance(named(estimator), AdditiveEstimator)
+        found = SEARCHES[search if additive else "exhaustive"]
+        return BOED(
+            sampler, judge, estimator, completions, retrieval, first_n, found, False, memory
+        )
 
     made: dict[str, Policy] = {
         "boed": boed(sampler, "variational"),
@@ -123,6 +143,7 @@ def study(
         "grid": len(sensor.positions),
         "completions": completions,
         "first_completions": first_n,
+        "search": search,
         "question": ", ".join(test.label_names),
         "policies": {name: POLICIES[name] for name in policies},
         "checkpoints": {

@@ -151,6 +151,7 @@ def what_was_run(results: xr.Dataset) -> list[tuple[str, str]]:
         ("budget", _budget(structured(attributes.get("budget", "null")))),
         ("look", _pixels(attributes.get("patch"))),
         ("grid of candidates", _square(attributes.get("grid"))),
+        ("search", attributes.get("search")),
         ("completions per decision", attributes.get("completions")),
         ("completions for the first look", attributes.get("first_completions")),
         ("looks taken, mean", _each(results["looks"].mean(("seed", "scene")))),

@@ -112,7 +112,7 @@ class Ledger:
         """What was found; finished is what was judged with every completion."""
         number, batch, candidates = self.imagined.shape
         each = (number, batch * candidates)
-        gains, shares = self.gains.nan_to_num(0.0).view(*each, 1), self.shares.view(each)
+        gains, shares = self.gains.nan_to_num(0.0).reshape(*each, 1), self.shares.reshape(each)
         error = standard_error(gains, shares)[:, 0].view(batch, candidates)
         return EIGEstimate(
             self.imagined.designs,

@@ -118,6 +118,7 @@ def test_full_disk_keeps_what_was_finished(tmp_path, monkeypatch):
         (["--completer", "nowhere.safetensors"], ["completer", "nowhere.safetensors"]),
         (["--size", "48"], ["48", "boed train"]),
         (["--completions", "0"], ["n is 0"]),
+        (["--search", "lucky"], ["lucky", "racing, coarse"]),
         (["--scenes", "100000"], ["scenes", "500"]),
     ],
 )

@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from boed.acquisition import acquire
 from boed.eig import ESTIMATORS, estimate, imagine
 from boed.eig.imagined import Imagined
 from boed.policies import BOED
@@ -35,6 +36,7 @@ from boed.search.pce_objective import PCEObjective
 from boed.search.spread import neighbours, scaled, spread_out
 from boed.sensors import Features, PatchSensor
 from completion.completer import Completions, complete
+from completion.retrieval import Retrieval
 from data.observation import Observation
 from tests.boed.doubles import CLUE, TILES, ClueClassifier, ClueCompleter, Clues
 
@@ -251,6 +253,27 @@ def test_coarse_to_fine_of_all_candidates_is_exhaustive() -> None:
     found = search(CoarseToFine(coarse=1.0), table)
     assert found.finished.all()
     assert torch.allclose(found.eig, table.eig, atol=1e-6)
+
+
+class Opinionated:
+    """A belief that every pixel moves."""
+
+    def log_probs(self, observation: Observation) -> Tensor:
+        weights = torch.randn(256, 3, generator=torch.Generator().manual_seed(0))
+        return (observation.values.flatten(1) @ weights).log_softmax(1)
+
+
+@pytest.mark.parametrize("estimator", ["variational", "entropy"])
+def test_retrieved_completions_are_raced_with_their_weights(estimator: str) -> None:
+    clues = Clues(TILES)
+    scene = clues.dataset(6, 3).scenes()
+    sensor, policies = PatchSensor(16, 0.25, 7), []
+    for how in (Exhaustive(), Racing()):
+        completer = Retrieval(clues.dataset(40, 8), bandwidth=0.3)
+        policies.append(BOED(completer, Opinionated(), estimator, n=8, first_n=20, search=how))
+    runs = [acquire(scene, sensor, each, 3, Opinionated(), seed=2) for each in policies]
+    assert torch.equal(runs[0].designs, runs[1].designs)
+    assert torch.allclose(runs[0].scores, runs[1].scores, atol=1e-6)
 
 
 def test_policies_choose_the_same_with_racing() -> None:
