@@ -105,11 +105,7 @@ class DenseNetClassifier(nn.Module):
         Raises:
             ValueError: the file is missing, damaged, or holds something else.
         """
-        tensors, header = load_weights(path)
-        if header.get("kind") != "densenet classifier":
-            raise ValueError(
-                f"checkpoint {path} holds {header.get('kind')!r}, expected 'densenet classifier'"
-            )
+        tensors, header = load_weights(path, "densenet classifier")
         try:
             config = dict(header["config"])
             config |= {name: tuple(config[name]) for name in ("growth", "layers")}

@@ -163,9 +163,7 @@ class AIPO(nn.Module):
         Raises:
             ValueError: the file is missing, damaged, or holds something else.
         """
-        tensors, header = load_weights(path)
-        if header.get("kind") != "aipo":
-            raise ValueError(f"checkpoint {path} holds {header.get('kind')!r}, expected 'aipo'")
+        tensors, header = load_weights(path, "aipo")
         try:
             model = cls(VDVAE(VDVAEConfig(**header["config"])))
             model.load_state_dict(tensors)

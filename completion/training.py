@@ -160,9 +160,7 @@ def load_vae(path: Path | str) -> VDVAE:
     Raises:
         ValueError: the file is missing, damaged, or holds something else.
     """
-    tensors, header = load_weights(path)
-    if header.get("kind") != "vdvae":
-        raise ValueError(f"checkpoint {path} holds {header.get('kind')!r}, expected 'vdvae'")
+    tensors, header = load_weights(path, "vdvae")
     try:
         model = VDVAE(VDVAEConfig(**header["config"]))
         model.load_state_dict(tensors)

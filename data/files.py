@@ -65,11 +65,17 @@ def save_weights(path: Path | str, tensors: dict[str, Tensor], header: dict[str,
         )
 
 
-def load_weights(path: Path | str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def load_weights(
+    path: Path | str, kind: str | None = None
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read what `save_weights` wrote. Nothing in the file is executed.
 
+    Args:
+        path: of the file.
+        kind: what the header must say that it holds, if given.
+
     Raises:
-        ValueError: the file is missing, damaged, or not one of ours.
+        ValueError: the file is missing, damaged, not one of ours, or of another kind.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -85,4 +91,6 @@ def load_weights(path: Path | str) -> tuple[dict[str, Tensor], dict[str, Any]]:
             f"checkpoint {path} is damaged or was not written by boed ({error}); "
             "expected a .safetensors file from `boed train`"
         ) from error
+    if kind is not None and header.get("kind") != kind:
+        raise ValueError(f"checkpoint {path} holds {header.get('kind')!r}, expected {kind!r}")
     return tensors, header

@@ -206,11 +206,7 @@ class DeepAdaptiveDesign(nn.Module):
         Raises:
             ValueError: the file is missing, damaged, or holds something else.
         """
-        tensors, header = load_weights(path)
-        if header.get("kind") != "deep adaptive design":
-            raise ValueError(
-                f"checkpoint {path} holds {header.get('kind')!r}, expected 'deep adaptive design'"
-            )
+        tensors, header = load_weights(path, "deep adaptive design")
         try:
             policy = cls(PolicyConfig(**header["config"]))
             policy.load_state_dict(tensors)
