@@ -12,7 +12,7 @@ from torch import Tensor
 
 from boed.eig.beliefs import candidate_log_beliefs, log_beliefs, log_beliefs_after
 from boed.sensors.direct import DirectSensor
-from boed.sensors.sensor import Sensor, look
+from boed.sensors.sensor import Sensor, footprints, look
 from classifiers.classifier import Classifier
 from completion.completer import Completions
 from data.observation import Observation
@@ -100,7 +100,7 @@ class Imagined:
     @cached_property
     def footprints(self) -> Float[Tensor, "D R"]:
         """Which readings (or pixels) each candidate takes, whatever has been seen."""
-        return footprints(self.observation, self.sensor, self.designs)
+        return footprints(self.sensor, self.observation, self.designs)
 
     @cached_property
     def readings(self) -> Float[Tensor, "N B C R"]:
@@ -128,16 +128,3 @@ class Imagined:
         if taken.shape[1] == self.footprints.shape[1]:
             return 1 - taken
         return taken.new_ones(len(taken), self.footprints.shape[1])  # no reading yet
-
-
-def footprints(
-    observation: Observation, sensor: Sensor, designs: Float[Tensor, "D K"]
-) -> Float[Tensor, "D R"]:
-    """Which readings, or pixels, each look would take, whatever has been seen."""
-    shown = []
-    for some in designs.split(64):  # so that no scene per candidate is held
-        blank = Observation.nothing(
-            len(some), observation.channels, observation.shape, observation.device
-        )
-        shown.append(look(sensor, blank, blank.values, some, [0] * len(some)).seen)
-    return torch.cat(shown)

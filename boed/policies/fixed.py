@@ -9,10 +9,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from boed.eig.estimate import eig_map
-from boed.eig.imagined import footprints
 from boed.policies.policy import Decision, pick
 from boed.policies.scanning import new_readings
-from boed.sensors.sensor import Sensor, look
+from boed.sensors.sensor import Sensor, footprints, look
 from classifiers.classifier import Classifier
 from completion.completer import Completions
 from data.dataset import Dataset
@@ -53,7 +52,7 @@ class FixedDesign:
     ) -> Decision:
         """The next look of the sequence for each scene."""
         designs = self.designs.to(observation.device)
-        new = new_readings(observation, footprints(observation, sensor, designs)) > 0
+        new = new_readings(observation, footprints(sensor, observation, designs)) > 0
         return Decision(designs[new.float().argmax(1)], designs, stop=~new.any(1))
 
 

@@ -6,9 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from boed.eig.imagined import footprints
 from boed.policies.policy import Decision, pick
-from boed.sensors.sensor import Sensor, candidates
+from boed.sensors.sensor import Sensor, candidates, footprints
 from data.observation import Observation
 from data.randomness import Seeds, per_scene
 
@@ -24,7 +23,7 @@ class Random:
         truth: Float[Tensor, "B C H W"] | None = None,
     ) -> Decision:
         designs = candidates(sensor, observation)
-        new = new_readings(observation, footprints(observation, sensor, designs)) > 0
+        new = new_readings(observation, footprints(sensor, observation, designs)) > 0
         chosen = pick(new.float(), per_scene(seed, len(observation)))
         return Decision(designs[chosen], designs)
 
@@ -42,7 +41,7 @@ class CentreOut:
         truth: Float[Tensor, "B C H W"] | None = None,
     ) -> Decision:
         designs = candidates(sensor, observation)
-        shown = footprints(observation, sensor, designs)  # [D, R]
+        shown = footprints(sensor, observation, designs)  # [D, R]
         new = new_readings(observation, shown)
         direct = observation.taken is None and shown.shape[1] == observation.mask[0].numel()
         off_centre = _off_centre(shown, observation.shape) if direct else 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -103,13 +104,25 @@ def candidate_masks(
     sensor: Sensor, observation: Observation, designs: Float[Tensor, "D K"]
 ) -> Float[Tensor, "D H W"]:
     """What each candidate alone would show, as a picture: the mask of nothing else seen."""
-    masks = []
-    for some in designs.split(64):
+    return torch.cat([seen.mask[:, 0] for seen in _looks_alone(sensor, observation, designs)])
+
+
+def footprints(
+    sensor: Sensor, observation: Observation, designs: Float[Tensor, "D K"]
+) -> Float[Tensor, "D R"]:
+    """Which readings, or pixels, each look would take, whatever has been seen."""
+    return torch.cat([seen.seen for seen in _looks_alone(sensor, observation, designs)])
+
+
+def _looks_alone(
+    sensor: Sensor, observation: Observation, designs: Float[Tensor, "D K"]
+) -> Iterator[Observation]:
+    """Each look at a scene of which nothing else was seen, 64 at a time."""
+    for some in designs.split(64):  # so that no scene per candidate is held
         blank = Observation.nothing(
             len(some), observation.channels, observation.shape, observation.device
         )
-        masks.append(look(sensor, blank, blank.values, some, [0] * len(some)).mask[:, 0])
-    return torch.cat(masks)
+        yield look(sensor, blank, blank.values, some, [0] * len(some))
 
 
 def costs(sensor: Sensor, design: Float[Tensor, "B K"]) -> Float[Tensor, " B"]:
