@@ -133,6 +133,7 @@ class _Run:
         self.scene, self.sensor, self.policy = scene, sensor, policy
         self.classifier, self.memory, self.budget = classifier, memory, budget
         self.seeds = per_scene(seed, len(scene))
+        self.noise = [derive(each, "noise") for each in self.seeds]
         self.began = time.monotonic()
         blank = Observation.of(scene, torch.zeros_like(scene[:, :1]))
         self.rest = torch.arange(len(scene), device=scene.device)  # scenes not finished
@@ -162,7 +163,7 @@ class _Run:
             if (known := decision.chosen_score()) is not None:
                 score = score.index_put((row,), known[chosen].to(score))
             if len(row):
-                noise = [derive(self.seeds[b], "noise") for b in row.tolist()]
+                noise = [self.noise[b] for b in row.tolist()]
                 after = look(self.sensor, observation[row], self.scene[row], taken, noise)
                 observation = observation.with_rows(row, after)
                 found = log_beliefs(after, self.classifier, self.memory)
