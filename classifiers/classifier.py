@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Callable
 from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from classifiers.densenet import DenseNetConfig, SmallDenseNet, build
+from classifiers.inference import Box, DenseNet121
 from data.files import load_weights, save_weights
 from data.observation import Observation
 
@@ -22,6 +26,22 @@ class Classifier(Protocol):
 
     def log_probs(self, observation: Observation) -> Float[Tensor, "B *L K"]:
         """Log-probabilities `[B, K]` of K answers, or `[B, L, 2]` for L findings."""
+        ...
+
+
+Precision = Literal["fp32", "bf16"]
+"""Of the network's weights and features; logits and beliefs are single precision in either."""
+
+Nearby = Callable[[Observation, Int64[Tensor, " P"]], Float[Tensor, "P *L K"]]
+"""Beliefs about P observations, each of which continues that of a base scene."""
+
+
+@runtime_checkable
+class NearbyClassifier(Classifier, Protocol):
+    """A classifier that does the work which many similar observations share once."""
+
+    def around(self, observation: Observation) -> Nearby:
+        """Log-probabilities of observations that continue some of these, as `log_probs` gives."""
         ...
 
 
@@ -52,8 +72,24 @@ class DenseNetClassifier(nn.Module):
         self.multi_label = multi_label
         self.network = build(config)
         self.provenance: dict[str, Any] = {}
+        self._precision: Precision = "fp32"
+        self._loaded = False
         self.register_buffer("knots", torch.tensor([0.0, 1.0]))
         self.register_buffer("temperatures", torch.ones(2))
+
+    @property
+    def precision(self) -> Precision:
+        """In which a loaded classifier computes; bf16 is faster and rounds logits by about 1 %."""
+        return self._precision
+
+    @precision.setter
+    def precision(self, precision: Precision) -> None:
+        if precision not in get_args(Precision):
+            raise ValueError(f"precision is {precision!r}, expected 'fp32' or 'bf16'")
+        if precision != "fp32" and not self._loaded:
+            raise ValueError("precision is 'bf16', which is for a loaded classifier, not training")
+        self._precision = precision
+        self.__dict__.pop("_inference", None)
 
     def logits(self, observation: Observation) -> Tensor:
         """Uncalibrated logits `[B, K]` or `[B, L, 2]`.
@@ -61,6 +97,40 @@ class DenseNetClassifier(nn.Module):
         Raises:
             ValueError: the observation has another size or number of channels than the network.
         """
+        out = self.network(self._read(observation)).float()
+        return out.unflatten(1, (-1, 2)) if self.multi_label else out
+
+    @torch.no_grad()
+    def log_probs(self, observation: Observation) -> Float[Tensor, "B *L K"]:
+        """Calibrated log-probabilities."""
+        if not self._loaded:
+            return self._calibrated(self.logits(observation), observation)
+        found = self._inference(self._read(observation))
+        return self._calibrated(found, observation)
+
+    @torch.no_grad()
+    def around(self, observation: Observation) -> Nearby:
+        """Log-probabilities of observations that continue some of these.
+
+        DenseNet-121 recomputes only what the new pixels can reach; the small network is as fast
+        without.
+        """
+        network = self._inference if self._loaded else None
+        if not isinstance(network, DenseNet121):
+            return lambda after, base: self.log_probs(after)
+        before = self._read(observation)
+        around = network.around(before)
+
+        @torch.no_grad()
+        def nearby(after: Observation, base: Int64[Tensor, " P"]) -> Tensor:
+            now = self._read(after)
+            changed = (now != before[base]).any(1)
+            return self._calibrated(around(now, base, Box.around(changed)), after)
+
+        return nearby
+
+    def _read(self, observation: Observation) -> Float[Tensor, "B C+1 H W"]:
+        """What the network reads: standardised values, zero where unseen, and the mask."""
         config = self.config
         if tuple(observation.values.shape[1:]) != (config.channels, config.size, config.size):
             raise ValueError(
@@ -69,16 +139,30 @@ class DenseNetClassifier(nn.Module):
             )
         values = (observation.values - config.mean) / config.std * _known(observation)
         stacked = torch.cat([values, observation.mask], dim=1)
-        out = self.network(stacked.contiguous(memory_format=torch.channels_last)).float()
-        return out.unflatten(1, (-1, 2)) if self.multi_label else out
+        return stacked.contiguous(memory_format=torch.channels_last)
 
-    def log_probs(self, observation: Observation) -> Float[Tensor, "B *L K"]:
-        """Calibrated log-probabilities."""
-        with torch.no_grad():
-            logits = self.logits(observation)
-            temperature = self.temperature(observation.fraction_seen)
-            shape = (-1,) + (1,) * (logits.ndim - 1)
-            return F.log_softmax(logits / temperature.view(shape), dim=-1)
+    @cached_property
+    def _inference(self) -> Callable[[Tensor], Tensor]:
+        """The network of a loaded classifier, made ready for inference in its precision."""
+        dtype = torch.float32 if self.precision == "fp32" else torch.bfloat16
+        if not isinstance(self.network, SmallDenseNet):
+            return DenseNet121(self.network, dtype)
+        if dtype == torch.float32:
+            return self.network
+        network = copy.deepcopy(self.network)
+        network.features.to(dtype)
+        return network
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> DenseNetClassifier:
+        self.__dict__.pop("_inference", None)  # it belongs to the weights as they were
+        return super()._apply(fn, recurse)
+
+    def _calibrated(self, logits: Tensor, observation: Observation) -> Tensor:
+        if self.multi_label and logits.ndim == 2:
+            logits = logits.unflatten(1, (-1, 2))
+        temperature = self.temperature(observation.fraction_seen)
+        shape = (-1,) + (1,) * (logits.ndim - 1)
+        return F.log_softmax(logits / temperature.view(shape), dim=-1)
 
     def temperature(self, fraction: Float[Tensor, " B"]) -> Float[Tensor, " B"]:
         """Temperature for scenes of which so much was seen, linear between the knots."""
@@ -125,6 +209,7 @@ class DenseNetClassifier(nn.Module):
         model.requires_grad_(False).eval()
         if small is not None:
             small.fold()
+        model._loaded = True
         return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 

@@ -96,7 +96,8 @@ class SmallDenseNet(nn.Module):
         self.output = nn.Linear(2 * width, config.outputs)
 
     def forward(self, stacked: Float[Tensor, "B C+1 H W"]) -> Float[Tensor, "B K"]:
-        features = self.features(F.pixel_unshuffle(stacked, self.stem))
+        stacked = stacked.to(next(self.features.parameters()).dtype)
+        features = self.features(F.pixel_unshuffle(stacked, self.stem)).float()
         pooled = torch.cat([features.mean((2, 3)), features.amax((2, 3))], dim=1)
         return self.output(pooled)
 
