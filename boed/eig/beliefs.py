@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
+
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from boed.eig.duplicates import Which, first_alike, merged
 from boed.sensors.sensor import Sensor, look
-from classifiers.classifier import Classifier
+from classifiers.classifier import Classifier, Nearby, NearbyClassifier
 from data.observation import Observation
 from data.randomness import Seeds, derive, per_scene
 
@@ -39,50 +43,99 @@ def candidate_log_beliefs(
 ) -> Float[Tensor, "N B D *L K"]:
     """log g(v | f_c(I^(n))) for all completions n, scenes b and candidate looks c.
 
+    See `LooksAhead` for the arguments.
+    """
+    ahead = LooksAhead(observation, completions, designs, sensor, classifier, memory, seed)
+    return ahead.every()
+
+
+@dataclass(frozen=True, eq=False)
+class LooksAhead:
+    """The belief after each candidate look at each completion, as if it were the scene.
+
     The candidate images are never all there at once: they are made and judged in pieces that
-    stay within `memory` MiB. The result does not depend on the size of the pieces.
+    stay within `memory` MiB. The result does not depend on the size of the pieces. Looks that
+    show the same are judged once.
 
-    Args:
+    Attributes:
+        observation: what has been seen, B scenes.
+        completions: N of each.
+        designs: the candidates.
+        sensor: what a look returns.
+        classifier: gives the beliefs.
+        memory: bound on the images and activations held at once, MiB.
         seed: of the sensor's noise, where it has some; candidates share it, completions do not.
-
-    Raises:
-        ValueError: `memory` is less than one image needs, or the classifier does not return
-            log-probabilities.
     """
-    n, batch = completions.shape[:2]
-    number = len(designs)
-    every = torch.arange(n * batch * number, device=observation.device)
-    which = (every // (batch * number), every // number % batch, every % number)
-    found = log_beliefs_after(
-        observation, completions, designs, which, sensor, classifier, memory, seed
-    )
-    return found.unflatten(0, (n, batch, number))
 
+    observation: Observation
+    completions: Float[Tensor, "N B C H W"]
+    designs: Float[Tensor, "D K"]
+    sensor: Sensor
+    classifier: Classifier
+    memory: int = 512
+    seed: Seeds = 0
 
-def log_beliefs_after(
-    observation: Observation,
-    completions: Float[Tensor, "N B C H W"],
-    designs: Float[Tensor, "D K"],
-    which: tuple[Int64[Tensor, " P"], Int64[Tensor, " P"], Int64[Tensor, " P"]],
-    sensor: Sensor,
-    classifier: Classifier,
-    memory: int = 512,
-    seed: Seeds = 0,
-) -> Float[Tensor, "P *L K"]:
-    """log g(v | f_c(I^(n))) for some (completion n, scene b, look c), one row for each.
+    def every(self) -> Float[Tensor, "N B D *L K"]:
+        """log g(v | f_c(I^(n))) for all completions n, scenes b and candidate looks c.
 
-    Raises:
-        ValueError: as `candidate_log_beliefs` does.
-    """
-    seeds = per_scene(seed, len(observation))
-    noisy = getattr(sensor, "noise", 0) > 0
-    piece = images_within(memory, observation)
-    results: list[Tensor] = []
-    for n, b, c in zip(*(index.split(piece) for index in which), strict=True):
-        drawn = _noise_seeds(seeds, n, b) if noisy else seeds
-        after = look(sensor, observation[b], completions[n, b], designs[c], drawn)
-        results.append(_judged(after, classifier))
-    return torch.cat(results)
+        Raises:
+            ValueError: `memory` is less than one image needs, or the classifier does not return
+                log-probabilities.
+        """
+        number, batch = self.completions.shape[:2]
+        shape = (number, batch, len(self.designs))
+        every = torch.ones(shape, dtype=torch.bool, device=self.observation.device)
+        return self.some(*every.nonzero(as_tuple=True)).unflatten(0, shape)
+
+    def some(
+        self,
+        completion: Int64[Tensor, " P"],
+        scene: Int64[Tensor, " P"],
+        candidate: Int64[Tensor, " P"],
+    ) -> Float[Tensor, "P *L K"]:
+        """The same for some (completion, scene, candidate), of which only these are computed.
+
+        Raises:
+            ValueError: as `every` does.
+        """
+        which = (completion, scene, candidate)
+        again = None
+        if self._alike is not None:
+            which, again = merged(which, self._alike)
+        room = images_within(self.memory, self.observation)
+        if len(self.observation) <= room:
+            found = self._judged(which, 0, self._nearby)
+        else:  # what the looks at a scene share would take too much memory for all scenes
+            order = which[1].argsort(stable=True)
+            which = (which[0][order], which[1][order], which[2][order])
+            parts = []
+            for start in range(0, len(self.observation), room):
+                some = (which[1] >= start) & (which[1] < start + room)
+                if some.any():
+                    base = self.observation[slice(start, start + room)]
+                    rows = (which[0][some], which[1][some], which[2][some])
+                    parts.append(self._judged(rows, start, _around(base, self.classifier)))
+            found = torch.cat(parts)[order.argsort()]
+        return found if again is None else found[again]
+
+    def _judged(self, which: Which, first: int, nearby: Nearby) -> Float[Tensor, "P *L K"]:
+        """In pieces; `nearby` knows the scenes from `first` on."""
+        seeds, results = per_scene(self.seed, len(self.observation)), []
+        piece = images_within(self.memory, self.observation)
+        for n, b, c in zip(*(index.split(piece) for index in which), strict=True):
+            drawn = _noise_seeds(seeds, n, b) if getattr(self.sensor, "noise", 0) > 0 else seeds
+            before, scene = self.observation[b], self.completions[n, b]
+            after = look(self.sensor, before, scene, self.designs[c], drawn)
+            results.append(_checked(nearby(after, b - first), after, self.classifier))
+        return torch.cat(results)
+
+    @cached_property
+    def _nearby(self) -> Nearby:
+        return _around(self.observation, self.classifier)
+
+    @cached_property
+    def _alike(self) -> Int64[Tensor, "B D"] | None:
+        return first_alike(self.observation, self.designs, self.sensor)
 
 
 def _noise_seeds(seeds: list[int], completion: Tensor, scene: Tensor) -> list[int]:
@@ -97,19 +150,27 @@ def log_beliefs(
     """The classifier's belief about each observation, in pieces that stay within `memory`.
 
     Raises:
-        ValueError: as `candidate_log_beliefs` does.
+        ValueError: as `LooksAhead.every` does.
     """
     piece = images_within(memory, observation)
-    parts = [
-        _judged(observation[slice(start, start + piece)], classifier)
-        for start in range(0, len(observation), piece)
-    ]
+    parts = []
+    for start in range(0, len(observation), piece):
+        some = observation[slice(start, start + piece)]
+        parts.append(_checked(classifier.log_probs(some), some, classifier))
     return torch.cat(parts)
 
 
-def _judged(observation: Observation, classifier: Classifier) -> Float[Tensor, "B *L K"]:
+def _around(observation: Observation, classifier: Classifier) -> Nearby:
+    """Beliefs about what continues the observation, with shared work where the classifier can."""
+    if isinstance(classifier, NearbyClassifier):
+        return classifier.around(observation)
+    return lambda after, _: classifier.log_probs(after)
+
+
+def _checked(
+    belief: Tensor, observation: Observation, classifier: Classifier
+) -> Float[Tensor, "B *L K"]:
     """The classifier's belief, after making sure that it is one."""
-    belief = classifier.log_probs(observation)
     name = f"{type(classifier).__name__}.log_probs"
     if belief.ndim not in (2, 3) or len(belief) != len(observation):
         raise ValueError(

@@ -210,14 +210,15 @@ class PredictiveEntropy:
     def __call__(self, imagined: Imagined) -> Worth:
         weights = imagined.completions.weights
         spread = (2 if self.bound == "upper" else 8) * self.noise**2
-        gains = []
-        for own in imagined.readings:
-            squared = ((imagined.readings - own) ** 2).sum(2) * imagined.unread  # [N, B, R]
-            distance = torch.einsum("nbr,dr->nbd", squared, imagined.footprints)
-            near = torch.logsumexp(weights.log()[..., None] - distance / spread, dim=0)
-            gains.append(-near)
-        stacked = torch.stack(gains)
-        return torch.einsum("nb,nbd->bd", weights, stacked), stacked
+        number, batch, candidates = imagined.shape
+        distance = weights.new_zeros(number, number, batch, candidates)
+        for n in range(number - 1):  # symmetric, and 0 to itself
+            apart = imagined.readings[n + 1 :] - imagined.readings[n]
+            squared = (apart**2).sum(2) * imagined.unread
+            found = torch.einsum("nbr,dr->nbd", squared, imagined.footprints)
+            distance[n, n + 1 :] = distance[n + 1 :, n] = found
+        near = torch.logsumexp(weights.log()[None, ..., None] - distance / spread, dim=1)
+        return torch.einsum("nb,nbd->bd", weights, -near), -near
 
 
 @dataclass(frozen=True, eq=False)

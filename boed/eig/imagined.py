@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from boed.eig.beliefs import candidate_log_beliefs, log_beliefs, log_beliefs_after
+from boed.eig.beliefs import LooksAhead, log_beliefs
 from boed.sensors.direct import DirectSensor
 from boed.sensors.sensor import Sensor, footprints, look
 from classifiers.classifier import Classifier
@@ -65,19 +65,24 @@ class Imagined:
     @cached_property
     def candidates(self) -> Float[Tensor, "N B D *L K"]:
         """log g(v | f_c(I^(n))) after every candidate look at every completion."""
-        return self.judged_by(self.classifier)
+        return self.ahead.every()
 
-    def judged_by(self, classifier: Classifier) -> Float[Tensor, "N B D *L K"]:
-        """The same, as another classifier believes."""
-        return candidate_log_beliefs(
+    @cached_property
+    def ahead(self) -> LooksAhead:
+        """Judges looks at completions."""
+        return LooksAhead(
             self.observation,
             self.completions.scenes,
             self.designs,
             self.sensor,
-            classifier,
+            self.classifier,
             self.memory,
             self.seed,
         )
+
+    def judged_by(self, classifier: Classifier) -> Float[Tensor, "N B D *L K"]:
+        """The same as `candidates`, as another classifier believes."""
+        return replace(self.ahead, classifier=classifier).every()
 
     def after(
         self,
@@ -86,16 +91,7 @@ class Imagined:
         candidate: Int64[Tensor, " P"],
     ) -> Float[Tensor, "P *L K"]:
         """`candidates[completion, scene, candidate]`, of which only these are computed."""
-        return log_beliefs_after(
-            self.observation,
-            self.completions.scenes,
-            self.designs,
-            (completion, scene, candidate),
-            self.sensor,
-            self.classifier,
-            self.memory,
-            self.seed,
-        )
+        return self.ahead.some(completion, scene, candidate)
 
     @cached_property
     def footprints(self) -> Float[Tensor, "D R"]:

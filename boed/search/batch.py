@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from boed.eig.beliefs import log_beliefs_after
+from boed.eig.beliefs import LooksAhead
 from boed.eig.estimators import Estimator, named
 from boed.eig.imagined import Imagined
 from boed.search.exhaustive import Exhaustive, Search
@@ -152,11 +152,26 @@ class Joint(Imagined):
         seeds = per_scene(self.seed, len(self.observation))
         return [derive(seed, "joint", n) for n in range(self.shape[0]) for seed in seeds]
 
+    @cached_property
+    def ahead(self) -> LooksAhead:
+        """Each completion of each scene counts as a scene with one completion."""
+        return LooksAhead(
+            self.taken,
+            self.completions.scenes.flatten(0, 1)[None],
+            self.designs,
+            self.sensor,
+            self.classifier,
+            self.memory,
+            self.seeds,
+        )
+
+    @cached_property
+    def candidates(self) -> Float[Tensor, "N B D *L K"]:
+        return self.judged_by(self.classifier)
+
     def judged_by(self, classifier: Classifier) -> Float[Tensor, "N B D *L K"]:
-        every = torch.ones(self.shape, dtype=torch.bool, device=self.designs.device)
-        completion, scene, candidate = every.nonzero(as_tuple=True)
-        found = self._after(completion, scene, candidate, classifier)
-        return found.unflatten(0, self.shape)
+        found = replace(self.ahead, classifier=classifier).every()[0]
+        return found.unflatten(0, self.shape[:2])
 
     def after(
         self,
@@ -164,25 +179,8 @@ class Joint(Imagined):
         scene: Int64[Tensor, " P"],
         candidate: Int64[Tensor, " P"],
     ) -> Float[Tensor, "P *L K"]:
-        return self._after(completion, scene, candidate, self.classifier)
-
-    def _after(
-        self, completion: Tensor, scene: Tensor, candidate: Tensor, classifier: Classifier
-    ) -> Float[Tensor, "P *L K"]:
-        """Each completion of each scene counts as a scene with one completion."""
         row = completion * self.shape[1] + scene
-        scenes = self.completions.scenes.flatten(0, 1)[None]
-        which = (torch.zeros_like(row), row, candidate)
-        return log_beliefs_after(
-            self.taken,
-            scenes,
-            self.designs,
-            which,
-            self.sensor,
-            classifier,
-            self.memory,
-            self.seeds,
-        )
+        return self.ahead.some(torch.zeros_like(row), row, candidate)
 
     @property
     def readings(self) -> Float[Tensor, "N B C R"]:  # type: ignore[override]

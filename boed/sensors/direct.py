@@ -14,7 +14,7 @@ from data.randomness import Seeds, per_scene
 class DirectSensor(Scanner):
     """What sensors that see pixels share; each says which ones with `footprint`.
 
-    A pixel that was seen keeps its first reading, also where there is noise.
+    A pixel that was seen keeps its first reading.
     """
 
     def footprint(self, design: Float[Tensor, "B K"]) -> Float[Tensor, "B 1 H W"]:
@@ -40,8 +40,7 @@ class DirectSensor(Scanner):
         if self.noise > 0:
             field = noise_fields(per_scene(seed, len(scene)), *scene.shape[1:])
             scene = scene + self.noise * field.to(scene)
-            shown = shown * (1 - observation.mask)
-        return observation.with_seen(scene, shown)
+        return observation.with_seen(scene, shown * (1 - observation.mask))
 
     def cost(self, design: Float[Tensor, "B K"]) -> Float[Tensor, " B"]:
         """Exposed area: the fraction of the scene's pixels that the look shows."""
