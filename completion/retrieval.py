@@ -7,6 +7,7 @@ keep it for the first look, when nothing has been seen and the samples are the d
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 
 import torch
 import torch.nn.functional as F
@@ -47,7 +48,6 @@ class Retrieval:
         self.library = library.subset(order)  # sorted by class, equal matches would be of one
         self.bandwidth = bandwidth
         self.transform = transform
-        self._flat: Tensor | None = None
 
     def distances(self, observation: Observation) -> Float[Tensor, "B M"]:
         """Mean squared difference from each of the M images in what was seen, 0 if nothing was.
@@ -64,12 +64,18 @@ class Retrieval:
 
     def _library_on(self, observation: Observation) -> Float[Tensor, "M R"]:
         """The library's pixels, or its readings."""
-        if self._flat is None or self._flat.device != observation.device:
+        device = observation.device
+        if device not in self._flat:
             read = self.transform or (lambda scenes: scenes.flatten(1))
             pieces = torch.arange(len(self.library)).split(512)
-            found = [read(self.library.scenes(rows).to(observation.device)) for rows in pieces]
-            self._flat = torch.cat(found)
-        return self._flat
+            found = [read(self.library.scenes(rows).to(device)) for rows in pieces]
+            self._flat[device] = torch.cat(found)
+        return self._flat[device]
+
+    @cached_property
+    def _flat(self) -> dict[torch.device, Float[Tensor, "M R"]]:
+        """What was read of the library, by device."""
+        return {}
 
     def complete(self, observation: Observation, n: int, seed: Seeds = 0) -> Completions:
         """The n best matches with weights and labels, the seen pixels composited in.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 from jaxtyping import Float
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from boed.eig.estimate import eig_map, imagine
 from boed.eig.estimators import Estimator, named
+from boed.policies.first_look import kept
 from boed.policies.policy import Decision, pick
 from boed.search import Exhaustive, Search
 from boed.sensors.sensor import Sensor, costs
@@ -36,6 +38,8 @@ class BOED:
         search: which candidates are judged with which completions; all with all by default.
         per_cost: choose the highest EIG per cost of the look, rather than the highest EIG.
         memory: bound on the completions, and on the candidate images, held at once, MiB.
+        cache: folder in which the first look's decision is kept for later runs with the same
+            models, data, sensor and code; not kept if not given.
 
     Raises:
         ValueError: `n` or `first_n` below 1, an unknown estimator, or `per_cost` with a search
@@ -51,6 +55,7 @@ class BOED:
     search: Search = field(default_factory=Exhaustive)
     per_cost: bool = False
     memory: int = 512
+    cache: Path | None = None
 
     def __post_init__(self) -> None:
         for name in ("n", "first_n"):
@@ -113,8 +118,14 @@ class BOED:
         if known is None or known[0] is not sensor or known[1] != where:
             seed = derive("first look")
             completer = self.completer if self.first is None else self.first
-            completions = complete(completer, blank, self.first_n, seed)
-            decision = self._decide(blank, completions, sensor, [seed])
+
+            def decide() -> Decision:
+                completions = complete(completer, blank, self.first_n, seed)
+                return _repeated(self._decide(blank, completions, sensor, [seed]), 1, self.n)
+
+            settings = (named(self.estimator), self.search, self.n, self.first_n, self.per_cost)
+            what = (completer, self.classifier, sensor, where, *settings)
+            decision = decide() if self.cache is None else kept(self.cache, what, decide)
             known = self._first_look = (sensor, where, decision)
         return _repeated(known[2], len(observation), self.n)
 
