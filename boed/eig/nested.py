@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache, partial
 
+import pyro
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from boed.eig.model import SiteModel, Sites, check_count
+from boed.eig.model import SiteModel, Sites, check_count, site_value
 
 TILE = 2**19
-"""Most numbers evaluated at once: few enough for the cache, enough to hide Pyro's own cost."""
+"""Most numbers that the model runs on at once: enough to hide Pyro's own cost."""
+
+CACHED = 2**17
+"""Numbers at once where only a density is evaluated: few enough for a core's cache."""
 
 LIVE = 16
 """Tensors of a block's size that a model's likelihood is taken to hold at once."""
 
 INNER = 16
 """Fewest inner samples per block, so that reducing over them costs little."""
+
+INNER_CACHED = 128
+"""The same where only a density is evaluated, and the model runs once per so many."""
 
 GROUPS = 16
 """Groups of shared inner samples from which their share of the standard error is estimated."""
@@ -85,17 +93,19 @@ def _contrasted(
     results = []
     for block in design_blocks(problem, designs, samples + reuse * contrasts, memory):
         draws = problem.simulate(block.expand(samples, *block.shape))
-        shared = problem.draw_latents(block.expand(contrasts, 1, *block.shape)) if reuse else None
+        rows, chunk = _tiles(problem, draws.outcomes, contrasts, memory, reuse)
+        evaluate = _likelihoods(problem, block, contrasts, reuse)
         moments = Moments()
-        for rows in slices(samples, block_rows(problem, draws.outcomes, len(block), memory)):
-            outcomes = {name: value[rows] for name, value in draws.outcomes.items()}
-            likelihood = draws.log_likelihood[rows]
-            groups = _group_sums(problem, block, outcomes, shared, contrasts, memory)
+        for part in slices(samples, rows):
+            outcomes = {name: value[part] for name, value in draws.outcomes.items()}
+            likelihood = draws.log_likelihood[part]
+            with pyro.validation_enabled(False):
+                groups = group_sums(partial(evaluate, outcomes), contrasts, chunk, reuse)
             total = groups.logsumexp(0)
             denominator = torch.logaddexp(total, likelihood) if own else total
             terms = likelihood - denominator + math.log(contrasts + own)
-            moments.add(terms, (groups - denominator).exp().nan_to_num(0.0))
-        results.append(moments.scores(samples, fractions(contrasts) if shared else None))
+            moments.add(terms, (groups - denominator).exp_().nan_to_num_(0.0))
+        results.append(moments.scores(samples, fractions(contrasts) if reuse else None))
     eig, error = (torch.cat(parts).to(designs) for parts in zip(*results, strict=True))
     return eig, error
 
@@ -113,7 +123,7 @@ class Moments:
         terms = terms.double()
         self._sum = self._sum + terms.sum(0)
         self._square = self._square + terms.square().sum(0)
-        self._groups = self._groups + weights.double().sum(1)
+        self._groups = self._groups + weights.sum(1).double()
 
     def scores(self, samples: int, shared: Float[Tensor, " G"] | None) -> Scores:
         """Mean and standard error; the delta method gives the inner samples' part.
@@ -135,25 +145,6 @@ class Moments:
         return mean, error
 
 
-def _group_sums(
-    problem: SiteModel,
-    designs: Tensor,
-    outcomes: Sites,
-    shared: Sites | None,
-    contrasts: int,
-    memory: int,
-) -> Float[Tensor, "G n D"]:
-    """log sum_m p(y_n | theta_m, d) over each group of inner samples.
-
-    The latents are `shared`, `[M, 1, D]`, or fresh draws for every outer sample, `[M, n, D]`.
-    """
-    first = outcomes[problem.observation[0]]
-    rows, candidates = first.shape[:2]
-    chunk = tile_cells(memory, first) // (rows * candidates * event_numel(outcomes, 2))
-    evaluate = _likelihood_of_chunk(problem, designs, outcomes, shared, rows)
-    return group_sums(evaluate, contrasts, max(1, chunk), shared is not None)
-
-
 def group_sums(
     evaluate: Callable[[slice], Float[Tensor, "m n D"]], contrasts: int, chunk: int, shared: bool
 ) -> Float[Tensor, "G n D"]:
@@ -168,13 +159,27 @@ def group_sums(
     size = _group_size(contrasts) if shared else contrasts
     sums: list[Tensor] = []
     for inner in _pieces(contrasts, size, chunk):
-        for group, part in enumerate(evaluate(inner).split(size), start=inner.start // size):
-            partial = part.logsumexp(0)
-            if group < len(sums):
-                sums[group] = torch.logaddexp(sums[group], partial)
-            else:
-                sums.append(partial)
-    return torch.stack(sums)
+        part = _log_sums(evaluate(inner), size)
+        if inner.start % size:
+            sums[-1] = torch.logaddexp(sums[-1], part)
+        else:
+            sums.append(part)
+    return torch.cat(sums)
+
+
+def _log_sums(scores: Float[Tensor, "m n D"], size: int) -> Float[Tensor, "G n D"]:
+    """log sum exp over groups of `size`, of which the last may be smaller.
+
+    One exponential per score: all groups are scaled by the greatest score of any; one that is
+    nothing beside it in floating point has -inf. Powers of two are three times as fast as exp.
+    """
+    top = scores.amax(0).nan_to_num_(0.0, 0.0, 0.0)
+    weights = (scores - top).mul_(1 / math.log(2)).exp2_()
+    groups = len(weights) // size
+    sums = weights[: groups * size].unflatten(0, (groups, size)).sum(1)
+    if groups * size < len(weights):
+        sums = torch.cat([sums, weights[groups * size :].sum(0, keepdim=True)])
+    return sums.log_().add_(top)
 
 
 def _group_size(contrasts: int) -> int:
@@ -191,41 +196,56 @@ def fractions(contrasts: int) -> Float[Tensor, " G"]:
 def _pieces(total: int, size: int, chunk: int) -> Iterator[slice]:
     """Slices of at most `chunk` that hold whole groups of `size` or lie within one."""
     if chunk >= size:
-        yield from slices(total, chunk - chunk % size)
+        yield from slices(total, total if chunk >= total else chunk - chunk % size)
         return
     for group in slices(total, size):
         for piece in slices(group.stop - group.start, chunk):
             yield slice(group.start + piece.start, group.start + piece.stop)
 
 
-def _likelihood_of_chunk(
-    problem: SiteModel, designs: Tensor, outcomes: Sites, shared: Sites | None, rows: int
-) -> Callable[[slice], Float[Tensor, "m n D"]]:
-    """log p(y_n | theta_m, d) for a slice of the inner samples.
+def _likelihoods(
+    problem: SiteModel, designs: Tensor, contrasts: int, reuse: bool
+) -> Callable[[Sites, slice], Float[Tensor, "m n D"]]:
+    """log p(y_n | theta_m, d) of outcomes `[n, D]` for a slice of the inner samples.
 
-    With one observation site the model runs on `[m, 1, D]` and only its density is evaluated on
-    `[m, n, D]`; with several, one may depend on another, so the model sees the whole block.
+    With one observation site and shared latents the model runs on `[m, 1, D]`, once for all
+    outcomes, and only its density is evaluated on `[m, n, D]`. With several sites, one may depend
+    on another, so that the model sees every block.
     """
-    several = len(problem.observation) > 1
+    latents: Sites | None = None
+    if reuse:
+        trace = problem.trace(designs.expand(contrasts, 1, *designs.shape), {})
+        latents = {name: site_value(trace, name) for name in problem.latents}
+    if latents is None or len(problem.observation) > 1:
+        return partial(_whole_block, problem, designs, latents)
+    (site,) = problem.observation
 
-    def evaluate(inner: slice) -> Tensor:
-        count = inner.stop - inner.start
-        width = rows if shared is None or several else 1
-        where = designs.expand(count, width, *designs.shape)
-        if shared is None:
-            latents = problem.draw_latents(where)
-        else:
-            latents = {
-                name: value[inner].expand(count, width, *value.shape[2:])
-                for name, value in shared.items()
-            }
-        seen = {
-            name: value.expand(count, *value.shape) if several else value[None]
-            for name, value in outcomes.items()
+    @cache
+    def density(start: int, stop: int) -> Callable[[Tensor], Tensor]:
+        if stop - start == contrasts:
+            return problem.density(trace)
+        held = {name: site_value(trace, name)[start:stop] for name in (*latents, site)}
+        where = designs.expand(stop - start, 1, *designs.shape)
+        return problem.density(problem.trace(where, held))
+
+    return lambda outcomes, inner: density(inner.start, inner.stop)(outcomes[site][None])
+
+
+def _whole_block(
+    problem: SiteModel, designs: Tensor, shared: Sites | None, outcomes: Sites, inner: slice
+) -> Float[Tensor, "m n D"]:
+    """The same by running the model on every pair, with fresh latents where none are shared."""
+    count, rows = inner.stop - inner.start, len(outcomes[problem.observation[0]])
+    where = designs.expand(count, rows, *designs.shape)
+    if shared is None:
+        latents = problem.draw_latents(where)
+    else:
+        latents = {
+            name: value[inner].expand(count, rows, *value.shape[2:])
+            for name, value in shared.items()
         }
-        return problem.log_likelihood(latents, seen, where)
-
-    return evaluate
+    seen = {name: value.expand(count, *value.shape) for name, value in outcomes.items()}
+    return problem.log_likelihood(latents, seen, where)
 
 
 def event_numel(values: Mapping[str, Tensor], batch_dims: int) -> int:
@@ -243,19 +263,26 @@ def tile_cells(memory: int, like: Tensor) -> int:
     return min(TILE, memory * 2**20 // (LIVE * like.element_size()))
 
 
-def block_rows(problem: SiteModel, outcomes: Sites, candidates: int, memory: int) -> int:
-    """Outer samples per block."""
+def _tiles(
+    problem: SiteModel, outcomes: Sites, contrasts: int, memory: int, reuse: bool
+) -> tuple[int, int]:
+    """Outer and inner samples evaluated at once."""
     first = outcomes[problem.observation[0]]
-    cells = candidates * event_numel(outcomes, 2)
-    return max(1, tile_cells(memory, first) // (INNER * cells))
+    cells = first.shape[1] * event_numel(outcomes, 2)
+    tile = tile_cells(memory, first)
+    fewest = INNER
+    if reuse and len(problem.observation) == 1:
+        fewest = min(contrasts, INNER_CACHED)
+        if first.device.type == "cpu":
+            tile = min(tile, max(CACHED, INNER * cells))
+    rows = max(1, tile // (fewest * cells))
+    return rows, max(1, tile // (rows * cells))
 
 
 def design_blocks(problem: SiteModel, designs: Tensor, draws: int, memory: int) -> Iterator[Tensor]:
     """The designs in blocks whose draws stay within half of `memory` and whose rows fill a tile."""
     check_count("memory", memory)
-    probe = problem.simulate(designs[:1].expand(1, 1, *designs.shape[1:]))
-    numbers = event_numel(probe.latents, 2) + event_numel(probe.outcomes, 2) + 1
-    each = draws * (numbers + math.prod(designs.shape[1:])) * designs.element_size()
+    each = draws * (problem.numbers + 1 + math.prod(designs.shape[1:])) * designs.element_size()
     fits = memory * 2**19 // each
     if fits < 1:
         raise ValueError(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import random
 from typing import Any
 
+import numpy as np
 import pyro
 import pyro.distributions as dist
 import pytest
@@ -13,6 +15,8 @@ from pyro.contrib.oed.eig import nmc_eig
 from torch import Tensor
 
 from boed.eig.likelihood import MODEL_ESTIMATORS, model_eig
+from boed.eig.model import isolated, log_density, site_model
+from boed.eig.nested import group_sums
 from boed.eig.result import EIGEstimate
 
 THREE = torch.tensor([[[1.0, 0.0], [0.0, 1.0], [0.0, 1.0]]])
@@ -285,6 +289,112 @@ def test_nested_agrees_with_pyro_on_the_same_model() -> None:
     pyro.set_rng_seed(0)
     theirs = nmc_eig(line, designs, ["y"], ["theta"], N=4000, M=400)
     assert torch.allclose(ours.eig, theirs, atol=6 * float(ours.standard_error.max()))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("dims", [0, 2])
+def test_normal_densities_are_those_of_the_library(dims: int, dtype: torch.dtype) -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        loc, scale = 9 * torch.randn(7, 1, 3, 2, dtype=dtype), torch.rand(7, 1, 3, 2, dtype=dtype)
+        value = loc[:1] + 3 * torch.randn(1, 5, 3, 2, dtype=dtype)
+    law = dist.Normal(loc, scale + 0.05).to_event(dims)
+    tolerance = 1e-5 if dtype == torch.float32 else 1e-12
+    assert torch.allclose(log_density(law)(value), law.log_prob(value), rtol=tolerance)
+
+
+def test_other_densities_are_left_alone() -> None:
+    for law in (
+        dist.StudentT(3.0),
+        dist.Normal(0.0, 1.0).mask(False),
+        _Bad(torch.zeros(()), torch.tensor(torch.nan)),
+        dist.Bernoulli(torch.full((2,), 0.3)).to_event(1),
+    ):
+        assert log_density(law) == law.log_prob
+
+
+def scaled_line(design: Tensor) -> None:
+    with pyro.poutine.scale(scale=0.5):
+        line(design)
+
+
+def masked_line(design: Tensor) -> None:
+    with pyro.poutine.mask(mask=design[..., 0] > 0.5):
+        line(design)
+
+
+@pytest.mark.parametrize(
+    ("model", "designs"),
+    [
+        (line, column(0.0, 1.0)),
+        (three_measurements, THREE),
+        (finite, column(0.5)),
+        (choice, column(0.0, 2.0)),
+        (scaled_line, column(0.0, 1.0)),
+        (masked_line, column(0.0, 1.0)),
+    ],
+)
+def test_density_of_a_run_is_what_running_it_on_all_pairs_gives(
+    model: Any, designs: Tensor
+) -> None:
+    with isolated(0):
+        problem = site_model(model, designs, "y", "theta", "pce")
+        outcomes = problem.simulate(designs.expand(5, *designs.shape)).outcomes["y"]
+        trace = problem.trace(designs.expand(7, 1, *designs.shape), {})
+        latents = trace.nodes["theta"]["value"]
+        pairs = problem.log_likelihood(
+            {"theta": latents.expand(7, 5, *latents.shape[2:])},
+            {"y": outcomes.expand(7, *outcomes.shape)},
+            designs.expand(7, 5, *designs.shape),
+        )
+        assert torch.allclose(problem.density(trace)(outcomes[None]), pairs, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 3, 7, 20, 37, 100])
+@pytest.mark.parametrize("shared", [True, False])
+def test_sums_over_groups_are_log_sum_exp(chunk: int, shared: bool) -> None:
+    """37 contrasts make 12 groups of 3 and one of 1; scores beyond float32's range are among."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        scores = 10 * torch.randn(37, 4, 6)
+    scores[:, 0] -= 300
+    scores[5, 1] = -torch.inf
+    scores[:, 2] = -torch.inf
+    groups = group_sums(lambda inner: scores[inner], 37, chunk, shared)
+    size = 3 if shared else 37
+    expected = torch.stack([part.logsumexp(0) for part in scores.split(size)])
+    total = groups.logsumexp(0)
+    assert groups.shape == expected.shape
+    assert torch.allclose(total, scores.logsumexp(0), rtol=1e-5, atol=1e-5)
+    shares = (expected - total).exp().nan_to_num(0.0)
+    assert torch.allclose((groups - total).exp().nan_to_num(0.0), shares, atol=1e-4)
+
+
+@pytest.mark.parametrize("estimator", ["nmc", "pce"])
+def test_model_runs_do_not_grow_with_the_outer_samples(estimator: str) -> None:
+    def runs(samples: int) -> int:
+        count = 0
+
+        def model(design: Tensor) -> None:
+            nonlocal count
+            count += 1
+            line(design)
+
+        model_eig(model, column(0.0, 1.0), estimator, samples=samples, contrasts=50)
+        return count
+
+    assert runs(20_000) == runs(20) == 3
+
+
+def test_isolated_seeds_what_pyro_seeds() -> None:
+    def numbers() -> tuple[float, float, float]:
+        return torch.rand(()).item(), random.random(), np.random.random()  # noqa: NPY002
+
+    with isolated(5):
+        ours = numbers()
+    with isolated(0):
+        pyro.set_rng_seed(5)
+        assert ours == numbers()
 
 
 @pytest.mark.parametrize("estimator", list(MODEL_ESTIMATORS))
