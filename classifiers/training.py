@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,6 +17,7 @@ from classifiers.classifier import Classifier, DenseNetClassifier, cross_entropy
 from classifiers.densenet import DenseNetConfig
 from classifiers.metrics import accuracy, auroc, ece, nll
 from data.dataset import Dataset
+from data.files import load_weights, sha256
 from data.fitting import Fit, fit, provenance
 from data.masks import squares
 from data.observation import Observation
@@ -56,6 +57,7 @@ class Looking(Protocol):
     ) -> Observation:
         """Each scene after `counts` random looks, all of it where that is `EVERYTHING`.
 
+        On the scenes' device; the counts, and what random numbers are drawn on, are on the CPU.
         Without a generator the random numbers come from torch's global one.
         """
         ...
@@ -82,7 +84,7 @@ class Squares:
             generator=generator,
         )  # fmt: skip
         mask[counts == EVERYTHING] = 1.0
-        return Observation.of(scenes, mask)
+        return Observation.of(scenes, mask.to(scenes.device))
 
 
 def random_counts(batch: int, generator: torch.Generator | None = None) -> Int64[Tensor, " B"]:
@@ -103,7 +105,10 @@ def preset(train: Dataset) -> tuple[DenseNetConfig, Fit]:
 
 
 def augmented(scenes: Float[Tensor, "B C H W"], strength: float = 1.0) -> Tensor:
-    """Small random rotations (5 degrees), scalings and shifts (6 %), brightness and contrast."""
+    """Small random rotations (5 degrees), scalings and shifts (6 %), brightness and contrast.
+
+    The random numbers are drawn on the CPU, so that they are the same on every device.
+    """
     batch = len(scenes)
     angle = (torch.rand(batch) * 2 - 1) * 0.09 * strength
     scale = 1 + (torch.rand(batch, 2) * 2 - 1) * 0.06 * strength
@@ -112,11 +117,11 @@ def augmented(scenes: Float[Tensor, "B C H W"], strength: float = 1.0) -> Tensor
     matrix[:, 0, 0], matrix[:, 0, 1] = angle.cos() * scale[:, 0], -angle.sin()
     matrix[:, 1, 0], matrix[:, 1, 1] = angle.sin(), angle.cos() * scale[:, 1]
     matrix[:, :, 2] = shift
-    grid = F.affine_grid(matrix, list(scenes.shape), align_corners=False)
+    grid = F.affine_grid(matrix.to(scenes.device), list(scenes.shape), align_corners=False)
     moved = F.grid_sample(scenes, grid, padding_mode="border", align_corners=False)
     contrast = 1 + (torch.rand(batch, 1, 1, 1) * 2 - 1) * 0.1 * strength
     brightness = (torch.rand(batch, 1, 1, 1) * 2 - 1) * 0.05 * strength
-    return (moved * contrast + brightness).clamp(0, 1)
+    return (moved * contrast.to(scenes.device) + brightness.to(scenes.device)).clamp(0, 1)
 
 
 def train_classifier(
@@ -128,20 +133,25 @@ def train_classifier(
     fraction: float = 0.25,
     on_step: Callable[[int, float], None] | None = None,
     looking: Looking | None = None,
+    init: Path | None = None,
+    command: str | None = None,
 ) -> DenseNetClassifier:
     """Train the AVP-CNN on random looks, calibrate it on `val`, and save it to `out`.
 
     Args:
         train, val: what to learn from, and what to calibrate on and watch.
-        settings: how long and how.
+        settings: how long, how, and on which devices.
         out: checkpoint to write; the running state lies beside it until the end.
         config: the network; the preset for the data set if not given.
         fraction: side of a look over the width of the scene.
         on_step: told the step and loss.
         looking: random looks of another sensor than the patch, in place of `fraction`.
+        init: checkpoint of a trained classifier to start from; it may be of another size.
+        command: what was typed, for the record.
 
     Raises:
-        ValueError: the network is not for images of this size, or not for these labels.
+        ValueError: the network is not for images of this size, or not for these labels, or
+            `init` is another network.
     """
     config = config or preset(train)[0]
     if config.size != train.size or config.channels != train.channels:
@@ -154,38 +164,85 @@ def train_classifier(
     config = replace(config, mean=round(float(pixels.mean()), 6), std=round(float(pixels.std()), 6))
     torch.manual_seed(derive(settings.seed, "weights"))
     model = DenseNetClassifier(config, train.label_names, train.multi_label)
-    model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    begun = None if init is None else start_from(model, init)
+    ranks = settings.ranks()
+    device = ranks.device
+    model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     strength = min(1.0, 5000 / len(train))  # large sets need less
 
     def loss(step: int) -> Tensor:
-        rows = torch.randint(len(train), (settings.batch,))
-        scenes = augmented(train.scenes(rows), strength)
+        rows = torch.randint(len(train), (settings.share,))
+        scenes = augmented(train.scenes(rows).to(device), strength)
         observation = looking(scenes, random_counts(len(scenes)))
         log_probs = F.log_softmax(model.logits(observation), dim=-1)
-        return cross_entropy(log_probs, train.labels[rows]).mean()
+        return cross_entropy(log_probs, train.labels[rows].to(device)).mean()
 
     def validate(_: nn.Module) -> dict[str, float]:
         scores = score(model, val, (1, 3), looking=looking)
         return {f"val_nll_{name}": figures["nll"] for name, figures in scores.items()}
 
-    state = out.with_suffix(".training.safetensors")
-    _, progress = fit(model, loss, settings, state, validate, on_step)
-    _settle_batch_norm(model, train, looking)
-    calibrate(model, val, looking=looking)
-    how: dict[str, Any] = {"looking": repr(looking)}
+    about: dict[str, Any] = {"data": train.name, "sha256": train.sha256, "init": begun}
+    how: dict[str, Any] = {"looking": repr(looking)}  # which may differ between processes
     if isinstance(looking, Squares):
         how = {"look_fraction": looking.fraction}
+        about |= how
+    state = out.with_suffix(".training.safetensors")
+    _, progress = fit(model, loss, settings, state, validate, on_step, about)
+    _settle_batch_norm(model, train, looking)
+    calibrate(model, val, looking=looking)
     header = {
         **provenance(train, settings, progress),
         **how,
         "scores": {"val": score(model, val, looking=looking)},
     }
-    model.save(out, header)
-    if progress.step >= settings.steps:
-        state.unlink(missing_ok=True)
+    if begun is not None:
+        header["init"] = begun
+    if command is not None:
+        header["command"] = command
+    if ranks.first:
+        model.save(out, header)
+        if progress.step >= settings.steps:
+            state.unlink(missing_ok=True)
+    ranks.wait()
     model.provenance = header
     return model.eval()
+
+
+def start_from(model: DenseNetClassifier, path: Path | str) -> dict[str, Any]:
+    """Give a model the weights of a checkpoint, perhaps of another size; not its calibration.
+
+    Returns:
+        Where those weights come from: data, steps, command, width in pixels, and checksum.
+
+    Raises:
+        ValueError: the checkpoint's network or labels differ, or its norms are folded away.
+    """
+    tensors, header = load_weights(path, "densenet classifier")
+    theirs = {**header.get("config", {}), "labels": tuple(header.get("label_names", ()))}
+    ours = {**asdict(model.config), "labels": model.label_names}
+    for name in ("kind", "channels", "outputs", "labels"):
+        if theirs.get(name) != ours[name]:
+            raise ValueError(
+                f"init {path} has {name} {theirs.get(name)}, the model to train {ours[name]}"
+            )
+    ours = model.network.state_dict()
+    tensors = {k[8:]: v for k, v in tensors.items() if k.startswith("network.")}
+    if not any(name.endswith("running_mean") for name in tensors):
+        raise ValueError(
+            f"init {path} has its norms folded into its convolutions and cannot be trained on; "
+            "give the file that training wrote"
+        )
+    for name in sorted(ours.keys() | tensors.keys()):
+        shapes = [tuple(each[name].shape) if name in each else None for each in (tensors, ours)]
+        if shapes[0] != shapes[1]:
+            raise ValueError(
+                f"init {path} has other layers than the model to train: {name} is {shapes[0]}, "
+                f"expected {shapes[1]}"
+            )
+    model.network.load_state_dict(tensors)
+    told = {name: header.get(name) for name in ("data", "steps", "command")}
+    return {**told, "size": theirs.get("size"), "sha256": sha256(path)}
 
 
 def _settle_batch_norm(model: nn.Module, train: Dataset, looking: Looking) -> None:
@@ -195,13 +252,21 @@ def _settle_batch_norm(model: nn.Module, train: Dataset, looking: Looking) -> No
         norm.reset_running_stats()
         norm.momentum = None  # a plain average
     generator = torch.Generator().manual_seed(0)
+    device = device_of(model)
     model.train()
     with torch.no_grad():
         for _ in range(64):
             rows = torch.randint(len(train), (64,), generator=generator)
             counts = random_counts(len(rows), generator)
-            model.logits(looking(train.scenes(rows), counts, generator))  # type: ignore[operator]
+            seen = looking(train.scenes(rows).to(device), counts, generator)
+            model.logits(seen)  # type: ignore[operator]
     model.eval()
+
+
+def device_of(classifier: Classifier | nn.Module) -> torch.device:
+    """Where a classifier wants its observations: the CPU if it is not a module."""
+    parameter = next(classifier.parameters(), None) if isinstance(classifier, nn.Module) else None
+    return torch.device("cpu") if parameter is None else parameter.device
 
 
 def _seen(scenes: Tensor, count: int | None, looking: Looking, seed: int) -> Observation:
@@ -232,7 +297,7 @@ def calibrate(
         ValueError: any number of looks shows the same fraction.
     """
     model.eval()
-    looking = looking or Squares(fraction)
+    looking, device = looking or Squares(fraction), device_of(model)
     found = {}  # counts that show the same, such as all looks and the whole scene, are one knot
     labels = val.labels.repeat(4, *([1] * (val.labels.ndim - 1)))
     scenes = val.scenes().repeat(4, 1, 1, 1)
@@ -240,7 +305,7 @@ def calibrate(
         observation = _seen(scenes, count, looking, seed=1)
         with torch.no_grad():
             logits = [
-                model.logits(observation[slice(start, start + 256)])
+                model.logits(observation[slice(start, start + 256)].to(device)).cpu()
                 for start in range(0, len(scenes), 256)
             ]
         fraction = float(observation.fraction_seen.mean())
@@ -251,8 +316,8 @@ def calibrate(
             "expected 0 for none and 1 for everything"
         )
     knots = sorted(found)
-    model.knots = torch.tensor(knots)
-    model.temperatures = torch.tensor([found[knot] for knot in knots])
+    model.knots = torch.tensor(knots, device=device)
+    model.temperatures = torch.tensor([found[knot] for knot in knots], device=device)
 
 
 def best_temperature(logits: Tensor, labels: Tensor) -> float:
@@ -275,13 +340,13 @@ def score(
     looking: Looking | None = None,
 ) -> dict[str, dict[str, float]]:
     """AUROC, accuracy, NLL and ECE by number of random looks, and `all` for the whole scene."""
-    looking = looking or Squares(fraction)
+    looking, device = looking or Squares(fraction), device_of(classifier)
     labels, scenes = dataset.labels.numpy(), dataset.scenes()
     table: dict[str, dict[str, Any]] = {}
     for count in (*counts, None):
         observation = _seen(scenes, count, looking, seed)
         parts = [
-            classifier.log_probs(observation[slice(start, start + 256)])
+            classifier.log_probs(observation[slice(start, start + 256)].to(device))
             for start in range(0, len(dataset), 256)
         ]
         log_probs = torch.cat(parts).double().cpu().numpy()

@@ -107,31 +107,45 @@ def train_vae(
     settings: Fit,
     out: Path,
     on_step: Callable[[int, float], None] | None = None,
+    command: str | None = None,
 ) -> VDVAE:
     """Train an unconditional VD-VAE by its ELBO and save it to `out`.
+
+    Args:
+        train, val: images to learn from, and to watch the bound on.
+        config: architecture.
+        settings: how long, how, and on which devices.
+        out: checkpoint to write; the running state lies beside it until the end.
+        on_step: told the step and loss.
+        command: what was typed, for the record.
 
     Raises:
         ValueError: the images are not of the configured size and channels.
     """
     config = standardised_for(config, train)
     torch.manual_seed(derive(settings.seed, "weights"))
-    model = VDVAE(config)
+    ranks = settings.ranks()
+    model = VDVAE(config).to(ranks.device)
 
     def loss(step: int) -> torch.Tensor:
-        scenes = train.scenes(torch.randint(len(train), (settings.batch,)))
+        scenes = train.scenes(torch.randint(len(train), (settings.share,))).to(ranks.device)
         return -model.elbo(scenes).mean() / model.dimensions
 
     def validate(_: nn.Module) -> dict[str, float]:
         with torch.no_grad():
-            bound = model.elbo(val.scenes(_spread(len(val))), seed=0).mean() / model.dimensions
+            scenes = val.scenes(_spread(len(val))).to(ranks.device)
+            bound = model.elbo(scenes, seed=0).mean() / model.dimensions
         return {"val_bits_per_dim": float(-bound) / math.log(2)}
 
     state = out.with_suffix(".training.safetensors")
-    weights, progress = fit(model, loss, settings, state, validate, on_step)
-    header = _provenance(train, settings, progress)
-    save_weights(out, weights, {"kind": "vdvae", "config": asdict(config), **header})
-    if progress.step >= settings.steps:
-        state.unlink(missing_ok=True)
+    about = {"data": train.name, "sha256": train.sha256}
+    weights, progress = fit(model, loss, settings, state, validate, on_step, about)
+    header = _provenance(train, settings, progress, command)
+    if ranks.first:
+        save_weights(out, weights, {"kind": "vdvae", "config": asdict(config), **header})
+        if progress.step >= settings.steps:
+            state.unlink(missing_ok=True)
+    ranks.wait()
     return model.eval()
 
 
@@ -178,17 +192,19 @@ def train_aipo(
     vae: VDVAE | None = None,
     init: AIPO | None = None,
     on_step: Callable[[int, float], None] | None = None,
+    command: str | None = None,
 ) -> AIPO:
     """Train AIPO by the forward KL (Eq. 10) and save it to `out`.
 
     Args:
         train, val: images to learn from, and to watch the bound on.
-        settings: how long and how.
+        settings: how long, how, and on which devices.
         out: checkpoint to write; the running state lies beside it until the end.
         config: architecture to train jointly from scratch; or
         vae: a trained VD-VAE that stays frozen while the partial encoder is trained.
         init: a trained AIPO whose weights joint training starts from; it may be of another size.
         on_step: told the step and loss.
+        command: what was typed, for the record.
 
     Raises:
         ValueError: not exactly one of `config` and `vae` was given, or it is for images of
@@ -205,16 +221,19 @@ def train_aipo(
         model = AIPO(VDVAE(standardised_for(config, train)))
         if init is not None:
             start_from(model, init)
-    model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    ranks = settings.ranks()
+    device = ranks.device
+    model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def loss(step: int) -> torch.Tensor:
-        scenes = train.scenes(torch.randint(len(train), (settings.batch,)))
-        return model.loss(scenes, Observation.of(scenes, squares(len(scenes), train.size)))
+        scenes = train.scenes(torch.randint(len(train), (settings.share,))).to(device)
+        masks = squares(len(scenes), train.size).to(device)
+        return model.loss(scenes, Observation.of(scenes, masks))
 
     def validate(_: nn.Module) -> dict[str, float]:
-        scenes = val.scenes(_spread(len(val)))
+        scenes = val.scenes(_spread(len(val))).to(device)
         generator = torch.Generator().manual_seed(0)
-        masks = squares(len(scenes), val.size, generator=generator)
+        masks = squares(len(scenes), val.size, generator=generator).to(device)
         with torch.no_grad():
             distortion, rate = model.rate_distortion(scenes, Observation.of(scenes, masks), 0)
         per_dimension = model.vae.dimensions * math.log(2)
@@ -224,14 +243,19 @@ def train_aipo(
         }
 
     state = out.with_suffix(".training.safetensors")
-    _, progress = fit(model, loss, settings, state, validate, on_step)
-    header = _provenance(train, settings, progress)
-    if init is not None:
-        header["init"] = {k: init.provenance.get(k) for k in ("data", "steps", "command")}
+    origin = ("data", "steps", "command")
+    begun = None if init is None else {k: init.provenance.get(k) for k in origin}
+    about = {"data": train.name, "sha256": train.sha256, "init": begun}
+    _, progress = fit(model, loss, settings, state, validate, on_step, about)
+    header = _provenance(train, settings, progress, command)
+    if begun is not None:
+        header["init"] = begun
     header["objective"] = "forward KL, pretrained VAE" if vae else "forward KL, joint"
-    model.save(out, header)
-    if progress.step >= settings.steps:
-        state.unlink(missing_ok=True)
+    if ranks.first:
+        model.save(out, header)
+        if progress.step >= settings.steps:
+            state.unlink(missing_ok=True)
+    ranks.wait()
     return model.eval()
 
 
@@ -240,7 +264,10 @@ def _spread(available: int, number: int = 256) -> torch.Tensor:
     return torch.linspace(0, available - 1, min(number, available)).long()
 
 
-def _provenance(train: Dataset, settings: Fit, progress: Progress) -> dict[str, Any]:
+def _provenance(
+    train: Dataset, settings: Fit, progress: Progress, command: str | None
+) -> dict[str, Any]:
     """Where the weights come from, the last validation standing for their scores."""
     last = progress.history[-1] if progress.history else {}
-    return {**provenance(train, settings, progress), "scores": last}
+    header = {**provenance(train, settings, progress), "scores": last}
+    return header if command is None else {**header, "command": command}

@@ -1,4 +1,4 @@
-"""The one training loop: AdamW, EMA, gradient skipping that recovers, bf16, resume, time limit."""
+"""The one training loop: AdamW, EMA, skipping that recovers, bf16, resume, several GPUs."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from data.dataset import Dataset
 from data.files import load_weights, save_weights
 from data.randomness import derive
+from data.ranks import Ranks, join
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Fit:
 
     Attributes:
         steps: updates in all; the learning rate follows a cosine to zero over them.
-        batch: images per update.
+        batch: images per update, over all devices; each takes its `share`.
         lr: highest learning rate, reached after `warmup` steps.
         weight_decay, betas: of AdamW.
         ema: decay of the running average of weights, which is what comes out.
@@ -36,6 +37,9 @@ class Fit:
         bf16: run the forward pass under bfloat16 autocast.
         minutes: stop, resumably, after so much time in this call; 0 is no limit.
         every: steps between checkpoints and validations.
+        device: cpu or cuda.
+        devices: processes that train together on each machine, one for each GPU.
+        nodes: machines that train together.
     """
 
     steps: int
@@ -52,9 +56,12 @@ class Fit:
     bf16: bool = False
     minutes: float = 0.0
     every: int = 500
+    device: str = "cpu"
+    devices: int = 1
+    nodes: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch", "patience", "every"):
+        for name in ("steps", "batch", "patience", "every", "devices", "nodes"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected at least 1")
         for name in ("lr", "clip", "skip"):
@@ -62,6 +69,22 @@ class Fit:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected more than 0")
         if not 0 <= self.ema < 1:
             raise ValueError(f"ema is {self.ema}, expected 0 <= ema < 1")
+        if self.device not in ("cpu", "cuda"):
+            raise ValueError(f"device is {self.device!r}, expected 'cpu' or 'cuda'")
+        if self.batch % (self.devices * self.nodes):
+            raise ValueError(
+                f"batch is {self.batch}, expected a multiple of the {self.devices * self.nodes} "
+                "devices that share it"
+            )
+
+    @property
+    def share(self) -> int:
+        """Images per update that one device takes."""
+        return self.batch // (self.devices * self.nodes)
+
+    def ranks(self) -> Ranks:
+        """This process among those that train together; starts them if there are to be several."""
+        return join(self.device, self.devices, self.nodes)
 
 
 @dataclass
@@ -91,7 +114,7 @@ def provenance(train: Dataset, settings: Fit, progress: Progress) -> dict[str, A
 
 
 Loss = Callable[[int], Tensor]
-"""Loss of the batch that belongs to a step; the same step always means the same batch."""
+"""Loss of one device's share of a step's batch; the same step always means the same batch."""
 
 
 def fit(
@@ -101,25 +124,39 @@ def fit(
     state: Path | str | None = None,
     validate: Callable[[nn.Module], dict[str, float]] | None = None,
     on_step: Callable[[int, float], None] | None = None,
+    about: dict[str, Any] | None = None,
 ) -> tuple[dict[str, Tensor], Progress]:
     """Minimise `loss` over the parameters of `model` that require gradients.
 
+    With several ranks (`devices`, `nodes`) each calls `loss` with random numbers of its own, for
+    its share of the batch. Gradients, the loss, and what the batch did to floating buffers such
+    as batch-norm statistics are averaged over the ranks before the update, so that all of them
+    make, clip or skip the same one. Batch norm itself normalises each share on its own.
+
     Args:
-        model: what is trained; it ends with the averaged weights loaded.
+        model: what is trained, on its rank's device; it ends with the averaged weights loaded.
         loss: step number to a scalar loss. Torch's global generator is seeded from
-            (seed, step) before each call, so a resumed run repeats the very same numbers.
+            (seed, step) before each call, with several ranks from (seed, step, rank), so a
+            resumed run repeats the very same numbers.
         settings: how.
         state: file that holds the running state; if it exists the training goes on from it.
-        validate: figures of merit of the averaged model, shown and kept in the history.
-        on_step: told the step number and loss after each update.
+            All ranks read it, the first one writes it.
+        validate: figures of merit of the averaged model, shown and kept in the history; called
+            on the first rank.
+        on_step: told the step number and loss after each update, on the first rank.
+        about: what else must not change between the parts of a training, such as the data's
+            checksum. A state that says nothing of one of these is accepted.
 
     Returns:
         The averaged weights (all buffers included) and the progress.
 
     Raises:
-        ValueError: `state` belongs to another model or was made with other settings, or not one
-            update could be made: the data or the settings are at fault.
+        ValueError: `state` belongs to another model or was made with other settings or data, not
+            all ranks see it, or not one update could be made: the data or the settings are at
+            fault.
     """
+    ranks = settings.ranks()
+    ranks.copy_first(model)
     trained = {k: p for k, p in model.named_parameters() if p.requires_grad}
     optimiser = torch.optim.AdamW(
         trained.values(),
@@ -130,14 +167,17 @@ def fit(
     average = {k: p.detach().clone() for k, p in trained.items()}
     progress = Progress()
     if state is not None and Path(state).exists():
-        progress = _restore(Path(state), model, trained, average, optimiser, settings)
+        progress = _restore(Path(state), model, trained, average, optimiser, settings, about)
+    if not ranks.agree(progress.step):
+        raise ValueError(f"state {state} is not the same for all machines; use a shared folder")
     good = _snapshot(model, optimiser)
     buffers = dict(model.named_buffers())
     bad_in_a_row = 0
+    own = ("rank", ranks.rank) if ranks.number > 1 else ()
     before, began = progress.seconds, time.monotonic()
     while progress.step < settings.steps:
         step = progress.step
-        torch.manual_seed(derive(settings.seed, "step", step))
+        torch.manual_seed(derive(settings.seed, "step", step, *own))
         for group in optimiser.param_groups:
             group["lr"] = settings.lr * _schedule(step, settings)
         held = {name: buffer.clone() for name, buffer in buffers.items()}
@@ -146,6 +186,8 @@ def fit(
             value = loss(step)
         optimiser.zero_grad(set_to_none=True)
         value.backward()  # type: ignore[no-untyped-call]
+        if ranks.number > 1:
+            value = _averaged(ranks, trained, buffers, held, value)
         amount = float(value.detach())
         norm = float(nn.utils.clip_grad_norm_(trained.values(), settings.clip))
         if math.isfinite(norm) and norm <= settings.skip and math.isfinite(amount):
@@ -174,26 +216,48 @@ def fit(
                 f"{amount:.4g} and its gradient norm {norm:.4g}; updates need a finite loss and a "
                 f"norm of at most skip = {settings.skip:g}; check the data, lr and skip"
             )
-        if on_step is not None:
+        if on_step is not None and ranks.first:
             on_step(progress.step, amount)
         ended = progress.step >= settings.steps or (
-            settings.minutes > 0 and time.monotonic() - began > 60 * settings.minutes
+            settings.minutes > 0
+            and ranks.first_says(time.monotonic() - began > 60 * settings.minutes)
         )
         if progress.step % settings.every == 0 or ended:
             if bad_in_a_row == 0:
                 good = _snapshot(model, optimiser)
             row = {"step": float(progress.step), "loss": amount}
-            if validate is not None:
+            if validate is not None and ranks.first:
                 row |= _with_average(model, trained, average, validate)
-            progress.history.append(row)
-            if state is not None:
-                _store(Path(state), model, trained, average, optimiser, settings, progress)
+            progress.history.append(ranks.first_says(row))
+            if state is not None and ranks.first:
+                _store(Path(state), model, trained, average, optimiser, settings, progress, about)
         if ended:
             break
     with torch.no_grad():
         for name, parameter in trained.items():
             parameter.copy_(average[name])
     return {k: v.detach().clone() for k, v in model.state_dict().items()}, progress
+
+
+def _averaged(
+    ranks: Ranks,
+    trained: dict[str, nn.Parameter],
+    buffers: dict[str, Tensor],
+    held: dict[str, Tensor],
+    value: Tensor,
+) -> Tensor:
+    """Average gradients and changes of floating buffers in place; returns the mean loss."""
+    gradients = []
+    for parameter in trained.values():
+        if parameter.grad is None:  # this rank's share did not need it
+            parameter.grad = torch.zeros_like(parameter)
+        gradients.append(parameter.grad)
+    changes = {k: each - held[k] for k, each in buffers.items() if each.is_floating_point()}
+    value = value.detach().clone()
+    ranks.average_([*gradients, *changes.values(), value])
+    for name, change in changes.items():
+        buffers[name].copy_(held[name] + change)
+    return value
 
 
 def _schedule(step: int, settings: Fit) -> float:
@@ -244,12 +308,15 @@ def _store(
     optimiser: torch.optim.Optimizer,
     settings: Fit,
     progress: Progress,
+    about: dict[str, Any] | None,
 ) -> None:
     tensors = {f"model.{k}": v for k, v in model.state_dict().items()}
     tensors |= {f"average.{k}": v for k, v in average.items()}
     for index, entry in optimiser.state_dict()["state"].items():
         tensors |= {f"moment.{index}.{name}": torch.as_tensor(x) for name, x in entry.items()}
     header = {"kind": "fit", "settings": _comparable(settings), "progress": asdict(progress)}
+    if about is not None:
+        header["about"] = about
     save_weights(path, tensors, header)
 
 
@@ -260,6 +327,7 @@ def _restore(
     average: dict[str, Tensor],
     optimiser: torch.optim.Optimizer,
     settings: Fit,
+    about: dict[str, Any] | None,
 ) -> Progress:
     tensors, header = load_weights(path)
     if header.get("settings") != _comparable(settings):
@@ -267,6 +335,13 @@ def _restore(
             f"{path} was trained with {header.get('settings')}, now asked for "
             f"{_comparable(settings)}; give the same settings, or remove the file to start anew"
         )
+    known = header.get("about", {})
+    for name, value in (about or {}).items():
+        if known.get(name, value) != value:
+            raise ValueError(
+                f"{path} was trained with {name} {known[name]}, now given {value}; give the same, "
+                "or remove the file to start anew"
+            )
     weights = {k[6:]: v for k, v in tensors.items() if k.startswith("model.")}
     try:
         model.load_state_dict(weights)
@@ -287,8 +362,11 @@ def _restore(
 def _comparable(settings: Fit) -> dict[str, Any]:
     """What must not change between the parts of one training."""
     fixed = asdict(settings)
-    for name in ("minutes", "every"):
+    for name in ("minutes", "every", "device"):
         del fixed[name]
+    ranks = fixed.pop("devices") * fixed.pop("nodes")
+    if ranks > 1:  # they draw other numbers than one
+        fixed["ranks"] = ranks
     fixed["betas"] = list(settings.betas)
     fixed["skip"] = str(settings.skip)
     return fixed

@@ -127,6 +127,21 @@ def test_interrupted_and_resumed_gives_the_same_checkpoint(train, val, tiny, tmp
     assert header["scores"] == header2["scores"]
 
 
+def test_a_training_is_not_gone_on_with_on_other_images(train, val, tiny, tmp_path):
+    def stop(step, loss):
+        if step == 3:
+            raise KeyboardInterrupt
+
+    out = tmp_path / "m.safetensors"
+    with pytest.raises(KeyboardInterrupt):
+        train_classifier(train, val, SHORT, out, tiny, on_step=stop)
+    with pytest.raises(ValueError, match="was trained with sha256"):
+        train_classifier(train.subset(range(500)), val, SHORT, out, tiny)
+    with pytest.raises(ValueError, match=r"was trained with look_fraction 0\.25, now given 0\.5"):
+        train_classifier(train, val, SHORT, out, tiny, fraction=0.5)
+    assert not out.exists()
+
+
 def test_wrong_network(train, val, tiny, tmp_path):
     with pytest.raises(ValueError, match="halves has 1 channels of 8 pixels; the network is for"):
         train_classifier(train, val, SHORT, tmp_path / "x", replace(tiny, size=16))

@@ -75,6 +75,15 @@ def test_interrupted_and_resumed_gives_the_same_checkpoint(train, val, config, t
     assert header["history"] == header2["history"]
 
 
+@pytest.mark.parametrize("what", [train_vae, train_aipo])
+def test_a_training_is_not_gone_on_with_on_other_images(what, train, val, config, tmp_path):
+    out = tmp_path / "m.safetensors"
+    settings = replace(SHORT, minutes=1e-9)
+    what(train, val, config=config(), settings=settings, out=out)
+    with pytest.raises(ValueError, match="was trained with sha256"):
+        what(train.subset(range(20)), val, config=config(), settings=settings, out=out)
+
+
 def test_another_seed_is_another_training(train, val, config, tmp_path):
     paths = [tmp_path / f"{seed}.safetensors" for seed in (0, 1)]
     for seed, path in enumerate(paths):

@@ -212,6 +212,35 @@ def test_a_state_of_another_model_is_refused(tmp_path):
         fit(other, lambda step: other(torch.ones(3)).sum(), SETTINGS, state)
 
 
+def test_a_state_of_other_data_is_refused(tmp_path):
+    model, state = network(), tmp_path / "state.safetensors"
+    ours = {"data": "digits", "sha256": "123", "init": None}
+    fit(model, batch_loss(model), SETTINGS, state, about=ours)
+    fit(model, batch_loss(model), SETTINGS, state, about={**ours, "look_fraction": 0.25})
+    for name, value in (("sha256", "456"), ("init", {"steps": 7})):
+        with pytest.raises(ValueError, match=f"was trained with {name} .*, now given"):
+            fit(model, batch_loss(model), SETTINGS, state, about={**ours, name: value})
+
+
+def test_a_state_from_before_devices_and_checksums_is_gone_on_with(tmp_path):
+    """Its header knows neither, and its settings are those of one device."""
+    model, state = network(), tmp_path / "state.safetensors"
+    expected, _ = fit(model, batch_loss(model), SETTINGS)
+    begun = network()
+    with pytest.raises(Interrupt):
+        fit(begun, batch_loss(begun), SETTINGS, state, None, interrupt_at(6))
+    header = load_weights(state)[1]
+    assert header["settings"].keys() == {
+        "steps", "batch", "lr", "warmup", "weight_decay", "betas", "ema", "clip", "skip",
+        "patience", "seed", "bf16",
+    }  # fmt: skip
+    assert header.keys() == {"kind", "settings", "progress"}
+    again = network(seed=3)
+    weights, _ = fit(again, batch_loss(again), SETTINGS, state, about={"sha256": "123"})
+    assert same(weights, expected)
+    assert load_weights(state)[1]["about"] == {"sha256": "123"}
+
+
 def test_a_time_limit_stops_early_and_resumably(tmp_path):
     model = network()
     expected, _ = fit(model, batch_loss(model), SETTINGS)
