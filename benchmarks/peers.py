@@ -161,14 +161,18 @@ def main() -> None:
     print(lines)
     if given.out:
         content = {
-            "command": " ".join(["python", *sys.argv]),
+            "command": "python benchmarks/peers.py --zea-python PATH",
             "versions": {
                 "python": platform.python_version(),
                 "torch": torch.__version__,
                 "pyro": pyro.__version__,
             },
             "load": busy,
-            "arguments": {name: str(value) for name, value in vars(given).items()},
+            "arguments": {
+                name: value
+                for name, value in vars(given).items()
+                if name not in ("out", "zea_python")
+            },
             "nested": [asdict(row) for row in rows],
             "lines": asdict(lines),
         }

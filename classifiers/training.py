@@ -42,6 +42,13 @@ PRESETS: dict[int, tuple[DenseNetConfig, Fit]] = {
 LOOKS = (0, 1, 2, 3, 4, 6, 8)
 """Numbers of looks at which calibration and scores are taken, besides the whole scene."""
 
+ENOUGH = 2**22
+"""Pixels of validation scenes that calibration and scores are taken on; larger sets are cut to a
+fixed random choice, or large scenes would take hours on a CPU."""
+
+AT_ONCE = 2**20
+"""Pixels per pass of the network where no gradients are needed."""
+
 EVERYTHING = -1
 """The number of looks that stands for the whole scene."""
 
@@ -159,7 +166,7 @@ def train_classifier(
             f"{train.name} has {train.channels} channels of {train.size} pixels; "
             f"the network is for {config.channels} of {config.size}"
         )
-    looking = looking or Squares(fraction)
+    looking, val = looking or Squares(fraction), _enough(val)
     pixels = train.scenes().double()
     config = replace(config, mean=round(float(pixels.mean()), 6), std=round(float(pixels.std()), 6))
     torch.manual_seed(derive(settings.seed, "weights"))
@@ -194,6 +201,7 @@ def train_classifier(
     header = {
         **provenance(train, settings, progress),
         **how,
+        "scored_on": f"{len(val)} scenes of {val.split}",
         "scores": {"val": score(model, val, looking=looking)},
     }
     if begun is not None:
@@ -247,6 +255,7 @@ def start_from(model: DenseNetClassifier, path: Path | str) -> dict[str, Any]:
 
 def _settle_batch_norm(model: nn.Module, train: Dataset, looking: Looking) -> None:
     """Recompute batch-norm statistics for the averaged weights, over 64 fixed batches."""
+    batch = min(max(AT_ONCE // 4 // train.size**2, 8), 64)
     norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
     for norm in norms:
         norm.reset_running_stats()
@@ -256,11 +265,19 @@ def _settle_batch_norm(model: nn.Module, train: Dataset, looking: Looking) -> No
     model.train()
     with torch.no_grad():
         for _ in range(64):
-            rows = torch.randint(len(train), (64,), generator=generator)
+            rows = torch.randint(len(train), (batch,), generator=generator)
             counts = random_counts(len(rows), generator)
             seen = looking(train.scenes(rows).to(device), counts, generator)
             model.logits(seen)  # type: ignore[operator]
     model.eval()
+
+
+def _enough(val: Dataset) -> Dataset:
+    """At most `ENOUGH` pixels of a data set."""
+    number = max(ENOUGH // val.size**2, 64)
+    if len(val) <= number:
+        return val
+    return val.subset(torch.randperm(len(val), generator=torch.Generator().manual_seed(0))[:number])
 
 
 def device_of(classifier: Classifier | nn.Module) -> torch.device:
@@ -300,13 +317,13 @@ def calibrate(
     looking, device = looking or Squares(fraction), device_of(model)
     found = {}  # counts that show the same, such as all looks and the whole scene, are one knot
     labels = val.labels.repeat(4, *([1] * (val.labels.ndim - 1)))
-    scenes = val.scenes().repeat(4, 1, 1, 1)
+    scenes, piece = val.scenes().repeat(4, 1, 1, 1), max(AT_ONCE // val.size**2, 1)
     for count in (*LOOKS, None):
         observation = _seen(scenes, count, looking, seed=1)
         with torch.no_grad():
             logits = [
-                model.logits(observation[slice(start, start + 256)].to(device)).cpu()
-                for start in range(0, len(scenes), 256)
+                model.logits(observation[slice(start, start + piece)].to(device)).cpu()
+                for start in range(0, len(scenes), piece)
             ]
         fraction = float(observation.fraction_seen.mean())
         found[fraction] = best_temperature(torch.cat(logits), labels)
@@ -342,12 +359,13 @@ def score(
     """AUROC, accuracy, NLL and ECE by number of random looks, and `all` for the whole scene."""
     looking, device = looking or Squares(fraction), device_of(classifier)
     labels, scenes = dataset.labels.numpy(), dataset.scenes()
+    piece = max(AT_ONCE // dataset.size**2, 1)
     table: dict[str, dict[str, Any]] = {}
     for count in (*counts, None):
         observation = _seen(scenes, count, looking, seed)
         parts = [
-            classifier.log_probs(observation[slice(start, start + 256)].to(device))
-            for start in range(0, len(dataset), 256)
+            classifier.log_probs(observation[slice(start, start + piece)].to(device))
+            for start in range(0, len(dataset), piece)
         ]
         log_probs = torch.cat(parts).double().cpu().numpy()
         table["all" if count is None else str(count)] = {

@@ -172,4 +172,4 @@ class AIPO(nn.Module):
                 f"checkpoint {path} does not fit its configuration: {error}"
             ) from error
         model.provenance = header
-        return model.eval()
+        return model.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -1,0 +1,178 @@
+"""What the engine, bf16 and the searches do to real decisions, against the plain fp32 EIG.
+
+    python benchmarks/eig_decisions.py --out benchmarks/results/eig_decisions-small.json
+    python benchmarks/eig_decisions.py --classifier FILE --grid 5 --out ...
+
+Looks 2 and 3 of exhaustive BOED on chest x-rays of the val split, completions by retrieval. Each
+decision is made with the network as torch runs it, image by image in batches (plain), and by the
+engine in fp32 and bf16, by all searches. A look is the same if its plain EIG is within 0.001 nats
+of the best; good if it has at least 99 % of it, or is the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import torch
+from measuring import machine
+from scipy import stats
+from torch import Tensor
+
+from boed.acquisition import acquire
+from boed.eig.estimate import imagine
+from boed.eig.estimators import BarberAgakov
+from boed.eig.imagined import Imagined
+from boed.policies import BOED
+from boed.search import CoarseToFine, Exhaustive, Racing, Search
+from boed.sensors import PatchSensor
+from boed.shipped import classifier_for
+from classifiers.classifier import DenseNetClassifier, Precision
+from completion.retrieval import Retrieval
+from data.files import write_json
+from data.load import load
+from data.observation import Observation
+from data.randomness import derive
+
+SEARCHES: dict[str, Search] = {
+    "exhaustive": Exhaustive(),
+    "racing": Racing(),
+    "coarse to fine, racing": CoarseToFine(then=Racing()),
+}
+PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16")
+TOLERANCE = 1e-3
+SCENES_AT_ONCE = 10
+
+
+class Plain:
+    """The network without the engine: no folding but what its file has, nothing shared."""
+
+    def __init__(self, model: DenseNetClassifier) -> None:
+        self.model = model
+
+    def log_probs(self, observation: Observation) -> Tensor:
+        """As `DenseNetClassifier.log_probs`."""
+        logits = self.model.logits(observation)
+        return self.model._calibrated(logits, observation)
+
+
+class Known(Imagined):
+    """A situation of which every belief has been computed."""
+
+    def after(self, completion: Tensor, scene: Tensor, candidate: Tensor) -> Tensor:
+        return self.candidates[completion, scene, candidate]
+
+
+def choices(imagined: Imagined) -> dict[str, Tensor]:
+    """The EIG as this precision sees it, and each search's choice and evaluations."""
+    fields = {name: getattr(imagined, name) for name in Imagined.__dataclass_fields__}
+    known, found = Known(**fields), {}
+    for name, search in SEARCHES.items():
+        made = search(known, BarberAgakov())
+        if name == "exhaustive":
+            found["eig"] = made.eig
+        ready = made.eig if made.finished is None else made.eig.where(made.finished, -torch.inf)
+        found[name] = ready.argmax(1)
+        spent = imagined.shape[0] * imagined.shape[2] * imagined.shape[1]
+        found[f"{name} used"] = torch.tensor(made.evaluations or spent)
+    return found
+
+
+@torch.no_grad()
+def decide(
+    classifier: DenseNetClassifier, size: int, grid: int, scenes: int, split: str
+) -> list[dict[str, dict[str, Tensor]]]:
+    """Every decision in both precisions."""
+    data, train = (load("kermany_pneumonia_128", size, part) for part in (split, "train"))
+    sensor, retrieval = PatchSensor(size, 0.25, grid), Retrieval(train)
+    order = torch.randperm(len(data), generator=torch.Generator().manual_seed(0))[:scenes]
+    policy = BOED(retrieval, classifier, first=retrieval, first_n=50)
+    rows = []
+    for part in order.split(SCENES_AT_ONCE):
+        seeds = [derive(0, "scene", index) for index in part.tolist()]
+        classifier.precision = "fp32"
+        run = acquire(data.scenes(part), sensor, policy, 3, classifier, seeds)
+        for look in (1, 2):
+            drawn = run.decisions[look].completions
+            assert drawn is not None
+            seen = run.observations[look]
+            row = {"plain": choices(imagine(seen, drawn, sensor, Plain(classifier)))}
+            for precision in PRECISIONS:
+                classifier.precision = precision
+                row[precision] = choices(imagine(seen, drawn, sensor, classifier))
+            rows.append(row)
+        print(f"{min(len(rows) // 2 * SCENES_AT_ONCE, scenes)} of {scenes} scenes", flush=True)
+    return rows
+
+
+def summary(rows: list[dict[str, dict[str, Tensor]]], scenes: int) -> dict[str, Any]:
+    """How far the maps differ, and how good each choice is by the exact map."""
+    exact = torch.cat([row["plain"]["eig"] for row in rows])
+    best = exact.amax(1)
+    found: dict[str, Any] = {
+        "decisions": len(exact),
+        "scenes": scenes,
+        "mean_best_eig_nats": float(best.mean()),
+        "eig_error_nats": {},
+        "searches": {},
+    }
+    for precision in PRECISIONS:
+        error = (exact - torch.cat([row[precision]["eig"] for row in rows])).abs()
+        found["eig_error_nats"][precision] = {
+            "largest": float(error.max()),
+            "mean": float(error.mean()),
+            "99_percent_of_maps_below": float(error.amax(1).quantile(0.99)),
+        }
+        for name in SEARCHES:
+            place = torch.cat([row[precision][name] for row in rows])
+            worth = exact.gather(1, place[:, None])[:, 0]
+            same = best - worth <= TOLERANCE
+            good = same | (worth >= 0.99 * best)
+            used = sum(int(row[precision][f"{name} used"]) for row in rows)
+            every = sum(int(row[precision]["exhaustive used"]) for row in rows)
+            found["searches"][f"{name}, {precision}"] = {
+                "same": float(same.float().mean()),
+                "same_interval": interval(float(same.float().mean()), scenes),
+                "good": float(good.float().mean()),
+                "good_interval": interval(float(good.float().mean()), scenes),
+                "mean_shortfall_nats": float((best - worth).mean()),
+                "largest_shortfall_nats": float((best - worth).max()),
+                "evaluations": used / every,
+            }
+    return found
+
+
+def interval(fraction: float, number: int) -> tuple[float, float]:
+    """Clopper-Pearson, 95 %; decisions about the same scene count as one."""
+    hits = fraction * number
+    low = stats.beta.ppf(0.025, hits, number - hits + 1) if hits > 0 else 0.0
+    high = stats.beta.ppf(0.975, hits + 1, number - hits) if hits < number else 1.0
+    return float(low), float(high)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--classifier", default=None, help="checkpoint; the shipped one if absent")
+    parser.add_argument("--size", type=int, default=64)
+    parser.add_argument("--grid", type=int, default=17)
+    parser.add_argument("--scenes", type=int, default=150)
+    parser.add_argument("--split", default="val")
+    parser.add_argument("--out", type=Path, default=None)
+    given = parser.parse_args()
+    data = load("kermany_pneumonia_128", given.size, given.split)
+    classifier = classifier_for(data, given.classifier)
+    rows = decide(classifier, given.size, given.grid, given.scenes, given.split)
+    found = summary(rows, min(given.scenes, len(data)))
+    print(f"{found['decisions']} decisions; EIG errors in nats: {found['eig_error_nats']}")
+    for name, each in found["searches"].items():
+        share = f"of {each['evaluations']:.3f}"
+        print(f"{name:32} same {each['same']:.3f} good {each['good']:.3f} {share}")
+    settings = {"network": classifier.config.kind, "size": given.size, "grid": given.grid}
+    settings |= {"scenes": given.scenes, "split": given.split}
+    if given.out is not None:
+        write_json(given.out, {"machine": machine(), "settings": settings, **found})
+
+
+if __name__ == "__main__":
+    main()

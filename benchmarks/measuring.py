@@ -1,0 +1,89 @@
+"""How the benchmarks measure: interleaved medians, peak memory, the machine and its peak."""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+
+def interleaved(
+    work: Mapping[str, Callable[[], object]], repeats: int, said: str = ""
+) -> dict[str, list[float]]:
+    """Seconds of each piece of work, `repeats` times in turn after once to warm up.
+
+    In turn, so that what else the machine does falls on all alike.
+    """
+    times: dict[str, list[float]] = {name: [] for name in work}
+    for index in range(repeats + 1):
+        for name, each in work.items():
+            began = time.perf_counter()
+            each()
+            if index:
+                times[name].append(time.perf_counter() - began)
+        if said:
+            print(f"{said}: {index} of {repeats}", flush=True)
+    return times
+
+
+def median(times: list[float]) -> float:
+    """The median."""
+    return statistics.median(times)
+
+
+def matmul_peak(dtype: torch.dtype, repeats: int = 9) -> float:
+    """Operations per second of a large matrix product: the most this machine does, as measured."""
+    a, b = torch.randn(4096, 2048).to(dtype), torch.randn(2048, 2048).to(dtype)
+    times = interleaved({"product": lambda: a @ b}, repeats)["product"]
+    return 2 * 4096 * 2048 * 2048 / min(times)
+
+
+@contextmanager
+def peak_memory() -> Iterator[dict[str, float]]:
+    """Fills in `mib`: the highest resident memory above that at the start, in MiB (Linux)."""
+    found = {"mib": 0.0}
+    before, done = _resident(), threading.Event()
+
+    def watch() -> None:
+        while not done.is_set():
+            found["mib"] = max(found["mib"], _resident() - before)
+            time.sleep(0.002)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield found
+    finally:
+        done.set()
+        watcher.join()
+
+
+def _resident() -> float:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def machine() -> dict[str, Any]:
+    """The machine and versions, as far as they say what a time means."""
+    names = [
+        line.split(":")[1].strip()
+        for line in Path("/proc/cpuinfo").read_text().splitlines()
+        if line.startswith("model name")
+    ]
+    return {
+        "processor": names[0] if names else platform.processor(),
+        "cores": len(names) or os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "capability": torch.backends.cpu.get_cpu_capability(),
+        "load_at_start": round(os.getloadavg()[0], 2),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+    }

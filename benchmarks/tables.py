@@ -1,0 +1,228 @@
+"""Write benchmarks/README.md from the latest results in benchmarks/results.
+
+python benchmarks/tables.py
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from peers_lines import Choices, Comparison
+
+from data.files import atomic
+
+HERE = Path(__file__).parent
+RESULTS = HERE / "results"
+
+HEAD = """# Benchmarks
+
+Everything is measured side by side in one run, in turns; machines are shared, so read the ratios.
+`python benchmarks/tables.py` writes this page from `benchmarks/results/*.json`, which the commands
+below wrote.
+"""
+
+OTHERS = """
+## More
+
+| command | what it shows |
+|---|---|
+| `python benchmarks/search.py --out docs/search` | how often cheaper searches choose as well, and what they save ([docs/search](../docs/search/README.md)) |
+| `python benchmarks/sweep_cost.py --out docs/sweeps.md` | what a sweep costs ([docs/sweeps.md](../docs/sweeps.md)) |
+| `python benchmarks/environment.py` | vectorised Gymnasium environments against single ones |
+| `python benchmarks/reference_problems.py` | EIG estimators on the ten textbook problems ([docs/estimators](../docs/estimators/reference.md)) |
+| `python benchmarks/sensors.py` | policies on other sensors ([docs/sensors](../docs/sensors/README.md)) |
+| `python benchmarks/deep_adaptive.py` | DAD networks against their peers ([docs/deep_adaptive](../docs/deep_adaptive/README.md)) |
+"""
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
+
+
+def machine(found: dict[str, Any]) -> str:
+    about = found["machine"]
+    return (
+        f"Machine: {about['processor']}, {about['cores']} cores, {about['threads']} threads, "
+        f"{about['capability']}; torch {about['torch']}, Python {about['python']}; load at the "
+        f"start {about['load_at_start']}."
+    )
+
+
+def eig_speed(found: dict[str, Any]) -> str:
+    rows = [
+        [
+            f"{row['scenes']}, {row['size']} px",
+            row["what"],
+            f"{row['seconds']:.2f} [{row['low']:.2f}, {row['high']:.2f}]",
+            f"{row['ratio_to_b']:.2f}",
+            f"{row['evaluations']:,}",
+            f"{row['gflop']:,.0f}",
+            f"{row['utilisation']:.0%}",
+            f"{row['memory_mib']:.0f}",
+        ]
+        for row in found["rows"]
+    ]
+    errors = ", ".join(
+        f"{where} px {each['fp32']:.0e} (fp32) and {each['bf16']:.0e} (bf16)"
+        for where, each in found["log_belief_error"].items()
+    )
+    head = ["scenes", "what", "s per map", "ratio to (b)", "beliefs", "GFLOP", "of peak", "MiB"]
+    return f"""## One EIG map with DenseNet-121
+
+`python benchmarks/eig_speed.py --out benchmarks/results/eig_speed.json`: 17 x 17 candidates, 10
+completions, one look taken; medians [fastest, slowest] of at least 5 turns. (a) one image at a
+time, timed on 8; (b) images in batches through torchvision's network; (c) every belief by the
+engine; (d) searches. (a), (b) and (c) are timed on a part and scaled up. `of peak` is the arithmetic
+that was done, over time and over this machine's own matrix product in the same precision and run.
+{machine(found)}
+
+{table(head, rows)}
+
+Largest difference of a log-belief from (b): {errors}.
+"""
+
+
+def decisions(found: dict[str, Any]) -> str:
+    rows = [
+        [
+            name,
+            f"{each['same']:.1%} [{each['same_interval'][0]:.1%}, {each['same_interval'][1]:.1%}]",
+            f"{each['good']:.1%} [{each['good_interval'][0]:.1%}, {each['good_interval'][1]:.1%}]",
+            f"{each['mean_shortfall_nats']:.5f}",
+            f"{each['largest_shortfall_nats']:.4f}",
+            f"{each['evaluations']:.0%}",
+        ]
+        for name, each in found["searches"].items()
+    ]
+    about = found["settings"]
+    errors = "; ".join(
+        f"{precision} at most {each['largest']:.1e}, mean {each['mean']:.1e}"
+        for precision, each in found["eig_error_nats"].items()
+    )
+    head = ["search", "same look", "good look", "mean shortfall", "largest", "beliefs"]
+    return f"""### {about["network"]}, {about["size"]} px, {about["grid"]} x {about["grid"]} candidates
+
+{found["decisions"]} decisions of {found["scenes"]} scenes ({about["split"]} split); mean best EIG
+{found["mean_best_eig_nats"]:.3f} nats. EIG error, nats: {errors}.
+
+{table(head, rows)}
+"""
+
+
+def scaling(found: dict[str, Any]) -> str:
+    rows = [
+        [
+            row["what"],
+            ", ".join(map(str, row["numbers"])),
+            ", ".join(f"{each:.2f}" for each in row["seconds"]),
+            f"{row['exponent']:.2f} ± {row['standard_error']:.2f}",
+        ]
+        for row in found["time"]
+    ]
+    memory = "; ".join(
+        f"{row['scenes']}: {row['peak_mib']:.0f} MiB, of which {row['of_it_returned_mib']:.0f} are "
+        "the completions that the decision returns"
+        for row in found["memory"]
+    )
+    return f"""## How time and memory grow
+
+`python benchmarks/scaling.py --out benchmarks/results/scaling.json`: exhaustive BOED on digits.
+{machine(found)}
+
+{table(["number of", "values", "seconds, median", "exponent"], rows)}
+
+Peak memory of a decision at 256 px (DenseNet-121, 9 candidates, 10 completions) by scenes: {memory}.
+"""
+
+
+def engines(found: dict[str, Any]) -> str:
+    rows = [
+        [
+            name,
+            f"{seconds:.1f} [{min(found['seconds'][name]):.1f}, {max(found['seconds'][name]):.1f}]",
+            f"{1 / found['over_local'][name]:.2f}",
+            str(found["from_local"][name]["other_designs"]),
+            f"{found['from_local'][name]['belief']:.0e}",
+        ]
+        for name, seconds in found["median"].items()
+    ]
+    about = found["study"]
+    head = ["engine", "seconds", "speed-up", "looks that differ", "beliefs differ by"]
+    return f"""## Engines
+
+`python benchmarks/engines.py --out benchmarks/results/engines.json`: {about["data"]}, {about["scenes"]}
+scenes, {about["grid"]} x {about["grid"]} candidates, N = {about["completions"]}, policies
+{about["policies"]}, racing; starting the workers is counted. {machine(found)}
+
+{table(head, rows)}
+"""
+
+
+def peers(found: dict[str, Any]) -> str:
+    rows = [
+        [
+            str(row["size"]),
+            f"{row['pyro']['seconds']:.4f}",
+            f"{row['ours']['seconds']:.4f}",
+            f"{row['ratio']:.1f}",
+            f"{row['pyro']['rmse']:.4f} ± {row['pyro']['rmse_error']:.4f}",
+            f"{row['ours']['rmse']:.4f} ± {row['ours']['rmse_error']:.4f}",
+            f"{row['ratio_at_equal_error']:.1f}",
+        ]
+        for row in found["nested"]
+    ]
+    head = ["N = M", "Pyro, s", "ours, s", "ratio", "Pyro RMSE", "our RMSE", "at equal error"]
+    return f"""## Beside peers
+
+`python benchmarks/peers.py --zea-python PATH --out benchmarks/results/peers.json`. Nested Monte
+Carlo on location finding, {found["arguments"]["designs"]} designs, {found["arguments"]["repeats"]}
+alternating repeats, processor seconds; RMSE to the exact EIG in nats.
+
+{table(head, rows)}
+
+{lines(found["lines"])}
+"""
+
+
+def lines(found: dict[str, Any]) -> str:
+    """The choice of lines, as the benchmark prints it."""
+    made = Comparison([Choices(**row) for row in found["rows"]], [])
+    notes = "".join(f"\n- {note}" for note in found["notes"])
+    head, *rest = str(made).rstrip().split("\n")
+    return "\n".join([head + ":", "", *rest, notes])
+
+
+DECISIONS = """## What the engine, bf16 and searches do to decisions
+
+`python benchmarks/eig_decisions.py`, with `--classifier FILE --grid 5` for DenseNet-121: chest
+x-rays, looks 2 and 3 of exhaustive BOED, completions by retrieval; compared with the network as
+torch runs it in fp32, nothing shared. Same: the plain EIG of the look is within 0.001 nats of the best; good: it has 99 % of it, or is the same. 95 % Clopper-Pearson
+intervals, scenes counted once.
+"""
+
+SECTIONS = [
+    ("eig_speed", eig_speed),
+    ("scaling", scaling),
+    ("engines", engines),
+    ("peers", peers),
+]
+
+
+def main() -> None:
+    parts = [HEAD]
+    for name, section in SECTIONS:
+        file = RESULTS / f"{name}.json"
+        if file.exists():
+            parts.append(section(json.loads(file.read_text())))
+        if name == "eig_speed":
+            made = [json.loads(file.read_text()) for file in sorted(RESULTS.glob("eig_dec*.json"))]
+            parts += [DECISIONS, *map(decisions, made)] if made else []
+    with atomic(HERE / "README.md") as temporary:
+        temporary.write_text("\n".join([*parts, OTHERS.lstrip()]))
+
+
+if __name__ == "__main__":
+    main()
