@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
-import shutil
 import time
-import zipfile
-import zlib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from boed.acquisition import Budget, acquire
+from boed.acquisition import Budget
+from boed.assembly import assemble
+from boed.blocks import Block, Part, Work
 from boed.eig.beliefs import log_beliefs
+from boed.engines import Engine, Local, named
+from boed.parts import Parts
 from boed.policies import Policy
 from boed.sensors.sensor import Sensor, candidate_masks, candidates
+from boed.stated import stated_policy, stated_sensor
 from classifiers.classifier import Classifier
 from data.dataset import Dataset
-from data.files import atomic, write_json
 from data.observation import Observation
 from data.randomness import derive
 
@@ -33,10 +32,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 BLOCK = 32
-"""Scenes per saved part: at most so many are lost when a run is interrupted."""
-
-Part = dict[str, NDArray[Any]]
-_STORED = ("log_belief", "design", "score", "cost", "looks", "seconds")
+"""Scenes per saved part: each worker loses at most so many when a run is interrupted."""
 
 
 def benchmark(
@@ -53,11 +49,13 @@ def benchmark(
     on_progress: Callable[[str, int], None] | None = None,
     device: str = "cpu",
     budget: Budget | None = None,
+    engine: Engine | str = "local",
 ) -> xr.Dataset:
     """Run every policy on the same scenes with the same random numbers.
 
     A scene's random numbers come from (seed, scene, look) alone: all policies share them, and
-    the result depends neither on the memory bound nor on where a run was interrupted.
+    the result depends neither on the memory bound, nor on the engine, nor on where a run was
+    interrupted; what was begun with one engine may go on with another.
 
     Args:
         dataset: the scenes and their labels.
@@ -75,28 +73,27 @@ def benchmark(
         on_progress: told the policy and the scene-looks just finished, or found finished.
         device: where the scenes are put; the models must be there.
         budget: of cost for each scene, and of time for each block of scenes.
+        engine: where the blocks of scenes are done: `local`, `processes`, `ray`, or one of
+            `boed.engines` with its settings. Files are written here, and progress is told here.
 
     Returns:
         The Results: dimensions policy, seed, scene, look; see `boed.results`.
 
     Raises:
         ValueError: more scenes asked for than there are, no policies, duplicate seeds, steps
-            below 1, a classifier for other answers than the data set's, or `out` holds a run
-            with other settings.
-        OSError: `out` cannot be written; what was finished before is kept.
+            below 1, an unknown engine or one that the models and policies cannot be sent with, a
+            classifier for other answers than the data set's, or `out` holds a run with other
+            settings.
+        OSError: `out` cannot be written, or workers died again and again; what was finished
+            before is kept.
     """
     number = len(dataset) if scenes is None else scenes
-    if not 1 <= number <= len(dataset):
-        raise ValueError(f"scenes is {number}; {dataset.name} ({dataset.split}) has {len(dataset)}")
-    if not policies:
-        raise ValueError("policies is empty, expected at least one")
     seeds = [int(seed) for seed in seeds]
-    if not seeds or len(set(seeds)) != len(seeds):
-        raise ValueError(f"seeds is {seeds}, expected different numbers, at least one")
-    if steps < 1:
-        raise ValueError(f"steps is {steps}, expected at least 1")
+    _check(dataset, number, policies, seeds, steps)
+    engine = named(engine) if isinstance(engine, str) else engine
     rows = scene_rows(len(dataset), number)
     used = dataset.subset(rows)
+    work = Work(used, rows, sensor, classifier, dict(policies), steps, memory, device, budget)
     scene = used.scenes([0])
     blank = Observation.of(scene, torch.zeros_like(scene[:, :1]))
     designs = candidates(sensor, blank)
@@ -108,53 +105,34 @@ def benchmark(
         "size": dataset.size,
         "steps": steps,
         "policy_names": list(policies),
-        "policy_settings": {name: _described(policy) for name, policy in policies.items()},
-        "sensor": _stated_sensor(sensor, designs),
+        "policy_settings": {name: stated_policy(policy) for name, policy in policies.items()},
+        "sensor": stated_sensor(sensor, designs),
         "budget": None if budget is None else dataclasses.asdict(budget),
         "seed_numbers": seeds,
         "scenes": number,
     }
     whole = _full_image(used, classifier, memory, device)  # first: it shows what does not fit
-    folder = None if out is None else Path(out)
-    if folder is not None:
-        _claim(folder, settings)
+    kept = Parts(None if out is None else Path(out))
+    kept.claim(settings)
     began = time.monotonic()
+    drawn = {name: _seeds_that_matter(policy, seeds) for name, policy in policies.items()}
     blocks = [range(start, min(start + BLOCK, number)) for start in range(0, number, BLOCK)]
-    table: dict[tuple[str, int], list[Part]] = {}
-    seconds = 0.0
-    for name, policy in policies.items():
-        for seed in seeds:
-            if getattr(policy, "deterministic", False) and seed != seeds[0]:
-                table[name, seed] = table[name, seeds[0]]
-                if on_progress is not None:
-                    on_progress(name, number * steps)
-                continue
-            parts = []
-            for block in blocks:
-                file = f"{quote(name, safe='')}-{seed}-{block.start}.npz"
-                path = folder / "parts" / file if folder else None
-                part = _load_part(path, len(block), steps)
-                if part is None:
-                    part = _run_block(
-                        used,
-                        rows,
-                        block,
-                        sensor,
-                        classifier,
-                        policy,
-                        steps,
-                        seed,
-                        memory,
-                        device,
-                        budget,
-                    )
-                    _save_part(path, part)
-                seconds += float(part["seconds"])
-                if on_progress is not None:
-                    on_progress(name, len(block) * steps)
-                parts.append(part)
-            table[name, seed] = parts
-    results = _assemble(used, rows, list(policies), seeds, table, whole)
+    jobs = [Block(name, seed, each) for name in drawn for seed in drawn[name] for each in blocks]
+
+    def told(job: Block) -> None:
+        if on_progress is not None:
+            alike = len(seeds) // len(drawn[job.policy])
+            on_progress(job.policy, len(job.scenes) * steps * alike)
+
+    parts = _done(work, jobs, kept, engine, told)
+    table = {
+        (name, seed): [
+            parts[Block(name, seed if seed in drawn[name] else seeds[0], each)] for each in blocks
+        ]
+        for name in policies
+        for seed in seeds
+    }
+    results = assemble(used, rows, list(policies), seeds, table, whole)
     results["candidates"] = (["candidate", "axis"], designs.cpu().numpy())
     masks = candidate_masks(sensor, blank, designs).float().cpu().numpy()
     results["candidate_mask"] = (["candidate", "y", "x"], masks)
@@ -162,7 +140,8 @@ def benchmark(
         key: value if isinstance(value, str | int | float) else json.dumps(value)
         for key, value in settings.items()
     }
-    results.attrs["seconds"] = seconds
+    results.attrs["engine"] = str(engine)
+    results.attrs["seconds"] = sum(float(part["seconds"]) for part in parts.values())
     results.attrs["wall_seconds"] = time.monotonic() - began
     return results
 
@@ -175,116 +154,44 @@ def scene_rows(available: int, number: int) -> NDArray[np.int64]:
     return np.random.default_rng(derive("scenes")).permutation(available)[:number]
 
 
-def finish(out: Path | str) -> None:
-    """Remove the parts of a run whose results have been saved."""
-    shutil.rmtree(Path(out) / "parts", ignore_errors=True)
+def _check(
+    dataset: Dataset, number: int, policies: Mapping[str, Policy], seeds: list[int], steps: int
+) -> None:
+    if not 1 <= number <= len(dataset):
+        raise ValueError(f"scenes is {number}; {dataset.name} ({dataset.split}) has {len(dataset)}")
+    if not policies:
+        raise ValueError("policies is empty, expected at least one")
+    if not seeds or len(set(seeds)) != len(seeds):
+        raise ValueError(f"seeds is {seeds}, expected different numbers, at least one")
+    if steps < 1:
+        raise ValueError(f"steps is {steps}, expected at least 1")
 
 
-def _claim(folder: Path, settings: dict[str, Any]) -> None:
-    """Make `folder` the home of this run, or make sure that it already is."""
-    stated = json.loads(json.dumps(settings))
-    described = folder / "run.json"
-    if not described.exists():
-        write_json(described, stated)
-        return
-    try:
-        there = json.loads(described.read_text())
-    except ValueError as error:
-        raise ValueError(
-            f"out: {described} is damaged ({error}); choose another folder or remove that one"
-        ) from error
-    differing = sorted(k for k in stated.keys() | there.keys() if stated.get(k) != there.get(k))
-    if differing:
-        key = differing[0]
-        raise ValueError(
-            f"out: {folder} holds a run with other settings: {key} is {there.get(key)!r} there, "
-            f"now {stated.get(key)!r}; choose another folder or remove that one"
-        )
+def _seeds_that_matter(policy: Policy, seeds: list[int]) -> list[int]:
+    """The first alone for a policy that knows no chance."""
+    return seeds[:1] if getattr(policy, "deterministic", False) else seeds
 
 
-def _described(policy: Policy) -> dict[str, Any]:
-    stated = _stated(policy)
-    return stated if isinstance(stated, dict) else {"kind": stated}
-
-
-def _stated(thing: object) -> Any:
-    """What a policy is, as far as its class and a dataclass's fields say; not its memory bound."""
-    if thing is None or isinstance(thing, str | int | float):
-        return thing
-    if isinstance(thing, Tensor):
-        return thing.tolist()
-    if isinstance(thing, tuple | list):
-        return [_stated(each) for each in thing]
-    kind = type(thing).__name__
-    if not dataclasses.is_dataclass(thing):
-        return kind
-    fields = {field.name: getattr(thing, field.name) for field in dataclasses.fields(thing)}
-    fields.pop("memory", None)
-    return {"kind": kind, **{name: _stated(value) for name, value in fields.items()}}
-
-
-def _stated_sensor(sensor: Sensor, designs: Tensor) -> dict[str, Any]:
-    """What a sensor is: its class, the looks it offers and its noise."""
-    return {
-        "kind": type(sensor).__name__,
-        "candidates": len(designs),
-        "sha256": hashlib.sha256(designs.cpu().numpy().tobytes()).hexdigest()[:16],
-        "noise": float(getattr(sensor, "noise", 0)),
-    }
-
-
-def _run_block(
-    dataset: Dataset,
-    rows: NDArray[np.int64],
-    block: range,
-    sensor: Sensor,
-    classifier: Classifier,
-    policy: Policy,
-    steps: int,
-    seed: int,
-    memory: int,
-    device: str,
-    budget: Budget | None,
-) -> Part:
-    began = time.monotonic()
-    trajectory = acquire(
-        dataset.scenes(slice(block.start, block.stop)).to(device),
-        sensor,
-        policy,
-        steps,
-        classifier,
-        seed=[derive(seed, "scene", row) for row in rows[block.start : block.stop]],
-        memory=memory,
-        keep=False,
-        budget=budget,
-    )
-    return {
-        "log_belief": trajectory.log_beliefs.float().cpu().numpy(),
-        "design": trajectory.designs.cpu().numpy(),
-        "score": trajectory.scores.float().cpu().numpy(),
-        "cost": trajectory.costs.float().cpu().numpy(),
-        "looks": trajectory.looks.cpu().numpy(),
-        "seconds": np.array(time.monotonic() - began),
-    }
-
-
-def _load_part(path: Path | None, scenes: int, steps: int) -> Part | None:
-    """A finished part; None if there is none, or it is damaged and has to be done again."""
-    if path is None or not path.exists():
-        return None
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            part = {name: file[name] for name in _STORED}
-    except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile, zlib.error):
-        return None
-    return part if part["design"].shape[:2] == (scenes, steps) else None
-
-
-def _save_part(path: Path | None, part: Part) -> None:
-    if path is None:
-        return
-    with atomic(path) as temporary, open(temporary, "wb") as file:
-        np.savez(file, **part)  # type: ignore[arg-type]
+def _done(
+    work: Work, jobs: list[Block], kept: Parts, engine: Engine, told: Callable[[Block], None]
+) -> dict[Block, Part]:
+    """The parts of all jobs: those kept from before, then the others as they are finished."""
+    parts: dict[Block, Part] = {}
+    for job in jobs:
+        if (part := kept.load(job, work.steps)) is not None:
+            parts[job] = part
+            told(job)
+    left = [job for job in jobs if job not in parts]
+    if not left:
+        return parts
+    if not isinstance(engine, Local):
+        work = work.to_send({job.policy for job in left})
+    with closing(engine.run(work, left, work.device)) as finished:
+        for job, part in finished:
+            kept.save(job, part)
+            parts[job] = part
+            told(job)
+    return parts
 
 
 def _full_image(
@@ -306,71 +213,3 @@ def _full_image(
             f"each scene; {dataset.name} asks for {expected}: {', '.join(dataset.label_names)}"
         )
     return whole
-
-
-def _assemble(
-    dataset: Dataset,
-    rows: NDArray[np.int64],
-    policies: list[str],
-    seeds: list[int],
-    table: dict[tuple[str, int], list[Part]],
-    whole: NDArray[np.float32],
-) -> xr.Dataset:
-    import xarray as xr
-
-    def stacked(name: str) -> NDArray[Any]:
-        runs = [
-            [np.concatenate([part[name] for part in table[policy, seed]]) for seed in seeds]
-            for policy in policies
-        ]
-        return np.array(runs)
-
-    question = ["finding", "answer"] if dataset.multi_label else ["answer"]
-    label = ["scene", "finding"] if dataset.multi_label else ["scene"]
-    answers = ["absent", "present"] if dataset.multi_label else list(dataset.label_names)
-    seconds = [
-        [sum(float(part["seconds"]) for part in table[policy, seed]) for seed in seeds]
-        for policy in policies
-    ]
-    design, looks = stacked("design"), stacked("looks")
-    if (looks < design.shape[3]).any():
-        stopped = np.arange(design.shape[3]) >= looks[..., None]
-        design = np.where(stopped[..., None], np.nan, design.astype(float))
-    numbers = range(design.shape[-1])
-    axes = ["row", "column"] if len(numbers) == 2 else [f"design_{i}" for i in numbers]
-    results = xr.Dataset(
-        {
-            "log_belief": (["policy", "seed", "scene", "look", *question], stacked("log_belief")),
-            "design": (["policy", "seed", "scene", "step", "axis"], design),
-            "score": (["policy", "seed", "scene", "step"], stacked("score")),
-            "cost": (["policy", "seed", "scene", "step"], stacked("cost")),
-            "looks": (["policy", "seed", "scene"], looks),
-            "label": (label, dataset.labels.numpy()),
-            "full_image_log_belief": (["scene", *question], whole),
-            "seconds": (["policy", "seed"], np.array(seconds)),
-        },
-        coords={
-            "policy": policies,
-            "seed": seeds,
-            "scene": rows,
-            "look": np.arange(design.shape[3] + 1),
-            "step": np.arange(1, design.shape[3] + 1),
-            "axis": axes,
-            "answer": answers,
-        },
-    )
-    if dataset.multi_label:
-        results = results.assign_coords(finding=list(dataset.label_names))
-    if dataset.patients is not None:
-        results["patient"] = ("scene", np.asarray(dataset.patients).astype(str).astype(object))
-    results["log_belief"].attrs = {"long_name": "log g(v | observation)", "units": "nats"}
-    results["score"].attrs = {
-        "long_name": "score of the chosen look: EIG in nats where the policy is informed by it"
-    }
-    results["design"].attrs = {
-        "long_name": "the look; of a patch its top-left pixel; NaN from the look on that a scene "
-        "stopped before"
-    }
-    results["cost"].attrs = {"long_name": "cost of the look, in the sensor's unit"}
-    results["looks"].attrs = {"long_name": "looks taken"}
-    return results

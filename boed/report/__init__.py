@@ -152,11 +152,13 @@ def what_was_run(results: xr.Dataset) -> list[tuple[str, str]]:
         ("look", _pixels(attributes.get("patch"))),
         ("grid of candidates", _square(attributes.get("grid"))),
         ("search", attributes.get("search")),
+        ("precision of the classifier", attributes.get("precision")),
         ("completions per decision", attributes.get("completions")),
         ("completions for the first look", attributes.get("first_completions")),
         ("looks taken, mean", _each(results["looks"].mean(("seed", "scene")))),
         ("cost of a scene, mean", _each(results["cost"].sum("step").mean(("seed", "scene")))),
         ("seeds", ", ".join(str(int(seed)) for seed in results["seed"].values)),
+        ("engine", attributes.get("engine")),
         ("seconds in all", _rounded(attributes.get("seconds"))),
     ]
     versions = structured(attributes.get("versions", "{}"))

@@ -15,7 +15,8 @@ from torch import Tensor
 
 import boed.benchmarking as module
 from boed.acquisition import acquire
-from boed.benchmarking import benchmark, finish, scene_rows
+from boed.benchmarking import benchmark, scene_rows
+from boed.parts import finish
 from boed.policies import BOED, CentreOut, Oracle, Random
 from boed.sensors import PatchSensor
 from completion.retrieval import Retrieval
@@ -228,7 +229,7 @@ def test_a_full_disk_leaves_nothing_half_written(
         save(file, **arrays)
 
     with monkeypatch.context() as patch:
-        patch.setattr(module.np, "savez", full)
+        patch.setattr(np, "savez", full)
         with pytest.raises(OSError, match=r"could not write .*parts.*No space left on device"):
             run(policies, out=tmp_path)
     assert files(tmp_path) == ["parts/fixed-0-0.npz", "parts/fixed-0-32.npz", "run.json"]
