@@ -5,8 +5,9 @@
 The paper's setting: 17 x 17 candidates, 10 completions, one look taken. `random` has random
 weights and scenes; `real` has real scenes with a trained classifier, `--classifier 64=FILE`, and
 retrieved completions (needs BOED_DATA). All contestants take turns. The loop is timed on 8 of the
-2,890 images, the two batched fp32 versions and the exact engine on `rows` of them, and scaled up;
-searches run whole. `bf16` rounds: see `eig_decisions.py` for what that does to the EIG.
+2,890 images, plain batches and the exact engine on `rows` of them, and scaled up; searches, for
+which weights matter, run whole and on `real` alone. `bf16` rounds: `eig_decisions.py` shows what
+that does to the EIG.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -42,6 +44,7 @@ SEARCHES: dict[str, Search] = {
     "racing": Racing(),
     "coarse to fine, racing": CoarseToFine(then=Racing()),
 }
+PRECISIONS: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
 COMPLETIONS = 10
 
 
@@ -71,7 +74,7 @@ def situation(size: int, checkpoint: Path | None) -> Imagined:
         val = load("kermany_pneumonia_128", size, "val")
         seen = sensor.observe(Observation.nothing(1, 1, size), val.scenes([1]), middle)
         library = Retrieval(load("kermany_pneumonia_128", size, "train"))
-        completions = library.completions(seen, COMPLETIONS, 0)
+        completions = library.complete(seen, COMPLETIONS, 0)
     return imagine(seen, completions, sensor, model)
 
 
@@ -103,20 +106,23 @@ class Plain:
         return F.log_softmax(logits / scale, dim=-1)
 
 
-def exact(imagined: Imagined, which: tuple[Tensor, ...], precision: Precision) -> Tensor:
+def in_precision(imagined: Imagined, precision: Precision) -> Imagined:
+    """The same situation with a classifier of its own."""
+    model: DenseNetClassifier = copy.deepcopy(imagined.classifier)  # type: ignore[assignment]
+    model.precision = precision
+    return replace(imagined, classifier=model)
+
+
+def exact(one: Imagined, which: tuple[Tensor, ...]) -> Tensor:
     """The engine on some images, everything that they share included."""
-    imagined.classifier.precision = precision  # type: ignore[attr-defined]
-    one = imagined
     ahead = LooksAhead(
         one.observation, one.completions.scenes, one.designs, one.sensor, one.classifier
     )
     return ahead.some(*which)
 
 
-def searched(imagined: Imagined, search: Search, precision: Precision) -> int:
+def searched(one: Imagined, search: Search) -> int:
     """A whole search from nothing known; how many beliefs it needed."""
-    imagined.classifier.precision = precision  # type: ignore[attr-defined]
-    one = imagined
     fresh = imagine(one.observation, one.completions, one.sensor, one.classifier)
     found = search(fresh, BarberAgakov())
     assert found.evaluations is not None
@@ -139,31 +145,33 @@ def measure(
     work: dict[str, Callable[[], object]] = {
         "a loop, fp32": lambda: plain.loop(triple),
         "b batched plainly, fp32": lambda: plain.batched(triple, at_once),
-        "c exact, fp32": lambda: exact(imagined, triple, "fp32"),
-        "c exact, bf16": lambda: exact(imagined, triple, "bf16"),
     }
+    ours = {precision: in_precision(imagined, precision) for precision in PRECISIONS}
+    for precision, one in ours.items():
+        work[f"c exact, {precision}"] = partial(exact, one, triple)
     part = dict.fromkeys(work, rows / total) | {"a loop, fp32": 8 / total}
     used = dict.fromkeys(work, total)
-    for name, search in SEARCHES.items():
-        for precision in ("fp32", "bf16"):
-            key = f"d {name}, {precision}"
-            work[key] = partial(searched, imagined, search, precision)  # type: ignore[arg-type]
-            used[key] = searched(imagined, search, precision)  # type: ignore[arg-type]
-            part[key] = 1.0
+    for name, search in SEARCHES.items() if checkpoint else ():
+        for precision, one in ours.items():
+            work[f"d {name}, {precision}"] = partial(searched, one, search)
+            part[f"d {name}, {precision}"] = 1.0
     reference = plain.batched(triple, at_once)
     differ = {
-        precision: float((exact(imagined, triple, precision) - reference).abs().max())  # type: ignore[arg-type]
-        for precision in ("fp32", "bf16")
+        precision: float((exact(one, triple) - reference).abs().max())
+        for precision, one in ours.items()
     }
     kind = "random" if checkpoint is None else "real"
-    times = interleaved(work, repeats, f"{kind}, {size} px")
-    peaks = {name: matmul_peak(dtype) for name, dtype in PRECISIONS.items()}
-    found = []
+    flops, peak = {}, {}
     for name, each in work.items():
-        with peak_memory() as memory:
-            each()
-        with FlopCounterMode(display=False) as counter:
-            each()
+        with peak_memory() as memory, FlopCounterMode(display=False) as counter:
+            done = each()
+        flops[name], peak[name] = counter.get_total_flops(), memory["mib"]
+        if isinstance(done, int):
+            used[name] = done
+    times = interleaved(work, repeats, f"{kind}, {size} px", warm=True)
+    peaks: dict[str, float] = {name: matmul_peak(dtype) for name, dtype in PRECISIONS.items()}
+    found = []
+    for name in work:
         seconds = median(times[name])
         precision = name.rsplit(" ", 1)[1]
         found.append(
@@ -176,19 +184,16 @@ def measure(
                 "high": max(times[name]) / part[name],
                 "measured_part": part[name],
                 "evaluations": used[name],
-                "gflop": counter.get_total_flops() / part[name] / 1e9,
+                "gflop": flops[name] / part[name] / 1e9,
                 "peak_gflops": peaks[precision] / 1e9,
-                "utilisation": counter.get_total_flops() / seconds / peaks[precision],
-                "memory_mib": memory["mib"],
+                "utilisation": flops[name] / seconds / peaks[precision],
+                "memory_mib": peak[name],
             }
         )
     plainly = next(row["seconds"] for row in found if row["what"].startswith("b "))
     for row in found:
         row["ratio_to_b"] = plainly / row["seconds"]
     return found, differ
-
-
-PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 def table(found: list[dict[str, Any]]) -> str:

@@ -16,14 +16,14 @@ import torch
 
 
 def interleaved(
-    work: Mapping[str, Callable[[], object]], repeats: int, said: str = ""
+    work: Mapping[str, Callable[[], object]], repeats: int, said: str = "", warm: bool = False
 ) -> dict[str, list[float]]:
-    """Seconds of each piece of work, `repeats` times in turn after once to warm up.
+    """Seconds of each piece of work, `repeats` times in turn, after once if it is not warm yet.
 
     In turn, so that what else the machine does falls on all alike.
     """
     times: dict[str, list[float]] = {name: [] for name in work}
-    for index in range(repeats + 1):
+    for index in range(1 if warm else 0, repeats + 1):
         for name, each in work.items():
             began = time.perf_counter()
             each()

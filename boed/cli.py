@@ -92,10 +92,21 @@ def benchmark(
     search: Annotated[
         str,
         typer.Option(
-            help="racing (the exhaustive choice from fewer evaluations), exhaustive, or coarse "
-            "(fewer still, may miss the best look)."
+            help="racing (the exhaustive choice from fewer evaluations) or exhaustive; or fewer "
+            "still, which may miss the best look: coarse, screen (by the network shipped for the "
+            "data), or the path of a screen."
         ),
     ] = "racing",
+    precision: Annotated[
+        str, typer.Option(help="Of the classifier: fp32, or bf16, faster and rounded.")
+    ] = "fp32",
+    engine: Annotated[
+        str,
+        typer.Option(help="local, processes, or ray (the cluster at RAY_ADDRESS, if that is set)."),
+    ] = "local",
+    workers: Annotated[
+        int | None, typer.Option(help="Of processes and ray; one for each CPU core if not given.")
+    ] = None,
 ) -> None:
     """Run policies on the same scenes and report how soon the answer is right.
 
@@ -114,6 +125,8 @@ def _benchmark(
     seeds: int,
     memory: int,
     device: str,
+    engine: str,
+    workers: int | None,
     **options: Any,
 ) -> None:
     from datetime import datetime, timezone
@@ -121,13 +134,18 @@ def _benchmark(
     from rich.console import Console
 
     from boed.benchmarking import benchmark as run
-    from boed.benchmarking import finish
+    from boed.engines import named
     from boed.examples import worked_examples
+    from boed.parts import finish
     from boed.report import write_report
     from boed.results import save, table, write_summary
     from boed.studies import study
 
     console = Console()
+    try:
+        doing = named(engine, workers)
+    except ImportError as error:  # the extra that it names is wanted
+        raise ValueError(str(error)) from error
     names = [name.strip() for name in options.pop("policies").split(",") if name.strip()]
     with console.status("reading data and checkpoints"):
         made = study(policies=names, memory=memory, device=device, looks=steps, **options)
@@ -154,6 +172,7 @@ def _benchmark(
             made.attributes,
             advance,
             device,
+            engine=doing,
         )
     results.attrs["started"] = started
     results.attrs["command"] = command()
@@ -325,6 +344,9 @@ Rate = Annotated[float | None, typer.Option("--lr", help="Highest learning rate.
 Minutes = Annotated[float, typer.Option(help="Stop, resumably, after so long; 0 is no limit.")]
 Bf16 = Annotated[bool | None, typer.Option(help="bfloat16 autocast in the forward pass.")]
 Weights = Annotated[Path, typer.Option(help="Checkpoint to write (.safetensors).")]
+Device = Annotated[str, typer.Option(help="cpu or cuda.")]
+Devices = Annotated[int, typer.Option(help="GPUs of this machine that train together.")]
+Nodes = Annotated[int, typer.Option(help="Machines that train together; see docs/training.md.")]
 
 
 @train.command("completer")
@@ -345,6 +367,9 @@ def train_completer(
     minutes: Minutes = 0.0,
     bf16: Bf16 = None,
     seed: Seed = 0,
+    device: Device = "cpu",
+    devices: Devices = 1,
+    nodes: Nodes = 1,
 ) -> None:
     """Train AIPO (jointly, or from a trained VD-VAE) or a VD-VAE. Resumes where it stopped."""
     with explained():
@@ -355,16 +380,19 @@ def train_completer(
             raise ValueError(f"kind is {kind!r}, expected 'aipo' or 'vae'")
         images, val = _training_data(data, size)
         config, settings = preset(images.size, images.channels)
-        settings = _changed(settings, steps, batch, lr, minutes, bf16, seed)
-        with _training_bar(settings.steps) as on_step:
+        settings = _changed(settings, steps, batch, lr, minutes, bf16, seed, device, devices, nodes)
+        first = settings.ranks().first
+        with _training_bar(settings.steps, first) as on_step:
             if kind == "vae":
-                train_vae(images, val, config, settings, out, on_step)
+                train_vae(images, val, config, settings, out, on_step, command())
             elif vae is not None:
-                train_aipo(images, val, settings, out, vae=load_vae(vae), on_step=on_step)
+                trained = load_vae(vae)
+                train_aipo(images, val, settings, out, None, trained, None, on_step, command())
             else:
                 begun = AIPO.load(init) if init is not None else None
-                train_aipo(images, val, settings, out, config, init=begun, on_step=on_step)
-        typer.echo(f"checkpoint: {out}")
+                train_aipo(images, val, settings, out, config, None, begun, on_step, command())
+        if first:
+            typer.echo(f"checkpoint: {out}")
 
 
 @train.command("classifier")
@@ -373,6 +401,10 @@ def train_classifier(
     size: Size = None,
     kind: Annotated[str, typer.Option(help="small, or densenet121 as in the paper.")] = "small",
     patch: Annotated[float, typer.Option(help="Width of a look over that of the scene.")] = 0.25,
+    init: Annotated[
+        Path | None,
+        typer.Option(help="Trained classifier to start from, perhaps of another size."),
+    ] = None,
     out: Weights = Path("classifier.safetensors"),
     steps: Steps = None,
     batch: Batch = None,
@@ -380,6 +412,9 @@ def train_classifier(
     minutes: Minutes = 0.0,
     bf16: Bf16 = None,
     seed: Seed = 0,
+    device: Device = "cpu",
+    devices: Devices = 1,
+    nodes: Nodes = 1,
 ) -> None:
     """Train and calibrate a classifier of partly seen scenes. Resumes where it stopped."""
     with explained():
@@ -394,13 +429,59 @@ def train_classifier(
         images, val = _training_data(data, size)
         config, settings = preset(images)
         config = replace(config, kind=kind)
-        settings = _changed(settings, steps, batch, lr, minutes, bf16, seed)
-        with _training_bar(settings.steps) as on_step:
-            model = run(images, val, settings, out, config, patch, on_step)
+        settings = _changed(settings, steps, batch, lr, minutes, bf16, seed, device, devices, nodes)
+        first = settings.ranks().first
+        with _training_bar(settings.steps, first) as on_step:
+            model = run(
+                images, val, settings, out, config, patch, on_step, init=init, command=command()
+            )
+        if not first:
+            return
         table = Table("looks", "AUROC", "accuracy", "NLL (nats)", "ECE", title=f"{data}, val")
         for looks, figures in model.provenance["scores"]["val"].items():
             table.add_row(looks, *(f"{value:.3f}" for value in figures.values()))
         Console().print(table)
+        typer.echo(f"checkpoint: {out}")
+
+
+@train.command("screen")
+def train_screen(
+    data: Data = "digits",
+    size: Size = None,
+    classifier: Annotated[
+        str | None, typer.Option(help="Path of the checkpoint to distil; the shipped one if none.")
+    ] = None,
+    patch: Annotated[float, typer.Option(help="Width of a look over that of the scene.")] = 0.25,
+    out: Weights = Path("screen.safetensors"),
+    steps: Steps = None,
+    batch: Batch = None,
+    lr: Rate = None,
+    minutes: Minutes = 0.0,
+    bf16: Bf16 = None,
+    seed: Seed = 0,
+    device: Device = "cpu",
+    devices: Devices = 1,
+    nodes: Nodes = 1,
+) -> None:
+    """Distil a classifier into a screen, for `--search screen`. Resumes where it stopped."""
+    with explained():
+        from boed.shipped import classifier_for
+        from classifiers.distilling import SETTINGS
+        from classifiers.distilling import train_screen as run
+
+        images, val = _training_data(data, size)
+        judge = classifier_for(val, classifier)
+        settings = _changed(SETTINGS, steps, batch, lr, minutes, bf16, seed, device, devices, nodes)
+        first = settings.ranks().first
+        with _training_bar(settings.steps, first) as on_step:
+            screen = run(judge, images, val, out, settings, patch, on_step, command())
+        if not first:
+            return
+        figures = screen.provenance["scores"]["val"]
+        typer.echo(
+            f"KL from the classifier on val: {figures['kl']:.4f} nats "
+            f"({figures['kl_unchanged']:.4f} if no look changed anything)"
+        )
         typer.echo(f"checkpoint: {out}")
 
 
@@ -425,17 +506,23 @@ def _changed(
     minutes: float,
     bf16: bool | None,
     seed: int,
+    device: str = "cpu",
+    devices: int = 1,
+    nodes: int = 1,
 ) -> Any:
     from dataclasses import replace
 
     given = {"steps": steps, "batch": batch, "lr": lr, "bf16": bf16}
     stated: dict[str, Any] = {k: v for k, v in given.items() if v is not None}
-    return replace(settings, minutes=minutes, seed=seed, **stated)
+    where = {"device": device, "devices": devices, "nodes": nodes}
+    return replace(settings, minutes=minutes, seed=seed, **stated, **where)
 
 
 @contextmanager
-def _training_bar(steps: int) -> Iterator[Any]:
-    with progress_bar() as bar:
+def _training_bar(steps: int, shown: bool = True) -> Iterator[Any]:
+    bar = progress_bar()
+    bar.disable = not shown
+    with bar:
         task = bar.add_task("training", total=steps, rate="")
 
         def on_step(step: int, loss: float) -> None:

@@ -6,6 +6,7 @@ from importlib import resources
 from pathlib import Path
 
 from classifiers.classifier import DenseNetClassifier
+from classifiers.screen import ScreenNet
 from completion.aipo import AIPO
 from completion.completer import Completer
 from completion.retrieval import Retrieval
@@ -54,8 +55,26 @@ def classifier_for(dataset: Dataset, checkpoint: str | None) -> DenseNetClassifi
     return model
 
 
+def screen_for(dataset: Dataset, classifier: DenseNetClassifier, checkpoint: str) -> ScreenNet:
+    """The shipped screen for a data set's classifier (`screen`), or that of a checkpoint's path.
+
+    Raises:
+        ValueError: none is shipped for this data and size, or the one found was distilled from
+            another classifier.
+    """
+    path = _path("classifiers", "screen", dataset, checkpoint, "screen", "-screen")
+    model = ScreenNet.load(path)
+    model.check(classifier, model.config.patch)
+    return model
+
+
 def _path(
-    package: str, role: str, dataset: Dataset, checkpoint: str | None, default: str = "shipped"
+    package: str,
+    role: str,
+    dataset: Dataset,
+    checkpoint: str | None,
+    default: str = "shipped",
+    suffix: str = "",
 ) -> Path:
     if checkpoint not in (None, default):
         if not Path(checkpoint).exists():
@@ -72,7 +91,7 @@ def _path(
             f"{known}); train one with `boed train {role} --data {dataset.name} "
             f"--size {dataset.size} --out FILE` and pass it as --{role} FILE"
         )
-    return shipped(package, name)
+    return shipped(package, name + suffix)
 
 
 def shipped(package: str, name: str) -> Path:

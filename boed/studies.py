@@ -11,10 +11,11 @@ from typing import Any
 
 from boed.eig.estimators import AdditiveEstimator, named
 from boed.policies import BOED, CentreOut, Oracle, Policy, Random, optimise_fixed_design
-from boed.search import CoarseToFine, Exhaustive, Racing, Search
+from boed.policies.first_look import default_folder
+from boed.search import CoarseToFine, Exhaustive, Racing, Screening, Search
 from boed.sensors import PatchSensor, Sensor
-from boed.shipped import DEFAULT_SIZE, classifier_for, completer_for
-from classifiers.classifier import DenseNetClassifier
+from boed.shipped import DEFAULT_SIZE, classifier_for, completer_for, screen_for
+from classifiers.classifier import DenseNetClassifier, Precision
 from completion.completer import Completer
 from completion.retrieval import Retrieval
 from data.dataset import Dataset
@@ -40,8 +41,14 @@ SEARCHES: dict[str, Search] = {
     "racing": Racing(),
     "coarse": CoarseToFine(then=Racing()),
 }
-"""Searches by name: all candidates with all completions; the same choice from fewer evaluations;
-a coarse grid refined, which may miss the best look."""
+"""Searches by name."""
+
+SAID: dict[str, str] = {
+    "exhaustive": "exact: all candidates with all completions",
+    "racing": "exact: the exhaustive choice from fewer evaluations",
+    "coarse": "an approximation: a coarse grid refined, which may miss the best look; by racing",
+}
+"""What results say of them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +78,7 @@ def study(
     device: str = "cpu",
     looks: int = 5,
     search: str = "exhaustive",
+    precision: Precision = "fp32",
 ) -> Study:
     """Put a study together.
 
@@ -87,12 +95,14 @@ def study(
         memory: bound on the images held at once, MiB.
         device: where the models run.
         looks: of the policy `fixed`, which stops after them.
-        search: one of `SEARCHES`, for the estimators that can be searched so; the others are
-            exhaustive. The EIG maps of a search that drops candidates are not whole.
+        search: one of `SEARCHES`, `screen` for the screen that is shipped for the data, or the
+            path of a screen's checkpoint. It is for the estimators that can be searched so; the
+            others are exhaustive. The EIG maps of a search that drops candidates are not whole.
+        precision: of the classifier: `bf16` is about twice as fast and rounds beliefs.
 
     Raises:
-        ValueError: an unknown policy or search, or anything that `load`, the sensor or the
-            checkpoints refuse.
+        ValueError: an unknown policy, search or precision, or anything that `load`, the sensor
+            or the checkpoints refuse.
     """
     import difflib
 
@@ -103,25 +113,26 @@ def study(
                 f"policies: {name!r} is unknown, did you mean {near[0]!r}? "
                 f"Known: {', '.join(POLICIES)}"
             )
-    if search not in SEARCHES:
-        raise ValueError(f"search is {search!r}, expected one of {', '.join(SEARCHES)}")
     size = size or DEFAULT_SIZE.get(data)
     test, library = load(data, size, split), load(data, size, "train")
     sensor = PatchSensor(test.size, patch, grid)
     judge = classifier_for(test, classifier)
+    judge.precision = precision
     sampler = completer_for(test, completer, library)
     for model in (judge, sampler):
         if hasattr(model, "to"):
             model.to(device)
+    chosen = _search(search, test, judge, patch, device)
     retrieval = Retrieval(library)
     first_n = min(500, len(library))
 
     def boed(sampler: Completer, estimator: str) -> Policy:
         additive = isinstance(named(estimator), AdditiveEstimator)
-        found = SEARCHES[search if additive else "exhaustive"]
+        found = chosen if additive else Exhaustive()
         return BOED(
-            sampler, judge, estimator, completions, retrieval, first_n, found, False, memory
-        )
+            sampler, judge, estimator, completions, retrieval, first_n, found, False, memory,
+            default_folder(),
+        )  # fmt: skip
 
     made: dict[str, Policy] = {
         "boed": boed(sampler, "variational"),
@@ -138,12 +149,13 @@ def study(
         made["fixed"] = optimise_fixed_design(
             library, sensor, judge, looks, scenes=200, memory=memory, device=device
         )
-    attributes = {
+    attributes: dict[str, Any] = {
         "patch": sensor.patch,
         "grid": len(sensor.positions),
         "completions": completions,
         "first_completions": first_n,
-        "search": search,
+        "search": _named(search, chosen),
+        "precision": "fp32" if precision == "fp32" else f"{precision}, an approximation",
         "question": ", ".join(test.label_names),
         "policies": {name: POLICIES[name] for name in policies},
         "checkpoints": {
@@ -152,9 +164,39 @@ def study(
         },
         "versions": versions(),
     }
+    if isinstance(chosen, Screening):
+        attributes["checkpoints"]["screen"] = _described(chosen.screen, search)
     return Study(
         test, sensor, judge, sampler, library, {name: made[name] for name in policies}, attributes
     )
+
+
+def _search(
+    name: str, dataset: Dataset, classifier: DenseNetClassifier, patch: float, device: str
+) -> Search:
+    """The search of that name, or by the screen of that path."""
+    if name in SEARCHES:
+        return SEARCHES[name]
+    if name != "screen" and not Path(name).exists():
+        raise ValueError(
+            f"search is {name!r}, expected one of {', '.join(SEARCHES)}, screen, or the path of a "
+            "screen's checkpoint"
+        )
+    screen = screen_for(dataset, classifier, name)
+    screen.check(classifier, patch)
+    return Screening(screen.to(device), then=Racing())
+
+
+def _named(name: str, search: Search) -> str:
+    """What results say of the search, and whether it is an approximation."""
+    if isinstance(search, Screening):
+        checkpoint = "shipped" if name == "screen" else Path(name).name
+        return (
+            f"screen ({checkpoint}), an approximation: a network guesses; the best {search.keep} "
+            f"and {search.rounds} x the neighbours of the best {search.around} are judged exactly, "
+            "by racing"
+        )
+    return f"{name}, {SAID[name]}"
 
 
 def _described(model: object, name: str) -> dict[str, Any]:

@@ -2,5 +2,6 @@
 
 from classifiers.classifier import Classifier, DenseNetClassifier
 from classifiers.densenet import DenseNetConfig
+from classifiers.screen import ScreenConfig, ScreenNet
 
-__all__ = ["Classifier", "DenseNetClassifier", "DenseNetConfig"]
+__all__ = ["Classifier", "DenseNetClassifier", "DenseNetConfig", "ScreenConfig", "ScreenNet"]

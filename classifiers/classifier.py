@@ -88,8 +88,9 @@ class DenseNetClassifier(nn.Module):
             raise ValueError(f"precision is {precision!r}, expected 'fp32' or 'bf16'")
         if precision != "fp32" and not self._loaded:
             raise ValueError("precision is 'bf16', which is for a loaded classifier, not training")
-        self._precision = precision
-        self.__dict__.pop("_inference", None)
+        if precision != self._precision:
+            self._precision = precision
+            self.__dict__.pop("_inference", None)
 
     def logits(self, observation: Observation) -> Tensor:
         """Uncalibrated logits `[B, K]` or `[B, L, 2]`.

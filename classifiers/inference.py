@@ -106,6 +106,7 @@ class Threshold:
     bias: Float[Tensor, " K"]
 
     @classmethod
+    @torch.no_grad()
     def of(cls, norm: nn.BatchNorm2d, conv: nn.Conv2d, dtype: torch.dtype) -> Threshold:
         """From a batch norm and the 1x1 convolution after it (and the ReLU between)."""
         scale, shift = _affine(norm)
@@ -143,6 +144,7 @@ class Layer:
     weight: Float[Tensor, "G K 3 3"]
 
     @classmethod
+    @torch.no_grad()
     def of(cls, layer: Any, dtype: torch.dtype) -> Layer:
         scale, shift = _affine(layer.norm2)
         first = Threshold.of(layer.norm1, _scaled(layer.conv1, scale), dtype)
@@ -256,7 +258,8 @@ class Around:
 
     The base images' features are computed once. Of each image only those that its box can
     reach are computed anew: each convolution makes the box wider, and once it is about as large
-    as the image, the whole image is computed. The result is the same but for rounding.
+    as the image, in the second dense block at the latest, the whole image is computed. The result
+    is the same but for rounding.
 
     Args:
         network: whose logits.
@@ -277,17 +280,19 @@ class Around:
         return torch.cat([self._piece(x, which, Box(s, box.length)) for x, which, s in parts])
 
     def _piece(self, images: Tensor, base: Tensor, box: Box) -> Tensor:
-        network, whole = self.network, False
-        box = box.through(7, 2, 3).through(3, 2, 1).even()
-        now = self._stem(images, box)
+        network = self.network
+        box = box.through(7, 2, 3).through(3, 2, 1)
+        through = self._worth_a_window(box.even(), 0) == len(network.blocks[0])
+        if through:  # the transition takes pixels in pairs
+            box = box.even()
+        now, whole = self._stem(images, box), False
         for index, layers in enumerate(network.blocks):
             if whole:
                 features = network._room(now, layers)
             else:
                 number = self._worth_a_window(box, index)
                 features = self._windowed(now, box, base, index, number)
-                box = box.grown(number)
-                whole = number < len(layers) or index == len(self.base) - 1
+                box, whole = box.grown(number), index > 0 or not through
                 if whole:
                     features = self._spread(features, box, base, index)
                     layers = layers[number:]
@@ -355,7 +360,7 @@ class Around:
         return spread
 
 
-WORTH = 0.8
+WORTH = 0.9
 """Part of the image up to which a window is taken."""
 
 

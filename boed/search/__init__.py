@@ -12,6 +12,7 @@ from boed.search.gradient import gradient_ascent
 from boed.search.off_grid import off_grid
 from boed.search.optimum import Optimum
 from boed.search.racing import Racing
+from boed.search.screening import Screen, Screening
 
 __all__ = [
     "Batch",
@@ -19,6 +20,8 @@ __all__ = [
     "Exhaustive",
     "Optimum",
     "Racing",
+    "Screen",
+    "Screening",
     "Search",
     "bayesian_optimisation",
     "ceiling",

@@ -5,15 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool
-from torch import Tensor
 
 from boed.eig.estimators import Estimator
 from boed.eig.imagined import Imagined
 from boed.eig.result import EIGEstimate
 from boed.search.ledger import Ledger
 from boed.search.racing import Racing
-from boed.search.spread import neighbours, scaled, spread_out
+from boed.search.refining import Refining
+from boed.search.spread import scaled, spread_out
 
 
 @dataclass(frozen=True)
@@ -63,18 +62,5 @@ class CoarseToFine:
         chosen, gap = spread_out(points, everywhere, round(self.coarse * len(points)))
         near = torch.cdist(points, points) <= gap * (1 + 1e-4)
         active[:, chosen] = True
-        active = self._judge(ledger, active, self.around)
-        for left in reversed(range(self.rounds)):
-            known = ledger.eig.where(ledger.judged.all(0), -torch.inf)
-            new = neighbours(known, near, self.around) & ~ledger.judged.any(0)
-            if not new.any():
-                break
-            active = self._judge(ledger, active | new, self.around if left else 1)
+        Refining(self.around, self.rounds, self.then)(ledger, active, near)
         return ledger.estimate()
-
-    def _judge(self, ledger: Ledger, active: Bool[Tensor, "B D"], keep: int) -> Bool[Tensor, "B D"]:
-        """Judges the candidates; returns those still in question."""
-        if self.then is not None:
-            return self.then.race(ledger, active, keep)
-        ledger.judge(active.expand_as(ledger.judged))
-        return active

@@ -8,7 +8,7 @@ import xarray as xr
 from PIL import Image
 from typer.testing import CliRunner
 
-from boed import benchmarking
+from boed import blocks
 from boed.cli import app
 from classifiers import DenseNetClassifier
 from completion import AIPO
@@ -55,6 +55,20 @@ def test_benchmark_writes_results_report_and_summary(run):
     assert "Where to look next" in (run / "report.html").read_text()
 
 
+def test_what_is_exact_and_what_is_not_is_said(run, tmp_path):
+    plain = xr.load_dataset(run / "results.nc").attrs
+    assert plain["search"].startswith("racing, exact")
+    assert plain["precision"] == "fp32"
+    rough = ("--policies", "boed,random", "--search", "coarse", "--precision", "bf16")
+    assert boed("benchmark", *SMALL, *rough, "--out", tmp_path).exit_code == 0
+    attributes = xr.load_dataset(tmp_path / "results.nc").attrs
+    assert attributes["search"].startswith("coarse, an approximation")
+    assert attributes["precision"] == "bf16, an approximation"
+    report = (tmp_path / "report.html").read_text()
+    assert "coarse, an approximation" in report
+    assert "bf16, an approximation" in report
+
+
 def test_panels_of_the_report_show_what_was_measured(run):
     results, panels = (xr.load_dataset(run / f) for f in ("results.nc", "examples.nc"))
     measured = results["design"].sel(policy="boed", seed=0).values[:3]
@@ -73,15 +87,15 @@ def test_interrupted_benchmark_goes_on(tmp_path, monkeypatch):
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     options = [*SMALL, "--policies", "boed,random,centre_out"]
     assert boed("benchmark", *options, "--out", whole).exit_code == 0
-    original, calls = benchmarking._run_block, []
+    original, calls = blocks.acquire, []
 
-    def interrupted(*arguments):
+    def interrupted(*arguments, **options):
         calls.append(arguments)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return original(*arguments)
+        return original(*arguments, **options)
 
-    monkeypatch.setattr(benchmarking, "_run_block", interrupted)
+    monkeypatch.setattr(blocks, "acquire", interrupted)
     result = boed("benchmark", *options, "--out", cut)
     assert result.exit_code == 130
     assert "the same command goes on" in result.output
@@ -119,7 +133,11 @@ def test_full_disk_keeps_what_was_finished(tmp_path, monkeypatch):
         (["--size", "48"], ["48", "boed train"]),
         (["--completions", "0"], ["n is 0"]),
         (["--search", "lucky"], ["lucky", "racing, coarse"]),
+        (["--precision", "fp8"], ["precision is 'fp8'", "bf16"]),
         (["--scenes", "100000"], ["scenes", "500"]),
+        (["--engine", "rya"], ["rya", "local, processes, ray"]),
+        (["--engine", "processes", "--workers", "0"], ["workers is 0"]),
+        (["--workers", "2"], ["workers is 2", "processes"]),
     ],
 )
 def test_bad_options_are_explained(options, words, tmp_path):

@@ -34,7 +34,7 @@ def net() -> nn.Module:
     return network(64)
 
 
-@pytest.mark.parametrize("size", [29, 64, 100])
+@pytest.mark.parametrize("size", [29, 64])
 def test_equals_torchvisions(net: nn.Module, size: int) -> None:
     images = torch.randn(3, 2, size, size)
     torch.testing.assert_close(DenseNet121(net)(images), net(images), atol=2e-5, rtol=1e-4)
@@ -57,9 +57,8 @@ def test_bf16_is_near_and_not_the_same(net: nn.Module) -> None:
         (64, (0, 0, 64, 64)),
         (90, (37, 51, 11, 8)),
         (128, (96, 3, 32, 32)),
-        (131, (99, 99, 32, 32)),
-        (131, (50, 7, 1, 1)),
-        (224, (100, 168, 56, 56)),
+        (160, (50, 7, 1, 1)),
+        (160, (45, 76, 38, 33)),
     ],
 )
 def test_a_changed_box_gives_what_the_whole_image_gives(
