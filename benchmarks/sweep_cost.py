@@ -37,7 +37,7 @@ def time_of(seconds: float) -> str:
     for unit, size in (("days", 86400), ("h", 3600), ("min", 60)):
         if seconds >= 1.5 * size:
             return f"{seconds / size:,.1f} {unit}"
-    return f"{seconds:.1f} s"
+    return f"{seconds:.1f} s" if seconds >= 0.5 else f"{1000 * seconds:.0f} ms"
 
 
 def rows_of(speed: dict[str, Any], size: int, scenes: str) -> dict[str, dict[str, Any]]:
@@ -89,7 +89,8 @@ def page(speed: dict[str, Any]) -> str:
         "",
         f"Not measured: no GPU could be used. Counted is the exact bf16 map's arithmetic at "
         f"{SHARE:.0%} of an H100's published dense peak ({H100_PEAK / 1e12:.0f} Tflop/s), shared "
-        "by 8 cards through Ray (`boed benchmark --engine ray --workers 8 --device cuda`).",
+        "by 8 cards through Ray (`boed benchmark --engine ray --workers 8 --device cuda`). "
+        "Starting kernels and reading data are not counted; at 64 px they may well cost more.",
         "",
         "| px | Tflop per map | one card, one map | "
         + " | ".join(f"8 cards: {name}" for name, *_ in SWEEPS[1:])

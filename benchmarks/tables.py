@@ -203,11 +203,27 @@ torch runs it in fp32, nothing shared. Same: the plain EIG of the look is within
 intervals, scenes counted once.
 """
 
+
+def startup(found: dict[str, Any]) -> str:
+    rows = [
+        [row["what"], f"{row['median']:.3f}", "" if row["limit"] is None else str(row["limit"])]
+        for row in found["seconds"]
+    ]
+    return f"""## Starting up
+
+`python benchmarks/startup.py --out benchmarks/results/startup.json`: medians over fresh processes;
+load at the start {found["machine"]["load"]:.1f}.
+
+{table(["what", "seconds", "limit"], rows)}
+"""
+
+
 SECTIONS = [
     ("eig_speed", eig_speed),
     ("scaling", scaling),
     ("engines", engines),
     ("peers", peers),
+    ("startup", startup),
 ]
 
 
