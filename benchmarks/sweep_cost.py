@@ -83,7 +83,7 @@ def page(speed: dict[str, Any]) -> str:
     lines += [
         "",
         "With W workers (`--engine processes` or `ray`) divide by W times the cores of each, over "
-        f"{machine['threads']}: blocks of 32 scenes are independent.",
+        f"{machine['threads']}: blocks of 16 scenes are independent.",
         "",
         "## Planned: 8 GPUs",
         "",

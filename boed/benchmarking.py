@@ -31,7 +31,7 @@ from data.randomness import derive
 if TYPE_CHECKING:
     import xarray as xr
 
-BLOCK = 32
+BLOCK = 16
 """Scenes per saved part: each worker loses at most so many when a run is interrupted."""
 
 
