@@ -41,6 +41,12 @@ DATA = CLUES.dataset(40)
 """Two blocks: 32 scenes and 8."""
 
 
+@pytest.fixture(autouse=True)
+def blocks_of_32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The blocks that these tests count."""
+    monkeypatch.setattr(module, "BLOCK", 32)
+
+
 def boed(**options: Any) -> BOED:
     return BOED(ClueCompleter(CLUES), ClueClassifier(), n=3, first_n=12, **options)
 
