@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from measuring import machine
-from scipy import stats
+from measuring import interval, machine
 from torch import Tensor
 
 from boed.acquisition import acquire
@@ -141,14 +140,6 @@ def summary(rows: list[dict[str, dict[str, Tensor]]], scenes: int) -> dict[str, 
                 "evaluations": used / every,
             }
     return found
-
-
-def interval(fraction: float, number: int) -> tuple[float, float]:
-    """Clopper-Pearson, 95 %; decisions about the same scene count as one."""
-    hits = fraction * number
-    low = stats.beta.ppf(0.025, hits, number - hits + 1) if hits > 0 else 0.0
-    high = stats.beta.ppf(0.975, hits + 1, number - hits) if hits < number else 1.0
-    return float(low), float(high)
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from scipy import stats
 
 
 def interleaved(
@@ -44,6 +45,14 @@ def matmul_peak(dtype: torch.dtype, repeats: int = 9) -> float:
     a, b = torch.randn(4096, 2048).to(dtype), torch.randn(2048, 2048).to(dtype)
     times = interleaved({"product": lambda: a @ b}, repeats)["product"]
     return 2 * 4096 * 2048 * 2048 / min(times)
+
+
+def interval(fraction: float, number: int) -> tuple[float, float]:
+    """Clopper-Pearson, 95 %; decisions about the same scene count as one."""
+    hits = fraction * number
+    low = stats.beta.ppf(0.025, hits, number - hits + 1) if hits > 0 else 0.0
+    high = stats.beta.ppf(0.975, hits + 1, number - hits) if hits < number else 1.0
+    return float(low), float(high)
 
 
 @contextmanager

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
+from measuring import interval
 from safetensors.torch import load_file, save_file
-from scipy import stats
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -200,14 +200,6 @@ def measure(search: Search, known: dict[str, Tensor]) -> dict[str, Any]:
         "of": total,
         "saved": 1 - used / total,
     }
-
-
-def interval(fraction: float, number: int) -> tuple[float, float]:
-    """Clopper-Pearson, 95 %; decisions about the same scene count as one."""
-    hits = fraction * number
-    low = stats.beta.ppf(0.025, hits, number - hits + 1) if hits > 0 else 0.0
-    high = stats.beta.ppf(0.975, hits + 1, number - hits) if hits < number else 1.0
-    return float(low), float(high)
 
 
 def table(summary: dict[str, Any]) -> str:

@@ -192,10 +192,9 @@ class DenseNetClassifier(nn.Module):
         """
         tensors, header = load_weights(path, "densenet classifier")
         try:
-            config = dict(header["config"])
-            config |= {name: tuple(config[name]) for name in ("growth", "layers")}
+            config = DenseNetConfig.read(header["config"])
             labels = tuple(header["label_names"])
-            model = cls(DenseNetConfig(**config), labels, header["multi_label"])
+            model = cls(config, labels, header["multi_label"])
             for name in ("knots", "temperatures"):  # their length is part of the calibration
                 setattr(model, name, torch.empty_like(tensors[name]))
             small = model.network if isinstance(model.network, SmallDenseNet) else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -41,6 +42,11 @@ class DenseNetConfig:
     def __post_init__(self) -> None:
         if not self.std > 0:
             raise ValueError(f"std is {self.std}, expected more than 0")
+
+    @classmethod
+    def read(cls, header: dict[str, Any]) -> DenseNetConfig:
+        """From what a checkpoint's header says, in which tuples are lists."""
+        return cls(**{**header, **{name: tuple(header[name]) for name in ("growth", "layers")}})
 
 
 class ConvNormReLU(nn.Module):

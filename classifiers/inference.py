@@ -214,17 +214,19 @@ class DenseNet121:
     def _pieces(self, images: Tensor) -> tuple[Tensor, ...]:
         return images.split(pieces_of(images))
 
-    def _blocks(self, images: Float[Tensor, "P C H W"]) -> list[Float[Tensor, "P h w c"]]:
-        """The features at the end of each dense block."""
+    def _blocks(
+        self, images: Float[Tensor, "P C H W"], number: int = 4
+    ) -> list[Float[Tensor, "P h w c"]]:
+        """The features at the end of each of the first dense blocks."""
         images = images.to(self.dtype)
         found = F.conv2d(images, self.stem, self.stem_bias, 2, 3).relu_()
         now = F.max_pool2d(found, 3, 2, 1).permute(0, 2, 3, 1)
         ends = []
-        for index, layers in enumerate(self.blocks):
+        for index, layers in enumerate(self.blocks[:number]):
             features = self._room(now, layers)
             self.run(features, layers)
             ends.append(features)
-            if index < 3:
+            if index < number - 1:
                 now = self.halved(features, index)
         return ends
 
@@ -268,7 +270,7 @@ class Around:
 
     def __init__(self, network: DenseNet121, images: Float[Tensor, "B C H W"]) -> None:
         self.network = network
-        parts = [network._blocks(piece)[:2] for piece in network._pieces(images)]
+        parts = [network._blocks(piece, 2) for piece in network._pieces(images)]
         self.base = [torch.cat(block) for block in zip(*parts, strict=True)]
 
     def __call__(

@@ -250,9 +250,8 @@ class ScreenNet(nn.Module):
         tensors, header = load_weights(path, "screen")
         try:
             given = dict(header["config"])
-            encoder = dict(given.pop("encoder"))
-            encoder |= {name: tuple(encoder[name]) for name in ("growth", "layers")}
-            config = ScreenConfig(DenseNetConfig(**encoder), **given)
+            encoder = DenseNetConfig.read(given.pop("encoder"))
+            config = ScreenConfig(encoder, **given)
             model = cls(config, header["classifier"])
             model.load_state_dict(tensors)
         except (RuntimeError, KeyError, TypeError, ValueError) as error:
