@@ -21,8 +21,10 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
 )
 train = typer.Typer(help="Train a completer or a classifier.", no_args_is_help=True)
+evaluation = typer.Typer(help="Measure completers.", no_args_is_help=True)
 data_app = typer.Typer(help="List and fetch data sets.", no_args_is_help=True)
 app.add_typer(train, name="train")
+app.add_typer(evaluation, name="evaluate")
 app.add_typer(data_app, name="data")
 
 Data = Annotated[str, typer.Option(help="Name (see `boed data list`) or path of a data set.")]
@@ -338,6 +340,70 @@ def report(
         typer.echo(f"report: {run / 'report.html'}")
 
 
+@evaluation.command("completer")
+def evaluate_completer(
+    completers: Annotated[
+        list[str],
+        typer.Argument(help="aipo, retrieval, other shipped names, or checkpoints ([NAME=]PATH)."),
+    ],
+    data: Data = "digits",
+    size: Size = None,
+    split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
+    scenes: Annotated[int, typer.Option(help="Scenes for realism, one completion each.")] = 256,
+    deep: Annotated[int, typer.Option(help="How many of them get N completions.")] = 64,
+    completions: Annotated[int, typer.Option(help="Completions of each of those, N.")] = 10,
+    seed: Seed = 0,
+    seeds: Annotated[int, typer.Option(help="Sampling seeds: seed, seed + 1, ...")] = 3,
+    classifier: Annotated[
+        str | None, typer.Option(help="Checkpoint whose features describe scenes.")
+    ] = None,
+    inception: Annotated[
+        Path | None, typer.Option(help="Your weights of the FID's Inception, to use instead.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Run folder.")] = Path("runs/completers"),
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+) -> None:
+    """Compare completers: realism, fidelity, diversity, calibration and the answers they imply.
+
+    Writes results.nc, examples.nc, report.html and table.md to the run folder. An interrupted
+    run goes on when the same command is given again.
+    """
+    with explained():
+        from datetime import datetime, timezone
+
+        from rich.console import Console
+
+        from boed.completer_study import compare
+        from boed.report.completers import markdown, write_completer_report
+        from boed.results import save
+        from completion.evaluation.evaluate import Plan, completions_each
+        from data.files import atomic
+
+        plan = Plan(scenes, deep, completions, tuple(range(seed, seed + seeds)))
+        started = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        with progress_bar() as bar:
+            total = completions_each(plan) * seeds
+            tasks: dict[str, Any] = {}
+
+            def advance(name: str, number: int) -> None:
+                if name not in tasks:
+                    tasks[name] = bar.add_task(name, total=total, rate="")
+                bar.advance(tasks[name], number)
+                speed = bar.tasks[tasks[name]].speed
+                bar.update(tasks[name], rate=f"{speed:.0f}/s" if speed else "")
+
+            results, pictures = compare(
+                completers, data, size, split, plan, classifier, inception, out, device, advance
+            )
+        results.attrs |= {"started": started, "command": command()}
+        save(results, out / "results.nc")
+        save(pictures, out / "examples.nc")
+        write_completer_report(results, out / "report.html", pictures)
+        with atomic(out / "table.md") as temporary:
+            temporary.write_text(markdown(results), encoding="utf-8")
+        Console().print(f"report: {out / 'report.html'}")
+
+
 Steps = Annotated[int | None, typer.Option(help="Updates; the preset's if not given.")]
 Batch = Annotated[int | None, typer.Option(help="Images per update.")]
 Rate = Annotated[float | None, typer.Option("--lr", help="Highest learning rate.")]
@@ -351,15 +417,32 @@ Nodes = Annotated[int, typer.Option(help="Machines that train together; see docs
 
 @train.command("completer")
 def train_completer(
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="aipo, aipo-r, flow, diffusion, vaeac, pic, anp, ce, or vae: the unconditional "
+            "VD-VAE."
+        ),
+    ] = "aipo",
     data: Data = "digits",
     size: Size = None,
-    kind: Annotated[str, typer.Option(help="aipo, or vae: the unconditional VD-VAE.")] = "aipo",
     vae: Annotated[
-        Path | None, typer.Option(help="Trained VD-VAE that AIPO extends and leaves frozen.")
+        Path | None,
+        typer.Option(help="Trained VD-VAE that aipo or aipo-r extends and leaves frozen."),
     ] = None,
     init: Annotated[
-        Path | None, typer.Option(help="Trained AIPO to start from, perhaps of another size.")
+        Path | None,
+        typer.Option(help="Trained completer to start from; AIPO's perhaps of another size."),
     ] = None,
+    masks: Annotated[
+        str, typer.Option(help="squares (all hidden but a few squares) or holes (the inverse).")
+    ] = "squares",
+    architecture: Annotated[
+        str,
+        typer.Option(
+            help="small, or the paper's for aipo, aipo-r and vae: cifar10, ffhq-256, chest-256."
+        ),
+    ] = "small",
     out: Weights = Path("completer.safetensors"),
     steps: Steps = None,
     batch: Batch = None,
@@ -371,26 +454,26 @@ def train_completer(
     devices: Devices = 1,
     nodes: Nodes = 1,
 ) -> None:
-    """Train AIPO (jointly, or from a trained VD-VAE) or a VD-VAE. Resumes where it stopped."""
+    """Train a completer, or an unconditional VD-VAE. Resumes where it stopped."""
     with explained():
-        from completion import AIPO
-        from completion.training import load_vae, preset, train_aipo, train_vae
+        from completion import VDVAE, registry
+        from completion.training import preset, train_vae
+        from completion.training import train_completer as run
 
-        if kind not in ("aipo", "vae"):
-            raise ValueError(f"kind is {kind!r}, expected 'aipo' or 'vae'")
         images, val = _training_data(data, size)
-        config, settings = preset(images.size, images.channels)
+        config, settings = preset(name, images, architecture)
         settings = _changed(settings, steps, batch, lr, minutes, bf16, seed, device, devices, nodes)
+        begun = registry.learned(name).load(init) if init is not None else None
+        trained = VDVAE.load(vae) if vae is not None else None
         first = settings.ranks().first
         with _training_bar(settings.steps, first) as on_step:
-            if kind == "vae":
+            if name == "vae":
                 train_vae(images, val, config, settings, out, on_step, command())
-            elif vae is not None:
-                trained = load_vae(vae)
-                train_aipo(images, val, settings, out, None, trained, None, on_step, command())
             else:
-                begun = AIPO.load(init) if init is not None else None
-                train_aipo(images, val, settings, out, config, None, begun, on_step, command())
+                run(
+                    name, images, val, settings, out, None if trained else config, trained, begun,
+                    masks, on_step, command(),
+                )  # fmt: skip
         if first:
             typer.echo(f"checkpoint: {out}")
 
@@ -553,14 +636,15 @@ def data_list() -> None:
 
 @data_app.command("fetch")
 def data_fetch(
-    name: Annotated[str, typer.Argument(help="pneumoniamnist or chestmnist.")],
-    size: Annotated[int, typer.Option(help="28, 64, 128 or 224 pixels.")] = 64,
+    name: Annotated[str, typer.Argument(help="pneumoniamnist, chestmnist or cifar10.")],
+    size: Annotated[int, typer.Option(help="MedMNIST's: 28, 64, 128 or 224 pixels.")] = 64,
 ) -> None:
     """Download a data set, resuming what was begun, and check it."""
     with explained():
-        from data.medmnist import fetch
+        from data import cifar10, medmnist
 
-        typer.echo(f"{name}: {fetch(name, size)}")
+        found = cifar10.fetch() if name == "cifar10" else medmnist.fetch(name, size)
+        typer.echo(f"{name}: {found}")
 
 
 def main() -> None:

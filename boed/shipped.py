@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import difflib
+import warnings
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from classifiers.classifier import DenseNetClassifier
 from classifiers.screen import ScreenNet
-from completion.aipo import AIPO
 from completion.completer import Completer
+from completion.registry import LEARNED, load_completer
 from completion.retrieval import Retrieval
 from data.dataset import Dataset
 
@@ -16,26 +19,56 @@ SHIPPED: dict[tuple[str, int], str] = {
     ("digits", 32): "digits-32",
     ("mnist_28", 32): "digits-32",
     ("kermany_pneumonia_128", 64): "kermany-64",
+    ("cifar10_jpeg_32", 32): "cifar10-32",
+    ("cifar10", 32): "cifar10-32",
 }
 """Name of the checkpoints for a data set at a width in pixels."""
 
-DEFAULT_SIZE = {"digits": 32, "mnist_28": 32, "kermany_pneumonia_128": 64}
+DEFAULT_COMPLETER = "aipo"
+
+DEFAULT_SIZE = {"digits": 32, "mnist_28": 32, "kermany_pneumonia_128": 64, "cifar10_jpeg_32": 32}
 """Width at which a data set is read when none is asked for."""
 
 
 def completer_for(dataset: Dataset, checkpoint: str | None, library: Dataset) -> Completer:
-    """The completer `aipo` (shipped), `retrieval` (from `library`), or of a checkpoint's path.
+    """The completer of a name (shipped), `retrieval` (from `library`), or of a checkpoint's path.
+
+    One that was trained on another data set is used, with a warning that names both.
 
     Raises:
-        ValueError: no checkpoint is shipped for this data and size, or the given one does not
-            fit it.
+        ValueError: an unknown name (the nearest is suggested), no checkpoint is shipped for this
+            data and size, or the given one does not fit it.
     """
     if checkpoint == "retrieval":
         return Retrieval(library)
-    model = AIPO.load(_path("completion", "completer", dataset, checkpoint, "aipo"))
-    config = model.config
+    name = checkpoint or DEFAULT_COMPLETER
+    if name in LEARNED:
+        suffix = "" if name == "aipo" else f"-{name}"
+        path = _path("completion", "completer", dataset, None, suffix=suffix)
+    elif Path(name).exists():
+        path = Path(name)
+    else:
+        known = ("retrieval", *LEARNED)
+        near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.0)
+        raise ValueError(
+            f"completer is {name!r}, which is no file and no name: did you mean {near[0]!r}? "
+            f"Known: {', '.join(known)}; or give a .safetensors checkpoint"
+        )
+    model = load_completer(path)
+    config: Any = getattr(model, "config", None)
     _check("completer", (config.size, config.channels), dataset)
+    trained = (getattr(model, "provenance", {}).get("data") or {}).get("name")
+    if trained is not None and _family(trained) != _family(dataset.name):
+        warnings.warn(
+            f"completer: {path.name} was trained on {trained}, the scenes are of {dataset.name}",
+            stacklevel=2,
+        )
     return model
+
+
+def _family(name: str) -> str:
+    """The shipped digits are MNIST's; CIFAR-10 as JPEG files is CIFAR-10."""
+    return {"mnist_28": "digits", "cifar10_jpeg_32": "cifar10"}.get(name, name)
 
 
 def classifier_for(dataset: Dataset, checkpoint: str | None) -> DenseNetClassifier:
@@ -80,7 +113,6 @@ def _path(
         if not Path(checkpoint).exists():
             raise ValueError(
                 f"{role} is {checkpoint!r}, which is no file; expected a .safetensors checkpoint"
-                + (", 'aipo' or 'retrieval'" if role == "completer" else "")
             )
         return Path(checkpoint)
     name = SHIPPED.get((dataset.name, dataset.size))

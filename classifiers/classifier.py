@@ -102,6 +102,22 @@ class DenseNetClassifier(nn.Module):
         return out.unflatten(1, (-1, 2)) if self.multi_label else out
 
     @torch.no_grad()
+    def features(self, observation: Observation) -> Float[Tensor, "B F"]:
+        """What the last linear layer reads: a description of the scene for distances between sets.
+
+        Raises:
+            ValueError: the observation has another size or number of channels than the network.
+        """
+        last = [each for each in self.network.modules() if isinstance(each, nn.Linear)][-1]
+        read: list[Tensor] = []
+        hook = last.register_forward_pre_hook(lambda _, given: read.append(given[0]))
+        try:
+            self.network(self._read(observation))
+        finally:
+            hook.remove()
+        return read[0].float()
+
+    @torch.no_grad()
     def log_probs(self, observation: Observation) -> Float[Tensor, "B *L K"]:
         """Calibrated log-probabilities."""
         if not self._loaded:

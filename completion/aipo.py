@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import copy
-from pathlib import Path
-from typing import Any
+import math
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
+from typing_extensions import Self
 
+from completion import presets
 from completion.blocks import Block
+from completion.learned import LearnedCompleter
 from completion.vdvae import VDVAE, StochasticBlock, VDVAEConfig, draw, kl_divergence
-from data.files import load_weights, save_weights
+from data.fitting import Fit
 from data.observation import Observation, check_scenes
 from data.randomness import SceneNoise, Seeds, per_scene
 
 
-class AIPO(nn.Module):
+class AIPO(LearnedCompleter):
     """A VD-VAE with a partial encoder, sampling p(scene | observation).
 
     The partial encoder reads cat(values, mask); every decoder block has a second posterior head
@@ -29,11 +32,14 @@ class AIPO(nn.Module):
         frozen: leave encoder and decoder as they are and train the partial encoder alone.
     """
 
+    name: ClassVar[str] = "aipo"
+    Config = VDVAEConfig
+    config: VDVAEConfig
+
     def __init__(self, vae: VDVAE, frozen: bool = False) -> None:
-        super().__init__()
+        super().__init__(vae.config)
         self.vae = vae
         self.frozen = frozen
-        self.provenance: dict[str, Any] = {}
         self.vae.requires_grad_(not frozen)
         self.partial_encoder = vae.make_encoder(extra_channels=1)
         for specification, block in zip(vae.decoder_blocks, vae.blocks, strict=True):
@@ -44,19 +50,29 @@ class AIPO(nn.Module):
             )
 
     @classmethod
-    def from_vae(cls, vae: VDVAE) -> AIPO:
+    def of(cls, config: VDVAEConfig) -> Self:
+        """The untrained model of a configuration, to be trained jointly."""
+        return cls(VDVAE(config))
+
+    @classmethod
+    def from_vae(cls, vae: VDVAE) -> Self:
         """Extend a copy of a trained VAE, whose weights stay frozen (Sec. 3.2)."""
         return cls(copy.deepcopy(vae), frozen=True)
 
-    @property
-    def config(self) -> VDVAEConfig:
-        return self.vae.config
+    @classmethod
+    def preset(cls, size: int, channels: int) -> tuple[VDVAEConfig, Fit]:
+        """The VD-VAE of `completion.presets` for an image size, and how to train it.
+
+        Raises:
+            ValueError: no preset divides the size.
+        """
+        return presets.preset(size, channels)
 
     def partial_activations(self, observation: Observation) -> dict[int, Tensor]:
         """The partial encoder's activation at each resolution."""
         config = self.config
         # zero where unseen, standardised where seen
-        values = (observation.values - config.mean) / config.std * observation.mask
+        values = self.standardised(observation.values) * observation.mask
         stacked = torch.cat([values, observation.mask], dim=1)
         return self.partial_encoder(F.pixel_unshuffle(stacked, config.stem))
 
@@ -84,7 +100,7 @@ class AIPO(nn.Module):
             ValueError: scene and observation do not fit the model or each other.
         """
         self.vae.check_scene(scene)
-        self._check(observation)
+        self.check(observation)
         if len(scene) != len(observation):
             raise ValueError(f"{len(scene)} scenes but {len(observation)} observations")
         vae, batch = self.vae, len(scene)
@@ -104,25 +120,32 @@ class AIPO(nn.Module):
         log_likelihood = vae.likelihood.log_prob(vae.pixel_parameters(states), scene)
         return log_likelihood.flatten(1).sum(1), rate
 
-    def loss(self, scene: Float[Tensor, "B C H W"], observation: Observation) -> Tensor:
+    def loss(
+        self,
+        scene: Float[Tensor, "B C H W"],
+        observation: Observation,
+        progress: float = 1.0,
+    ) -> Tensor:
         """Negative O_for in nats per dimension; only the KL matters when the VAE is frozen."""
         distortion, rate = self.rate_distortion(scene, observation, seed=None)
         objective = -rate if self.frozen else distortion - rate
         return -objective.mean() / self.vae.dimensions
 
     @torch.no_grad()
-    def sample(
-        self, observation: Observation, n: int, seed: Seeds = 0
-    ) -> Float[Tensor, "n B C H W"]:
-        """`n` completions of each observation, the seen pixels composited in.
+    def figures(
+        self, scene: Float[Tensor, "B C H W"], observation: Observation
+    ) -> dict[str, float]:
+        """The bound and its rate, in bits per dimension."""
+        distortion, rate = self.rate_distortion(scene, observation, 0)
+        per_dimension = self.vae.dimensions * math.log(2)
+        return {
+            "val_bits_per_dim": float((rate - distortion).mean()) / per_dimension,
+            "val_rate_bits_per_dim": float(rate.mean()) / per_dimension,
+        }
 
-        Raises:
-            ValueError: n is less than 1, or the observation has another size or number of
-                channels than the model, or NaN pixels.
-        """
-        if n < 1:
-            raise ValueError(f"n must be at least 1, got {n}")
-        self._check(observation)
+    @torch.no_grad()
+    def draw(self, observation: Observation, n: int, seed: Seeds = 0) -> Float[Tensor, "n B C H W"]:
+        """`n` scenes decoded from latent variables of the partial posterior."""
         config, vae, batch = self.config, self.vae, len(observation)
         noise = SceneNoise(per_scene(seed, batch), observation.device)
         partial = self.partial_activations(observation)  # once, shared by the n samples
@@ -139,37 +162,4 @@ class AIPO(nn.Module):
         parameters = vae.pixel_parameters(states)
         uniform = noise.uniform(n, vae.likelihood.n_uniform, config.size, config.size)
         scenes = vae.likelihood.sample(parameters, uniform.flatten(0, 1))
-        return observation.composite(scenes.unflatten(0, (n, batch)))
-
-    def _check(self, observation: Observation) -> None:
-        config = self.config
-        if tuple(observation.values.shape[1:]) != (config.channels, config.size, config.size):
-            raise ValueError(
-                f"observation has {observation.channels} channels of {observation.size} pixels; "
-                f"this completer was trained for {config.channels} of {config.size}"
-            )
-        if not torch.isfinite(observation.values).all():
-            raise ValueError("observation has NaN or infinite pixels; expected values in [0, 1]")
-
-    def save(self, path: Path | str, provenance: dict[str, Any]) -> None:
-        """Write the weights with configuration and provenance as safetensors."""
-        header = {"kind": "aipo", "config": vars(self.config), **provenance}
-        save_weights(path, self.state_dict(), header)
-
-    @classmethod
-    def load(cls, path: Path | str) -> AIPO:
-        """Read a checkpoint that `save` wrote.
-
-        Raises:
-            ValueError: the file is missing, damaged, or holds something else.
-        """
-        tensors, header = load_weights(path, "aipo")
-        try:
-            model = cls(VDVAE(VDVAEConfig(**header["config"])))
-            model.load_state_dict(tensors)
-        except (RuntimeError, KeyError, TypeError, ValueError) as error:
-            raise ValueError(
-                f"checkpoint {path} does not fit its configuration: {error}"
-            ) from error
-        model.provenance = header
-        return model.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return scenes.unflatten(0, (n, batch))

@@ -100,7 +100,15 @@ class Retrieval:
     def sample(
         self, observation: Observation, n: int, seed: Seeds = 0
     ) -> Float[Tensor, "n B C H W"]:
-        """n images of equal weight, drawn independently by likelihood from the whole library.
+        """n images of equal weight as by `draw`, the seen pixels composited in.
+
+        Raises:
+            ValueError: as `complete` does.
+        """
+        return observation.composite(self.draw(observation, n, seed))
+
+    def draw(self, observation: Observation, n: int, seed: Seeds = 0) -> Float[Tensor, "n B C H W"]:
+        """n images of the library, drawn independently by likelihood.
 
         With nothing seen they are drawn without replacement.
 
@@ -125,7 +133,7 @@ class Retrieval:
             )
         ]
         rows: Int64[Tensor, "n B"] = torch.stack(drawn, dim=1)
-        return observation.composite(self.library.scenes(rows).to(observation.device))
+        return self.library.scenes(rows).to(observation.device)
 
     def _check(self, observation: Observation, n: int) -> None:
         library = self.library

@@ -1,98 +1,75 @@
-"""Training completers: the VD-VAE by its ELBO, AIPO by the forward KL."""
+"""Training completers, each by its own loss on masked images, and the VD-VAE by its ELBO."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from completion.aipo import AIPO
+from completion.learned import LearnedCompleter, statistics
+from completion.presets import PAPER, latent
+from completion.registry import learned
 from completion.vdvae import VDVAE, VDVAEConfig
 from data.dataset import Dataset
-from data.files import load_weights, save_weights
 from data.fitting import Fit, Progress, fit, provenance
-from data.masks import squares
+from data.masks import holes, squares
 from data.observation import Observation
 from data.randomness import derive
 
-PRESETS: dict[str, tuple[VDVAEConfig, Fit]] = {
-    "small-28": (
-        VDVAEConfig(
-            size=28,
-            channels=1,
-            encoder="14x1,14d2,7x2,7d7,1x1",
-            decoder="1x2,7m1,7x3,14m7,14x2",
-            width=64,
-            stem=2,
-            components=5,
-        ),
-        Fit(steps=6000, batch=32, lr=1e-3, skip=400.0, bf16=True),
-    ),
-    "digits-32": (
-        VDVAEConfig(
-            size=32,
-            channels=1,
-            encoder="16x1,16d2,8x2,8d8,1x1",
-            decoder="1x2,8m1,8x3,16m8,16x2",
-            width=64,
-            stem=2,
-            components=5,
-        ),
-        Fit(steps=6000, batch=32, lr=1e-3, skip=400.0, bf16=True),
-    ),
-    "chest-64": (
-        VDVAEConfig(
-            size=64,
-            channels=1,
-            encoder="16x1,16d2,8x2,8d2,4x2,4d4,1x1",
-            decoder="1x2,4m1,4x2,8m4,8x3,16m8,16x2",
-            width=96,
-            stem=4,
-            components=5,
-        ),
-        Fit(steps=6000, batch=24, lr=1e-3, skip=400.0, bf16=True),
-    ),
-}
-"""Architectures and settings of the shipped completers, trained on two CPU cores."""
+MASKS = {"squares": squares, "holes": holes}
+"""Distributions of masks to train on: a few squares seen, or a few squares hidden."""
+
+Config = TypeVar("Config")
 
 
-def preset(size: int, channels: int) -> tuple[VDVAEConfig, Fit]:
-    """The preset for an image size, or the nearest sensible one built for it.
+def preset(name: str, train: Dataset, architecture: str = "small") -> tuple[Any, Fit]:
+    """Configuration of a completer, or of `vae`, for a data set, and how to train it.
+
+    Args:
+        name: of the completer.
+        train: images to learn from.
+        architecture: `small`; `latent` for a `vae` of few latent variables; or one of
+            `completion.presets.PAPER`.
 
     Raises:
-        ValueError: no preset divides the size.
+        ValueError: an unknown name or architecture, a completer that has no such architecture, or
+            no preset for the images' size.
     """
-    if size == 28:
-        config, settings = PRESETS["small-28"]
-    elif size == 32:
-        config, settings = PRESETS["digits-32"]
-    elif size % 64 == 0:
-        config, settings = PRESETS["chest-64"]
-        config = replace(config, size=size, stem=size // 16)
-    else:
-        raise ValueError(f"size {size} has no preset; expected 28, 32 or a multiple of 64")
-    return replace(config, channels=channels), settings
+    kind = AIPO if name == "vae" else learned(name)
+    if architecture == "small":
+        return kind.preset(train.size, train.channels)
+    if architecture == "latent" and name == "vae":
+        return latent(train.size, train.channels)
+    if architecture not in PAPER:
+        raise ValueError(
+            f"architecture is {architecture!r}, expected small, latent (for vae) or one of "
+            f"{', '.join(PAPER)}"
+        )
+    if not issubclass(kind, AIPO):
+        raise ValueError(
+            f"architecture {architecture} is a VD-VAE, for aipo, aipo-r and vae; not for {name}"
+        )
+    return PAPER[architecture]
 
 
-def standardised_for(config: VDVAEConfig, train: Dataset) -> VDVAEConfig:
+def standardised_for(config: Config, train: Dataset) -> Config:
     """The configuration with the training set's own mean and standard deviation.
 
     Raises:
         ValueError: the images are not of the configured size and channels.
     """
     _check_size(config, train)
-    pixels = train.scenes().double()
-    mean, std = float(pixels.mean()), float(pixels.std())
-    return replace(config, mean=round(mean, 6), std=round(std, 6))
+    return replace(config, **statistics(train))
 
 
-def _check_size(config: VDVAEConfig, train: Dataset) -> None:
+def _check_size(config: Any, train: Dataset) -> None:
     if (train.size, train.channels) != (config.size, config.channels):
         raise ValueError(
             f"{train.name} has {train.channels} channels of {train.size} pixels; "
@@ -139,17 +116,17 @@ def train_vae(
 
     state = out.with_suffix(".training.safetensors")
     about = {"data": train.name, "sha256": train.sha256}
-    weights, progress = fit(model, loss, settings, state, validate, on_step, about)
+    _, progress = fit(model, loss, settings, state, validate, on_step, about)
     header = _provenance(train, settings, progress, command)
     if ranks.first:
-        save_weights(out, weights, {"kind": "vdvae", "config": asdict(config), **header})
+        model.save(out, header)
         if progress.step >= settings.steps:
             state.unlink(missing_ok=True)
     ranks.wait()
     return model.eval()
 
 
-def start_from(model: AIPO, trained: AIPO) -> None:
+def start_from(model: LearnedCompleter, trained: LearnedCompleter) -> None:
     """Give a model the weights of a trained one; learned biases are resized to its resolutions.
 
     Raises:
@@ -168,95 +145,109 @@ def start_from(model: AIPO, trained: AIPO) -> None:
         target.copy_(found)
 
 
-def load_vae(path: Path | str) -> VDVAE:
-    """Read a VD-VAE that `train_vae` wrote.
-
-    Raises:
-        ValueError: the file is missing, damaged, or holds something else.
-    """
-    tensors, header = load_weights(path, "vdvae")
-    try:
-        model = VDVAE(VDVAEConfig(**header["config"]))
-        model.load_state_dict(tensors)
-    except (RuntimeError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"checkpoint {path} does not fit its configuration: {error}") from error
-    return model.eval()
-
-
-def train_aipo(
+def train_completer(
+    name: str,
     train: Dataset,
     val: Dataset,
     settings: Fit,
     out: Path,
-    config: VDVAEConfig | None = None,
+    config: Any = None,
     vae: VDVAE | None = None,
-    init: AIPO | None = None,
+    init: LearnedCompleter | None = None,
+    masks: str = "squares",
     on_step: Callable[[int, float], None] | None = None,
     command: str | None = None,
-) -> AIPO:
-    """Train AIPO by the forward KL (Eq. 10) and save it to `out`.
+) -> LearnedCompleter:
+    """Train a completer on masked images and save it to `out`.
 
     Args:
-        train, val: images to learn from, and to watch the bound on.
+        name: of the completer, one of `completion.registry.LEARNED`.
+        train, val: images to learn from, and to watch the loss on.
         settings: how long, how, and on which devices.
         out: checkpoint to write; the running state lies beside it until the end.
-        config: architecture to train jointly from scratch; or
-        vae: a trained VD-VAE that stays frozen while the partial encoder is trained.
-        init: a trained AIPO whose weights joint training starts from; it may be of another size.
+        config: architecture; the preset for the images' size if neither it nor `vae` is given.
+        vae: for `aipo` and `aipo-r`, a trained VD-VAE that stays frozen while the partial
+            encoder is trained.
+        init: a trained completer of this kind whose weights training starts from; AIPO's may be
+            of another image size.
+        masks: one of `MASKS`.
         on_step: told the step and loss.
         command: what was typed, for the record.
 
     Raises:
-        ValueError: not exactly one of `config` and `vae` was given, or it is for images of
-            another size.
+        ValueError: an unknown completer, masks or combination, or the architecture is for images
+            of another size.
     """
-    if (config is None) == (vae is None):
-        raise ValueError("give either config (joint training) or vae (pretrained), not both")
-    torch.manual_seed(derive(settings.seed, "weights"))
-    if vae is not None:
-        _check_size(vae.config, train)
-        model = AIPO.from_vae(vae)
-    else:
-        assert config is not None
-        model = AIPO(VDVAE(standardised_for(config, train)))
-        if init is not None:
-            start_from(model, init)
+    if masks not in MASKS:
+        raise ValueError(f"masks is {masks!r}, expected one of {', '.join(MASKS)}")
+    model = _begun(name, train, settings, config, vae, init)
     ranks = settings.ranks()
     device = ranks.device
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model.train()
+
+    def masked(scenes: torch.Tensor, generator: torch.Generator | None = None) -> Observation:
+        mask = MASKS[masks](len(scenes), train.size, generator=generator)
+        return Observation.of(scenes, mask.to(device))
 
     def loss(step: int) -> torch.Tensor:
         scenes = train.scenes(torch.randint(len(train), (settings.share,))).to(device)
-        masks = squares(len(scenes), train.size).to(device)
-        return model.loss(scenes, Observation.of(scenes, masks))
+        return model.loss(scenes, masked(scenes), step / settings.steps)
 
     def validate(_: nn.Module) -> dict[str, float]:
         scenes = val.scenes(_spread(len(val))).to(device)
-        generator = torch.Generator().manual_seed(0)
-        masks = squares(len(scenes), val.size, generator=generator).to(device)
-        with torch.no_grad():
-            distortion, rate = model.rate_distortion(scenes, Observation.of(scenes, masks), 0)
-        per_dimension = model.vae.dimensions * math.log(2)
-        return {
-            "val_bits_per_dim": float((rate - distortion).mean()) / per_dimension,
-            "val_rate_bits_per_dim": float(rate.mean()) / per_dimension,
-        }
+        return model.figures(scenes, masked(scenes, torch.Generator().manual_seed(0)))
 
     state = out.with_suffix(".training.safetensors")
     origin = ("data", "steps", "command")
     begun = None if init is None else {k: init.provenance.get(k) for k in origin}
-    about = {"data": train.name, "sha256": train.sha256, "init": begun}
+    about = {"data": train.name, "sha256": train.sha256, "init": begun, "masks": masks}
     _, progress = fit(model, loss, settings, state, validate, on_step, about)
     header = _provenance(train, settings, progress, command)
+    header |= {
+        "masks": masks,
+        "objective": f"{name}, {'pretrained VAE' if vae else 'from scratch'}",
+    }
     if begun is not None:
         header["init"] = begun
-    header["objective"] = "forward KL, pretrained VAE" if vae else "forward KL, joint"
+    if vae is not None:
+        kept = (*origin, "cpu_seconds")
+        header["vae"] = {k: vae.provenance[k] for k in kept if k in vae.provenance}
     if ranks.first:
         model.save(out, header)
         if progress.step >= settings.steps:
             state.unlink(missing_ok=True)
     ranks.wait()
+    model.provenance = header
     return model.eval()
+
+
+def _begun(
+    name: str,
+    train: Dataset,
+    settings: Fit,
+    config: Any,
+    vae: VDVAE | None,
+    init: LearnedCompleter | None,
+) -> LearnedCompleter:
+    """The model to train, with the weights it starts from."""
+    kind = learned(name)
+    torch.manual_seed(derive(settings.seed, "weights"))
+    if vae is not None:
+        if config is not None:
+            raise ValueError("give either config (joint training) or vae (pretrained), not both")
+        if not issubclass(kind, AIPO):
+            raise ValueError(f"vae is for aipo and aipo-r, which extend it; not for {name}")
+        _check_size(vae.config, train)
+        return kind.from_vae(vae)
+    if config is None:
+        config = kind.preset(train.size, train.channels)[0]
+    model = kind.of(standardised_for(config, train))
+    if init is not None:
+        if type(init) is not type(model):
+            raise ValueError(f"init is {type(init).__name__}, expected {kind.__name__}")
+        start_from(model, init)
+    return model
 
 
 def _spread(available: int, number: int = 256) -> torch.Tensor:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +21,7 @@ from completion.blocks import (
     parse_widths,
 )
 from completion.likelihoods import likelihood
+from data.files import load_weights, save_weights
 from data.observation import check_scenes
 from data.randomness import SceneNoise, Seeds, per_scene
 
@@ -130,6 +133,7 @@ class VDVAE(nn.Module):
     def __init__(self, config: VDVAEConfig) -> None:
         super().__init__()
         self.config = config
+        self.provenance: dict[str, Any] = {}
         if config.size % config.stem:
             raise ValueError(f"size {config.size} is not a multiple of stem {config.stem}")
         top = config.size // config.stem
@@ -263,6 +267,26 @@ class VDVAE(nn.Module):
         log_likelihood = self.likelihood.log_prob(self.pixel_parameters(states), scene)
         return log_likelihood.flatten(1).sum(1), rate
 
+    @property
+    def latent_shapes(self) -> list[tuple[int, int, int]]:
+        """Shape of each group of latent variables, z_1 first."""
+        return [(self.config.latent, b.resolution, b.resolution) for b in self.decoder_blocks]
+
+    def decode(self, noise: list[Float[Tensor, "B Z R R"]]) -> Float[Tensor, "B P H W"]:
+        """Parameters of the pixel likelihood where z_l = prior mean + prior deviation x noise.
+
+        Args:
+            noise: of each group of latent variables, `latent_shapes`; standard normal under p(z).
+        """
+        states = self.start(len(noise[0]))
+        for level, (block, epsilon) in enumerate(zip(self.blocks, noise, strict=True)):
+            assert isinstance(block, StochasticBlock)
+            state = self.mixed(states, level)
+            (mean, log_std), feature = block.prior_head(state)
+            z = mean + log_std.exp() * epsilon
+            states[self.decoder_blocks[level].resolution] = block.merge(state, feature, z)
+        return self.pixel_parameters(states)
+
     @torch.no_grad()
     def sample(self, n: int, seed: int = 0) -> Float[Tensor, "n C H W"]:
         """Images drawn from the prior; image i depends on the seed and i alone.
@@ -273,17 +297,57 @@ class VDVAE(nn.Module):
         if n < 1:
             raise ValueError(f"n must be at least 1, got {n}")
         noise = SceneNoise(per_scene(seed, n), self.gain.device)
-        states = self.start(n)
-        for level, block in enumerate(self.blocks):
-            assert isinstance(block, StochasticBlock)
-            state = self.mixed(states, level)
-            prior, feature = block.prior_head(state)
-            z = draw(prior, noise)
-            states[self.decoder_blocks[level].resolution] = block.merge(state, feature, z)
-        parameters = self.pixel_parameters(states)
+        parameters = self.decode([noise.normal(1, *shape)[0] for shape in self.latent_shapes])
         size = self.config.size
         uniform = noise.uniform(1, self.likelihood.n_uniform, size, size)[0]
         return self.likelihood.sample(parameters, uniform)
+
+    @torch.no_grad()
+    def reconstruct(
+        self, scene: Float[Tensor, "B C H W"], seed: Seeds = 0
+    ) -> Float[Tensor, "B C H W"]:
+        """Scenes encoded and decoded again, z from the posterior (Harvey et al. 2021, Fig. 7).
+
+        Raises:
+            ValueError: the scenes are of another shape than the model's, NaN, or not in [0, 1].
+        """
+        check_scenes(scene, "scene")
+        self.check_scene(scene)
+        batch = len(scene)
+        noise = SceneNoise(per_scene(seed, batch), scene.device)
+        activations, states = self.activations(scene), self.start(batch)
+        for level, block in enumerate(self.blocks):
+            assert isinstance(block, StochasticBlock)
+            resolution = self.decoder_blocks[level].resolution
+            state = self.mixed(states, level)
+            _, feature = block.prior_head(state)
+            q = block.posterior_head(state, activations[resolution])
+            states[resolution] = block.merge(state, feature, draw(q, noise))
+        uniform = noise.uniform(1, self.likelihood.n_uniform, *scene.shape[-2:])[0]
+        return self.likelihood.sample(self.pixel_parameters(states), uniform)
+
+    def save(self, path: Path | str, provenance: dict[str, Any]) -> None:
+        """Write the weights with configuration and provenance as safetensors."""
+        header = {"kind": "vdvae", "config": vars(self.config), **provenance}
+        save_weights(path, self.state_dict(), header)
+
+    @classmethod
+    def load(cls, path: Path | str) -> VDVAE:
+        """Read a checkpoint that `save` wrote.
+
+        Raises:
+            ValueError: the file is missing, damaged, or holds something else.
+        """
+        tensors, header = load_weights(path, "vdvae")
+        try:
+            model = cls(VDVAEConfig(**header["config"]))
+            model.load_state_dict(tensors)
+        except (RuntimeError, KeyError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"checkpoint {path} does not fit its configuration: {error}"
+            ) from error
+        model.provenance = header
+        return model.eval()
 
 
 def draw(gaussian: Gaussian, noise: SceneNoise | None, n: int = 1) -> Tensor:

@@ -89,12 +89,16 @@ class Fit:
 
 @dataclass
 class Progress:
-    """Where a training stands; `history` has a row of figures per validation."""
+    """Where a training stands; `history` has a row of figures per validation.
+
+    `seconds` have passed, in which this process kept its cores busy for `cpu_seconds`.
+    """
 
     step: int = 0
     skipped: int = 0
     restored: int = 0
     seconds: float = 0.0
+    cpu_seconds: float = 0.0
     history: list[dict[str, float]] = field(default_factory=list)
 
 
@@ -109,6 +113,7 @@ def provenance(train: Dataset, settings: Fit, progress: Progress) -> dict[str, A
         },
         "fit": {**asdict(settings), "skip": str(settings.skip)},
         "steps": progress.step,
+        "cpu_seconds": round(progress.cpu_seconds),
         "history": progress.history,
     }
 
@@ -175,6 +180,7 @@ def fit(
     bad_in_a_row = 0
     own = ("rank", ranks.rank) if ranks.number > 1 else ()
     before, began = progress.seconds, time.monotonic()
+    cpu_before, cpu_began = progress.cpu_seconds, time.process_time()
     while progress.step < settings.steps:
         step = progress.step
         torch.manual_seed(derive(settings.seed, "step", step, *own))
@@ -209,6 +215,7 @@ def fit(
                 bad_in_a_row = 0
         progress.step += 1
         progress.seconds = before + time.monotonic() - began
+        progress.cpu_seconds = cpu_before + time.process_time() - cpu_began
         stuck = bad_in_a_row == 0 or progress.step >= settings.steps
         if progress.skipped == progress.step and stuck:
             raise ValueError(

@@ -11,7 +11,10 @@ import numpy as np
 import torch
 
 from data import medmnist
+from data.cifar10 import fetch as fetch_cifar10
+from data.cifar10 import read_cifar10
 from data.dataset import Dataset
+from data.download import cache
 from data.labels import check_split
 from data.npz import read_npz
 from data.resize import resize
@@ -24,7 +27,11 @@ _LOCAL = {
     "nih_cxr14_64": ("2,246 NIH ChestX-ray14 images, 14 findings and any", 64),
     "mnist_28": ("70,000 handwritten digits", 28),
 }
-NAMES = ("digits", *TABLES, *_LOCAL, *medmnist.SOURCES)
+_CIFAR10 = {
+    "cifar10": ("cifar-10-binary.tar.gz", "60,000 colour photographs of 10 kinds of things"),
+    "cifar10_jpeg_32": ("cifar10_jpeg_32.tar.gz", "the same as JPEG files, which lose a little"),
+}
+NAMES = ("digits", *TABLES, *_LOCAL, *_CIFAR10, "celeba", *medmnist.SOURCES)
 
 
 @dataclass(frozen=True)
@@ -55,9 +62,10 @@ def load(
     """Images and labels of one split.
 
     Args:
-        name_or_path: a name of `catalogue()`, or the path of an npz file or a folder of images.
-            MedMNIST's sets are downloaded on first use, at the nearest published size that is not
-            smaller than `size`.
+        name_or_path: a name of `catalogue()`, or the path of an npz file, a folder of images, a
+            tar archive of CIFAR-10, or a folder with CelebA's layout.
+            MedMNIST's sets and CIFAR-10 are downloaded on first use; MedMNIST's at the nearest
+            published size that is not smaller than `size`.
         size: width in pixels to resize to; native if not given. Digits get a border at 32 px.
             A table has no other size than its own.
         split: `train`, `val` or `test`.
@@ -92,11 +100,18 @@ def load(
         return read_npz(
             _medmnist_file(name, size, root), size, split, name, medmnist.SOURCES[name].label_names
         )
+    if name in _CIFAR10:
+        return _resized(read_cifar10(_cifar10_file(name, root), split, name), size)
     path = Path(name_or_path)
+    if name == "celeba":
+        path = _local_file(name, root, "celeba")
     if path.is_dir():
+        from data.celeba import is_celeba, read_celeba
         from data.folder import read_folder
 
-        return read_folder(path, size, split)
+        return (read_celeba if is_celeba(path) else read_folder)(path, size, split)
+    if path.name.endswith((".tar", ".tar.gz", ".tgz")):
+        return _resized(read_cifar10(path, split, path.name.split(".")[0]), size)
     if path.suffix == ".npz" or path.is_file():
         return read_npz(path, size, split)
     raise _unknown(name)
@@ -116,6 +131,16 @@ def catalogue(root: str | Path | None = None) -> list[Entry]:
         available = folder is not None and (folder / f"{name}.npz").is_file()
         how = f"put {name}.npz into the folder that BOED_DATA names"
         entries.append(Entry(name, what, (size,), available, how))
+    for name, (file, what) in _CIFAR10.items():
+        places = [folder, cache()] if name == "cifar10" else [folder]
+        available = any(place is not None and (place / file).is_file() for place in places)
+        how = f"put {file} into the folder that BOED_DATA names"
+        if name == "cifar10":
+            how = "downloaded on first use, or by `boed data fetch cifar10`"
+        entries.append(Entry(name, what, (32,), available, how))
+    available = folder is not None and (folder / "celeba").is_dir()
+    how = "put img_align_celeba and its lists into the folder celeba in the one BOED_DATA names"
+    entries.append(Entry("celeba", "202,599 faces, 40 attributes", (32, 64), available, how))
     for name, source in medmnist.SOURCES.items():
         available = any(_present(name, size, root) for size in medmnist.SIZES)
         how = f"downloaded on first use, or by `boed data fetch {name}`"
@@ -128,19 +153,27 @@ def _folder(root: str | Path | None) -> Path | None:
     return Path(folder) if folder else None
 
 
-def _local_file(name: str, root: str | Path | None) -> Path:
-    folder = _folder(root)
+def _local_file(name: str, root: str | Path | None, file_name: str | None = None) -> Path:
+    """What the data folder holds of a set: `{name}.npz`, unless it is called otherwise."""
+    folder, wanted = _folder(root), file_name or f"{name}.npz"
     if folder is None:
-        raise ValueError(f"{name}: set BOED_DATA to the folder that holds {name}.npz")
-    file = folder / f"{name}.npz"
-    if not file.is_file():
-        raise ValueError(f"{name}: there is no {name}.npz in {folder} (BOED_DATA or root)")
-    return file
+        raise ValueError(f"{name}: set BOED_DATA to the folder that holds {wanted}")
+    if not (folder / wanted).exists():
+        raise ValueError(f"{name}: there is no {wanted} in {folder} (BOED_DATA or root)")
+    return folder / wanted
+
+
+def _cifar10_file(name: str, root: str | Path | None) -> Path:
+    """The archive, in the data folder or the cache, or downloaded there."""
+    wanted, folder = _CIFAR10[name][0], _folder(root)
+    if folder is not None and (folder / wanted).is_file():
+        return folder / wanted
+    return fetch_cifar10(root) if name == "cifar10" else _local_file(name, root, wanted)
 
 
 def _present(name: str, size: int, root: str | Path | None) -> Path | None:
     """MedMNIST's file of one published size, if it is in the data folder or the cache."""
-    for folder in (_folder(root), medmnist.cache()):
+    for folder in (_folder(root), cache()):
         if folder is not None and (folder / medmnist.file_name(name, size)).is_file():
             return folder / medmnist.file_name(name, size)
     return None

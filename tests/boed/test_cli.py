@@ -209,7 +209,7 @@ def test_data_list_names_the_default():
 def test_train_completer_jointly_and_from_a_vae(tmp_path):
     few = ["--steps", "2", "--batch", "4"]
     vae, frozen, joint = (tmp_path / f"{n}.safetensors" for n in ("vae", "frozen", "joint"))
-    assert boed("train", "completer", "--kind", "vae", *few, "--out", vae).exit_code == 0
+    assert boed("train", "completer", "vae", *few, "--out", vae).exit_code == 0
     assert boed("train", "completer", "--vae", vae, *few, "--out", frozen).exit_code == 0
     assert boed("train", "completer", *few, "--out", joint).exit_code == 0
     assert AIPO.load(joint).provenance["data"]["name"] == "digits"
@@ -223,4 +223,4 @@ def test_train_classifier(tmp_path):
     result = boed("train", "classifier", "--steps", "2", "--batch", "8", "--out", out)
     assert result.exit_code == 0, result.output
     assert DenseNetClassifier.load(out).label_names == tuple("0123456789")
-    refused(boed("train", "completer", "--kind", "gan"), "gan", "aipo")
+    refused(boed("train", "completer", "gan"), "gan", "aipo")

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from completion import AIPO, VDVAEConfig
-from completion.training import train_aipo
+from completion.training import train_completer
 from data.dataset import Dataset
 from data.fitting import Fit
 
@@ -58,4 +58,6 @@ def trained(train, val, tmp_path_factory) -> tuple[AIPO, Path]:
     """AIPO trained jointly on the halves, and its checkpoint."""
     out = tmp_path_factory.mktemp("trained") / "halves.safetensors"
     settings = Fit(steps=250, batch=32, lr=5e-3, warmup=20, ema=0.98, every=125)
-    return train_aipo(train, val, settings, out, config=tiny()), out
+    model = train_completer("aipo", train, val, settings, out, config=tiny())
+    assert isinstance(model, AIPO)
+    return model, out

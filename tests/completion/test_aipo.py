@@ -9,7 +9,7 @@ import torch
 from torch.distributions import Normal
 
 from completion import AIPO, VDVAE, Completer
-from completion.training import train_aipo
+from completion.training import train_completer
 from data.files import load_weights, save_weights
 from data.fitting import Fit
 from data.masks import squares
@@ -143,7 +143,8 @@ def test_it_learns_what_a_look_tells(trained):
 
 def test_with_nothing_seen_both_kinds_come(train, val, config, tmp_path):
     """A model whose latent variables are all global draws whole images of either kind."""
-    model = train_aipo(
+    model = train_completer(
+        "aipo",
         train,
         val,
         Fit(steps=300, batch=32, lr=5e-3, warmup=20, ema=0.98, every=300),
@@ -209,7 +210,7 @@ def test_wrong_inputs(untrained):
         untrained.sample(observation, 0)
     with pytest.raises(ValueError, match="seed has 2 entries for a batch of 5 scenes"):
         untrained.sample(observation, 1, [1, 2])
-    with pytest.raises(ValueError, match="observation has NaN or infinite pixels"):
+    with pytest.raises(ValueError, match="observation has 320 NaN or infinite pixels"):
         untrained.sample(Observation(observation.values * math.nan, observation.mask), 1)
     with pytest.raises(ValueError, match="2 scenes but 5 observations"):
         untrained.log_prob(scene[:2], observation)

@@ -7,13 +7,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from completion import AIPO, VDVAE
+from completion import AIPO, VDVAE, presets
 from completion.training import (
-    PRESETS,
-    load_vae,
-    preset,
     standardised_for,
-    train_aipo,
+    train_completer,
     train_vae,
 )
 from data.dataset import Dataset
@@ -26,7 +23,7 @@ SHORT = Fit(steps=6, batch=8, warmup=2, every=3)
 def test_what_a_checkpoint_says_of_itself(trained, train):
     header = load_weights(trained[1])[1]
     assert header["kind"] == "aipo"
-    assert header["objective"] == "forward KL, joint"
+    assert header["objective"] == "aipo, from scratch"
     assert header["data"] == {
         "name": "halves",
         "split": "train",
@@ -48,12 +45,12 @@ def test_a_finished_training_leaves_only_the_checkpoint(trained):
 
 def test_vae_then_aipo_on_top_of_it(train, val, config, tmp_path):
     vae = train_vae(train, val, config(), SHORT, tmp_path / "vae.safetensors")
-    again = load_vae(tmp_path / "vae.safetensors")
+    again = VDVAE.load(tmp_path / "vae.safetensors")
     assert isinstance(again, VDVAE)
     assert torch.equal(again.sample(2, seed=1), vae.sample(2, seed=1))
     out = tmp_path / "aipo.safetensors"
-    model = train_aipo(train, val, SHORT, out, vae=again)
-    assert load_weights(out)[1]["objective"] == "forward KL, pretrained VAE"
+    model = train_completer("aipo", train, val, SHORT, out, vae=again)
+    assert load_weights(out)[1]["objective"] == "aipo, pretrained VAE"
     for name, tensor in vae.state_dict().items():
         assert torch.equal(tensor, model.vae.state_dict()[name])
         assert torch.equal(tensor, AIPO.load(out).vae.state_dict()[name])
@@ -65,14 +62,18 @@ def test_interrupted_and_resumed_gives_the_same_checkpoint(train, val, config, t
             raise KeyboardInterrupt
 
     whole, parts = tmp_path / "whole.safetensors", tmp_path / "parts.safetensors"
-    train_aipo(train, val, SHORT, whole, config=config())
+    train_completer("aipo", train, val, SHORT, whole, config=config())
     with pytest.raises(KeyboardInterrupt):
-        train_aipo(train, val, SHORT, parts, config=config(), on_step=stop)
+        train_completer("aipo", train, val, SHORT, parts, config=config(), on_step=stop)
     assert not parts.exists()
-    train_aipo(train, val, SHORT, parts, config=config())
+    train_completer("aipo", train, val, SHORT, parts, config=config())
     (one, header), (other, header2) = load_weights(whole), load_weights(parts)
     assert all(torch.equal(one[name], other[name]) for name in one)
     assert header["history"] == header2["history"]
+
+
+def train_aipo(*args, **kwargs):
+    return train_completer("aipo", *args, **kwargs)
 
 
 @pytest.mark.parametrize("what", [train_vae, train_aipo])
@@ -88,22 +89,28 @@ def test_another_seed_is_another_training(train, val, config, tmp_path):
     paths = [tmp_path / f"{seed}.safetensors" for seed in (0, 1)]
     for seed, path in enumerate(paths):
         train_vae(train, val, config(), replace(SHORT, steps=1, seed=seed), path)
-    one, other = (load_vae(path).gain for path in paths)
+    one, other = (VDVAE.load(path).gain for path in paths)
     assert not torch.equal(one, other)
 
 
 def test_wrong_inputs(train, val, config, tmp_path):
     out = tmp_path / "x.safetensors"
+    with pytest.raises(ValueError, match="size 8 has no preset"):
+        train_completer("aipo", train, val, SHORT, out)
+    with pytest.raises(ValueError, match="unknown completer 'aippo': did you mean 'aipo'"):
+        train_completer("aippo", train, val, SHORT, out)
+    with pytest.raises(ValueError, match="masks is 'dots', expected one of squares, holes"):
+        train_completer("aipo", train, val, SHORT, out, config=config(), masks="dots")
+    with pytest.raises(ValueError, match="vae is for aipo and aipo-r"):
+        train_completer("flow", train, val, SHORT, out, vae=VDVAE(config()))
     with pytest.raises(ValueError, match=r"either config .* or vae"):
-        train_aipo(train, val, SHORT, out)
-    with pytest.raises(ValueError, match=r"either config .* or vae"):
-        train_aipo(train, val, SHORT, out, config=config(), vae=VDVAE(config()))
+        train_completer("aipo", train, val, SHORT, out, config=config(), vae=VDVAE(config()))
     colour = config(channels=3)
     message = "halves has 1 channels of 8 pixels; the model is for 3 of 8"
     with pytest.raises(ValueError, match=message):
-        train_aipo(train, val, SHORT, out, config=colour)
+        train_completer("aipo", train, val, SHORT, out, config=colour)
     with pytest.raises(ValueError, match=message):
-        train_aipo(train, val, SHORT, out, vae=VDVAE(colour))
+        train_completer("aipo", train, val, SHORT, out, vae=VDVAE(colour))
     with pytest.raises(ValueError, match=message):
         train_vae(train, val, colour, SHORT, out)
     black = Dataset("black", "train", train.images * 0, train.labels, train.label_names)
@@ -114,25 +121,24 @@ def test_wrong_inputs(train, val, config, tmp_path):
 
 def test_wrong_vae_checkpoints(trained, config, tmp_path):
     with pytest.raises(ValueError, match="holds 'aipo', expected 'vdvae'"):
-        load_vae(trained[1])
+        VDVAE.load(trained[1])
     path = tmp_path / "v.safetensors"
     for fields in ({}, {"config": 3}, {"config": vars(config(width=8))}):
         save_weights(path, VDVAE(config()).state_dict(), {"kind": "vdvae", **fields})
         with pytest.raises(ValueError, match="does not fit its configuration"):
-            load_vae(path)
+            VDVAE.load(path)
 
 
 @pytest.mark.parametrize(
     ("size", "channels", "top"), [(28, 1, 14), (32, 3, 16), (64, 1, 16), (256, 1, 16)]
 )
 def test_presets_build(size, channels, top):
-    config, settings = preset(size, channels)
+    config, _ = presets.preset(size, channels)
     assert (config.size, config.channels, config.size // config.stem) == (size, channels, top)
-    assert settings in [each[1] for each in PRESETS.values()]
     with torch.device("meta"):
         AIPO(VDVAE(config))
 
 
 def test_a_size_without_preset():
     with pytest.raises(ValueError, match="size 50 has no preset; expected 28, 32 or a multiple"):
-        preset(50, 1)
+        presets.preset(50, 1)
