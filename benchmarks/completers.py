@@ -24,13 +24,20 @@ STEPS: dict[str, tuple[int, int, int]] = {
     "aipo-r": (750, 650, 500),
     "flow": (1250, 1250, 1200),
     "diffusion": (1250, 1250, 1200),
-    "vaeac": (1000, 1000, 1000),
-    "pic": (1000, 1000, 1000),
-    "anp": (1000, 1000, 1000),
-    "ce": (1000, 1000, 1000),
+    "vaeac": (2100, 1750, 1650),
+    "pic": (1850, 1800, 1550),
+    "anp": (1150, 1100, 1100),
+    "ce": (4000, 4000, 2400),
 }
 """Updates for each of `SETS` that take about 300 CPU seconds; `vae` and `aipo-r`, which extends
 it, take 150 each. Measured with one thread of a 2-core machine while the other core was busy."""
+
+
+PLAN = ["--scenes", 160, "--deep", 24, "--completions", 8, "--seeds", 3]
+"""Of the evaluation: N for realism, scenes with several completions, how many, sampling seeds."""
+
+LOOKS = ["--scenes", 128, "--grid", 9, "--steps", 3]
+"""Of the runs in use; one seed."""
 
 
 def checkpoint(out: Path, name: str) -> Path:
@@ -52,6 +59,69 @@ def train(name: str, data: str, out: Path) -> None:
     boed("train", "completer", name, *options)
 
 
+def evaluate(names: list[str], data: str, out: Path) -> None:
+    """Measure all that have been trained, and retrieval, on the test split."""
+    given = [checkpoint(out, name) for name in names if checkpoint(out, name).exists()]
+    options = ["--data", data, "--size", SETS[data], *PLAN, "--out", out / "evaluation"]
+    boed("evaluate", "completer", *given, "retrieval", *options, *judge(data))
+
+
+def use(names: list[str], data: str, out: Path) -> None:
+    """Look at the same scenes with each completer: the same classifier, the same candidates."""
+    for name in [*names, "retrieval"]:
+        folder = out / "use" / name
+        if (folder / "summary.json").exists():
+            continue
+        given = name if name == "retrieval" else checkpoint(out, name)
+        options = ["--completer", given, "--data", data, "--size", SETS[data], *LOOKS]
+        boed("benchmark", "--policies", "boed", *options, "--out", folder, *judge(data))
+
+
+def join(names: list[str], data: str, out: Path) -> None:
+    """Add what was seen in use to the results of the evaluation, and write its report again."""
+    import numpy as np
+
+    from boed.completer_results import validate, validate_examples
+    from boed.completer_table import markdown
+    from boed.report.completers import write_completer_report
+    from boed.results import load, save
+    from classifiers.metrics import accuracy, auroc, nll
+    from data.files import atomic
+
+    folder = out / "evaluation"
+    results = load(folder / "results.nc", validate)
+    examples = load(folder / "examples.nc", validate_examples)
+    found = []
+    for name in map(str, results["completer"].values):
+        run = load(out / "use" / name / "results.nc").sel(policy="boed")
+        beliefs, labels = run["log_belief"].values, run["label"].values  # [seed, scene, look, K]
+        rows = []
+        for metric in (accuracy, auroc, nll):
+            each = [
+                [float(metric(seed[:, look], labels)) for look in range(seed.shape[1])]
+                for seed in beliefs
+            ]
+            rows.append(each)
+        found.append(rows)
+    values = np.array(found)  # [completer, metric, seed, look]
+    results = results.drop_vars(["use_accuracy", "use_auroc", "use_nll"], errors="ignore")
+    for index, name in enumerate(("use_accuracy", "use_auroc", "use_nll")):
+        shape = (len(values), results.sizes["seed"], values.shape[-1])
+        each = np.full(shape, np.nan)  # one seed of looking, several of sampling
+        each[:, : values.shape[2]] = values[:, index]
+        results[name] = (("completer", "seed", "look"), each)
+    save(results, folder / "results.nc", validate)
+    write_completer_report(results, folder / "report.html", examples)
+    with atomic(Path("benchmarks/results") / f"completers-{data}.md") as temporary:
+        temporary.write_text(markdown(results), encoding="utf-8")
+
+
+def judge(data: str) -> list[object]:
+    """Options for the classifier: the shipped one, where there is one."""
+    own = Path("runs/completers") / data / "classifier.safetensors"
+    return ["--classifier", own] if own.exists() else []
+
+
 def boed(*arguments: object) -> None:
     """Run the command `boed` with one thread, and stop if it fails."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -65,10 +135,17 @@ def main() -> None:
     parser.add_argument("--data", choices=list(SETS), default="digits")
     parser.add_argument("--only", default=",".join(each for each in STEPS if each != "vae"))
     parser.add_argument("--out", type=Path, default=None, help="runs/completers/DATA if not given")
+    parser.add_argument("--stages", default="train,evaluate,use,join")
     options = parser.parse_args()
     out = options.out or Path("runs/completers") / options.data
-    for name in options.only.split(","):
-        train(name, options.data, out)
+    names = options.only.split(",")
+    stages = options.stages.split(",")
+    if "train" in stages:
+        for name in names:
+            train(name, options.data, out)
+    for stage, run in {"evaluate": evaluate, "use": use, "join": join}.items():
+        if stage in stages:
+            run(names, options.data, out)
 
 
 if __name__ == "__main__":

@@ -373,8 +373,10 @@ def evaluate_completer(
 
         from rich.console import Console
 
+        from boed.completer_results import validate, validate_examples
         from boed.completer_study import compare
-        from boed.report.completers import markdown, write_completer_report
+        from boed.completer_table import markdown
+        from boed.report.completers import write_completer_report
         from boed.results import save
         from completion.evaluation.evaluate import Plan, completions_each
         from data.files import atomic
@@ -396,8 +398,8 @@ def evaluate_completer(
                 completers, data, size, split, plan, classifier, inception, out, device, advance
             )
         results.attrs |= {"started": started, "command": command()}
-        save(results, out / "results.nc")
-        save(pictures, out / "examples.nc")
+        save(results, out / "results.nc", validate)
+        save(pictures, out / "examples.nc", validate_examples)
         write_completer_report(results, out / "report.html", pictures)
         with atomic(out / "table.md") as temporary:
             temporary.write_text(markdown(results), encoding="utf-8")

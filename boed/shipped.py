@@ -26,6 +26,9 @@ SHIPPED: dict[tuple[str, int], str] = {
 
 DEFAULT_COMPLETER = "aipo"
 
+LARGE = 20_000
+"""Retrieval from more images than this goes through an index."""
+
 DEFAULT_SIZE = {"digits": 32, "mnist_28": 32, "kermany_pneumonia_128": 64, "cifar10_jpeg_32": 32}
 """Width at which a data set is read when none is asked for."""
 
@@ -40,7 +43,7 @@ def completer_for(dataset: Dataset, checkpoint: str | None, library: Dataset) ->
             data and size, or the given one does not fit it.
     """
     if checkpoint == "retrieval":
-        return Retrieval(library)
+        return Retrieval(library, candidates=1_000 if len(library) > LARGE else None)
     name = checkpoint or DEFAULT_COMPLETER
     if name in LEARNED:
         suffix = "" if name == "aipo" else f"-{name}"

@@ -1,4 +1,4 @@
-"""Training-free posterior sampling with a diffusion model, through deepinv (Chung et al. 2023)."""
+"""Training-free posterior sampling with a diffusion model, through deepinv (Song et al. 2023)."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ class DiffusionConfig(UNetConfig):
         lowest, highest: noise levels, in standard deviations of the training set's pixels.
     """
 
-    steps: int = 30
+    steps: int = 20
     weight: float = 1.0
-    lowest: float = 0.02
-    highest: float = 20.0
+    lowest: float = 0.05
+    highest: float = 10.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -45,11 +45,15 @@ class DiffusionConfig(UNetConfig):
 
 
 class Denoiser(nn.Module):
-    """E[x | x + sigma noise] of standardised images, preconditioned (Karras et al. 2022, Eq. 7)."""
+    """E[x | x + sigma noise] of standardised images, preconditioned (Karras et al. 2022, Eq. 7).
+
+    After training the answer is kept within what pixels can be.
+    """
 
     def __init__(self, config: UNetConfig) -> None:
         super().__init__()
         self.network = UNet(config)
+        self.low, self.high = -config.mean / config.std, (1 - config.mean) / config.std
 
     def forward(self, x: Tensor, sigma: Tensor | float) -> Tensor:
         """`x [B, C, H, W]`, and one `sigma` for all or one for each."""
@@ -58,17 +62,18 @@ class Denoiser(nn.Module):
         raised = (level.log() / 8 + 0.5).clamp(0, 1)  # sigma from 0.02 to 55 as 0 to 1
         inner = self.network(x / (1 + wide**2).sqrt(), raised)
         out: Tensor = x / (1 + wide**2) + inner * wide / (1 + wide**2).sqrt()
-        return out
+        return out if self.training else out.clamp(self.low, self.high)
 
 
 class DiffusionPosterior(LearnedCompleter):
     """Diffusion posterior sampling: a denoiser that never saw a mask, guided by what was seen.
 
-    The denoiser is trained on whole scenes alone. deepinv draws from the reverse diffusion whose
-    score has the gradient of the distance between the seen pixels and those of the denoised image
-    added (Chung et al. 2023, with the noise level in place of their norm of the residual). The
-    guidance is an approximation: samples are not exactly of the posterior, however good the
-    denoiser. This is not in Harvey et al. 2021. Needs the extra `physics`.
+    The denoiser is trained on whole scenes alone. deepinv draws from the reverse diffusion, to
+    whose score it adds the gradient of log p(seen | x_t), the scene given x_t taken as Gaussian
+    around the denoised one with variance sigma^2 / (1 + sigma^2): pseudoinverse guidance (Song et
+    al. 2023). That of Chung et al. 2023 takes a point for it and ignores what was seen until the
+    noise is low. Both are approximations: samples are not exactly of the posterior, however good
+    the denoiser. This is not in Harvey et al. 2021. Needs the extra `physics`.
     """
 
     name: ClassVar[str] = "diffusion"
@@ -110,32 +115,26 @@ class DiffusionPosterior(LearnedCompleter):
             ImportError: deepinv is not installed.
         """
         torchvision()  # deepinv imports it
-        from deepinv.physics import Inpainting
+        from deepinv.physics import GaussianNoise, Inpainting
 
         config, batch = self.config, len(observation)
         noise = SceneNoise(per_scene(seed, batch), observation.device)
         shape = tuple(observation.values.shape[1:])
         given = observation.repeat(n)
         mask = given.mask.expand_as(given.values)
-        physics = Inpainting(img_size=shape, mask=mask, device=observation.device)
+        exact = GaussianNoise(config.lowest / 2)  # the seen pixels are known to a grey level
+        physics = Inpainting(shape, mask, noise_model=exact, device=observation.device)
         start = config.highest * noise.normal(n, *shape).flatten(0, 1)
         sampler = self._sampler(noise, n, observation.device)
         seen = self.standardised(given.values) * mask
-        frozen = [p for p in self.parameters() if p.requires_grad]
-        for parameter in frozen:  # the guidance needs gradients of the image alone
-            parameter.requires_grad_(False)
-        try:
-            x = sampler(seen, physics, x_init=start, denoise_output=False)
-        finally:
-            for parameter in frozen:
-                parameter.requires_grad_(True)
+        x = sampler(seen, physics, x_init=start, denoise_output=False)
         return (x * config.std + config.mean).clamp(0, 1).unflatten(0, (n, batch))
 
     def _sampler(self, noise: SceneNoise, n: int, device: torch.device | str) -> PosteriorDiffusion:
         """deepinv's sampler, with noise that belongs to the scenes."""
         from deepinv.sampling import (
             AncestralSolver,
-            DPSDataFidelity,
+            PiGDMDataFidelity,
             PosteriorDiffusion,
             VarianceExplodingDiffusion,
         )
@@ -147,7 +146,7 @@ class DiffusionPosterior(LearnedCompleter):
         config = self.config
         kind = {"dtype": torch.float32, "device": device}
         return PosteriorDiffusion(
-            data_fidelity=DPSDataFidelity(weight=config.weight, guidance="annealed"),
+            data_fidelity=PiGDMDataFidelity(weight=config.weight),
             denoiser=self.denoiser,
             sde=VarianceExplodingDiffusion(
                 sigma_min=config.lowest, sigma_max=config.highest, alpha=1.0, **kind

@@ -15,6 +15,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from completion.completer import Completions
+from completion.index import PrincipalIndex
 from data.dataset import Dataset
 from data.observation import Observation
 from data.randomness import Seeds, derive, per_scene
@@ -35,19 +36,32 @@ class Retrieval:
         bandwidth: standard deviation of d, in pixel values of [0, 1], or units of the readings.
         transform: for an indirect sensor, scenes to all its readings, such as its `forward`;
             applied to the library once.
+        candidates: only so many images, the best by a `PrincipalIndex` of the library, are
+            compared with what was seen: for libraries of ten thousands, whose pixels are then
+            not held as floats. All are if not given.
+
+    Raises:
+        ValueError: a bandwidth that is not positive, or candidates with a transform.
     """
 
     deterministic = True  # `complete` is, once something has been seen
 
     def __init__(
-        self, library: Dataset, bandwidth: float = 0.1, transform: Transform | None = None
+        self,
+        library: Dataset,
+        bandwidth: float = 0.1,
+        transform: Transform | None = None,
+        candidates: int | None = None,
     ) -> None:
         if not bandwidth > 0:
             raise ValueError(f"bandwidth must be positive, got {bandwidth}")
+        if candidates is not None and transform is not None:
+            raise ValueError("candidates are found by pixels: give them or a transform, not both")
         order = torch.randperm(len(library), generator=torch.Generator().manual_seed(0))
         self.library = library.subset(order)  # sorted by class, equal matches would be of one
         self.bandwidth = bandwidth
         self.transform = transform
+        self.index = None if candidates is None else PrincipalIndex(self.library, 32, candidates)
 
     def distances(self, observation: Observation) -> Float[Tensor, "B M"]:
         """Mean squared difference from each of the M images in what was seen, 0 if nothing was.
@@ -85,14 +99,15 @@ class Retrieval:
                 size, the observation has NaN pixels, or it is by another sensor.
         """
         self._check(observation, n)
-        distance = self.distances(observation)
-        noise = self._shuffle(distance.shape, per_scene(seed, len(observation)))
+        seeds = per_scene(seed, len(observation))
+        distance, library_rows = self._compared(observation, seeds)
+        noise = self._shuffle(distance.shape, seeds)
         unseen = observation.seen.sum(1) == 0
         ranking = torch.where(unseen[:, None], noise.to(distance.device), distance)
-        rows = ranking.topk(n, dim=1, largest=False).indices  # [B, n]
-        scores = -distance.gather(1, rows) / (2 * self.bandwidth**2)
+        best = ranking.topk(n, dim=1, largest=False).indices  # [B, n]
+        scores = -distance.gather(1, best) / (2 * self.bandwidth**2)
         weights = F.softmax(scores, dim=1).T
-        rows = rows.T.cpu()
+        rows = library_rows.gather(1, best.to(library_rows.device)).T
         scenes = self.library.scenes(rows).to(observation.device)
         labels = self.library.labels[rows].to(observation.device)
         return Completions(observation.composite(scenes), weights, labels)
@@ -116,29 +131,46 @@ class Retrieval:
             ValueError: as `complete` does.
         """
         self._check(observation, n)
-        scores = -self.distances(observation) / (2 * self.bandwidth**2)
+        seeds = per_scene(seed, len(observation))
+        distance, library_rows = self._compared(observation, seeds)
+        probabilities = F.softmax(-distance / (2 * self.bandwidth**2), dim=1).cpu()
         unseen = observation.seen.sum(1) == 0
         drawn = [
             torch.multinomial(
-                probabilities,
+                each,
                 n,
                 replacement=not empty,
-                generator=torch.Generator().manual_seed(derive(each, "retrieval")),
+                generator=torch.Generator().manual_seed(derive(own, "retrieval")),
             )
-            for probabilities, empty, each in zip(
-                F.softmax(scores, dim=1).cpu(),
-                unseen.tolist(),
-                per_scene(seed, len(observation)),
-                strict=True,
-            )
+            for each, empty, own in zip(probabilities, unseen.tolist(), seeds, strict=True)
         ]
-        rows: Int64[Tensor, "n B"] = torch.stack(drawn, dim=1)
+        rows: Int64[Tensor, "n B"] = library_rows.gather(1, torch.stack(drawn)).T
         return self.library.scenes(rows).to(observation.device)
+
+    def _compared(
+        self, observation: Observation, seeds: list[int]
+    ) -> tuple[Float[Tensor, "B K"], Int64[Tensor, "B K"]]:
+        """Images that are compared with each observation: their distances, and their rows."""
+        if self.index is None:
+            everything = torch.arange(len(self.library)).expand(len(observation), -1)
+            return self.distances(observation), everything
+        values, taken = measured(observation, self.library.images[0].numel(), None)
+        rows = self.index.nearest(values, taken)
+        for scene in torch.nonzero(taken.sum(1) == 0)[:, 0].tolist():
+            generator = torch.Generator().manual_seed(derive(seeds[scene], "candidates"))
+            rows[scene] = torch.randperm(len(self.library), generator=generator)[: rows.shape[1]]
+        squared = [
+            ((self.library.scenes(each).to(value.device).flatten(1) - value) ** 2 * seen).sum(1)
+            for each, value, seen in zip(rows, values, taken, strict=True)
+        ]
+        return torch.stack(squared) / taken.sum(1, keepdim=True).clamp(min=1), rows
 
     def _check(self, observation: Observation, n: int) -> None:
         library = self.library
         if n < 1:
             raise ValueError(f"n must be at least 1, got {n}")
+        if self.index is not None and n > self.index.candidates:
+            raise ValueError(f"n is {n}, but only {self.index.candidates} candidates are compared")
         if n > len(library):
             raise ValueError(f"n is {n}, but {library.name} has only {len(library)} images")
         if (observation.channels, observation.size) != (library.channels, library.size):

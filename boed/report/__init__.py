@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import base64
-import io
-import math
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from boed.report.page import png, rounded, rows_of, svg, template
 from boed.results import Summary, first_better, structured, summary, validate, with_interval
 from classifiers.metrics import HIGHER_IS_BETTER
 from data.files import atomic
 
 if TYPE_CHECKING:
     import xarray as xr
-    from matplotlib.figure import Figure
 
 NAMES = {"auroc": "AUROC", "accuracy": "accuracy", "nll": "NLL"}
 
@@ -50,16 +46,12 @@ def render(
     results: xr.Dataset, examples: xr.Dataset | None = None, found: Summary | None = None
 ) -> str:
     """The report as HTML. Everything that comes from the data is escaped."""
-    from jinja2 import Environment, StrictUndefined
-
     from boed import figures
 
     found = summary(results) if found is None else found
-    text = resources.files("boed.report").joinpath("report.html.j2").read_text(encoding="utf-8")
-    template = Environment(autoescape=True, undefined=StrictUndefined).from_string(text)
     attributes = results.attrs
     panels = [] if examples is None else range(examples.sizes["example"])
-    return template.render(
+    return template("report.html.j2").render(
         summary=found,
         metrics=[m for m in NAMES if found["full_image"][m] is not None],
         names=NAMES,
@@ -159,12 +151,9 @@ def what_was_run(results: xr.Dataset) -> list[tuple[str, str]]:
         ("cost of a scene, mean", _each(results["cost"].sum("step").mean(("seed", "scene")))),
         ("seeds", ", ".join(str(int(seed)) for seed in results["seed"].values)),
         ("engine", attributes.get("engine")),
-        ("seconds in all", _rounded(attributes.get("seconds"))),
+        ("seconds in all", rounded(attributes.get("seconds"))),
     ]
-    versions = structured(attributes.get("versions", "{}"))
-    if isinstance(versions, dict):
-        rows.append(("versions", ", ".join(f"{k} {v}" for k, v in versions.items())))
-    return [(name, str(value)) for name, value in rows if value not in (None, "")]
+    return rows_of(rows, structured(attributes.get("versions", "{}")))
 
 
 def _sensor(sensor: Any) -> str | None:
@@ -194,27 +183,3 @@ def _pixels(value: Any) -> str | None:
 
 def _square(value: Any) -> str | None:
     return None if value is None else f"{value} x {value}"
-
-
-def _rounded(value: Any) -> str | None:
-    return None if value is None or not math.isfinite(float(value)) else f"{float(value):.1f}"
-
-
-def svg(figure: Figure) -> str:
-    """A figure as a data URI of SVG: sharp at any size."""
-    return _embedded(figure, "svg", "image/svg+xml")
-
-
-def png(figure: Figure) -> str:
-    """A figure as a data URI of PNG, for pictures of many pixels."""
-    return _embedded(figure, "png", "image/png")
-
-
-def _embedded(figure: Figure, kind: str, mime: str) -> str:
-    import matplotlib
-
-    buffer = io.BytesIO()
-    with matplotlib.rc_context({"svg.hashsalt": "boed"}):  # the same figure, the same bytes
-        date = {"Date": None} if kind == "svg" else None
-        figure.savefig(buffer, format=kind, dpi=140, metadata=date)
-    return f"data:{mime};base64,{base64.b64encode(buffer.getvalue()).decode()}"

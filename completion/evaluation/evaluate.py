@@ -15,6 +15,7 @@ from torch import Tensor
 
 from completion.completer import Completer
 from completion.evaluation import calibration, diversity, fidelity, labels, realism
+from completion.learned import LearnedCompleter
 from data.dataset import Dataset
 from data.files import load_weights, save_weights
 from data.fingerprint import fingerprint
@@ -101,7 +102,8 @@ class Task:
         answers: `[N]`.
         masks: by condition, `[N, 1, H, W]`.
         rows: of the scenes in the data set.
-        other: real images that completions are not made of, for the floor, `[M, C, H, W]`.
+        other: real images that completions are not made of, for the floor, `[M, C, H, W]`: as
+            many as there are scenes, for each number of squares, where the library has so many.
     """
 
     scenes: Float[Tensor, "N C H W"]
@@ -129,7 +131,7 @@ def task(test: Dataset, library: Dataset, plan: Plan) -> Task:
             )
     generator = torch.Generator().manual_seed(derive("evaluation", "scenes"))
     rows = torch.randperm(len(test), generator=generator)[: plan.scenes]
-    others = torch.randperm(len(library), generator=generator)[: plan.scenes]
+    others = torch.randperm(len(library), generator=generator)[: plan.scenes * len(plan.counts)]
     masks = {}
     for name in plan.conditions:
         generator = torch.Generator().manual_seed(derive("evaluation", "masks", name))
@@ -345,7 +347,7 @@ def _deep(
         "observed_error": fidelity.observed_error(drawn, observation),
         "l1": distance.mean(0),
         "l1_best": fidelity.best_of(distance, higher=False),
-        "psnr": peak.mean(0),
+        "psnr": -10 * (10 ** (-peak / 10)).mean(0).log10(),  # of the mean squared error
         "psnr_best": fidelity.best_of(peak, higher=True),
         "ssim": structure.mean(0),
         "ssim_best": fidelity.best_of(structure, higher=True),
@@ -373,9 +375,12 @@ def _deep(
 def _bound(
     completer: Completer, truth: Float[Tensor, "D C H W"], observation: Observation, plan: Plan
 ) -> Tensor:
-    """Bits per dimension of the image by the completer's bound on its log-probability, or NaN."""
+    """Bits per dimension of the image by a bound on its log-probability, or NaN.
+
+    Only trained completers count, whose likelihoods are of grey levels, not densities.
+    """
     log_prob = getattr(completer, "log_prob", None)
-    if log_prob is None:
+    if log_prob is None or not isinstance(completer, LearnedCompleter):
         return torch.tensor(math.nan)
     nats = []
     for start in range(0, len(truth), plan.batch):
@@ -437,7 +442,8 @@ def _add_floor(
     """Real images against other real images: what no completer can be expected to go below."""
     import numpy as np
 
-    floor = _realism(truth, _described(extractor, made.other, plan.batch))
-    for key, value in floor.items():
-        each = np.full(results.sizes["group"], float(value))
-        results[f"{key}_floor"] = (("group",), each)
+    other = _described(extractor, made.other, plan.batch)
+    one, together = _realism(truth, other[: plan.scenes]), _realism(truth, other)
+    for key in REALISM:
+        each = [float(one[key])] * len(plan.conditions) + [float(together[key])]
+        results[f"{key}_floor"] = (("group",), np.array(each))

@@ -9,6 +9,7 @@ import torch
 
 from completion import Completer, Retrieval, complete
 from data.dataset import Dataset
+from data.masks import squares
 from data.observation import Observation
 
 LEVELS = [0, 51, 102, 153, 255]
@@ -182,3 +183,56 @@ def test_wrong_inputs(library):
             call(Observation.nothing(1, 3, 4), 1)
         with pytest.raises(ValueError, match="observation has NaN or infinite pixels"):
             call(seen(math.nan), 1)
+
+
+def crowd(number: int = 3000, size: int = 12) -> Dataset:
+    """Smooth random images: a few principal components say most of each."""
+    generator = torch.Generator().manual_seed(0)
+    coarse = torch.rand(number, 1, 4, 4, generator=generator)
+    fields = torch.nn.functional.interpolate(coarse, (size, size), mode="bilinear")
+    images = (255 * fields).to(torch.uint8)
+    return Dataset("crowd", "train", images, torch.arange(number) % 2, ("a", "b"))
+
+
+def test_an_index_finds_what_a_full_comparison_finds():
+    library = crowd()
+    scenes = library.scenes(torch.arange(0, 3000, 150))
+    masks = squares(20, 12, 0.5, torch.full((20,), 2), generator=torch.Generator().manual_seed(1))
+    observation = Observation.of(scenes, masks)
+    full = Retrieval(library).complete(observation, 5)
+    fast = Retrieval(library, candidates=200).complete(observation, 5)
+    same = (full.scenes == fast.scenes).flatten(2).all(2)  # [n, B]
+    assert float(same.float().mean()) > 0.9
+    agree = same.all(0)
+    assert torch.allclose(full.weights[:, agree], fast.weights[:, agree], atol=1e-4)
+    assert torch.equal(full.labels[:, agree], fast.labels[:, agree])
+
+
+def test_with_all_as_candidates_an_index_changes_nothing():
+    library = crowd(300)
+    scenes = library.scenes(torch.arange(6))
+    masks = squares(6, 12, 0.5, torch.tensor([1, 2, 3, 1, 2, 3]))
+    observation = Observation.of(scenes, masks)
+    full = Retrieval(library).complete(observation, 4)
+    fast = Retrieval(library, candidates=300).complete(observation, 4)
+    assert torch.equal(full.scenes, fast.scenes)
+
+
+def test_with_nothing_seen_an_index_draws_from_the_whole_library():
+    library = crowd()
+    fast = Retrieval(library, candidates=50)
+    blank = Observation.nothing(40, 1, 12)
+    drawn = fast.draw(blank, 10, seed=0).flatten(2).transpose(0, 1)  # [B, n, P]
+    assert all(len(torch.unique(each, dim=0)) == 10 for each in drawn)
+    assert len(torch.unique(drawn.flatten(0, 1), dim=0)) > 350
+
+
+def test_wrong_candidates():
+    library = crowd(30)
+    with pytest.raises(ValueError, match="candidates is 0, expected at least 1"):
+        Retrieval(library, candidates=0)
+    with pytest.raises(ValueError, match="give them or a transform, not both"):
+        Retrieval(library, candidates=5, transform=lambda scenes: scenes.flatten(1))
+    few = Retrieval(library, candidates=5)
+    with pytest.raises(ValueError, match="n is 6, but only 5 candidates are compared"):
+        few.sample(Observation.nothing(1, 1, 12), 6)
