@@ -1,6 +1,6 @@
 """Every completer with the same budget on one data set: train, evaluate, and look with each.
 
-    python -m benchmarks.completers --data digits
+    python benchmarks/completers.py --data digits
 
 trains all completers for about five CPU minutes each (one thread), unless they are in the folder
 already, compares them by `boed evaluate completer`, and runs `boed benchmark` with each. Single

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -25,9 +25,6 @@ from data.randomness import derive
 
 MASKS = {"squares": squares, "holes": holes}
 """Distributions of masks to train on: a few squares seen, or a few squares hidden."""
-
-Config = TypeVar("Config")
-
 
 def preset(name: str, train: Dataset, architecture: str = "small") -> tuple[Any, Fit]:
     """Configuration of a completer, or of `vae`, for a data set, and how to train it.
@@ -59,7 +56,7 @@ def preset(name: str, train: Dataset, architecture: str = "small") -> tuple[Any,
     return PAPER[architecture]
 
 
-def standardised_for(config: Config, train: Dataset) -> Config:
+def standardised_for(config: Any, train: Dataset) -> Any:
     """The configuration with the training set's own mean and standard deviation.
 
     Raises:

@@ -1,0 +1,96 @@
+"""How fast completers draw, what memory they take, and how both grow with resolution.
+
+    python benchmarks/completer_speed.py --out benchmarks/results/completer_speed.json
+
+Scenes per second for N = 10 completions of each, in turns, in one process with one thread, and
+the ratio to AIPO in the same run; memory above that of the models. Untrained presets, one channel:
+weights change neither.
+"""
+
+from __future__ import annotations
+
+import argparse
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from measuring import interleaved, machine, median, peak_memory
+
+from completion import VDVAE, Completer, Retrieval, presets
+from completion.latent import LatentPosterior
+from completion.registry import LEARNED, learned
+from data.dataset import Dataset
+from data.files import write_json
+from data.masks import squares
+from data.observation import Observation
+
+SIZES = (32, 64, 128)
+N = 10
+
+
+def library(size: int, images: int = 4_000) -> Dataset:
+    """Random images for retrieval to search."""
+    pixels = torch.randint(0, 256, (images, 1, size, size), dtype=torch.uint8)
+    return Dataset("random", "train", pixels, torch.zeros(images, dtype=torch.long), ("a", "b"))
+
+
+def completers(size: int) -> dict[str, Completer]:
+    """One of each kind for a size."""
+    found: dict[str, Completer] = {}
+    for name in LEARNED:
+        kind = learned(name)
+        found[name] = kind.of(kind.preset(size, 1)[0]).eval()
+    found["retrieval"] = Retrieval(library(size))
+    found["retrieval, indexed"] = Retrieval(library(size), candidates=1_000)
+    vae = VDVAE(presets.latent(size, 1)[0])
+    found["importance sampling, 1,024 particles"] = LatentPosterior(vae, particles=1_024)
+    return found
+
+
+def measure(size: int, scenes: int, repeats: int) -> list[dict[str, Any]]:
+    """One row for each completer."""
+    observation = Observation.of(
+        torch.rand(scenes, 1, size, size),
+        squares(scenes, size, counts=torch.full((scenes,), 2)),
+    )
+    made = completers(size)
+    work = {name: partial(each.sample, observation, N) for name, each in made.items()}
+    times = {k: median(v) for k, v in interleaved(work, repeats, f"{size} px").items()}
+    rows = []
+    for name, each in work.items():
+        with peak_memory() as memory:
+            each()
+        rows.append(
+            {
+                "completer": name,
+                "size": size,
+                "scenes_per_second": scenes / times[name],
+                "ratio_to_aipo": times["aipo"] / times[name],
+                "memory_mib": memory["mib"],
+            }
+        )
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--scenes", type=int, default=4)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES))
+    parser.add_argument("--out", type=Path, required=True)
+    options = parser.parse_args()
+    torch.manual_seed(0)
+    torch.set_num_threads(1)
+    about = machine()
+    rows = []
+    for size in options.sizes:
+        rows += measure(size, options.scenes, options.repeats)
+    write_json(
+        options.out,
+        {"machine": about, "scenes": options.scenes, "completions": N, "rows": rows},
+    )
+
+
+if __name__ == "__main__":
+    main()
