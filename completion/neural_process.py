@@ -35,7 +35,8 @@ class NeuralProcessConfig:
         self_layers: self-attention layers of the context in the deterministic path.
         latent_layers: self-attention layers in the latent path.
         cross_layers: attention layers from targets to context.
-        frequencies: octaves of sines and cosines beside each coordinate; 0 as published.
+        frequencies: octaves of sines and cosines beside each coordinate, and then products of all
+            these with the value, which say what is where; 0 as published.
         context, targets: most seen and most hidden points that a training step keeps of a scene,
             chosen at random; 0 keeps all.
         floor: least standard deviation of a pixel, for values in [0, 1].
@@ -66,17 +67,8 @@ class NeuralProcessConfig:
     std: float = 0.25
 
     def __post_init__(self) -> None:
-        positive = (
-            "size",
-            "channels",
-            "resolution",
-            "width",
-            "hidden",
-            "latent",
-            "heads",
-            "cross_layers",
-        )
-        for name in positive:
+        counts = ("size", "channels", "resolution", "width", "hidden", "latent", "heads")
+        for name in (*counts, "cross_layers"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected at least 1")
         for name in ("self_layers", "latent_layers", "frequencies", "context", "targets"):
@@ -94,6 +86,11 @@ class NeuralProcessConfig:
     def place(self) -> int:
         """Numbers that say where a point is."""
         return 2 + 4 * self.frequencies
+
+    @property
+    def point(self) -> int:
+        """Numbers that say where a point is and what is there."""
+        return self.place + self.channels * (1 + (self.place if self.frequencies else 0))
 
 
 def layers(*widths: int) -> nn.Sequential:
@@ -153,7 +150,8 @@ class Points:
     valid: Bool[Tensor, "B K"]
 
     @property
-    def whole(self) -> Float[Tensor, "B K P+C"]:
+    def whole(self) -> Float[Tensor, "B K W"]:
+        """Place and value, and if the place has waves also their products with the value."""
         place, value = self.place, self.value
         if place.shape[2] == 2:
             return torch.cat([place, value], dim=2)
@@ -192,8 +190,11 @@ class AttentiveNeuralProcess(LearnedCompleter):
     Differences: norms without parameters, which give the number of parameters that the paper
     states exactly, where its code as published has 12,288 more; every scene of a batch has a mask
     of its own; the likelihood is over hidden pixels, as the paper says, while its code has all;
-    points left out of a training step are made up for in the likelihood. Above `resolution`,
+    targets left out of a training step are made up for in the likelihood. Above `resolution`,
     samples show what averages over blocks of pixels may be, and no finer detail.
+
+    The small presets also see sines and cosines of the coordinates and average the latent path
+    without attention: with the published layers z stays unused for the first thousands of steps.
     """
 
     name: ClassVar[str] = "anp"
@@ -201,12 +202,11 @@ class AttentiveNeuralProcess(LearnedCompleter):
     config: NeuralProcessConfig
     PUBLISHED: ClassVar[NeuralProcessConfig] = NeuralProcessConfig(size=32, channels=3)
     """That of Harvey et al. 2021 for CIFAR-10; 256 px had `resolution=64`."""
-    warm = 0.4
 
     def __init__(self, config: NeuralProcessConfig) -> None:
         super().__init__(config)
         place, width, heads = config.place, config.width, config.heads
-        point = place + config.channels * (1 + (place if config.frequencies else 0))
+        point = config.point
 
         def attention(number: int) -> nn.ModuleList:
             return nn.ModuleList(Attention(width, heads) for _ in range(number))
@@ -243,14 +243,16 @@ class AttentiveNeuralProcess(LearnedCompleter):
             channels=channels,
             resolution=min(size, 32),
             width=64,
+            hidden=128,
             latent=64,
-            heads=4,
+            heads=2,
+            self_layers=1,
+            latent_layers=0,
             frequencies=4,
             context=64,
             targets=128,
-            hidden=128,
         )
-        return config, Fit(steps=3000, batch=32, lr=1e-3, betas=(0.9, 0.99), bf16=True)
+        return config, Fit(steps=3000, batch=32, lr=4e-3, betas=(0.9, 0.99))
 
     def coarse(self, observation: Observation) -> tuple[Tensor, Tensor]:
         """Seen pixels averaged over blocks, standardised, and the seen fraction of each block."""
@@ -348,10 +350,7 @@ class AttentiveNeuralProcess(LearnedCompleter):
     ) -> Tensor:
         """Negative bound on the log-density of hidden pixels, in nats per dimension of the grid."""
         likelihood, rate = self.terms(scene, observation)
-        warm = min(1.0, progress / self.warm)
-        return (warm * rate - likelihood).mean() / (
-            self.config.channels * self.config.resolution**2
-        )
+        return (rate - likelihood).mean() / (self.config.channels * self.config.resolution**2)
 
     @torch.no_grad()
     def figures(

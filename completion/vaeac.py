@@ -174,8 +174,9 @@ class VAEAC(LearnedCompleter):
     Differences from their CelebA model: pixels are discretised logistics, where the published
     Gaussian density has a learned scale of at least 0.01 and is never sampled, only its mean;
     the mask has one channel; blocks have two 3x3 convolutions and no batch norm, so that a scene's
-    completions depend on nothing else in its batch; 1x1 layers at z have a non-linearity between
-    them; the observation joins the last stage of the decoder rather than a stage of its own.
+    completions depend on nothing else in its batch; at z the last stage is flattened, not averaged,
+    and the first layers start without shrinking z, which otherwise stays unused in short trainings;
+    the observation joins the last stage of the decoder rather than a stage of its own.
     """
 
     name: ClassVar[str] = "vaeac"

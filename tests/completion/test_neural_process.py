@@ -235,7 +235,7 @@ def test_large_images_are_smooth_between_the_points():
 
 def test_it_learns_the_halves(train, val):
     """A bright left half means a dark right one; with nothing seen, both kinds come."""
-    model = model_of(frequencies=2, context=24, targets=24)
+    model = model_of(frequencies=2, latent_layers=0, context=24, targets=24)
     scene = val.scenes()
     observation = Observation.of(scene, squares(64, 8, generator=torch.Generator().manual_seed(0)))
     before = model.figures(scene, observation)["val_loss"]
@@ -244,7 +244,7 @@ def test_it_learns_the_halves(train, val):
         scenes = train.scenes(torch.randint(len(train), (32,)))
         return model.loss(scenes, Observation.of(scenes, squares(32, 8)))
 
-    fit(model, loss, Fit(steps=250, batch=32, lr=5e-3, warmup=20, betas=(0.9, 0.99), ema=0.98))
+    fit(model, loss, Fit(steps=150, batch=32, lr=5e-3, warmup=20, betas=(0.9, 0.99), ema=0.98))
     assert model.figures(scene, observation)["val_loss"] < before - 0.5
     mask = torch.zeros(2, 1, 8, 8)
     mask[..., :4] = 1
@@ -254,7 +254,7 @@ def test_it_learns_the_halves(train, val):
     assert (right[:, 1] > 0.5).float().mean() > 0.9
     samples = model.sample(Observation.nothing(1, 1, 8), 100)[:, 0]
     brighter = samples[..., :4].mean((1, 2, 3)) - samples[..., 4:].mean((1, 2, 3))
-    assert (brighter.abs() > 0.3).float().mean() > 0.7  # 0.63 apart where clearly of one kind
+    assert brighter.std() > 0.25  # 0.63 apart where clearly of one kind, 0.03 if z says nothing
     assert 0.2 < (brighter > 0).float().mean() < 0.8
 
 
