@@ -26,7 +26,7 @@ STEPS: dict[str, tuple[int, int, int]] = {
     "diffusion": (1250, 1250, 1200),
     "vaeac": (2100, 1750, 1650),
     "pic": (1850, 1800, 1550),
-    "anp": (1150, 1100, 1100),
+    "anp": (3500, 3400, 3300),
     "ce": (4000, 4000, 2400),
 }
 """Updates for each of `SETS` that take about 300 CPU seconds; `vae` and `aipo-r`, which extends

@@ -26,6 +26,7 @@ from data.randomness import derive
 MASKS = {"squares": squares, "holes": holes}
 """Distributions of masks to train on: a few squares seen, or a few squares hidden."""
 
+
 def preset(name: str, train: Dataset, architecture: str = "small") -> tuple[Any, Fit]:
     """Configuration of a completer, or of `vae`, for a data set, and how to train it.
 
