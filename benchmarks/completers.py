@@ -94,6 +94,7 @@ def join(names: list[str], data: str, out: Path) -> None:
     """Add what was seen in use to the results of the evaluation, and write its report again."""
     import numpy as np
 
+    from boed.completer_figures import curves_figure, sheet_figure
     from boed.completer_results import validate, validate_examples
     from boed.completer_table import markdown
     from boed.report.completers import write_completer_report
@@ -125,8 +126,15 @@ def join(names: list[str], data: str, out: Path) -> None:
         results[name] = (("completer", "seed", "look"), each)
     save(results, folder / "results.nc", validate)
     write_completer_report(results, folder / "report.html", examples)
+    head = f"# Completers on {data}, {SETS[data]} px\n\n`{results.attrs['command']}`\n\n"
     with atomic(Path("benchmarks/results") / f"completers-{data}.md") as temporary:
-        temporary.write_text(markdown(results), encoding="utf-8")
+        temporary.write_text(head + markdown(results), encoding="utf-8")
+    pictures = Path("docs/completers")
+    with atomic(pictures / f"{data}.png") as temporary:
+        curves_figure(results).savefig(temporary, dpi=110)
+    if data == "digits":  # of the other sets no originals may be shown
+        with atomic(pictures / "sheet.png") as temporary:
+            sheet_figure(examples).savefig(temporary, dpi=80)
 
 
 def judge(data: str) -> list[object]:

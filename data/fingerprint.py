@@ -59,6 +59,8 @@ def _add(digest: Any, thing: object, within: tuple[int, ...]) -> None:
         digest.update(thing)
     elif isinstance(thing, Path | torch.device):
         digest.update(str(thing).encode())
+    elif isinstance(thing, np.ndarray) and thing.dtype.kind in "US":
+        digest.update(f"{thing.shape} {thing.tolist()}".encode())
     elif isinstance(thing, Tensor | np.ndarray):
         array = thing.detach().cpu() if isinstance(thing, Tensor) else torch.from_numpy(thing)
         digest.update(f"{tuple(array.shape)} {array.dtype}".encode())

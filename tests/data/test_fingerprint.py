@@ -36,6 +36,8 @@ EXAMPLES: list[tuple[Any, Any]] = [
     ((1, (2, 3)), ((1, 2), 3)),
     ({"a": 1}, {"a": 2}),
     ({"a": 1}, {"b": 1}),
+    (np.array(["p1", "p2"]), np.array(["p1", "p3"])),
+    (np.array([["p1", "p2"]]), np.array(["p1", "p2"])),
     (torch.zeros(2, 3), torch.zeros(3, 2)),
     (torch.zeros(2), torch.zeros(2, dtype=torch.long)),
     (torch.zeros(2), torch.tensor([0.0, 1e-30])),
