@@ -43,8 +43,9 @@ def completers(size: int) -> dict[str, Completer]:
         found[name] = kind.of(kind.preset(size, 1)[0]).eval()
     found["retrieval"] = Retrieval(library(size))
     found["retrieval, indexed"] = Retrieval(library(size), candidates=1_000)
-    vae = VDVAE(presets.latent(size, 1)[0])
-    found["importance sampling, 1,024 particles"] = LatentPosterior(vae, particles=1_024)
+    if size == min(SIZES):  # a perceptron: for small images only
+        vae = VDVAE(presets.latent(size, 1)[0])
+        found["importance sampling, 1,024 particles"] = LatentPosterior(vae, particles=1_024)
     return found
 
 

@@ -80,7 +80,7 @@ def decisions(data: str, split: str, grid: int, scenes: int, cache: Path) -> dic
 @torch.no_grad()
 def computed(data: str, split: str, grid: int, scenes: int) -> dict[str, Tensor]:
     """Situations, gains [N, B, D], weights and ceilings [N, B], and look and scene of each [B]."""
-    made = study(data, split=split, grid=grid, policies=("boed",))
+    made = study(data, split=split, grid=grid, policies=("boed",), completer="aipo")
     everything = made.test.scenes()
     order = torch.randperm(len(everything), generator=torch.Generator().manual_seed(0))[:scenes]
     rows: list[dict[str, Tensor]] = []
@@ -120,7 +120,7 @@ def computed(data: str, split: str, grid: int, scenes: int) -> dict[str, Tensor]
 @torch.no_grad()
 def guesses(data: str, grid: int, known: dict[str, Tensor], checkpoint: str) -> dict[str, Any]:
     """The EIG of every candidate as a screen guesses it [B, D], and what its pass costs."""
-    made = study(data, split="val", grid=grid)
+    made = study(data, split="val", grid=grid, completer="aipo")
     screen = screen_for(made.test, made.classifier, checkpoint)
     seen, drawn = Observation(known["values"], known["mask"]), known["completions"]
     completions = Completions(drawn, known["weights"])

@@ -29,6 +29,7 @@ OTHERS = """
 | command | what it shows |
 |---|---|
 | `python benchmarks/search.py --out docs/search` | how often cheaper searches choose as well, and what they save ([docs/search](../docs/search/README.md)) |
+| `python benchmarks/completers.py --data digits` | all completers with equal budgets: trained, evaluated and in use ([docs/completers.md](../docs/completers.md)) |
 | `python benchmarks/sweep_cost.py --out docs/sweeps.md` | what a sweep costs ([docs/sweeps.md](../docs/sweeps.md)) |
 | `python benchmarks/environment.py` | vectorised Gymnasium environments against single ones |
 | `python benchmarks/reference_problems.py` | EIG estimators on the ten textbook problems ([docs/estimators](../docs/estimators/reference.md)) |
@@ -226,11 +227,62 @@ load at the start {found["machine"]["load"]:.1f}.
 """
 
 
+def completer_speed(found: dict[str, Any]) -> str:
+    sizes = sorted({row["size"] for row in found["rows"]})
+    by = {(row["completer"], row["size"]): row for row in found["rows"]}
+    names = list(dict.fromkeys(row["completer"] for row in found["rows"]))
+
+    def cell(name: str, size: int) -> str:
+        row = by.get((name, size))
+        if row is None:
+            return ""
+        return (
+            f"{row['scenes_per_second']:.2f} ({row['ratio_to_aipo']:.2f} x), "
+            f"{row['memory_mib']:.0f} MiB"
+        )
+
+    rows = [[name, *(cell(name, size) for size in sizes)] for name in names]
+    return f"""## Completers
+
+`python benchmarks/completer_speed.py --out benchmarks/results/completer_speed.json`: scenes per
+second with N = {found["completions"]} completions of each of {found["scenes"]} scenes, one thread, presets
+with random weights; in brackets the ratio to AIPO in the same run; memory above that of the models.
+{machine(found)}
+
+{table(["completer", *(f"{size} px" for size in sizes)], rows)}
+"""
+
+
+def paper_configurations(found: dict[str, Any]) -> str:
+    rows = [
+        [
+            row["configuration"],
+            str(row["groups"]),
+            f"{row['vae_millions']:.1f}",
+            f"{row['partial_millions']:.1f}",
+            str(row["batch"]),
+            f"{row['seconds']:.0f}",
+            f"{row['peak_gib']:.1f}",
+        ]
+        for row in found["rows"]
+    ]
+    head = ["configuration", "groups", "VAE, 10^6", "partial, 10^6", "batch", "seconds", "GiB"]
+    return f"""## The paper's configurations
+
+`python benchmarks/paper_configurations.py --out benchmarks/results/paper_configurations.json`: one
+training step of AIPO in fp32; the peak memory of the process.
+
+{table(head, rows)}
+"""
+
+
 SECTIONS = [
     ("eig_speed", eig_speed),
     ("scaling", scaling),
     ("engines", engines),
     ("peers", peers),
+    ("completer_speed", completer_speed),
+    ("paper_configurations", paper_configurations),
     ("startup", startup),
 ]
 

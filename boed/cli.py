@@ -77,7 +77,7 @@ def benchmark(
         str, typer.Option(help="Comma-separated; see the README for all names.")
     ] = "boed,max_variance,centre_out,random,oracle",
     completer: Annotated[
-        str | None, typer.Option(help="aipo, retrieval, or the path of a checkpoint.")
+        str | None, typer.Option(help="retrieval, aipo, flow, or a checkpoint; the data's default.")
     ] = None,
     classifier: Annotated[str | None, typer.Option(help="Path of a checkpoint.")] = None,
     scenes: Annotated[int, typer.Option(help="Number of scenes, 0 for all.")] = 128,

@@ -87,7 +87,8 @@ def study(
         size: width in pixels; the one for which checkpoints are shipped if not given.
         split: scenes to measure on.
         policies: names from `POLICIES`.
-        completer: `aipo`, `retrieval`, or the path of a checkpoint.
+        completer: `retrieval`, the name of one that is shipped, such as `aipo`, or the path of a
+            checkpoint; the data's default if not given (`boed.shipped`).
         classifier: the path of a checkpoint; the shipped one if not given.
         completions: N.
         grid: candidate looks along each axis.
@@ -159,7 +160,7 @@ def study(
         "question": ", ".join(test.label_names),
         "policies": {name: POLICIES[name] for name in policies},
         "checkpoints": {
-            "completer": _described(sampler, completer or "aipo, shipped"),
+            "completer": _described(sampler, completer or "shipped"),
             "classifier": _described(judge, classifier or "shipped"),
         },
         "versions": versions(),
