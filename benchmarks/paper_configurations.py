@@ -13,7 +13,6 @@ import json
 import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -42,14 +41,13 @@ def parameters(model: AIPO) -> dict[str, float]:
 
 
 def step(name: str, batch: int) -> dict[str, Any]:
-    """One update, its seconds and the peak memory in GiB."""
+    """One update: its loss and the peak memory in GiB."""
     config, settings = presets.PAPER[name]
     torch.manual_seed(0)
     model = AIPO.of(config)
     optimiser = torch.optim.AdamW(model.parameters(), settings.lr, betas=settings.betas)
     scenes = torch.rand(batch, config.channels, config.size, config.size)
     observation = Observation.of(scenes, squares(batch, config.size))
-    began = time.perf_counter()
     loss = model.loss(scenes, observation)
     loss.backward()  # type: ignore[no-untyped-call]
     optimiser.step()
@@ -59,7 +57,6 @@ def step(name: str, batch: int) -> dict[str, Any]:
         **parameters(model),
         "batch": batch,
         "loss": float(loss.detach()),
-        "seconds": time.perf_counter() - began,
         "peak_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
     }
 
