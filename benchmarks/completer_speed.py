@@ -3,13 +3,16 @@
     python benchmarks/completer_speed.py --out benchmarks/results/completer_speed.json
 
 Scenes per second for N = 10 completions of each, in turns, in one process with one thread, and
-the ratio to AIPO in the same run; memory above that of the models. Untrained presets, one channel:
+the ratio to AIPO in the same run; memory above that of the models, in
+processes of their own. Untrained presets, one channel:
 weights change neither.
 """
 
 from __future__ import annotations
 
 import argparse
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -49,29 +52,43 @@ def completers(size: int) -> dict[str, Completer]:
     return found
 
 
+def seen(size: int, scenes: int) -> Observation:
+    """Two squares of each scene."""
+    masks = squares(scenes, size, counts=torch.full((scenes,), 2))
+    return Observation.of(torch.rand(scenes, 1, size, size), masks)
+
+
 def measure(size: int, scenes: int, repeats: int) -> list[dict[str, Any]]:
     """One row for each completer."""
-    observation = Observation.of(
-        torch.rand(scenes, 1, size, size),
-        squares(scenes, size, counts=torch.full((scenes,), 2)),
-    )
+    observation = seen(size, scenes)
     made = completers(size)
     work = {name: partial(each.sample, observation, N) for name, each in made.items()}
     times = {k: median(v) for k, v in interleaved(work, repeats, f"{size} px").items()}
-    rows = []
-    for name, each in work.items():
-        with peak_memory() as memory:
-            each()
-        rows.append(
-            {
-                "completer": name,
-                "size": size,
-                "scenes_per_second": scenes / times[name],
-                "ratio_to_aipo": times["aipo"] / times[name],
-                "memory_mib": memory["mib"],
-            }
-        )
-    return rows
+    return [
+        {
+            "completer": name,
+            "size": size,
+            "scenes_per_second": scenes / times[name],
+            "ratio_to_aipo": times["aipo"] / times[name],
+            "memory_mib": apart(name, size, scenes),
+        }
+        for name in work
+    ]
+
+
+def apart(name: str, size: int, scenes: int) -> float:
+    """Peak memory of one draw in a process of its own: nothing is left there from others."""
+    run = [
+        sys.executable,
+        __file__,
+        "--memory",
+        name,
+        "--sizes",
+        str(size),
+        "--scenes",
+        str(scenes),
+    ]
+    return float(subprocess.run(run, check=True, capture_output=True, text=True).stdout)
 
 
 def main() -> None:
@@ -79,18 +96,26 @@ def main() -> None:
     parser.add_argument("--scenes", type=int, default=4)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES))
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--out", type=Path, default=None)
+    parser.add_argument("--memory", default=None, help="print the MiB that one completer takes")
     options = parser.parse_args()
     torch.manual_seed(0)
     torch.set_num_threads(1)
+    if options.memory is not None:
+        model = completers(options.sizes[0])[options.memory]
+        model.sample(seen(options.sizes[0], 1), 1)  # what is loaded and worked out once
+        observation = seen(options.sizes[0], options.scenes)
+        with peak_memory() as memory:
+            model.sample(observation, N)
+        print(memory["mib"])
+        return
     about = machine()
     rows = []
     for size in options.sizes:
         rows += measure(size, options.scenes, options.repeats)
-    write_json(
-        options.out,
-        {"machine": about, "scenes": options.scenes, "completions": N, "rows": rows},
-    )
+    if options.out is not None:
+        about_all = {"machine": about, "scenes": options.scenes, "completions": N}
+        write_json(options.out, {**about_all, "rows": rows})
 
 
 if __name__ == "__main__":
