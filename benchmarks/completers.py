@@ -105,25 +105,24 @@ def join(names: list[str], data: str, out: Path) -> None:
     folder = out / "evaluation"
     results = load(folder / "results.nc", validate)
     examples = load(folder / "examples.nc", validate_examples)
-    found = []
-    for name in map(str, results["completer"].values):
-        run = load(out / "use" / name / "results.nc").sel(policy="boed")
-        beliefs, labels = run["log_belief"].values, run["label"].values  # [seed, scene, look, K]
-        rows = []
-        for metric in (accuracy, auroc, nll):
-            each = [
-                [float(metric(seed[:, look], labels)) for look in range(seed.shape[1])]
-                for seed in beliefs
-            ]
-            rows.append(each)
-        found.append(rows)
-    values = np.array(found)  # [completer, metric, seed, look]
-    results = results.drop_vars(["use_accuracy", "use_auroc", "use_nll"], errors="ignore")
-    for index, name in enumerate(("use_accuracy", "use_auroc", "use_nll")):
-        shape = (len(values), results.sizes["seed"], values.shape[-1])
-        each = np.full(shape, np.nan)  # one seed of looking, several of sampling
-        each[:, : values.shape[2]] = values[:, index]
-        results[name] = (("completer", "seed", "look"), each)
+    metrics = {"use_accuracy": accuracy, "use_auroc": auroc, "use_nll": nll}
+    used = {
+        name: load(out / "use" / name / "results.nc").sel(policy="boed")
+        for name in map(str, results["completer"].values)
+        if (out / "use" / name / "results.nc").exists()
+    }
+    for variable, metric in metrics.items():
+        looks = max((run.sizes["look"] for run in used.values()), default=1)
+        shape = (results.sizes["completer"], results.sizes["seed"], looks)
+        values = np.full(shape, np.nan)  # one seed of looking, several of sampling
+        for row, name in enumerate(map(str, results["completer"].values)):
+            if name in used:
+                beliefs, labels = used[name]["log_belief"].values, used[name]["label"].values
+                for seed, each in enumerate(beliefs):  # [scene, look, K]
+                    values[row, seed] = [float(metric(each[:, k], labels)) for k in range(looks)]
+        results = results.drop_vars(variable, errors="ignore")
+        if used:
+            results[variable] = (("completer", "seed", "look"), values)
     save(results, folder / "results.nc", validate)
     write_completer_report(results, folder / "report.html", examples)
     head = f"# Completers on {data}, {SETS[data]} px\n\n`{results.attrs['command']}`\n\n"
