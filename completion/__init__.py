@@ -3,6 +3,8 @@
 from completion.aipo import AIPO
 from completion.completer import Completer, Completions, complete
 from completion.gaussian import GaussianMixture
+from completion.learned import LearnedCompleter
+from completion.registry import load_completer
 from completion.retrieval import Retrieval
 from completion.vdvae import VDVAE, VDVAEConfig
 
@@ -12,7 +14,9 @@ __all__ = [
     "Completer",
     "Completions",
     "GaussianMixture",
+    "LearnedCompleter",
     "Retrieval",
     "VDVAEConfig",
     "complete",
+    "load_completer",
 ]
