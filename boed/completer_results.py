@@ -14,12 +14,13 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from completion.evaluation.evaluate import REALISM
+
 _GROUP = {"completer", "seed", "group"}
 _SCENE = {"completer", "seed", "condition", "scene"}
 _TEST = {"completer", "seed", "condition"}
 _USE = {"completer", "seed", "look"}
 _FACT = {"completer"}
-REALISM = ("frechet", "kernel", "precision", "recall", "density", "coverage")
 _NEEDED = {
     **dict.fromkeys(REALISM, _GROUP),
     **{f"{name}_floor": {"group"} for name in REALISM},

@@ -105,8 +105,8 @@ def _add_training(results: xr.Dataset, completers: Mapping[str, Completer]) -> N
         header: dict[str, Any] = getattr(completer, "provenance", {})
         columns["training_cpu_seconds"].append(_cpu_seconds(header))
         columns["training_steps"].append(float(header.get("steps", math.nan)))
-        model = getattr(completer, "vae", completer)
-        model = completer if isinstance(completer, torch.nn.Module) else model
+        is_module = isinstance(completer, torch.nn.Module)
+        model = completer if is_module else getattr(completer, "vae", None)
         weights = model.parameters() if isinstance(model, torch.nn.Module) else []
         columns["parameters"].append(float(sum(p.numel() for p in weights)) or math.nan)
         kept = ("kind", "objective", "steps", "cpu_seconds", "masks", "data", "command")

@@ -105,7 +105,6 @@ def test_training_lowers_the_bound_and_seeks_a_mode(vae, train, val, tmp_path):
         left = samples[..., :4].mean((1, 2, 3)) > samples[..., 4:].mean((1, 2, 3))
         both[name] = min(float(left.float().mean()), float((~left).float().mean()))
     assert both["aipo"] > 0.2
-    print(both)
     scene, observation = seen(val)
     before, after = AIPOR.from_vae(vae), model
     assert (
