@@ -20,13 +20,14 @@ from typing import Any
 import torch
 from measuring import interleaved, machine, median, peak_memory
 
-from completion import VDVAE, Completer, Retrieval, presets
-from completion.latent import LatentPosterior
-from completion.registry import LEARNED, learned
-from data.dataset import Dataset
-from data.files import write_json
-from data.masks import squares
-from data.observation import Observation
+from boed.completion import VDVAE, Completer, Retrieval
+from boed.completion.registry import LEARNED, learned
+from boed.completion.vae import presets
+from boed.completion.vae.latent import LatentPosterior
+from boed.data.dataset import Dataset
+from boed.data.masks import squares
+from boed.data.observation import Observation
+from boed.foundation.files import write_json
 
 SIZES = (32, 64, 128)
 N = 10

@@ -94,13 +94,13 @@ def join(names: list[str], data: str, out: Path) -> None:
     """Add what was seen in use to the results of the evaluation, and write its report again."""
     import numpy as np
 
-    from boed.completer_figures import curves_figure, sheet_figure
-    from boed.completer_results import validate, validate_examples
-    from boed.completer_table import markdown
-    from boed.report.completers import write_completer_report
-    from boed.results import load, save
-    from classifiers.metrics import accuracy, auroc, nll
-    from data.files import atomic
+    from boed.classifiers.metrics import accuracy, auroc, nll
+    from boed.completion.evaluation.results import validate, validate_examples
+    from boed.foundation.files import atomic
+    from boed.report.completers.figures import curves_figure, sheet_figure
+    from boed.report.completers.page import write_completer_report
+    from boed.report.completers.table import markdown
+    from boed.report.results import load, save
 
     folder = out / "evaluation"
     results = load(folder / "results.nc", validate)

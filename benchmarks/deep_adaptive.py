@@ -29,11 +29,17 @@ from boed.deep_adaptive import (
     single_look,
     train_policy,
 )
-from boed.eig.sequential import RollOut, SequencePolicy, random_policy, roll_out, sequential_pce
-from boed.figures import COLOURS
+from boed.eig.model.sequential import (
+    RollOut,
+    SequencePolicy,
+    random_policy,
+    roll_out,
+    sequential_pce,
+)
+from boed.foundation.files import atomic, write_json
+from boed.foundation.randomness import derive
 from boed.problems.location_finding import LocationFinding
-from data.files import atomic, write_json
-from data.randomness import derive
+from boed.report.figures import COLOURS
 
 LOOKS = 10
 PROBLEM = LocationFinding()

@@ -19,20 +19,20 @@ import torch
 from measuring import interval, machine
 from torch import Tensor
 
-from boed.acquisition import acquire
-from boed.eig.estimate import imagine
-from boed.eig.estimators import BarberAgakov
-from boed.eig.imagined import Imagined
+from boed.acquire import acquire
+from boed.classifiers.classifier import DenseNetClassifier, Precision
+from boed.completion.classical.retrieval import Retrieval
+from boed.data.load import load
+from boed.data.observation import Observation
+from boed.eig.completions.estimate import imagine
+from boed.eig.completions.estimators import BarberAgakov
+from boed.eig.completions.problem import Imagined
+from boed.foundation.files import write_json
+from boed.foundation.randomness import derive
 from boed.policies import BOED
 from boed.search import CoarseToFine, Exhaustive, Racing, Search
 from boed.sensors import PatchSensor
-from boed.shipped import classifier_for
-from classifiers.classifier import DenseNetClassifier, Precision
-from completion.retrieval import Retrieval
-from data.files import write_json
-from data.load import load
-from data.observation import Observation
-from data.randomness import derive
+from boed.zoo import classifier_for
 
 SEARCHES: dict[str, Search] = {
     "exhaustive": Exhaustive(),

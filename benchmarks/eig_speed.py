@@ -26,19 +26,19 @@ from measuring import interleaved, machine, matmul_peak, median, peak_memory
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from boed.eig.beliefs import LooksAhead
-from boed.eig.estimate import imagine
-from boed.eig.estimators import BarberAgakov
-from boed.eig.imagined import Imagined
+from boed.classifiers.classifier import DenseNetClassifier, Precision
+from boed.classifiers.densenet import DenseNetConfig
+from boed.completion.classical.retrieval import Retrieval
+from boed.completion.completer import Completions
+from boed.data.load import load
+from boed.data.observation import Observation
+from boed.eig.completions.beliefs import LooksAhead
+from boed.eig.completions.estimate import imagine
+from boed.eig.completions.estimators import BarberAgakov
+from boed.eig.completions.problem import Imagined
+from boed.foundation.files import write_json
 from boed.search import CoarseToFine, Racing, Search
 from boed.sensors import PatchSensor
-from classifiers.classifier import DenseNetClassifier, Precision
-from classifiers.densenet import DenseNetConfig
-from completion.completer import Completions
-from completion.retrieval import Retrieval
-from data.files import write_json
-from data.load import load
-from data.observation import Observation
 
 SEARCHES: dict[str, Search] = {
     "racing": Racing(),

@@ -20,11 +20,11 @@ import numpy as np
 import xarray as xr
 from measuring import interleaved, machine, median
 
-from boed.benchmarking import benchmark
-from boed.engines import ENGINES, Engine, named
+from boed.benchmark.engines import ENGINES, Engine, named
+from boed.benchmark.sweep import benchmark
+from boed.foundation.files import write_json
 from boed.policies import BOED
-from boed.studies import Study, study
-from data.files import write_json
+from boed.setup import Study, study
 
 
 def once(made: Study, engine: Engine, scenes: int, found: dict[str, xr.Dataset]) -> None:

@@ -19,11 +19,12 @@ from typing import Any
 import torch
 from measuring import machine
 
-from completion import AIPO, presets
-from completion.vdvae import StochasticBlock
-from data.files import write_json
-from data.masks import squares
-from data.observation import Observation
+from boed.completion import AIPO
+from boed.completion.vae import presets
+from boed.completion.vae.vdvae import StochasticBlock
+from boed.data.masks import squares
+from boed.data.observation import Observation
+from boed.foundation.files import write_json
 
 
 def parameters(model: AIPO) -> dict[str, float]:

@@ -37,9 +37,9 @@ import torch
 from pyro.contrib.oed.eig import nmc_eig
 from torch import Tensor
 
-from boed.eig.likelihood import model_eig
+from boed.eig.model.model_eig import model_eig
+from boed.foundation.randomness import derive
 from boed.problems import LocationFinding
-from data.randomness import derive
 
 NESTED_HEADER = """\
 | N = M | Pyro s | ours s | ratio | Pyro RMSE | ours RMSE | ratio at equal error |

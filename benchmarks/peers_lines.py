@@ -34,13 +34,13 @@ import torch
 from scipy.stats import spearmanr
 from torch import Tensor
 
-from boed.eig.estimate import estimate
-from boed.eig.estimators import Estimator, PredictiveEntropy, Variance
-from boed.eig.imagined import Imagined
+from boed.completion.completer import Completions
+from boed.data.observation import Observation
+from boed.eig.completions.estimate import estimate
+from boed.eig.completions.estimators import Estimator, PredictiveEntropy, Variance
+from boed.eig.completions.problem import Imagined
+from boed.foundation.randomness import derive
 from boed.sensors import Lines
-from completion.completer import Completions
-from data.observation import Observation
-from data.randomness import derive
 
 SIDE, PARTICLES, LOOKS, SIGMA = 128, 16, 10, 1.0
 WORKER = Path(__file__).with_name("zea_worker.py")

@@ -37,7 +37,7 @@ from reference_properties import (
 )
 from reference_rows import HEADER, Row, bias_rows, location_rows, table
 
-from boed.eig.likelihood import MODEL_ESTIMATORS
+from boed.eig.model.model_eig import MODEL_ESTIMATORS
 
 HOME = Path(__file__).parent.parent / "docs" / "estimators"
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from reference_rows import FLOAT_NOISE, Row
 
-from boed.eig.likelihood import model_eig
+from boed.eig.model.model_eig import model_eig
+from boed.foundation.randomness import derive
 from boed.problems import DeathProcess, LinearGaussian, LocationFinding, references
-from data.randomness import derive
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,10 @@ import torch
 from reference_plans import Plan
 from torch import Tensor
 
-from boed.eig.likelihood import MODEL_ESTIMATORS, model_eig
-from boed.eig.sequential import random_policy, sequential_pce
+from boed.eig.model.model_eig import MODEL_ESTIMATORS, model_eig
+from boed.eig.model.sequential import random_policy, sequential_pce
+from boed.foundation.randomness import derive
 from boed.problems import LocationFinding, Problem, Reference, references
-from data.randomness import derive
 
 FLOAT_NOISE = 2e-6
 """Rounding of a float32 log-likelihood in nats, beyond any standard error."""

@@ -24,14 +24,14 @@ from measuring import interleaved, machine, median, peak_memory
 from scipy import stats
 from torch import Tensor
 
-from boed.acquisition import acquire
+from boed.acquire import acquire
+from boed.completion.classical.retrieval import Retrieval
+from boed.data.load import load
+from boed.data.observation import Observation
+from boed.foundation.files import write_json
 from boed.policies import BOED
 from boed.sensors import PatchSensor
-from boed.shipped import classifier_for
-from completion.retrieval import Retrieval
-from data.files import write_json
-from data.load import load
-from data.observation import Observation
+from boed.zoo import classifier_for
 
 USUAL = {"scenes": 4, "candidates": 7, "completions": 8, "looks": 1}
 """What stays while another number grows; candidates as a grid."""

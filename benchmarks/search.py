@@ -21,18 +21,19 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from boed.acquisition import acquire
+from boed.acquire import acquire
+from boed.completion.completer import Completions
+from boed.data.observation import Observation
 from boed.eig import BarberAgakov
-from boed.eig.beliefs import log_beliefs
-from boed.eig.imagined import Imagined
-from boed.eig.posterior_entropy import entropy
-from boed.search import CoarseToFine, Exhaustive, Racing, Screening, Search, ceiling
+from boed.eig.completions.beliefs import log_beliefs
+from boed.eig.completions.posterior_entropy import entropy
+from boed.eig.completions.problem import Imagined
+from boed.foundation.randomness import derive
+from boed.search import CoarseToFine, Exhaustive, Racing, Screening, Search
+from boed.search.candidates.upper_bounds import ceiling
 from boed.sensors import PatchSensor
-from boed.shipped import screen_for
-from boed.studies import study
-from completion.completer import Completions
-from data.observation import Observation
-from data.randomness import derive
+from boed.setup import study
+from boed.zoo import screen_for
 
 DATA = {"digits": (9, 250), "kermany_pneumonia_128": (17, 125)}
 """Grid and number of scenes."""

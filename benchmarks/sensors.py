@@ -23,30 +23,30 @@ import xarray as xr
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from boed.benchmarking import benchmark, scene_rows
-from boed.figures import curves_figure
+from boed.benchmark.sweep import benchmark, scene_rows
+from boed.classifiers.classifier import Classifier, DenseNetClassifier, cross_entropy
+from boed.classifiers.tabular import TabularClassifier
+from boed.classifiers.training import EVERYTHING, preset, train_classifier
+from boed.completion.classical.gaussian import GaussianMixture
+from boed.completion.classical.retrieval import Retrieval
+from boed.completion.completer import Completer
+from boed.completion.vae.aipo import AIPO
+from boed.data.dataset import Dataset
+from boed.data.load import load
+from boed.data.observation import Observation
+from boed.data.readers.tables import FOLDS, feature_names, table
+from boed.foundation.files import atomic, write_json
+from boed.foundation.shipped import shipped
 from boed.policies import BOED, CentreOut, Policy, Random
 from boed.policies.fixed import FixedDesign, optimise_fixed_design
-from boed.results import save, summary, with_interval
+from boed.report.figures import curves_figure
+from boed.report.results import save, summary, with_interval
 from boed.sensors.direct import DirectSensor
 from boed.sensors.features import Features
 from boed.sensors.indirect import IndirectSensor
 from boed.sensors.kspace import KSpaceLines
 from boed.sensors.pixels import PixelBlocks
-from boed.shipped import shipped
-from boed.studies import versions
-from classifiers.classifier import Classifier, DenseNetClassifier, cross_entropy
-from classifiers.tabular import TabularClassifier
-from classifiers.training import EVERYTHING, preset, train_classifier
-from completion.aipo import AIPO
-from completion.completer import Completer
-from completion.gaussian import GaussianMixture
-from completion.retrieval import Retrieval
-from data.dataset import Dataset
-from data.files import atomic, write_json
-from data.load import load
-from data.observation import Observation
-from data.tables import FOLDS, feature_names, table
+from boed.setup import versions
 
 IMAGES = ("kspace", "pixels")
 BANDWIDTHS = (0.01, 0.02, 0.05, 0.1, 0.2)
@@ -291,7 +291,7 @@ def on_digits(name: str, scale: Scale, out: Path) -> xr.Dataset:
     classifier: Classifier = network if name == "pixels" else OfReconstruction(network)
     further: dict[str, Completer] = {}
     if name == "pixels":
-        further["aipo"] = AIPO.load(shipped("completion", "digits-32"))
+        further["aipo"] = AIPO.load(shipped("aipo-digits-32"))
     return run(name, test, library, val, sensor, classifier, scale, out / name, further)
 
 

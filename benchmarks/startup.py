@@ -21,7 +21,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from data.files import write_json
+from boed.foundation.files import write_json
 
 IMPORTS = {
     "import torch": "import torch",

@@ -13,7 +13,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from data.files import atomic
+from boed.foundation.files import atomic
 
 RESULTS = Path(__file__).parent / "results"
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from peers_lines import Choices, Comparison
 
-from data.files import atomic
+from boed.foundation.files import atomic
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"

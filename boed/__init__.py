@@ -6,21 +6,23 @@ Names are imported when first used, so that `boed --help` does not wait for torc
 from __future__ import annotations
 
 import importlib
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from boed.acquisition import Budget, Trajectory, acquire
-    from boed.benchmarking import benchmark
+    from boed.acquire import Budget, Trajectory, acquire
+    from boed.benchmark import benchmark
     from boed.eig import EIGEstimate, eig_map, model_eig, posterior_entropy_eig, variational_eig
     from boed.policies import BOED, CentreOut, Decision, Oracle, Policy, Random
     from boed.sensors import PatchSensor, Sensor
-    from boed.studies import study
+    from boed.setup import study
 
 _HOMES = {
-    "acquire": "acquisition",
-    "Budget": "acquisition",
-    "Trajectory": "acquisition",
-    "benchmark": "benchmarking",
+    "acquire": "acquire",
+    "Budget": "acquire",
+    "Trajectory": "acquire",
+    "benchmark": "benchmark",
     "EIGEstimate": "eig",
     "eig_map": "eig",
     "model_eig": "eig",
@@ -34,7 +36,7 @@ _HOMES = {
     "Random": "policies",
     "PatchSensor": "sensors",
     "Sensor": "sensors",
-    "study": "studies",
+    "study": "setup",
 }
 
 __all__ = [
@@ -69,3 +71,15 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return __all__
+
+
+class _Package(ModuleType):
+    """`boed.acquire` is the function, also after something imported the module of that name."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if isinstance(value, ModuleType) and _HOMES.get(name) == name:
+            value = getattr(value, name)
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

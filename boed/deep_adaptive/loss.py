@@ -11,9 +11,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from boed.deep_adaptive.network import SequentialDesigner
-from boed.eig.model import Model, SiteModel, Sites, check_count, site_model
-from boed.eig.nested import TILE, slices
-from boed.eig.sequential import RollOut, roll_out, roll_out_log_likelihood
+from boed.eig.model.nested import TILE, slices
+from boed.eig.model.pyro_model import Model, SiteModel, Sites, check_count, site_model
+from boed.eig.model.sequential import RollOut, roll_out, roll_out_log_likelihood
 
 
 def single_look(

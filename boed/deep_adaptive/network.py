@@ -10,7 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from data.files import load_weights, save_weights
+from boed.foundation.files import load_weights, save_weights
+from boed.foundation.shipped import shipped
 
 
 class SequentialDesigner(Protocol):
@@ -218,15 +219,13 @@ class DeepAdaptiveDesign(nn.Module):
         return policy.eval()
 
     @classmethod
-    def shipped(cls, name: str = "location-finding-10") -> DeepAdaptiveDesign:
+    def shipped(cls, name: str = "deep-adaptive-location-finding-10") -> DeepAdaptiveDesign:
         """A policy that comes with `boed`: ten looks for `boed.problems.LocationFinding`.
 
         Raises:
             ValueError: there is none of that name.
         """
-        from boed.shipped import shipped
-
-        return cls.load(shipped("boed", name))
+        return cls.load(shipped(name))
 
 
 def _interval(config: PolicyConfig) -> tuple[Tensor, Tensor]:

@@ -13,10 +13,10 @@ from torch import Tensor
 
 from boed.deep_adaptive.loss import contrast, first_design, single_look, spce_loss
 from boed.deep_adaptive.network import DeepAdaptiveDesign, StaticDesign
-from boed.eig.model import Model, SiteModel
-from boed.eig.sequential import roll_out
-from data.fitting import Fit, fit
-from data.randomness import derive
+from boed.eig.model.pyro_model import Model, SiteModel
+from boed.eig.model.sequential import roll_out
+from boed.foundation.randomness import derive
+from boed.training.loop import Fit, fit
 
 Trainable = TypeVar("Trainable", DeepAdaptiveDesign, StaticDesign)
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from boed.eig.beliefs import candidate_log_beliefs
-from boed.eig.estimate import eig_map, estimate, imagine
-from boed.eig.estimators import (
+from boed.eig.completions.beliefs import candidate_log_beliefs
+from boed.eig.completions.estimate import eig_map, estimate, imagine
+from boed.eig.completions.estimators import (
     ESTIMATORS,
     BarberAgakov,
     Disagreement,
@@ -22,22 +22,22 @@ from boed.eig.estimators import (
     ValueOfInformation,
     Variance,
 )
-from boed.eig.imagined import Imagined
-from boed.eig.posterior_entropy import posterior_entropy_eig
+from boed.eig.completions.posterior_entropy import posterior_entropy_eig
+from boed.eig.completions.problem import Imagined
+from boed.eig.completions.variational import variational_eig
 from boed.eig.result import EIGEstimate
-from boed.eig.variational import variational_eig
 
 if TYPE_CHECKING:
-    from boed.eig.likelihood import MODEL_ESTIMATORS, model_eig
-    from boed.eig.sequential import SequentialEIG, fixed_policy, random_policy, sequential_pce
+    from boed.eig.model.model_eig import MODEL_ESTIMATORS, model_eig
+    from boed.eig.model.sequential import SequentialEIG, fixed_policy, random_policy, sequential_pce
 
 _LAZY = {
-    "MODEL_ESTIMATORS": "likelihood",
-    "model_eig": "likelihood",
-    "SequentialEIG": "sequential",
-    "fixed_policy": "sequential",
-    "random_policy": "sequential",
-    "sequential_pce": "sequential",
+    "MODEL_ESTIMATORS": "model.model_eig",
+    "model_eig": "model.model_eig",
+    "SequentialEIG": "model.sequential",
+    "fixed_policy": "model.sequential",
+    "random_policy": "model.sequential",
+    "sequential_pce": "model.sequential",
 }
 
 __all__ = [

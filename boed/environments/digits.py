@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from boed.classifiers.classifier import DenseNetClassifier
+from boed.data.load import load
 from boed.environments.single import SensingEnv
 from boed.environments.vector import VectorSensingEnv
+from boed.foundation.shipped import shipped
 from boed.sensors import PatchSensor
-from boed.shipped import classifier_for
-from data.load import load
 
 
 def single(**given: Any) -> SensingEnv:
@@ -40,7 +41,7 @@ def _arguments(
 ) -> dict[str, Any]:
     dataset = load("digits", 32, split)
     sensor = PatchSensor(dataset.size, patch, grid)
-    classifier = classifier_for(dataset, None) if belief else None
+    classifier = DenseNetClassifier.load(shipped("densenet-digits-32")) if belief else None
     if classifier is not None and "device" in rest:
         classifier.to(rest["device"])
     return {

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from boed.environments.single import SensingEnv
 from boed.environments.vector import VectorSensingEnv
+from boed.foundation.randomness import derive
 from boed.policies.policy import Policy
-from data.randomness import derive
 
 
 def play(

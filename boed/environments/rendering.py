@@ -8,7 +8,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from data.observation import Observation
+from boed.data.observation import Observation
 
 UNSEEN = (51, 65, 92)
 """Colour of what was not seen, so that it is not taken for black."""

@@ -11,12 +11,12 @@ from gymnasium import spaces
 from gymnasium.error import ResetNeeded
 from numpy.typing import NDArray
 
+from boed.classifiers.classifier import Classifier
+from boed.data.dataset import Dataset
 from boed.environments.loss import Loss
 from boed.environments.rendering import frames
 from boed.environments.task import Episodes, Task
 from boed.sensors.sensor import Sensor
-from classifiers.classifier import Classifier
-from data.dataset import Dataset
 
 Seen = dict[str, NDArray]
 

@@ -13,11 +13,11 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
+from boed.classifiers.classifier import Classifier
+from boed.data.dataset import Dataset
+from boed.data.observation import Observation
 from boed.environments.loss import CrossEntropy, Loss
 from boed.sensors.sensor import Sensor, candidates, costs, look
-from classifiers.classifier import Classifier
-from data.dataset import Dataset
-from data.observation import Observation
 
 LEAST = float(np.log(np.finfo(np.float32).tiny))
 """Log-probability, in nats, that stands for zero: predictions stay finite."""

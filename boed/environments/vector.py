@@ -14,13 +14,13 @@ from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
+from boed.classifiers.classifier import Classifier
+from boed.data.dataset import Dataset
 from boed.environments.loss import Loss
 from boed.environments.rendering import frames
 from boed.environments.single import Seen, check_render_mode, draw, parts
 from boed.environments.task import Episodes, Task
 from boed.sensors.sensor import Sensor
-from classifiers.classifier import Classifier
-from data.dataset import Dataset
 
 Step = tuple[Seen, NDArray, NDArray, NDArray, dict[str, Any]]
 

@@ -9,12 +9,19 @@ from pathlib import Path
 
 import torch
 
+from boed.completion.completer import Completions
+from boed.foundation.files import load_weights, save_weights
+from boed.foundation.fingerprint import fingerprint, of_source
 from boed.policies.policy import Decision
-from completion.completer import Completions
-from data.files import load_weights, save_weights
-from data.fingerprint import fingerprint, of_source
 
-PACKAGES = ("boed.eig", "boed.search", "boed.sensors", "boed.policies", "completion", "classifiers")
+PACKAGES = (
+    "boed.eig",
+    "boed.search",
+    "boed.sensors",
+    "boed.policies",
+    "boed.completion",
+    "boed.classifiers",
+)
 """Whose code decides the first look."""
 
 KIND = "first look"

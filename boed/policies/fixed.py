@@ -8,15 +8,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from boed.eig.estimate import eig_map
+from boed.classifiers.classifier import Classifier
+from boed.completion.completer import Completions
+from boed.data.dataset import Dataset
+from boed.data.observation import Observation
+from boed.eig.completions.estimate import eig_map
+from boed.foundation.randomness import Seeds, derive
 from boed.policies.policy import Decision, pick
 from boed.policies.scanning import new_readings
 from boed.sensors.sensor import Sensor, footprints, look
-from classifiers.classifier import Classifier
-from completion.completer import Completions
-from data.dataset import Dataset
-from data.observation import Observation
-from data.randomness import Seeds, derive
 
 
 @dataclass(frozen=True, eq=False)

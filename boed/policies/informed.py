@@ -9,16 +9,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from boed.eig.estimate import eig_map, imagine
-from boed.eig.estimators import Estimator, named
+from boed.classifiers.classifier import Classifier
+from boed.completion.completer import Completer, Completions, complete
+from boed.data.observation import Observation
+from boed.eig.completions.estimate import eig_map, imagine
+from boed.eig.completions.estimators import Estimator, named
+from boed.foundation.randomness import Seeds, derive, per_scene
 from boed.policies.first_look import kept
 from boed.policies.policy import Decision, pick
 from boed.search import Exhaustive, Search
 from boed.sensors.sensor import Sensor, costs
-from classifiers.classifier import Classifier
-from completion.completer import Completer, Completions, complete
-from data.observation import Observation
-from data.randomness import Seeds, derive, per_scene
 
 
 @dataclass

@@ -8,11 +8,11 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from boed.data.observation import Observation
+from boed.foundation.randomness import Seeds, derive, per_scene
 from boed.policies.informed import BOED
 from boed.policies.policy import Decision, pick
 from boed.sensors.sensor import Sensor, look
-from data.observation import Observation
-from data.randomness import Seeds, derive, per_scene
 
 
 @dataclass

@@ -9,10 +9,10 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
+from boed.completion.completer import Completions
+from boed.data.observation import Observation
+from boed.foundation.randomness import Seeds, derive
 from boed.sensors import Sensor
-from completion.completer import Completions
-from data.observation import Observation
-from data.randomness import Seeds, derive
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,14 +9,14 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from boed.eig.beliefs import log_beliefs
+from boed.classifiers.classifier import Classifier
+from boed.completion.completer import Completions
+from boed.data.observation import Observation
+from boed.eig.completions.beliefs import log_beliefs
+from boed.foundation.randomness import Seeds, per_scene
 from boed.policies.conformal import SplitConformal
 from boed.policies.policy import Decision, Policy
 from boed.sensors.sensor import Sensor, candidates
-from classifiers.classifier import Classifier
-from completion.completer import Completions
-from data.observation import Observation
-from data.randomness import Seeds, per_scene
 
 
 @runtime_checkable

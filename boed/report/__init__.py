@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from boed.classifiers.metrics import HIGHER_IS_BETTER
+from boed.foundation.files import atomic
 from boed.report.page import png, rounded, rows_of, svg, template
-from boed.results import Summary, first_better, structured, summary, validate, with_interval
-from classifiers.metrics import HIGHER_IS_BETTER
-from data.files import atomic
+from boed.report.results import Summary, first_better, structured, summary, validate, with_interval
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -46,7 +46,7 @@ def render(
     results: xr.Dataset, examples: xr.Dataset | None = None, found: Summary | None = None
 ) -> str:
     """The report as HTML. Everything that comes from the data is escaped."""
-    from boed import figures
+    from boed.report import figures
 
     found = summary(results) if found is None else found
     attributes = results.attrs

@@ -1,18 +1,18 @@
 """Which candidates are judged, and how well.
 
-`boed.search.pce_objective`, which needs Pyro, is imported by its own name.
+`boed.search.continuous.pce_objective`, which needs Pyro, is imported by its own name.
 """
 
-from boed.search.batch import Batch, greedy_batch, greedy_joint
-from boed.search.bayesian import bayesian_optimisation
-from boed.search.ceiling import ceiling
-from boed.search.coarse_to_fine import CoarseToFine
-from boed.search.exhaustive import Exhaustive, Search
-from boed.search.gradient import gradient_ascent
-from boed.search.off_grid import off_grid
-from boed.search.optimum import Optimum
-from boed.search.racing import Racing
-from boed.search.screening import Screen, Screening
+from boed.search.candidates.batch import Batch, greedy_batch, greedy_joint
+from boed.search.candidates.coarse_to_fine import CoarseToFine
+from boed.search.candidates.exhaustive import Exhaustive, Search
+from boed.search.candidates.racing import Racing
+from boed.search.candidates.screening import Screen, Screening
+from boed.search.candidates.upper_bounds import ceiling
+from boed.search.continuous.bayesian import bayesian_optimisation
+from boed.search.continuous.gradient import gradient_ascent
+from boed.search.continuous.off_grid import off_grid
+from boed.search.continuous.optimum import Optimum
 
 __all__ = [
     "Batch",

@@ -6,10 +6,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from boed.data.observation import Observation
+from boed.foundation.randomness import Seeds, per_scene
 from boed.sensors.scanner import Scanner
 from boed.sensors.sensor import noise_fields
-from data.observation import Observation
-from data.randomness import Seeds, per_scene
 
 
 class IndirectSensor(Scanner):

@@ -6,9 +6,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from boed.data.observation import Observation
 from boed.sensors.indirect import IndirectSensor
 from boed.sensors.scanner import Shape, height_and_width, nearest
-from data.observation import Observation
 
 
 class KSpaceLines(IndirectSensor):

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from data.observation import Observation
+from boed.data.observation import Observation
 
 Shape = int | tuple[int, int]
 """Height and width of a scene in pixels; one number for both."""

@@ -9,9 +9,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from boed.data.observation import Observation
+from boed.foundation.randomness import SceneNoise
 from boed.sensors.scanner import Scanner
-from data.observation import Observation
-from data.randomness import SceneNoise
 
 
 @runtime_checkable

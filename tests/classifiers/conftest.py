@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from classifiers import DenseNetClassifier, DenseNetConfig
-from classifiers.training import train_classifier
-from data.dataset import Dataset
-from data.fitting import Fit
+from boed.classifiers import DenseNetClassifier, DenseNetConfig
+from boed.classifiers.training import train_classifier
+from boed.data.dataset import Dataset
+from boed.training.loop import Fit
 
 TINY = DenseNetConfig(size=8, channels=1, outputs=2, stem=2, width=8, growth=(8, 8), layers=(1, 1))
 

@@ -8,11 +8,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from classifiers import Classifier, DenseNetClassifier, DenseNetConfig
-from classifiers.classifier import cross_entropy
-from data.files import load_weights, save_weights
-from data.masks import squares
-from data.observation import Observation
+from boed.classifiers import Classifier, DenseNetClassifier, DenseNetConfig
+from boed.classifiers.classifier import cross_entropy
+from boed.data.masks import squares
+from boed.data.observation import Observation
+from boed.foundation.files import load_weights, save_weights
 
 
 def observed(size=8, batch=6, channels=1):

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from classifiers.densenet import DenseNetConfig, SmallDenseNet, build
+from boed.classifiers.densenet import DenseNetConfig, SmallDenseNet, build
 
 
 def moved_norms(network):

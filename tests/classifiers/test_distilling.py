@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from classifiers import DenseNetClassifier, ScreenConfig, ScreenNet
-from classifiers.distilling import (
+from boed.classifiers import DenseNetClassifier, ScreenConfig, ScreenNet
+from boed.classifiers.distilling import (
     completed,
     divergence,
     gain_error,
@@ -16,12 +16,12 @@ from classifiers.distilling import (
     situations,
     train_screen,
 )
-from classifiers.screen import fingerprint
-from data.dataset import Dataset
-from data.files import load_weights
-from data.fitting import Fit
-from data.masks import squares
-from data.observation import Observation
+from boed.classifiers.screen import fingerprint
+from boed.data.dataset import Dataset
+from boed.data.masks import squares
+from boed.data.observation import Observation
+from boed.foundation.files import load_weights
+from boed.training.loop import Fit
 
 SHORT = Fit(steps=60, batch=16, lr=5e-3, warmup=5, betas=(0.9, 0.99), ema=0.9, clip=1.0, every=30)
 

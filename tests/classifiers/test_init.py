@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from classifiers import DenseNetClassifier
-from classifiers.training import start_from, train_classifier
-from data.dataset import Dataset
-from data.files import load_weights, sha256
-from data.fitting import Fit
+from boed.classifiers import DenseNetClassifier
+from boed.classifiers.training import start_from, train_classifier
+from boed.data.dataset import Dataset
+from boed.foundation.files import load_weights, sha256
+from boed.training.loop import Fit
 
 LABELS = ("left", "right")
 

@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
 
-from classifiers.metrics import HIGHER_IS_BETTER, METRICS, accuracy, auroc, ece, nll, reliability
+from boed.classifiers.metrics import (
+    HIGHER_IS_BETTER,
+    METRICS,
+    accuracy,
+    auroc,
+    ece,
+    nll,
+    reliability,
+)
 
 
 def beliefs(n, *shape, seed=0, ties=False):

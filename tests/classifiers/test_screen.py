@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from classifiers import DenseNetClassifier, DenseNetConfig, ScreenConfig, ScreenNet
-from classifiers.screen import fingerprint
-from data.files import load_weights, save_weights
-from data.observation import Observation
+from boed.classifiers import DenseNetClassifier, DenseNetConfig, ScreenConfig, ScreenNet
+from boed.classifiers.screen import fingerprint
+from boed.data.observation import Observation
+from boed.foundation.files import load_weights, save_weights
 
 ENCODER = DenseNetConfig(16, 1, 3, stem=2, width=8, growth=(8, 8), layers=(1, 1))
 COLOUR = DenseNetConfig(32, 3, 3, stem=4, width=8, growth=(8,), layers=(2,), mean=0.3)

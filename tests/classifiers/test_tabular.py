@@ -7,12 +7,12 @@ import pytest
 import torch
 from sklearn.tree import DecisionTreeClassifier
 
-from classifiers import Classifier
-from classifiers.classifier import cross_entropy
-from classifiers.tabular import TabularClassifier
-from data.dataset import Dataset
-from data.observation import Observation
-from data.tables import table
+from boed.classifiers import Classifier
+from boed.classifiers.classifier import cross_entropy
+from boed.classifiers.tabular import TabularClassifier
+from boed.data.dataset import Dataset
+from boed.data.observation import Observation
+from boed.data.readers.tables import table
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from classifiers import DenseNetClassifier
-from classifiers.classifier import cross_entropy
-from classifiers.training import (
+from boed.classifiers import DenseNetClassifier
+from boed.classifiers.classifier import cross_entropy
+from boed.classifiers.training import (
     EVERYTHING,
     LOOKS,
     Squares,
@@ -21,10 +21,10 @@ from classifiers.training import (
     score,
     train_classifier,
 )
-from data.dataset import Dataset
-from data.files import load_weights
-from data.fitting import Fit
-from data.observation import Observation
+from boed.data.dataset import Dataset
+from boed.data.observation import Observation
+from boed.foundation.files import load_weights
+from boed.training.loop import Fit
 
 SHORT = Fit(steps=4, batch=16, warmup=1, every=2)
 

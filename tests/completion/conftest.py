@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from completion import AIPO, VDVAEConfig
-from completion.training import train_completer
-from data.dataset import Dataset
-from data.fitting import Fit
+from boed.completion import AIPO, VDVAEConfig
+from boed.completion.training import train_completer
+from boed.data.dataset import Dataset
+from boed.training.loop import Fit
 
 
 def tiny(**changes) -> VDVAEConfig:

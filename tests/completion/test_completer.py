@@ -7,8 +7,8 @@ import math
 import pytest
 import torch
 
-from completion import Completer, Completions, complete
-from data.observation import Observation
+from boed.completion import Completer, Completions, complete
+from boed.data.observation import Observation
 
 
 class Noise:

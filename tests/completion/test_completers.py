@@ -8,15 +8,16 @@ from functools import cache
 import pytest
 import torch
 
-from completion import VDVAE, Completer, GaussianMixture, Retrieval, presets
-from completion.latent import LatentPosterior
-from completion.registry import LEARNED, learned, load_completer
-from completion.training import train_completer
-from data.dataset import Dataset
-from data.files import load_weights
-from data.fitting import Fit
-from data.masks import squares
-from data.observation import Observation
+from boed.completion import VDVAE, Completer, GaussianMixture, Retrieval
+from boed.completion.registry import LEARNED, learned, load_completer
+from boed.completion.training import train_completer
+from boed.completion.vae import presets
+from boed.completion.vae.latent import LatentPosterior
+from boed.data.dataset import Dataset
+from boed.data.masks import squares
+from boed.data.observation import Observation
+from boed.foundation.files import load_weights
+from boed.training.loop import Fit
 
 SIZE = 32
 OTHERS = ("retrieval", "gaussian", "importance", "nuts")
@@ -240,7 +241,7 @@ def test_on_a_gpu_as_on_the_cpu(name):
 def test_unknown_names_and_checkpoints(tmp_path):
     with pytest.raises(ValueError, match="unknown completer 'pics': did you mean 'pic'"):
         learned("pics")
-    from data.files import save_weights
+    from boed.foundation.files import save_weights
 
     path = tmp_path / "screen.safetensors"
     save_weights(path, {"a": torch.zeros(1)}, {"kind": "screen"})

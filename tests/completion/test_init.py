@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from completion import AIPO, VDVAE, VDVAEConfig
-from completion.training import start_from
+from boed.completion import AIPO, VDVAE, VDVAEConfig
+from boed.completion.training import start_from
 
 SMALL = VDVAEConfig(
     size=8, channels=1, encoder="8x1,8d8,1x1", decoder="1x1,8m1", width=8, latent=2, components=2

@@ -7,15 +7,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from completion import AIPO, VDVAE, presets
-from completion.training import (
-    standardised_for,
-    train_completer,
-    train_vae,
-)
-from data.dataset import Dataset
-from data.files import load_weights, save_weights
-from data.fitting import Fit
+from boed.completion import AIPO, VDVAE
+from boed.completion.training import standardised_for, train_completer, train_vae
+from boed.completion.vae import presets
+from boed.data.dataset import Dataset
+from boed.foundation.files import load_weights, save_weights
+from boed.training.loop import Fit
 
 SHORT = Fit(steps=6, batch=8, warmup=2, every=3)
 

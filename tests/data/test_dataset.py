@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from data import Dataset
+from boed.data import Dataset
 
 
 def make(**changes):

@@ -7,8 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-import data
-from data.tables import TABLES
+from boed import data
+from boed.data.readers.tables import TABLES
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from data.masks import holes, squares
+from boed.data.masks import holes, squares
 
 
 def seeded(seed=0):

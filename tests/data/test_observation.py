@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from data import Observation, check_scenes
+from boed.data import Observation, check_scenes
 
 
 @pytest.fixture

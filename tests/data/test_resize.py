@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from data.resize import centre_square, resize
+from boed.data.resize import centre_square, resize
 
 
 @pytest.mark.parametrize("channels", [1, 3])

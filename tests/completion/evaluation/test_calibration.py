@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from completion.evaluation import (
+from boed.completion.evaluation import (
     calibration,
     crps,
     energy_score,

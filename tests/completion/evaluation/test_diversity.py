@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from completion.evaluation import feature_distance, pixel_std
+from boed.completion.evaluation import feature_distance, pixel_std
 
 
 def test_feature_distance_is_the_mean_over_pairs():

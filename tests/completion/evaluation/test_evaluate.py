@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from completion import GaussianMixture
-from completion.evaluation.evaluate import Plan, completions_each, evaluate
-from data.dataset import Dataset
-from data.randomness import SceneNoise, per_scene
+from boed.completion import GaussianMixture
+from boed.completion.evaluation.evaluate import Plan, completions_each, evaluate
+from boed.data.dataset import Dataset
+from boed.foundation.randomness import SceneNoise, per_scene
 
 PLAN = Plan(scenes=40, deep=24, n=6, seeds=(0, 1), counts=(0, 2), statistics=2)
 

@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from completion.evaluation import best_of, l1, observed_error, psnr, ssim
-from data.observation import Observation
+from boed.completion.evaluation import best_of, l1, observed_error, psnr, ssim
+from boed.data.observation import Observation
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from completion.evaluation import label_calibration, label_posterior
+from boed.completion.evaluation import label_calibration, label_posterior
 
 
 def test_the_posterior_averages_probabilities_not_their_logarithms():

@@ -5,7 +5,7 @@ import pytest
 import scipy.linalg
 import torch
 
-from completion.evaluation import (
+from boed.completion.evaluation import (
     frechet_distance,
     inception_score,
     kernel_distance,

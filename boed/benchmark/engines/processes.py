@@ -1,0 +1,151 @@
+"""Jobs in several processes of this machine."""
+
+from __future__ import annotations
+
+import functools
+import multiprocessing
+import os
+import pickle
+import signal
+import tempfile
+import threading
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from multiprocessing.queues import SimpleQueue
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from boed.benchmark.engines.engine import Job, Result, check_workers, cores, unsendable
+
+
+@dataclass(frozen=True)
+class Processes:
+    """Does the jobs in processes that share out torch's threads, and the GPUs where `cuda` is used.
+
+    A script that uses it starts with `if __name__ == "__main__":`, since every worker imports it.
+
+    Attributes:
+        workers: processes.
+        retries: how often workers that died, perhaps for want of memory, are replaced.
+
+    Raises:
+        ValueError: `workers` below 1.
+    """
+
+    workers: int = field(default_factory=cores)
+    retries: int = 3
+
+    def __post_init__(self) -> None:
+        check_workers(self.workers)
+
+    def __str__(self) -> str:
+        return f"processes, {self.workers} workers"
+
+    def run(
+        self, work: Callable[[Job], Result], jobs: Sequence[Job], device: str = "cpu"
+    ) -> Generator[tuple[Job, Result], None, None]:
+        """See `Engine.run`.
+
+        Raises:
+            ValueError: `work` cannot be pickled.
+            ChildProcessError: workers died more often than `retries`.
+        """
+        left = list(jobs)
+        with tempfile.TemporaryDirectory(prefix="boed-") as folder:
+            file = Path(folder) / "work.pt"
+            _write(work, file)
+            for _ in range(self.retries + 1):
+                for job, result in self._round(file, left, device):
+                    left.remove(job)
+                    yield job, result
+                if not left:
+                    return
+        raise ChildProcessError(
+            f"{self.retries + 1} times a worker died; it may have run out of memory: try fewer "
+            f"workers than {self.workers}, or a lower memory bound. In a script, "
+            'is there an `if __name__ == "__main__":`?'
+        )
+
+    def _round(
+        self, file: Path, jobs: Sequence[Job], device: str
+    ) -> Generator[tuple[Job, Any], None, None]:
+        """The jobs that are finished before a worker dies; all if none does."""
+        with _pool(min(self.workers, max(len(jobs), 1)), device) as pool:
+            futures = {}
+            try:
+                for job in jobs:
+                    futures[pool.submit(_do, file, job)] = job
+            except BrokenProcessPool:
+                pass  # so are the futures
+            for future in as_completed(list(futures)):
+                if isinstance(future.exception(), BrokenProcessPool):
+                    continue
+                yield futures.pop(future), future.result()
+
+
+def _write(work: object, file: Path) -> None:
+    """To a file that the workers map into memory, where tensors then are once for all of them."""
+    try:
+        torch.save(work, file)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise unsendable(work, error) from error
+
+
+@contextmanager
+def _pool(workers: int, device: str) -> Generator[ProcessPoolExecutor, None, None]:
+    """A pool whose workers are ended on the way out, in the middle of their jobs if need be."""
+    context = multiprocessing.get_context("spawn")
+    threads = max(torch.get_num_threads() // workers, 1)
+    gpus = None
+    if device == "cuda":
+        visible = _visible_gpus()
+        gpus = context.SimpleQueue()
+        for index in range(workers):
+            gpus.put(visible[index % len(visible)])
+    pool = ProcessPoolExecutor(workers, context, _begin, (threads, gpus))
+    try:
+        yield pool
+    finally:
+        processes = list((pool._processes or {}).values())
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.join()
+        pool.shutdown()
+
+
+def _visible_gpus() -> list[str]:
+    stated = os.environ.get("CUDA_VISIBLE_DEVICES")
+    every = [str(index) for index in range(max(torch.cuda.device_count(), 1))]
+    return stated.split(",") if stated else every
+
+
+def _begin(threads: int, gpus: SimpleQueue[str] | None) -> None:
+    """Prepare a worker, which leaves Ctrl-C to the process that started it and ends with that."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    torch.set_num_threads(threads)
+    if gpus is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpus.get()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
+@functools.cache
+def _read(file: Path) -> Callable[[Any], Any]:
+    return torch.load(file, mmap=True, weights_only=False)
+
+
+def _do(file: Path, job: Any) -> Any:
+    return _read(file)(job)

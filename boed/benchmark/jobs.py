@@ -1,0 +1,90 @@
+"""One block of scenes under one policy: the job that a benchmark is made of."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from boed.acquire import Budget, acquire
+from boed.classifiers.classifier import Classifier
+from boed.data.dataset import Dataset
+from boed.data.observation import Observation
+from boed.foundation.randomness import derive
+from boed.policies import Policy
+from boed.sensors.sensor import Sensor
+
+Part = dict[str, NDArray[Any]]
+"""What came out of one block."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some scenes, in the order of the run, under one policy with one seed."""
+
+    policy: str
+    seed: int
+    scenes: range
+
+
+@dataclass(frozen=True, eq=False)
+class Work:
+    """Everything that any block of a run needs; calling it does one.
+
+    Attributes:
+        dataset: the scenes of the run.
+        rows: their rows in the whole data set, to which their random numbers belong.
+        policies: by name.
+    """
+
+    dataset: Dataset
+    rows: NDArray[np.int64]
+    sensor: Sensor
+    classifier: Classifier
+    policies: Mapping[str, Policy]
+    steps: int
+    memory: int
+    device: str
+    budget: Budget | None
+
+    def __call__(self, block: Block) -> Part:
+        began = time.monotonic()
+        where = slice(block.scenes.start, block.scenes.stop)
+        trajectory = acquire(
+            self.dataset.scenes(where).to(self.device),
+            self.sensor,
+            self.policies[block.policy],
+            self.steps,
+            self.classifier,
+            seed=[derive(block.seed, "scene", row) for row in self.rows[where]],
+            memory=self.memory,
+            keep=False,
+            budget=self.budget,
+        )
+        return {
+            "log_belief": trajectory.log_beliefs.float().cpu().numpy(),
+            "design": trajectory.designs.cpu().numpy(),
+            "score": trajectory.scores.float().cpu().numpy(),
+            "cost": trajectory.costs.float().cpu().numpy(),
+            "looks": trajectory.looks.cpu().numpy(),
+            "seconds": np.array(time.monotonic() - began),
+        }
+
+    @torch.no_grad()
+    def to_send(self, names: Collection[str]) -> Work:
+        """This with only some of the policies, each asked where it looks first.
+
+        What a policy keeps of that for all scenes then goes to the workers with it, rather than
+        being found by each of them.
+        """
+        policies = {name: each for name, each in self.policies.items() if name in names}
+        scene = self.dataset.scenes([0]).to(self.device)
+        blank = Observation.of(scene, torch.zeros_like(scene[:, :1]))
+        for policy in policies.values():
+            policy.choose(blank, self.sensor, [derive("to send")], truth=scene)
+        return replace(self, policies=policies)

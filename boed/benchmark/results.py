@@ -1,0 +1,92 @@
+"""The finished parts of a run put together as its Results."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boed.benchmark.jobs import Part
+from boed.data.dataset import Dataset
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+def assemble(
+    dataset: Dataset,
+    rows: NDArray[np.int64],
+    policies: list[str],
+    seeds: list[int],
+    table: dict[tuple[str, int], list[Part]],
+    whole: NDArray[np.float32],
+) -> xr.Dataset:
+    """The Results: dimensions policy, seed, scene, look; see `boed.report.results`.
+
+    Args:
+        dataset: the scenes of the run.
+        rows: their rows in the whole data set.
+        policies: names, in order.
+        seeds: in order.
+        table: the parts of each policy and seed, in the order of the scenes.
+        whole: what the classifier says of the whole scenes.
+    """
+    import xarray as xr
+
+    def stacked(name: str) -> NDArray[Any]:
+        runs = [
+            [np.concatenate([part[name] for part in table[policy, seed]]) for seed in seeds]
+            for policy in policies
+        ]
+        return np.array(runs)
+
+    question = ["finding", "answer"] if dataset.multi_label else ["answer"]
+    label = ["scene", "finding"] if dataset.multi_label else ["scene"]
+    answers = ["absent", "present"] if dataset.multi_label else list(dataset.label_names)
+    seconds = [
+        [sum(float(part["seconds"]) for part in table[policy, seed]) for seed in seeds]
+        for policy in policies
+    ]
+    design, looks = stacked("design"), stacked("looks")
+    if (looks < design.shape[3]).any():
+        stopped = np.arange(design.shape[3]) >= looks[..., None]
+        design = np.where(stopped[..., None], np.nan, design.astype(float))
+    numbers = range(design.shape[-1])
+    axes = ["row", "column"] if len(numbers) == 2 else [f"design_{i}" for i in numbers]
+    results = xr.Dataset(
+        {
+            "log_belief": (["policy", "seed", "scene", "look", *question], stacked("log_belief")),
+            "design": (["policy", "seed", "scene", "step", "axis"], design),
+            "score": (["policy", "seed", "scene", "step"], stacked("score")),
+            "cost": (["policy", "seed", "scene", "step"], stacked("cost")),
+            "looks": (["policy", "seed", "scene"], looks),
+            "label": (label, dataset.labels.numpy()),
+            "full_image_log_belief": (["scene", *question], whole),
+            "seconds": (["policy", "seed"], np.array(seconds)),
+        },
+        coords={
+            "policy": policies,
+            "seed": seeds,
+            "scene": rows,
+            "look": np.arange(design.shape[3] + 1),
+            "step": np.arange(1, design.shape[3] + 1),
+            "axis": axes,
+            "answer": answers,
+        },
+    )
+    if dataset.multi_label:
+        results = results.assign_coords(finding=list(dataset.label_names))
+    if dataset.patients is not None:
+        results["patient"] = ("scene", np.asarray(dataset.patients).astype(str).astype(object))
+    results["log_belief"].attrs = {"long_name": "log g(v | observation)", "units": "nats"}
+    results["score"].attrs = {
+        "long_name": "score of the chosen look: EIG in nats where the policy is informed by it"
+    }
+    results["design"].attrs = {
+        "long_name": "the look; of a patch its top-left pixel; NaN from the look on that a scene "
+        "stopped before"
+    }
+    results["cost"].attrs = {"long_name": "cost of the look, in the sensor's unit"}
+    results["looks"].attrs = {"long_name": "looks taken"}
+    return results

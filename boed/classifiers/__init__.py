@@ -1,0 +1,7 @@
+"""What it means: beliefs p(v | observation) from partly seen scenes."""
+
+from boed.classifiers.classifier import Classifier, DenseNetClassifier
+from boed.classifiers.densenet import DenseNetConfig
+from boed.classifiers.screen import ScreenConfig, ScreenNet
+
+__all__ = ["Classifier", "DenseNetClassifier", "DenseNetConfig", "ScreenConfig", "ScreenNet"]

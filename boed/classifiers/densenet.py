@@ -1,0 +1,149 @@
+"""DenseNets on partly seen scenes: the AVP-CNN of Harvey et al. 2021, and a small one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+
+@dataclass(frozen=True)
+class DenseNetConfig:
+    """A densely connected network on cat(values, mask).
+
+    Attributes:
+        size: width of the scenes in pixels.
+        channels: image channels.
+        outputs: number of logits (K classes, or two per finding).
+        kind: `small`, or `densenet121` as in the paper (torchvision's, other input layer).
+        stem: space-to-depth factor before the first convolution of the small network.
+        width: channels after the first convolution.
+        growth: channels that each layer of a dense block adds, per block.
+        layers: layers of each dense block; between blocks width and resolution are halved.
+        mean, std: statistics of the training set that standardise the input.
+    """
+
+    size: int
+    channels: int
+    outputs: int
+    kind: str = "small"
+    stem: int = 2
+    width: int = 32
+    growth: tuple[int, ...] = (16, 32, 32)
+    layers: tuple[int, ...] = (2, 3, 3)
+    mean: float = 0.5
+    std: float = 0.25
+
+    def __post_init__(self) -> None:
+        if not self.std > 0:
+            raise ValueError(f"std is {self.std}, expected more than 0")
+
+    @classmethod
+    def read(cls, header: dict[str, Any]) -> DenseNetConfig:
+        """From what a checkpoint's header says, in which tuples are lists."""
+        return cls(**{**header, **{name: tuple(header[name]) for name in ("growth", "layers")}})
+
+
+class ConvNormReLU(nn.Module):
+    """Convolution, batch norm, ReLU: in this order the norm folds into the convolution."""
+
+    def __init__(self, width_in: int, width_out: int, kernel: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(width_in, width_out, kernel, padding=kernel // 2, bias=False)
+        self.norm: nn.Module = nn.BatchNorm2d(width_out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.norm(self.conv(x)), inplace=not self.training)
+
+    def fold(self) -> None:
+        """Fold the norm's running statistics into the convolution, for inference only."""
+        if isinstance(self.norm, nn.BatchNorm2d):
+            self.conv = fuse_conv_bn_eval(self.conv.eval(), self.norm.eval())
+            self.norm = nn.Identity()
+
+
+class DenseLayer(nn.Module):
+    """A 3x3 convolution whose output is appended to its input."""
+
+    def __init__(self, width: int, growth: int) -> None:
+        super().__init__()
+        self.layer = ConvNormReLU(width, growth, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([x, self.layer(x)], dim=1)
+
+
+class SmallDenseNet(nn.Module):
+    """A DenseNet for 28 to 128 pixels: space-to-depth stem, dense blocks without bottleneck.
+
+    Norms follow their convolutions, unlike Huang et al. 2017, so that they fold away: the EIG
+    evaluates this network thousands of times for each look.
+    """
+
+    def __init__(self, config: DenseNetConfig) -> None:
+        super().__init__()
+        self.stem = config.stem
+        width = config.width
+        inputs = (config.channels + 1) * config.stem**2
+        parts: list[nn.Module] = [ConvNormReLU(inputs, width, 3)]
+        for index, (growth, layers) in enumerate(zip(config.growth, config.layers, strict=True)):
+            if index:
+                parts += [ConvNormReLU(width, width // 2, 1), nn.AvgPool2d(2)]
+                width //= 2
+            for _ in range(layers):
+                parts.append(DenseLayer(width, growth))
+                width += growth
+        self.features = nn.Sequential(*parts)
+        self.output = nn.Linear(2 * width, config.outputs)
+
+    def forward(self, stacked: Float[Tensor, "B C+1 H W"]) -> Float[Tensor, "B K"]:
+        stacked = stacked.to(next(self.features.parameters()).dtype)
+        features = self.features(F.pixel_unshuffle(stacked, self.stem)).float()
+        pooled = torch.cat([features.mean((2, 3)), features.amax((2, 3))], dim=1)
+        return self.output(pooled)
+
+    def fold(self) -> None:
+        """Fold all norms into their convolutions: same function, fewer operations."""
+        for module in self.modules():
+            if isinstance(module, ConvNormReLU):
+                module.fold()
+
+
+def build(config: DenseNetConfig) -> nn.Module:
+    """The network that a configuration describes.
+
+    Raises:
+        ValueError: an unknown kind, a size that the stem does not divide or that is too small
+            for so many blocks, or not one growth per block.
+    """
+    if config.kind == "densenet121":
+        if config.size < 29:  # halved five times
+            raise ValueError(
+                f"size {config.size} is too small for densenet121, expected 29 or more"
+            )
+        from boed.foundation.torchvision_compat import torchvision
+
+        network = torchvision().models.densenet121(num_classes=config.outputs)
+        old = network.features.conv0
+        inputs = config.channels + 1
+        network.features.conv0 = nn.Conv2d(
+            inputs, old.out_channels, old.kernel_size, old.stride, old.padding, bias=False
+        )
+        return network
+    if config.kind != "small":
+        raise ValueError(f"kind {config.kind!r}: expected 'small' or 'densenet121'")
+    if config.size % config.stem:
+        raise ValueError(f"size {config.size} is not a multiple of stem {config.stem}")
+    blocks = len(config.layers)
+    if len(config.growth) != blocks:
+        raise ValueError(f"growth has {len(config.growth)} entries for {blocks} blocks of layers")
+    if config.size // config.stem < 2 ** (blocks - 1):
+        raise ValueError(
+            f"size {config.size} is too small for stem {config.stem} and {blocks} blocks"
+        )
+    return SmallDenseNet(config)

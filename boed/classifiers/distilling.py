@@ -1,0 +1,258 @@
+"""Distilling a classifier into a screen: what it will believe after every candidate look."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from boed.classifiers.classifier import DenseNetClassifier
+from boed.classifiers.densenet import SmallDenseNet
+from boed.classifiers.screen import LOWEST, ScreenConfig, ScreenNet, fingerprint
+from boed.classifiers.training import augmented, preset
+from boed.data.dataset import Dataset
+from boed.data.masks import squares
+from boed.data.observation import Observation
+from boed.foundation.randomness import derive
+from boed.training.loop import Fit, fit, provenance
+
+SETTINGS = Fit(
+    steps=3000, batch=32, lr=1e-3, betas=(0.9, 0.99), ema=0.998, clip=1.0, bf16=True, every=250
+)
+"""Those of the shipped screens, trained on one CPU core."""
+
+LOOKS = 6
+"""Situations have fewer random looks than this."""
+
+CANDIDATES = 16
+"""Candidate looks of which the classifier is asked in each situation."""
+
+POOL = 256
+"""Random scenes among which the one that fits an observation best is searched."""
+
+
+@dataclass(frozen=True, eq=False)
+class Situations:
+    """What a screen is shown, and what it should say.
+
+    Attributes:
+        observation: what was seen, P scenes.
+        completion: whole scenes that agree with it.
+        belief, answer: the classifier's log-beliefs about either.
+        corners: top-left (row, column) of each candidate look, `[P, M, 2]`.
+        after: the classifier's log-beliefs after each, `[P, M, *L, K]`.
+    """
+
+    observation: Observation
+    completion: Float[Tensor, "P C H W"]
+    belief: Float[Tensor, "P *L K"]
+    answer: Float[Tensor, "P *L K"]
+    corners: Float[Tensor, "P M 2"]
+    after: Float[Tensor, "P M *L K"]
+
+    def guessed_by(self, screen: ScreenNet) -> Float[Tensor, "P M *L K"]:
+        """What a screen says of them."""
+        return screen.log_beliefs(
+            self.observation, self.completion, self.belief, self.answer, self.corners
+        )
+
+
+def completed(
+    observation: Observation, scenes: Float[Tensor, "B C H W"], pool: Float[Tensor, "R C H W"]
+) -> Float[Tensor, "B C H W"]:
+    """A plausible whole scene for each observation, as completers draw them.
+
+    One of three, at random: the scene itself, the one of the pool that fits best what was seen
+    (as retrieval does), or any of the pool; the seen pixels are composited in.
+
+    Args:
+        observation: what was seen of the scenes.
+        scenes: the scenes themselves.
+        pool: other scenes.
+    """
+    seen = observation.mask.expand_as(observation.values).flatten(1)
+    flat = pool.flatten(1)
+    distance = seen @ (flat**2).T - 2 * observation.values.flatten(1) @ flat.T  # + constants
+    kind = torch.randint(3, (len(scenes), 1, 1, 1)).to(scenes.device)
+    other = torch.where(
+        kind == 1, pool[distance.argmin(1)], pool[torch.randint(len(pool), (len(scenes),))]
+    )
+    return observation.composite(torch.where(kind == 0, scenes, other))
+
+
+@torch.no_grad()
+def situations(
+    classifier: DenseNetClassifier,
+    scenes: Float[Tensor, "B C H W"],
+    pool: Float[Tensor, "R C H W"],
+    patch: float,
+    candidates: int = CANDIDATES,
+) -> Situations:
+    """Random situations with what the classifier believes after random candidate looks.
+
+    Args:
+        classifier: who is asked.
+        scenes: of which 0 to 5 random looks are seen.
+        pool: other scenes, for completions.
+        patch: side of a look over the width of the scene.
+        candidates: looks that are asked for in each situation, M.
+    """
+    batch, size = len(scenes), scenes.shape[-1]
+    counts = torch.randint(LOOKS, (batch,))
+    mask = squares(batch, size, patch, counts, overhang=False).to(scenes.device)
+    observation = Observation.of(scenes, mask)
+    completion = completed(observation, scenes, pool)
+    side = round(patch * size)
+    corners = torch.randint(0, size - side + 1, (batch, candidates, 2)).to(scenes.device)
+    pixel = torch.arange(size, device=scenes.device)
+    inside = (pixel >= corners[..., None]) & (pixel < corners[..., None] + side)
+    rows, columns = inside.float().unbind(2)  # [B, M, size] each
+    shown = (rows[..., None] * columns[..., None, :])[:, :, None]  # [B, M, 1, H, W]
+    after = torch.stack(
+        [
+            classifier.log_probs(observation.with_seen(completion, shown[:, each]))
+            for each in range(candidates)
+        ],
+        dim=1,
+    )
+    whole = Observation.of(completion, torch.ones_like(completion[:, :1]))
+    return Situations(
+        observation,
+        completion,
+        classifier.log_probs(observation).float(),
+        classifier.log_probs(whole).float(),
+        corners.float(),
+        after.float(),
+    )
+
+
+def divergence(found: Situations, guessed: Float[Tensor, "P M *L K"]) -> Float[Tensor, "P M"]:
+    """KL from the classifier's belief after each look to the guessed one, in nats.
+
+    Summed over findings.
+    """
+    surprise = found.after.clamp(min=2 * LOWEST) - guessed.clamp(min=2 * LOWEST)
+    return (found.after.exp() * surprise).flatten(2).sum(-1)
+
+
+def gain_error(found: Situations, guessed: Float[Tensor, "P M *L K"]) -> Float[Tensor, "P M"]:
+    """Error of a completion's Barber-Agakov gain, sum_v g(v | I) log g(v | f_c(I)), in nats."""
+    difference = guessed.clamp(min=LOWEST) - found.after.clamp(min=LOWEST)
+    return (found.answer[:, None].exp() * difference).flatten(2).sum(-1)
+
+
+def train_screen(
+    classifier: DenseNetClassifier,
+    train: Dataset,
+    val: Dataset,
+    out: Path,
+    settings: Fit = SETTINGS,
+    patch: float = 0.25,
+    on_step: Callable[[int, float], None] | None = None,
+    command: str | None = None,
+) -> ScreenNet:
+    """Distil a classifier into a screen for patch sensors, and save it to `out`.
+
+    The loss is KL(classifier || screen) after random looks in random situations, plus the error
+    of the completion's gain, which is what candidates are ranked by.
+
+    Args:
+        classifier: what is distilled; it is asked 18 times for every situation.
+        train, val: scenes to learn from, and to watch.
+        out: checkpoint to write; the running state lies beside it until the end.
+        settings: how long and how.
+        patch: side of a look over the width of the scene.
+        on_step: told the step and loss.
+        command: that the checkpoint's header says it was made by.
+
+    Raises:
+        ValueError: the classifier is for other scenes, or the network cannot be for their size.
+    """
+    ranks = settings.ranks()
+    device = ranks.device
+    torch.manual_seed(derive(settings.seed, "weights"))
+    screen = _begun(classifier.eval(), train, patch).to(device)
+    classifier.to(device)
+    strength = min(1.0, 5000 / len(train))
+    with torch.random.fork_rng():
+        torch.manual_seed(derive(settings.seed, "val"))
+        rows = torch.randint(len(val), (2, 128))
+        scenes, pool = (val.scenes(each).to(device) for each in rows)
+        watched = situations(classifier, scenes, pool, patch)
+
+    def loss(step: int) -> Tensor:
+        rows = torch.randint(len(train), (settings.share,))
+        scenes = augmented(train.scenes(rows).to(device), strength)
+        pool = train.scenes(torch.randint(len(train), (POOL,)))
+        found = situations(classifier, scenes, pool.to(device), patch)
+        guessed = found.guessed_by(screen)
+        error = gain_error(found, guessed)
+        error = error - error.mean(1, keepdim=True)  # all candidates alike: no matter
+        return divergence(found, guessed).mean() + F.smooth_l1_loss(error, 0 * error)
+
+    def validate(_: nn.Module) -> dict[str, float]:
+        return {f"val_{name}": value for name, value in score(screen, watched).items()}
+
+    state = out.with_suffix(".training.safetensors")
+    about = {"data": train.name, "sha256": train.sha256, "look_fraction": patch}
+    about["classifier"] = screen.classifier
+    _, progress = fit(screen, loss, settings, state, validate, on_step, about)
+    source = {k: v for k, v in classifier.provenance.items() if k in ("data", "steps", "command")}
+    header: dict[str, Any] = {
+        **provenance(train, settings, progress),
+        "distilled_from": source,
+        "look_fraction": patch,
+        "command": command,
+        "scores": {"val": score(screen, watched)},
+    }
+    if ranks.first:
+        screen.save(out, header)
+        if progress.step >= settings.steps:
+            state.unlink(missing_ok=True)
+    ranks.wait()
+    return ScreenNet.load(out)
+
+
+@torch.no_grad()
+def score(screen: ScreenNet, found: Situations) -> dict[str, float]:
+    """KL (nats) of the guesses, and of guessing that no look changes anything, in the mean.
+
+    And the root mean square error of a completion's gain over candidates, in nats.
+    """
+    guessed = found.guessed_by(screen)
+    unchanged = found.belief[:, None].expand_as(found.after)
+    return {
+        "kl": float(divergence(found, guessed).mean()),
+        "kl_unchanged": float(divergence(found, unchanged).mean()),
+        "gain_error": float(gain_error(found, guessed).var(1).mean().sqrt()),
+        "gain_spread": float(gain_error(found, unchanged).var(1).mean().sqrt()),
+    }
+
+
+def _begun(classifier: DenseNetClassifier, train: Dataset, patch: float) -> ScreenNet:
+    """An untrained screen whose encoder is the classifier's own, if that is a small network."""
+    theirs = classifier.config
+    if (theirs.size, theirs.channels) != (train.size, train.channels):
+        raise ValueError(
+            f"classifier: it is for {theirs.channels} channels of {theirs.size} pixels; "
+            f"{train.name} has {train.channels} of {train.size}"
+        )
+    findings = len(classifier.label_names) if classifier.multi_label else 0
+    own = isinstance(classifier.network, SmallDenseNet)
+    encoder = theirs
+    if not own:
+        encoder = replace(preset(train)[0], mean=theirs.mean, std=theirs.std)
+    config = ScreenConfig(encoder, theirs.outputs // max(findings, 1), findings, patch)
+    screen = ScreenNet(config, fingerprint(classifier))
+    if own:
+        folded = copy.deepcopy(classifier.network)
+        folded.fold()  # type: ignore[operator]
+        screen.encoder.load_state_dict(folded.features.state_dict())  # type: ignore[union-attr]
+    return screen.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -1,0 +1,38 @@
+"""A classifier as what describes whole scenes, for the evaluation of completers."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from boed.classifiers.classifier import DenseNetClassifier
+from boed.data.observation import Observation
+
+
+class ClassifierExtractor:
+    """Features and answers of a classifier that is shown whole scenes.
+
+    Distances by them are not those by Inception, and are called by the classifier's name.
+
+    Args:
+        classifier: trained on scenes of this kind; of several findings the last one counts.
+        name: of its checkpoint.
+    """
+
+    def __init__(self, classifier: DenseNetClassifier, name: str) -> None:
+        self.classifier = classifier.eval()
+        self.name = f"classifier {name}"
+
+    def features(self, scenes: Float[Tensor, "B C H W"]) -> Float[Tensor, "B F"]:
+        """What the classifier's last layer reads."""
+        return self.classifier.features(_whole(scenes))
+
+    def log_probs(self, scenes: Float[Tensor, "B C H W"]) -> Float[Tensor, "B K"]:
+        """Log-probabilities of the answers."""
+        found = self.classifier.log_probs(_whole(scenes))
+        return found[:, -1] if self.classifier.multi_label else found
+
+
+def _whole(scenes: Tensor) -> Observation:
+    return Observation.of(scenes, torch.ones_like(scenes[:, :1]))

@@ -1,0 +1,1 @@
+"""Completers trained against a discriminator: Context Encoder, Pluralistic Image Completion."""

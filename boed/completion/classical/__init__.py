@@ -1,0 +1,1 @@
+"""Completers without a network: retrieval from a library, mixtures of Gaussians."""

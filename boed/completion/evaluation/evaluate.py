@@ -1,0 +1,449 @@
+"""Completers side by side on the same scenes, masks and seeds: everything there is to measure."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from boed.completion.completer import Completer
+from boed.completion.evaluation import calibration, diversity, fidelity, labels, realism
+from boed.completion.learned import LearnedCompleter
+from boed.data.dataset import Dataset
+from boed.data.masks import holes, squares
+from boed.data.observation import Observation
+from boed.foundation.files import load_weights, save_weights
+from boed.foundation.fingerprint import fingerprint
+from boed.foundation.randomness import derive
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+LEVELS = (0.5, 0.8, 0.9)
+"""Of the central intervals."""
+
+HOLES = "holes"
+ALL = "all"
+"""The union over all numbers of squares: FID-agg of Harvey et al. 2021, Fig. 3."""
+
+_STATED = ("scenes", "deep", "n", "fraction")
+REALISM = ("frechet", "kernel", "precision", "recall", "density", "coverage")
+
+
+class Extractor(Protocol):
+    """What describes scenes for the distances between sets of them, and answers the question."""
+
+    name: str
+
+    def features(self, scenes: Float[Tensor, "B C H W"]) -> Float[Tensor, "B F"]: ...
+
+    def log_probs(self, scenes: Float[Tensor, "B C H W"]) -> Float[Tensor, "B K"]:
+        """Log-probabilities of the answers."""
+        ...
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is measured on how many scenes.
+
+    Attributes:
+        scenes: for realism, with one completion each; N of the Fréchet distance.
+        deep: how many of them get `n` completions, for everything else.
+        n: completions of each of those.
+        seeds: of the completions; scenes and masks are the same for all.
+        counts: numbers of squares seen.
+        holes: whether to measure with everything seen but a few squares, too.
+        fraction: side of a square over the width.
+        statistics: random projections for simulation-based calibration.
+        batch: completions asked for at once.
+
+    Raises:
+        ValueError: a number that is too small.
+    """
+
+    scenes: int = 256
+    deep: int = 64
+    n: int = 10
+    seeds: tuple[int, ...] = (0, 1, 2)
+    counts: tuple[int, ...] = (0, 1, 2, 3, 4, 5)
+    holes: bool = True
+    fraction: float = 0.35
+    statistics: int = 6
+    batch: int = 64
+
+    def __post_init__(self) -> None:
+        for name, least in {"deep": 8, "n": 2, "scenes": 8, "statistics": 1, "batch": 1}.items():
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} is {getattr(self, name)}, expected at least {least}")
+        if self.deep > self.scenes:
+            raise ValueError(f"deep is {self.deep}, expected at most scenes = {self.scenes}")
+        if not self.seeds or not self.counts:
+            raise ValueError("seeds and counts must not be empty")
+
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        """Names of the masks that are measured with."""
+        return (*map(str, self.counts), *([HOLES] if self.holes else []))
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """The scenes and masks on which completers are compared.
+
+    Attributes:
+        scenes: `[N, C, H, W]`.
+        answers: `[N]`.
+        masks: by condition, `[N, 1, H, W]`.
+        rows: of the scenes in the data set.
+        other: real images that completions are not made of, for the floor, `[M, C, H, W]`: as
+            many as there are scenes, for each number of squares, where the library has so many.
+    """
+
+    scenes: Float[Tensor, "N C H W"]
+    answers: Tensor
+    masks: Mapping[str, Float[Tensor, "N 1 H W"]]
+    rows: Tensor
+    other: Float[Tensor, "M C H W"] = field(repr=False)
+
+
+def task(test: Dataset, library: Dataset, plan: Plan) -> Task:
+    """A fixed random choice of scenes and masks.
+
+    Args:
+        test: scenes to complete.
+        library: other images of the same kind, such as the training split.
+        plan: how many.
+
+    Raises:
+        ValueError: fewer images than the plan asks for.
+    """
+    for dataset in (test, library):
+        if len(dataset) < plan.scenes:
+            raise ValueError(
+                f"scenes is {plan.scenes}, but {dataset.name} ({dataset.split}) has {len(dataset)}"
+            )
+    generator = torch.Generator().manual_seed(derive("evaluation", "scenes"))
+    rows = torch.randperm(len(test), generator=generator)[: plan.scenes]
+    others = torch.randperm(len(library), generator=generator)[: plan.scenes * len(plan.counts)]
+    masks = {}
+    for name in plan.conditions:
+        generator = torch.Generator().manual_seed(derive("evaluation", "masks", name))
+        count = torch.randint(1, 6, (plan.scenes,), generator=generator)
+        if name == HOLES:
+            masks[name] = holes(plan.scenes, test.size, plan.fraction, count, generator=generator)
+        else:
+            count = torch.full((plan.scenes,), int(name))
+            masks[name] = squares(plan.scenes, test.size, plan.fraction, count, generator=generator)
+    answers = test.labels[rows] if not test.multi_label else test.labels[rows, -1]
+    return Task(test.scenes(rows), answers, masks, rows, library.scenes(others))
+
+
+def evaluate(
+    completers: Mapping[str, Completer],
+    test: Dataset,
+    library: Dataset,
+    extractor: Extractor,
+    plan: Plan,
+    folder: Path | None = None,
+    advance: Callable[[str, int], None] | None = None,
+) -> xr.Dataset:
+    """Everything there is to measure of some completers.
+
+    Args:
+        completers: by name; each is asked for the same completions in every seed.
+        test: scenes to complete.
+        library: other images of the same kind, for the floor of realism.
+        extractor: describes scenes, and answers the question about them.
+        plan: what is measured on how many scenes.
+        folder: where finished parts (a completer with a seed) are kept, so that an interrupted
+            evaluation goes on.
+        advance: told the completer and the number of completions that have been drawn.
+
+    Returns:
+        Dimensions completer, seed, condition (number of squares seen, or holes), group (the
+        conditions, and all numbers of squares together) and scene.
+
+    Raises:
+        ValueError: too few scenes, a completer that does not fit them, or a folder that holds
+            parts of another evaluation.
+    """
+    made = task(test, library, plan)
+    truth = _described(extractor, made.scenes, plan.batch)
+    parts: dict[tuple[str, int], dict[str, Tensor]] = {}
+    for name, completer in completers.items():
+        for seed in plan.seeds:
+            path = None if folder is None else folder / "parts" / f"{name}-{seed}.safetensors"
+            identity = None
+            if path is not None:
+                identity = fingerprint(plan, completer, truth, made.masks, made.scenes)
+            found = _kept(path, identity)
+            if found is None:
+                found = _measure(completer, seed, made, extractor, truth, plan, name, advance)
+                if path is not None:
+                    save_weights(path, found, {"kind": "evaluation", "of": identity})
+            elif advance is not None:
+                advance(name, completions_each(plan))
+            parts[name, seed] = found
+    results = _assembled(list(completers), parts, plan, made)
+    _add_floor(results, extractor, truth, made, plan)
+    results.attrs |= {
+        "data": test.name,
+        "split": test.split,
+        "size": test.size,
+        "sha256": test.sha256,
+        "extractor": extractor.name,
+        "deterministic": ", ".join(_always_the_same(results)),
+        **{key: value for key, value in asdict(plan).items() if key in _STATED},
+    }
+    return results
+
+
+def _always_the_same(results: xr.Dataset) -> list[str]:
+    """Completers whose completions of a scene are all equal."""
+    spread = results["pixel_std"]
+    widest = spread.max([each for each in spread.dims if each != "completer"])
+    return [str(name) for name in widest["completer"][(widest == 0).values].values]
+
+
+def completions_each(plan: Plan) -> int:
+    """Completions that one completer draws with one seed."""
+    return len(plan.conditions) * (plan.deep * plan.n + plan.scenes - plan.deep)
+
+
+def _kept(path: Path | None, identity: str | None) -> dict[str, Tensor] | None:
+    if path is None or not path.exists():
+        return None
+    tensors, header = load_weights(path, "evaluation")
+    if header.get("of") != identity:
+        return None  # of other weights or settings: measured anew, and replaced
+    return tensors
+
+
+def _described(
+    extractor: Extractor, scenes: Float[Tensor, "B C H W"], batch: int
+) -> Float[Tensor, "B F"]:
+    return torch.cat([extractor.features(some) for some in scenes.split(batch)])
+
+
+@torch.no_grad()
+def _measure(
+    completer: Completer,
+    seed: int,
+    made: Task,
+    extractor: Extractor,
+    truth: Float[Tensor, "N F"],
+    plan: Plan,
+    name: str,
+    advance: Callable[[str, int], None] | None,
+) -> dict[str, Tensor]:
+    """All figures of one completer with one seed."""
+    found: dict[str, list[Tensor]] = {}
+    union: list[Tensor] = []
+    seconds = 0.0
+    for condition in plan.conditions:
+        observation = Observation.of(made.scenes, made.masks[condition])
+        seeds = [derive("evaluation", seed, condition, int(row)) for row in made.rows]
+        seen = observation[: plan.deep]
+        began = time.monotonic()
+
+        def report(number: int) -> None:
+            if advance is not None:
+                advance(name, number)
+
+        many = _drawn(completer, seen, plan.n, seeds[: plan.deep], plan.batch, report)
+        rest = slice(plan.deep, None)
+        once = _drawn(completer, observation[rest], 1, seeds[rest], plan.batch, report)
+        seconds += time.monotonic() - began
+        scenes = _levels(seen.composite(many))
+        single = torch.cat([scenes[0], _levels(observation[rest].composite(once))[0]])
+        features = _described(extractor, single, plan.batch)
+        figures = _realism(truth, features)
+        figures |= _deep(scenes, many, made.scenes[: plan.deep], seen, made, extractor, plan, seed)
+        figures["bits_per_dim"] = _bound(completer, made.scenes[: plan.deep], seen, plan)
+        if condition != HOLES:
+            union.append(features)
+        for key, value in figures.items():
+            found.setdefault(key, []).append(value)
+    together = _realism(truth, torch.cat(union))
+    stacked = {key: torch.stack(values) for key, values in found.items()}
+    for key in REALISM:
+        stacked[key] = torch.cat([stacked[key], together[key][None]])
+    return stacked | {"seconds": torch.tensor(seconds)}
+
+
+def _drawn(
+    completer: Completer,
+    observation: Observation,
+    n: int,
+    seeds: Sequence[int],
+    batch: int,
+    report: Callable[[int], None],
+) -> Float[Tensor, "n B C H W"]:
+    """Completions as the model makes them where it says so, or with what was seen put in."""
+    draw = getattr(completer, "draw", completer.sample)
+    at_once = max(1, batch // n)
+    parts = [torch.zeros(n, 0, *observation.values.shape[1:])]
+    for start in range(0, len(observation), at_once):
+        some = slice(start, start + at_once)
+        parts.append(draw(observation[some], n, list(seeds[some])))
+        report(parts[-1].shape[0] * parts[-1].shape[1])
+    return torch.cat(parts, dim=1)
+
+
+def _levels(scenes: Tensor) -> Tensor:
+    """Rounded to the 256 levels that images have."""
+    return (scenes * 255).round() / 255
+
+
+def _realism(real: Tensor, made: Tensor) -> dict[str, Tensor]:
+    clouds = realism.precision_recall(real, made)
+    values = {
+        "frechet": realism.frechet_distance(real, made),
+        "kernel": realism.kernel_distance(real, made),
+        **asdict(clouds),
+    }
+    return {name: torch.tensor(values[name], dtype=torch.float64) for name in REALISM}
+
+
+def _deep(
+    scenes: Float[Tensor, "n D C H W"],
+    drawn: Float[Tensor, "n D C H W"],
+    truth: Float[Tensor, "D C H W"],
+    observation: Observation,
+    made: Task,
+    extractor: Extractor,
+    plan: Plan,
+    seed: int,
+) -> dict[str, Tensor]:
+    """What takes several completions of a scene: one figure for each scene, or for all."""
+    hidden = 1 - observation.mask
+    distance = fidelity.l1(scenes, truth, hidden)
+    peak, structure = fidelity.psnr(scenes, truth), fidelity.ssim(scenes, truth)
+    flat = scenes.flatten(0, 1)
+    features = _described(extractor, flat, plan.batch).unflatten(0, scenes.shape[:2])
+    answers = torch.cat([extractor.log_probs(some) for some in flat.split(plan.batch)])
+    answers = answers.unflatten(0, scenes.shape[:2])
+    posterior = labels.label_posterior(answers)
+    asked = made.answers[: len(truth)]
+    judged = labels.label_calibration(posterior, asked)
+    generator = torch.Generator().manual_seed(derive("evaluation", "ties", seed))
+    region = calibration.tarp(truth.flatten(1), scenes.flatten(2), generator)
+    number = plan.statistics
+    ranks = calibration.sbc_ranks(
+        calibration.projections(truth, number, 0),
+        calibration.projections(scenes, number, 0),
+        generator,
+    )
+    uniform = [calibration.rank_uniformity(each, plan.n) for each in ranks.T]
+    right = posterior.argmax(1) == asked
+    return {
+        "observed_error": fidelity.observed_error(drawn, observation),
+        "l1": distance.mean(0),
+        "l1_best": fidelity.best_of(distance, higher=False),
+        "psnr": -10 * (10 ** (-peak / 10)).mean(0).log10(),  # of the mean squared error
+        "psnr_best": fidelity.best_of(peak, higher=True),
+        "ssim": structure.mean(0),
+        "ssim_best": fidelity.best_of(structure, higher=True),
+        "feature_distance": diversity.feature_distance(features),
+        "pixel_std": diversity.pixel_std(scenes, hidden),
+        "inception_score": realism.inception_score(answers),
+        "crps": calibration.crps(scenes, truth, hidden),
+        "energy": calibration.energy_score(scenes, truth, hidden),
+        "interval_coverage": calibration.interval_coverage(scenes, truth, hidden, LEVELS),
+        "sbc_rank": ranks,
+        "sbc_p": torch.tensor([each.p_value for each in uniform], dtype=torch.float64),
+        "sbc_shift": torch.tensor([each.shift for each in uniform]),
+        "sbc_spread": torch.tensor([each.spread for each in uniform]),
+        "tarp_p": torch.tensor(region.p_value, dtype=torch.float64),
+        "tarp_bias": torch.tensor(region.bias),
+        "tarp_coverage": region.coverage,
+        "label_nll": -posterior.clamp(min=1e-12).log().gather(1, asked[:, None])[:, 0],
+        "label_correct": right.float(),
+        "label_brier": torch.tensor(judged["brier"]),
+        "label_ece": torch.tensor(judged["ece"]),
+        "label_ece_floor": torch.tensor(judged["ece_floor"]),
+    }
+
+
+def _bound(
+    completer: Completer, truth: Float[Tensor, "D C H W"], observation: Observation, plan: Plan
+) -> Tensor:
+    """Bits per dimension of the image by a bound on its log-probability, or NaN.
+
+    Only trained completers count, whose likelihoods are of grey levels, not densities.
+    """
+    log_prob = getattr(completer, "log_prob", None)
+    if log_prob is None or not isinstance(completer, LearnedCompleter):
+        return torch.tensor(math.nan)
+    nats = []
+    for start in range(0, len(truth), plan.batch):
+        some = slice(start, start + plan.batch)
+        nats.append(log_prob(truth[some], observation[some]))
+    return -torch.cat(nats).mean() / (math.log(2) * truth[0].numel())
+
+
+def _assembled(
+    names: list[str],
+    parts: Mapping[tuple[str, int], Mapping[str, Tensor]],
+    plan: Plan,
+    made: Task,
+) -> xr.Dataset:
+    """The parts as one data set with named dimensions."""
+    import numpy as np
+    import xarray as xr
+
+    inner = {
+        **dict.fromkeys(REALISM, ("group",)),
+        **dict.fromkeys(("sbc_p", "sbc_shift", "sbc_spread"), ("condition", "statistic")),
+        **dict.fromkeys(
+            ("tarp_p", "tarp_bias", "label_brier", "label_ece", "label_ece_floor", "bits_per_dim"),
+            ("condition",),
+        ),
+        "tarp_coverage": ("condition", "fraction"),
+        "sbc_rank": ("condition", "scene", "statistic"),
+        "interval_coverage": ("condition", "level", "scene"),
+        "seconds": (),
+    }
+    stacked = {}
+    for key in parts[names[0], plan.seeds[0]]:
+        values = [[parts[name, seed][key].numpy() for seed in plan.seeds] for name in names]
+        dimensions = inner.get(key, ("condition", "scene"))
+        stacked[key] = (("completer", "seed", *dimensions), np.array(values))
+    results = xr.Dataset(
+        stacked,
+        coords={
+            "completer": names,
+            "seed": list(plan.seeds),
+            "condition": list(plan.conditions),
+            "group": [*plan.conditions, ALL],
+            "scene": made.rows[: plan.deep].numpy(),
+            "level": list(LEVELS),
+            "statistic": np.arange(plan.statistics),
+            "fraction": np.linspace(0, 1, plan.n + 2),
+        },
+    )
+    results["bits_per_dim"] = results["bits_per_dim"].mean("seed")
+    drawn = np.full((len(names), len(plan.seeds)), completions_each(plan))
+    results["completions"] = (("completer", "seed"), drawn)
+    results["implied_level"] = (("level",), calibration.implied_levels(plan.n, LEVELS).numpy())
+    return results
+
+
+def _add_floor(
+    results: xr.Dataset, extractor: Extractor, truth: Tensor, made: Task, plan: Plan
+) -> None:
+    """Real images against other real images: what no completer can be expected to go below."""
+    import numpy as np
+
+    other = _described(extractor, made.other, plan.batch)
+    one, together = _realism(truth, other[: plan.scenes]), _realism(truth, other)
+    for key in REALISM:
+        each = [float(one[key])] * len(plan.conditions) + [float(together[key])]
+        results[f"{key}_floor"] = (("group",), np.array(each))

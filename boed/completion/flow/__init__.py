@@ -1,0 +1,1 @@
+"""Completers that turn noise into scenes step by step: conditional flow matching, diffusion."""

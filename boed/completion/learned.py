@@ -1,0 +1,148 @@
+"""What all trained completers share: checks, compositing, checkpoints."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from typing_extensions import Self
+
+from boed.data.dataset import Dataset
+from boed.data.observation import Observation, check_scenes
+from boed.foundation.files import load_weights, save_weights
+from boed.foundation.randomness import Seeds
+from boed.training.loop import Fit
+
+
+class LearnedCompleter(nn.Module, ABC):
+    """A completer with weights.
+
+    A subclass names itself and its frozen dataclass `Config`, and has a `loss` to minimise and a
+    way to `draw` scenes; `sample`, `save` and `load` follow.
+
+    Attributes:
+        name: what `boed train completer` and checkpoints call it.
+        config: architecture, image size, channels, and the training set's mean and deviation.
+        provenance: the checkpoint's header; empty before training.
+        deterministic: whether all completions of an observation are equal.
+    """
+
+    name: ClassVar[str]
+    Config: ClassVar[type[Any]]
+    deterministic: ClassVar[bool] = False
+
+    def __init__(self, config: Any) -> None:
+        super().__init__()
+        self.config = config
+        self.provenance: dict[str, Any] = {}
+
+    @classmethod
+    def of(cls, config: Any) -> Self:
+        """The untrained model of a configuration."""
+        return cls(config)
+
+    @classmethod
+    @abstractmethod
+    def preset(cls, size: int, channels: int) -> tuple[Any, Fit]:
+        """A configuration for an image size that trains on two CPU cores, and how.
+
+        Raises:
+            ValueError: there is none for that size.
+        """
+
+    @abstractmethod
+    def loss(
+        self,
+        scene: Float[Tensor, "B C H W"],
+        observation: Observation,
+        progress: float = 1.0,
+    ) -> Tensor:
+        """What training minimises, a scalar; noise comes from torch's global generator.
+
+        Args:
+            scene: the truth.
+            observation: what is seen of it.
+            progress: how far the training has come, 0 to 1, for what is annealed.
+        """
+
+    @abstractmethod
+    def draw(self, observation: Observation, n: int, seed: Seeds = 0) -> Float[Tensor, "n B C H W"]:
+        """`n` scenes in [0, 1] as the model makes them, seen pixels not put back in."""
+
+    @torch.no_grad()
+    def sample(
+        self, observation: Observation, n: int, seed: Seeds = 0
+    ) -> Float[Tensor, "n B C H W"]:
+        """`n` completions of each observation, the seen pixels composited in.
+
+        Raises:
+            ValueError: n is less than 1, or the observation has another size or number of
+                channels than the model, or pixels that are NaN or not in [0, 1].
+        """
+        if n < 1:
+            raise ValueError(f"n must be at least 1, got {n}")
+        self.check(observation)
+        return observation.composite(self.draw(observation, n, seed))
+
+    @torch.no_grad()
+    def figures(
+        self, scene: Float[Tensor, "B C H W"], observation: Observation
+    ) -> dict[str, float]:
+        """Figures of merit on scenes held out, for the training's history.
+
+        The loss with noise of a fixed seed, unless a subclass has something better.
+        """
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            return {"val_loss": float(self.loss(scene, observation))}
+
+    def standardised(self, image: Tensor) -> Tensor:
+        """Pixels less the training set's mean, over its standard deviation."""
+        return (image - self.config.mean) / self.config.std
+
+    def check(self, observation: Observation) -> None:
+        """Refuse what the model was not made for.
+
+        Raises:
+            ValueError: as `sample` says.
+        """
+        config = self.config
+        if tuple(observation.values.shape[1:]) != (config.channels, config.size, config.size):
+            raise ValueError(
+                f"observation has {observation.channels} channels of {observation.size} pixels; "
+                f"this completer was trained for {config.channels} of {config.size}"
+            )
+        check_scenes(observation.values, "observation")
+
+    def save(self, path: Path | str, provenance: dict[str, Any]) -> None:
+        """Write the weights with configuration and provenance as safetensors."""
+        header = {"kind": self.name, "config": vars(self.config), **provenance}
+        save_weights(path, self.state_dict(), header)
+
+    @classmethod
+    def load(cls, path: Path | str) -> Self:
+        """Read a checkpoint that `save` wrote.
+
+        Raises:
+            ValueError: the file is missing, damaged, or holds something else.
+        """
+        tensors, header = load_weights(path, cls.name)
+        try:
+            model = cls.of(cls.Config(**header["config"]))
+            model.load_state_dict(tensors)
+        except (RuntimeError, KeyError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"checkpoint {path} does not fit its configuration: {error}"
+            ) from error
+        model.provenance = header
+        return model.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
+def statistics(train: Dataset) -> dict[str, float]:
+    """Mean and standard deviation of a training set's pixels, as configurations hold them."""
+    pixels = train.scenes().double()
+    return {"mean": round(float(pixels.mean()), 6), "std": round(float(pixels.std()), 6)}

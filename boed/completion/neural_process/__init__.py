@@ -1,0 +1,1 @@
+"""Completers that are neural processes."""

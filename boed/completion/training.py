@@ -1,0 +1,262 @@
+"""Training completers, each by its own loss on masked images, and the VD-VAE by its ELBO."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from boed.completion.learned import LearnedCompleter, statistics
+from boed.completion.registry import learned
+from boed.completion.vae.aipo import AIPO
+from boed.completion.vae.presets import PAPER, latent
+from boed.completion.vae.vdvae import VDVAE, VDVAEConfig
+from boed.data.dataset import Dataset
+from boed.data.masks import holes, squares
+from boed.data.observation import Observation
+from boed.foundation.randomness import derive
+from boed.training.loop import Fit, Progress, fit, provenance
+
+MASKS = {"squares": squares, "holes": holes}
+"""Distributions of masks to train on: a few squares seen, or a few squares hidden."""
+
+
+def preset(name: str, train: Dataset, architecture: str = "small") -> tuple[Any, Fit]:
+    """Configuration of a completer, or of `vae`, for a data set, and how to train it.
+
+    Args:
+        name: of the completer.
+        train: images to learn from.
+        architecture: `small`; `latent` for a `vae` of few latent variables; or one of
+            `boed.completion.vae.presets.PAPER`.
+
+    Raises:
+        ValueError: an unknown name or architecture, a completer that has no such architecture, or
+            no preset for the images' size.
+    """
+    kind = AIPO if name == "vae" else learned(name)
+    if architecture == "small":
+        return kind.preset(train.size, train.channels)
+    if architecture == "latent" and name == "vae":
+        return latent(train.size, train.channels)
+    if architecture not in PAPER:
+        raise ValueError(
+            f"architecture is {architecture!r}, expected small, latent (for vae) or one of "
+            f"{', '.join(PAPER)}"
+        )
+    if not issubclass(kind, AIPO):
+        raise ValueError(
+            f"architecture {architecture} is a VD-VAE, for aipo, aipo-r and vae; not for {name}"
+        )
+    return PAPER[architecture]
+
+
+def standardised_for(config: Any, train: Dataset) -> Any:
+    """The configuration with the training set's own mean and standard deviation.
+
+    Raises:
+        ValueError: the images are not of the configured size and channels.
+    """
+    _check_size(config, train)
+    return replace(config, **statistics(train))
+
+
+def _check_size(config: Any, train: Dataset) -> None:
+    if (train.size, train.channels) != (config.size, config.channels):
+        raise ValueError(
+            f"{train.name} has {train.channels} channels of {train.size} pixels; "
+            f"the model is for {config.channels} of {config.size}"
+        )
+
+
+def train_vae(
+    train: Dataset,
+    val: Dataset,
+    config: VDVAEConfig,
+    settings: Fit,
+    out: Path,
+    on_step: Callable[[int, float], None] | None = None,
+    command: str | None = None,
+) -> VDVAE:
+    """Train an unconditional VD-VAE by its ELBO and save it to `out`.
+
+    Args:
+        train, val: images to learn from, and to watch the bound on.
+        config: architecture.
+        settings: how long, how, and on which devices.
+        out: checkpoint to write; the running state lies beside it until the end.
+        on_step: told the step and loss.
+        command: what was typed, for the record.
+
+    Raises:
+        ValueError: the images are not of the configured size and channels.
+    """
+    config = standardised_for(config, train)
+    torch.manual_seed(derive(settings.seed, "weights"))
+    ranks = settings.ranks()
+    model = VDVAE(config).to(ranks.device)
+
+    def loss(step: int) -> torch.Tensor:
+        scenes = train.scenes(torch.randint(len(train), (settings.share,))).to(ranks.device)
+        return -model.elbo(scenes).mean() / model.dimensions
+
+    def validate(_: nn.Module) -> dict[str, float]:
+        with torch.no_grad():
+            scenes = val.scenes(_spread(len(val))).to(ranks.device)
+            bound = model.elbo(scenes, seed=0).mean() / model.dimensions
+        return {"val_bits_per_dim": float(-bound) / math.log(2)}
+
+    state = out.with_suffix(".training.safetensors")
+    about = {"data": train.name, "sha256": train.sha256}
+    _, progress = fit(model, loss, settings, state, validate, on_step, about)
+    header = _provenance(train, settings, progress, command)
+    if ranks.first:
+        model.save(out, header)
+        if progress.step >= settings.steps:
+            state.unlink(missing_ok=True)
+    ranks.wait()
+    return model.eval()
+
+
+def start_from(model: LearnedCompleter, trained: LearnedCompleter) -> None:
+    """Give a model the weights of a trained one; learned biases are resized to its resolutions.
+
+    Raises:
+        ValueError: the two do not have the same layers.
+    """
+    new, old = model.state_dict(), trained.state_dict()
+    biases = sorted((k for k in old if k.startswith("vae.biases.")), key=lambda k: old[k].shape[-1])
+    ours = sorted((k for k in new if k.startswith("vae.biases.")), key=lambda k: new[k].shape[-1])
+    source = {k: k for k in new} | dict(zip(ours, biases, strict=False))
+    for name, target in new.items():
+        found = old.get(source[name])
+        if found is not None and name in ours and found.shape[1] == target.shape[1]:
+            found = F.interpolate(found, target.shape[-2:], mode="bilinear", align_corners=False)
+        if found is None or found.shape != target.shape:
+            raise ValueError(f"init has other layers than the model to train: {name} differs")
+        target.copy_(found)
+
+
+def train_completer(
+    name: str,
+    train: Dataset,
+    val: Dataset,
+    settings: Fit,
+    out: Path,
+    config: Any = None,
+    vae: VDVAE | None = None,
+    init: LearnedCompleter | None = None,
+    masks: str = "squares",
+    on_step: Callable[[int, float], None] | None = None,
+    command: str | None = None,
+) -> LearnedCompleter:
+    """Train a completer on masked images and save it to `out`.
+
+    Args:
+        name: of the completer, one of `boed.completion.registry.LEARNED`.
+        train, val: images to learn from, and to watch the loss on.
+        settings: how long, how, and on which devices.
+        out: checkpoint to write; the running state lies beside it until the end.
+        config: architecture; the preset for the images' size if neither it nor `vae` is given.
+        vae: for `aipo` and `aipo-r`, a trained VD-VAE that stays frozen while the partial
+            encoder is trained.
+        init: a trained completer of this kind whose weights training starts from; AIPO's may be
+            of another image size.
+        masks: one of `MASKS`.
+        on_step: told the step and loss.
+        command: what was typed, for the record.
+
+    Raises:
+        ValueError: an unknown completer, masks or combination, or the architecture is for images
+            of another size.
+    """
+    if masks not in MASKS:
+        raise ValueError(f"masks is {masks!r}, expected one of {', '.join(MASKS)}")
+    model = _begun(name, train, settings, config, vae, init)
+    ranks = settings.ranks()
+    device = ranks.device
+    model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model.train()
+
+    def masked(scenes: torch.Tensor, generator: torch.Generator | None = None) -> Observation:
+        mask = MASKS[masks](len(scenes), train.size, generator=generator)
+        return Observation.of(scenes, mask.to(device))
+
+    def loss(step: int) -> torch.Tensor:
+        scenes = train.scenes(torch.randint(len(train), (settings.share,))).to(device)
+        return model.loss(scenes, masked(scenes), step / settings.steps)
+
+    def validate(_: nn.Module) -> dict[str, float]:
+        scenes = val.scenes(_spread(len(val))).to(device)
+        return model.figures(scenes, masked(scenes, torch.Generator().manual_seed(0)))
+
+    state = out.with_suffix(".training.safetensors")
+    origin = ("data", "steps", "command")
+    begun = None if init is None else {k: init.provenance.get(k) for k in origin}
+    about = {"data": train.name, "sha256": train.sha256, "init": begun, "masks": masks}
+    _, progress = fit(model, loss, settings, state, validate, on_step, about)
+    header = _provenance(train, settings, progress, command)
+    header |= {
+        "masks": masks,
+        "objective": f"{name}, {'pretrained VAE' if vae else 'from scratch'}",
+    }
+    if begun is not None:
+        header["init"] = begun
+    if vae is not None:
+        kept = (*origin, "cpu_seconds")
+        header["vae"] = {k: vae.provenance[k] for k in kept if k in vae.provenance}
+    if ranks.first:
+        model.save(out, header)
+        if progress.step >= settings.steps:
+            state.unlink(missing_ok=True)
+    ranks.wait()
+    model.provenance = header
+    return model.eval()
+
+
+def _begun(
+    name: str,
+    train: Dataset,
+    settings: Fit,
+    config: Any,
+    vae: VDVAE | None,
+    init: LearnedCompleter | None,
+) -> LearnedCompleter:
+    """The model to train, with the weights it starts from."""
+    kind = learned(name)
+    torch.manual_seed(derive(settings.seed, "weights"))
+    if vae is not None:
+        if config is not None:
+            raise ValueError("give either config (joint training) or vae (pretrained), not both")
+        if not issubclass(kind, AIPO):
+            raise ValueError(f"vae is for aipo and aipo-r, which extend it; not for {name}")
+        _check_size(vae.config, train)
+        return kind.from_vae(vae)
+    if config is None:
+        config = kind.preset(train.size, train.channels)[0]
+    model = kind.of(standardised_for(config, train))
+    if init is not None:
+        if type(init) is not type(model):
+            raise ValueError(f"init is {type(init).__name__}, expected {kind.__name__}")
+        start_from(model, init)
+    return model
+
+
+def _spread(available: int, number: int = 256) -> torch.Tensor:
+    """Rows evenly spread over a split, whose images may be sorted by class."""
+    return torch.linspace(0, available - 1, min(number, available)).long()
+
+
+def _provenance(
+    train: Dataset, settings: Fit, progress: Progress, command: str | None
+) -> dict[str, Any]:
+    """Where the weights come from, the last validation standing for their scores."""
+    last = progress.history[-1] if progress.history else {}
+    header = {**provenance(train, settings, progress), "scores": last}
+    return header if command is None else {**header, "command": command}

@@ -1,0 +1,1 @@
+"""Variational auto-encoders: AIPO, AIPO-R, VAEAC, and the VD-VAE that they build on."""

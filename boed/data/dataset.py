@@ -1,0 +1,105 @@
+"""A labelled set of images in memory: what every reader of this package returns."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64, Shaped
+from torch import Tensor
+
+from boed.data.observation import check_scenes
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Images of one split with their labels.
+
+    Attributes:
+        name: what the set is called in reports.
+        split: `train`, `val` or `test`.
+        images: `[N, C, H, W]`, uint8, or float32 in [0, 1] where 256 levels are too few.
+        labels: class indices `[N]` (single-label) or 0/1 findings `[N, L]` (multi-label), int64.
+        label_names: the K class names, or the L names of the findings.
+        patients: one id per image where known; intervals then resample patients.
+
+    Raises:
+        ValueError: shapes, types or the label range do not fit together.
+    """
+
+    name: str
+    split: str
+    images: Shaped[Tensor, "N C H W"]
+    labels: Int64[Tensor, "N ..."]
+    label_names: tuple[str, ...]
+    patients: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        where = f"{self.name} ({self.split})"
+        kinds = (torch.uint8, torch.float32)
+        if self.images.ndim != 4 or self.images.dtype not in kinds:
+            raise ValueError(
+                f"{where}: images must be uint8 or float32 [N, C, H, W], "
+                f"got {self.images.dtype} {tuple(self.images.shape)}"
+            )
+        if self.images.is_floating_point() and len(self.images):
+            check_scenes(self.images, f"{where}: images")
+        if self.labels.dtype != torch.int64 or self.labels.ndim not in (1, 2):
+            raise ValueError(
+                f"{where}: labels must be int64 [N] or [N, L], "
+                f"got {self.labels.dtype} {tuple(self.labels.shape)}"
+            )
+        if len(self.labels) != len(self.images):
+            raise ValueError(f"{where}: {len(self.images)} images but {len(self.labels)} labels")
+        if self.patients is not None and len(self.patients) != len(self.images):
+            raise ValueError(f"{where}: {len(self.images)} images, {len(self.patients)} patients")
+        if self.multi_label and self.labels.shape[1] != len(self.label_names):
+            raise ValueError(
+                f"{where}: {self.labels.shape[1]} label columns, {len(self.label_names)} names"
+            )
+        highest = 1 if self.multi_label else len(self.label_names) - 1
+        if (
+            len(self.labels)
+            and not 0 <= int(self.labels.min()) <= int(self.labels.max()) <= highest
+        ):
+            raise ValueError(
+                f"{where}: labels span {int(self.labels.min())}..{int(self.labels.max())}, "
+                f"expected 0..{highest}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether several findings can hold at once."""
+        return self.labels.ndim == 2
+
+    @property
+    def channels(self) -> int:
+        return self.images.shape[1]
+
+    @property
+    def size(self) -> int:
+        """Image width in pixels."""
+        return self.images.shape[-1]
+
+    @property
+    def sha256(self) -> str:
+        """Checksum of images and labels as read, to say in reports exactly what was used."""
+        digest = hashlib.sha256(self.images.numpy().tobytes())
+        digest.update(self.labels.numpy().tobytes())
+        return digest.hexdigest()
+
+    def scenes(self, index: slice | Tensor | list[int] | None = None) -> Float[Tensor, "B C H W"]:
+        """Images as floats in [0, 1]."""
+        images = self.images if index is None else self.images[index]
+        return images if images.is_floating_point() else images.float() / 255
+
+    def subset(self, index: Tensor | list[int] | np.ndarray) -> Dataset:
+        """The images at `index`, in that order."""
+        rows = torch.as_tensor(np.asarray(index))
+        patients = None if self.patients is None else self.patients[rows.numpy()]
+        return replace(self, images=self.images[rows], labels=self.labels[rows], patients=patients)

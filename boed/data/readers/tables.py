@@ -1,0 +1,87 @@
+"""Tables as data sets: scikit-learn's bundled ones, of which nothing is downloaded.
+
+A row of F features is a scene `[1, 1, F]`, scaled to [0, 1] by the range of the train rows.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from boed.data.dataset import Dataset
+from boed.data.labels import check_split
+
+FOLDS = 5
+
+TABLES = {
+    "breast_cancer": "569 breast masses, 30 features of cell nuclei, malignant or benign",
+    "wine": "178 wines, 13 chemical features, 3 cultivars",
+    "iris": "150 flowers, 4 measures, 3 species",
+    "optical_digits": "1,797 handwritten digits, 64 counts of ink",
+}
+"""What can be read by name."""
+
+_LOADERS = {"optical_digits": "load_digits"}
+
+
+def table(name: str, split: str = "test", fold: int = 0) -> Dataset:
+    """Rows of one split as scenes: float32 `[N, 1, 1, F]` in [0, 1].
+
+    The rows are dealt into five stratified parts. Of fold k, part k is test, the next one val and
+    the other three train; over the five folds each row is tested once. Values outside the range
+    of the train rows are clipped. `patients` holds the row's number in scikit-learn's table.
+
+    Args:
+        name: one of `TABLES`.
+        split: `train`, `val` or `test`.
+        fold: 0 to 4.
+
+    Raises:
+        ValueError: another name, split or fold.
+    """
+    from sklearn.model_selection import StratifiedKFold
+
+    check_split(split)
+    values, labels, _, label_names = _read(name)
+    if not 0 <= fold < FOLDS:
+        raise ValueError(f"fold is {fold}, expected 0 to {FOLDS - 1}")
+    dealt = StratifiedKFold(FOLDS, shuffle=True, random_state=0).split(values, labels)
+    parts = [rows for _, rows in dealt]
+    test, val, *train = [np.sort(part) for part in parts[fold:] + parts[:fold]]
+    rows = {"test": test, "val": val, "train": np.sort(np.concatenate(train))}
+    low, high = values[rows["train"]].min(0), values[rows["train"]].max(0)
+    scaled = (values[rows[split]] - low) / np.where(high > low, high - low, 1)
+    images = torch.from_numpy(scaled.clip(0, 1).astype(np.float32))[:, None, None]
+    return Dataset(
+        name,
+        split,
+        images,
+        torch.from_numpy(labels[rows[split]]),
+        label_names,
+        patients=rows[split].astype(str),
+    )
+
+
+def feature_names(name: str) -> tuple[str, ...]:
+    """Names of a table's F features, in the order of a scene's columns.
+
+    Raises:
+        ValueError: an unknown table.
+    """
+    return _read(name)[2]
+
+
+@lru_cache(maxsize=1)
+def _read(name: str) -> tuple[NDArray[np.float64], NDArray[np.int64], tuple[str, ...], tuple]:
+    """Values `[N, F]`, labels `[N]`, names of the features and of the classes."""
+    from sklearn import datasets
+
+    if name not in TABLES:
+        raise ValueError(f"table {name!r} is unknown, expected one of {', '.join(TABLES)}")
+    bunch = getattr(datasets, _LOADERS.get(name, f"load_{name}"))()
+    features = tuple(map(str, bunch.feature_names))
+    classes = tuple(str(each).replace("_", " ") for each in bunch.target_names)
+    return bunch.data.astype(np.float64), bunch.target.astype(np.int64), features, classes

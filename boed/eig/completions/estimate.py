@@ -1,0 +1,102 @@
+"""From completions to a map of EIG over the candidate looks."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from boed.classifiers.classifier import Classifier
+from boed.completion.completer import Completions
+from boed.data.observation import Observation
+from boed.eig.completions.estimators import Estimator, named
+from boed.eig.completions.problem import Imagined
+from boed.eig.result import EIGEstimate
+from boed.foundation.randomness import Seeds
+from boed.sensors.sensor import Sensor, candidates
+
+
+def eig_map(
+    observation: Observation,
+    completions: Completions,
+    sensor: Sensor,
+    classifier: Classifier,
+    estimator: str | Estimator = "variational",
+    memory: int = 512,
+    seed: Seeds = 0,
+) -> EIGEstimate:
+    """The EIG of every candidate look, given completions of the scenes.
+
+    Args:
+        observation: what has been seen, B scenes.
+        completions: N samples of p(scene | observation) each; with labels, the true label of a
+            retrieved image stands for v in the variational bound, else the classifier's answer
+            on the whole completion.
+        sensor: offers the candidates.
+        classifier: gives the beliefs.
+        estimator: one of `ESTIMATORS`, or an estimator itself.
+        memory: bound on the candidate images and activations held at once, MiB.
+        seed: of the sensor's noise, where it has some.
+
+    Raises:
+        ValueError: an unknown estimator, completions of other scenes, no candidates, or a
+            classifier that does not return log-probabilities.
+    """
+    return estimate(imagine(observation, completions, sensor, classifier, memory, seed), estimator)
+
+
+def imagine(
+    observation: Observation,
+    completions: Completions,
+    sensor: Sensor,
+    classifier: Classifier,
+    memory: int = 512,
+    seed: Seeds = 0,
+) -> Imagined:
+    """What `eig_map` and the searches start from, after making sure that it fits together.
+
+    Raises:
+        ValueError: completions of other scenes, or no candidates.
+    """
+    if completions.scenes.shape[1:] != observation.values.shape:
+        raise ValueError(
+            f"completions must be (N, {', '.join(map(str, observation.values.shape))}) to go with "
+            f"the observation, got {tuple(completions.scenes.shape)}"
+        )
+    designs = candidates(sensor, observation)
+    return Imagined(observation, completions, sensor, classifier, designs, memory, seed)
+
+
+@torch.no_grad()
+def estimate(imagined: Imagined, estimator: str | Estimator) -> EIGEstimate:
+    """The EIG of every candidate of a situation, with all completions.
+
+    Raises:
+        ValueError: an unknown estimator, or one that returns another shape.
+    """
+    estimator = named(estimator)
+    eig, gains = estimator(imagined)
+    if tuple(eig.shape) != imagined.shape[1:] or tuple(gains.shape) != imagined.shape:
+        raise ValueError(
+            f"estimator: {type(estimator).__name__} returned {tuple(eig.shape)} and "
+            f"{tuple(gains.shape)}, expected {imagined.shape[1:]} and {imagined.shape}"
+        )
+    completions = imagined.completions
+    error = standard_error(gains, completions.weights)
+    worth = completions.effective_sample_size
+    return EIGEstimate(
+        imagined.designs, eig, error, estimator.bound, gains, effective_sample_size=worth
+    )
+
+
+def standard_error(
+    gains: Float[Tensor, "N B D"], weights: Float[Tensor, "N B"]
+) -> Float[Tensor, "B D"]:
+    """Of the weighted mean over completions; NaN where a single one has all the weight.
+
+    sqrt(sum_n w_n^2 (gain_n - mean)^2 / (1 - sum_n w_n^2)), which is s / sqrt(N) for equal weights.
+    """
+    mean = torch.einsum("nb,nbd->bd", weights, gains)
+    squared = torch.einsum("nb,nbd->bd", weights**2, (gains - mean) ** 2)
+    left = 1 - (weights**2).sum(0)
+    return (squared / left.where(left > 1e-6, torch.nan)[:, None]).sqrt()

@@ -1,0 +1,277 @@
+"""Estimators from completions and a classifier: what a look is worth.
+
+Each is called with what was `Imagined` and returns the worth of every candidate, `[B, D]`, and of
+every completion, `[N, B, D]`, whose weighted mean it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from boed.classifiers.classifier import Classifier
+from boed.eig.completions.posterior_entropy import (
+    check_shapes,
+    entropy,
+    over_findings,
+    posterior_entropy_eig,
+)
+from boed.eig.completions.problem import Imagined
+from boed.eig.completions.variational import variational_eig
+from boed.eig.result import Bound
+
+Worth = tuple[Float[Tensor, "B D"], Float[Tensor, "N B D"]]
+
+
+@runtime_checkable
+class Estimator(Protocol):
+    """What every estimator from completions has."""
+
+    @property
+    def bound(self) -> Bound:
+        """What the expectation of the estimate is to the EIG."""
+        ...
+
+    def __call__(self, imagined: Imagined) -> Worth:
+        """The worth of every candidate, and of every completion for it."""
+        ...
+
+
+@runtime_checkable
+class AdditiveEstimator(Estimator, Protocol):
+    """An estimator whose completions can be judged one by one, as racing does."""
+
+    uses_answers: ClassVar[bool]
+
+    def of(
+        self,
+        belief: Float[Tensor, "B *L K"],
+        candidates: Float[Tensor, "N B D *L K"],
+        answers: Float[Tensor, "N B *L K"] | None,
+        weights: Float[Tensor, "N B"] | None = None,
+    ) -> Worth:
+        """From the current belief, the one after each look, and that on the whole completion."""
+        ...
+
+
+class _Additive:
+    uses_answers: ClassVar[bool] = False
+
+    def of(
+        self,
+        belief: Float[Tensor, "B *L K"],
+        candidates: Float[Tensor, "N B D *L K"],
+        answers: Float[Tensor, "N B *L K"] | None,
+        weights: Float[Tensor, "N B"] | None = None,
+    ) -> Worth:
+        raise NotImplementedError
+
+    def __call__(self, imagined: Imagined) -> Worth:
+        belief, weights = imagined.belief, imagined.completions.weights
+        answers = imagined.answers if self.uses_answers else None
+        return self.of(belief, imagined.candidates, answers, weights)
+
+
+@dataclass(frozen=True)
+class PosteriorEntropy(_Additive):
+    """Eq. 17 of Harvey et al. 2021 as printed; see `posterior_entropy_eig`."""
+
+    bound: Bound = "consistent"
+
+    def of(
+        self,
+        belief: Tensor,
+        candidates: Tensor,
+        answers: Tensor | None,
+        weights: Tensor | None = None,
+    ) -> Worth:
+        return posterior_entropy_eig(belief, candidates, weights, "belief")
+
+
+@dataclass(frozen=True)
+class MarginalEntropy:
+    """Eq. 17 in the paper's later form, H[mean g] - mean H[g]; see `posterior_entropy_eig`.
+
+    The mixture of N beliefs has less entropy than that of all: biased down, never negative.
+    """
+
+    bound: Bound = "consistent"
+
+    def __call__(self, imagined: Imagined) -> Worth:
+        weights = imagined.completions.weights
+        return posterior_entropy_eig(imagined.belief, imagined.candidates, weights, "marginal")
+
+
+@dataclass(frozen=True)
+class BarberAgakov(_Additive):
+    """The variational lower bound; see `variational_eig`.
+
+    Attributes:
+        first: `score` or `belief`, its first term; the argmax is the same.
+    """
+
+    first: Literal["score", "belief"] = "score"
+    bound: Bound = "lower"
+    uses_answers: ClassVar[bool] = True
+
+    def of(
+        self,
+        belief: Tensor,
+        candidates: Tensor,
+        answers: Tensor | None,
+        weights: Tensor | None = None,
+    ) -> Worth:
+        assert answers is not None
+        return variational_eig(belief, candidates, answers, weights, self.first)
+
+
+@dataclass(frozen=True, eq=False)
+class ValueOfInformation(_Additive):
+    """Expected fall of a user's loss: E_n [L(a, g_n) - min_b L(b, g_n)] >= 0.
+
+    a is the best action under the current belief, g_n the belief after the look, and L(a, g) the
+    expected loss sum_v g(v) loss[a, v] (Raiffa and Schlaifer 1961). In units of the loss.
+
+    Attributes:
+        loss: of each action under each answer, `[A, K]`; 0-1 loss if not given, so that the value
+            is the expected gain in accuracy. Several findings are decided and added one by one.
+    """
+
+    loss: Float[Tensor, "A K"] | None = None
+    bound: Bound = "none"
+
+    def of(
+        self,
+        belief: Tensor,
+        candidates: Tensor,
+        answers: Tensor | None,
+        weights: Tensor | None = None,
+    ) -> Worth:
+        weights = check_shapes(belief, candidates, weights)
+        expected = self._expected(belief)  # [B, *L, A]
+        chosen = expected.argmin(-1, keepdim=True)[None, :, None]
+        after = self._expected(candidates)  # [N, B, D, *L, A]
+        keeping = after.gather(-1, chosen.expand(*after.shape[:-1], 1))[..., 0]
+        gains = over_findings(keeping - after.amin(-1), belief.ndim == 3)
+        return torch.einsum("nb,nbd->bd", weights, gains), gains
+
+    def _expected(self, log_belief: Tensor) -> Tensor:
+        answers = log_belief.shape[-1]
+        loss = 1 - torch.eye(answers) if self.loss is None else self.loss
+        if loss.ndim != 2 or loss.shape[1] != answers or not loss.isfinite().all():
+            raise ValueError(
+                f"loss must be finite, [actions, {answers}], a column for each answer, "
+                f"got {tuple(loss.shape)}"
+            )
+        return log_belief.exp() @ loss.to(log_belief).T
+
+
+@dataclass(frozen=True)
+class Variance:
+    """Summed predictive variance of what the look would read; no EIG, in squared pixel values.
+
+    The rule of active subsampling (van de Camp et al. 2021): it wants to know the scene, not the
+    answer.
+    """
+
+    bound: Bound = "none"
+
+    def __call__(self, imagined: Imagined) -> Worth:
+        weights, readings = imagined.completions.weights, imagined.readings
+        mean = torch.einsum("nb,nbcr->bcr", weights, readings)
+        squared = ((readings - mean) ** 2).sum(2) * imagined.unread
+        gains = torch.einsum("nbr,dr->nbd", squared, imagined.footprints)
+        return torch.einsum("nb,nbd->bd", weights, gains), gains
+
+
+@dataclass(frozen=True)
+class PredictiveEntropy:
+    """EIG about the scene: the entropy of what the look would read, less that of its noise.
+
+    The reading is a mixture of N Gaussians around what the completions say, whose entropy is
+    bounded by pairwise distances d_ij (Kolchinsky and Tracey 2017, Eqs. 10 and 13), as active
+    diffusion subsampling does (Nolan et al. 2024, Eq. 8):
+    EIG = -sum_i w_i log sum_j w_j exp(-d_ij^2 / (k noise^2)), at most ln N.
+
+    Attributes:
+        noise: standard deviation of a reading, in pixel values.
+        bound: `upper` takes k = 2 (Kullback-Leibler), `lower` k = 8 (Bhattacharyya); both bound
+            the EIG of the mixture that the completions stand for.
+    """
+
+    noise: float = 0.1
+    bound: Bound = "upper"
+
+    def __post_init__(self) -> None:
+        if not self.noise > 0:
+            raise ValueError(f"noise is {self.noise}, expected a standard deviation above 0")
+        if self.bound not in ("upper", "lower"):
+            raise ValueError(f"bound is {self.bound!r}, expected 'upper' or 'lower'")
+
+    def __call__(self, imagined: Imagined) -> Worth:
+        weights = imagined.completions.weights
+        spread = (2 if self.bound == "upper" else 8) * self.noise**2
+        number, batch, candidates = imagined.shape
+        distance = weights.new_zeros(number, number, batch, candidates)
+        for n in range(number - 1):  # symmetric, and 0 to itself
+            apart = imagined.readings[n + 1 :] - imagined.readings[n]
+            squared = (apart**2).sum(2) * imagined.unread
+            found = torch.einsum("nbr,dr->nbd", squared, imagined.footprints)
+            distance[n, n + 1 :] = distance[n + 1 :, n] = found
+        near = torch.logsumexp(weights.log()[None, ..., None] - distance / spread, dim=1)
+        return torch.einsum("nb,nbd->bd", weights, -near), -near
+
+
+@dataclass(frozen=True, eq=False)
+class Disagreement:
+    """BALD: how much the answer after the look would tell about which classifier is right.
+
+    H[mean_m g_m] - mean_m H[g_m] over an ensemble, averaged over completions (Houlsby et al.
+    2011). It finds looks after which the members disagree; no EIG about v, in nats.
+
+    Attributes:
+        ensemble: classifiers of the same question, at least two.
+    """
+
+    ensemble: tuple[Classifier, ...]
+    bound: Bound = "none"
+
+    def __post_init__(self) -> None:
+        if len(self.ensemble) < 2:
+            raise ValueError(f"ensemble has {len(self.ensemble)} members, expected at least 2")
+
+    def __call__(self, imagined: Imagined) -> Worth:
+        members = torch.stack([imagined.judged_by(each) for each in self.ensemble])
+        mean = members.logsumexp(0) - torch.tensor(len(members)).log()
+        gains = entropy(mean) - entropy(members).mean(0)
+        gains = over_findings(gains, imagined.belief.ndim == 3)
+        return torch.einsum("nb,nbd->bd", imagined.completions.weights, gains), gains
+
+
+Name = Literal["entropy", "marginal", "variational", "accuracy", "variance", "predictive_entropy"]
+ESTIMATORS: dict[str, Estimator] = {
+    "entropy": PosteriorEntropy(),
+    "marginal": MarginalEntropy(),
+    "variational": BarberAgakov(),
+    "accuracy": ValueOfInformation(),
+    "variance": Variance(),
+    "predictive_entropy": PredictiveEntropy(),
+}
+"""Estimators by name, with their usual settings."""
+
+
+def named(estimator: str | Estimator) -> Estimator:
+    """The estimator of that name, or the one given.
+
+    Raises:
+        ValueError: an unknown name.
+    """
+    if not isinstance(estimator, str):
+        return estimator
+    if estimator not in ESTIMATORS:
+        raise ValueError(f"estimator is {estimator!r}, expected one of {', '.join(ESTIMATORS)}")
+    return ESTIMATORS[estimator]

@@ -1,0 +1,126 @@
+"""What would be seen and believed after each candidate look, as far as completions tell."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from boed.classifiers.classifier import Classifier
+from boed.completion.completer import Completions
+from boed.data.observation import Observation
+from boed.eig.completions.beliefs import LooksAhead, log_beliefs
+from boed.foundation.randomness import Seeds
+from boed.sensors.direct import DirectSensor
+from boed.sensors.sensor import Sensor, footprints, look
+
+
+@dataclass(frozen=True, eq=False)
+class Imagined:
+    """The situation that an estimator looks at; what it asks for is computed once.
+
+    Attributes:
+        observation: what has been seen, B scenes.
+        completions: N samples of p(scene | observation) each.
+        sensor: what a look returns.
+        classifier: gives the beliefs.
+        designs: the candidates, `[D, K]`.
+        memory: bound on the candidate images and activations held at once, MiB.
+        seed: of the sensor's noise, where it has some.
+    """
+
+    observation: Observation
+    completions: Completions
+    sensor: Sensor
+    classifier: Classifier
+    designs: Float[Tensor, "D K"]
+    memory: int = 512
+    seed: Seeds = 0
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Completions N, scenes B, candidates D."""
+        return (*self.completions.weights.shape, len(self.designs))  # type: ignore[return-value]
+
+    @cached_property
+    def belief(self) -> Float[Tensor, "B *L K"]:
+        """log g(v | observation), the current belief."""
+        return log_beliefs(self.observation, self.classifier, self.memory)
+
+    @cached_property
+    def answers(self) -> Float[Tensor, "N B *L K"]:
+        """log p(v | whole completion): the true label where known, else the classifier's belief."""
+        if self.completions.labels is not None:
+            labels = self.completions.labels.to(self.observation.device)
+            return F.one_hot(labels, self.belief.shape[-1]).float().log()
+        scenes = self.completions.scenes.flatten(0, 1)
+        everything = Observation(scenes, torch.ones_like(scenes[:, :1]))
+        whole = log_beliefs(everything, self.classifier, self.memory)
+        return whole.unflatten(0, self.completions.scenes.shape[:2])
+
+    @cached_property
+    def candidates(self) -> Float[Tensor, "N B D *L K"]:
+        """log g(v | f_c(I^(n))) after every candidate look at every completion."""
+        return self.ahead.every()
+
+    @cached_property
+    def ahead(self) -> LooksAhead:
+        """Judges looks at completions."""
+        return LooksAhead(
+            self.observation,
+            self.completions.scenes,
+            self.designs,
+            self.sensor,
+            self.classifier,
+            self.memory,
+            self.seed,
+        )
+
+    def judged_by(self, classifier: Classifier) -> Float[Tensor, "N B D *L K"]:
+        """The same as `candidates`, as another classifier believes."""
+        return replace(self.ahead, classifier=classifier).every()
+
+    def after(
+        self,
+        completion: Int64[Tensor, " P"],
+        scene: Int64[Tensor, " P"],
+        candidate: Int64[Tensor, " P"],
+    ) -> Float[Tensor, "P *L K"]:
+        """`candidates[completion, scene, candidate]`, of which only these are computed."""
+        return self.ahead.some(completion, scene, candidate)
+
+    @cached_property
+    def footprints(self) -> Float[Tensor, "D R"]:
+        """Which readings (or pixels) each candidate takes, whatever has been seen."""
+        return footprints(self.sensor, self.observation, self.designs)
+
+    @cached_property
+    def readings(self) -> Float[Tensor, "N B C R"]:
+        """What the candidates together would read of each completion.
+
+        R counts readings, or pixels, of C channels; of no meaning where no candidate looks. A
+        sensor's noise is the same in all completions, so that it cancels in their differences.
+        """
+        if isinstance(self.sensor, DirectSensor):
+            return self.completions.scenes.flatten(3)
+        scenes = self.completions.scenes.flatten(0, 1)
+        blank = Observation.nothing(
+            len(scenes), self.observation.channels, self.observation.shape, scenes.device
+        )
+        seen, same = blank, [0] * len(scenes)
+        for design in self.designs:
+            seen = look(self.sensor, seen, scenes, design.expand(len(scenes), -1), same)
+        values = seen.values.flatten(2) if seen.readings is None else seen.readings[:, None]
+        return values.unflatten(0, self.completions.scenes.shape[:2])
+
+    @property
+    def unread(self) -> Float[Tensor, "B R"]:
+        """1 for the readings (or pixels) that have not been taken yet."""
+        taken = self.observation.seen
+        if taken.shape[1] == self.footprints.shape[1]:
+            return 1 - taken
+        return taken.new_ones(len(taken), self.footprints.shape[1])  # no reading yet

@@ -1,0 +1,183 @@
+"""The EIG from Laplace approximations of the posterior, through pyro.contrib.oed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyro
+import pyro.distributions as dist
+import torch
+from jaxtyping import Float
+from pyro.contrib.oed import eig as oed
+from pyro.distributions.transforms import ReshapeTransform, biject_to
+from pyro.infer import Trace_ELBO
+from pyro.optim import ClippedAdam
+from torch import Tensor
+
+from boed.eig.model.nested import Scores, slices
+from boed.eig.model.pyro_model import SiteModel, check_count
+from boed.eig.model.pyro_oed import (
+    check_prior,
+    outer_that_fit,
+    prior_entropy,
+    probe,
+    program,
+    sites_of,
+)
+from boed.eig.model.site_kinds import SiteKind, site_kinds
+
+DRAWS = 256
+"""Draws for the entropy of a Gaussian that a bijection bends."""
+
+
+def laplace(
+    problem: SiteModel,
+    designs: Float[Tensor, "D *K"],
+    samples: int,
+    steps: int,
+    memory: int,
+    rate: float = 0.1,
+) -> Scores:
+    """`laplace_eig`: H[p(theta)] - E H[Laplace approximation of p(theta | y, d)].
+
+    No bound: it is as good as the posterior is Gaussian on the unconstrained scale. All outcomes
+    are fitted at once, as one batch of designs.
+
+    Args:
+        problem: the model; all latents continuous, nuisances are integrated out as Gaussians.
+        designs: the candidates.
+        samples: outcomes, each with a posterior of its own.
+        steps: of Adam towards each posterior's mode.
+        memory: bound in MiB.
+        rate: Adam's first rate; it falls to a hundredth.
+
+    Raises:
+        ValueError: fewer than 2 samples, no likelihood, a discrete latent, or a target whose
+            prior depends on nuisances.
+    """
+    check_count("samples", samples, least=2)
+    problem.needs_likelihood(nuisances=True)
+    probe(problem, designs)
+    check_prior(problem, designs)
+    kinds, draws = site_kinds(problem, designs, [*problem.target, *problem.nuisances])
+    for kind in kinds:
+        if kind.choices >= 0:
+            raise ValueError(
+                f"target: latent site {kind.name!r} is discrete; 'laplace' needs all "
+                "latents continuous"
+            )
+    start = torch.cat([kind.encode(draws[kind.name]).mean(0) for kind in kinds], -1)
+    fits = outer_that_fit(problem, designs, sum(kind.unconstrained for kind in kinds), memory)
+    parts = []
+    for rows in slices(samples, fits):
+        count = rows.stop - rows.start
+        where = designs.expand(count, *designs.shape)
+        with pyro.get_param_store().scope(), pyro.validation_enabled(False):
+            after = oed.laplace_eig(
+                program(problem),
+                where,
+                *sites_of(problem),
+                guide=LaplaceGuide(kinds, start.expand(count, *start.shape)),
+                loss=Trace_ELBO().differentiable_loss,
+                optim=ClippedAdam({"lr": rate, "lrd": 0.01 ** (1 / max(1, steps))}),
+                num_steps=steps,
+                final_num_samples=1,
+                eig=False,
+            )
+        parts.append(after.detach())
+    entropy = torch.cat(parts)
+    before = prior_entropy(problem, designs, max(samples, 1000))
+    return before - entropy.mean(0), entropy.std(0) / samples**0.5
+
+
+class LaplaceGuide:
+    """A point in training; afterwards the Gaussian of the curvature there, site by site.
+
+    The sites follow one another: with covariance L L^T, site k given the ones before it has the
+    scale L_kk, so that the entropies of the first sites add up to their joint entropy.
+
+    Args:
+        kinds: all latents, targets first.
+        start: on the unconstrained scale, `[*batch, p]`.
+    """
+
+    def __init__(self, kinds: list[SiteKind], start: Tensor) -> None:
+        self.kinds, self.start = kinds, start
+        self.tril: Tensor | None = None
+
+    def train(self) -> None:
+        """Back to a point."""
+        self.tril = None
+
+    def finalize(self, loss: Tensor, target: list[str]) -> None:
+        """The Gaussian whose precision is the loss' Hessian at the point.
+
+        Flat or falling directions, as at a saddle, get a small positive precision.
+        """
+        point = pyro.param("boed.laplace")
+        (slope,) = torch.autograd.grad(loss, point, create_graph=True)
+        rows = [
+            torch.autograd.grad(slope[..., i].sum(), point, retain_graph=True)[0]
+            for i in range(slope.shape[-1])
+        ]
+        precision = torch.stack(rows, -2)
+        precision = 0.5 * (precision + precision.transpose(-1, -2))
+        values, vectors = torch.linalg.eigh(precision.double())
+        values = values.clamp(min=1e-5 * values.amax(-1, keepdim=True).clamp(min=1e-5))
+        covariance = vectors @ torch.diag_embed(1 / values) @ vectors.mT
+        self.tril = torch.linalg.cholesky(covariance).to(loss).detach()
+
+    def __call__(self, design: Tensor) -> None:
+        point = pyro.param("boed.laplace", self.start.clone())
+        begin = 0
+        noise: list[Tensor] = []
+        for kind in self.kinds:
+            end = begin + kind.unconstrained
+            if self.tril is None:
+                self._sample_point(kind, point[..., begin:end])
+            else:
+                tril = self.tril[..., begin:end, :end]
+                loc = point.detach()[..., begin:end]
+                if noise:
+                    loc = loc + (tril[..., :begin] @ torch.cat(noise, -1)[..., None])[..., 0]
+                base = dist.MultivariateNormal(loc, scale_tril=tril[..., begin:])
+                value = pyro.sample(kind.name, _Bent(base, kind))
+                gap = kind.encode(value) - loc
+                noise.append(
+                    torch.linalg.solve_triangular(tril[..., begin:], gap[..., None], upper=False)[
+                        ..., 0
+                    ]
+                )
+            begin = end
+
+    def _sample_point(self, kind: SiteKind, flat: Tensor) -> None:
+        """A point mass whose log-density carries the bijection's volume."""
+        value, volume = _bend(kind, flat)
+        law = dist.Delta(value, log_density=-volume, event_dim=len(kind.shape))
+        pyro.sample(kind.name, law)
+
+
+def _bend(kind: SiteKind, flat: Tensor) -> tuple[Tensor, Tensor]:
+    """From the unconstrained scale to the support, and the log-volume of that step."""
+    bijection = biject_to(kind.support)
+    batch = flat.shape[:-1]
+    inner = flat.reshape(*batch, *bijection.inverse_shape(kind.shape))
+    value = bijection(inner)
+    volume = bijection.log_abs_det_jacobian(inner, value)
+    return value, volume.reshape(*batch, -1).sum(-1)
+
+
+class _Bent(dist.TransformedDistribution):
+    """A Gaussian mapped onto a support, with its entropy from draws of the volume."""
+
+    def __init__(self, base: Any, kind: SiteKind) -> None:
+        self._kind = kind
+        bijection = biject_to(kind.support)
+        inner = torch.Size(bijection.inverse_shape(kind.shape))
+        flat = torch.Size((kind.unconstrained,))
+        super().__init__(base, [ReshapeTransform(flat, inner), bijection])
+
+    def entropy(self) -> Tensor:
+        """H[base] + E log|det|."""
+        _, volume = _bend(self._kind, self.base_dist.rsample((DRAWS,)))
+        return self.base_dist.entropy() + volume.mean(0)

@@ -1,0 +1,79 @@
+"""Likelihood-free inference by ratio estimation, through pyro.contrib.oed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyro
+from jaxtyping import Float
+from pyro.contrib.oed import eig as oed
+from torch import Tensor, nn
+
+from boed.eig.model.guides import PerDesign, Standardiser
+from boed.eig.model.nested import Scores
+from boed.eig.model.pyro_model import SiteModel
+from boed.eig.model.pyro_oed import adam, outer_that_fit, program, sites_of, spread
+from boed.eig.model.site_kinds import site_kinds
+
+
+def lfire(
+    problem: SiteModel,
+    designs: Float[Tensor, "D *K"],
+    samples: int,
+    contrasts: int,
+    steps: int,
+    memory: int,
+    batch: int = 64,
+) -> Scores:
+    """`lfire_eig`, Kleinegesse & Gutmann 2018: a classifier of outcomes for every theta.
+
+    Args:
+        problem: the model; nuisances and outcomes without a density are fine.
+        designs: the candidates.
+        samples: values of theta, each with a classifier for every design.
+        contrasts: fresh outcomes for every theta on which its classifier is evaluated.
+        steps: of training.
+        memory: bound in MiB.
+        batch: outcomes of each class per training step.
+    """
+    outer_that_fit(problem, designs, samples * max(batch, contrasts), memory)
+    network = _OutcomeClassifiers(problem, designs, samples)
+    with pyro.validation_enabled(False):
+        oed.lfire_eig(
+            program(problem),
+            designs,
+            *sites_of(problem),
+            num_y_samples=batch,
+            num_theta_samples=samples,
+            num_steps=steps,
+            classifier=network,
+            optim=adam(steps),
+            final_num_samples=contrasts,
+        )
+    assert network.last is not None
+    return spread(network.last.mean(0))
+
+
+class _OutcomeClassifiers(nn.Module):
+    """For every theta and design, a small network's log-odds of y | theta against y.
+
+    It remembers its last scores `[n, T, D]`, from which the standard error over theta follows.
+    """
+
+    def __init__(self, problem: SiteModel, designs: Tensor, thetas: int) -> None:
+        super().__init__()
+        kinds, draws = site_kinds(problem, designs, problem.observation)
+        self.inputs = Standardiser(kinds, draws, products=True)
+        self.network = PerDesign(thetas * len(designs), self.inputs.size, 1, hidden=8)
+        self.to(device=designs.device, dtype=designs.dtype)
+        self.last: Tensor | None = None
+
+    def forward(
+        self, design: Tensor, trace: Any, observation: list[str], target: list[str]
+    ) -> Tensor:
+        """Log-odds `[n, T, D]`."""
+        features = self.inputs({name: trace.nodes[name]["value"] for name in observation})
+        batch = features.shape[:-1]
+        odds = self.network(features.flatten(1, 2)).reshape(batch)
+        self.last = odds.detach()
+        return odds

@@ -1,0 +1,140 @@
+"""EIG of designs for any Pyro model: one calling convention over all likelihood-side estimators."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from boed.eig.model.contrastive import ace, vnmc
+from boed.eig.model.infonce import infonce
+from boed.eig.model.laplace import laplace
+from boed.eig.model.lfire import lfire
+from boed.eig.model.nested import nmc, pce
+from boed.eig.model.pyro_model import Model, check_count, check_designs, isolated, site_model
+from boed.eig.model.pyro_oed import (
+    donsker_varadhan,
+    marginal,
+    marginal_likelihood,
+    posterior,
+    pyro_nmc,
+    pyro_vnmc,
+)
+from boed.eig.result import Bound, EIGEstimate
+from boed.foundation.randomness import derive
+
+
+@dataclass(frozen=True)
+class ModelEstimator:
+    """One entry of `MODEL_ESTIMATORS`.
+
+    Attributes:
+        about: what it is, in a line.
+        bound: what its expectation is to the EIG.
+        run: called with (problem, designs) and the keywords that it names.
+    """
+
+    about: str
+    bound: Bound
+    run: Callable[..., tuple[Tensor, Tensor]]
+
+
+MODEL_ESTIMATORS: dict[str, ModelEstimator] = {
+    "nmc": ModelEstimator("nested Monte Carlo", "biased up", nmc),
+    "pce": ModelEstimator("prior contrastive estimation, at most ln(contrasts + 1)", "lower", pce),
+    "snmc": ModelEstimator("upper twin of pce, on the same draws", "upper", nmc),
+    "ace": ModelEstimator("pce with a learned proposal for the contrasts", "lower", ace),
+    "vnmc": ModelEstimator("upper twin of ace", "upper", vnmc),
+    "infonce": ModelEstimator("learned critic; a simulator is enough", "lower", infonce),
+    "pyro_nmc": ModelEstimator("Pyro's nested Monte Carlo", "biased up", pyro_nmc),
+    "posterior": ModelEstimator("learned q(theta | y), Barber-Agakov", "lower", posterior),
+    "marginal": ModelEstimator("learned q(y)", "upper", marginal),
+    "marginal_likelihood": ModelEstimator(
+        "learned q(y | theta) and q(y); serves nuisances", "none", marginal_likelihood
+    ),
+    "pyro_vnmc": ModelEstimator("Pyro's vnmc, trained on its own bound", "upper", pyro_vnmc),
+    "lfire": ModelEstimator("a classifier of outcomes for every theta", "none", lfire),
+    "laplace": ModelEstimator("Gaussian posteriors at their modes", "none", laplace),
+    "donsker_varadhan": ModelEstimator("learned critic, log-mean-exp", "lower", donsker_varadhan),
+}
+"""Estimators by name. Ours first, then those that run through pyro.contrib.oed."""
+
+
+def model_eig(
+    model: Model,
+    designs: Float[Tensor, "D *K"],
+    estimator: str = "pce",
+    observation: str | Sequence[str] = "y",
+    target: str | Sequence[str] = "theta",
+    samples: int = 1000,
+    contrasts: int = 1000,
+    steps: int = 1000,
+    seed: int = 0,
+    design_dims: int = 1,
+    memory: int = 512,
+    **options: Any,
+) -> EIGEstimate:
+    """EIG of every design about the target sites of a Pyro model.
+
+    Args:
+        model: a Pyro program as pyro.contrib.oed takes them: `model(design)` with design
+            `[*batch, *K]`, every site of batch shape `*batch` (use `pyro.plate_stack`).
+        designs: the candidates.
+        estimator: one of `MODEL_ESTIMATORS`.
+        observation: the site or sites that a look measures.
+        target: the latent site or sites that the question is about; the others are nuisances,
+            which only some estimators can handle (the others say so).
+        samples: outer samples, or fresh samples on which a trained bound is evaluated.
+        contrasts: inner (contrastive) samples per outer one, where the estimator has them.
+        steps: training steps, where the estimator learns.
+        seed: the same seed gives the same answer; global random state and Pyro's parameter store
+            are left as they were.
+        design_dims: how many of the last dimensions are a design's own: 1 for `[D, K]`, 2 for
+            joint designs of T looks, `[D, T, K]`.
+        memory: bound on what is held at once, MiB. It changes the answer only where the draws
+            themselves must be split.
+        options: of the estimator; see its own function.
+
+    Returns:
+        EIG and standard error in nats, `[D]`, and which bound it is.
+
+    Raises:
+        ValueError: an unknown estimator or option; designs that are empty, not finite or of
+            another shape; counts below 1; a model without the named sites or whose sites do not
+            have the designs' batch shape; a log-likelihood that is NaN; a target or observation
+            that the estimator cannot handle.
+    """
+    entry = MODEL_ESTIMATORS.get(estimator)
+    if entry is None:
+        names = ", ".join(MODEL_ESTIMATORS)
+        raise ValueError(f"estimator is {estimator!r}, expected one of {names}")
+    for name, value in (("samples", samples), ("contrasts", contrasts), ("memory", memory)):
+        check_count(name, value)
+    check_count("steps", steps, least=0)
+    check_count("design_dims", design_dims)
+    check_designs(designs, design_dims)
+    numbers = {"samples": samples, "contrasts": contrasts, "steps": steps, "memory": memory}
+    accepted = inspect.signature(entry.run).parameters
+    _check_options(estimator, options, [name for name in accepted if name not in numbers])
+    with isolated(derive(seed, "model_eig")):
+        problem = site_model(model, designs, observation, target, estimator)
+        given = {name: value for name, value in numbers.items() if name in accepted}
+        eig, error = entry.run(problem, designs, **given, **options)
+    if bool(torch.isnan(eig).any()):
+        rows = torch.isnan(eig).nonzero().flatten().tolist()
+        raise ValueError(f"estimator {estimator!r} gives NaN at designs {rows[:5]}")
+    return EIGEstimate(designs, eig.detach(), error.detach(), entry.bound)
+
+
+def _check_options(estimator: str, options: dict[str, Any], parameters: list[str]) -> None:
+    """Raises a ValueError that lists what the estimator takes, if an option is not among it."""
+    known = [name for name in parameters if name not in ("problem", "designs")]
+    unknown = [name for name in options if name not in known]
+    if unknown:
+        takes = ", ".join(known) or "no further options"
+        raise ValueError(f"option {unknown[0]!r} is unknown to {estimator!r}, which takes {takes}")

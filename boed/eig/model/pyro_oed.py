@@ -1,0 +1,377 @@
+"""The estimators of pyro.contrib.oed under our calling convention, with standard errors.
+
+Pyro gives a number per design and no error. Here each estimator is trained once, then evaluated by
+its own public function on fresh samples in `REPLICATES` shares, whose spread gives the error. Pyro
+leaves non-finite terms out of its means in silence; NaN is looked for beforehand on `PROBES` draws.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pyro
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from pyro import poutine
+from pyro.contrib.oed import eig as oed
+from pyro.optim import ClippedAdam
+from torch import Tensor, nn
+
+from boed.eig.model.contrastive import fit_network
+from boed.eig.model.guides import Conditional, Critic
+from boed.eig.model.nested import LIVE, Scores, event_numel
+from boed.eig.model.pyro_model import SiteModel, check_count, site_value
+from boed.eig.model.site_kinds import site_kinds
+
+REPLICATES = 16
+"""Fewest shares of the samples, each evaluated by itself."""
+
+PROBES = 256
+"""Draws on which the model's likelihood is checked before Pyro has it."""
+
+RATE = 5e-3
+"""Adam's first rate; it falls to a fiftieth over the training."""
+
+Guide = Callable[..., Any]
+"""A guide as pyro.contrib.oed calls it."""
+
+
+def pyro_nmc(
+    problem: SiteModel, designs: Float[Tensor, "D *K"], samples: int, contrasts: int, memory: int
+) -> Scores:
+    """`nmc_eig`: nested Monte Carlo with `contrasts` inner samples, shared within a replicate."""
+    problem.needs_likelihood()
+    probe(problem, designs)
+
+    def evaluate(share: int) -> Tensor:
+        return oed.nmc_eig(program(problem), designs, *sites_of(problem), N=share, M=contrasts)
+
+    return _replicated(problem, designs, samples, contrasts, memory, evaluate)
+
+
+def posterior(
+    problem: SiteModel,
+    designs: Float[Tensor, "D *K"],
+    samples: int,
+    steps: int,
+    memory: int,
+    batch: int = 128,
+    guide: Guide | None = None,
+) -> Scores:
+    """`posterior_eig`, Barber & Agakov 2003: H[p(theta)] + E log q(theta | y, d), a lower bound.
+
+    The prior entropy is computed here: Pyro's fallback for priors without a closed form fails.
+
+    Args:
+        problem: the model; the target's prior must not depend on nuisances.
+        designs: the candidates.
+        samples: of the evaluation.
+        steps: of training.
+        memory: bound in MiB.
+        batch: joint draws per training step and design.
+        guide: your own q, called with (y_dict, design, observation names, target names).
+
+    Raises:
+        ValueError: the target's prior depends on nuisances.
+    """
+    check_prior(problem, designs)
+    network = guide or _guide(problem, designs, problem.target, problem.observation, "posterior")
+    run = _trained(oed.posterior_eig, problem, designs, steps, batch, guide=network, eig=False)
+
+    def evaluate(share: int) -> Tensor:
+        return prior_entropy(problem, designs, share) - run(share)
+
+    return _replicated(problem, designs, samples, 1, memory, evaluate)
+
+
+def marginal(
+    problem: SiteModel,
+    designs: Float[Tensor, "D *K"],
+    samples: int,
+    steps: int,
+    memory: int,
+    batch: int = 128,
+    guide: Guide | None = None,
+) -> Scores:
+    """`marginal_eig`, Foster et al. 2019, Eq. 8: E log p(y | theta, d) / q(y | d), an upper bound.
+
+    Arguments as for `posterior`; the guide is called with (design, observation and target names).
+    """
+    problem.needs_likelihood()
+    network = guide or _guide(problem, designs, problem.observation, (), "marginal")
+    run = _trained(oed.marginal_eig, problem, designs, steps, batch, guide=network)
+    return _replicated(problem, designs, samples, 1, memory, run)
+
+
+def marginal_likelihood(
+    problem: SiteModel,
+    designs: Float[Tensor, "D *K"],
+    samples: int,
+    steps: int,
+    memory: int,
+    batch: int = 128,
+    guide: Guide | None = None,
+    likelihood_guide: Guide | None = None,
+) -> Scores:
+    """`marginal_likelihood_eig`, Foster et al. 2019, Eq. 10: E log q(y | theta, d) / q(y | d).
+
+    Neither bound: the errors of the two q have opposite signs. Nuisances are fine.
+
+    Arguments as for `marginal`; `likelihood_guide` is called with (theta_dict, design, observation
+    and target names).
+    """
+    marginal_guide = guide or _guide(problem, designs, problem.observation, (), "marginal")
+    conditional = likelihood_guide or _guide(
+        problem, designs, problem.observation, problem.target, "likelihood"
+    )
+    run = _trained(
+        oed.marginal_likelihood_eig,
+        problem,
+        designs,
+        steps,
+        batch,
+        marginal_guide=marginal_guide,
+        cond_guide=conditional,
+    )
+    return _replicated(problem, designs, samples, 1, memory, run)
+
+
+def pyro_vnmc(
+    problem: SiteModel,
+    designs: Float[Tensor, "D *K"],
+    samples: int,
+    contrasts: int,
+    steps: int,
+    memory: int,
+    batch: int = 32,
+    inner: int = 8,
+    guide: Guide | None = None,
+) -> Scores:
+    """`vnmc_eig`, Foster et al. 2019, Eq. 12: an upper bound, trained by descending it.
+
+    Arguments as for `posterior`; a training step takes `batch` outer and `inner` inner samples.
+    """
+    problem.needs_likelihood()
+    if guide is None:
+        for kind in site_kinds(problem, designs, problem.target)[0]:
+            if kind.choices >= 0:
+                raise ValueError(
+                    f"target: site {kind.name!r} is discrete; {problem.estimator!r} has gradients "
+                    "for continuous targets only, vnmc takes both"
+                )
+    network = guide or _guide(
+        problem, designs, problem.target, problem.observation, "posterior", components=1
+    )
+    run = _trained(oed.vnmc_eig, problem, designs, steps, (batch, inner), guide=network)
+    return _replicated(
+        problem, designs, samples, contrasts, memory, lambda share: run((share, contrasts))
+    )
+
+
+def donsker_varadhan(
+    problem: SiteModel,
+    designs: Float[Tensor, "D *K"],
+    samples: int,
+    steps: int,
+    memory: int,
+    batch: int = 256,
+    critic: nn.Module | None = None,
+) -> Scores:
+    """`donsker_varadhan_eig`, Belghazi et al. 2018: E T - log E exp T, a lower bound.
+
+    The bound holds for any T. Pyro evaluates it, but does not train T here: its training stalled
+    far below the EIG on Gaussian models. A likely cause is its gradient, which also passes through
+    the maximum that stabilises log E exp T. T learns to tell joint from independent pairs by
+    logistic loss instead, whose optimum is the same log-ratio (Hermans et al. 2020).
+
+    The logarithm is that of a mean over samples / `REPLICATES` draws, which lifts the bound by
+    about Var[exp T] / (2 n E[exp T]^2): take many samples where the EIG is large.
+
+    Arguments as for `posterior`; the critic is called with (design, trace, observation names,
+    target names).
+    """
+    scorer = critic or _TraceCritic(problem, designs)
+    sites = sites_of(problem)
+    where = designs.expand(batch, *designs.shape)
+
+    def loss() -> Tensor:
+        with torch.no_grad():
+            joint = problem.trace(where, {})
+            outcomes = {name: site_value(joint, name) for name in problem.observation}
+            apart = problem.trace(where, outcomes)
+        gap = F.softplus(-scorer(where, joint, *sites)) + F.softplus(scorer(where, apart, *sites))
+        return gap.mean(0).sum()
+
+    fit_network(scorer, loss, steps, problem.estimator)
+    run = _trained(oed.donsker_varadhan_eig, problem, designs, 0, batch, T=scorer)
+    return _replicated(problem, designs, samples, 1, memory, run)
+
+
+def sites_of(problem: SiteModel) -> tuple[list[str], list[str]]:
+    """Observation and target names, as Pyro takes them."""
+    return list(problem.observation), list(problem.target)
+
+
+def program(problem: SiteModel) -> Any:
+    """The model without its parameters, which Pyro's training loop would train as well."""
+    return poutine.block(problem.model, hide_fn=lambda site: site["type"] == "param")
+
+
+def probe(problem: SiteModel, designs: Tensor) -> None:
+    """Raises a ValueError if some of `PROBES` draws have an outcome or likelihood that is NaN."""
+    problem.simulate(designs.expand(PROBES, *designs.shape))
+
+
+def adam(steps: int) -> Any:
+    return ClippedAdam({"lr": RATE, "lrd": 0.02 ** (1 / max(1, steps)), "clip_norm": 100.0})
+
+
+def _trained(
+    estimator: Callable[..., Any],
+    problem: SiteModel,
+    designs: Tensor,
+    steps: int,
+    batch: int | tuple[int, int],
+    **parts: Any,
+) -> Callable[..., Tensor]:
+    """Trains by Pyro's public function; the result evaluates on a number of fresh samples."""
+    sites = sites_of(problem)
+    probe(problem, designs)
+
+    def run(num_steps: int, final: Any) -> Tensor:
+        with pyro.validation_enabled(False):
+            value = estimator(
+                program(problem),
+                designs,
+                *sites,
+                num_samples=batch,
+                num_steps=num_steps,
+                optim=adam(num_steps),
+                final_num_samples=final,
+                **parts,
+            )
+        return torch.as_tensor(value).detach()
+
+    if steps:
+        try:
+            run(steps, batch)
+        except ArithmeticError as error:
+            raise ValueError(
+                f"the training loss of estimator {problem.estimator!r} is NaN; its guide meets "
+                f"values that the model cannot take, or the reverse ({error})"
+            ) from error
+    return lambda share: run(0, share)
+
+
+def _replicated(
+    problem: SiteModel,
+    designs: Tensor,
+    samples: int,
+    inner: int,
+    memory: int,
+    evaluate: Callable[[int], Tensor],
+) -> Scores:
+    """Mean and standard error over shares of the samples that fit in memory.
+
+    Raises:
+        ValueError: fewer samples than `REPLICATES`, or not even one fits.
+    """
+    check_count("samples", samples, least=REPLICATES)
+    fits = outer_that_fit(problem, designs, inner, memory)
+    shares = max(REPLICATES, -(-samples // fits))
+    with torch.no_grad():
+        return spread(torch.stack([evaluate(samples // shares) for _ in range(shares)]))
+
+
+def outer_that_fit(problem: SiteModel, designs: Tensor, inner: int, memory: int) -> int:
+    """How many outer samples with `inner` inner ones fit; Pyro holds all of them at once.
+
+    Raises:
+        ValueError: none.
+    """
+    draws = problem.simulate(designs.expand(1, *designs.shape))
+    numbers = event_numel({**draws.latents, **draws.outcomes}, 2)
+    each = inner * len(designs) * numbers * LIVE * designs.element_size()
+    fits = memory * 2**20 // each
+    if fits < 1:
+        raise ValueError(
+            f"memory is {memory} MiB; {problem.estimator!r} holds at least {each / 2**20:.0f}: "
+            "take fewer designs, samples or contrasts"
+        )
+    return fits
+
+
+def spread(values: Float[Tensor, "R D"]) -> Scores:
+    """Mean over replicates and its standard error."""
+    return values.mean(0), values.std(0) / len(values) ** 0.5
+
+
+def _guide(
+    problem: SiteModel,
+    designs: Tensor,
+    sites: tuple[str, ...],
+    given: tuple[str, ...],
+    name: str,
+    components: int = 4,
+) -> Guide:
+    """A `Conditional` network as a guide: called with the given values, if any, then the design."""
+    network = Conditional(problem, designs, sites, given, components)
+
+    def guide(*call: Any) -> None:
+        pyro.module(f"boed.{name}", network)
+        known = dict(call[0]) if given else {}
+        design = call[1] if given else call[0]
+        batch = tuple(design.shape[: design.ndim - designs.ndim + 1])
+        for site in sites:
+            law = network.distribution(site, known)
+            known[site] = pyro.sample(site, law.expand(batch))
+
+    return guide
+
+
+def check_prior(problem: SiteModel, designs: Tensor) -> None:
+    """Raises a ValueError if the target's prior changes with the nuisances."""
+    if not problem.nuisances:
+        return
+    where = designs.expand(16, *designs.shape)
+    latents = problem.draw_latents(where)
+    target = {name: latents[name] for name in problem.target}
+    first, second = (problem.log_prior(target, where) for _ in range(2))
+    if not torch.allclose(first, second, atol=1e-5):
+        raise ValueError(
+            f"target: the prior of {list(problem.target)} depends on nuisances "
+            f"{list(problem.nuisances)}, so that its entropy is unknown to "
+            f"{problem.estimator!r}; marginal_likelihood, infonce and donsker_varadhan can do it"
+        )
+
+
+def prior_entropy(problem: SiteModel, designs: Tensor, samples: int) -> Float[Tensor, " D"]:
+    """H[p(target)] in nats: exact where the sites' entropies are, else from samples."""
+    trace = problem.trace(designs.expand(samples, *designs.shape), {})
+    total = designs.new_zeros(len(designs))
+    for name in problem.target:
+        site: Any = trace.nodes[name]
+        try:
+            value = site["fn"].entropy()
+        except NotImplementedError:
+            value = -site["fn"].log_prob(site["value"])
+        total = total + value.expand(samples, len(designs)).mean(0)
+    return total
+
+
+class _TraceCritic(nn.Module):
+    """A `Critic` as Pyro calls it."""
+
+    def __init__(self, problem: SiteModel, designs: Tensor) -> None:
+        super().__init__()
+        self.critic = Critic(problem, designs)
+
+    def forward(
+        self, design: Tensor, trace: Any, observation: list[str], target: list[str]
+    ) -> Tensor:
+        """T of the trace's pairs, `[*batch]`."""
+        value = {name: trace.nodes[name]["value"] for name in (*observation, *target)}
+        score: Tensor = self.critic(value, value)
+        return score

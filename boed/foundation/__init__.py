@@ -1,0 +1,1 @@
+"""What everything stands on: files, checksums of content, random numbers, registries, checks."""

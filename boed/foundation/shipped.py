@@ -1,0 +1,56 @@
+"""Where the trained models lie that come with boed: a folder each, in the checkout or the wheel.
+
+A folder holds `weights.safetensors`, `recipe.toml` and `card.md`. In a checkout the folders are
+those under `completion/`, `classifiers/` and `policies/` at its top; the wheel has them in
+`boed/weights/`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+
+KINDS = ("completion", "classifiers", "policies")
+"""What a shipped model is."""
+
+
+def zoo_folder() -> Path:
+    """The folder that has a folder for each kind of shipped model."""
+    package = Path(__file__).parents[1]
+    in_wheel = package / "weights"
+    return in_wheel if in_wheel.is_dir() else package.parent
+
+
+def shipped_names(kind: str | None = None) -> list[str]:
+    """Names of the shipped models, of one kind if it is given."""
+    kinds = KINDS if kind is None else (kind,)
+    return sorted(
+        path.parent.name
+        for each in kinds
+        for path in (zoo_folder() / each).glob("*/weights.safetensors")
+    )
+
+
+def shipped_folder(name: str) -> Path:
+    """The folder of a shipped model.
+
+    Raises:
+        ValueError: there is none of that name; the nearest is suggested.
+    """
+    for kind in KINDS:
+        folder = zoo_folder() / kind / name
+        if (folder / "weights.safetensors").is_file():
+            return folder
+    known = shipped_names()
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    raise ValueError(f"no shipped model is called {name!r}: {hint}Known: {', '.join(known)}")
+
+
+def shipped(name: str) -> Path:
+    """The weights of a shipped model.
+
+    Raises:
+        ValueError: there is none of that name; the nearest is suggested.
+    """
+    return shipped_folder(name) / "weights.safetensors"

@@ -1,0 +1,112 @@
+"""A few scenes worked through look by look, for the panels of Fig. 6."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from boed.acquire import Trajectory, acquire
+from boed.benchmark.sweep import scene_rows
+from boed.foundation.randomness import derive
+from boed.policies import BOED
+from boed.search import Exhaustive
+from boed.sensors.sensor import Sensor, candidate_masks
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from boed.setup import Study
+
+SHOWN = 5
+"""Completions shown for each look."""
+
+
+def worked_examples(study: Study, steps: int, seed: int = 0, count: int = 3) -> xr.Dataset | None:
+    """The first scenes of a study under its first BOED policy; None if it has none.
+
+    The seeds are those of the benchmark, so the panels show what was measured.
+    """
+    informed = [name for name, policy in study.policies.items() if isinstance(policy, BOED)]
+    if not informed:
+        return None
+    rows = scene_rows(len(study.test), min(count, len(study.test)))
+    device = next(study.classifier.parameters()).device
+    scenes = study.test.scenes(torch.from_numpy(rows)).to(device)
+    shown = study.policies[informed[0]]
+    assert isinstance(shown, BOED)
+    trajectory = acquire(
+        scenes,
+        study.sensor,
+        replace(shown, search=Exhaustive()),  # whole maps
+        steps,
+        study.classifier,
+        seed=[derive(seed, "scene", row) for row in rows],
+    )
+    panels = describe(trajectory, scenes, study.test.labels[rows], study.sensor)
+    panels.attrs = {"policy": informed[0]}
+    return panels.assign_coords(
+        answer=["absent", "present"] if study.test.multi_label else list(study.test.label_names)
+    )
+
+
+def describe(
+    trajectory: Trajectory,
+    scenes: Float[Tensor, "B C H W"],
+    labels: Int64[Tensor, "B *L"] | None,
+    sensor: Sensor,
+) -> xr.Dataset:
+    """What a policy saw, imagined and chose on each scene, as labelled arrays.
+
+    Raises:
+        ValueError: decisions that were not kept, or scenes that stopped early.
+    """
+    import xarray as xr
+
+    decisions = trajectory.decisions
+    if not decisions or any(len(each.designs) < len(scenes) for each in decisions):
+        raise ValueError(
+            f"trajectory keeps {[len(each.designs) for each in decisions]} decisions, expected "
+            f"{len(scenes)} for every look: panels show scenes that did not stop early"
+        )
+    number = min(SHOWN, *(len(_completions(d)) for d in decisions))
+
+    def array(tensors: list[Tensor]) -> np.ndarray:
+        return torch.stack(tensors, dim=1).cpu().numpy()
+
+    completions = [_completions(d)[:number].transpose(0, 1) for d in decisions]
+    gains = [d.gains[:number].transpose(0, 1) for d in decisions if d.gains is not None]
+    maps = [d.scores for d in decisions if d.scores is not None]
+    seen, looks = trajectory.observations, decisions[0].candidates
+    masks = candidate_masks(sensor, seen[0], looks)
+    answer = ["finding", "answer"] if trajectory.log_beliefs.ndim == 4 else ["answer"]
+    found = xr.Dataset(
+        {
+            "scene": (["example", "channel", "y", "x"], scenes.cpu().numpy()),
+            "values": (["example", "look", "channel", "y", "x"], array([o.values for o in seen])),
+            "mask": (["example", "look", "y", "x"], array([o.mask[:, 0] for o in seen])),
+            "completions": (
+                ["example", "step", "completion", "channel", "y", "x"],
+                array(completions),
+            ),
+            "gain": (["example", "step", "completion", "candidate"], array(gains)),
+            "eig": (["example", "step", "candidate"], array(maps)),
+            "candidates": (["candidate", "axis"], looks.cpu().numpy()),
+            "candidate_mask": (["candidate", "y", "x"], masks.cpu().numpy()),
+            "design": (["example", "step", "axis"], trajectory.designs.cpu().numpy()),
+            "log_belief": (["example", "look", *answer], trajectory.log_beliefs.cpu().numpy()),
+        }
+    )
+    if labels is not None:
+        found["label"] = (["example", *answer[:-1]], labels.cpu().numpy())
+    return found
+
+
+def _completions(decision: object) -> Tensor:
+    completions = getattr(decision, "completions", None)
+    assert completions is not None
+    return completions.scenes

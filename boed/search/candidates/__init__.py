@@ -1,0 +1,1 @@
+"""Which of finitely many candidates are evaluated, and how well."""

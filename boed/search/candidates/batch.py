@@ -1,0 +1,195 @@
+"""Several looks chosen together, each given that the earlier ones will be taken as well."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from boed.classifiers.classifier import Classifier
+from boed.data.observation import Observation
+from boed.eig.completions.beliefs import LooksAhead
+from boed.eig.completions.estimators import Estimator, named
+from boed.eig.completions.problem import Imagined
+from boed.foundation.randomness import derive, per_scene
+from boed.search.candidates.exhaustive import Exhaustive, Search
+from boed.sensors.sensor import look
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Looks to take together.
+
+    Attributes:
+        designs: `[B, k, K]`, in the order of choice; `[k, K]` from a joint EIG.
+        eig: joint EIG of the first 1, ... k of them, `[B, k]` or `[k]`, in nats.
+    """
+
+    designs: Float[Tensor, "*B k K"]
+    eig: Float[Tensor, "*B k"]
+
+
+def greedy_batch(
+    imagined: Imagined,
+    k: int,
+    estimator: str | Estimator = "variational",
+    search: Search | None = None,
+) -> Batch:
+    """k looks for each scene, greedily on their joint EIG.
+
+    The next look is judged after the earlier ones have been taken at every completion, against
+    the belief before all of them. Where joint information is submodular, the batch has at least
+    1 - 1/e of that of the best batch (Nemhauser et al. 1978; Krause and Guestrin 2005).
+
+    Args:
+        imagined: the situation before the batch.
+        k: number of looks.
+        estimator: of what the belief says after the looks.
+        search: over the candidates for each look; exhaustive if not given.
+
+    Raises:
+        ValueError: `k` below 1, or an estimator of what would be read rather than of beliefs.
+    """
+    _check(k)
+    search = Exhaustive() if search is None else search
+    rows = torch.arange(imagined.shape[1], device=imagined.designs.device)
+    chosen: list[Tensor] = []
+    worth: list[Tensor] = []
+    now: Imagined = imagined
+    for _ in range(k):
+        found = search(now, named(estimator))
+        eig = found.eig
+        if found.finished is not None:
+            eig = eig.where(found.finished, -torch.inf)
+        best = eig.argmax(1)
+        chosen.append(found.designs[best])
+        worth.append(eig[rows, best])
+        now = Joint.after_looks(imagined, torch.stack(chosen, dim=1))
+    return Batch(torch.stack(chosen, dim=1), torch.stack(worth, dim=1))
+
+
+def greedy_joint(
+    joint_eig: Callable[[Float[Tensor, "D t K"]], Float[Tensor, " D"]],
+    candidates: Float[Tensor, "D K"],
+    k: int,
+) -> Batch:
+    """The same for any joint EIG of t looks, such as `model_eig` with `design_dims=2`.
+
+    Args:
+        joint_eig: in nats, of t looks made together; t goes from 1 to k.
+        candidates: the looks there are.
+        k: number of looks.
+
+    Raises:
+        ValueError: `k` below 1, no candidates, or a joint EIG of another shape or with NaN.
+    """
+    _check(k)
+    if candidates.ndim != 2 or len(candidates) == 0:
+        raise ValueError(f"candidates must be [D, K], at least one, got {tuple(candidates.shape)}")
+    chosen = candidates[:0]
+    worth: list[Tensor] = []
+    for _ in range(k):
+        joint = torch.cat(
+            [chosen.expand(len(candidates), *chosen.shape), candidates[:, None]], dim=1
+        )
+        eig = joint_eig(joint)
+        if tuple(eig.shape) != (len(candidates),) or torch.isnan(eig).any():
+            raise ValueError(
+                f"joint_eig returned {tuple(eig.shape)} with {int(torch.isnan(eig).sum())} NaN, "
+                f"expected ({len(candidates)},) without"
+            )
+        best = int(eig.argmax())
+        chosen = torch.cat([chosen, candidates[best : best + 1]])
+        worth.append(eig[best])
+    return Batch(chosen, torch.stack(worth))
+
+
+@dataclass(frozen=True, eq=False)
+class Joint(Imagined):
+    """The situation in which some looks will be taken anyway.
+
+    Attributes:
+        earlier: the looks, `[B, t, K]`.
+    """
+
+    earlier: Float[Tensor, "B t K"] = field(kw_only=True)
+
+    @classmethod
+    def after_looks(cls, imagined: Imagined, earlier: Float[Tensor, "B t K"]) -> Joint:
+        """With the belief before the looks, and the answers, as they are known."""
+        made = cls(
+            imagined.observation,
+            imagined.completions,
+            imagined.sensor,
+            imagined.classifier,
+            imagined.designs,
+            imagined.memory,
+            imagined.seed,
+            earlier=earlier,
+        )
+        for known in ("belief", "answers"):
+            if known in vars(imagined):
+                vars(made)[known] = vars(imagined)[known]
+        return made
+
+    @cached_property
+    def taken(self) -> Observation:
+        """What will have been seen, were each completion the scene: `N * B` observations."""
+        number = len(self.completions.scenes)
+        seen, scenes = self.observation.repeat(number), self.completions.scenes.flatten(0, 1)
+        seeds = [derive(seed, "imagined", 0) for seed in self.seeds]
+        for designs in self.earlier.unbind(1):
+            seen = look(self.sensor, seen, scenes, designs.repeat(number, 1), seeds)
+        return seen
+
+    @cached_property
+    def seeds(self) -> list[int]:
+        """One for each completion of each scene."""
+        seeds = per_scene(self.seed, len(self.observation))
+        return [derive(seed, "joint", n) for n in range(self.shape[0]) for seed in seeds]
+
+    @cached_property
+    def ahead(self) -> LooksAhead:
+        """Each completion of each scene counts as a scene with one completion."""
+        return LooksAhead(
+            self.taken,
+            self.completions.scenes.flatten(0, 1)[None],
+            self.designs,
+            self.sensor,
+            self.classifier,
+            self.memory,
+            self.seeds,
+        )
+
+    @cached_property
+    def candidates(self) -> Float[Tensor, "N B D *L K"]:
+        return self.judged_by(self.classifier)
+
+    def judged_by(self, classifier: Classifier) -> Float[Tensor, "N B D *L K"]:
+        found = replace(self.ahead, classifier=classifier).every()[0]
+        return found.unflatten(0, self.shape[:2])
+
+    def after(
+        self,
+        completion: Int64[Tensor, " P"],
+        scene: Int64[Tensor, " P"],
+        candidate: Int64[Tensor, " P"],
+    ) -> Float[Tensor, "P *L K"]:
+        row = completion * self.shape[1] + scene
+        return self.ahead.some(torch.zeros_like(row), row, candidate)
+
+    @property
+    def readings(self) -> Float[Tensor, "N B C R"]:  # type: ignore[override]
+        raise ValueError(
+            "estimator: one that judges what would be read, not what would be believed, has no "
+            "joint EIG here; take 'variational', 'entropy' or another estimator of beliefs"
+        )
+
+
+def _check(k: int) -> None:
+    if k < 1:
+        raise ValueError(f"k is {k}, expected at least 1 look")

@@ -1,0 +1,135 @@
+"""`boed evaluate completer` end to end, and how completers are asked for."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+from typer.testing import CliRunner
+
+from boed.classifiers.extractor import ClassifierExtractor
+from boed.classifiers.metrics import accuracy
+from boed.cli import app
+from boed.completion import Retrieval, VDVAEConfig
+from boed.completion.evaluation.compare import foreign, free_form, named_completers
+from boed.completion.evaluation.inception import InceptionExtractor
+from boed.completion.vae.aipo import AIPO
+from boed.data import load
+from boed.zoo import classifier_for, completer_for
+
+FEW = ("--scenes", "12", "--deep", "8", "--completions", "2", "--seeds", "2", "--split", "val")
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return load("digits", 32, "val"), load("digits", 32, "train")
+
+
+def evaluate(*arguments):
+    return CliRunner().invoke(app, ["evaluate", "completer", *map(str, arguments)])
+
+
+def test_the_command_writes_figures_pictures_and_a_page(tmp_path):
+    result = evaluate("aipo", "retrieval", *FEW, "--out", tmp_path)
+    assert result.exit_code == 0, result.output
+    found = xr.load_dataset(tmp_path / "results.nc")
+    assert list(found["completer"].values) == ["aipo", "retrieval"]
+    assert found.attrs["extractor"] == "classifier shipped"
+    assert np.isfinite(found["frechet"]).all()
+    assert np.isfinite(found["bits_per_dim"].sel(completer="aipo")).all()
+    assert float(found["parameters"].sel(completer="aipo")) > 3e5
+    page = (tmp_path / "report.html").read_text()
+    assert "retrieval" in page
+    assert "http" not in page.split("<body")[1].split("</style>")[0]
+    assert (tmp_path / "table.md").read_text().count("| aipo") >= 3
+    pictures = xr.load_dataset(tmp_path / "examples.nc")
+    assert list(pictures["model"].values) == ["aipo"]
+    before = sorted((tmp_path / "parts").iterdir())
+    assert [path.name for path in before] == [
+        f"{name}-{seed}.safetensors" for name in ("aipo", "retrieval") for seed in (0, 1)
+    ]
+    stamp = before[0].stat().st_mtime_ns
+    assert evaluate("aipo", "retrieval", *FEW, "--out", tmp_path).exit_code == 0
+    assert before[0].stat().st_mtime_ns == stamp  # what is finished is kept
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("aippo",), "completer is 'aippo', which is no file and no name: did you mean 'aipo'"),
+        (("aipo", "aipo"), "completer 'aipo' is given twice; write NAME=aipo"),
+        (("aipo", "--scenes", "4"), "scenes is 4, expected at least 8"),
+        (("aipo", "--scenes", "600", "--split", "val"), "digits (val) has 500"),
+        (("flow", "--data", "nih_cxr14_64", "--size", "64"), "nih_cxr14_64"),
+    ],
+)
+def test_what_is_refused(arguments, words, tmp_path):
+    result = evaluate(*arguments, "--out", tmp_path / "run")
+    assert result.exit_code == 2
+    assert words in " ".join(result.output.split())
+    assert not (tmp_path / "run" / "results.nc").exists()
+
+
+def test_names_paths_and_both(digits, tmp_path):
+    test, library = digits
+    path = tmp_path / "mine.safetensors"
+    tiny = VDVAEConfig(size=32, channels=1, encoder="1x1", decoder="1x1", width=8, stem=32)
+    AIPO.of(tiny).save(path, {"data": {"name": "digits"}})
+    found = named_completers(["retrieval", str(path), f"other={path}"], test, library)
+    assert list(found) == ["retrieval", "mine", "other"]
+    assert isinstance(found["retrieval"], Retrieval)
+    with pytest.raises(ValueError, match="no completer is given"):
+        named_completers([], test, library)
+
+
+def test_a_checkpoint_of_another_data_set_is_used_with_a_warning(digits, tmp_path):
+    test, library = digits
+    tiny = VDVAEConfig(size=32, channels=1, encoder="1x1", decoder="1x1", width=8, stem=32)
+    path = tmp_path / "faces.safetensors"
+    AIPO.of(tiny).save(path, {"data": {"name": "faces"}})
+    message = "faces.safetensors was trained on faces, the scenes are of digits"
+    with pytest.warns(UserWarning, match=message):
+        completer_for(test, str(path), library)
+    AIPO.of(tiny).save(path, {"data": {"name": "mnist_28"}})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        completer_for(test, str(path), library)
+
+
+def test_the_classifier_describes_and_answers(digits):
+    judge = ClassifierExtractor(classifier_for(digits[0], None), "shipped")
+    scenes = digits[0].scenes(slice(100))
+    features = judge.features(scenes)
+    answers = judge.log_probs(scenes)
+    assert features.shape[0] == 100
+    assert features.std(0).min() >= 0
+    assert answers.exp().sum(1) == pytest.approx(torch.ones(100), abs=1e-5)
+    assert accuracy(answers.numpy(), digits[0].labels[:100].numpy()) > 0.95
+    alone = judge.features(scenes[:1])
+    assert torch.allclose(alone, features[:1], atol=1e-4)
+
+
+def test_inception_needs_its_weights(digits, tmp_path):
+    judge = ClassifierExtractor(classifier_for(digits[0], None), "shipped")
+    try:
+        import torch_fidelity  # noqa: F401
+    except ImportError:
+        with pytest.raises(ImportError, match="torch_fidelity"):
+            InceptionExtractor(tmp_path / "none.pth", judge)
+    else:
+        with pytest.raises(ValueError, match="do not exist"):
+            InceptionExtractor(tmp_path / "none.pth", judge)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pictures_for_the_examples(channels):
+    kinds = foreign(24, channels)
+    assert {tuple(each.shape) for each in kinds.values()} == {(channels, 24, 24)}
+    assert all(0 <= each.min() <= each.max() <= 1 for each in kinds.values())
+    masks = free_form(3, 24, seed=0)
+    assert set(masks.unique().tolist()) == {0.0, 1.0}
+    assert ((masks.mean((1, 2, 3)) > 0.03) & (masks.mean((1, 2, 3)) < 0.9)).all()
+    assert torch.equal(masks, free_form(3, 24, seed=0))

@@ -1,0 +1,227 @@
+"""Downloads from a server on loopback: whole, resumed, interrupted, corrupted."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import numpy as np
+import pytest
+
+from boed import data
+from boed.data.readers import medmnist
+
+
+class Server(ThreadingHTTPServer):
+    """Serves `payload`; each request's Range header is kept in `ranges`."""
+
+    payload: bytes
+    with_range = True
+    with_length = True
+    ignores_start = False
+    break_after: int | None = None
+    ranges: list[str | None]
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/files"
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Server
+
+    def do_GET(self) -> None:
+        asked = self.headers.get("Range")
+        self.server.ranges.append(asked)
+        whole = self.server.payload
+        if self.path != "/files/pneumoniamnist.npz":
+            return self.send_error(404)
+        start = 0
+        if asked and self.server.with_range:
+            start = int(asked.removeprefix("bytes=").removesuffix("-"))
+            start = 0 if self.server.ignores_start else start
+            if start >= len(whole):
+                return self.send_error(416)
+            self.send_response(206)
+            self.send_header("Content-Range", f"bytes {start}-{len(whole) - 1}/{len(whole)}")
+        else:
+            self.send_response(200)
+        if self.server.with_length:
+            self.send_header("Content-Length", str(len(whole) - start))
+        self.end_headers()
+        stop = len(whole) if self.server.break_after is None else start + self.server.break_after
+        with contextlib.suppress(ConnectionError):  # the client may have had enough
+            self.wfile.write(whole[start:stop])
+        return None
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server(content, write, monkeypatch) -> Iterator[Server]:
+    rng = np.random.default_rng(3)
+    for split in ("train", "val", "test"):
+        content[f"{split}_images"] = rng.integers(0, 256, (200, 28, 28), np.uint8)
+        content[f"{split}_labels"] = rng.integers(0, 2, (200, 1), np.uint8)
+        del content[f"{split}_patients"]
+    del content["label_names"]
+    running = Server(("127.0.0.1", 0), Handler)
+    running.payload = write(content).read_bytes()
+    running.ranges = []
+    checksums = {28: hashlib.md5(running.payload).hexdigest(), 64: "0" * 32}
+    published = replace(medmnist.SOURCES["pneumoniamnist"], md5=checksums)
+    monkeypatch.setitem(medmnist.SOURCES, "pneumoniamnist", published)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    thread = threading.Thread(target=running.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
+    yield running
+    running.shutdown()
+    running.server_close()
+
+
+@pytest.fixture
+def get(server, tmp_path):
+    return functools.partial(
+        medmnist.fetch, root=tmp_path / "kept", base_url=server.url, progress=False
+    )
+
+
+def kept(tmp_path):
+    return sorted(path.name for path in (tmp_path / "kept").iterdir())
+
+
+@pytest.mark.parametrize("with_length", [True, False])
+def test_downloads_once(server, get, tmp_path, with_length):
+    server.with_length = with_length
+    path = get("pneumoniamnist", 28)
+    assert path.read_bytes() == server.payload
+    assert kept(tmp_path) == ["pneumoniamnist.npz"]
+    assert get("pneumoniamnist", 28) == path
+    assert server.ranges == [None]
+
+
+def test_goes_on_where_it_broke_off(server, get, tmp_path):
+    server.break_after = 300_000
+    with pytest.raises(OSError, match=r"broke off after 300,000 of \d+,\d+ bytes; run again"):
+        get("pneumoniamnist", 28)
+    assert kept(tmp_path) == ["pneumoniamnist.npz.part"]
+    server.break_after = None
+    assert get("pneumoniamnist", 28).read_bytes() == server.payload
+    assert server.ranges == [None, "bytes=300000-"]
+    assert kept(tmp_path) == ["pneumoniamnist.npz"]
+
+
+@pytest.mark.parametrize("quirk", [{"with_range": False}, {"ignores_start": True}])
+def test_starts_again_where_the_server_cannot_go_on(server, get, quirk):
+    server.break_after = 300_000
+    with pytest.raises(OSError, match="broke off"):
+        get("pneumoniamnist", 28)
+    server.break_after = None
+    vars(server).update(quirk)
+    assert get("pneumoniamnist", 28).read_bytes() == server.payload
+
+
+def test_a_complete_part_needs_no_server(server, get, tmp_path):
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "pneumoniamnist.npz.part").write_bytes(server.payload)
+    assert get("pneumoniamnist", 28).read_bytes() == server.payload
+    assert server.ranges == []
+
+
+def test_a_part_that_is_too_long_is_fetched_anew(server, get, tmp_path):
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "pneumoniamnist.npz.part").write_bytes(server.payload + b"more")
+    assert get("pneumoniamnist", 28).read_bytes() == server.payload
+    assert server.ranges == [f"bytes={len(server.payload) + 4}-", None]
+
+
+def test_corrupted_payload_is_deleted(server, get, tmp_path):
+    server.payload = server.payload[:-1] + bytes([server.payload[-1] ^ 1])
+    with pytest.raises(ValueError, match=r"MD5 is .*, expected .*deleted"):
+        get("pneumoniamnist", 28)
+    assert kept(tmp_path) == []
+
+
+def test_a_corrupted_part_does_not_survive(server, get, tmp_path):
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "pneumoniamnist.npz.part").write_bytes(b"something else")
+    with pytest.raises(ValueError, match="MD5 is"):
+        get("pneumoniamnist", 28)
+    assert kept(tmp_path) == []
+    assert get("pneumoniamnist", 28).read_bytes() == server.payload
+
+
+@pytest.mark.parametrize(
+    ("with_length", "message"), [(True, "bytes offered"), (False, "sends more")]
+)
+def test_refuses_more_bytes_than_the_set_can_have(server, get, with_length, message):
+    server.payload, server.with_length = bytes(6_000_000), with_length
+    with pytest.raises(ValueError, match=message):
+        get("pneumoniamnist", 28)
+
+
+def test_no_such_file_and_no_server(server, get, tmp_path):
+    with pytest.raises(OSError, match=r"pneumoniamnist_64\.npz: the server answers 404"):
+        get("pneumoniamnist", 64)
+    server.shutdown()
+    server.server_close()
+    with pytest.raises(OSError, match="no connection"):
+        get("pneumoniamnist", 28)
+    assert kept(tmp_path) == []
+
+
+def test_refuses_what_is_not_published(get):
+    with pytest.raises(ValueError, match="pneumoniamnist, chestmnist; got 'pathmnist'"):
+        get("pathmnist", 28)
+    with pytest.raises(ValueError, match="28, 64, 128, 224; got 32"):
+        get("pneumoniamnist", 32)
+    with pytest.raises(ValueError, match=r"http:// or https://, got 'file:"):
+        get("pneumoniamnist", 28, base_url="file:///etc")
+
+
+def test_progress_goes_to_stderr(server, get, capsys):
+    get("pneumoniamnist", 28, progress=True)
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "pneumoniamnist.npz" in shown.err
+
+
+def test_load_fetches_resizes_and_remembers(server, content, tmp_path, monkeypatch):
+    monkeypatch.setenv("BOED_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("BOED_DATA", raising=False)
+    monkeypatch.setattr(
+        medmnist,
+        "fetch",
+        functools.partial(medmnist.fetch, base_url=server.url, progress=False),
+    )
+    dataset = data.load("pneumoniamnist", size=14)
+    assert (dataset.name, dataset.size, len(dataset)) == ("pneumoniamnist", 14, 200)
+    assert dataset.label_names == ("normal", "pneumonia")
+    assert dataset.labels.tolist() == content["test_labels"][:, 0].tolist()
+    assert data.load("pneumoniamnist", split="val").size == 28
+    assert server.ranges == [None]
+    assert [path.name for path in (tmp_path / "cache").iterdir()] == ["pneumoniamnist.npz"]
+
+
+def test_load_prefers_the_data_folder(write, tmp_path, monkeypatch):
+    monkeypatch.setattr(medmnist, "fetch", lambda *_: pytest.fail("must not download"))
+    images = np.zeros((2, 64, 64), np.uint8)
+    labels = np.eye(2, 14, dtype=np.uint8)
+    write({"test_images": images, "test_labels": labels}, "chestmnist_64")
+    dataset = data.load("chestmnist", size=48, root=tmp_path)
+    assert dataset.size == 48
+    assert dataset.label_names[::14] == ("atelectasis", "any")
+    assert dataset.labels.sum(1).tolist() == [2, 2]
+
+
+@pytest.mark.parametrize(
+    ("asked", "native"), [(None, 28), (28, 28), (29, 64), (100, 128), (224, 224), (512, 224)]
+)
+def test_native_size_is_the_nearest_not_smaller(asked, native):
+    assert medmnist.native_size(asked) == native

@@ -1,0 +1,416 @@
+"""Deep adaptive design: the network's symmetries, gradients against exact ones, training, files."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pyro
+import pyro.distributions as dist
+import pytest
+import torch
+
+from boed.deep_adaptive import (
+    DeepAdaptiveDesign,
+    PolicyConfig,
+    PolicyFit,
+    StaticDesign,
+    contrast,
+    first_design,
+    single_look,
+    spce_loss,
+    train_policy,
+)
+from boed.eig.model.sequential import roll_out, sequential_pce
+from boed.foundation.files import load_weights, save_weights
+from boed.problems.linear_gaussian import LinearGaussian
+from boed.problems.location_finding import LocationFinding
+
+LINEAR = LinearGaussian.one_dimension()
+BOUNDS = torch.tensor([[-2.0], [2.0]])
+QUICK = PolicyFit(
+    steps=60, batch=32, contrasts=31, lr=0.02, warmup=5, ema=0.9, every=20, looks=2, watched=64
+)
+
+
+def network(**changes):
+    torch.manual_seed(0)
+    return DeepAdaptiveDesign(PolicyConfig(**{"design_dim": 2, "hidden": 16, **changes}))
+
+
+def bounded():
+    torch.manual_seed(0)
+    return DeepAdaptiveDesign.from_bounds(BOUNDS, hidden=16, embedding=4)
+
+
+@pytest.fixture(scope="module")
+def trained():
+    return train_policy(LINEAR.model, bounded(), QUICK)
+
+
+def coin(design):
+    """y ~ Bernoulli((d + theta) / 2), theta ~ Bernoulli(0.4): the finite space of the problems."""
+    with pyro.plate_stack("plate", design.shape[:-1]):
+        theta = pyro.sample("theta", dist.Bernoulli(torch.tensor(0.4)))
+        return pyro.sample("y", dist.Bernoulli((design[..., 0] + theta) / 2))
+
+
+def coin_eig(designs):
+    """Exact EIG of several looks, by enumerating theta and all outcomes."""
+    outcomes = torch.cartesian_prod(*[torch.tensor([0.0, 1.0])] * len(designs))
+    outcomes = outcomes.reshape(-1, len(designs)).double()
+    prior = torch.tensor([0.6, 0.4]).double()
+    p = (designs + torch.tensor([[0.0], [1.0]])) / 2  # [theta, look]
+    each = torch.where(outcomes[:, None] > 0, p, 1 - p).prod(-1)  # [outcomes, theta]
+    return (prior * each * (each / (each @ prior)[:, None]).log()).sum()
+
+
+@pytest.mark.parametrize("policy", [network(), network(outcome_dim=6), network(embedding=1)])
+def test_the_order_of_the_looks_does_not_matter(policy):
+    event = (2, 3) if policy.config.outcome_dim == 6 else ()
+    designs, outcomes = torch.randn(5, 7, 2), torch.randn(5, 7, *event)
+    order = torch.randperm(7)
+    chosen = policy(designs, outcomes)
+    assert chosen.shape == (5, 2)
+    torch.testing.assert_close(chosen, policy(designs[:, order], outcomes[:, order]))
+    swapped = torch.cat([outcomes[:, 1:], outcomes[:, :1]], 1)  # other pairs: another history
+    assert not torch.allclose(chosen, policy(designs, swapped), atol=1e-4)
+    torch.testing.assert_close(chosen[2:3], policy(designs[2:3], outcomes[2:3]))
+
+
+def test_the_first_design_is_the_same_for_all_and_learned():
+    policy = network()
+    first = policy(torch.zeros(3, 0, 2), torch.zeros(3, 0))
+    assert torch.equal(first[0], first[1])
+    torch.testing.assert_close(first[0], first_design(policy))
+    first.sum().backward()
+    assert policy.emitter[-1].bias.grad.abs().sum() > 0
+
+
+def test_bounded_designs_stay_within_their_bounds():
+    bounds = torch.tensor([[-1.0, 0.3], [0.1, 0.7]])
+    torch.manual_seed(0)
+    policy = DeepAdaptiveDesign.from_bounds(bounds)
+    with torch.no_grad():
+        policy.emitter[-1].weight.mul_(1e3)
+    torch.manual_seed(0)
+    chosen = policy(bounds[0].expand(200, 3, 2), 10 * torch.randn(200, 3))
+    assert (chosen >= bounds[0]).all()
+    assert (chosen <= bounds[1]).all()
+    assert chosen.unique().numel() > 4
+
+
+def test_outcomes_of_any_size_look_alike_once_standardised():
+    designs, outcomes = torch.randn(20, 4, 2), torch.randn(20, 4)
+    policy, other = network(), network()
+    policy.standardise(outcomes.flatten())
+    other.standardise(1000 * outcomes.flatten() + 7)
+    torch.testing.assert_close(
+        policy(designs, outcomes), other(designs, 1000 * outcomes + 7), atol=1e-4, rtol=1e-4
+    )
+    policy.standardise(torch.full((9,), 3.0))  # outcomes that never vary
+    assert policy.outcome_std == 1
+
+
+@pytest.mark.parametrize(
+    ("designs", "outcomes", "message"),
+    [
+        (torch.zeros(3, 2), torch.zeros(3, 2), r"designs must be \(B, t, 2\), got \(3, 2\)"),
+        (torch.zeros(3, 4, 1), torch.zeros(3, 4), r"designs must be \(B, t, 2\)"),
+        (torch.zeros(3, 4, 2), torch.zeros(3, 5), r"outcomes must be \(3, 4\)"),
+        (torch.zeros(3, 4, 2), torch.zeros(3, 4, 2), "1 numbers each"),
+        (torch.zeros(3, 4, 2), torch.full((3, 4), math.nan), "outcomes has NaN"),
+        (torch.full((3, 4, 2), math.nan), torch.zeros(3, 4), "designs has NaN"),
+    ],
+)
+def test_bad_histories_are_named(designs, outcomes, message):
+    with pytest.raises(ValueError, match=message):
+        network()(designs, outcomes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"design_dim": 0}, "design_dim is 0"),
+        ({"scale": 0.0}, "scale is 0"),
+        ({"scale": math.nan}, "scale is nan"),
+        ({"lower": (0.0, 0.0)}, "only one of them"),
+        ({"lower": (0.0,), "upper": (1.0, 1.0)}, "lower has 1 entries"),
+        ({"lower": (0.0, 1.0), "upper": (1.0, 1.0)}, "not below"),
+    ],
+)
+def test_bad_configurations_are_named(changes, message):
+    with pytest.raises(ValueError, match=message):
+        network(**changes)
+
+
+def test_bad_designs_settings_and_looks_are_named():
+    with pytest.raises(ValueError, match=r"bounds must be \(2, K\), got \(3, 2\)"):
+        DeepAdaptiveDesign.from_bounds(torch.zeros(3, 2))
+    with pytest.raises(ValueError, match=r"finite \(T, K\), got \(4,\)"):
+        StaticDesign(torch.zeros(4))
+    with pytest.raises(ValueError, match="has 2 looks, asked for one more"):
+        StaticDesign(torch.zeros(2, 1))(torch.zeros(5, 2, 1), torch.zeros(5, 2))
+    for name in ("looks", "contrasts", "watched"):
+        with pytest.raises(ValueError, match=f"{name} is 0"):
+            PolicyFit(**{name: 0})
+
+
+@pytest.mark.parametrize("looks", [1, 2])
+def test_gradient_through_the_outcomes_is_that_of_the_exact_eig(looks):
+    """EIG = 1/2 ln(1 + sum_t d_t^2) with unit prior and noise; its derivative is d / (1 + sum)."""
+    start = torch.tensor([[0.5], [1.0]])[:looks]
+    policy = StaticDesign(start)
+    problem = single_look(LINEAR.model, policy, "y", "theta")
+    torch.manual_seed(1)
+    found = []
+    for _ in range(10):
+        policy.designs.grad = None
+        spce_loss(problem, policy, looks, batch=600, contrasts=400).backward()
+        found.append(-policy.designs.grad)
+    error = torch.stack(found).std(0) / 10**0.5
+    assert error.max() < 0.03
+    exact = start / (1 + start.square().sum())
+    assert ((torch.stack(found).mean(0) - exact).abs() < 4 * error).all()
+
+
+@pytest.mark.parametrize("designs", [(0.7,), (0.8, 0.3)])
+def test_score_function_gradient_of_discrete_outcomes_is_that_of_the_exact_eig(designs):
+    exact = torch.tensor(designs, dtype=torch.double, requires_grad=True)
+    eig = coin_eig(exact)
+    eig.backward()
+    policy = StaticDesign(torch.tensor(designs)[:, None])
+    problem = single_look(coin, policy, "y", "theta")
+    torch.manual_seed(1)
+    loss = spce_loss(problem, policy, len(designs), batch=40_000, contrasts=40)
+    loss.backward()
+    assert -loss.item() == pytest.approx(eig.item(), abs=0.01)
+    found = -policy.designs.grad[:, 0].double()
+    torch.testing.assert_close(found, exact.grad, atol=0.02, rtol=0)
+
+
+def test_the_exact_eig_of_the_coin_is_the_reference():
+    assert coin_eig(torch.tensor([0.5]).double()).item() == pytest.approx(0.12580367, abs=1e-7)
+
+
+def test_gains_do_not_depend_on_the_pieces_and_are_bounded(monkeypatch):
+    policy = StaticDesign(torch.randn(4, 2, generator=torch.Generator().manual_seed(0)))
+    problem = single_look(LocationFinding().model, policy, "y", "theta")
+    torch.manual_seed(0)
+    roll = roll_out(problem, policy, torch.zeros(2), 4, 50)
+    found = []
+    for tile in (1, 2**17):
+        monkeypatch.setattr("boed.deep_adaptive.loss.TILE", tile)
+        torch.manual_seed(1)
+        found.append(contrast(problem, roll, 100))
+    torch.testing.assert_close(found[0].gains, found[1].gains)
+    assert found[0].gains.max() <= math.log(101) + 1e-5
+    torch.testing.assert_close(found[0].truth, found[0].gains.exp() / 101)
+    reference = sequential_pce(problem.model, policy, 4, 2000, 100, example=torch.zeros(2))
+    error = found[0].gains.std() / 50**0.5
+    assert found[0].gains.mean() == pytest.approx(reference.lower, abs=4 * error.item())
+
+
+def test_gradient_reaches_every_parameter():
+    policy = network()
+    problem = single_look(LocationFinding().model, policy, "y", "theta")
+    spce_loss(problem, policy, looks=3, batch=8, contrasts=15).backward()
+    for name, parameter in policy.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().sum() > 0, name
+
+
+def test_training_learns_the_extreme_of_a_bounded_linear_problem(trained):
+    """Two looks at +-2 give 1/2 ln(1 + 8); those of the untrained network next to nothing."""
+    before, after = (
+        sequential_pce(LINEAR.model, rule, 2, 2000, 1000, example=torch.zeros(1))
+        for rule in (bounded(), trained)
+    )
+    assert after.designs.abs().min() > 1.8
+    assert before.lower < 0.5
+    assert after.lower == pytest.approx(0.5 * math.log(9), abs=4 * after.lower_error + 0.02)
+    history = trained.provenance["history"]
+    assert [row["step"] for row in history] == [20, 40, 60]
+    assert history[-1]["val_spce"] > 0.9
+
+
+def test_training_on_discrete_outcomes_raises_their_information():
+    """sigmoid(d theta) tells the sign of theta the better, the larger d is."""
+
+    def answer(design):
+        with pyro.plate_stack("plate", design.shape[:-1]):
+            theta = pyro.sample("theta", dist.Normal(torch.tensor(0.0), 1.0))
+            return pyro.sample("y", dist.Bernoulli(logits=5 * design[..., 0] * theta))
+
+    policy = train_policy(answer, bounded(), replace(QUICK, steps=40))
+    found = sequential_pce(answer, policy, 2, 200, 100, example=torch.zeros(1))
+    assert found.designs.abs().min() > 1
+
+
+class Interrupt(Exception):
+    pass
+
+
+def interrupt(step, loss):
+    if step == 35:
+        raise Interrupt
+
+
+def test_resumed_equals_uninterrupted_bit_for_bit(tmp_path, trained):
+    out = tmp_path / "policy.safetensors"
+    with pytest.raises(Interrupt):
+        train_policy(LINEAR.model, bounded(), QUICK, out, on_step=interrupt)
+    assert not out.exists()
+    other = DeepAdaptiveDesign.from_bounds(BOUNDS, hidden=16, embedding=4)  # of other weights
+    resumed = train_policy(LINEAR.model, other, QUICK, out, provenance={"command": "a test"})
+    assert list(tmp_path.iterdir()) == [out]
+    for name, value in trained.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[name]), name
+    assert resumed.provenance["history"] == trained.provenance["history"]
+    loaded = DeepAdaptiveDesign.load(out)
+    history = torch.randn(6, 1, 1), torch.randn(6, 1)
+    assert torch.equal(loaded(*history), resumed(*history))
+    assert loaded.provenance["command"] == "a test"
+    assert loaded.provenance["fit"]["contrasts"] == QUICK.contrasts
+
+
+def test_a_run_is_not_resumed_with_other_contrasts(tmp_path):
+    out = tmp_path / "policy.safetensors"
+    with pytest.raises(Interrupt):
+        train_policy(LINEAR.model, bounded(), QUICK, out, on_step=interrupt)
+    with pytest.raises(ValueError, match="'contrasts': 64"):
+        train_policy(LINEAR.model, bounded(), replace(QUICK, contrasts=64), out)
+
+
+def test_training_repeats_itself_and_leaves_the_global_random_state():
+    settings = replace(QUICK, steps=5)
+    one, other = bounded(), bounded()
+    torch.manual_seed(3)
+    state = torch.get_rng_state()
+    train_policy(LINEAR.model, one, settings)
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.manual_seed(4)
+    train_policy(LINEAR.model, other, settings)
+    for name, value in one.state_dict().items():
+        assert torch.equal(value, other.state_dict()[name]), name
+    differing = train_policy(LINEAR.model, bounded(), replace(settings, seed=1))
+    assert not torch.equal(one.emitter[0].weight, differing.emitter[0].weight)
+
+
+def test_training_goes_on_in_the_units_that_a_policy_has():
+    policy = train_policy(LINEAR.model, bounded(), replace(QUICK, steps=3))
+    units = policy.outcome_std.clone()
+    assert units != 1
+    train_policy(LINEAR.model, policy, replace(QUICK, steps=3, seed=1))
+    assert torch.equal(policy.outcome_std, units)
+
+
+def renamed(design):
+    with pyro.plate_stack("plate", design.shape[:-1]):
+        x = pyro.sample("x", dist.Normal(torch.tensor(0.0), 1.0))
+        return pyro.sample("z", dist.Normal(x * design[..., 0], 1.0))
+
+
+def with_nuisance(design):
+    with pyro.plate_stack("plate", design.shape[:-1]):
+        theta = pyro.sample("theta", dist.Normal(torch.tensor(0.0), 1.0))
+        offset = pyro.sample("offset", dist.Normal(torch.tensor(0.0), 1.0))
+        return pyro.sample("y", dist.Normal(theta * design[..., 0] + offset, 1.0))
+
+
+def noiseless(design):
+    with pyro.plate_stack("plate", design.shape[:-1]):
+        theta = pyro.sample("theta", dist.Normal(torch.tensor(0.0), 1.0))
+        return pyro.deterministic("y", theta * design[..., 0])
+
+
+def undefined(design):
+    with pyro.plate_stack("plate", design.shape[:-1]):
+        theta = pyro.sample("theta", dist.Normal(torch.tensor(0.0), 1.0))
+        return pyro.sample(
+            "y", dist.Normal(theta * design[..., 0] * math.nan, 1.0, validate_args=False)
+        )
+
+
+def one_for_all(design):
+    theta = pyro.sample("theta", dist.Normal(torch.tensor(0.0), 1.0))
+    return pyro.sample("y", dist.Normal(theta * design[..., 0], 1.0))
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (renamed, "no site 'y'"),
+        (with_nuisance, "offset"),
+        (noiseless, "'y'.* deterministic"),
+        (undefined, "outcome of site 'y' is NaN"),
+        (one_for_all, "'theta' has batch shape"),
+        (LocationFinding().model, r"design must be \[\*batch, 2\]"),
+    ],
+)
+def test_models_that_do_not_fit_are_named(model, message):
+    with pytest.raises(ValueError, match=message):
+        train_policy(model, bounded(), QUICK)
+
+
+def test_sites_may_have_other_names():
+    trained = train_policy(renamed, bounded(), replace(QUICK, steps=3), None, "z", "x")
+    assert trained.provenance["steps"] == 3
+
+
+def test_an_outcome_may_be_several_numbers():
+    def readings(design):
+        with pyro.plate_stack("plate", design.shape[:-1]):
+            theta = pyro.sample("theta", dist.Normal(torch.tensor(0.0), 1.0))
+            signal = (theta * design[..., 0])[..., None].expand(*theta.shape, 3)
+            return pyro.sample("y", dist.Normal(signal, 1.0).to_event(1))
+
+    policy = DeepAdaptiveDesign.from_bounds(BOUNDS, outcome_dim=3)
+    policy = train_policy(readings, policy, replace(QUICK, steps=3))
+    found = sequential_pce(readings, policy, 2, 100, 50, example=torch.zeros(1))
+    assert found.outcomes.shape == (100, 2, 3)
+
+
+def test_the_score_function_needs_more_than_one_experiment():
+    policy = StaticDesign(torch.tensor([[0.5]]))
+    problem = single_look(coin, policy, "y", "theta")
+    with pytest.raises(ValueError, match="batch must be an integer of at least 2"):
+        spce_loss(problem, policy, looks=1, batch=1, contrasts=5)
+
+
+def test_fixed_designs_are_saved_and_read(tmp_path):
+    policy = StaticDesign(torch.randn(3, 2))
+    policy.save(tmp_path / "fixed.safetensors", {"command": "a test"})
+    loaded = StaticDesign.load(tmp_path / "fixed.safetensors")
+    assert torch.equal(loaded.designs, policy.designs)
+    assert loaded.provenance["command"] == "a test"
+
+
+def test_checkpoints_of_something_else_are_refused(tmp_path):
+    path = tmp_path / "weights.safetensors"
+    network().save(path, {})
+    with pytest.raises(ValueError, match="no 'fixed design'"):
+        StaticDesign.load(path)
+    tensors, header = load_weights(path)
+    save_weights(path, tensors, {**header, "config": {**header["config"], "hidden": 17}})
+    with pytest.raises(ValueError, match="does not fit its configuration"):
+        DeepAdaptiveDesign.load(path)
+    save_weights(path, tensors, {"kind": "aipo"})
+    with pytest.raises(ValueError, match="holds 'aipo', expected 'deep adaptive design'"):
+        DeepAdaptiveDesign.load(path)
+    with pytest.raises(ValueError, match="does not exist"):
+        DeepAdaptiveDesign.load(tmp_path / "none.safetensors")
+
+
+def test_the_shipped_policy_beats_random_designs():
+    policy = DeepAdaptiveDesign.shipped()
+    assert policy.provenance["problem"] == "location finding A, T = 10"
+    assert policy.provenance["history"][-1]["val_spce"] > 6
+    problem = LocationFinding()
+    found = sequential_pce(problem.model, policy, 10, 200, 5000, example=torch.zeros(2))
+    assert found.lower - 4 * found.lower_error > 5.1  # random: 4.92 ± 0.09
+
+
+def test_an_unknown_shipped_policy_is_named():
+    with pytest.raises(ValueError, match="'none'"):
+        DeepAdaptiveDesign.shipped("none")

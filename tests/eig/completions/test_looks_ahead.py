@@ -1,0 +1,139 @@
+"""Judging looks at completions: in pieces, with shared work, and each different look once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from boed.data.observation import Observation
+from boed.eig.completions.beliefs import LooksAhead
+from boed.eig.completions.duplicates import first_alike, merged
+from boed.sensors import Features, KSpaceLines, Lines, PatchSensor
+
+
+class Counting:
+    """Believes by what was seen, shares work if asked, and counts what it judged."""
+
+    def __init__(self) -> None:
+        self.judged, self.bases = 0, []
+
+    def log_probs(self, observation: Observation) -> Tensor:
+        self.judged += len(observation)
+        total = observation.values.flatten(1).sum(1) + observation.mask.flatten(1).sum(1).sqrt()
+        return torch.stack([total, total.cos()], 1).log_softmax(1)
+
+
+class Sharing(Counting):
+    """The same, with a base."""
+
+    def around(self, observation: Observation) -> Any:
+        self.bases.append(len(observation))
+        known = observation.values
+
+        def nearby(after: Observation, base: Tensor) -> Tensor:
+            kept = known[base] * (observation.mask[base] > 0)
+            assert torch.equal(after.values * (observation.mask[base] > 0), kept)
+            return self.log_probs(after)
+
+        return nearby
+
+
+def seen_twice(sensor: Any, size: int, batch: int) -> tuple[Observation, Tensor]:
+    scenes = torch.rand(batch, 1, size, size, generator=torch.Generator().manual_seed(1))
+    designs = sensor.designs(Observation.nothing(batch, 1, size))
+    seen = Observation.nothing(batch, 1, size)
+    for number in (0, len(designs) // 2):
+        seen = sensor.observe(seen, scenes, designs[number].expand(batch, -1))
+    return seen, designs
+
+
+SENSORS = {
+    "patches": lambda: PatchSensor(8, 0.5, 5),
+    "lines": lambda: Lines(8),
+    "k-space": lambda: KSpaceLines(8),
+}
+
+
+@pytest.mark.parametrize("name", SENSORS)
+def test_merging_changes_nothing_and_saves_looks(name: str) -> None:
+    sensor = SENSORS[name]()
+    seen, designs = seen_twice(sensor, 8, 3)
+    completions = torch.rand(2, 3, 1, 8, 8, generator=torch.Generator().manual_seed(2))
+    merging, plain = Counting(), Counting()
+    ahead = LooksAhead(seen, completions, designs, sensor, merging)
+    found = ahead.every()
+    one_by_one = LooksAhead(seen, completions, designs, sensor, plain)
+    vars(one_by_one)["_alike"] = None
+    torch.testing.assert_close(found, one_by_one.every(), atol=1e-6, rtol=1e-6)
+    assert plain.judged == 2 * 3 * len(designs)
+    alike = first_alike(seen, designs, sensor)
+    assert alike is not None
+    different = sum(len(row.unique()) for row in alike)
+    assert merging.judged == 2 * different < plain.judged
+
+
+def test_looks_are_alike_if_they_show_the_same() -> None:
+    sensor = PatchSensor(8, 0.5, 5)
+    seen, designs = seen_twice(sensor, 8, 2)
+    alike = first_alike(seen, designs, sensor)
+    assert alike is not None
+    new = sensor.footprint(designs) * (seen.mask[:1] == 0)
+    for row in alike:
+        for one, first in enumerate(row.tolist()):
+            assert torch.equal(new[one], new[first])
+            assert all(not torch.equal(new[one], new[earlier]) for earlier in range(first))
+
+
+def test_unknown_sensors_and_unseen_scenes_are_left_alone() -> None:
+    sensor = PatchSensor(8, 0.5, 5)
+    blank = Observation.nothing(2, 1, 8)
+    assert first_alike(blank, sensor.designs(blank), sensor) is None
+
+    class Own:
+        designs, observe, cost = sensor.designs, sensor.observe, sensor.cost
+
+    seen, designs = seen_twice(sensor, 8, 2)
+    assert first_alike(seen, designs, Own()) is None
+
+
+def test_merged_rows_come_back_in_order() -> None:
+    alike = torch.tensor([[0, 0, 2], [0, 1, 1]])
+    which = (torch.tensor([1, 0, 0, 0]), torch.tensor([1, 0, 0, 1]), torch.tensor([2, 1, 0, 2]))
+    alone, again = merged(which, alike)
+    rows = list(zip(*(index[again].tolist() for index in alone), strict=True))
+    assert rows == [(1, 1, 1), (0, 0, 0), (0, 0, 0), (0, 1, 1)]
+    assert len(alone[0]) == 3
+
+
+def test_features_taken_already_are_judged_once() -> None:
+    sensor, batch = Features(6), 4
+    rows = torch.rand(batch, 1, 1, 6)
+    seen = Observation.nothing(batch, 1, (1, 6))
+    for number in (1, 4, 5):
+        seen = sensor.observe(seen, rows, torch.full((batch, 1), number))
+    judge = Counting()
+    ahead = LooksAhead(seen, rows[None], sensor.designs(seen), sensor, judge)
+    assert ahead.every().shape == (1, batch, 6, 2)
+    assert judge.judged == batch * 4  # three new ones, and the same again
+
+
+@pytest.mark.parametrize("room", [1, 2, 5, 100])
+def test_shared_work_is_bounded_and_changes_nothing(room: int, monkeypatch: Any) -> None:
+    sensor = PatchSensor(8, 0.5, 5)
+    seen, designs = seen_twice(sensor, 8, 5)
+    completions = torch.rand(2, 5, 1, 8, 8)
+    expected = LooksAhead(seen, completions, designs, sensor, Counting()).every()
+    monkeypatch.setattr("boed.eig.completions.beliefs.images_within", lambda *_: room)
+    judge = Sharing()
+    ahead = LooksAhead(seen, completions, designs, sensor, judge)
+    torch.testing.assert_close(ahead.every(), expected, atol=1e-6, rtol=1e-6)
+    assert max(judge.bases) <= room
+    order = torch.randperm(50)[:9]
+    which = (order % 2, order % 5, order % 25)
+    found = ahead.some(*which)
+    torch.testing.assert_close(found, expected[which], atol=1e-6, rtol=1e-6)
+    if room >= 5:
+        assert judge.bases == [5]  # once for all calls

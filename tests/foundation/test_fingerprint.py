@@ -1,0 +1,110 @@
+"""Fingerprints differ where content does, and only there."""
+
+from __future__ import annotations
+
+import copy
+from functools import cached_property
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from boed.classifiers import DenseNetClassifier, DenseNetConfig
+from boed.foundation.fingerprint import fingerprint, of_source
+
+
+class Named:
+    def __init__(self, **content: Any) -> None:
+        vars(self).update(content)
+
+    @cached_property
+    def worked_out(self) -> Any:
+        return lambda: self
+
+
+EXAMPLES: list[tuple[Any, Any]] = [
+    (1, 2),
+    (1, 1.0),
+    (1, True),
+    ("a", "b"),
+    ("1", 1),
+    (None, "None"),
+    ((1, 2), [1, 2]),
+    ((1, (2, 3)), ((1, 2), 3)),
+    ({"a": 1}, {"a": 2}),
+    ({"a": 1}, {"b": 1}),
+    (np.array(["p1", "p2"]), np.array(["p1", "p3"])),
+    (np.array([["p1", "p2"]]), np.array(["p1", "p2"])),
+    (torch.zeros(2, 3), torch.zeros(3, 2)),
+    (torch.zeros(2), torch.zeros(2, dtype=torch.long)),
+    (torch.zeros(2), torch.tensor([0.0, 1e-30])),
+    (np.zeros(2), np.ones(2)),
+    (torch.tensor(1), torch.tensor(2)),
+    (Named(a=1), Named(a=2)),
+    (Named(a=1), SimpleNamespace(a=1)),
+    (nn.ReLU(), nn.Sigmoid()),
+    (torch.device("cpu"), "cpu"),
+]
+
+
+@pytest.mark.parametrize(("one", "other"), EXAMPLES)
+def test_differs_where_content_does(one: Any, other: Any) -> None:
+    assert fingerprint(one) != fingerprint(other)
+    assert fingerprint(one) == fingerprint(copy.deepcopy(one))
+
+
+def test_memory_layout_is_no_content() -> None:
+    tensor = torch.randn(3, 4)
+    assert fingerprint(tensor) == fingerprint(tensor.T.contiguous().T)
+
+
+def test_a_classifier_is_its_weights_calibration_and_precision() -> None:
+    config = DenseNetConfig(8, 1, 2, stem=2, growth=(4,), layers=(1,), width=4)
+    torch.manual_seed(0)
+    model = DenseNetClassifier(config, ("no", "yes"))
+    before = fingerprint(model)
+    assert fingerprint(copy.deepcopy(model)) == before
+    model._loaded = True
+    loaded = fingerprint(model)
+    _ = model._inference  # worked out, no content
+    assert fingerprint(model) == loaded
+    model.precision = "bf16"
+    assert fingerprint(model) != loaded
+    model.precision = "fp32"
+    model.temperatures[0] = 2.0
+    assert fingerprint(model) != loaded
+
+
+def test_what_was_worked_out_is_no_content() -> None:
+    thing = Named(a=1)
+    before = fingerprint(thing)
+    assert callable(thing.worked_out)
+    assert fingerprint(thing) == before
+
+
+@pytest.mark.parametrize("thing", [lambda: 1, (1, print), Named(f=len), object(), iter([1])])
+def test_refuses_what_it_cannot_read(thing: Any) -> None:
+    with pytest.raises(TypeError, match="cannot read"):
+        fingerprint(thing)
+
+
+def test_refuses_what_holds_itself() -> None:
+    loop: list[Any] = []
+    loop.append(loop)
+    with pytest.raises(TypeError, match="holds itself"):
+        fingerprint(loop)
+
+
+def test_source(tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    package = tmp_path / "made_up_package"
+    package.mkdir()
+    (package / "__init__.py").write_text("a = 1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    before = of_source("made_up_package")
+    (package / "__init__.py").write_text("a = 2\n")
+    assert of_source("made_up_package") != before
+    with pytest.raises(TypeError, match="not installed"):
+        of_source("made_up_package_that_is_not_there")

@@ -1,0 +1,292 @@
+"""Policies on scenes whose best look is known."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from boed.acquire import Trajectory, acquire
+from boed.completion.classical.retrieval import Retrieval
+from boed.completion.completer import Completions
+from boed.data.observation import Observation
+from boed.policies import BOED, CentreOut, Decision, Oracle, Policy, Random
+from boed.policies.policy import pick
+from boed.sensors import PatchSensor
+from tests.doubles import CLUE, NOISY, TILES, ClueClassifier, ClueCompleter, Clues, Fixed
+
+TILED = PatchSensor(16, 0.25, 4)
+CLASSIFIER = ClueClassifier()
+
+
+def run(policy: Policy, clues: Clues, scenes: int, steps: int, seed: int = 0) -> Trajectory:
+    return acquire(
+        clues.dataset(scenes, seed).scenes(), TILED, policy, steps, CLASSIFIER, seed, keep=False
+    )
+
+
+def nll(trajectory: Trajectory, clues: Clues, seed: int = 0) -> list[float]:
+    """Mean loss after 0, 1, ... looks; the belief is exact, so it is never infinite."""
+    labels = clues.dataset(len(trajectory.designs), seed).labels
+    picked = trajectory.log_beliefs.gather(
+        2, labels.view(-1, 1, 1).expand(-1, trajectory.log_beliefs.shape[1], 1)
+    )
+    return (-picked[..., 0].mean(0)).tolist()
+
+
+@pytest.mark.parametrize("estimator", ["entropy", "marginal", "variational", "accuracy"])
+def test_boed_finds_the_clue_at_once_and_random_does_not(estimator: Any) -> None:
+    clues = Clues()
+    boed = run(BOED(ClueCompleter(clues), CLASSIFIER, estimator, first_n=12), clues, 200, 2)
+    random = run(Random(), clues, 200, 2)
+    assert boed.designs[:, 0].tolist() == [list(CLUE)] * 200
+    assert nll(boed, clues) == pytest.approx([math.log(3), 0, 0], abs=1e-6)
+    after_one, after_two = nll(random, clues)[1:]
+    # the clue is among k of 16 looks with probability k / 16; 4 standard errors of 200 scenes
+    assert abs(after_one - math.log(3) * 15 / 16) < 4 * math.log(3) * (15 / 256 / 200) ** 0.5
+    assert 0.5 < after_two < after_one
+
+
+def test_boed_finds_the_clue_with_retrieved_completions() -> None:
+    clues = Clues()
+    policy = BOED(Retrieval(clues.dataset(30, seed=7)), CLASSIFIER, n=5, first_n=20)
+    found = run(policy, clues, 20, 1)
+    assert found.designs[:, 0].tolist() == [list(CLUE)] * 20
+    assert policy.deterministic
+    assert not BOED(ClueCompleter(clues), CLASSIFIER).deterministic
+
+
+def test_boed_asks_with_what_it_has_seen() -> None:
+    """When the clue may lie on either side, the second look goes to the other one."""
+    clues = Clues([(0, 0), (12, 0)])
+    found = run(BOED(ClueCompleter(clues), CLASSIFIER, first_n=30), clues, 40, 2)
+    first, second = found.designs.unbind(1)
+    assert {tuple(each) for each in first.tolist()} <= {(0, 0), (12, 0)}
+    missed = ClueClassifier().found(found.observations[1]).sum(1) == 0
+    assert 5 < int(missed.sum()) < 35
+    assert torch.equal(second[missed, 0], 12 - first[missed, 0])
+    assert torch.equal(second[missed, 1], torch.zeros(int(missed.sum()), dtype=torch.long))
+    assert nll(found, clues)[2] < 1e-6
+
+
+def test_boed_is_no_better_than_the_oracle_when_the_clue_can_be_anywhere() -> None:
+    clues = Clues(TILES)
+    steps = 3
+    loss = {
+        name: nll(run(policy, clues, 60, steps), clues)
+        for name, policy in {
+            "boed": BOED(ClueCompleter(clues), CLASSIFIER, n=20, first_n=40),
+            "oracle": Oracle(CLASSIFIER),
+            "random": Random(),
+        }.items()
+    }
+    assert loss["oracle"][1:] == pytest.approx([0] * steps, abs=1e-6)
+    for step in range(1, steps + 1):
+        assert loss["oracle"][step] <= loss["boed"][step]
+    # 15 equally likely places; neither looks twice at one, so both find it at the same rate
+    assert 0.3 < loss["boed"][steps] < math.log(3)
+
+
+def test_oracle_needs_the_truth() -> None:
+    with pytest.raises(ValueError, match="oracle policy needs truth"):
+        Oracle(CLASSIFIER).choose(Observation.nothing(1, 1, 16), TILED)
+
+
+def test_max_variance_goes_where_the_variance_is() -> None:
+    clues = Clues()
+    found = run(BOED(ClueCompleter(clues), CLASSIFIER, "variance", first_n=50), clues, 10, 2)
+    assert found.designs[:, 0].tolist() == [list(NOISY)] * 10
+    assert found.designs[:, 1].tolist() == [list(CLUE)] * 10  # the only other tile that varies
+    assert BOED(Retrieval(clues.dataset(5)), CLASSIFIER, "variance").deterministic
+
+
+def test_max_variance_scores_the_unseen_pixels() -> None:
+    observation = TILED.observe(
+        Observation.nothing(1, 1, 16), torch.zeros(1, 1, 16, 16), torch.tensor([[0, 0]])
+    )
+    samples = torch.zeros(2, 1, 1, 16, 16)
+    samples[1] = 1.0  # variance 1/4 everywhere, also where the completer should know better
+
+    class Certain:
+        def sample(self, observation: Observation, n: int, seed: Any = 0) -> Tensor:
+            return samples
+
+    decision = BOED(Certain(), CLASSIFIER, "variance", n=2).choose(observation, TILED)
+    assert decision.scores is not None
+    assert decision.scores[0].tolist() == [0.0] + [4.0] * 15
+
+
+def test_centre_out_starts_at_the_centre_and_tiles_without_overlap() -> None:
+    for size, patch in ((64, 16), (28, 7)):
+        sensor = PatchSensor(size)
+        scene = torch.rand(2, 1, size, size)
+        found = acquire(scene, sensor, CentreOut(), 5, _Indifferent(), keep=False)
+        centre = (size - patch) / 2
+        assert (found.designs[:, 0] - centre).abs().max() <= 0.5
+        seen = [round(float(o.mask[0].sum())) for o in found.observations]
+        assert seen == [k * patch**2 for k in range(6)]
+        distance = (found.designs[0] - centre).double().norm(dim=1)
+        assert float(distance.max()) < 1.8 * patch  # the ring around the first
+        assert torch.equal(found.designs[0], found.designs[1])
+
+
+def test_centre_out_covers_the_scene() -> None:
+    found = acquire(torch.rand(1, 1, 16, 16), TILED, CentreOut(), 16, _Indifferent(), keep=False)
+    assert float(found.observations[-1].mask.min()) == 1
+
+
+def test_random_is_uniform_over_what_is_new() -> None:
+    scenes = torch.zeros(3200, 1, 16, 16)
+    found = acquire(scenes, TILED, Random(), 2, _Indifferent(), keep=False)
+    first, second = found.designs.unbind(1)
+    assert not bool((first == second).all(1).any())
+    for looks in (first, second):
+        counts = Counter(tuple(each) for each in looks.tolist())
+        assert len(counts) == 16
+        chi_squared = sum((count - 200) ** 2 / 200 for count in counts.values())
+        assert chi_squared < 37.7  # 15 degrees of freedom, p = 0.001
+    pairs = Counter((*a, *b) for a, b in zip(first.tolist(), second.tolist(), strict=True))
+    assert len(pairs) == 16 * 15  # every pair, about 13 times
+
+
+def test_random_never_repeats_until_all_is_seen() -> None:
+    found = acquire(torch.zeros(4, 1, 16, 16), TILED, Random(), 16, _Indifferent(), keep=False)
+    for designs in found.designs:
+        assert len(designs.unique(dim=0)) == 16
+    assert float(found.observations[-1].mask.min()) == 1
+
+
+def test_ties_are_broken_at_random_but_reproducibly() -> None:
+    scores = torch.zeros(1, 6).index_fill(1, torch.tensor([1, 4]), 0.5)
+    found = [int(pick(scores, [seed])) for seed in range(400)]
+    assert set(found) == {1, 4}
+    assert 140 < found.count(1) < 260  # 200, 6 standard errors
+    assert found == [int(pick(scores, [seed])) for seed in range(400)]
+    together = pick(scores.expand(400, -1), list(range(400)))
+    assert together.tolist() == found  # a scene's choice depends on its own seed alone
+
+
+@pytest.mark.parametrize("scale", [0.01, 1.0, 50.0])
+def test_rounding_does_not_break_ties(scale: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    others = torch.rand(500, 20, generator=generator) * 0.9
+    scores = scale * torch.cat([torch.ones(500, 5), others], dim=1)
+    noise = (torch.rand(500, 25, generator=generator) - 0.5) * 4e-6 * max(scale, 1)
+    seeds = list(range(500))
+    assert torch.equal(pick(scores, seeds), pick(scores + noise, seeds))
+
+
+def test_a_clearly_better_look_is_always_taken() -> None:
+    scores = torch.full((200, 9), 0.3)
+    scores[:, 5] += 3e-4
+    assert pick(scores, list(range(200))).tolist() == [5] * 200
+    assert pick(-scores, list(range(200))).ne(5).all()
+
+
+def test_scores_that_are_nan_are_refused() -> None:
+    with pytest.raises(ValueError, match="scores has NaN"):
+        pick(torch.tensor([[0.0, torch.nan]]), [0])
+
+
+def test_boed_shows_what_it_looked_at() -> None:
+    clues = Clues()
+    policy = BOED(ClueCompleter(clues), CLASSIFIER, n=4, first_n=9)
+    scenes = clues.dataset(3).scenes()
+    kept = acquire(scenes, TILED, policy, 2, CLASSIFIER)
+    assert len(kept.decisions) == 2
+    for decision in kept.decisions:
+        assert decision.scores is not None
+        assert decision.gains is not None
+        assert decision.completions is not None
+        assert decision.scores.shape == (3, 16)
+        assert decision.gains.shape == (4, 3, 16)
+        assert decision.completions.scenes.shape == (4, 3, 1, 16, 16)
+        assert torch.allclose(decision.completions.weights.sum(0), torch.ones(3))
+        assert torch.equal(decision.chosen_score(), decision.scores.max(1).values)
+    second = kept.decisions[1]
+    assert second.gains is not None
+    assert second.scores is not None
+    assert torch.allclose(second.gains.mean(0), second.scores, atol=1e-6)
+
+
+def test_the_first_look_is_computed_once() -> None:
+    class Asked(ClueCompleter):
+        times = 0
+
+        def sample(self, observation: Observation, n: int, seed: Any = 0) -> Tensor:
+            self.times += 1
+            assert len(observation) == 1
+            return super().sample(observation, n, seed)
+
+    for make in (
+        lambda first: BOED(ClueCompleter(Clues()), CLASSIFIER, first=first, first_n=10),
+        lambda first: BOED(ClueCompleter(Clues()), CLASSIFIER, "variance", first=first, first_n=10),
+    ):
+        first = Asked(Clues())
+        policy = make(first)
+        looks = [
+            policy.choose(Observation.nothing(batch, 1, 16), TILED, seed).designs
+            for batch, seed in ((1, 0), (5, 1), (3, 2))
+        ]
+        assert first.times == 1
+        assert len(torch.cat(looks).unique(dim=0)) == 1
+        policy.choose(Observation.nothing(2, 1, 16), PatchSensor(16, 0.5, 3))
+        assert first.times == 2  # another sensor has other looks
+
+
+def test_score_of_a_look_that_is_no_candidate_is_unknown() -> None:
+    candidates = torch.tensor([[0, 0], [0, 4]])
+    scores = torch.tensor([[0.1, 0.2], [0.3, 0.4]])
+    decision = Decision(torch.tensor([[0, 4], [9, 9]]), candidates, scores)
+    found = decision.chosen_score()
+    assert found is not None
+    assert float(found[0]) == pytest.approx(0.2)
+    assert bool(found[1].isnan())
+    assert Decision(candidates, candidates).chosen_score() is None
+
+
+@pytest.mark.parametrize("field", ["n", "first_n"])
+def test_no_completions_are_refused(field: str) -> None:
+    with pytest.raises(ValueError, match=f"{field} is 0, expected at least 1"):
+        BOED(ClueCompleter(Clues()), CLASSIFIER, **{field: 0})
+
+
+class _BrokenSample:
+    def sample(self, observation: Observation, n: int, seed: Any = 0) -> Tensor:
+        return observation.composite(torch.full((n, *observation.values.shape), torch.nan))
+
+
+class _BrokenComplete(_BrokenSample):
+    def complete(self, observation: Observation, n: int, seed: Any = 0) -> Completions:
+        scenes = self.sample(observation, n, seed)
+        return Completions(scenes, torch.full(scenes.shape[:2], 1 / n))
+
+
+@pytest.mark.parametrize("broken", [_BrokenSample(), _BrokenComplete()])
+def test_nan_from_a_completer_names_it(broken: Any) -> None:
+    for policy in (BOED(broken, CLASSIFIER), BOED(broken, CLASSIFIER, "variance")):
+        with pytest.raises(ValueError, match=rf"{type(broken).__name__}\.\w+ returned NaN"):
+            policy.choose(Observation.nothing(2, 1, 16), TILED)
+
+
+def test_all_are_policies() -> None:
+    completer = ClueCompleter(Clues())
+    for policy in (
+        BOED(completer, CLASSIFIER),
+        Oracle(CLASSIFIER),
+        CentreOut(),
+        Random(),
+        Fixed(),
+    ):
+        assert isinstance(policy, Policy)
+
+
+class _Indifferent:
+    """Knows nothing, whatever it sees."""
+
+    def log_probs(self, observation: Observation) -> Tensor:
+        return torch.full((len(observation), 2), 0.5).log()

@@ -1,0 +1,307 @@
+"""Screening: exact for what it keeps, whatever the screen guesses."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from boed.classifiers import DenseNetClassifier, DenseNetConfig, ScreenConfig, ScreenNet
+from boed.classifiers.screen import fingerprint
+from boed.completion.classical.retrieval import Retrieval
+from boed.completion.completer import Completions, complete
+from boed.data.load import load
+from boed.data.observation import Observation
+from boed.eig import ESTIMATORS, estimate, imagine
+from boed.eig.completions.problem import Imagined
+from boed.policies import BOED
+from boed.search import Exhaustive, Racing, Screening, Search
+from boed.sensors import Lines, PatchSensor
+from boed.setup import study
+from boed.zoo import screen_for, shipped
+from tests.doubles import TILES, ClueClassifier, ClueCompleter, Clues, FindingsClassifier
+
+SENSOR = PatchSensor(16, 0.25, 7)
+OWN = ScreenConfig(DenseNetConfig(32, 1, 10, stem=4, width=8, growth=(8,), layers=(1,)), 10)
+ADDITIVE = ("variational", "entropy", "accuracy")
+
+
+class PerfectScreen:
+    """Asks the classifier itself; `sign` -1 says the opposite of each belief."""
+
+    def __init__(self, classifier: Any, sign: float = 1.0) -> None:
+        self.classifier, self.sign, self.rows = classifier, sign, 0
+
+    def check(self, classifier: Any, patch: float) -> None:
+        if classifier is not self.classifier:
+            raise ValueError("screen: it was distilled from another classifier")
+
+    def log_beliefs(
+        self,
+        observation: Observation,
+        completion: Tensor,
+        belief: Tensor,
+        answer: Tensor,
+        corners: Tensor,
+    ) -> Tensor:
+        self.rows += len(completion)
+        after = [
+            self.classifier.log_probs(SENSOR.observe(observation, completion, corner))
+            for corner in corners.expand(len(completion), -1, -1).unbind(1)
+        ]
+        found = torch.stack(after, dim=1)
+        return found if self.sign > 0 else (-found.clamp(min=-20)).log_softmax(-1)
+
+
+def situation(classifier: Any = None, scenes: int = 6, n: int = 8) -> Imagined:
+    """After one look at the centre, where there is no clue; completions of unequal weight."""
+    clues = Clues(TILES)
+    scene = clues.dataset(scenes, 3).scenes()
+    blank = Observation.of(scene, torch.zeros_like(scene[:, :1]))
+    seen = SENSOR.observe(blank, scene, torch.tensor([[4, 4]]).expand(scenes, -1))
+    drawn = complete(ClueCompleter(clues), seen, n, 1)
+    weights = torch.rand(n, scenes, generator=torch.Generator().manual_seed(2)) + 0.1
+    drawn = Completions(drawn.scenes, weights / weights.sum(0))
+    return imagine(seen, drawn, SENSOR, classifier or ClueClassifier())
+
+
+def exact_where_finished(imagined: Imagined, how: Search, name: str) -> tuple[Any, Tensor]:
+    """What a search found, and the exhaustive EIG, after making sure that they agree."""
+    found, full = how(imagined, ESTIMATORS[name]), estimate(imagined, ESTIMATORS[name])
+    done = found.finished
+    assert done is not None
+    assert full.gains is not None
+    assert found.gains is not None
+    assert done.any(1).all()
+    assert torch.allclose(found.eig[done], full.eig[done], atol=1e-5)
+    assert torch.allclose(found.standard_error[done], full.standard_error[done], atol=1e-5)
+    judged = ~found.gains.isnan()
+    assert torch.allclose(found.gains[judged], full.gains[judged], atol=1e-5)
+    assert found.evaluations == int(judged.sum())
+    return found, full.eig
+
+
+@pytest.mark.parametrize("name", ADDITIVE)
+@pytest.mark.parametrize("keep", [1, 4])
+def test_a_perfect_screen_finds_the_best_look(name: str, keep: int) -> None:
+    imagined = situation()
+    how = Screening(PerfectScreen(imagined.classifier), keep, around=0)
+    found, eig = exact_where_finished(imagined, how, name)
+    assert torch.allclose(found.eig.nan_to_num(-1).amax(1), eig.amax(1), atol=1e-5)
+    assert found.finished.sum(1).tolist() == [keep] * 6
+    assert found.evaluations == 8 * 6 * keep
+    assert found.eig[~found.finished].isnan().all()
+
+
+@pytest.mark.parametrize("name", ["variational", "entropy"])
+def test_racing_among_those_kept_changes_no_choice(name: str) -> None:
+    imagined = situation()
+    screen = PerfectScreen(imagined.classifier)
+    plain = Screening(screen, 6, around=0)(imagined, ESTIMATORS[name])
+    how = Screening(screen, 6, around=0, then=Racing())
+    raced, _ = exact_where_finished(imagined, how, name)
+    best = [each.eig.where(each.finished, -torch.inf).amax(1) for each in (plain, raced)]
+    assert torch.allclose(*best, atol=1e-5)
+    assert raced.evaluations <= plain.evaluations
+    assert not (raced.finished & ~plain.finished).any()
+
+
+@pytest.mark.parametrize("then", [None, Racing()])
+@pytest.mark.parametrize("keep", [49, 1000])
+def test_all_kept_is_the_exhaustive_choice(keep: int, then: Racing | None) -> None:
+    imagined = situation()
+    how = Screening(PerfectScreen(imagined.classifier, -1), keep, then=then)
+    found, eig = exact_where_finished(imagined, how, "variational")
+    best = found.eig.where(found.finished, -torch.inf).amax(1)
+    assert torch.allclose(best, eig.amax(1), atol=1e-5)
+    if then is None:
+        assert found.finished.all()
+        assert torch.allclose(found.eig, eig, atol=1e-5)
+
+
+@pytest.mark.parametrize("then", [None, Racing()])
+def test_a_bad_screen_verifies_exactly(then: Racing | None) -> None:
+    imagined = situation()
+    how = Screening(PerfectScreen(imagined.classifier, -1), 3, then=then)
+    found, eig = exact_where_finished(imagined, how, "entropy")
+    assert found.finished.sum(1).max() < 49
+    assert (found.eig.nan_to_num(-1).amax(1) <= eig.amax(1) + 1e-5).all()
+
+
+def test_the_first_are_the_best_guesses_that_are_apart() -> None:
+    designs = torch.cartesian_prod(torch.arange(7), torch.arange(7)).float()
+    guessed = -(designs - torch.tensor([2.0, 3.0])).norm(dim=1)[None]
+    distance = torch.cdist(designs, designs)
+    how = Screening(PerfectScreen(None), 5)
+    plain = how._first(guessed, distance < 0)[0].nonzero()[:, 0]
+    assert plain.tolist() == [10, 16, 17, 18, 24]  # the middle and the 4 around it
+    apart = how._first(guessed, distance < 2)[0].nonzero()[:, 0]
+    gaps = torch.cdist(designs[apart], designs[apart]) + 9 * torch.eye(5)
+    assert gaps.min() >= 2
+    assert 17 in apart
+    crowded = how._first(guessed, distance < 100)[0].nonzero()[:, 0]
+    assert crowded.tolist() == plain.tolist()  # where none is apart, the best of the others
+
+
+@pytest.mark.parametrize("then", [None, Racing()])
+def test_refinement_reaches_the_best_from_its_neighbour(then: Racing | None) -> None:
+    """A screen that guesses the patch one step too far to the right."""
+
+    class Shifted(PerfectScreen):
+        def log_beliefs(self, observation, completion, belief, answer, corners):  # type: ignore[no-untyped-def]
+            moved = (corners - torch.tensor([0.0, 2.0])).clamp(min=0)
+            return super().log_beliefs(observation, completion, belief, answer, moved)
+
+    imagined = situation()
+    screen = Shifted(imagined.classifier)
+    plain, _ = exact_where_finished(imagined, Screening(screen, 1, around=0, then=then), "entropy")
+    found, eig = exact_where_finished(
+        imagined, Screening(screen, 1, around=1, then=then), "entropy"
+    )
+    best = found.eig.where(found.finished, -torch.inf).amax(1)
+    assert torch.allclose(best, eig.amax(1), atol=1e-5)
+    assert (plain.eig.nan_to_num(-1).amax(1) < eig.amax(1) - 1e-3).any()
+    assert found.evaluations < 0.7 * 8 * 6 * 49
+
+
+def test_findings() -> None:
+    imagined = situation(FindingsClassifier())
+    assert imagined.belief.shape == (6, 2, 2)
+    how = Screening(PerfectScreen(imagined.classifier), 2, around=1)
+    found, eig = exact_where_finished(imagined, how, "variational")
+    assert torch.allclose(found.eig.nan_to_num(-1).amax(1), eig.amax(1), atol=1e-5)
+
+
+def test_known_labels_are_the_answers_but_not_shown_to_the_screen() -> None:
+    """The screen knows the classifier's answer on a whole completion, not a label."""
+    clues, shown = Clues(TILES), []
+
+    class Watching(PerfectScreen):
+        def log_beliefs(self, observation, completion, belief, answer, corners):  # type: ignore[no-untyped-def]
+            everything = Observation(completion, torch.ones_like(completion[:, :1]))
+            shown.append(torch.equal(answer, self.classifier.log_probs(everything)))
+            return super().log_beliefs(observation, completion, belief, answer, corners)
+
+    library = clues.dataset(40, 1)
+    drawn = Retrieval(library).complete(Observation.nothing(2, 1, 16), 8)
+    assert drawn.labels is not None
+    wrong = Completions(drawn.scenes, drawn.weights, (drawn.labels + 1) % 3)
+    imagined = imagine(Observation.nothing(2, 1, 16), wrong, SENSOR, ClueClassifier())
+    found, eig = exact_where_finished(
+        imagined, Screening(Watching(imagined.classifier), 49), "entropy"
+    )
+    assert torch.allclose(found.eig, eig, atol=1e-5)
+    assert shown == [True]
+
+
+def test_each_completion_is_shown_once_whatever_the_memory() -> None:
+    imagined, screens = situation(), [PerfectScreen(ClueClassifier()) for _ in range(2)]
+    parts = []
+    for memory, screen in zip((1, 512), screens, strict=True):
+        some = Imagined(
+            imagined.observation, imagined.completions, SENSOR, screen.classifier,
+            imagined.designs, memory,
+        )  # fmt: skip
+        parts.append(Screening(screen).screened(some, ESTIMATORS["variational"]))  # type: ignore[arg-type]
+        assert screen.rows == 8 * 6
+    assert torch.allclose(*parts, atol=1e-5)
+
+
+def test_a_policy_looks_where_the_exhaustive_one_does() -> None:
+    clues = Clues(TILES)
+    judge = ClueClassifier()
+    scene = clues.dataset(4, 5).scenes()
+    seen = SENSOR.observe(
+        Observation.of(scene, torch.zeros_like(scene[:, :1])),
+        scene,
+        torch.tensor([[4, 4]]).expand(4, -1),
+    )
+    chosen = [
+        BOED(ClueCompleter(clues), judge, n=8, search=how).choose(seen, SENSOR, 0)
+        for how in (Exhaustive(), Screening(PerfectScreen(judge), 49))
+    ]
+    assert torch.equal(chosen[0].designs, chosen[1].designs)
+
+
+@pytest.mark.parametrize("name", ["marginal", "variance", "predictive_entropy"])
+def test_estimators_that_need_all_completions_are_refused(name: str) -> None:
+    imagined = situation()
+    with pytest.raises(ValueError, match="cannot judge completions from guessed beliefs"):
+        Screening(PerfectScreen(imagined.classifier))(imagined, ESTIMATORS[name])
+
+
+def test_what_is_refused() -> None:
+    imagined = situation()
+    screen = PerfectScreen(imagined.classifier)
+    for name, value, least in (
+        ("keep", 0, 1),
+        ("apart", -1, 0),
+        ("around", -1, 0),
+        ("rounds", 0, 1),
+    ):
+        with pytest.raises(ValueError, match=f"{name} is {value}, expected at least {least}"):
+            Screening(screen, **{name: value})
+    with pytest.raises(ValueError, match="distilled from another classifier"):
+        Screening(PerfectScreen(ClueClassifier()))(imagined, ESTIMATORS["entropy"])
+    lines = Lines(16)
+    other = imagine(Observation.nothing(6, 1, 16), imagined.completions, lines, screen.classifier)
+    with pytest.raises(ValueError, match="sensor is Lines; a screen guesses for patch sensors"):
+        Screening(screen)(other, ESTIMATORS["entropy"])
+    with pytest.raises(ValueError, match="classifier is ClueClassifier, expected a torch module"):
+        Screening(ScreenNet(OWN, "a"))(imagined, ESTIMATORS["entropy"])
+
+
+@pytest.mark.parametrize("name", ["digits-32", "kermany-64"])
+def test_the_shipped_screens_are_those_of_the_shipped_classifiers(name: str) -> None:
+    path = shipped(f"screen-{name}")
+    screen, judge = ScreenNet.load(path), DenseNetClassifier.load(shipped(f"densenet-{name}"))
+    screen.check(judge, 0.25)
+    assert path.stat().st_size < 1.5e6
+    for key in ("data", "fit", "steps", "scores", "command", "distilled_from"):
+        assert screen.provenance[key], key
+    assert screen.provenance["data"]["sha256"] == judge.provenance["data"]["sha256"]
+    figures = screen.provenance["scores"]["val"]
+    assert figures["kl"] < 0.25 * figures["kl_unchanged"]
+
+
+def test_a_study_by_screen_says_so() -> None:
+    made = study(search="screen", policies=("boed", "boed_marginal"), grid=5)
+    boed, marginal = made.policies["boed"], made.policies["boed_marginal"]
+    assert isinstance(boed, BOED)
+    assert isinstance(marginal, BOED)
+    assert isinstance(boed.search, Screening)
+    assert isinstance(marginal.search, Exhaustive)
+    kept = f"the best {boed.search.keep} and"
+    assert made.attributes["search"].startswith("screen (shipped), an approximation")
+    assert kept in made.attributes["search"]
+    assert made.attributes["checkpoints"]["screen"]["kind"] == "screen"
+    assert study(search="racing", grid=5).attributes["search"].startswith("racing, exact")
+
+
+def test_a_study_refuses_a_screen_that_does_not_fit(tmp_path: Any) -> None:
+    with pytest.raises(ValueError, match="trained for looks of 8 x 8 pixels, not of 16 x 16"):
+        study(search="screen", patch=0.5, grid=3)
+    own = DenseNetClassifier(OWN.encoder, load("digits", 32, "val").label_names)
+    own.save(tmp_path / "own.safetensors", {})
+    with pytest.raises(ValueError, match=r"distilled from the classifier .*boed train screen"):
+        study(search="screen", classifier=str(tmp_path / "own.safetensors"), grid=3)
+    ours = ScreenNet(OWN, fingerprint(own.eval()))
+    ours.save(tmp_path / "screen.safetensors", {})
+    made = study(
+        search=str(tmp_path / "screen.safetensors"),
+        classifier=str(tmp_path / "own.safetensors"),
+        grid=3,
+    )
+    assert made.attributes["search"].startswith("screen (screen.safetensors)")
+    with pytest.raises(ValueError, match="search is 'lucky', expected one of exhaustive, racing"):
+        study(search="lucky")
+
+
+@pytest.mark.skipif(not os.environ.get("BOED_DATA"), reason="needs $BOED_DATA")
+def test_no_screen_is_shipped_for_other_data() -> None:
+    judge = DenseNetClassifier.load(shipped("densenet-kermany-64"))
+    with pytest.raises(ValueError, match=r"no screen is shipped for .* at 32 px .*boed train scr"):
+        screen_for(load("kermany_pneumonia_128", 32, "val"), judge, "screen")

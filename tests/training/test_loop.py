@@ -1,0 +1,303 @@
+"""The training loop: resuming, averaging, skipping, recovering, stopping in time."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from boed.foundation.files import load_weights
+from boed.training.loop import Fit, fit
+
+SETTINGS = Fit(steps=12, batch=4, lr=0.05, warmup=3, ema=0.9, every=4)
+
+
+def network(seed=0, channels_last=False):
+    torch.manual_seed(seed)
+    model = nn.Sequential(
+        nn.Conv2d(2, 6, 3), nn.BatchNorm2d(6), nn.GELU(), nn.Conv2d(6, 3, 3), nn.Flatten()
+    )
+    return model.to(memory_format=torch.channels_last) if channels_last else model
+
+
+def batch_loss(model, bad=(), value=math.nan):
+    """Squared outputs on random batches; at the steps `bad` the loss is spoilt."""
+
+    def loss(step):
+        x = torch.randn(4, 2, 7, 7)
+        if step in bad and math.isnan(value):
+            x = x * value
+        out = (model(x) - 1).square().mean()
+        return out * value if step in bad and not math.isnan(value) else out
+
+    return loss
+
+
+def same(one, other):
+    return one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)
+
+
+def size_of(model):
+    return {"norm": float(sum(p.abs().sum() for p in model.parameters()))}
+
+
+class Interrupt(Exception):
+    pass
+
+
+def interrupt_at(step):
+    def on_step(now, loss):
+        if now == step:
+            raise Interrupt
+
+    return on_step
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize("bad", [(), (1, 5)])
+def test_resumed_equals_uninterrupted_bit_for_bit(tmp_path, channels_last, bad):
+    whole = network(channels_last=channels_last)
+    expected, told = fit(whole, batch_loss(whole, bad), SETTINGS, None, size_of)
+    parts = network(channels_last=channels_last)
+    state = tmp_path / "state.safetensors"
+    for step in (6, 11):
+        with pytest.raises(Interrupt):
+            fit(parts, batch_loss(parts, bad), SETTINGS, state, size_of, interrupt_at(step))
+        parts = network(seed=step, channels_last=channels_last)  # another process, other weights
+    resumed, progress = fit(parts, batch_loss(parts, bad), SETTINGS, state, size_of)
+    assert same(resumed, expected)
+    assert progress.history == told.history
+    assert [row["step"] for row in progress.history] == [4, 8, 12]
+    assert (progress.step, progress.skipped) == (told.step, told.skipped) == (12, len(bad))
+
+
+def test_a_finished_training_is_not_gone_on_with(tmp_path):
+    model, state = network(), tmp_path / "state.safetensors"
+    expected, _ = fit(model, batch_loss(model), SETTINGS, state)
+    again = network(seed=5)
+
+    def never(step):
+        raise AssertionError
+
+    weights, progress = fit(again, never, SETTINGS, state)
+    assert same(weights, expected)
+    assert progress.step == 12
+
+
+def test_average_and_returned_weights():
+    """average <- average + (1 - d)(weights - average), d = min(ema, (1 + step) / (10 + step))."""
+    model = network()
+    average = {k: p.detach().clone() for k, p in model.named_parameters()}
+
+    def on_step(now, loss):
+        decay = min(0.3, now / (9 + now))
+        for name, p in model.named_parameters():
+            average[name] += (1 - decay) * (p.detach() - average[name])
+
+    seen = {}
+
+    def validate(current):
+        assert not current.training
+        seen.update({k: p.detach().clone() for k, p in current.named_parameters()})
+        return {}
+
+    settings = replace(SETTINGS, ema=0.3)
+    weights, _ = fit(model, batch_loss(model), settings, None, validate, on_step)
+    assert model.training
+    for name, p in model.named_parameters():
+        assert torch.allclose(p, average[name], atol=1e-6)
+        assert torch.equal(p, weights[name])
+        assert torch.equal(p, seen[name])
+    assert set(weights) == set(model.state_dict())
+
+
+def test_only_what_requires_gradients_is_trained():
+    model = network()
+    model[0].requires_grad_(False)
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    weights, _ = fit(model, batch_loss(model), SETTINGS)
+    assert torch.equal(weights["0.weight"], before["0.weight"])
+    assert not torch.equal(weights["3.weight"], before["3.weight"])
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, 1e6])
+def test_bad_steps_are_skipped_and_poison_nothing(value):
+    """NaN and infinite losses and too large gradients change no weight and no statistic."""
+    model, states = network(), []
+
+    def on_step(now, loss):
+        states.append({k: v.clone() for k, v in model.state_dict().items()})
+
+    settings = replace(SETTINGS, skip=1000.0)
+    bad = (0, 3, 4, 9)
+    weights, progress = fit(model, batch_loss(model, bad, value), settings, on_step=on_step)
+    assert progress.skipped == len(bad)
+    assert progress.restored == 0
+    for step in range(1, 12):
+        assert same(states[step], states[step - 1]) == (step in bad)
+    for tensor in weights.values():
+        assert torch.isfinite(tensor).all()
+
+
+def test_patience_goes_back_to_the_last_good_state():
+    """Weights that only give NaN are left behind for those of the last checkpoint."""
+    model, kept, after = network(), {}, []
+
+    def loss(step):
+        value = batch_loss(model)(step)
+        return value * math.nan if 6 <= step < 12 and not after else value
+
+    def on_step(now, loss):
+        current = {k: v.clone() for k, v in model.state_dict().items()}
+        if now == 4:  # `every`: the snapshot
+            kept.update(current)
+        if now == 9:
+            after.append(current)
+
+    settings = replace(SETTINGS, patience=3)
+    weights, progress = fit(model, loss, settings, on_step=on_step)
+    assert progress.restored == 1
+    assert progress.skipped == 3
+    assert same(after[0], kept)
+    assert not torch.equal(weights["0.weight"], kept["0.weight"])
+
+
+def test_going_back_twice_finds_the_same_optimiser_state(monkeypatch):
+    """The snapshot must not change while training goes on from it."""
+    from boed.training import loop as fitting
+
+    model, moments = network(), []
+    real = fitting._revert
+
+    def spy(model, optimiser, good):
+        real(model, optimiser, good)
+        entries = optimiser.state_dict()["state"].values()
+        moments.append([x.clone() for entry in entries for x in entry.values()])
+
+    monkeypatch.setattr(fitting, "_revert", spy)
+    settings = replace(SETTINGS, steps=20, every=8, patience=2)
+    _, progress = fit(model, batch_loss(model, bad=(9, 10, 12, 13)), settings)
+    assert progress.restored == 2
+    assert all(torch.equal(a, b) for a, b in zip(*moments, strict=True))
+
+
+def test_a_training_that_never_makes_an_update_says_so():
+    model = network()
+    nothing = batch_loss(model, bad=range(100))
+    settings = replace(SETTINGS, steps=100, patience=5)
+    with pytest.raises(ValueError, match=r"none of the first 5 updates .*loss was nan"):
+        fit(model, nothing, settings)
+    with pytest.raises(ValueError, match=r"none of the first 3 updates.*at most skip = 1e-09"):
+        fit(model, batch_loss(model), replace(SETTINGS, steps=3, skip=1e-9))
+
+
+@pytest.mark.parametrize("name", ["steps", "batch", "lr", "ema", "seed", "skip", "betas"])
+def test_a_state_made_with_other_settings_is_refused(tmp_path, name):
+    model, state = network(), tmp_path / "state.safetensors"
+    fit(model, batch_loss(model), SETTINGS, state)
+    values = {"steps": 13, "batch": 5, "lr": 0.1, "ema": 0.5, "seed": 1, "skip": 9.0}
+    other = replace(SETTINGS, **{name: values.get(name, (0.9, 0.95))})
+    with pytest.raises(ValueError, match="give the same settings, or remove the file"):
+        fit(model, batch_loss(model), other, state)
+
+
+def test_a_state_of_another_model_is_refused(tmp_path):
+    model, state = network(), tmp_path / "state.safetensors"
+    fit(model, batch_loss(model), SETTINGS, state)
+    other = nn.Linear(3, 3)
+    with pytest.raises(ValueError, match="belongs to another model"):
+        fit(other, lambda step: other(torch.ones(3)).sum(), SETTINGS, state)
+
+
+def test_a_state_of_other_data_is_refused(tmp_path):
+    model, state = network(), tmp_path / "state.safetensors"
+    ours = {"data": "digits", "sha256": "123", "init": None}
+    fit(model, batch_loss(model), SETTINGS, state, about=ours)
+    fit(model, batch_loss(model), SETTINGS, state, about={**ours, "look_fraction": 0.25})
+    for name, value in (("sha256", "456"), ("init", {"steps": 7})):
+        with pytest.raises(ValueError, match=f"was trained with {name} .*, now given"):
+            fit(model, batch_loss(model), SETTINGS, state, about={**ours, name: value})
+
+
+def test_a_state_from_before_devices_and_checksums_is_gone_on_with(tmp_path):
+    """Its header knows neither, and its settings are those of one device."""
+    model, state = network(), tmp_path / "state.safetensors"
+    expected, _ = fit(model, batch_loss(model), SETTINGS)
+    begun = network()
+    with pytest.raises(Interrupt):
+        fit(begun, batch_loss(begun), SETTINGS, state, None, interrupt_at(6))
+    header = load_weights(state)[1]
+    assert header["settings"].keys() == {
+        "steps", "batch", "lr", "warmup", "weight_decay", "betas", "ema", "clip", "skip",
+        "patience", "seed", "bf16",
+    }  # fmt: skip
+    assert header.keys() == {"kind", "settings", "progress"}
+    again = network(seed=3)
+    weights, _ = fit(again, batch_loss(again), SETTINGS, state, about={"sha256": "123"})
+    assert same(weights, expected)
+    assert load_weights(state)[1]["about"] == {"sha256": "123"}
+
+
+def test_a_time_limit_stops_early_and_resumably(tmp_path):
+    model = network()
+    expected, _ = fit(model, batch_loss(model), SETTINGS)
+    parts, state = network(), tmp_path / "state.safetensors"
+    short = replace(SETTINGS, minutes=1e-9)
+    steps = []
+    for _ in range(20):  # minutes may change between the parts of a training
+        weights, progress = fit(parts, batch_loss(parts), short, state)
+        steps.append(progress.step)
+        assert load_weights(state)[1]["progress"]["step"] == progress.step
+        if progress.step == 12:
+            break
+        parts = network(seed=3)
+    assert steps == list(range(1, 13))
+    assert same(weights, expected)
+
+
+def test_learning_rate_warms_up_and_ends_at_zero(monkeypatch):
+    rates = []
+    real = torch.optim.AdamW.step
+
+    def spy(self, *args, **kwargs):
+        rates.append(self.param_groups[0]["lr"])
+        return real(self, *args, **kwargs)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", spy)
+    model = network()
+    fit(model, batch_loss(model), SETTINGS)
+    cosine = [0.5 * (1 + math.cos(math.pi * step / 12)) for step in range(12)]
+    expected = [0.05 * min(1, (step + 1) / 3) * cosine[step] for step in range(12)]
+    assert rates == pytest.approx(expected)
+
+
+def test_bf16_keeps_weights_in_float32():
+    model, seen = network(), []
+
+    def loss(step):
+        out = model(torch.randn(4, 2, 7, 7))
+        seen.append(out.dtype)
+        return (out - 1).square().mean()
+
+    weights, _ = fit(model, loss, replace(SETTINGS, bf16=True))
+    assert set(seen) == {torch.bfloat16}
+    assert weights["0.weight"].dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"steps": 0}, "steps is 0, expected at least 1"),
+        ({"patience": 0}, "patience is 0, expected at least 1"),
+        ({"lr": 0.0}, r"lr is 0\.0, expected more than 0"),
+        ({"lr": math.nan}, "lr is nan, expected more than 0"),
+        ({"skip": -1.0}, r"skip is -1\.0, expected more than 0"),
+        ({"ema": 1.0}, r"ema is 1\.0, expected 0 <= ema < 1"),
+    ],
+)
+def test_settings_that_make_no_sense(change, message):
+    with pytest.raises(ValueError, match=message):
+        replace(SETTINGS, **change)

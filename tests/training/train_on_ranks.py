@@ -1,0 +1,101 @@
+"""What two processes do together: `python train_on_ranks.py FOLDER` starts both.
+
+Each leaves what it saw in FOLDER/rank0.pt and FOLDER/rank1.pt.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from boed.training.loop import Fit, fit
+
+ALONE = Fit(steps=12, batch=8, lr=0.05, warmup=3, ema=0.9, every=4, clip=0.5)
+TWO = replace(ALONE, devices=2)
+IMAGES = torch.randn(12, 8, 2, 7, 7, generator=torch.Generator().manual_seed(1))
+
+
+def network(seed=0, norm=True):
+    torch.manual_seed(seed)
+    middle = nn.BatchNorm2d(6) if norm else nn.Identity()
+    model = nn.Sequential(nn.Conv2d(2, 6, 3), middle, nn.GELU(), nn.Conv2d(6, 3, 3), nn.Flatten())
+    model.register_buffer("constant", torch.tensor([0.1, 0.7]))
+    return model.to(memory_format=torch.channels_last)
+
+
+def copied(model):
+    return {name: each.detach().clone() for name, each in model.state_dict().items()}
+
+
+def same_rows(settings):
+    """The same images for one process as for two, of which each takes every other."""
+    model = network(norm=False)
+    part = slice(settings.ranks().rank, None, settings.devices)
+
+    def loss(step):
+        return (model(IMAGES[step, part]) - 1).square().mean()
+
+    return fit(model, loss, settings)[0]
+
+
+def random_rows(settings, folder=None, spoilt=None, seed=0):
+    """Training on random batches; at the step `spoilt` the second rank's images are NaN."""
+    model, drawn, told, validated, weights = network(seed), [], [], [], []
+
+    def loss(step):
+        images = torch.randn(settings.share, 2, 7, 7)
+        drawn.append(float(images.sum()))
+        weights.append(copied(model))
+        if step == spoilt and settings.ranks().rank == 1:
+            images = images * math.nan
+        return (model(images) - 1).square().mean()
+
+    def validate(current):
+        validated.append(settings.ranks().rank)
+        return {"norm": float(sum(p.abs().sum() for p in current.parameters()))}
+
+    state = None if folder is None else folder / "state.safetensors"
+    end, progress = fit(model, loss, settings, state, validate, lambda *each: told.append(each))
+    return {
+        "end": end, "weights": weights, "drawn": drawn, "told": told, "validated": validated,
+        "history": progress.history, "skipped": progress.skipped, "step": progress.step,
+    }  # fmt: skip
+
+
+def in_parts(folder):
+    """Stopped by the clock after every update, and gone on with from the state by both."""
+    short = replace(TWO, minutes=1e-9)
+    ends = [random_rows(short, folder, seed=part) for part in range(12)]
+    assert [each["step"] for each in ends] == list(range(1, 13))
+    return ends[-1]
+
+
+def refusal(settings, path):
+    try:
+        fit(network(), lambda step: None, settings, path)
+    except ValueError as error:
+        return str(error)
+    return "accepted"
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    out = Path(sys.argv[1])
+    rank = TWO.ranks().rank
+    seen = {
+        "alone": same_rows(ALONE),
+        "together": same_rows(TWO),
+        "whole": random_rows(TWO, seed=rank),  # other weights at first: the first rank's count
+        "parts": in_parts(out),
+        "spoilt": random_rows(TWO, spoilt=5),
+        "other number": refusal(ALONE, out / "state.safetensors"),
+    }
+    TWO.ranks().wait()
+    missing = out / "state.safetensors" if rank == 0 else out / "elsewhere.safetensors"
+    seen["not shared"] = refusal(TWO, missing)
+    torch.save(seen, out / f"rank{rank}.pt")
