@@ -36,7 +36,13 @@ N = 10
 def library(size: int, images: int = 4_000) -> Dataset:
     """Random images for retrieval to search."""
     pixels = torch.randint(0, 256, (images, 1, size, size), dtype=torch.uint8)
-    return Dataset("random", "train", pixels, torch.zeros(images, dtype=torch.long), ("a", "b"))
+    return Dataset(
+        name="random",
+        split="train",
+        images=pixels,
+        labels=torch.zeros(images, dtype=torch.long),
+        label_names=("a", "b"),
+    )
 
 
 def completers(size: int) -> dict[str, Completer]:

@@ -24,7 +24,7 @@ from torch import Tensor
 from boed.deep_adaptive import (
     DeepAdaptiveDesign,
     PolicyConfig,
-    PolicyFit,
+    PolicyTrainingConfig,
     StaticDesign,
     single_look,
     train_policy,
@@ -43,7 +43,9 @@ from boed.report.figures import COLOURS
 
 LOOKS = 10
 PROBLEM = LocationFinding()
-ADAPTIVE = PolicyFit(steps=3000, batch=256, contrasts=1023, lr=4e-4, looks=LOOKS, every=250)
+ADAPTIVE = PolicyTrainingConfig(
+    steps=3000, batch=256, contrasts=1023, lr=4e-4, looks=LOOKS, every=250
+)
 FIXED = replace(ADAPTIVE, steps=400, lr=2e-2, every=100)
 COMMAND = "python benchmarks/deep_adaptive.py --minutes 40"
 ABOUT = {"problem": f"{PROBLEM.name}, T = {LOOKS}", "command": COMMAND, "loss": "sPCE"}
@@ -51,22 +53,22 @@ ROOT = Path(__file__).parents[1]
 EXAMPLE = torch.zeros(PROBLEM.dimensions)
 
 
-def adaptive(out: Path, settings: PolicyFit) -> DeepAdaptiveDesign:
+def adaptive(out: Path, settings: PolicyTrainingConfig) -> DeepAdaptiveDesign:
     """The trained policy: from its finished weights, or by training."""
     if out.exists() and not out.with_suffix(".training.safetensors").exists():
         return DeepAdaptiveDesign.load(out)
     torch.manual_seed(derive(settings.seed, "weights"))
-    policy = DeepAdaptiveDesign(PolicyConfig(PROBLEM.dimensions, hidden=256))
-    return train_policy(PROBLEM.model, policy, settings, out, provenance=ABOUT, on_step=_shown)
+    policy = DeepAdaptiveDesign(PolicyConfig(design_dim=PROBLEM.dimensions, hidden=256))
+    return train_policy(PROBLEM.model, policy, settings, out=out, provenance=ABOUT, on_step=_shown)
 
 
-def fixed(out: Path, settings: PolicyFit) -> StaticDesign:
+def fixed(out: Path, settings: PolicyTrainingConfig) -> StaticDesign:
     """The best non-adaptive design: from its finished weights, or by training."""
     if out.exists() and not out.with_suffix(".training.safetensors").exists():
         return StaticDesign.load(out)
     torch.manual_seed(derive(settings.seed, "designs"))
     policy = StaticDesign(torch.randn(LOOKS, PROBLEM.dimensions))
-    return train_policy(PROBLEM.model, policy, settings, out, provenance=ABOUT, on_step=_shown)
+    return train_policy(PROBLEM.model, policy, settings, out=out, provenance=ABOUT, on_step=_shown)
 
 
 def _shown(step: int, loss: float) -> None:
@@ -78,7 +80,13 @@ def evaluated(policy: SequencePolicy, samples: int, contrasts: int, seed: int) -
     """Both bounds in nats, with standard errors."""
     began = time.monotonic()
     found = sequential_pce(
-        PROBLEM.model, policy, LOOKS, samples, contrasts, example=EXAMPLE, seed=seed
+        PROBLEM.model,
+        policy,
+        LOOKS,
+        samples=samples,
+        contrasts=contrasts,
+        example=EXAMPLE,
+        seed=seed,
     )
     return {
         "spce": found.lower,
@@ -200,8 +208,8 @@ def main() -> None:
 
     torch.manual_seed(derive(given.seed, "shown"))
     with torch.no_grad():
-        problem = single_look(PROBLEM.model, policy, "y", "theta")
-        shown = figure(summary, roll_out(problem, policy, EXAMPLE, LOOKS, 4))
+        problem = single_look(PROBLEM.model, policy, "y", target="theta")
+        shown = figure(summary, roll_out(problem, policy, EXAMPLE, steps=LOOKS, batch=4))
     with atomic(given.out / "curve.png") as temporary:
         shown.savefig(temporary, dpi=110, format="png")
 

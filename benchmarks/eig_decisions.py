@@ -91,15 +91,15 @@ def decide(
     for part in order.split(SCENES_AT_ONCE):
         seeds = [derive(0, "scene", index) for index in part.tolist()]
         classifier.precision = "fp32"
-        run = acquire(data.scenes(part), sensor, policy, 3, classifier, seeds)
+        run = acquire(data.scenes(part), sensor, policy, steps=3, classifier=classifier, seed=seeds)
         for look in (1, 2):
             drawn = run.decisions[look].completions
             assert drawn is not None
             seen = run.observations[look]
-            row = {"plain": choices(imagine(seen, drawn, sensor, Plain(classifier)))}
+            row = {"plain": choices(imagine(seen, drawn, sensor, classifier=Plain(classifier)))}
             for precision in PRECISIONS:
                 classifier.precision = precision
-                row[precision] = choices(imagine(seen, drawn, sensor, classifier))
+                row[precision] = choices(imagine(seen, drawn, sensor, classifier=classifier))
             rows.append(row)
         print(f"{min(len(rows) // 2 * SCENES_AT_ONCE, scenes)} of {scenes} scenes", flush=True)
     return rows

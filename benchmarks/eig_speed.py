@@ -51,7 +51,9 @@ COMPLETIONS = 10
 def untrained(size: int) -> DenseNetClassifier:
     """DenseNet-121 with random weights, as if loaded."""
     torch.manual_seed(0)
-    model = DenseNetClassifier(DenseNetConfig(size, 1, 2, kind="densenet121"), ("no", "yes"))
+    model = DenseNetClassifier(
+        DenseNetConfig(size=size, channels=1, outputs=2, kind="densenet121"), ("no", "yes")
+    )
     model.requires_grad_(False).eval()
     model._loaded = True
     return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
@@ -75,7 +77,7 @@ def situation(size: int, checkpoint: Path | None) -> Imagined:
         seen = sensor.observe(Observation.nothing(1, 1, size), val.scenes([1]), middle)
         library = Retrieval(load("kermany_pneumonia_128", size, "train"))
         completions = library.complete(seen, COMPLETIONS, 0)
-    return imagine(seen, completions, sensor, model)
+    return imagine(seen, completions, sensor, classifier=model)
 
 
 class Plain:
@@ -116,14 +118,18 @@ def in_precision(imagined: Imagined, precision: Precision) -> Imagined:
 def exact(one: Imagined, which: tuple[Tensor, ...]) -> Tensor:
     """The engine on some images, everything that they share included."""
     ahead = LooksAhead(
-        one.observation, one.completions.scenes, one.designs, one.sensor, one.classifier
+        observation=one.observation,
+        completions=one.completions.scenes,
+        designs=one.designs,
+        sensor=one.sensor,
+        classifier=one.classifier,
     )
     return ahead.some(*which)
 
 
 def searched(one: Imagined, search: Search) -> int:
     """A whole search from nothing known; how many beliefs it needed."""
-    fresh = imagine(one.observation, one.completions, one.sensor, one.classifier)
+    fresh = imagine(one.observation, one.completions, one.sensor, classifier=one.classifier)
     found = search(fresh, BarberAgakov())
     assert found.evaluations is not None
     return found.evaluations

@@ -34,7 +34,7 @@ def once(made: Study, engine: Engine, scenes: int, found: dict[str, xr.Dataset])
         for name, policy in made.policies.items()
     }
     found[str(engine)] = benchmark(
-        made.test, made.sensor, made.classifier, policies, scenes=scenes, engine=engine
+        made.test, made.sensor, made.classifier, policies=policies, scenes=scenes, engine=engine
     )
 
 

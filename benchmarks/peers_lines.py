@@ -147,7 +147,13 @@ def imagined(particles: Tensor, observation: Observation) -> Imagined:
     """The particles as completions of the scene."""
     weights = torch.full((len(particles), 1), 1 / len(particles))
     completions = Completions(particles[:, None, None], weights)
-    return Imagined(observation, completions, SENSOR, NoQuestion(), SENSOR.designs(observation))
+    return Imagined(
+        observation=observation,
+        completions=completions,
+        sensor=SENSOR,
+        classifier=NoQuestion(),
+        designs=SENSOR.designs(observation),
+    )
 
 
 def best_of_map(estimator: Estimator) -> Choose:

@@ -88,7 +88,9 @@ def computed(data: str, split: str, grid: int, scenes: int) -> dict[str, Tensor]
     for part in order.split(10):
         seeds = [derive(0, "scene", index) for index in part.tolist()]
         policy = replace(made.policies["boed"], estimator=BarberAgakov("belief"))
-        run = acquire(everything[part], made.sensor, policy, 3, made.classifier, seeds)
+        run = acquire(
+            everything[part], made.sensor, policy, steps=3, classifier=made.classifier, seed=seeds
+        )
         for look in (1, 2):
             decision, belief = run.decisions[look], run.log_beliefs[:, look]
             drawn = decision.completions
@@ -126,11 +128,17 @@ def guesses(data: str, grid: int, known: dict[str, Tensor], checkpoint: str) -> 
     seen, drawn = Observation(known["values"], known["mask"]), known["completions"]
     completions = Completions(drawn, known["weights"])
     designs = made.sensor.designs(seen)
-    imagined = Imagined(seen, completions, made.sensor, made.classifier, designs)
-    guessed = Screening(screen).screened(imagined, BarberAgakov("belief"))
+    imagined = Imagined(
+        observation=seen,
+        completions=completions,
+        sensor=made.sensor,
+        classifier=made.classifier,
+        designs=designs,
+    )
+    guessed = Screening(screen=screen).screened(imagined, BarberAgakov("belief"))
     one, belief = seen[:1], imagined.belief[:1]
     with FlopCounterMode(display=False) as ours:
-        screen.log_beliefs(one, drawn[0, :1], belief, belief, designs[None].float())
+        screen.log_beliefs(one, drawn[0, :1], belief, answer=belief, corners=designs[None].float())
     with FlopCounterMode(display=False) as theirs:
         made.classifier.log_probs(one)
     return {"guessed": guessed, "passes": ours.get_total_flops() / theirs.get_total_flops()}
@@ -167,7 +175,9 @@ class Known:
         return torch.einsum("nb,nbd->bd", weights, gains), gains
 
     def __call__(self, imagined: LookedUp) -> tuple[Tensor, Tensor]:
-        return self.of(imagined.belief, imagined.candidates, None, imagined.completions.weights)
+        return self.of(
+            imagined.belief, imagined.candidates, None, weights=imagined.completions.weights
+        )
 
 
 @ceiling.register

@@ -88,7 +88,9 @@ def whole_reconstruction(observation: Observation) -> Observation:
     if observation.taken is None:
         return observation
     begun = observation.taken.amax(1)[:, None, None, None].expand_as(observation.mask)
-    return Observation(observation.values, begun, observation.readings, observation.taken)
+    return Observation(
+        observation.values, begun, readings=observation.readings, taken=observation.taken
+    )
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,7 @@ class RandomLooks:
             return Observation.of(scenes, seen.unflatten(1, scenes.shape[-2:])[:, None])
         readings = self.sensor.forward(scenes) * seen
         picture = self.sensor.reconstruct(readings, seen)
-        found = Observation(picture, self.sensor.shown(seen), readings, seen)
+        found = Observation(picture, self.sensor.shown(seen), readings=readings, taken=seen)
         return whole_reconstruction(found)
 
 
@@ -218,7 +220,7 @@ def fixed_design(
     """The best sequence of looks for the train scenes; kept in the file `known`."""
     if known.exists():
         return FixedDesign(torch.tensor(json.loads(known.read_text())))
-    found = optimise_fixed_design(train, sensor, classifier, looks, scenes=400)
+    found = optimise_fixed_design(train, sensor, classifier, looks=looks, scenes=400)
     write_json(known, found.designs.tolist())
     return found
 
@@ -241,7 +243,14 @@ def run(
 
     def informed(completer: Completer, estimator: str, first: Completer | None = None) -> Policy:
         number = min(scale.first, len(library))
-        return BOED(completer, classifier, estimator, scale.completions, first, number)
+        return BOED(
+            completer,
+            classifier,
+            estimator=estimator,
+            n=scale.completions,
+            first=first,
+            first_n=number,
+        )
 
     policies: dict[str, Policy] = {}
     for kind, (completer, _) in found.items():
@@ -267,8 +276,8 @@ def run(
         test,
         sensor,
         classifier,
-        policies,
-        looks,
+        policies=policies,
+        steps=looks,
         scenes=min(scale.scenes, len(test)) if name in IMAGES else None,
         out=out / "run",
         attributes=attributes,
@@ -286,7 +295,7 @@ def on_digits(name: str, scale: Scale, out: Path) -> xr.Dataset:
     if not weights.exists():
         settings = replace(preset(library)[1], steps=scale.steps, batch=64)
         looking = RandomLooks(sensor, off_centre(sensor))
-        train_classifier(library, val, settings, weights, looking=looking)
+        train_classifier(library, val, settings, out=weights, looking=looking)
     network = DenseNetClassifier.load(weights)
     classifier: Classifier = network if name == "pixels" else OfReconstruction(network)
     further: dict[str, Completer] = {}

@@ -40,7 +40,7 @@ class Budget:
                 raise ValueError(f"budget: {name} is {limit}, expected above 0")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Trajectory:
     """What happened on a batch of scenes over T looks.
 
@@ -71,6 +71,7 @@ def acquire(
     scene: Float[Tensor, "B C H W"],
     sensor: Sensor,
     policy: Policy,
+    *,
     steps: int,
     classifier: Classifier,
     seed: Seeds = 0,
@@ -107,13 +108,13 @@ def acquire(
     for step in range(steps):
         run.step(step)
     return Trajectory(
-        run.observations,
-        torch.stack(run.beliefs, dim=1),
-        torch.stack(run.designs, dim=1),
-        torch.stack(run.scores, dim=1),
-        torch.stack(run.costs, dim=1),
-        run.looks,
-        run.decisions if keep else [],
+        observations=run.observations,
+        log_beliefs=torch.stack(run.beliefs, dim=1),
+        designs=torch.stack(run.designs, dim=1),
+        scores=torch.stack(run.scores, dim=1),
+        costs=torch.stack(run.costs, dim=1),
+        looks=run.looks,
+        decisions=run.decisions if keep else [],
     )
 
 
@@ -164,7 +165,9 @@ class _Run:
                 score = score.index_put((row,), known[chosen].to(score))
             if len(row):
                 noise = [self.noise[b] for b in row.tolist()]
-                after = look(self.sensor, observation[row], self.scene[row], taken, noise)
+                after = look(
+                    self.sensor, observation[row], self.scene[row], design=taken, seeds=noise
+                )
                 observation = observation.with_rows(row, after)
                 found = log_beliefs(after, self.classifier, self.memory)
                 belief = belief.index_put((row,), found)

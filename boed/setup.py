@@ -51,7 +51,7 @@ SAID: dict[str, str] = {
 """What results say of them."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Study:
     """Everything a benchmark needs."""
 
@@ -68,6 +68,7 @@ def study(
     data: str = "digits",
     size: int | None = None,
     split: str = "test",
+    *,
     policies: Sequence[str] = ("boed", "random"),
     completer: str | None = None,
     classifier: str | None = None,
@@ -131,9 +132,17 @@ def study(
         additive = isinstance(named(estimator), AdditiveEstimator)
         found = chosen if additive else Exhaustive()
         return BOED(
-            sampler, judge, estimator, completions, retrieval, first_n, found, False, memory,
-            default_folder(),
-        )  # fmt: skip
+            sampler,
+            judge,
+            estimator=estimator,
+            n=completions,
+            first=retrieval,
+            first_n=first_n,
+            search=found,
+            per_cost=False,
+            memory=memory,
+            cache=default_folder(),
+        )
 
     made: dict[str, Policy] = {
         "boed": boed(sampler, "variational"),
@@ -148,7 +157,7 @@ def study(
     }
     if "fixed" in policies:  # it takes a while to find
         made["fixed"] = optimise_fixed_design(
-            library, sensor, judge, looks, scenes=200, memory=memory, device=device
+            library, sensor, judge, looks=looks, scenes=200, memory=memory, device=device
         )
     attributes: dict[str, Any] = {
         "patch": sensor.patch,
@@ -168,7 +177,13 @@ def study(
     if isinstance(chosen, Screening):
         attributes["checkpoints"]["screen"] = _described(chosen.screen, search)
     return Study(
-        test, sensor, judge, sampler, library, {name: made[name] for name in policies}, attributes
+        test=test,
+        sensor=sensor,
+        classifier=judge,
+        completer=sampler,
+        library=library,
+        policies={name: made[name] for name in policies},
+        attributes=attributes,
     )
 
 
@@ -185,7 +200,7 @@ def _search(
         )
     screen = screen_for(dataset, classifier, name)
     screen.check(classifier, patch)
-    return Screening(screen.to(device), then=Racing())
+    return Screening(screen=screen.to(device), then=Racing())
 
 
 def _named(name: str, search: Search) -> str:

@@ -57,8 +57,20 @@ class Clues:
         images = (torch.stack(scenes) * 255).round().to(torch.uint8)
         if findings:
             labels = torch.stack([answers == 0, answers == 2], dim=1).long()
-            return Dataset("clues", "test", images, labels, ("dark", "bright"))
-        return Dataset("clues", "test", images, answers, ("dark", "middle", "bright"))
+            return Dataset(
+                name="clues",
+                split="test",
+                images=images,
+                labels=labels,
+                label_names=("dark", "bright"),
+            )
+        return Dataset(
+            name="clues",
+            split="test",
+            images=images,
+            labels=answers,
+            label_names=("dark", "middle", "bright"),
+        )
 
 
 class ClueClassifier:
@@ -175,7 +187,7 @@ class Fixed:
         seen = observation.mask.flatten(1).mean(1)
         each = seen.new_tensor(1 / len(candidates))
         index = (seen / each).round().long() % len(candidates)
-        return Decision(candidates[index], candidates)
+        return Decision(candidates[index], candidates=candidates)
 
 
 class Constant:
@@ -191,7 +203,9 @@ class Constant:
 def tiny_classifier(answers: int = 3) -> DenseNetClassifier:
     """A small random network for 32-pixel colour scenes, folded, with decided opinions."""
     torch.manual_seed(0)
-    config = DenseNetConfig(32, 3, answers, stem=4, width=8, growth=(8,), layers=(2,))
+    config = DenseNetConfig(
+        size=32, channels=3, outputs=answers, stem=4, width=8, growth=(8,), layers=(2,)
+    )
     model = DenseNetClassifier(config, tuple(f"answer {k}" for k in range(answers))).eval()
     with torch.no_grad():
         model.network.output.weight.mul_(30)  # type: ignore[operator, union-attr]
@@ -204,7 +218,14 @@ def tiny_aipo() -> AIPO:
     """A small random AIPO for 32-pixel colour scenes, whose samples depend on what was seen."""
     torch.manual_seed(1)
     config = VDVAEConfig(
-        32, 3, "8x1,8d8,1x1", "1x1,8m1,8x1", width=16, stem=4, latent=4, components=3
+        size=32,
+        channels=3,
+        encoder="8x1,8d8,1x1",
+        decoder="1x1,8m1,8x1",
+        width=16,
+        stem=4,
+        latent=4,
+        components=3,
     )
     model = AIPO(VDVAE(config)).eval()
     with torch.no_grad():

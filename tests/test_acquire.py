@@ -37,7 +37,7 @@ SCENES = Clues().dataset(4).scenes()
 
 def test_a_trajectory_is_what_was_seen() -> None:
     policy, classifier = Fixed(), ClueClassifier()
-    found = acquire(SCENES, TILED, policy, 3, classifier)
+    found = acquire(SCENES, TILED, policy, steps=3, classifier=classifier)
     candidates = TILED.designs(Observation.nothing(1, 1, 16))
     assert found.designs.tolist() == [candidates[:3].tolist()] * 4
     assert found.log_beliefs.shape == (4, 4, 3)
@@ -50,13 +50,15 @@ def test_a_trajectory_is_what_was_seen() -> None:
         if step < 3:
             observation = TILED.observe(observation, SCENES, found.designs[:, step])
     assert bool(found.scores.isnan().all())  # this policy has none
-    assert acquire(SCENES, TILED, policy, 1, classifier, keep=False).decisions == []
+    assert (
+        acquire(SCENES, TILED, policy, steps=1, classifier=classifier, keep=False).decisions == []
+    )
 
 
 def test_scores_are_those_of_the_chosen_looks() -> None:
     clues = Clues()
-    policy = BOED(ClueCompleter(clues), ClueClassifier(), "entropy", first_n=12)
-    found = acquire(SCENES, TILED, policy, 2, ClueClassifier())
+    policy = BOED(ClueCompleter(clues), ClueClassifier(), estimator="entropy", first_n=12)
+    found = acquire(SCENES, TILED, policy, steps=2, classifier=ClueClassifier())
     assert torch.allclose(found.scores[:, 0], torch.full((4,), np.log(3)).float())
     assert found.scores[:, 1].tolist() == [0.0] * 4  # nothing left to learn
 
@@ -68,7 +70,9 @@ def test_only_references_see_the_scene() -> None:
         clues.draw((8, 4), answer, torch.Generator().manual_seed(0))[None] for answer in (0, 2)
     )
     for policy in (Random(), CentreOut(), BOED(ClueCompleter(clues), ClueClassifier())):
-        one, other = (acquire(s, TILED, policy, 1, ClueClassifier()) for s in (dark, bright))
+        one, other = (
+            acquire(s, TILED, policy, steps=1, classifier=ClueClassifier()) for s in (dark, bright)
+        )
         assert torch.equal(one.designs, other.designs)
 
 
@@ -76,7 +80,11 @@ def test_multi_label_beliefs() -> None:
     clues = Clues()
     policy = BOED(ClueCompleter(clues), FindingsClassifier(), first_n=12)
     found = acquire(
-        clues.dataset(5, findings=True).scenes(), TILED, policy, 2, FindingsClassifier()
+        clues.dataset(5, findings=True).scenes(),
+        TILED,
+        policy,
+        steps=2,
+        classifier=FindingsClassifier(),
     )
     assert found.log_beliefs.shape == (5, 3, 2, 2)
     picked = found.log_beliefs[:, 1].argmax(-1)
@@ -89,16 +97,18 @@ def test_a_users_own_plain_classes_work() -> None:
     policies: list[Policy] = [
         Fixed(),
         BOED(ClueCompleter(clues), ClueClassifier(), first_n=12),
-        BOED(ClueCompleter(clues), ClueClassifier(), "variance", first_n=12),
+        BOED(ClueCompleter(clues), ClueClassifier(), estimator="variance", first_n=12),
         Oracle(ClueClassifier()),
         Random(),
         CentreOut(),
     ]
     for policy in policies:
-        found = acquire(SCENES, RowSensor(), policy, 2, ClueClassifier())
+        found = acquire(SCENES, RowSensor(), policy, steps=2, classifier=ClueClassifier())
         assert found.designs.shape == (4, 2, 1)
         assert not bool((found.designs[:, 0] == found.designs[:, 1]).any())
-    rows = acquire(SCENES, RowSensor(), policies[1], 1, ClueClassifier()).designs[:, 0, 0]
+    rows = acquire(SCENES, RowSensor(), policies[1], steps=1, classifier=ClueClassifier()).designs[
+        :, 0, 0
+    ]
     assert set(rows.tolist()) <= {8, 9, 10, 11}  # where the clue is
 
 
@@ -109,7 +119,9 @@ def colour(number: int, seed: int) -> Dataset:
     rng = np.random.default_rng(seed)
     images = torch.as_tensor(rng.integers(0, 256, (number, 3, 32, 32), np.uint8))
     labels = torch.as_tensor(rng.integers(0, 3, number))
-    return Dataset("colour", "train", images, labels, ("a", "b", "c"))
+    return Dataset(
+        name="colour", split="train", images=images, labels=labels, label_names=("a", "b", "c")
+    )
 
 
 @pytest.fixture(scope="module")
@@ -125,9 +137,9 @@ def aipo() -> AIPO:
 Make = Callable[[AIPO, DenseNetClassifier, int], Policy]
 POLICIES: dict[str, Make] = {
     "aipo": lambda c, g, m: BOED(c, g, n=3, first_n=5, memory=m),
-    "aipo entropy": lambda c, g, m: BOED(c, g, "entropy", n=3, first_n=5, memory=m),
+    "aipo entropy": lambda c, g, m: BOED(c, g, estimator="entropy", n=3, first_n=5, memory=m),
     "retrieval": lambda c, g, m: BOED(Retrieval(colour(20, 1), 0.3), g, n=3, first_n=10, memory=m),
-    "max variance": lambda c, g, m: BOED(c, g, "variance", n=3, first_n=5, memory=m),
+    "max variance": lambda c, g, m: BOED(c, g, estimator="variance", n=3, first_n=5, memory=m),
     "random": lambda c, g, m: Random(),
     "oracle": lambda c, g, m: Oracle(g, memory=m),
 }
@@ -140,7 +152,9 @@ def test_same_seed_same_results(name: str, aipo: AIPO, judge: DenseNetClassifier
 
     def run(rows: slice, memory: int, seed: Any) -> Trajectory:
         policy = POLICIES[name](aipo, judge, memory)
-        return acquire(scenes[rows], sensor, policy, 3, judge, seed, memory)
+        return acquire(
+            scenes[rows], sensor, policy, steps=3, classifier=judge, seed=seed, memory=memory
+        )
 
     whole = run(slice(None), 512, seeds)
     assert torch.equal(whole.designs, run(slice(None), 512, 3).designs)  # int seed: the same seeds
@@ -166,7 +180,10 @@ def test_same_seed_same_results(name: str, aipo: AIPO, judge: DenseNetClassifier
 def test_another_seed_gives_other_completions(aipo: AIPO, judge: DenseNetClassifier) -> None:
     policy, sensor = BOED(aipo, judge, n=2, first_n=5), PatchSensor(32, 0.25, 5)
     scenes = colour(1, 0).scenes()
-    drawn = [acquire(scenes, sensor, policy, 2, judge, seed).decisions[1] for seed in (0, 1)]
+    drawn = [
+        acquire(scenes, sensor, policy, steps=2, classifier=judge, seed=seed).decisions[1]
+        for seed in (0, 1)
+    ]
     assert drawn[0].completions is not None
     assert drawn[1].completions is not None
     assert not torch.equal(drawn[0].completions.scenes, drawn[1].completions.scenes)
@@ -188,33 +205,35 @@ def test_another_seed_gives_other_completions(aipo: AIPO, judge: DenseNetClassif
 )
 def test_bad_scenes(scene: Tensor, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        acquire(scene, TILED, Random(), 1, ClueClassifier())
+        acquire(scene, TILED, Random(), steps=1, classifier=ClueClassifier())
 
 
 def test_double_precision_scenes_are_taken(aipo: AIPO, judge: DenseNetClassifier) -> None:
     scenes = colour(2, 0).scenes()
     policy, sensor = BOED(aipo, judge, n=2, first_n=3), PatchSensor(32, 0.25, 3)
-    double = acquire(scenes.double(), sensor, policy, 2, judge)
-    assert torch.equal(double.designs, acquire(scenes, sensor, policy, 2, judge).designs)
+    double = acquire(scenes.double(), sensor, policy, steps=2, classifier=judge)
+    assert torch.equal(
+        double.designs, acquire(scenes, sensor, policy, steps=2, classifier=judge).designs
+    )
 
 
 @pytest.mark.parametrize("steps", [0, -1])
 def test_no_steps(steps: int) -> None:
     with pytest.raises(ValueError, match=f"steps is {steps}, expected at least 1"):
-        acquire(SCENES, TILED, Random(), steps, ClueClassifier())
+        acquire(SCENES, TILED, Random(), steps=steps, classifier=ClueClassifier())
 
 
 def test_seeds_of_another_number() -> None:
     with pytest.raises(ValueError, match="seed has 2 entries for a batch of 4"):
-        acquire(SCENES, TILED, Random(), 1, ClueClassifier(), seed=[1, 2])
+        acquire(SCENES, TILED, Random(), steps=1, classifier=ClueClassifier(), seed=[1, 2])
 
 
 def test_nan_from_a_classifier_names_it() -> None:
     with pytest.raises(ValueError, match=r"Constant\.log_probs returned NaN"):
-        acquire(SCENES, TILED, Random(), 1, Constant([torch.nan, 0.0]))
+        acquire(SCENES, TILED, Random(), steps=1, classifier=Constant([torch.nan, 0.0]))
     policy = BOED(ClueCompleter(Clues()), Constant([torch.nan, 0.0]))
     with pytest.raises(ValueError, match=r"Constant\.log_probs returned NaN"):
-        acquire(SCENES, TILED, policy, 1, ClueClassifier())
+        acquire(SCENES, TILED, policy, steps=1, classifier=ClueClassifier())
 
 
 def test_one_look_for_each_scene() -> None:
@@ -223,10 +242,10 @@ def test_one_look_for_each_scene() -> None:
             self, observation: Observation, sensor: Any, seed: Any = 0, truth: Any = None
         ) -> Decision:
             designs = sensor.designs(observation)
-            return Decision(designs[0], designs)
+            return Decision(designs[0], candidates=designs)
 
     with pytest.raises(ValueError, match=r"OneForAll\.choose returned designs \(2,\)"):
-        acquire(SCENES, TILED, OneForAll(), 1, ClueClassifier())
+        acquire(SCENES, TILED, OneForAll(), steps=1, classifier=ClueClassifier())
 
 
 def test_an_observation_of_another_shape() -> None:
@@ -235,7 +254,7 @@ def test_an_observation_of_another_shape() -> None:
             return Observation(scene[..., :8, :8], torch.ones(len(scene), 1, 8, 8))
 
     with pytest.raises(ValueError, match=r"Cropped\.observe returned values \(4, 1, 8, 8\)"):
-        acquire(SCENES, Cropped(), Fixed(), 1, ClueClassifier())
+        acquire(SCENES, Cropped(), Fixed(), steps=1, classifier=ClueClassifier())
 
 
 def test_gradients_are_not_kept() -> None:
@@ -246,5 +265,5 @@ def test_gradients_are_not_kept() -> None:
         def log_probs(self, observation: Observation) -> Tensor:
             return (super().log_probs(observation).exp() * self.weight).log()
 
-    found = acquire(SCENES, TILED, Oracle(Trainable()), 1, Trainable())
+    found = acquire(SCENES, TILED, Oracle(Trainable()), steps=1, classifier=Trainable())
     assert not found.log_beliefs.requires_grad

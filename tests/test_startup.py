@@ -35,9 +35,9 @@ for name in boed.__all__:
 
 TRAINING = """
 import torch
-from boed.training.loop import Fit, fit
+from boed.training.loop import TrainingConfig, fit
 model = torch.nn.Linear(2, 1)
-fit(model, lambda step: model(torch.ones(3, 2)).square().mean(), Fit(steps=1))
+fit(model, lambda step: model(torch.ones(3, 2)).square().mean(), TrainingConfig(steps=1))
 """
 
 

@@ -64,7 +64,7 @@ class BandMeans:
             taken = torch.maximum(taken, observation.taken)
         readings = self.forward(scene) * taken
         mask = self.spread(taken, scene)
-        return Observation(self.spread(readings, scene), mask, readings, taken)
+        return Observation(self.spread(readings, scene), mask, readings=readings, taken=taken)
 
     def cost(self, design: Tensor) -> Tensor:
         return torch.ones(len(design))
@@ -81,7 +81,13 @@ def bars(number: int, height: int, width: int, seed: int = 0) -> Dataset:
     scenes = torch.full((number, 1, height, width), BACKGROUND)
     scenes[:, :, BAR : BAR + BAND] = LEVELS[answers][:, None, None, None]
     images = (scenes * 255).round().to(torch.uint8)
-    return Dataset("bars", "test", images, answers, ("dark", "middle", "bright"))
+    return Dataset(
+        name="bars",
+        split="test",
+        images=images,
+        labels=answers,
+        label_names=("dark", "middle", "bright"),
+    )
 
 
 @dataclass(frozen=True)
@@ -118,7 +124,7 @@ def world(request: pytest.FixtureRequest) -> World:
 def compared(world: World, **options: Any) -> xr.Dataset:
     policies = {"boed": world.policy(), "random": Random()}
     sensor, data = world.make(), world.data()
-    return benchmark(data, sensor, ClueClassifier(), policies, steps=2, **options)
+    return benchmark(data, sensor, ClueClassifier(), policies=policies, steps=2, **options)
 
 
 @pytest.mark.parametrize("kind", [LineScan, BandMeans])
@@ -129,7 +135,9 @@ def test_it_is_a_plain_class(kind: type) -> None:
 
 def test_acquire_looks_at_the_bar(world: World) -> None:
     data = world.data()
-    found = acquire(data.scenes(), world.make(), world.policy(), 2, ClueClassifier())
+    found = acquire(
+        data.scenes(), world.make(), world.policy(), steps=2, classifier=ClueClassifier()
+    )
     assert found.designs[:, 0, 0].tolist() == [world.best] * len(data)
     assert torch.equal(found.log_beliefs[:, 1].argmax(-1), data.labels)
     assert found.costs.tolist() == [[1.0, 1.0]] * len(data)
@@ -140,20 +148,26 @@ def test_acquire_looks_at_the_bar(world: World) -> None:
 
 @pytest.mark.parametrize("policy", [Random(), CentreOut()])
 def test_scans_look_somewhere_new(world: World, policy: Any) -> None:
-    found = acquire(world.data(4).scenes(), world.make(), policy, 2, ClueClassifier())
+    found = acquire(
+        world.data(4).scenes(), world.make(), policy, steps=2, classifier=ClueClassifier()
+    )
     assert not (found.designs[:, 0] == found.designs[:, 1]).any()
 
 
 def test_the_oracle_looks_at_the_bar(world: World) -> None:
     oracle = Oracle(ClueClassifier())
-    found = acquire(world.data(4).scenes(), world.make(), oracle, 1, ClueClassifier())
+    found = acquire(
+        world.data(4).scenes(), world.make(), oracle, steps=1, classifier=ClueClassifier()
+    )
     assert found.designs[:, 0, 0].tolist() == [world.best] * 4
 
 
 def test_budgets_count_its_cost(world: World) -> None:
     budget = Budget(cost=2.5)
     scenes = world.data(4).scenes()
-    found = acquire(scenes, world.make(), Random(), 5, ClueClassifier(), budget=budget)
+    found = acquire(
+        scenes, world.make(), Random(), steps=5, classifier=ClueClassifier(), budget=budget
+    )
     assert found.looks.tolist() == [2] * 4
 
 
@@ -183,8 +197,8 @@ def test_the_report_shows_it(name: str, tmp_path: Path) -> None:
     world = WORLDS[name]
     data, sensor = world.data(), world.make()
     scenes = data.scenes([0, 1])
-    run = acquire(scenes, sensor, world.policy(), 2, ClueClassifier())
-    examples = describe(run, scenes, data.labels[:2], sensor)
+    run = acquire(scenes, sensor, world.policy(), steps=2, classifier=ClueClassifier())
+    examples = describe(run, scenes, data.labels[:2], sensor=sensor)
     examples.attrs = {"policy": "boed"}
     path = tmp_path / "report.html"
     write_report(compared(world), path, examples)
@@ -206,7 +220,7 @@ def test_environment_plays_it(world: World) -> None:
     )
 
     data, sensor = world.data(), world.make()
-    env = SensingEnv(data, sensor, 2, ClueClassifier(), cost_weight=0.1)
+    env = SensingEnv(data, sensor, 2, classifier=ClueClassifier(), cost_weight=0.1)
     with pytest.warns(UserWarning, match="Box"):  # logits have no bounds
         check_env(env, skip_render_check=True)
     single = ClassifierPredicts(env)
@@ -214,7 +228,9 @@ def test_environment_plays_it(world: World) -> None:
     seen, _ = single.reset(seed=0)
     assert seen["image"].shape == (1, world.height, world.width)
     assert play(single, world.policy(), seed=0) == pytest.approx([-0.1, -0.1], abs=1e-5)
-    vector = VectorSensingEnv(3, data, sensor, 2, ClueClassifier(), cost_weight=0.1)
+    vector = VectorSensingEnv(
+        3, data, sensor, looks=2, classifier=ClueClassifier(), cost_weight=0.1
+    )
     rewards = play(VectorClassifierPredicts(vector), world.policy(), seed=0)
     np.testing.assert_allclose(rewards, np.full((2, 3), -0.1), atol=1e-5)
 
@@ -334,14 +350,14 @@ MISTAKES = {
 def test_acquire_names_the_culprit(kind: type) -> None:
     scenes = WORLD.data(4).scenes()
     with pytest.raises(ValueError, match=MISTAKES[kind]):
-        acquire(scenes, kind(), WORLD.policy(), 1, ClueClassifier())
+        acquire(scenes, kind(), WORLD.policy(), steps=1, classifier=ClueClassifier())
 
 
 @pytest.mark.parametrize("kind", MISTAKES)
 def test_benchmark_names_the_culprit(kind: type, tmp_path: Path) -> None:
     policies = {"random": Random()}
     with pytest.raises(ValueError, match=MISTAKES[kind]):
-        benchmark(WORLD.data(4), kind(), ClueClassifier(), policies, 1, out=tmp_path)
+        benchmark(WORLD.data(4), kind(), ClueClassifier(), policies=policies, steps=1, out=tmp_path)
     assert not list(tmp_path.rglob("*.npz"))  # nothing half-written
 
 
@@ -351,7 +367,7 @@ def test_environment_names_the_culprit(kind: type) -> None:
     from boed.environments import ClassifierPredicts, SensingEnv
 
     def episode() -> None:
-        env = ClassifierPredicts(SensingEnv(WORLD.data(4), kind(), 1, ClueClassifier()))
+        env = ClassifierPredicts(SensingEnv(WORLD.data(4), kind(), 1, classifier=ClueClassifier()))
         env.reset(seed=0)
         env.step(1)
 
@@ -363,15 +379,17 @@ def test_one_observation_for_all_scenes_is_refused() -> None:
     scenes = WORLD.data(4).scenes()
     message = r"OneForAll\.observe returned values \(1, 1, 16, 16\), expected \(\d+, 1, 16, 16\)"
     with pytest.raises(ValueError, match=message):
-        acquire(scenes, OneForAll(), Random(), 1, ClueClassifier())
+        acquire(scenes, OneForAll(), Random(), steps=1, classifier=ClueClassifier())
 
 
 def test_free_looks_have_no_information_per_cost() -> None:
     scenes = WORLD.data(4).scenes()
     message = r"per_cost: Free\.cost is 0 for design \[0\]; .* costs above 0"
     with pytest.raises(ValueError, match=message):
-        acquire(scenes, Free(), WORLD.policy(per_cost=True), 1, ClueClassifier())
-    found = acquire(scenes, Free(), WORLD.policy(), 1, ClueClassifier())  # fine otherwise
+        acquire(scenes, Free(), WORLD.policy(per_cost=True), steps=1, classifier=ClueClassifier())
+    found = acquire(
+        scenes, Free(), WORLD.policy(), steps=1, classifier=ClueClassifier()
+    )  # fine otherwise
     assert found.designs[:, 0, 0].tolist() == [BAR] * 4
 
 
@@ -379,7 +397,7 @@ def test_no_candidate_has_no_eig() -> None:
     blank = Observation.nothing(1, 1, 16)
     completions = Retrieval(WORLD.data()).complete(blank, 4)
     with pytest.raises(ValueError, match=r"Nowhere\.designs returned no candidate"):
-        eig_map(blank, completions, Nowhere(), ClueClassifier())
+        eig_map(blank, completions, Nowhere(), classifier=ClueClassifier())
 
 
 class Astray:
@@ -389,7 +407,9 @@ class Astray:
         self, observation: Observation, sensor: Any, seed: Any = 0, truth: Tensor | None = None
     ) -> Decision:
         designs = sensor.designs(observation)
-        return Decision(torch.full_like(designs[:1], 99).expand(len(observation), -1), designs)
+        return Decision(
+            torch.full_like(designs[:1], 99).expand(len(observation), -1), candidates=designs
+        )
 
 
 @pytest.mark.parametrize(
@@ -404,4 +424,4 @@ class Astray:
 )
 def test_designs_outside_the_bounds(sensor: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        acquire(WORLD.data(2).scenes(), sensor, Astray(), 1, ClueClassifier())
+        acquire(WORLD.data(2).scenes(), sensor, Astray(), steps=1, classifier=ClueClassifier())

@@ -32,7 +32,7 @@ class Block:
     scenes: range
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Work:
     """Everything that any block of a run needs; calling it does one.
 
@@ -59,8 +59,8 @@ class Work:
             self.dataset.scenes(where).to(self.device),
             self.sensor,
             self.policies[block.policy],
-            self.steps,
-            self.classifier,
+            steps=self.steps,
+            classifier=self.classifier,
             seed=[derive(block.seed, "scene", row) for row in self.rows[where]],
             memory=self.memory,
             keep=False,

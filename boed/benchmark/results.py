@@ -18,6 +18,7 @@ def assemble(
     dataset: Dataset,
     rows: NDArray[np.int64],
     policies: list[str],
+    *,
     seeds: list[int],
     table: dict[tuple[str, int], list[Part]],
     whole: NDArray[np.float32],

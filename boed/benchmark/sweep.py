@@ -39,6 +39,7 @@ def benchmark(
     dataset: Dataset,
     sensor: Sensor,
     classifier: Classifier,
+    *,
     policies: Mapping[str, Policy],
     steps: int = 3,
     seeds: Sequence[int] = (0,),
@@ -94,7 +95,17 @@ def benchmark(
     engine = named(engine) if isinstance(engine, str) else engine
     rows = scene_rows(len(dataset), number)
     used = dataset.subset(rows)
-    work = Work(used, rows, sensor, classifier, dict(policies), steps, memory, device, budget)
+    work = Work(
+        dataset=used,
+        rows=rows,
+        sensor=sensor,
+        classifier=classifier,
+        policies=dict(policies),
+        steps=steps,
+        memory=memory,
+        device=device,
+        budget=budget,
+    )
     scene = used.scenes([0])
     blank = Observation.of(scene, torch.zeros_like(scene[:, :1]))
     designs = candidates(sensor, blank)
@@ -133,7 +144,7 @@ def benchmark(
         for name in policies
         for seed in seeds
     }
-    results = assemble(used, rows, list(policies), seeds, table, whole)
+    results = assemble(used, rows, list(policies), seeds=seeds, table=table, whole=whole)
     results["candidates"] = (["candidate", "axis"], designs.cpu().numpy())
     masks = candidate_masks(sensor, blank, designs).float().cpu().numpy()
     results["candidate_mask"] = (["candidate", "y", "x"], masks)

@@ -88,7 +88,7 @@ class Box:
         rows[(index + image)[inside]] = window[inside]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Threshold:
     """The batch norm and ReLU before a 1x1 convolution, as one clamp.
 
@@ -117,7 +117,9 @@ class Threshold:
         weight = (conv.weight[:, :, 0, 0].double() * scale).T.to(dtype)
         bias = -(bound.double() @ weight.double())  # exactly 0 in all where the ReLU is off
         high = None if bool(rising.all()) else torch.where(rising, none, bound)
-        return cls(torch.where(rising, bound, -none), high, weight.contiguous(), bias)
+        return cls(
+            low=torch.where(rising, bound, -none), high=high, weight=weight.contiguous(), bias=bias
+        )
 
     def clamped(self, features: Float[Tensor, "*P C"]) -> Float[Tensor, "*P C"]:
         """Features within the bounds."""

@@ -21,9 +21,9 @@ from boed.data.dataset import Dataset
 from boed.data.masks import squares
 from boed.data.observation import Observation
 from boed.foundation.randomness import derive
-from boed.training.loop import Fit, fit, provenance
+from boed.training.loop import TrainingConfig, fit, provenance
 
-SETTINGS = Fit(
+SETTINGS = TrainingConfig(
     steps=3000, batch=32, lr=1e-3, betas=(0.9, 0.99), ema=0.998, clip=1.0, bf16=True, every=250
 )
 """Those of the shipped screens, trained on one CPU core."""
@@ -38,7 +38,7 @@ POOL = 256
 """Random scenes among which the one that fits an observation best is searched."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Situations:
     """What a screen is shown, and what it should say.
 
@@ -60,7 +60,7 @@ class Situations:
     def guessed_by(self, screen: ScreenNet) -> Float[Tensor, "P M *L K"]:
         """What a screen says of them."""
         return screen.log_beliefs(
-            self.observation, self.completion, self.belief, self.answer, self.corners
+            self.observation, self.completion, self.belief, answer=self.answer, corners=self.corners
         )
 
 
@@ -92,6 +92,7 @@ def situations(
     classifier: DenseNetClassifier,
     scenes: Float[Tensor, "B C H W"],
     pool: Float[Tensor, "R C H W"],
+    *,
     patch: float,
     candidates: int = CANDIDATES,
 ) -> Situations:
@@ -106,7 +107,7 @@ def situations(
     """
     batch, size = len(scenes), scenes.shape[-1]
     counts = torch.randint(LOOKS, (batch,))
-    mask = squares(batch, size, patch, counts, overhang=False).to(scenes.device)
+    mask = squares(batch, size, patch, counts=counts, overhang=False).to(scenes.device)
     observation = Observation.of(scenes, mask)
     completion = completed(observation, scenes, pool)
     side = round(patch * size)
@@ -124,12 +125,12 @@ def situations(
     )
     whole = Observation.of(completion, torch.ones_like(completion[:, :1]))
     return Situations(
-        observation,
-        completion,
-        classifier.log_probs(observation).float(),
-        classifier.log_probs(whole).float(),
-        corners.float(),
-        after.float(),
+        observation=observation,
+        completion=completion,
+        belief=classifier.log_probs(observation).float(),
+        answer=classifier.log_probs(whole).float(),
+        corners=corners.float(),
+        after=after.float(),
     )
 
 
@@ -152,8 +153,9 @@ def train_screen(
     classifier: DenseNetClassifier,
     train: Dataset,
     val: Dataset,
+    *,
     out: Path,
-    settings: Fit = SETTINGS,
+    settings: TrainingConfig = SETTINGS,
     patch: float = 0.25,
     on_step: Callable[[int, float], None] | None = None,
     command: str | None = None,
@@ -185,13 +187,13 @@ def train_screen(
         torch.manual_seed(derive(settings.seed, "val"))
         rows = torch.randint(len(val), (2, 128))
         scenes, pool = (val.scenes(each).to(device) for each in rows)
-        watched = situations(classifier, scenes, pool, patch)
+        watched = situations(classifier, scenes, pool, patch=patch)
 
     def loss(step: int) -> Tensor:
         rows = torch.randint(len(train), (settings.share,))
         scenes = augmented(train.scenes(rows).to(device), strength)
         pool = train.scenes(torch.randint(len(train), (POOL,)))
-        found = situations(classifier, scenes, pool.to(device), patch)
+        found = situations(classifier, scenes, pool.to(device), patch=patch)
         guessed = found.guessed_by(screen)
         error = gain_error(found, guessed)
         error = error - error.mean(1, keepdim=True)  # all candidates alike: no matter
@@ -203,7 +205,9 @@ def train_screen(
     state = out.with_suffix(".training.safetensors")
     about = {"data": train.name, "sha256": train.sha256, "look_fraction": patch}
     about["classifier"] = screen.classifier
-    _, progress = fit(screen, loss, settings, state, validate, on_step, about)
+    _, progress = fit(
+        screen, loss, settings, state=state, validate=validate, on_step=on_step, about=about
+    )
     source = {k: v for k, v in classifier.provenance.items() if k in ("data", "steps", "command")}
     header: dict[str, Any] = {
         **provenance(train, settings, progress),
@@ -249,7 +253,9 @@ def _begun(classifier: DenseNetClassifier, train: Dataset, patch: float) -> Scre
     encoder = theirs
     if not own:
         encoder = replace(preset(train)[0], mean=theirs.mean, std=theirs.std)
-    config = ScreenConfig(encoder, theirs.outputs // max(findings, 1), findings, patch)
+    config = ScreenConfig(
+        encoder=encoder, answers=theirs.outputs // max(findings, 1), findings=findings, patch=patch
+    )
     screen = ScreenNet(config, fingerprint(classifier))
     if own:
         folded = copy.deepcopy(classifier.network)

@@ -22,7 +22,7 @@ LOWEST = -10.0
 """Log-probabilities that the network is shown are not lower than this."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ScreenConfig:
     """An encoder as the small classifiers have it, and a decoder to a map of looks.
 
@@ -115,6 +115,7 @@ class ScreenNet(nn.Module):
         observation: Observation,
         completion: Float[Tensor, "P C H W"],
         belief: Float[Tensor, "P *L K"],
+        *,
         answer: Float[Tensor, "P *L K"],
         corners: Float[Tensor, "#P D 2"],
     ) -> Float[Tensor, "P D *L K"]:
@@ -251,7 +252,7 @@ class ScreenNet(nn.Module):
         try:
             given = dict(header["config"])
             encoder = DenseNetConfig.read(given.pop("encoder"))
-            config = ScreenConfig(encoder, **given)
+            config = ScreenConfig(encoder=encoder, **given)
             model = cls(config, header["classifier"])
             model.load_state_dict(tensors)
         except (RuntimeError, KeyError, TypeError, ValueError) as error:

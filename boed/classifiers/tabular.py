@@ -38,6 +38,7 @@ class TabularClassifier:
         train: Dataset,
         val: Dataset,
         estimator: ClassifierMixin | None = None,
+        *,
         copies: int = 20,
         seed: int = 0,
     ) -> None:
@@ -102,9 +103,12 @@ def _boosted_trees(copies: int, seed: int) -> ClassifierMixin:
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     return HistGradientBoostingClassifier(
-        max_iter=60, max_leaf_nodes=15, min_samples_leaf=6 * copies, l2_regularization=1.0,
+        max_iter=60,
+        max_leaf_nodes=15,
+        min_samples_leaf=6 * copies,
+        l2_regularization=1.0,
         random_state=derive(seed, "trees") % 2**31,
-    )  # fmt: skip
+    )
 
 
 def _hidden(

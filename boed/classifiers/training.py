@@ -21,20 +21,24 @@ from boed.data.masks import squares
 from boed.data.observation import Observation
 from boed.foundation.files import load_weights, sha256
 from boed.foundation.randomness import derive
-from boed.training.loop import Fit, fit, provenance
+from boed.training.loop import TrainingConfig, fit, provenance
 
-PRESETS: dict[int, tuple[DenseNetConfig, Fit]] = {
+PRESETS: dict[int, tuple[DenseNetConfig, TrainingConfig]] = {
     32: (
         DenseNetConfig(
             size=32, channels=1, outputs=10, stem=4, width=64, growth=(32,), layers=(4,)
         ),
-        Fit(steps=10000, batch=96, lr=2e-3, weight_decay=0.02, betas=(0.9, 0.99), every=1000),
+        TrainingConfig(
+            steps=10000, batch=96, lr=2e-3, weight_decay=0.02, betas=(0.9, 0.99), every=1000
+        ),
     ),
     64: (
         DenseNetConfig(
             size=64, channels=1, outputs=2, stem=4, growth=(16, 32, 32), layers=(2, 3, 3)
         ),
-        Fit(steps=6000, batch=64, lr=2e-3, weight_decay=0.05, betas=(0.9, 0.99), every=1000),
+        TrainingConfig(
+            steps=6000, batch=64, lr=2e-3, weight_decay=0.05, betas=(0.9, 0.99), every=1000
+        ),
     ),
 }
 """Networks and settings of the shipped classifiers, trained on one CPU core."""
@@ -87,9 +91,13 @@ class Squares:
         generator: torch.Generator | None = None,
     ) -> Observation:
         mask = squares(
-            len(scenes), scenes.shape[-1], self.fraction, counts, overhang=False,
+            len(scenes),
+            scenes.shape[-1],
+            self.fraction,
+            counts=counts,
+            overhang=False,
             generator=generator,
-        )  # fmt: skip
+        )
         mask[counts == EVERYTHING] = 1.0
         return Observation.of(scenes, mask.to(scenes.device))
 
@@ -100,7 +108,7 @@ def random_counts(batch: int, generator: torch.Generator | None = None) -> Int64
     return torch.where(kind == 8, EVERYTHING, kind)
 
 
-def preset(train: Dataset) -> tuple[DenseNetConfig, Fit]:
+def preset(train: Dataset) -> tuple[DenseNetConfig, TrainingConfig]:
     """The preset for a data set's size, channels and labels."""
     config, settings = PRESETS[32 if train.size <= 32 else 64]
     stem = config.stem if train.size <= 64 else train.size // 16
@@ -134,7 +142,8 @@ def augmented(scenes: Float[Tensor, "B C H W"], strength: float = 1.0) -> Tensor
 def train_classifier(
     train: Dataset,
     val: Dataset,
-    settings: Fit,
+    settings: TrainingConfig,
+    *,
     out: Path,
     config: DenseNetConfig | None = None,
     fraction: float = 0.25,
@@ -195,7 +204,9 @@ def train_classifier(
         how = {"look_fraction": looking.fraction}
         about |= how
     state = out.with_suffix(".training.safetensors")
-    _, progress = fit(model, loss, settings, state, validate, on_step, about)
+    _, progress = fit(
+        model, loss, settings, state=state, validate=validate, on_step=on_step, about=about
+    )
     _settle_batch_norm(model, train, looking)
     calibrate(model, val, looking=looking)
     header = {
@@ -297,6 +308,7 @@ def calibrate(
     model: DenseNetClassifier,
     val: Dataset,
     fraction: float = 0.25,
+    *,
     looking: Looking | None = None,
 ) -> None:
     """Set the temperature for each number of random looks to what `val` likes best.
@@ -352,6 +364,7 @@ def score(
     classifier: Classifier,
     dataset: Dataset,
     counts: tuple[int, ...] = LOOKS,
+    *,
     fraction: float = 0.25,
     seed: int = 0,
     looking: Looking | None = None,

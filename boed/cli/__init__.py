@@ -165,15 +165,15 @@ def _benchmark(
             made.test,
             made.sensor,
             made.classifier,
-            made.policies,
-            steps,
-            range(seed, seed + seeds),
-            number,
-            out,
-            memory,
-            made.attributes,
-            advance,
-            device,
+            policies=made.policies,
+            steps=steps,
+            seeds=range(seed, seed + seeds),
+            scenes=number,
+            out=out,
+            memory=memory,
+            attributes=made.attributes,
+            on_progress=advance,
+            device=device,
             engine=doing,
         )
     results.attrs["started"] = started
@@ -184,7 +184,7 @@ def _benchmark(
         examples = worked_examples(made, steps, seed)
         if examples is not None:
             save(examples, out / "examples.nc")
-        write_report(results, out / "report.html", examples, found)
+        write_report(results, out / "report.html", examples, found=found)
     finish(out)
     console.print(table(found))
     console.print(f"report: {out / 'report.html'}")
@@ -234,9 +234,9 @@ def scan(
         scene = read_image(image, size, channels)[None].float() / 255
         scene = 1 - scene if invert else scene
         policy = BOED(sampler, judge, n=completions)
-        trajectory = acquire(scene, sensor, policy, steps, judge, seed)
+        trajectory = acquire(scene, sensor, policy, steps=steps, classifier=judge, seed=seed)
         names = ["absent", "present"] if judge.multi_label else list(judge.label_names)
-        panels = describe(trajectory, scene, None, sensor).assign_coords(answer=names)
+        panels = describe(trajectory, scene, None, sensor=sensor).assign_coords(answer=names)
         panels.attrs = {"policy": "boed"}
         with atomic(out) as temporary:
             panel_figure(panels, 0).savefig(temporary, dpi=150, bbox_inches="tight")
@@ -294,7 +294,7 @@ def sheet(
                 1,
                 shown.size,
                 patch,
-                torch.ones(1, dtype=torch.long),
+                counts=torch.ones(1, dtype=torch.long),
                 generator=torch.Generator().manual_seed(each),
             )
             masks.append(torch.maximum(masks[-1], one))
@@ -304,7 +304,7 @@ def sheet(
             seen.values.numpy(),
             seen.mask.numpy(),
             samples.transpose(0, 1).numpy(),
-            truth[0].numpy(),
+            truth=truth[0].numpy(),
         )
         with atomic(out) as temporary:
             figure.savefig(temporary, dpi=150, bbox_inches="tight")
@@ -330,7 +330,7 @@ def report(
         panels = run / "examples.nc"
         examples = load_results(panels) if panels.exists() else None
         found = write_summary(results, run / "summary.json")
-        write_report(results, run / "report.html", examples, found)
+        write_report(results, run / "report.html", examples, found=found)
         if figures is not None:
             with atomic(figures / "curves.png") as temporary:
                 curves_figure(found).savefig(temporary, dpi=130)
@@ -381,7 +381,7 @@ def evaluate_completer(
         from boed.report.completers.table import markdown
         from boed.report.results import save
 
-        plan = Plan(scenes, deep, completions, tuple(range(seed, seed + seeds)))
+        plan = Plan(scenes=scenes, deep=deep, n=completions, seeds=tuple(range(seed, seed + seeds)))
         started = datetime.now(timezone.utc).isoformat(timespec="seconds")
         with progress_bar() as bar:
             total = completions_each(plan) * seeds
@@ -395,7 +395,16 @@ def evaluate_completer(
                 bar.update(tasks[name], rate=f"{speed:.0f}/s" if speed else "")
 
             results, pictures = compare(
-                completers, data, size, split, plan, classifier, inception, out, device, advance
+                completers,
+                data,
+                size,
+                split=split,
+                plan=plan,
+                classifier=classifier,
+                inception=inception,
+                out=out,
+                device=device,
+                advance=advance,
             )
         results.attrs |= {"started": started, "command": command()}
         save(results, out / "results.nc", validate)
@@ -470,12 +479,29 @@ def train_completer(
         first = settings.ranks().first
         with _training_bar(settings.steps, first) as on_step:
             if name == "vae":
-                train_vae(images, val, config, settings, out, on_step, command())
+                train_vae(
+                    images,
+                    val,
+                    config,
+                    settings=settings,
+                    out=out,
+                    on_step=on_step,
+                    command=command(),
+                )
             else:
                 run(
-                    name, images, val, settings, out, None if trained else config, trained, begun,
-                    masks, on_step, command(),
-                )  # fmt: skip
+                    name,
+                    images,
+                    val,
+                    settings=settings,
+                    out=out,
+                    config=None if trained else config,
+                    vae=trained,
+                    init=begun,
+                    masks=masks,
+                    on_step=on_step,
+                    command=command(),
+                )
         if first:
             typer.echo(f"checkpoint: {out}")
 
@@ -518,7 +544,15 @@ def train_classifier(
         first = settings.ranks().first
         with _training_bar(settings.steps, first) as on_step:
             model = run(
-                images, val, settings, out, config, patch, on_step, init=init, command=command()
+                images,
+                val,
+                settings,
+                out=out,
+                config=config,
+                fraction=patch,
+                on_step=on_step,
+                init=init,
+                command=command(),
             )
         if not first:
             return
@@ -559,7 +593,16 @@ def train_screen(
         settings = _changed(SETTINGS, steps, batch, lr, minutes, bf16, seed, device, devices, nodes)
         first = settings.ranks().first
         with _training_bar(settings.steps, first) as on_step:
-            screen = run(judge, images, val, out, settings, patch, on_step, command())
+            screen = run(
+                judge,
+                images,
+                val,
+                out=out,
+                settings=settings,
+                patch=patch,
+                on_step=on_step,
+                command=command(),
+            )
         if not first:
             return
         figures = screen.provenance["scores"]["val"]

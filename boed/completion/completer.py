@@ -83,7 +83,7 @@ class Completions:
 
 
 def complete(
-    completer: Completer, observation: Observation, n: int, seed: Seeds = 0
+    completer: Completer, observation: Observation, n: int, *, seed: Seeds = 0
 ) -> Completions:
     """Completions with weights: the completer's own, or equal ones.
 

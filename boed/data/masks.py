@@ -14,6 +14,7 @@ def squares(
     batch: int,
     size: int,
     fraction: float = 0.35,
+    *,
     counts: Int64[Tensor, " B"] | None = None,
     overhang: bool = True,
     generator: torch.Generator | None = None,
@@ -50,9 +51,10 @@ def holes(
     batch: int,
     size: int,
     fraction: float = 0.35,
+    *,
     counts: Int64[Tensor, " B"] | None = None,
     overhang: bool = True,
     generator: torch.Generator | None = None,
 ) -> Float[Tensor, "B 1 H W"]:
     """The inverse of `squares`: everything seen but a few squares."""
-    return 1 - squares(batch, size, fraction, counts, overhang, generator)
+    return 1 - squares(batch, size, fraction, counts=counts, overhang=overhang, generator=generator)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
 import torch
 from jaxtyping import Float, Int64
@@ -32,6 +32,7 @@ class Observation:
 
     values: Float[Tensor, "B C H W"]
     mask: Float[Tensor, "B 1 H W"]
+    _: KW_ONLY
     readings: Float[Tensor, "B R"] | None = None
     taken: Float[Tensor, "B R"] | None = None
 
@@ -65,6 +66,7 @@ class Observation:
         batch: int,
         channels: int,
         size: int | tuple[int, int],
+        *,
         device: torch.device | str = "cpu",
     ) -> Observation:
         """Nothing seen yet, of `batch` scenes of `size` x `size` pixels, or of (height, width)."""
@@ -129,7 +131,8 @@ class Observation:
                 f"which cannot replace scenes of {[tuple(part.shape) for part in ours]}"
             )
         pairs = zip(ours, theirs, strict=True)
-        return Observation(*(kept.index_put((rows,), new) for kept, new in pairs))
+        values, mask, *rest = (old.index_put((rows,), new) for old, new in pairs)
+        return Observation(values, mask, **dict(zip(("readings", "taken"), rest, strict=False)))
 
     def stacked(self) -> Float[Tensor, "B C+1 H W"]:
         """Values and mask as one image: what networks read (Harvey et al. 2021, Sec. 3)."""
@@ -169,8 +172,12 @@ class Observation:
         return [*parts, nothing, nothing]
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Observation:
-        parts = (self.values, self.mask, self.readings, self.taken)
-        return Observation(*(None if part is None else change(part) for part in parts))  # type: ignore[arg-type]
+        return Observation(
+            change(self.values),
+            change(self.mask),
+            readings=None if self.readings is None else change(self.readings),
+            taken=None if self.taken is None else change(self.taken),
+        )
 
 
 def check_scenes(scenes: Tensor, name: str = "scenes") -> None:

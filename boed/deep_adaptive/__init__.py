@@ -7,13 +7,13 @@ from boed.deep_adaptive.network import (
     SequentialDesigner,
     StaticDesign,
 )
-from boed.deep_adaptive.training import PolicyFit, train_policy
+from boed.deep_adaptive.training import PolicyTrainingConfig, train_policy
 
 __all__ = [
     "Contrast",
     "DeepAdaptiveDesign",
     "PolicyConfig",
-    "PolicyFit",
+    "PolicyTrainingConfig",
     "SequentialDesigner",
     "StaticDesign",
     "contrast",

@@ -17,7 +17,7 @@ from boed.eig.model.sequential import RollOut, roll_out, roll_out_log_likelihood
 
 
 def single_look(
-    model: Model, policy: SequentialDesigner, observation: str, target: str | Sequence[str]
+    model: Model, policy: SequentialDesigner, observation: str, *, target: str | Sequence[str]
 ) -> SiteModel:
     """The model with its sites checked, tried on the policy's first design.
 
@@ -27,7 +27,9 @@ def single_look(
     """
     with torch.random.fork_rng(), torch.no_grad():
         design = first_design(policy)
-        problem = site_model(model, design[None], observation, target, "deep adaptive design")
+        problem = site_model(
+            model, design[None], observation, target=target, estimator="deep adaptive design"
+        )
     problem.needs_likelihood()
     return problem
 
@@ -38,7 +40,7 @@ def first_design(policy: SequentialDesigner) -> Float[Tensor, " K"]:
     return policy(torch.zeros(1, 0, policy.design_dim), torch.zeros(1, 0))[0]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Contrast:
     """How well the truth of each roll-out is told apart from L other draws of theta.
 
@@ -74,13 +76,19 @@ def contrast(problem: SiteModel, roll: RollOut, contrasts: int) -> Contrast:
     others = torch.cat(parts)
     share = roll.log_likelihood - torch.cat([roll.log_likelihood[None], others]).logsumexp(0)
     values = {name: value[:, 0] for name, value in theta.items()}
-    return Contrast(share + math.log(contrasts + 1), share.exp(), values, others)
+    return Contrast(
+        gains=share + math.log(contrasts + 1),
+        truth=share.exp(),
+        others=values,
+        log_likelihood=others,
+    )
 
 
 def spce_loss(
     problem: SiteModel,
     policy: SequentialDesigner,
     looks: int,
+    *,
     batch: int,
     contrasts: int,
     rivals: int = 8,
@@ -109,7 +117,7 @@ def spce_loss(
     Raises:
         ValueError: a batch of one where the score function is needed.
     """
-    roll = roll_out(problem, policy, first_design(policy), looks, batch)
+    roll = roll_out(problem, policy, first_design(policy), steps=looks, batch=batch)
     found = contrast(problem, roll, contrasts)
     with torch.no_grad():
         probability = found.log_likelihood.softmax(0).nan_to_num(1 / contrasts)  # all impossible

@@ -31,7 +31,7 @@ class SequentialDesigner(Protocol):
         ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PolicyConfig:
     """Size of a policy network.
 
@@ -135,7 +135,7 @@ class DeepAdaptiveDesign(nn.Module):
         if bounds.ndim != 2 or len(bounds) != 2:
             raise ValueError(f"bounds must be (2, K), got {tuple(bounds.shape)}")
         lower, upper = (tuple(row) for row in bounds.tolist())
-        return cls(PolicyConfig(len(lower), lower=lower, upper=upper, **sizes))
+        return cls(PolicyConfig(design_dim=len(lower), lower=lower, upper=upper, **sizes))
 
     def forward(
         self, designs: Float[Tensor, "B t K"], outcomes: Float[Tensor, "B t *Y"]

@@ -16,14 +16,14 @@ from boed.deep_adaptive.network import DeepAdaptiveDesign, StaticDesign
 from boed.eig.model.pyro_model import Model, SiteModel
 from boed.eig.model.sequential import roll_out
 from boed.foundation.randomness import derive
-from boed.training.loop import Fit, fit
+from boed.training.loop import TrainingConfig, fit
 
 Trainable = TypeVar("Trainable", DeepAdaptiveDesign, StaticDesign)
 
 
-@dataclass(frozen=True)
-class PolicyFit(Fit):
-    """How to train a policy: the fields of `Fit`, with defaults that suit it, and three more.
+@dataclass(frozen=True, kw_only=True)
+class PolicyTrainingConfig(TrainingConfig):
+    """How to train a policy: a `TrainingConfig` with defaults that suit it, and three more fields.
 
     Attributes:
         batch: experiments per update.
@@ -52,7 +52,8 @@ class PolicyFit(Fit):
 def train_policy(
     model: Model,
     policy: Trainable,
-    settings: PolicyFit,
+    settings: PolicyTrainingConfig,
+    *,
     out: Path | str | None = None,
     observation: str = "y",
     target: str | Sequence[str] = "theta",
@@ -84,7 +85,7 @@ def train_policy(
         ValueError: the model lacks a named site, samples other latent sites, or has
             log-densities of the wrong shape or NaN; or the running state is of other settings.
     """
-    problem = single_look(model, policy, observation, target)
+    problem = single_look(model, policy, observation, target=target)
     with torch.random.fork_rng():
         torch.manual_seed(derive(settings.seed, "units"))
         _use_units(problem, policy, settings)
@@ -93,12 +94,16 @@ def train_policy(
             _, progress = fit(
                 policy,
                 lambda _: spce_loss(
-                    problem, policy, settings.looks, settings.batch, settings.contrasts
+                    problem,
+                    policy,
+                    settings.looks,
+                    batch=settings.batch,
+                    contrasts=settings.contrasts,
                 ),
                 settings,
-                state,
-                lambda _: _watch(problem, policy, settings),
-                on_step,
+                state=state,
+                validate=lambda _: _watch(problem, policy, settings),
+                on_step=on_step,
             )
     header = {
         "fit": {**asdict(settings), "skip": str(settings.skip)},
@@ -116,21 +121,23 @@ def train_policy(
     return policy.eval()
 
 
-def _use_units(problem: SiteModel, policy: Trainable, settings: PolicyFit) -> None:
+def _use_units(problem: SiteModel, policy: Trainable, settings: PolicyTrainingConfig) -> None:
     """Give a fresh network the size of the outcomes that its first designs return."""
     if isinstance(policy, DeepAdaptiveDesign) and not policy.has_units:
         with torch.no_grad():
-            roll = roll_out(problem, policy, first_design(policy), settings.looks, 256)
+            roll = roll_out(problem, policy, first_design(policy), steps=settings.looks, batch=256)
         policy.standardise(roll.outcomes.flatten(0, 1))
 
 
-def _watch(problem: SiteModel, policy: Trainable, settings: PolicyFit) -> dict[str, float]:
+def _watch(
+    problem: SiteModel, policy: Trainable, settings: PolicyTrainingConfig
+) -> dict[str, float]:
     """sPCE with more contrasts, on the same random numbers each time."""
     torch.manual_seed(derive(settings.seed, "validation"))
     gains: list[Tensor] = []
     with torch.no_grad():
         while len(gains) * 32 < settings.watched:
-            roll = roll_out(problem, policy, first_design(policy), settings.looks, 32)
+            roll = roll_out(problem, policy, first_design(policy), steps=settings.looks, batch=32)
             gains.append(contrast(problem, roll, 4 * settings.contrasts + 3).gains)
     every = torch.cat(gains)
     return {

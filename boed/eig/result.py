@@ -18,7 +18,7 @@ is no EIG about the question at all.
 """
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class EIGEstimate:
     """EIG of every candidate design.
 

@@ -19,6 +19,7 @@ def play(
     env: gymnasium.Env[Any, Any] | VectorEnv[Any, Any, Any],
     policy: Policy,
     seed: int | None = None,
+    *,
     options: dict[str, Any] | None = None,
 ) -> NDArray[np.float64]:
     """One episode of `env`, or one of each of its scenes, in which `policy` says where to look.

@@ -67,8 +67,8 @@ class SensingEnv(gymnasium.Env[Seen, dict[str, Any]]):
         dataset: Dataset,
         sensor: Sensor,
         looks: int,
-        classifier: Classifier | None = None,
         *,
+        classifier: Classifier | None = None,
         loss: str | Loss = "cross_entropy",
         cost_weight: float = 0.0,
         continuous: bool = False,
@@ -76,7 +76,16 @@ class SensingEnv(gymnasium.Env[Seen, dict[str, Any]]):
         render_mode: str | None = None,
     ) -> None:
         check_render_mode(render_mode)
-        self.task = Task(dataset, sensor, looks, classifier, loss, cost_weight, continuous, device)
+        self.task = Task(
+            dataset,
+            sensor,
+            looks,
+            classifier=classifier,
+            loss=loss,
+            cost_weight=cost_weight,
+            continuous=continuous,
+            device=device,
+        )
         self.render_mode = render_mode
         self.action_space = self.task.action_space
         self.observation_space: spaces.Space[Any] = self.task.observation_space

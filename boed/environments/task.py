@@ -26,7 +26,7 @@ ROUNDING = 1e-4
 """How far a value may lie outside [0, 1] and count as rounding."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Episodes:
     """Episodes under way at a batch of scenes.
 
@@ -57,6 +57,7 @@ class Task:
         dataset: Dataset,
         sensor: Sensor,
         looks: int,
+        *,
         classifier: Classifier | None,
         loss: str | Loss,
         cost_weight: float,
@@ -97,7 +98,15 @@ class Task:
         target = self.dataset.labels[list(rows)].numpy()
         blank = self._nothing(len(rows))
         prediction = self._believed(blank)
-        return Episodes(list(rows), list(seeds), scene, target, blank, 0, prediction)
+        return Episodes(
+            rows=list(rows),
+            seeds=list(seeds),
+            scene=scene,
+            target=target,
+            observation=blank,
+            looks=0,
+            prediction=prediction,
+        )
 
     @torch.no_grad()
     def after(self, now: Episodes, actions: NDArray) -> tuple[Episodes, NDArray]:
@@ -108,7 +117,7 @@ class Task:
                 keep to its protocol.
         """
         design = self.designs(actions, len(now.rows))
-        seen = look(self.sensor, now.observation, now.scene, design, now.seeds)
+        seen = look(self.sensor, now.observation, now.scene, design=design, seeds=now.seeds)
         base = 0.0 - self.cost_weight * costs(self.sensor, design).double().cpu().numpy()
         prediction = self._believed(seen)
         return replace(now, observation=seen, looks=now.looks + 1, prediction=prediction), base
@@ -221,7 +230,7 @@ class Task:
             else spaces.Discrete(self.question[0])
         )
         scene = self.dataset.scenes([0]).to(self.device)
-        probe = look(self.sensor, self._nothing(1), scene, self.candidates[:1], [0])
+        probe = look(self.sensor, self._nothing(1), scene, design=self.candidates[:1], seeds=[0])
         self._readings = 0 if probe.readings is None else probe.readings.shape[1]
         self._pixels = not self._readings and not getattr(self.sensor, "noise", 0) > 0
         lowest, highest = (0.0, 1.0) if self._pixels else (-np.inf, np.inf)
@@ -240,7 +249,9 @@ class Task:
 
     def _nothing(self, batch: int) -> Observation:
         height, width = self.dataset.images.shape[-2:]
-        return Observation.nothing(batch, self.dataset.channels, (height, width), self.device)
+        return Observation.nothing(
+            batch, self.dataset.channels, (height, width), device=self.device
+        )
 
     @torch.no_grad()
     def _believed(self, observation: Observation) -> NDArray | None:

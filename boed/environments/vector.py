@@ -57,9 +57,9 @@ class VectorSensingEnv(VectorEnv[Seen, dict[str, Any], NDArray]):
         num_envs: int,
         dataset: Dataset,
         sensor: Sensor,
+        *,
         looks: int,
         classifier: Classifier | None = None,
-        *,
         loss: str | Loss = "cross_entropy",
         cost_weight: float = 0.0,
         continuous: bool = False,
@@ -69,7 +69,16 @@ class VectorSensingEnv(VectorEnv[Seen, dict[str, Any], NDArray]):
         if num_envs < 1:
             raise ValueError(f"num_envs is {num_envs}, expected at least 1")
         check_render_mode(render_mode)
-        task = Task(dataset, sensor, looks, classifier, loss, cost_weight, continuous, device)
+        task = Task(
+            dataset,
+            sensor,
+            looks,
+            classifier=classifier,
+            loss=loss,
+            cost_weight=cost_weight,
+            continuous=continuous,
+            device=device,
+        )
         self.task, self.num_envs, self.render_mode = task, num_envs, render_mode
         self.loss_fn = task.loss
         self.single_action_space = task.action_space

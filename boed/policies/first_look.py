@@ -77,10 +77,10 @@ def _read(path: Path) -> Decision:
     try:
         return Decision(
             tensors["designs"],
-            tensors["candidates"],
-            tensors.get("scores"),
-            tensors.get("gains"),
-            Completions(tensors["scenes"], tensors["weights"]),
+            candidates=tensors["candidates"],
+            scores=tensors.get("scores"),
+            gains=tensors.get("gains"),
+            completions=Completions(tensors["scenes"], tensors["weights"]),
         )
     except KeyError as error:
         raise ValueError(f"{path} lacks {error}") from error

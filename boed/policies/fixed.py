@@ -48,12 +48,13 @@ class FixedDesign:
         observation: Observation,
         sensor: Sensor,
         seed: Seeds = 0,
+        *,
         truth: Float[Tensor, "B C H W"] | None = None,
     ) -> Decision:
         """The next look of the sequence for each scene."""
         designs = self.designs.to(observation.device)
         new = new_readings(observation, footprints(sensor, observation, designs)) > 0
-        return Decision(designs[new.float().argmax(1)], designs, stop=~new.any(1))
+        return Decision(designs[new.float().argmax(1)], candidates=designs, stop=~new.any(1))
 
 
 @torch.no_grad()
@@ -61,6 +62,7 @@ def optimise_fixed_design(
     train: Dataset,
     sensor: Sensor,
     classifier: Classifier,
+    *,
     looks: int,
     scenes: int = 500,
     seed: int = 0,
@@ -102,8 +104,18 @@ def optimise_fixed_design(
     observation = Observation.of(scene, torch.zeros_like(scene[:, :1]))
     chosen: list[Tensor] = []
     for number in range(looks):
-        found = eig_map(observation, known, sensor, classifier, "variational", memory, noise)
+        found = eig_map(
+            observation,
+            known,
+            sensor,
+            classifier=classifier,
+            estimator="variational",
+            memory=memory,
+            seed=noise,
+        )
         best = pick(found.eig.mean(0)[None], [derive(seed, "look", number)])
         chosen.append(found.designs[best])
-        observation = look(sensor, observation, scene, chosen[-1].expand(len(scene), -1), noise)
+        observation = look(
+            sensor, observation, scene, design=chosen[-1].expand(len(scene), -1), seeds=noise
+        )
     return FixedDesign(torch.cat(chosen))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 
 import torch
@@ -48,6 +48,7 @@ class BOED:
 
     completer: Completer
     classifier: Classifier
+    _: KW_ONLY
     estimator: str | Estimator = "variational"
     n: int = 10
     first: Completer | None = None
@@ -79,6 +80,7 @@ class BOED:
         observation: Observation,
         sensor: Sensor,
         seed: Seeds = 0,
+        *,
         truth: Float[Tensor, "B C H W"] | None = None,
     ) -> Decision:
         """The look of highest score for each scene.
@@ -94,21 +96,34 @@ class BOED:
         decisions = []
         for start in range(0, len(observation), rows):
             part = slice(start, start + rows)
-            completions = complete(self.completer, observation[part], self.n, seeds[part])
+            completions = complete(self.completer, observation[part], self.n, seed=seeds[part])
             decisions.append(self._decide(observation[part], completions, sensor, seeds[part]))
         return _joined(decisions)
 
     def _decide(
         self, observation: Observation, completions: Completions, sensor: Sensor, seeds: list[int]
     ) -> Decision:
-        imagined = imagine(observation, completions, sensor, self.classifier, self.memory, seeds)
+        imagined = imagine(
+            observation,
+            completions,
+            sensor,
+            classifier=self.classifier,
+            memory=self.memory,
+            seed=seeds,
+        )
         found = self.search(imagined, named(self.estimator))
         worth = found.eig
         if self.per_cost:
             worth = worth / _positive_costs(sensor, found.designs)
         ready = worth if found.finished is None else worth.where(found.finished, -torch.inf)
         chosen = found.designs[pick(ready, seeds)]
-        return Decision(chosen, found.designs, found.eig, found.gains, completions)
+        return Decision(
+            chosen,
+            candidates=found.designs,
+            scores=found.eig,
+            gains=found.gains,
+            completions=completions,
+        )
 
     def _choose_first(self, observation: Observation, sensor: Sensor) -> Decision:
         """The first look, from one computation for all scenes and seeds."""
@@ -120,7 +135,7 @@ class BOED:
             completer = self.completer if self.first is None else self.first
 
             def decide() -> Decision:
-                completions = complete(completer, blank, self.first_n, seed)
+                completions = complete(completer, blank, self.first_n, seed=seed)
                 return _repeated(self._decide(blank, completions, sensor, [seed]), 1, self.n)
 
             settings = (named(self.estimator), self.search, self.n, self.first_n, self.per_cost)
@@ -158,10 +173,10 @@ def _joined(decisions: list[Decision]) -> Decision:
     gains = [each.gains for each in decisions if each.gains is not None]
     return Decision(
         torch.cat([each.designs for each in decisions]),
-        first.candidates,
-        torch.cat(scores),
-        torch.cat(gains, dim=1) if gains else None,
-        Completions(
+        candidates=first.candidates,
+        scores=torch.cat(scores),
+        gains=torch.cat(gains, dim=1) if gains else None,
+        completions=Completions(
             torch.cat([each.scenes for each in drawn], dim=1),
             torch.cat([each.weights for each in drawn], dim=1),
         ),
@@ -176,10 +191,10 @@ def _repeated(decision: Decision, batch: int, shown: int) -> Decision:
     gains = decision.gains
     return Decision(
         decision.designs.expand(batch, -1),
-        decision.candidates,
-        decision.scores.expand(batch, -1),
-        None if gains is None else gains[:shown].expand(-1, batch, -1),
-        Completions(
+        candidates=decision.candidates,
+        scores=decision.scores.expand(batch, -1),
+        gains=None if gains is None else gains[:shown].expand(-1, batch, -1),
+        completions=Completions(
             scenes.expand(-1, batch, -1, -1, -1), (weights / weights.sum(0)).expand(-1, batch)
         ),
     )
@@ -202,6 +217,7 @@ class Oracle:
         observation: Observation,
         sensor: Sensor,
         seed: Seeds = 0,
+        *,
         truth: Float[Tensor, "B C H W"] | None = None,
     ) -> Decision:
         if truth is None:
@@ -211,9 +227,11 @@ class Oracle:
             observation,
             Completions(truth[None], weights),
             sensor,
-            self.classifier,
-            "variational",
-            self.memory,
+            classifier=self.classifier,
+            estimator="variational",
+            memory=self.memory,
         )
         chosen = pick(found.eig, per_scene(seed, len(observation)))
-        return Decision(found.designs[chosen], found.designs, found.eig, found.gains)
+        return Decision(
+            found.designs[chosen], candidates=found.designs, scores=found.eig, gains=found.gains
+        )

@@ -64,6 +64,7 @@ class TwoStep:
         observation: Observation,
         sensor: Sensor,
         seed: Seeds = 0,
+        *,
         truth: Float[Tensor, "B C H W"] | None = None,
     ) -> Decision:
         """The look of highest value for each scene.
@@ -98,8 +99,8 @@ class TwoStep:
             sensor,
             observation.repeat(number * n),
             decision.completions.scenes[:, scene].repeat(number, 1, 1, 1),
-            decision.candidates[followed].repeat_interleave(n, 0),
-            [derive(seed, "imagined", k) for k in range(n)] * number,
+            design=decision.candidates[followed].repeat_interleave(n, 0),
+            seeds=[derive(seed, "imagined", k) for k in range(n)] * number,
         )
         seeds = [derive(seed, "after", k) for k in range(n)]  # the same for every first look
         then = self._after.choose(after, sensor, seeds * number).chosen_score()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -30,6 +30,7 @@ class Decision:
     """
 
     designs: Float[Tensor, "B K"]
+    _: KW_ONLY
     candidates: Float[Tensor, "D K"]
     scores: Float[Tensor, "B D"] | None = None
     gains: Float[Tensor, "N B D"] | None = None
@@ -57,6 +58,7 @@ class Policy(Protocol):
         observation: Observation,
         sensor: Sensor,
         seed: Seeds = 0,
+        *,
         truth: Float[Tensor, "B C H W"] | None = None,
     ) -> Decision:
         """The next look. `truth` is the whole scene; only reference policies may use it."""

@@ -20,12 +20,13 @@ class Random:
         observation: Observation,
         sensor: Sensor,
         seed: Seeds = 0,
+        *,
         truth: Float[Tensor, "B C H W"] | None = None,
     ) -> Decision:
         designs = candidates(sensor, observation)
         new = new_readings(observation, footprints(sensor, observation, designs)) > 0
         chosen = pick(new.float(), per_scene(seed, len(observation)))
-        return Decision(designs[chosen], designs)
+        return Decision(designs[chosen], candidates=designs)
 
 
 class CentreOut:
@@ -38,6 +39,7 @@ class CentreOut:
         observation: Observation,
         sensor: Sensor,
         seed: Seeds = 0,
+        *,
         truth: Float[Tensor, "B C H W"] | None = None,
     ) -> Decision:
         designs = candidates(sensor, observation)
@@ -45,7 +47,7 @@ class CentreOut:
         new = new_readings(observation, shown)
         direct = observation.taken is None and shown.shape[1] == observation.mask[0].numel()
         off_centre = _off_centre(shown, observation.shape) if direct else 0
-        return Decision(designs[(new - off_centre).argmax(1)], designs)
+        return Decision(designs[(new - off_centre).argmax(1)], candidates=designs)
 
 
 def new_readings(observation: Observation, shown: Float[Tensor, "D R"]) -> Float[Tensor, "B D"]:

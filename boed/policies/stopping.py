@@ -165,6 +165,7 @@ class Until:
         observation: Observation,
         sensor: Sensor,
         seed: Seeds = 0,
+        *,
         truth: Float[Tensor, "B C H W"] | None = None,
     ) -> Decision:
         """The policy's decision, with the scenes to stop.
@@ -182,10 +183,10 @@ class Until:
         rows = (~stop).nonzero()[:, 0]
         if len(rows) == 0:
             designs = candidates(sensor, observation)
-            return Decision(designs[:1].expand(len(stop), -1), designs, stop=stop)
+            return Decision(designs[:1].expand(len(stop), -1), candidates=designs, stop=stop)
         left = observation[rows]
         whole = None if truth is None else truth[rows]
-        decision = self.policy.choose(left, sensor, [seeds[b] for b in rows.tolist()], whole)
+        decision = self.policy.choose(left, sensor, [seeds[b] for b in rows.tolist()], truth=whole)
         late = torch.zeros_like(rows, dtype=torch.bool)
         if decision.stop is not None:
             late = late | decision.stop
@@ -236,8 +237,8 @@ def _among(decision: Decision, rows: Tensor, batch: int) -> Decision:
         drawn = Completions(scenes, weights.index_copy(1, rows, drawn.weights))
     return Decision(
         designs.index_copy(0, rows, decision.designs),
-        decision.candidates,
-        put(decision.scores, 0),
-        put(decision.gains, 1),
-        drawn,
+        candidates=decision.candidates,
+        scores=put(decision.scores, 0),
+        gains=put(decision.gains, 1),
+        completions=drawn,
     )

@@ -36,6 +36,7 @@ class CensoredSigmoidNormal(TorchDistribution):
         loc: Tensor | float,
         scale: Tensor | float,
         low: float,
+        *,
         validate_args: bool | None = None,
     ) -> None:
         self.loc, self.scale = broadcast_all(loc, scale)
@@ -46,7 +47,7 @@ class CensoredSigmoidNormal(TorchDistribution):
         self, batch_shape: Shape, _instance: CensoredSigmoidNormal | None = None
     ) -> CensoredSigmoidNormal:
         loc, scale = self.loc.expand(batch_shape), self.scale.expand(batch_shape)
-        return CensoredSigmoidNormal(loc, scale, self.low, self._validate_args)
+        return CensoredSigmoidNormal(loc, scale, self.low, validate_args=self._validate_args)
 
     def rsample(self, sample_shape: Shape = ()) -> Tensor:
         """Responses in [low, 1 - low]; no gradient passes where the slider sticks."""

@@ -14,7 +14,7 @@ from boed.problems.problem import check_design
 from boed.problems.quadrature import gaussian_eig
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class ClassInformation:
     """v in {0, 1} with equal odds, y ~ N(v mu, 1), design [mu].
 

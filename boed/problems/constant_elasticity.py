@@ -17,7 +17,7 @@ from boed.problems.problem import check_design, check_positive
 from boed.problems.quadrature import legendre_nodes
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class ConstantElasticity:
     """Constant elasticity of substitution: two baskets of three goods and a preference in (0, 1).
 
@@ -59,7 +59,7 @@ class ConstantElasticity:
         Raises:
             ValueError: a design of another shape or outside [0, 100].
         """
-        check_design(self.name, design, (6,), self.bounds)
+        check_design(self.name, design, (6,), bounds=self.bounds)
         one = design.new_ones(())
         with pyro.plate_stack("plate", design.shape[:-1]):
             rho = pyro.sample("rho", dist.Beta(one, one))
@@ -84,7 +84,7 @@ class ConstantElasticity:
         Raises:
             ValueError: as `model` does.
         """
-        check_design(self.name, design, (6,), self.bounds)
+        check_design(self.name, design, (6,), bounds=self.bounds)
         sobol = torch.quasirandom.SobolEngine(5, scramble=True, seed=seed)
         v = sobol.draw(points, dtype=torch.float64).clamp(1e-12, 1 - 1e-12)
         first = 1 - v[:, 1].sqrt()

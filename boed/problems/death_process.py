@@ -15,7 +15,7 @@ from boed.problems.quadrature import discrete_eig, legendre_nodes, normal_weight
 from boed.problems.truncated_normal import LowerTruncatedNormal
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class DeathProcess:
     """Infection rate theta ~ N(1, 1) truncated to > 0; y ~ Bin(50, 1 - exp(-t theta)), design [t].
 
@@ -50,7 +50,7 @@ class DeathProcess:
         Raises:
             ValueError: a design of another shape, before 0 or after the latest time.
         """
-        check_design(self.name, design, (1,), self.bounds)
+        check_design(self.name, design, (1,), bounds=self.bounds)
         one = design.new_ones(())
         with pyro.plate_stack("plate", design.shape[:-1]):
             theta = pyro.sample("theta", LowerTruncatedNormal(one, one, 0.0))
@@ -62,7 +62,7 @@ class DeathProcess:
         Raises:
             ValueError: a design of another shape, before 0 or after the latest time.
         """
-        check_design(self.name, design, (1,), self.bounds)
+        check_design(self.name, design, (1,), bounds=self.bounds)
         theta, weights = normal_weights(legendre_nodes(400, 0, 10), 1, 1)
         y = torch.arange(self.population + 1, dtype=torch.float64)[:, None]
         values = [

@@ -14,7 +14,7 @@ from boed.problems.problem import check_design
 from boed.problems.quadrature import discrete_eig
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class FiniteSpace:
     """theta ~ Bernoulli(prior), y ~ Bernoulli((d + theta) / 2), design [d] with 0 <= d <= 1.
 
@@ -47,7 +47,7 @@ class FiniteSpace:
         Raises:
             ValueError: a design of another shape or outside [0, 1].
         """
-        check_design(self.name, design, (1,), self.bounds)
+        check_design(self.name, design, (1,), bounds=self.bounds)
         with pyro.plate_stack("plate", design.shape[:-1]):
             theta = pyro.sample("theta", dist.Bernoulli(design.new_tensor(self.prior)))
             return pyro.sample("y", dist.Bernoulli((design[..., 0] + theta) / 2))
@@ -58,7 +58,7 @@ class FiniteSpace:
         Raises:
             ValueError: a design of another shape or outside [0, 1].
         """
-        check_design(self.name, design, (1,), self.bounds)
+        check_design(self.name, design, (1,), bounds=self.bounds)
         prior = torch.tensor([1 - self.prior, self.prior], dtype=torch.float64)
         yes = (design.double().reshape(-1, 1) + torch.tensor([0.0, 1.0])) / 2
         values = [discrete_eig(torch.stack([1 - p, p]), prior) for p in yes]

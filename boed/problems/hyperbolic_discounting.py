@@ -15,7 +15,7 @@ from boed.problems.problem import check_design, check_positive
 from boed.problems.quadrature import crowded_nodes, discrete_eig, normal_weights
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class HyperbolicDiscounting:
     """Temporal discounting: ln k ~ N(-4.25, 1.5), alpha ~ HalfNormal(2), design (R, D).
 
@@ -55,7 +55,7 @@ class HyperbolicDiscounting:
             ValueError: a design of another shape, a reward outside [0, 100] or a delay below 0 or
                 above the longest.
         """
-        check_design(self.name, design, (2,), self.bounds)
+        check_design(self.name, design, (2,), bounds=self.bounds)
         with pyro.plate_stack("plate", design.shape[:-1]):
             log_k = pyro.sample("log_k", dist.Normal(design.new_tensor(-4.25), 1.5))
             alpha = pyro.sample("alpha", dist.HalfNormal(design.new_tensor(2.0)))
@@ -67,13 +67,13 @@ class HyperbolicDiscounting:
         Raises:
             ValueError: as `model` does.
         """
-        check_design(self.name, design, (2,), self.bounds)
-        alpha, alpha_weights = normal_weights(crowded_nodes(40, 0, 18, 0), 0, 2)
+        check_design(self.name, design, (2,), bounds=self.bounds)
+        alpha, alpha_weights = normal_weights(crowded_nodes(40, 0, 18, at=0), 0, 2)
         values = []
         for one in design.double().reshape(-1, 2):
             reward, delay = one.tolist()
             indifferent = math.log(max(100 - reward, 1e-9) / max(reward * delay, 1e-9))
-            nodes = crowded_nodes(200, -4.25 - 13.5, -4.25 + 13.5, indifferent)
+            nodes = crowded_nodes(200, -4.25 - 13.5, -4.25 + 13.5, at=indifferent)
             log_k, k_weights = normal_weights(nodes, -4.25, 1.5)
             later = self._later(log_k[:, None], alpha, one).flatten()
             weights = torch.outer(k_weights, alpha_weights).flatten()

@@ -13,7 +13,7 @@ from torch import Tensor
 from boed.problems.problem import check_design, check_positive
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class LinearGaussian:
     """theta ~ N(0, S), y = X theta + noise: EIG = 1/2 ln det(I + X S X^T / sigma^2).
 
@@ -50,12 +50,14 @@ class LinearGaussian:
     @classmethod
     def one_dimension(cls, prior_sd: float = 1.0, noise: float = 1.0) -> LinearGaussian:
         """y = d theta + noise with design [d]: EIG = 1/2 ln(1 + d^2 s^2 / sigma^2)."""
-        return cls(torch.tensor([[prior_sd**2]]), noise, name="linear-Gaussian 1-D")
+        return cls(
+            prior_covariance=torch.tensor([[prior_sd**2]]), noise=noise, name="linear-Gaussian 1-D"
+        )
 
     @classmethod
     def three_measurements(cls) -> LinearGaussian:
         """Prior sd (1, 1.5), noise sd 1 and three rows; e1, e2, e2 give 1.1989476 nats."""
-        return cls(torch.diag(torch.tensor([1.0, 1.5]) ** 2), looks=3)
+        return cls(prior_covariance=torch.diag(torch.tensor([1.0, 1.5]) ** 2), looks=3)
 
     @property
     def design_dims(self) -> int:

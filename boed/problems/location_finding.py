@@ -17,7 +17,7 @@ from boed.problems.problem import check_design, check_positive
 from boed.problems.quadrature import crowded_nodes, gaussian_eig, legendre_nodes
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class LocationFinding:
     """Variant A: sources theta_k ~ N(0, I), observed log intensity ~ N(ln mu(theta, d), sigma).
 
@@ -115,7 +115,7 @@ class LocationFinding:
         )
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class LocationFindingUnitSquare:
     """Unit-square variant: one source uniform in [0, 1]^2 and designs in [0, 1]^2.
 
@@ -193,7 +193,7 @@ class LocationFindingUnitSquare:
         return torch.stack([self._one_look(d) for d in points]).reshape(design.shape[:-1])
 
     def _one_look(self, d: Float[Tensor, " 2"]) -> Float[Tensor, ""]:
-        (x, along), (y, down) = (crowded_nodes(48, 0, 1, float(each)) for each in d)
+        (x, along), (y, down) = (crowded_nodes(48, 0, 1, at=float(each)) for each in d)
         squared = ((x - d[0])[:, None] ** 2 + (y - d[1]) ** 2).flatten()
         return gaussian_eig(
             _signal(self, [squared]), torch.outer(along, down).flatten(), self.noise
@@ -234,4 +234,4 @@ def _model(problem: LocationFinding | LocationFindingUnitSquare, design: Tensor)
 def _check(problem: LocationFinding | LocationFindingUnitSquare, design: Tensor) -> None:
     event: tuple[int, ...] = (problem.dimensions,)
     event = event if problem.looks is None else (problem.looks, *event)
-    check_design(problem.name, design, event, problem.bounds)
+    check_design(problem.name, design, event, bounds=problem.bounds)

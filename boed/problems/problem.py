@@ -53,6 +53,7 @@ def check_design(
     problem: str,
     design: Tensor,
     event: tuple[int, ...],
+    *,
     bounds: Float[Tensor, "2 K"] | None = None,
 ) -> None:
     """Raises what is wrong with a design.

@@ -24,7 +24,7 @@ def legendre_nodes(n: int, low: float, high: float) -> Nodes:
     return low + half * (x + 1), half * weights
 
 
-def crowded_nodes(n: int, low: float, high: float, at: float) -> Nodes:
+def crowded_nodes(n: int, low: float, high: float, *, at: float) -> Nodes:
     """As `legendre_nodes`, with n on either side of `at`, crowded towards it as the cube.
 
     For integrands with a peak or a step there.

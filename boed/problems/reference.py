@@ -20,7 +20,7 @@ from boed.problems.problem import Problem
 from boed.problems.two_alternative_choice import TwoAlternativeChoice
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Reference:
     """One design of one problem and its EIG.
 
@@ -47,7 +47,11 @@ def _row(
     tolerance: float = 0.02,
 ) -> Reference:
     return Reference(
-        problem, torch.tensor(design, dtype=torch.float32), truth, standard_error, tolerance
+        problem=problem,
+        design=torch.tensor(design, dtype=torch.float32),
+        truth=truth,
+        standard_error=standard_error,
+        tolerance=tolerance,
     )
 
 

@@ -33,6 +33,7 @@ class LowerTruncatedNormal(TorchDistribution):
         loc: Tensor | float,
         scale: Tensor | float,
         low: float = 0.0,
+        *,
         validate_args: bool | None = None,
     ) -> None:
         self.loc, self.scale = broadcast_all(loc, scale)
@@ -47,7 +48,7 @@ class LowerTruncatedNormal(TorchDistribution):
         self, batch_shape: Shape, _instance: LowerTruncatedNormal | None = None
     ) -> LowerTruncatedNormal:
         loc, scale = self.loc.expand(batch_shape), self.scale.expand(batch_shape)
-        return LowerTruncatedNormal(loc, scale, self.low, self._validate_args)
+        return LowerTruncatedNormal(loc, scale, self.low, validate_args=self._validate_args)
 
     def rsample(self, sample_shape: Shape = ()) -> Tensor:
         """By inversion from above: P(X > x) / P(X > low) is uniform, accurate for a low cut."""

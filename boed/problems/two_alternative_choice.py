@@ -14,7 +14,7 @@ from boed.problems.problem import check_design, check_positive
 from boed.problems.quadrature import discrete_eig, legendre_nodes, normal_weights
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class TwoAlternativeChoice:
     """theta ~ N(0, prior_sd), y ~ Bernoulli(sigmoid(theta - d)), design [d].
 

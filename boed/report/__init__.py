@@ -20,6 +20,7 @@ def write_report(
     results: xr.Dataset,
     path: Path | str,
     examples: xr.Dataset | None = None,
+    *,
     found: Summary | None = None,
 ) -> None:
     """Write the report of a benchmark, atomically.

@@ -101,10 +101,16 @@ def panel_figure(examples: xr.Dataset, index: int = 0) -> Figure:
         _bare(row[number + 1])
         top = float(np.nanmax(one["eig"].values[step]))
         row[number + 1].text(
-            0.5, 0.02, f"max {top:.3f}", transform=row[number + 1].transAxes,
-            ha="center", va="bottom", fontsize=8, color="white",
+            0.5,
+            0.02,
+            f"max {top:.3f}",
+            transform=row[number + 1].transAxes,
+            ha="center",
+            va="bottom",
+            fontsize=8,
+            color="white",
             bbox={"facecolor": "black", "alpha": 0.5, "lw": 0, "pad": 1.5},
-        )  # fmt: skip
+        )
         _show(row[number + 2], one["completions"].values[step].mean(0))
         chosen = (one["candidates"].values == one["design"].values[step]).all(1).argmax()
         _outline(row[number + 2], masks[chosen])
@@ -127,7 +133,9 @@ def panel_figure(examples: xr.Dataset, index: int = 0) -> Figure:
     return figure
 
 
-def completions_figure(values: NDArray, masks: NDArray, samples: NDArray, truth: NDArray) -> Figure:
+def completions_figure(
+    values: NDArray, masks: NDArray, samples: NDArray, *, truth: NDArray
+) -> Figure:
     """A sheet of completions of one scene for more and more looks: Fig. 8 of the paper.
 
     Args:

@@ -26,7 +26,9 @@ SHOWN = 5
 """Completions shown for each look."""
 
 
-def worked_examples(study: Study, steps: int, seed: int = 0, count: int = 3) -> xr.Dataset | None:
+def worked_examples(
+    study: Study, steps: int, seed: int = 0, *, count: int = 3
+) -> xr.Dataset | None:
     """The first scenes of a study under its first BOED policy; None if it has none.
 
     The seeds are those of the benchmark, so the panels show what was measured.
@@ -43,11 +45,11 @@ def worked_examples(study: Study, steps: int, seed: int = 0, count: int = 3) -> 
         scenes,
         study.sensor,
         replace(shown, search=Exhaustive()),  # whole maps
-        steps,
-        study.classifier,
+        steps=steps,
+        classifier=study.classifier,
         seed=[derive(seed, "scene", row) for row in rows],
     )
-    panels = describe(trajectory, scenes, study.test.labels[rows], study.sensor)
+    panels = describe(trajectory, scenes, study.test.labels[rows], sensor=study.sensor)
     panels.attrs = {"policy": informed[0]}
     return panels.assign_coords(
         answer=["absent", "present"] if study.test.multi_label else list(study.test.label_names)
@@ -58,6 +60,7 @@ def describe(
     trajectory: Trajectory,
     scenes: Float[Tensor, "B C H W"],
     labels: Int64[Tensor, "B *L"] | None,
+    *,
     sensor: Sensor,
 ) -> xr.Dataset:
     """What a policy saw, imagined and chose on each scene, as labelled arrays.

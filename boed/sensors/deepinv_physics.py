@@ -47,6 +47,7 @@ class DeepinvSensor(IndirectSensor):
         physics: Any,
         shape: Shape,
         looks: int | Float[Tensor, "D R"],
+        *,
         channels: int = 1,
         complex_images: bool = False,
         reconstruction: Reconstruction = "adjoint",
@@ -72,7 +73,7 @@ class DeepinvSensor(IndirectSensor):
         if not ((self.looks == 0) | (self.looks == 1)).all():
             raise ValueError("looks must be 0 or 1: which readings each look takes")
         limits = torch.tensor([[0.0], [len(self.looks) - 1]])
-        super().__init__(shape, torch.arange(len(self.looks))[:, None], noise, limits)
+        super().__init__(shape, torch.arange(len(self.looks))[:, None], noise, limits=limits)
 
     def forward(self, scene: Float[Tensor, "B C H W"]) -> Float[Tensor, "B R"]:
         """`physics.A`, flattened; complex readings as real and imaginary part."""

@@ -26,6 +26,7 @@ class DirectSensor(Scanner):
         observation: Observation,
         scene: Float[Tensor, "B C H W"],
         design: Float[Tensor, "B K"],
+        *,
         seed: Seeds = 0,
     ) -> Observation:
         """The observation with the pixels of each look added.

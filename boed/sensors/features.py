@@ -52,7 +52,7 @@ class Features(DirectSensor):
                 "than 0; a feature that is free belongs in the first observation"
             )
         limits = torch.tensor([[0.0], [number - 1]])
-        super().__init__((1, number), torch.arange(number)[:, None], noise, limits)
+        super().__init__((1, number), torch.arange(number)[:, None], noise, limits=limits)
 
     def footprint(self, design: Float[Tensor, "B 1"]) -> Float[Tensor, "B 1 1 F"]:
         """1 on each look's feature."""

@@ -42,6 +42,7 @@ class Foveated(IndirectSensor):
         shape: Shape,
         fovea: float = 4.0,
         levels: int = 4,
+        *,
         designs: Float[Tensor, "D 2"] | None = None,
         noise: float = 0.0,
     ) -> None:
@@ -60,7 +61,7 @@ class Foveated(IndirectSensor):
         self.bounds = torch.tensor([[0.0, 0.0], [side - 1 for side in sides]])
         if designs is None:
             designs = grid(*sides, max(1, round(fovea)))
-        super().__init__(sides, designs, noise, self.bounds)
+        super().__init__(sides, designs, noise, limits=self.bounds)
 
     def forward(self, scene: Float[Tensor, "B C H W"]) -> Float[Tensor, "B R"]:
         """The averages of all blocks of all levels, finest first, channel after channel."""

@@ -50,6 +50,7 @@ class IndirectSensor(Scanner):
         observation: Observation,
         scene: Float[Tensor, "B C H W"],
         design: Float[Tensor, "B K"],
+        *,
         seed: Seeds = 0,
     ) -> Observation:
         """The observation with the readings of each look added; a reading is taken once.
@@ -68,7 +69,9 @@ class IndirectSensor(Scanner):
         now = self.taken(design)
         taken = torch.maximum(before, now.repeat(1, found.shape[1] // now.shape[1]))
         readings = torch.where(before > 0, known, found) * taken
-        return Observation(self.reconstruct(readings, taken), self.shown(taken), readings, taken)
+        return Observation(
+            self.reconstruct(readings, taken), self.shown(taken), readings=readings, taken=taken
+        )
 
     def cost(self, design: Float[Tensor, "B K"]) -> Float[Tensor, " B"]:
         """One for each look."""

@@ -43,6 +43,7 @@ class KSpaceLines(IndirectSensor):
         shape: Shape,
         centre: int = 0,
         designs: Float[Tensor, "D 1"] | None = None,
+        *,
         noise: float = 0.0,
     ) -> None:
         _, self.lines = height_and_width(shape)
@@ -54,7 +55,7 @@ class KSpaceLines(IndirectSensor):
         self.bounds = torch.tensor([[0.0], [self.lines - 1]])
         if designs is None:
             designs = column[~self.centre][:, None]
-        super().__init__(shape, designs, noise, self.bounds)
+        super().__init__(shape, designs, noise, limits=self.bounds)
 
     def forward(self, scene: Float[Tensor, "B C H W"]) -> Float[Tensor, "B R"]:
         """F x, real and imaginary parts, for all lines."""

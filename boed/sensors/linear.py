@@ -39,6 +39,7 @@ class LinearSensor(IndirectSensor):
         operator: Float[Tensor, "D M N"],
         shape: Shape,
         channels: int = 1,
+        *,
         noise: float = 0.0,
         ridge: float = 1e-6,
     ) -> None:
@@ -58,7 +59,7 @@ class LinearSensor(IndirectSensor):
         rows = operator.flatten(0, 1).double()
         self.ridge = ridge * max(float(rows.square().sum(1).mean()), 1e-12)
         limits = torch.tensor([[0.0], [looks - 1]])
-        super().__init__((height, width), torch.arange(looks)[:, None], noise, limits)
+        super().__init__((height, width), torch.arange(looks)[:, None], noise, limits=limits)
 
     def forward(self, scene: Float[Tensor, "B C H W"]) -> Float[Tensor, "B R"]:
         """A x for the rows of all looks, `[D, M]`."""

@@ -40,6 +40,7 @@ class Lines(DirectSensor):
         shape: Shape,
         axis: Axis = "row",
         width: int = 1,
+        *,
         designs: Float[Tensor, "D K"] | None = None,
         noise: float = 0.0,
     ) -> None:
@@ -57,7 +58,7 @@ class Lines(DirectSensor):
             limits = torch.cat([torch.tensor([[0.0], [1.0]]), limits], dim=1)
         if designs is None:
             designs = self._side_by_side(sides)
-        super().__init__(sides, designs, noise, limits)
+        super().__init__(sides, designs, noise, limits=limits)
 
     def _side_by_side(self, sides: tuple[int, int]) -> Float[Tensor, "D K"]:
         bands = [torch.arange(0, side, self.width)[:, None] for side in sides]

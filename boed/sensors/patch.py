@@ -35,6 +35,7 @@ class PatchSensor(DirectSensor):
         size: int,
         patch: float = 0.25,
         grid: int | Float[Tensor, "D 2"] = 17,
+        *,
         noise: float = 0.0,
     ) -> None:
         self.size = size

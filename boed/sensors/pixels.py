@@ -35,6 +35,7 @@ class PixelBlocks(DirectSensor):
         shape: Shape,
         block: int = 1,
         designs: Float[Tensor, "D 2"] | None = None,
+        *,
         noise: float = 0.0,
     ) -> None:
         height, width = height_and_width(shape)
@@ -44,7 +45,7 @@ class PixelBlocks(DirectSensor):
         self.bounds = torch.tensor([[0.0, 0.0], [height - 1, width - 1]])
         if designs is None:
             designs = grid(height, width, block)
-        super().__init__(shape, designs, noise, self.bounds)
+        super().__init__(shape, designs, noise, limits=self.bounds)
 
     def footprint(self, design: Float[Tensor, "B 2"]) -> Float[Tensor, "B 1 H W"]:
         """1 on the pixels of each block."""

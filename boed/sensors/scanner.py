@@ -43,6 +43,7 @@ class Scanner:
         shape: Shape,
         designs: Float[Tensor, "D K"],
         noise: float = 0.0,
+        *,
         limits: Float[Tensor, "2 K"] | None = None,
     ) -> None:
         if not 0 <= noise < float("inf"):

@@ -46,6 +46,7 @@ def look(
     sensor: Sensor,
     observation: Observation,
     scene: Float[Tensor, "B C H W"],
+    *,
     design: Float[Tensor, "B K"],
     seeds: list[int],
 ) -> Observation:
@@ -55,7 +56,7 @@ def look(
         ValueError: the sensor returns an observation of another shape, or one that is not finite.
     """
     if getattr(sensor, "noise", 0) > 0:
-        found = sensor.observe(observation, scene, design, seeds)  # type: ignore[call-arg]
+        found = sensor.observe(observation, scene, design, seed=seeds)  # type: ignore[call-arg]
     else:
         found = sensor.observe(observation, scene, design)
     name = f"{type(sensor).__name__}.observe"
@@ -123,9 +124,9 @@ def _looks_alone(
     """Each look at a scene of which nothing else was seen, 64 at a time."""
     for some in designs.split(64):  # so that no scene per candidate is held
         blank = Observation.nothing(
-            len(some), observation.channels, observation.shape, observation.device
+            len(some), observation.channels, observation.shape, device=observation.device
         )
-        yield look(sensor, blank, blank.values, some, [0] * len(some))
+        yield look(sensor, blank, blank.values, design=some, seeds=[0] * len(some))
 
 
 def costs(sensor: Sensor, design: Float[Tensor, "B K"]) -> Float[Tensor, " B"]:

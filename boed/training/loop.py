@@ -19,8 +19,8 @@ from boed.foundation.randomness import derive
 from boed.training.ranks import Ranks, join
 
 
-@dataclass(frozen=True)
-class Fit:
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
     """How to train.
 
     Attributes:
@@ -87,7 +87,7 @@ class Fit:
         return join(self.device, self.devices, self.nodes)
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Progress:
     """Where a training stands; `history` has a row of figures per validation.
 
@@ -102,7 +102,7 @@ class Progress:
     history: list[dict[str, float]] = field(default_factory=list)
 
 
-def provenance(train: Dataset, settings: Fit, progress: Progress) -> dict[str, Any]:
+def provenance(train: Dataset, settings: TrainingConfig, progress: Progress) -> dict[str, Any]:
     """What a checkpoint's header says of how its weights came about."""
     return {
         "data": {
@@ -125,7 +125,8 @@ Loss = Callable[[int], Tensor]
 def fit(
     model: nn.Module,
     loss: Loss,
-    settings: Fit,
+    settings: TrainingConfig,
+    *,
     state: Path | str | None = None,
     validate: Callable[[nn.Module], dict[str, float]] | None = None,
     on_step: Callable[[int, float], None] | None = None,
@@ -267,7 +268,7 @@ def _averaged(
     return value
 
 
-def _schedule(step: int, settings: Fit) -> float:
+def _schedule(step: int, settings: TrainingConfig) -> float:
     """Linear warm-up, then a cosine to zero."""
     warm = min(1.0, (step + 1) / max(settings.warmup, 1))
     return warm * 0.5 * (1 + math.cos(math.pi * step / settings.steps))
@@ -313,7 +314,7 @@ def _store(
     trained: dict[str, nn.Parameter],
     average: dict[str, Tensor],
     optimiser: torch.optim.Optimizer,
-    settings: Fit,
+    settings: TrainingConfig,
     progress: Progress,
     about: dict[str, Any] | None,
 ) -> None:
@@ -333,7 +334,7 @@ def _restore(
     trained: dict[str, nn.Parameter],
     average: dict[str, Tensor],
     optimiser: torch.optim.Optimizer,
-    settings: Fit,
+    settings: TrainingConfig,
     about: dict[str, Any] | None,
 ) -> Progress:
     tensors, header = load_weights(path)
@@ -366,7 +367,7 @@ def _restore(
     return Progress(**header["progress"])
 
 
-def _comparable(settings: Fit) -> dict[str, Any]:
+def _comparable(settings: TrainingConfig) -> dict[str, Any]:
     """What must not change between the parts of one training."""
     fixed = asdict(settings)
     for name in ("minutes", "every", "device"):

@@ -20,7 +20,7 @@ PATIENCE = timedelta(hours=6)
 """How long the ranks wait for one another: the first validates while the others wait."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Ranks:
     """This process among those that train together.
 
@@ -101,7 +101,7 @@ def join(device: str = "cpu", devices: int = 1, nodes: int = 1) -> Ranks:
                 f"devices is 1 and nodes 1, but torchrun started {started} processes; give devices "
                 "(per machine) and nodes"
             )
-        return Ranks(torch.device(device))
+        return Ranks(device=torch.device(device))
     try:
         from lightning_fabric import Fabric
         from lightning_fabric.strategies import DDPStrategy
@@ -118,4 +118,6 @@ def join(device: str = "cpu", devices: int = 1, nodes: int = 1) -> Ranks:
             f"devices is {devices} and nodes {nodes}, expected {devices * nodes} processes, but "
             f"{fabric.world_size} were started"
         )
-    return Ranks(fabric.device, fabric.world_size, fabric.global_rank, fabric)
+    return Ranks(
+        device=fabric.device, number=fabric.world_size, rank=fabric.global_rank, fabric=fabric
+    )

@@ -80,7 +80,9 @@ def test_results_hold_what_acquire_does() -> None:
     }  # fmt: skip
     for name, policy in {"boed": boed(), "random": Random()}.items():
         for seed in (0, 1):
-            trajectory = acquire(DATA.scenes(), TILED, policy, 2, ClueClassifier(), seed)
+            trajectory = acquire(
+                DATA.scenes(), TILED, policy, steps=2, classifier=ClueClassifier(), seed=seed
+            )
             found = results.sel(policy=name, seed=seed)
             assert np.array_equal(found["design"], trajectory.designs)
             assert np.array_equal(found["log_belief"], trajectory.log_beliefs)
@@ -123,7 +125,14 @@ def test_fewer_scenes_are_the_first_of_a_fixed_random_order() -> None:
 def test_multi_label() -> None:
     data = CLUES.dataset(6, findings=True)
     patients = np.array([f"patient {row // 2}" for row in range(6)])
-    data = Dataset(data.name, "test", data.images, data.labels, data.label_names, patients)
+    data = Dataset(
+        name=data.name,
+        split="test",
+        images=data.images,
+        labels=data.labels,
+        label_names=data.label_names,
+        patients=patients,
+    )
     policy = BOED(ClueCompleter(CLUES), FindingsClassifier(), first_n=12)
     results = run({"boed": policy}, dataset=data, classifier=FindingsClassifier())
     results = results.sortby("scene")
@@ -156,7 +165,10 @@ def test_policies_that_know_no_chance_are_run_once() -> None:
     retrieved = BOED(Retrieval(DATA), ClueClassifier(), first_n=20)
     for policy in (CentreOut(), Oracle(ClueClassifier()), retrieved):
         assert policy.deterministic
-        seen = [acquire(DATA.scenes(), TILED, policy, 1, ClueClassifier(), s) for s in (0, 1)]
+        seen = [
+            acquire(DATA.scenes(), TILED, policy, steps=1, classifier=ClueClassifier(), seed=s)
+            for s in (0, 1)
+        ]
         assert torch.equal(seen[0].designs, seen[1].designs)
 
 
@@ -289,7 +301,9 @@ def colour(number: int, seed: int) -> Dataset:
     rng = np.random.default_rng(seed)
     images = torch.as_tensor(rng.integers(0, 256, (number, 3, 32, 32), np.uint8))
     labels = torch.as_tensor(rng.integers(0, 3, number))
-    return Dataset("colour", "test", images, labels, ("a", "b", "c"))
+    return Dataset(
+        name="colour", split="test", images=images, labels=labels, label_names=("a", "b", "c")
+    )
 
 
 def test_same_results_whatever_the_memory_bound(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -300,7 +314,7 @@ def test_same_results_whatever_the_memory_bound(monkeypatch: pytest.MonkeyPatch)
         policies = {
             "aipo": BOED(aipo, judge, n=2, first_n=4, memory=memory),
             "retrieval": BOED(Retrieval(colour(12, 1), 0.3), judge, n=3, first_n=4, memory=memory),
-            "variance": BOED(aipo, judge, "variance", n=2, first_n=4, memory=memory),
+            "variance": BOED(aipo, judge, estimator="variance", n=2, first_n=4, memory=memory),
             "oracle": Oracle(judge, memory),
         }
         return run(
@@ -320,7 +334,9 @@ def test_a_scenes_result_is_its_own() -> None:
     """The scene at row 37 gives the same alone, with the seed that belongs to its row."""
     results = run({"boed": boed()}, seeds=(5,))
     scene = DATA.scenes(slice(37, 38))
-    alone = acquire(scene, TILED, boed(), 2, ClueClassifier(), [derive(5, "scene", 37)])
+    alone = acquire(
+        scene, TILED, boed(), steps=2, classifier=ClueClassifier(), seed=[derive(5, "scene", 37)]
+    )
     assert np.array_equal(results["design"].sel(policy="boed", seed=5, scene=37), alone.designs[0])
 
 

@@ -10,7 +10,7 @@ import torch
 from boed.classifiers import DenseNetClassifier, DenseNetConfig
 from boed.classifiers.training import train_classifier
 from boed.data.dataset import Dataset
-from boed.training.loop import Fit
+from boed.training.loop import TrainingConfig
 
 TINY = DenseNetConfig(size=8, channels=1, outputs=2, stem=2, width=8, growth=(8, 8), layers=(1, 1))
 
@@ -23,7 +23,13 @@ def halves(n: int, seed: int, split: str = "train", noise: int = 60) -> Dataset:
     images[labels == 0, :, :, :4] = 150
     images[labels == 1, :, :, 4:] = 150
     images += torch.randint(-noise, noise + 1, images.shape, generator=generator)
-    return Dataset("halves", split, images.to(torch.uint8), labels, ("left", "right"))
+    return Dataset(
+        name="halves",
+        split=split,
+        images=images.to(torch.uint8),
+        labels=labels,
+        label_names=("left", "right"),
+    )
 
 
 @pytest.fixture(scope="session")
@@ -44,5 +50,7 @@ def val() -> Dataset:
 @pytest.fixture(scope="session")
 def trained(train, val, tmp_path_factory) -> tuple[DenseNetClassifier, Path]:
     out = tmp_path_factory.mktemp("trained") / "halves.safetensors"
-    settings = Fit(steps=200, batch=64, lr=1e-2, warmup=20, betas=(0.9, 0.99), ema=0.9, every=100)
-    return train_classifier(train, val, settings, out, TINY), out
+    settings = TrainingConfig(
+        steps=200, batch=64, lr=1e-2, warmup=20, betas=(0.9, 0.99), ema=0.9, every=100
+    )
+    return train_classifier(train, val, settings, out=out, config=TINY), out

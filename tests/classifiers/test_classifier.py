@@ -18,7 +18,9 @@ from boed.foundation.files import load_weights, save_weights
 def observed(size=8, batch=6, channels=1):
     generator = torch.Generator().manual_seed(0)
     scene = torch.rand(batch, channels, size, size, generator=generator)
-    mask = squares(batch, size, 0.25, torch.arange(batch), overhang=False, generator=generator)
+    mask = squares(
+        batch, size, 0.25, counts=torch.arange(batch), overhang=False, generator=generator
+    )
     return Observation.of(scene, mask)
 
 
@@ -28,12 +30,12 @@ def test_all_of_a_reconstruction_counts(tiny):
     model = with_temperatures(tiny, [0.0, 1.0], [1.0, 1.0])
     taken = torch.ones(len(seen), 3)
     values = torch.rand(seen.values.shape, generator=torch.Generator().manual_seed(1))
-    read = Observation(values, seen.mask, taken, taken)
+    read = Observation(values, seen.mask, readings=taken, taken=taken)
     hidden = torch.where(seen.mask > 0, values, torch.tensor(0.7))
-    moved = Observation(hidden, seen.mask, taken, taken)
+    moved = Observation(hidden, seen.mask, readings=taken, taken=taken)
     assert not torch.allclose(model.log_probs(read), model.log_probs(moved), atol=1e-4)
-    nothing = Observation(values, seen.mask, 0 * taken, 0 * taken)
-    other = Observation(hidden, seen.mask, 0 * taken, 0 * taken)
+    nothing = Observation(values, seen.mask, readings=0 * taken, taken=0 * taken)
+    other = Observation(hidden, seen.mask, readings=0 * taken, taken=0 * taken)
     assert torch.equal(model.log_probs(nothing), model.log_probs(other))
 
 

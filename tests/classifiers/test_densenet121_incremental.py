@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -16,7 +18,9 @@ def network(size: int, channels: int = 1) -> nn.Module:
     """Random weights and statistics, with some batch norms that turn their input around."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        made = build(DenseNetConfig(size, channels, 3, kind="densenet121")).eval()
+        made = build(
+            DenseNetConfig(size=size, channels=channels, outputs=3, kind="densenet121")
+        ).eval()
         for module in made.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.running_mean.normal_(0, 0.3)
@@ -116,14 +120,14 @@ def test_a_threshold_is_norm_relu_and_convolution() -> None:
     nn.init.normal_(norm.bias)
     x = torch.randn(5, 6, 3, 3)
     made = Threshold.of(norm, conv, torch.float32)
-    made = type(made)(made.low, made.high, made.weight, made.bias.float())
+    made = replace(made, bias=made.bias.float())
     found = made.convolved(made.clamped(x.permute(0, 2, 3, 1))).permute(0, 3, 1, 2)
     torch.testing.assert_close(found, conv(norm(x).relu()), atol=1e-5, rtol=1e-5)
 
 
 @pytest.fixture
 def loaded(tmp_path) -> DenseNetClassifier:  # type: ignore[no-untyped-def]
-    config = DenseNetConfig(64, 1, 3, kind="densenet121")
+    config = DenseNetConfig(size=64, channels=1, outputs=3, kind="densenet121")
     model = DenseNetClassifier(config, ("a", "b", "c"))
     model.network = network(64)
     model.save(tmp_path / "net.safetensors", {})

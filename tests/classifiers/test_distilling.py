@@ -21,16 +21,18 @@ from boed.data.dataset import Dataset
 from boed.data.masks import squares
 from boed.data.observation import Observation
 from boed.foundation.files import load_weights
-from boed.training.loop import Fit
+from boed.training.loop import TrainingConfig
 
-SHORT = Fit(steps=60, batch=16, lr=5e-3, warmup=5, betas=(0.9, 0.99), ema=0.9, clip=1.0, every=30)
+SHORT = TrainingConfig(
+    steps=60, batch=16, lr=5e-3, warmup=5, betas=(0.9, 0.99), ema=0.9, clip=1.0, every=30
+)
 
 
 def test_completions_agree_with_what_was_seen(val: Dataset) -> None:
     torch.manual_seed(0)
     scenes, pool = val.scenes(slice(0, 60)), val.scenes(slice(100, 140))
     counts = torch.full((60,), 3)
-    seen = Observation.of(scenes, squares(60, 8, 0.25, counts, overhang=False))
+    seen = Observation.of(scenes, squares(60, 8, 0.25, counts=counts, overhang=False))
     drawn = completed(seen, scenes, pool)
     assert torch.equal(drawn * seen.mask, seen.values)
     itself = (drawn == scenes).flatten(1).all(1)
@@ -45,7 +47,9 @@ def test_situations_hold_what_the_classifier_says(
 ) -> None:
     torch.manual_seed(0)
     judge = DenseNetClassifier.load(trained[1])
-    found = situations(judge, val.scenes(slice(0, 8)), val.scenes(slice(50, 90)), 0.25, 5)
+    found = situations(
+        judge, val.scenes(slice(0, 8)), val.scenes(slice(50, 90)), patch=0.25, candidates=5
+    )
     assert found.after.shape == (8, 5, 2)
     assert torch.allclose(found.belief, judge.log_probs(found.observation))
     assert found.observation.fraction_seen.max() <= 5 * 4 / 64
@@ -66,7 +70,7 @@ def test_a_screen_learns_and_says_from_what(
 ) -> None:
     judge = DenseNetClassifier.load(trained[1])
     out = tmp_path / "screen.safetensors"
-    made = train_screen(judge, train, val, out, SHORT, command="boed train screen")
+    made = train_screen(judge, train, val, out=out, settings=SHORT, command="boed train screen")
     figures = made.provenance["scores"]["val"]
     assert figures["kl"] < 0.5 * figures["kl_unchanged"]
     header = load_weights(out)[1]
@@ -86,17 +90,19 @@ def test_a_training_that_was_stopped_goes_on_to_the_same_screen(
     trained: tuple[DenseNetClassifier, Path], train: Dataset, val: Dataset, tmp_path: Path
 ) -> None:
     judge = DenseNetClassifier.load(trained[1])
-    short = Fit(steps=4, batch=4, warmup=1, every=2)
-    whole = train_screen(judge, train, val, tmp_path / "whole.safetensors", short)
+    short = TrainingConfig(steps=4, batch=4, warmup=1, every=2)
+    whole = train_screen(judge, train, val, out=tmp_path / "whole.safetensors", settings=short)
 
     def stop(step: int, loss: float) -> None:
         if step == 3:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train_screen(judge, train, val, tmp_path / "parts.safetensors", short, on_step=stop)
+        train_screen(
+            judge, train, val, out=tmp_path / "parts.safetensors", settings=short, on_step=stop
+        )
     assert (tmp_path / "parts.training.safetensors").exists()
-    again = train_screen(judge, train, val, tmp_path / "parts.safetensors", short)
+    again = train_screen(judge, train, val, out=tmp_path / "parts.safetensors", settings=short)
     for name, tensor in whole.state_dict().items():
         assert torch.equal(tensor, again.state_dict()[name])
 
@@ -104,8 +110,10 @@ def test_a_training_that_was_stopped_goes_on_to_the_same_screen(
 def test_scores_of_no_guess_at_all(trained: tuple[DenseNetClassifier, Path], val: Dataset) -> None:
     torch.manual_seed(0)
     judge = DenseNetClassifier.load(trained[1])
-    found = situations(judge, val.scenes(slice(0, 8)), val.scenes(slice(50, 90)), 0.25, 5)
-    untrained = ScreenNet(ScreenConfig(judge.config, 2), "any")
+    found = situations(
+        judge, val.scenes(slice(0, 8)), val.scenes(slice(50, 90)), patch=0.25, candidates=5
+    )
+    untrained = ScreenNet(ScreenConfig(encoder=judge.config, answers=2), "any")
     figures = score(untrained, found)
     assert figures["kl"] == pytest.approx(figures["kl_unchanged"], rel=1e-4)
     assert figures["gain_error"] > 0
@@ -115,8 +123,12 @@ def test_scenes_that_the_classifier_is_not_for(
     trained: tuple[DenseNetClassifier, Path], train: Dataset, val: Dataset, tmp_path: Path
 ) -> None:
     large = Dataset(
-        "large", "train", train.images.repeat(1, 1, 2, 2), train.labels, train.label_names
+        name="large",
+        split="train",
+        images=train.images.repeat(1, 1, 2, 2),
+        labels=train.labels,
+        label_names=train.label_names,
     )
     with pytest.raises(ValueError, match="it is for 1 channels of 8 pixels; large has 1 of 16"):
-        train_screen(trained[0], large, val, tmp_path / "screen.safetensors", SHORT)
+        train_screen(trained[0], large, val, out=tmp_path / "screen.safetensors", settings=SHORT)
     assert not any(tmp_path.iterdir())

@@ -11,7 +11,7 @@ from boed.classifiers import DenseNetClassifier
 from boed.classifiers.training import start_from, train_classifier
 from boed.data.dataset import Dataset
 from boed.foundation.files import load_weights, sha256
-from boed.training.loop import Fit
+from boed.training.loop import TrainingConfig
 
 LABELS = ("left", "right")
 
@@ -76,11 +76,19 @@ def test_training_goes_on_from_it(train, val, trained, tiny, tmp_path):
 
     def doubled(dataset):
         images = dataset.images.repeat_interleave(2, -1).repeat_interleave(2, -2)
-        return Dataset("twice", dataset.split, images, dataset.labels, dataset.label_names)
+        return Dataset(
+            name="twice",
+            split=dataset.split,
+            images=images,
+            labels=dataset.labels,
+            label_names=dataset.label_names,
+        )
 
-    out, settings = tmp_path / "m.safetensors", Fit(steps=1, batch=16, lr=1e-6)
+    out, settings = tmp_path / "m.safetensors", TrainingConfig(steps=1, batch=16, lr=1e-6)
     config = replace(tiny, size=16)
-    train_classifier(doubled(train), doubled(val), settings, out, config, init=trained[1])
+    train_classifier(
+        doubled(train), doubled(val), settings, out=out, config=config, init=trained[1]
+    )
     weights, header = load_weights(out)
     begun, before = load_weights(trained[1])
     assert header["init"] == {

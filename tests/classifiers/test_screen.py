@@ -14,12 +14,16 @@ from boed.classifiers.screen import fingerprint
 from boed.data.observation import Observation
 from boed.foundation.files import load_weights, save_weights
 
-ENCODER = DenseNetConfig(16, 1, 3, stem=2, width=8, growth=(8, 8), layers=(1, 1))
-COLOUR = DenseNetConfig(32, 3, 3, stem=4, width=8, growth=(8,), layers=(2,), mean=0.3)
+ENCODER = DenseNetConfig(
+    size=16, channels=1, outputs=3, stem=2, width=8, growth=(8, 8), layers=(1, 1)
+)
+COLOUR = DenseNetConfig(
+    size=32, channels=3, outputs=3, stem=4, width=8, growth=(8,), layers=(2,), mean=0.3
+)
 CONFIGS = {
-    "classes": ScreenConfig(ENCODER, 3, width=16),
-    "findings": ScreenConfig(ENCODER, 2, findings=3, width=16),
-    "colour": ScreenConfig(COLOUR, 3, patch=0.3, width=16),
+    "classes": ScreenConfig(encoder=ENCODER, answers=3, width=16),
+    "findings": ScreenConfig(encoder=ENCODER, answers=2, findings=3, width=16),
+    "colour": ScreenConfig(encoder=COLOUR, answers=3, patch=0.3, width=16),
 }
 
 
@@ -47,32 +51,34 @@ def shown(config: ScreenConfig, batch: int = 2, looks: int = 5) -> tuple[Any, ..
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 def test_guesses_are_log_probabilities_of_the_right_shape(config: ScreenConfig) -> None:
     model, given = screen(config), shown(config)
-    guessed = model.log_beliefs(*given)
+    guessed = model.log_beliefs(*given[:3], answer=given[3], corners=given[4])
     assert guessed.shape == (2, 5, *given[2].shape[1:])
     assert torch.allclose(guessed.exp().sum(-1), torch.ones(()), atol=1e-5)
     assert guessed.std(1).max() > 1e-3  # looks differ
-    assert torch.equal(model.log_beliefs(*given), guessed)
+    assert torch.equal(model.log_beliefs(*given[:3], answer=given[3], corners=given[4]), guessed)
 
 
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 def test_untrained_no_look_changes_anything(config: ScreenConfig) -> None:
     given = shown(config)
-    guessed = ScreenNet(config, "a").log_beliefs(*given)
+    guessed = ScreenNet(config, "a").log_beliefs(*given[:3], answer=given[3], corners=given[4])
     assert torch.allclose(guessed, given[2][:, None].expand_as(guessed), atol=1e-5)
 
 
 def test_rows_and_looks_do_not_influence_each_other() -> None:
     config = CONFIGS["classes"]
     model, (seen, scenes, belief, answer, corners) = screen(config), shown(config)
-    guessed = model.log_beliefs(seen, scenes, belief, answer, corners)
-    alone = model.log_beliefs(seen[1:], scenes[1:], belief[1:], answer[1:], corners[1:, 2:3])
+    guessed = model.log_beliefs(seen, scenes, belief, answer=answer, corners=corners)
+    alone = model.log_beliefs(
+        seen[1:], scenes[1:], belief[1:], answer=answer[1:], corners=corners[1:, 2:3]
+    )
     assert torch.allclose(alone[0, 0], guessed[1, 2], atol=1e-5)
 
 
 def test_each_thing_that_is_shown_counts() -> None:
     config = CONFIGS["classes"]
     model, (seen, scenes, belief, answer, corners) = screen(config), shown(config)
-    guessed = model.log_beliefs(seen, scenes, belief, answer, corners)
+    guessed = model.log_beliefs(seen, scenes, belief, answer=answer, corners=corners)
     blank = Observation.nothing(2, 1, 16)
     for other in (
         (blank, scenes, belief, answer, corners),
@@ -80,22 +86,26 @@ def test_each_thing_that_is_shown_counts() -> None:
         (seen, scenes, belief.flip(1), answer, corners),
         (seen, scenes, belief, answer.flip(1), corners),
     ):
-        assert (model.log_beliefs(*other) - guessed).abs().max() > 1e-3
+        assert (
+            model.log_beliefs(*other[:3], answer=other[3], corners=other[4]) - guessed
+        ).abs().max() > 1e-3
 
 
 def test_certainty_is_finite() -> None:
     config = CONFIGS["classes"]
     model, (seen, scenes, _, _, corners) = screen(config), shown(config)
     certain = torch.eye(3)[:2].log()
-    assert model.log_beliefs(seen, scenes, certain, certain, corners).isfinite().all()
+    assert (
+        model.log_beliefs(seen, scenes, certain, answer=certain, corners=corners).isfinite().all()
+    )
 
 
 def test_looks_may_be_the_same_for_all() -> None:
     config = CONFIGS["classes"]
     model, (seen, scenes, belief, answer, corners) = screen(config), shown(config)
     one = corners[:1]
-    guessed = model.log_beliefs(seen, scenes, belief, answer, one)
-    each = model.log_beliefs(seen, scenes, belief, answer, one.expand(2, -1, -1))
+    guessed = model.log_beliefs(seen, scenes, belief, answer=answer, corners=one)
+    each = model.log_beliefs(seen, scenes, belief, answer=answer, corners=one.expand(2, -1, -1))
     assert torch.allclose(guessed, each, atol=1e-5)
 
 
@@ -130,7 +140,11 @@ def test_a_file_brings_it_back(tmp_path: Path) -> None:
     assert again.classifier == "abc"
     assert again.provenance["note"] == "x"
     assert not any(parameter.requires_grad for parameter in again.parameters())
-    assert torch.allclose(again.log_beliefs(*given), model.log_beliefs(*given), atol=1e-2)
+    assert torch.allclose(
+        again.log_beliefs(*given[:3], answer=given[3], corners=given[4]),
+        model.log_beliefs(*given[:3], answer=given[3], corners=given[4]),
+        atol=1e-2,
+    )
     assert torch.equal(again.output.weight, model.output.weight.half().float())
 
 
@@ -170,12 +184,12 @@ def test_wrong_inputs(which: int, other: Observation | Tensor, message: str) -> 
     given = list(shown(config))
     given[which] = other
     with pytest.raises(ValueError, match=message):
-        screen(config).log_beliefs(*given)
+        screen(config).log_beliefs(*given[:3], answer=given[3], corners=given[4])
 
 
 def classifier(seed: int) -> DenseNetClassifier:
     torch.manual_seed(seed)
-    config = DenseNetConfig(16, 1, 3, width=8, growth=(8,), layers=(1,))
+    config = DenseNetConfig(size=16, channels=1, outputs=3, width=8, growth=(8,), layers=(1,))
     return DenseNetClassifier(config, ("a", "b", "c")).eval()
 
 

@@ -35,7 +35,13 @@ def signal(number, split="train", seed=0, noise=1.0):
     values = noise * rng.random((number, 4))
     values[:, 0] = np.where(rng.random(number) < 0.1, 1 - labels, labels)
     images = torch.from_numpy(values).float()[:, None, None]
-    return Dataset("signal", split, images, torch.from_numpy(labels), ("no", "yes"))
+    return Dataset(
+        name="signal",
+        split=split,
+        images=images,
+        labels=torch.from_numpy(labels),
+        label_names=("no", "yes"),
+    )
 
 
 def test_more_features_tell_more(wines):
@@ -93,6 +99,12 @@ def test_refuses(wines):
         TabularClassifier(train, val, copies=0)
     with pytest.raises(ValueError, match=r"iris has rows of classes \[0\] only, expected all"):
         TabularClassifier(train.subset((train.labels == 0).nonzero()[:, 0]), val)
-    images = Dataset("images", "train", torch.zeros(2, 1, 4, 4), torch.tensor([0, 1]), ("a", "b"))
+    images = Dataset(
+        name="images",
+        split="train",
+        images=torch.zeros(2, 1, 4, 4),
+        labels=torch.tensor([0, 1]),
+        label_names=("a", "b"),
+    )
     with pytest.raises(ValueError, match=r"images has scenes \(1, 4, 4\), expected rows"):
         TabularClassifier(images, images)

@@ -24,9 +24,9 @@ from boed.classifiers.training import (
 from boed.data.dataset import Dataset
 from boed.data.observation import Observation
 from boed.foundation.files import load_weights
-from boed.training.loop import Fit
+from boed.training.loop import TrainingConfig
 
-SHORT = Fit(steps=4, batch=16, warmup=1, every=2)
+SHORT = TrainingConfig(steps=4, batch=16, warmup=1, every=2)
 
 
 class OverConfident(DenseNetClassifier):
@@ -101,11 +101,19 @@ def test_calibration_does_not_move_batch_norm(trained, val):
 def test_findings_are_trained_too(train, val, tiny, tmp_path):
     def two(dataset):
         labels = torch.stack([dataset.labels, torch.ones_like(dataset.labels)], dim=1)
-        return Dataset("two", dataset.split, dataset.images, labels, ("right", "always"))
+        return Dataset(
+            name="two",
+            split=dataset.split,
+            images=dataset.images,
+            labels=labels,
+            label_names=("right", "always"),
+        )
 
     settings = replace(SHORT, steps=30, lr=1e-2)
     config = replace(tiny, outputs=4)
-    model = train_classifier(two(train), two(val), settings, tmp_path / "m.safetensors", config)
+    model = train_classifier(
+        two(train), two(val), settings, out=tmp_path / "m.safetensors", config=config
+    )
     log_probs = model.log_probs(Observation.of(val.scenes(), torch.ones(256, 1, 8, 8)))
     assert log_probs.shape == (256, 2, 2)
     assert log_probs[:, 1, 1].exp().mean() > 0.8
@@ -118,10 +126,10 @@ def test_interrupted_and_resumed_gives_the_same_checkpoint(train, val, tiny, tmp
             raise KeyboardInterrupt
 
     whole, parts = tmp_path / "whole.safetensors", tmp_path / "parts.safetensors"
-    train_classifier(train, val, SHORT, whole, tiny)
+    train_classifier(train, val, SHORT, out=whole, config=tiny)
     with pytest.raises(KeyboardInterrupt):
-        train_classifier(train, val, SHORT, parts, tiny, on_step=stop)
-    train_classifier(train, val, SHORT, parts, tiny)
+        train_classifier(train, val, SHORT, out=parts, config=tiny, on_step=stop)
+    train_classifier(train, val, SHORT, out=parts, config=tiny)
     (one, header), (other, header2) = load_weights(whole), load_weights(parts)
     assert all(torch.equal(one[name], other[name]) for name in one)
     assert header["scores"] == header2["scores"]
@@ -134,19 +142,19 @@ def test_a_training_is_not_gone_on_with_on_other_images(train, val, tiny, tmp_pa
 
     out = tmp_path / "m.safetensors"
     with pytest.raises(KeyboardInterrupt):
-        train_classifier(train, val, SHORT, out, tiny, on_step=stop)
+        train_classifier(train, val, SHORT, out=out, config=tiny, on_step=stop)
     with pytest.raises(ValueError, match="was trained with sha256"):
-        train_classifier(train.subset(range(500)), val, SHORT, out, tiny)
+        train_classifier(train.subset(range(500)), val, SHORT, out=out, config=tiny)
     with pytest.raises(ValueError, match=r"was trained with look_fraction 0\.25, now given 0\.5"):
-        train_classifier(train, val, SHORT, out, tiny, fraction=0.5)
+        train_classifier(train, val, SHORT, out=out, config=tiny, fraction=0.5)
     assert not out.exists()
 
 
 def test_wrong_network(train, val, tiny, tmp_path):
     with pytest.raises(ValueError, match="halves has 1 channels of 8 pixels; the network is for"):
-        train_classifier(train, val, SHORT, tmp_path / "x", replace(tiny, size=16))
+        train_classifier(train, val, SHORT, out=tmp_path / "x", config=replace(tiny, size=16))
     with pytest.raises(ValueError, match="outputs is 7, expected 2 for the labels"):
-        train_classifier(train, val, SHORT, tmp_path / "x", replace(tiny, outputs=7))
+        train_classifier(train, val, SHORT, out=tmp_path / "x", config=replace(tiny, outputs=7))
     assert not list(tmp_path.iterdir())
 
 
@@ -187,15 +195,15 @@ class Columns:
 def test_looks_of_another_sensor(train, val, tiny, tmp_path):
     """They are what it is trained, calibrated and scored with."""
     out, columns = tmp_path / "m.safetensors", Columns()
-    settings = Fit(steps=60, batch=32, lr=1e-2, warmup=5, every=30)
+    settings = TrainingConfig(steps=60, batch=32, lr=1e-2, warmup=5, every=30)
 
     def blind(scenes, counts, generator=None):
         return Squares()(scenes, 0 * counts, generator)
 
     with pytest.raises(ValueError, match="looking: any number of looks shows the fraction 0;"):
-        train_classifier(train, val, SHORT, out, tiny, looking=blind)
+        train_classifier(train, val, SHORT, out=out, config=tiny, looking=blind)
     out.with_suffix(".training.safetensors").unlink()
-    model = train_classifier(train, val, settings, out, tiny, looking=columns)
+    model = train_classifier(train, val, settings, out=out, config=tiny, looking=columns)
     assert torch.allclose(model.knots, torch.tensor([0, 1, 2, 3, 4, 6, 8]) / 8)
     header = load_weights(out)[1]
     assert "Columns" in header["looking"]
@@ -231,7 +239,9 @@ def test_augmentation_is_small_and_stays_in_range():
 )
 def test_presets_build(size, channels, labels, outputs, stem):
     images = torch.zeros(4, channels, size, size, dtype=torch.uint8)
-    dataset = Dataset("x", "train", images, labels, ("a", "b", "c"))
+    dataset = Dataset(
+        name="x", split="train", images=images, labels=labels, label_names=("a", "b", "c")
+    )
     config, _ = preset(dataset)
     assert (config.size, config.channels, config.outputs) == (size, channels, outputs)
     assert config.stem == stem

@@ -10,7 +10,7 @@ import torch
 from boed.completion import AIPO, VDVAEConfig
 from boed.completion.training import train_completer
 from boed.data.dataset import Dataset
-from boed.training.loop import Fit
+from boed.training.loop import TrainingConfig
 
 
 def tiny(**changes) -> VDVAEConfig:
@@ -35,7 +35,13 @@ def halves(n: int, seed: int, split: str = "train") -> Dataset:
     images[labels == 0, :, :, :4] = 200
     images[labels == 1, :, :, 4:] = 200
     images += torch.randint(-20, 21, images.shape, generator=generator)
-    return Dataset("halves", split, images.to(torch.uint8), labels, ("left", "right"))
+    return Dataset(
+        name="halves",
+        split=split,
+        images=images.to(torch.uint8),
+        labels=labels,
+        label_names=("left", "right"),
+    )
 
 
 @pytest.fixture(scope="session")
@@ -57,7 +63,7 @@ def val() -> Dataset:
 def trained(train, val, tmp_path_factory) -> tuple[AIPO, Path]:
     """AIPO trained jointly on the halves, and its checkpoint."""
     out = tmp_path_factory.mktemp("trained") / "halves.safetensors"
-    settings = Fit(steps=250, batch=32, lr=5e-3, warmup=20, ema=0.98, every=125)
-    model = train_completer("aipo", train, val, settings, out, config=tiny())
+    settings = TrainingConfig(steps=250, batch=32, lr=5e-3, warmup=20, ema=0.98, every=125)
+    model = train_completer("aipo", train, val, settings=settings, out=out, config=tiny())
     assert isinstance(model, AIPO)
     return model, out

@@ -17,7 +17,7 @@ from boed.data.dataset import Dataset
 from boed.data.masks import squares
 from boed.data.observation import Observation
 from boed.foundation.files import load_weights
-from boed.training.loop import Fit
+from boed.training.loop import TrainingConfig
 
 SIZE = 32
 OTHERS = ("retrieval", "gaussian", "importance", "nuts")
@@ -28,7 +28,13 @@ def library(channels: int, size: int = SIZE) -> Dataset:
     generator = torch.Generator().manual_seed(3)
     shape = (40, channels, size, size)
     images = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
-    return Dataset("dots", "train", images, torch.arange(40) % 2, ("a", "b"))
+    return Dataset(
+        name="dots",
+        split="train",
+        images=images,
+        labels=torch.arange(40) % 2,
+        label_names=("a", "b"),
+    )
 
 
 def configuration(name: str, channels: int):
@@ -190,7 +196,9 @@ def test_a_killed_training_goes_on_to_the_same_weights_and_losses(name, tmp_path
 
     def run(file: str, on_step=None):
         path = tmp_path / file
-        train_completer(name, images, images, settings, path, config, on_step=on_step)
+        train_completer(
+            name, images, images, settings=settings, out=path, config=config, on_step=on_step
+        )
         return load_weights(path)
 
     def stop(step: int, loss: float) -> None:
@@ -215,7 +223,7 @@ def test_a_killed_training_goes_on_to_the_same_weights_and_losses(name, tmp_path
 def test_presets_build_and_take_a_step(name, size, channels):
     kind = learned(name)
     config, settings = kind.preset(size, channels)
-    assert isinstance(settings, Fit)
+    assert isinstance(settings, TrainingConfig)
     assert (config.size, config.channels) == (size, channels)
     torch.manual_seed(0)
     model = kind.of(config)

@@ -12,9 +12,9 @@ from boed.completion.training import standardised_for, train_completer, train_va
 from boed.completion.vae import presets
 from boed.data.dataset import Dataset
 from boed.foundation.files import load_weights, save_weights
-from boed.training.loop import Fit
+from boed.training.loop import TrainingConfig
 
-SHORT = Fit(steps=6, batch=8, warmup=2, every=3)
+SHORT = TrainingConfig(steps=6, batch=8, warmup=2, every=3)
 
 
 def test_what_a_checkpoint_says_of_itself(trained, train):
@@ -41,12 +41,12 @@ def test_a_finished_training_leaves_only_the_checkpoint(trained):
 
 
 def test_vae_then_aipo_on_top_of_it(train, val, config, tmp_path):
-    vae = train_vae(train, val, config(), SHORT, tmp_path / "vae.safetensors")
+    vae = train_vae(train, val, config(), settings=SHORT, out=tmp_path / "vae.safetensors")
     again = VDVAE.load(tmp_path / "vae.safetensors")
     assert isinstance(again, VDVAE)
     assert torch.equal(again.sample(2, seed=1), vae.sample(2, seed=1))
     out = tmp_path / "aipo.safetensors"
-    model = train_completer("aipo", train, val, SHORT, out, vae=again)
+    model = train_completer("aipo", train, val, settings=SHORT, out=out, vae=again)
     assert load_weights(out)[1]["objective"] == "aipo, pretrained VAE"
     for name, tensor in vae.state_dict().items():
         assert torch.equal(tensor, model.vae.state_dict()[name])
@@ -59,11 +59,13 @@ def test_interrupted_and_resumed_gives_the_same_checkpoint(train, val, config, t
             raise KeyboardInterrupt
 
     whole, parts = tmp_path / "whole.safetensors", tmp_path / "parts.safetensors"
-    train_completer("aipo", train, val, SHORT, whole, config=config())
+    train_completer("aipo", train, val, settings=SHORT, out=whole, config=config())
     with pytest.raises(KeyboardInterrupt):
-        train_completer("aipo", train, val, SHORT, parts, config=config(), on_step=stop)
+        train_completer(
+            "aipo", train, val, settings=SHORT, out=parts, config=config(), on_step=stop
+        )
     assert not parts.exists()
-    train_completer("aipo", train, val, SHORT, parts, config=config())
+    train_completer("aipo", train, val, settings=SHORT, out=parts, config=config())
     (one, header), (other, header2) = load_weights(whole), load_weights(parts)
     assert all(torch.equal(one[name], other[name]) for name in one)
     assert header["history"] == header2["history"]
@@ -85,7 +87,7 @@ def test_a_training_is_not_gone_on_with_on_other_images(what, train, val, config
 def test_another_seed_is_another_training(train, val, config, tmp_path):
     paths = [tmp_path / f"{seed}.safetensors" for seed in (0, 1)]
     for seed, path in enumerate(paths):
-        train_vae(train, val, config(), replace(SHORT, steps=1, seed=seed), path)
+        train_vae(train, val, config(), settings=replace(SHORT, steps=1, seed=seed), out=path)
     one, other = (VDVAE.load(path).gain for path in paths)
     assert not torch.equal(one, other)
 
@@ -93,24 +95,32 @@ def test_another_seed_is_another_training(train, val, config, tmp_path):
 def test_wrong_inputs(train, val, config, tmp_path):
     out = tmp_path / "x.safetensors"
     with pytest.raises(ValueError, match="size 8 has no preset"):
-        train_completer("aipo", train, val, SHORT, out)
+        train_completer("aipo", train, val, settings=SHORT, out=out)
     with pytest.raises(ValueError, match="unknown completer 'aippo': did you mean 'aipo'"):
-        train_completer("aippo", train, val, SHORT, out)
+        train_completer("aippo", train, val, settings=SHORT, out=out)
     with pytest.raises(ValueError, match="masks is 'dots', expected one of squares, holes"):
-        train_completer("aipo", train, val, SHORT, out, config=config(), masks="dots")
+        train_completer("aipo", train, val, settings=SHORT, out=out, config=config(), masks="dots")
     with pytest.raises(ValueError, match="vae is for aipo and aipo-r"):
-        train_completer("flow", train, val, SHORT, out, vae=VDVAE(config()))
+        train_completer("flow", train, val, settings=SHORT, out=out, vae=VDVAE(config()))
     with pytest.raises(ValueError, match=r"either config .* or vae"):
-        train_completer("aipo", train, val, SHORT, out, config=config(), vae=VDVAE(config()))
+        train_completer(
+            "aipo", train, val, settings=SHORT, out=out, config=config(), vae=VDVAE(config())
+        )
     colour = config(channels=3)
     message = "halves has 1 channels of 8 pixels; the model is for 3 of 8"
     with pytest.raises(ValueError, match=message):
-        train_completer("aipo", train, val, SHORT, out, config=colour)
+        train_completer("aipo", train, val, settings=SHORT, out=out, config=colour)
     with pytest.raises(ValueError, match=message):
-        train_completer("aipo", train, val, SHORT, out, vae=VDVAE(colour))
+        train_completer("aipo", train, val, settings=SHORT, out=out, vae=VDVAE(colour))
     with pytest.raises(ValueError, match=message):
-        train_vae(train, val, colour, SHORT, out)
-    black = Dataset("black", "train", train.images * 0, train.labels, train.label_names)
+        train_vae(train, val, colour, settings=SHORT, out=out)
+    black = Dataset(
+        name="black",
+        split="train",
+        images=train.images * 0,
+        labels=train.labels,
+        label_names=train.label_names,
+    )
     with pytest.raises(ValueError, match=r"std is 0\.0, expected more than 0"):
         standardised_for(config(), black)
     assert not out.exists()

@@ -20,17 +20,17 @@ def bounding_box(mask):
 @pytest.mark.parametrize(("size", "fraction", "side"), [(32, 0.35, 11), (32, 0.25, 8), (28, 1, 28)])
 def test_one_square_has_the_asked_side(size, fraction, side):
     counts = torch.ones(50, dtype=torch.int64)
-    for mask in squares(50, size, fraction, counts, overhang=False, generator=seeded()):
+    for mask in squares(50, size, fraction, counts=counts, overhang=False, generator=seeded()):
         assert mask.sum() == side**2
         assert bounding_box(mask) == (side, side)
 
 
 def test_squares_reach_every_pixel_and_every_border():
     counts = torch.ones(4000, dtype=torch.int64)
-    inside = squares(4000, 16, 0.25, counts, overhang=False, generator=seeded()).sum(0)[0]
+    inside = squares(4000, 16, 0.25, counts=counts, overhang=False, generator=seeded()).sum(0)[0]
     assert inside.min() > 0
     assert inside[0, 0] < inside[8, 8] / 4  # a corner is in one place of many
-    over = squares(4000, 16, 0.25, counts, overhang=True, generator=seeded()).mean(0)[0]
+    over = squares(4000, 16, 0.25, counts=counts, overhang=True, generator=seeded()).mean(0)[0]
     expected = (4 / 19) ** 2  # with overhang each pixel is as likely as any other
     assert over.min() > 0.6 * expected
     assert over.max() < 1.5 * expected
@@ -38,7 +38,7 @@ def test_squares_reach_every_pixel_and_every_border():
 
 def test_overhanging_squares_are_cut_at_the_border_but_never_empty():
     counts = torch.ones(500, dtype=torch.int64)
-    areas = squares(500, 16, 0.25, counts, generator=seeded()).sum((1, 2, 3))
+    areas = squares(500, 16, 0.25, counts=counts, generator=seeded()).sum((1, 2, 3))
     assert areas.min() >= 1
     assert areas.max() == 16
     assert (areas < 16).float().mean() > 0.2
@@ -53,7 +53,9 @@ def test_counts_are_zero_to_five_equally_often():
 
 def test_given_counts_are_kept():
     counts = torch.tensor([0, 1, 7])
-    areas = squares(3, 64, 1 / 64, counts, overhang=False, generator=seeded(1)).sum((1, 2, 3))
+    areas = squares(3, 64, 1 / 64, counts=counts, overhang=False, generator=seeded(1)).sum(
+        (1, 2, 3)
+    )
     assert areas.tolist() == [0, 1, 7]
 
 

@@ -98,9 +98,10 @@ def test_refuses_shapes_that_do_not_fit(values, mask, message):
     ],
 )
 def test_refuses_readings_that_do_not_fit(readings, taken, message):
-    given = [None if shape is None else torch.zeros(shape) for shape in (readings, taken)]
+    given = {"readings": readings, "taken": taken}
+    given = {k: None if shape is None else torch.zeros(shape) for k, shape in given.items()}
     with pytest.raises(ValueError, match=message):
-        Observation(torch.zeros(2, 1, 4, 4), torch.zeros(2, 1, 4, 4), *given)
+        Observation(torch.zeros(2, 1, 4, 4), torch.zeros(2, 1, 4, 4), **given)
 
 
 def with_readings(scenes, taken, seed=0):
@@ -108,7 +109,7 @@ def with_readings(scenes, taken, seed=0):
     readings = torch.rand(len(scenes), 4, generator=torch.Generator().manual_seed(seed))
     taken = torch.as_tensor(taken, dtype=torch.float).expand(len(scenes), -1)
     mask = torch.zeros_like(scenes[:, :1]) + 0.5
-    return Observation(scenes, mask, readings * taken, taken)
+    return Observation(scenes, mask, readings=readings * taken, taken=taken)
 
 
 def parts(observation):
@@ -162,7 +163,7 @@ def test_some_scenes_replaced_with_readings(scenes):
     nothing = Observation.nothing(3, 2, 6)
     assert nothing.with_rows(row, new[row]).taken[:, 0].tolist() == [0, 1, 0]
     assert old.with_rows(row, nothing[row]).taken[:, 0].tolist() == [1, 0, 1]
-    fewer = Observation(*parts(new)[:2], new.readings[:, :1], new.taken[:, :1])
+    fewer = Observation(*parts(new)[:2], readings=new.readings[:, :1], taken=new.taken[:, :1])
     with pytest.raises(ValueError, match=r"other has values, mask and readings .*\(1, 1\)"):
         old.with_rows(row, fewer[row])
 

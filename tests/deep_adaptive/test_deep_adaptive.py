@@ -13,7 +13,7 @@ import torch
 from boed.deep_adaptive import (
     DeepAdaptiveDesign,
     PolicyConfig,
-    PolicyFit,
+    PolicyTrainingConfig,
     StaticDesign,
     contrast,
     first_design,
@@ -28,7 +28,7 @@ from boed.problems.location_finding import LocationFinding
 
 LINEAR = LinearGaussian.one_dimension()
 BOUNDS = torch.tensor([[-2.0], [2.0]])
-QUICK = PolicyFit(
+QUICK = PolicyTrainingConfig(
     steps=60, batch=32, contrasts=31, lr=0.02, warmup=5, ema=0.9, every=20, looks=2, watched=64
 )
 
@@ -153,7 +153,7 @@ def test_bad_designs_settings_and_looks_are_named():
         StaticDesign(torch.zeros(2, 1))(torch.zeros(5, 2, 1), torch.zeros(5, 2))
     for name in ("looks", "contrasts", "watched"):
         with pytest.raises(ValueError, match=f"{name} is 0"):
-            PolicyFit(**{name: 0})
+            PolicyTrainingConfig(**{name: 0})
 
 
 @pytest.mark.parametrize("looks", [1, 2])
@@ -161,7 +161,7 @@ def test_gradient_through_the_outcomes_is_that_of_the_exact_eig(looks):
     """EIG = 1/2 ln(1 + sum_t d_t^2) with unit prior and noise; its derivative is d / (1 + sum)."""
     start = torch.tensor([[0.5], [1.0]])[:looks]
     policy = StaticDesign(start)
-    problem = single_look(LINEAR.model, policy, "y", "theta")
+    problem = single_look(LINEAR.model, policy, "y", target="theta")
     torch.manual_seed(1)
     found = []
     for _ in range(10):
@@ -180,7 +180,7 @@ def test_score_function_gradient_of_discrete_outcomes_is_that_of_the_exact_eig(d
     eig = coin_eig(exact)
     eig.backward()
     policy = StaticDesign(torch.tensor(designs)[:, None])
-    problem = single_look(coin, policy, "y", "theta")
+    problem = single_look(coin, policy, "y", target="theta")
     torch.manual_seed(1)
     loss = spce_loss(problem, policy, len(designs), batch=40_000, contrasts=40)
     loss.backward()
@@ -195,9 +195,9 @@ def test_the_exact_eig_of_the_coin_is_the_reference():
 
 def test_gains_do_not_depend_on_the_pieces_and_are_bounded(monkeypatch):
     policy = StaticDesign(torch.randn(4, 2, generator=torch.Generator().manual_seed(0)))
-    problem = single_look(LocationFinding().model, policy, "y", "theta")
+    problem = single_look(LocationFinding().model, policy, "y", target="theta")
     torch.manual_seed(0)
-    roll = roll_out(problem, policy, torch.zeros(2), 4, 50)
+    roll = roll_out(problem, policy, torch.zeros(2), steps=4, batch=50)
     found = []
     for tile in (1, 2**17):
         monkeypatch.setattr("boed.deep_adaptive.loss.TILE", tile)
@@ -206,14 +206,16 @@ def test_gains_do_not_depend_on_the_pieces_and_are_bounded(monkeypatch):
     torch.testing.assert_close(found[0].gains, found[1].gains)
     assert found[0].gains.max() <= math.log(101) + 1e-5
     torch.testing.assert_close(found[0].truth, found[0].gains.exp() / 101)
-    reference = sequential_pce(problem.model, policy, 4, 2000, 100, example=torch.zeros(2))
+    reference = sequential_pce(
+        problem.model, policy, 4, samples=2000, contrasts=100, example=torch.zeros(2)
+    )
     error = found[0].gains.std() / 50**0.5
     assert found[0].gains.mean() == pytest.approx(reference.lower, abs=4 * error.item())
 
 
 def test_gradient_reaches_every_parameter():
     policy = network()
-    problem = single_look(LocationFinding().model, policy, "y", "theta")
+    problem = single_look(LocationFinding().model, policy, "y", target="theta")
     spce_loss(problem, policy, looks=3, batch=8, contrasts=15).backward()
     for name, parameter in policy.named_parameters():
         assert parameter.grad is not None, name
@@ -223,7 +225,7 @@ def test_gradient_reaches_every_parameter():
 def test_training_learns_the_extreme_of_a_bounded_linear_problem(trained):
     """Two looks at +-2 give 1/2 ln(1 + 8); those of the untrained network next to nothing."""
     before, after = (
-        sequential_pce(LINEAR.model, rule, 2, 2000, 1000, example=torch.zeros(1))
+        sequential_pce(LINEAR.model, rule, 2, samples=2000, contrasts=1000, example=torch.zeros(1))
         for rule in (bounded(), trained)
     )
     assert after.designs.abs().min() > 1.8
@@ -243,7 +245,7 @@ def test_training_on_discrete_outcomes_raises_their_information():
             return pyro.sample("y", dist.Bernoulli(logits=5 * design[..., 0] * theta))
 
     policy = train_policy(answer, bounded(), replace(QUICK, steps=40))
-    found = sequential_pce(answer, policy, 2, 200, 100, example=torch.zeros(1))
+    found = sequential_pce(answer, policy, 2, samples=200, contrasts=100, example=torch.zeros(1))
     assert found.designs.abs().min() > 1
 
 
@@ -259,10 +261,10 @@ def interrupt(step, loss):
 def test_resumed_equals_uninterrupted_bit_for_bit(tmp_path, trained):
     out = tmp_path / "policy.safetensors"
     with pytest.raises(Interrupt):
-        train_policy(LINEAR.model, bounded(), QUICK, out, on_step=interrupt)
+        train_policy(LINEAR.model, bounded(), QUICK, out=out, on_step=interrupt)
     assert not out.exists()
     other = DeepAdaptiveDesign.from_bounds(BOUNDS, hidden=16, embedding=4)  # of other weights
-    resumed = train_policy(LINEAR.model, other, QUICK, out, provenance={"command": "a test"})
+    resumed = train_policy(LINEAR.model, other, QUICK, out=out, provenance={"command": "a test"})
     assert list(tmp_path.iterdir()) == [out]
     for name, value in trained.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[name]), name
@@ -277,9 +279,9 @@ def test_resumed_equals_uninterrupted_bit_for_bit(tmp_path, trained):
 def test_a_run_is_not_resumed_with_other_contrasts(tmp_path):
     out = tmp_path / "policy.safetensors"
     with pytest.raises(Interrupt):
-        train_policy(LINEAR.model, bounded(), QUICK, out, on_step=interrupt)
+        train_policy(LINEAR.model, bounded(), QUICK, out=out, on_step=interrupt)
     with pytest.raises(ValueError, match="'contrasts': 64"):
-        train_policy(LINEAR.model, bounded(), replace(QUICK, contrasts=64), out)
+        train_policy(LINEAR.model, bounded(), replace(QUICK, contrasts=64), out=out)
 
 
 def test_training_repeats_itself_and_leaves_the_global_random_state():
@@ -354,7 +356,9 @@ def test_models_that_do_not_fit_are_named(model, message):
 
 
 def test_sites_may_have_other_names():
-    trained = train_policy(renamed, bounded(), replace(QUICK, steps=3), None, "z", "x")
+    trained = train_policy(
+        renamed, bounded(), replace(QUICK, steps=3), out=None, observation="z", target="x"
+    )
     assert trained.provenance["steps"] == 3
 
 
@@ -367,13 +371,13 @@ def test_an_outcome_may_be_several_numbers():
 
     policy = DeepAdaptiveDesign.from_bounds(BOUNDS, outcome_dim=3)
     policy = train_policy(readings, policy, replace(QUICK, steps=3))
-    found = sequential_pce(readings, policy, 2, 100, 50, example=torch.zeros(1))
+    found = sequential_pce(readings, policy, 2, samples=100, contrasts=50, example=torch.zeros(1))
     assert found.outcomes.shape == (100, 2, 3)
 
 
 def test_the_score_function_needs_more_than_one_experiment():
     policy = StaticDesign(torch.tensor([[0.5]]))
-    problem = single_look(coin, policy, "y", "theta")
+    problem = single_look(coin, policy, "y", target="theta")
     with pytest.raises(ValueError, match="batch must be an integer of at least 2"):
         spce_loss(problem, policy, looks=1, batch=1, contrasts=5)
 
@@ -407,7 +411,9 @@ def test_the_shipped_policy_beats_random_designs():
     assert policy.provenance["problem"] == "location finding A, T = 10"
     assert policy.provenance["history"][-1]["val_spce"] > 6
     problem = LocationFinding()
-    found = sequential_pce(problem.model, policy, 10, 200, 5000, example=torch.zeros(2))
+    found = sequential_pce(
+        problem.model, policy, 10, samples=200, contrasts=5000, example=torch.zeros(2)
+    )
     assert found.lower - 4 * found.lower_error > 5.1  # random: 4.92 ± 0.09
 
 

@@ -69,7 +69,7 @@ class Sums:
         readings = scene.sum((1, 2)) * taken
         spread = (readings / scene.shape[2])[:, None, None].expand_as(scene).contiguous()
         shown = taken[:, None, None].expand(-1, 1, scene.shape[2], -1).contiguous()
-        return Observation(spread, shown, readings, taken)
+        return Observation(spread, shown, readings=readings, taken=taken)
 
     def cost(self, design: Tensor) -> Tensor:
         return torch.full((len(design),), 2.0)
@@ -79,14 +79,23 @@ def envs() -> dict[str, Callable[..., SensingEnv]]:
     """Every kind of sensor, question and action."""
     return {
         "rows": lambda **k: SensingEnv(DATA, RowSensor(), 3, **k),
-        "rows, belief": lambda **k: SensingEnv(DATA, RowSensor(), 3, ClueClassifier(), **k),
+        "rows, belief": lambda **k: SensingEnv(
+            DATA, RowSensor(), 3, classifier=ClueClassifier(), **k
+        ),
         "findings": lambda **k: SensingEnv(
-            FINDINGS, PatchSensor(16, 0.25, 5), 3, FindingsClassifier(), cost_weight=0.5, **k
+            FINDINGS,
+            PatchSensor(16, 0.25, 5),
+            3,
+            classifier=FindingsClassifier(),
+            cost_weight=0.5,
+            **k,
         ),
         "anywhere": lambda **k: SensingEnv(
-            DATA, PatchSensor(16), 3, ClueClassifier(), continuous=True, **k
+            DATA, PatchSensor(16), 3, classifier=ClueClassifier(), continuous=True, **k
         ),
-        "noise": lambda **k: SensingEnv(DATA, NOISY_PATCHES, 3, Constant([-math.log(3)] * 3), **k),
+        "noise": lambda **k: SensingEnv(
+            DATA, NOISY_PATCHES, 3, classifier=Constant([-math.log(3)] * 3), **k
+        ),
         "k-space": lambda **k: SensingEnv(DATA, KSpaceLines(16, noise=0.1), 3, **k),
         "indirect": lambda **k: SensingEnv(DATA, Sums(), 3, cost_weight=0.25, **k),
     }
@@ -192,7 +201,9 @@ def test_own_loss() -> None:
 
 @pytest.mark.parametrize(("look", "losses"), [(RIGHT, [0, 0]), (WRONG, [math.log(3)] * 2)])
 def test_the_right_look_is_worth_more(look: int, losses: list[float]) -> None:
-    env = ClassifierPredicts(SensingEnv(DATA, RowSensor(), 2, ClueClassifier(), cost_weight=0.1))
+    env = ClassifierPredicts(
+        SensingEnv(DATA, RowSensor(), 2, classifier=ClueClassifier(), cost_weight=0.1)
+    )
     for seed in range(5):
         env.reset(seed=seed)
         rewards = [env.step(look)[1] for _ in range(2)]
@@ -254,7 +265,7 @@ def test_vectorised_equals_single_environments(name: str) -> None:
     single, number = envs()[name](), 4
     task = single.task
     vector = VectorSensingEnv(
-        number, task.dataset, task.sensor, 3, task.classifier,
+        number, task.dataset, task.sensor, looks=3, classifier=task.classifier,
         cost_weight=task.cost_weight, continuous=task.bounds is not None,
     )  # fmt: skip
     sync = SyncVectorEnv([envs()[name]] * number)
@@ -285,7 +296,9 @@ def _ordered(step: Any) -> Any:
 
 
 def test_vectorised_looks_known() -> None:
-    env = VectorSensingEnv(2, DATA, RowSensor(), 1, ClueClassifier(), render_mode="rgb_array")
+    env = VectorSensingEnv(
+        2, DATA, RowSensor(), looks=1, classifier=ClueClassifier(), render_mode="rgb_array"
+    )
     wrapped = VectorClassifierPredicts(env)
     assert wrapped.action_space == gymnasium.spaces.MultiDiscrete([16, 16])
     _, info = wrapped.reset(options={"scene": np.array([4, 2])})
@@ -304,7 +317,7 @@ def test_vectorised_looks_known() -> None:
 def test_impossible_answers_cost_a_finite_loss() -> None:
     wrong = (int(DATA.labels[0]) + 1) % 3
     belief = torch.eye(3)[wrong].log().tolist()
-    env = ClassifierPredicts(SensingEnv(DATA, RowSensor(), 1, Constant(belief)))
+    env = ClassifierPredicts(SensingEnv(DATA, RowSensor(), 1, classifier=Constant(belief)))
     env.reset(options={"scene": 0})
     assert env.step(0)[1] == pytest.approx(-87.3, abs=0.1)
 
@@ -438,7 +451,7 @@ def test_refuses_what_cannot_be_played() -> None:
         ClassifierPredicts(env)
     with pytest.raises(ValueError, match="expected a SensingEnv"):
         ClassifierPredicts(gymnasium.make("CartPole-v1"))
-    vector = VectorSensingEnv(2, DATA, RowSensor(), 3)
+    vector = VectorSensingEnv(2, DATA, RowSensor(), looks=3)
     with pytest.raises(ValueError, match="env has no classifier"):
         VectorClassifierPredicts(vector)
     with pytest.raises(ResetNeeded):
@@ -462,7 +475,7 @@ def test_refuses_what_cannot_be_played() -> None:
     ],
 )
 def test_names_the_part_that_misbehaves(sensor: Any, classifier: Any, message: str) -> None:
-    env = SensingEnv(DATA, sensor, 2, classifier)
+    env = SensingEnv(DATA, sensor, 2, classifier=classifier)
     with pytest.raises(ValueError, match=message):  # noqa: PT012
         env.reset(seed=0)
         env.step(answered(env, 9))
@@ -480,23 +493,23 @@ class Look:
         from boed.policies import Decision
 
         candidates = sensor.designs(observation)
-        return Decision(self.design.expand(len(observation), -1), candidates)
+        return Decision(self.design.expand(len(observation), -1), candidates=candidates)
 
 
 def test_policies_play() -> None:
-    single = SensingEnv(DATA, RowSensor(), 2, ClueClassifier())
+    single = SensingEnv(DATA, RowSensor(), 2, classifier=ClueClassifier())
     ignorant, certain = -math.log(3), 0.0
     right = Look([RIGHT])
     assert play(ClassifierPredicts(single), right, seed=0) == pytest.approx([certain] * 2, abs=1e-6)
     assert play(single, right, seed=0) == pytest.approx([ignorant, certain], abs=1e-6)
-    vector = VectorSensingEnv(3, DATA, RowSensor(), 2, ClueClassifier())
+    vector = VectorSensingEnv(3, DATA, RowSensor(), looks=2, classifier=ClueClassifier())
     rewards = play(VectorClassifierPredicts(vector), Look([WRONG]), seed=0)
     np.testing.assert_allclose(rewards, np.full((2, 3), ignorant), atol=1e-6)
     with pytest.raises(ValueError, match=r"design \[99\] is none of the environment's candidates"):
         play(single, Look([99]))
     with pytest.raises(ValueError, match="env has no classifier"):
         play(envs()["rows"](), right)
-    anywhere = SensingEnv(DATA, PatchSensor(16), 1, ClueClassifier(), continuous=True)
+    anywhere = SensingEnv(DATA, PatchSensor(16), 1, classifier=ClueClassifier(), continuous=True)
     rewards = play(ClassifierPredicts(anywhere), Look([8.0, 4.0]), seed=0)
     assert rewards == pytest.approx([certain], abs=1e-6)
 
@@ -523,7 +536,7 @@ def test_reinforcement_learning_finds_the_clue() -> None:
     algorithms = pytest.importorskip("stable_baselines3")
     from stable_baselines3.common.env_checker import check_env as sb3_check_env
 
-    env = ClassifierPredicts(SensingEnv(DATA, RowSensor(), 1, ClueClassifier()))
+    env = ClassifierPredicts(SensingEnv(DATA, RowSensor(), 1, classifier=ClueClassifier()))
     sb3_check_env(env, warn=False)
     with torch.random.fork_rng():
         model = algorithms.PPO(

@@ -62,7 +62,9 @@ def test_memory_layout_is_no_content() -> None:
 
 
 def test_a_classifier_is_its_weights_calibration_and_precision() -> None:
-    config = DenseNetConfig(8, 1, 2, stem=2, growth=(4,), layers=(1,), width=4)
+    config = DenseNetConfig(
+        size=8, channels=1, outputs=2, stem=2, growth=(4,), layers=(1,), width=4
+    )
     torch.manual_seed(0)
     model = DenseNetClassifier(config, ("no", "yes"))
     before = fingerprint(model)

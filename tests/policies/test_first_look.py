@@ -22,13 +22,19 @@ from boed.sensors import PatchSensor
 @pytest.fixture
 def library() -> Dataset:
     images = torch.randint(0, 256, (12, 1, 16, 16), generator=torch.Generator().manual_seed(0))
-    return Dataset("made up", "train", images.byte(), torch.arange(12) % 2, ("no", "yes"))
+    return Dataset(
+        name="made up",
+        split="train",
+        images=images.byte(),
+        labels=torch.arange(12) % 2,
+        label_names=("no", "yes"),
+    )
 
 
 @pytest.fixture
 def classifier() -> DenseNetClassifier:
     torch.manual_seed(0)
-    config = DenseNetConfig(16, 1, 2, growth=(4,), layers=(1,), width=4)
+    config = DenseNetConfig(size=16, channels=1, outputs=2, growth=(4,), layers=(1,), width=4)
     return DenseNetClassifier(config, ("no", "yes")).eval()
 
 

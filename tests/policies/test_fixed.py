@@ -25,10 +25,12 @@ NO_ROWS = torch.zeros(0, dtype=torch.long)
 def test_the_best_sequence_is_found() -> None:
     """The clue lies at one place in three scenes of four, else at the other."""
     for seed in range(3):
-        design = optimise_fixed_design(CLUES.dataset(80), TILED, CLASSIFIER, 2, 40, seed)
+        design = optimise_fixed_design(
+            CLUES.dataset(80), TILED, CLASSIFIER, looks=2, scenes=40, seed=seed
+        )
         assert design.designs.tolist() == [list(OFTEN), list(SELDOM)]
     test = CLUES.dataset(60, seed=1)
-    found = acquire(test.scenes(), TILED, design, 2, CLASSIFIER)
+    found = acquire(test.scenes(), TILED, design, steps=2, classifier=CLASSIFIER)
     picked = found.log_beliefs.gather(2, test.labels.view(-1, 1, 1).expand(-1, 3, 1))[..., 0]
     loss = -picked.mean(0)
     assert float(loss[0]) == pytest.approx(math.log(3), abs=1e-6)
@@ -41,7 +43,7 @@ def test_each_look_is_the_best_after_those_before() -> None:
     """Against the mean log-score of every candidate, by hand."""
     train = Clues([(0, 0), (4, 8), (8, 4)]).dataset(30)
     scenes = train.scenes()
-    design = optimise_fixed_design(train, TILED, CLASSIFIER, 3, scenes=100)
+    design = optimise_fixed_design(train, TILED, CLASSIFIER, looks=3, scenes=100)
     observation = Observation.nothing(30, 1, 16)
     for chosen in design.designs:
         after = {}
@@ -57,7 +59,7 @@ def test_each_look_is_the_best_after_those_before() -> None:
 def test_findings_and_noise() -> None:
     train = Clues().dataset(30, findings=True)
     noisy = PatchSensor(16, 0.25, 4, noise=1e-4)
-    design = optimise_fixed_design(train, noisy, FindingsClassifier(), 1, seed=2)
+    design = optimise_fixed_design(train, noisy, FindingsClassifier(), looks=1, seed=2)
     assert design.designs.tolist() == [list(CLUE)]
 
 
@@ -68,7 +70,9 @@ def test_same_seed_same_design() -> None:
 
     def make(seed: int, memory: int = 512) -> Tensor:
         train = CLUES.dataset(40)
-        return optimise_fixed_design(train, TILED, CLASSIFIER, 4, 10, seed, memory).designs
+        return optimise_fixed_design(
+            train, TILED, CLASSIFIER, looks=4, scenes=10, seed=seed, memory=memory
+        ).designs
 
     assert torch.equal(make(0), make(0))
     assert torch.equal(make(0), make(0, memory=1))
@@ -79,7 +83,7 @@ def test_same_seed_same_design() -> None:
 def test_looks_are_taken_in_order_whatever_they_show() -> None:
     looks = torch.tensor([[12, 12], [0, 0], [4, 8]])
     scenes = CLUES.dataset(5).scenes()
-    found = acquire(scenes, TILED, FixedDesign(looks), 3, CLASSIFIER)
+    found = acquire(scenes, TILED, FixedDesign(looks), steps=3, classifier=CLASSIFIER)
     assert torch.equal(found.designs, looks.expand(5, -1, -1))
     assert FixedDesign(looks).deterministic
 
@@ -87,7 +91,9 @@ def test_looks_are_taken_in_order_whatever_they_show() -> None:
 def test_it_stops_when_there_is_nothing_new() -> None:
     """A look that was taken before is passed over; after the last one the scene is finished."""
     looks = torch.tensor([[0, 0], [0, 0], [8, 8]])
-    found = acquire(CLUES.dataset(2).scenes(), TILED, FixedDesign(looks), 5, CLASSIFIER)
+    found = acquire(
+        CLUES.dataset(2).scenes(), TILED, FixedDesign(looks), steps=5, classifier=CLASSIFIER
+    )
     assert found.looks.tolist() == [2, 2]
     assert found.designs[:, :2].tolist() == [[[0, 0], [8, 8]]] * 2
 
@@ -102,9 +108,9 @@ def test_scenes_at_different_looks_of_the_sequence() -> None:
 
 
 def test_a_users_own_sensor() -> None:
-    design = optimise_fixed_design(Clues().dataset(20), RowSensor(), CLASSIFIER, 1)  # type: ignore[arg-type]
+    design = optimise_fixed_design(Clues().dataset(20), RowSensor(), CLASSIFIER, looks=1)  # type: ignore[arg-type]
     assert int(design.designs[0, 0]) in range(CLUE[0], CLUE[0] + 4)
-    found = acquire(CLUES.dataset(2).scenes(), RowSensor(), design, 2, CLASSIFIER)  # type: ignore[arg-type]
+    found = acquire(CLUES.dataset(2).scenes(), RowSensor(), design, steps=2, classifier=CLASSIFIER)  # type: ignore[arg-type]
     assert found.looks.tolist() == [1, 1]
 
 

@@ -70,8 +70,10 @@ def nll(found: Trajectory, scenes: Tensor) -> list[float]:
 def test_greedy_is_wrong_and_looking_ahead_is_right() -> None:
     world, scenes = Pointers(), Pointers().scenes(60)
     greedy = BOED(world, CLASSIFIER, n=12, first_n=100)
-    one = acquire(scenes, TILED, greedy, 2, CLASSIFIER)
-    two = acquire(scenes[:6], TILED, TwoStep(greedy, m=16, n_after=4), 2, CLASSIFIER)
+    one = acquire(scenes, TILED, greedy, steps=2, classifier=CLASSIFIER)
+    two = acquire(
+        scenes[:6], TILED, TwoStep(greedy, m=16, n_after=4), steps=2, classifier=CLASSIFIER
+    )
     assert tuple(one.designs[0, 0].tolist()) in PLACES
     assert two.designs[:, 0].tolist() == [list(POINTER)] * 6
     assert nll(two, scenes[:6]) == pytest.approx([math.log(3), math.log(3), 0], abs=1e-6)
@@ -133,11 +135,13 @@ def test_one_by_one_as_batched() -> None:
     scenes = Pointers().scenes(4)
     seeds = [derive(0, "scene", row) for row in range(4)]
     policy = TwoStep(BOED(Pointers(), CLASSIFIER, n=3, first_n=10), m=4, n_after=2)
-    whole = acquire(scenes, TILED, policy, 3, CLASSIFIER, seeds)
-    again = acquire(scenes, TILED, policy, 3, CLASSIFIER, seeds)
+    whole = acquire(scenes, TILED, policy, steps=3, classifier=CLASSIFIER, seed=seeds)
+    again = acquire(scenes, TILED, policy, steps=3, classifier=CLASSIFIER, seed=seeds)
     assert torch.equal(whole.designs, again.designs)
     for b, seed in enumerate(seeds):
-        alone = acquire(scenes[b : b + 1], TILED, policy, 3, CLASSIFIER, [seed])
+        alone = acquire(
+            scenes[b : b + 1], TILED, policy, steps=3, classifier=CLASSIFIER, seed=[seed]
+        )
         assert torch.equal(alone.designs[0], whole.designs[b])
         torch.testing.assert_close(alone.scores[0], whole.scores[b], rtol=0, atol=1e-6)
 
@@ -146,7 +150,7 @@ def test_sensor_with_noise() -> None:
     clues = Clues()
     sensor = PatchSensor(16, 0.25, 4, noise=1e-4)
     policy = TwoStep(BOED(ClueCompleter(clues), CLASSIFIER, n=3, first_n=12), m=3)
-    found = acquire(clues.dataset(2).scenes(), sensor, policy, 2, CLASSIFIER)
+    found = acquire(clues.dataset(2).scenes(), sensor, policy, steps=2, classifier=CLASSIFIER)
     assert bool(CLASSIFIER.found(found.observations[2]).any(1).all())
     assert not policy.deterministic
 

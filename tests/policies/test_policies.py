@@ -25,7 +25,13 @@ CLASSIFIER = ClueClassifier()
 
 def run(policy: Policy, clues: Clues, scenes: int, steps: int, seed: int = 0) -> Trajectory:
     return acquire(
-        clues.dataset(scenes, seed).scenes(), TILED, policy, steps, CLASSIFIER, seed, keep=False
+        clues.dataset(scenes, seed).scenes(),
+        TILED,
+        policy,
+        steps=steps,
+        classifier=CLASSIFIER,
+        seed=seed,
+        keep=False,
     )
 
 
@@ -41,7 +47,9 @@ def nll(trajectory: Trajectory, clues: Clues, seed: int = 0) -> list[float]:
 @pytest.mark.parametrize("estimator", ["entropy", "marginal", "variational", "accuracy"])
 def test_boed_finds_the_clue_at_once_and_random_does_not(estimator: Any) -> None:
     clues = Clues()
-    boed = run(BOED(ClueCompleter(clues), CLASSIFIER, estimator, first_n=12), clues, 200, 2)
+    boed = run(
+        BOED(ClueCompleter(clues), CLASSIFIER, estimator=estimator, first_n=12), clues, 200, 2
+    )
     random = run(Random(), clues, 200, 2)
     assert boed.designs[:, 0].tolist() == [list(CLUE)] * 200
     assert nll(boed, clues) == pytest.approx([math.log(3), 0, 0], abs=1e-6)
@@ -98,10 +106,12 @@ def test_oracle_needs_the_truth() -> None:
 
 def test_max_variance_goes_where_the_variance_is() -> None:
     clues = Clues()
-    found = run(BOED(ClueCompleter(clues), CLASSIFIER, "variance", first_n=50), clues, 10, 2)
+    found = run(
+        BOED(ClueCompleter(clues), CLASSIFIER, estimator="variance", first_n=50), clues, 10, 2
+    )
     assert found.designs[:, 0].tolist() == [list(NOISY)] * 10
     assert found.designs[:, 1].tolist() == [list(CLUE)] * 10  # the only other tile that varies
-    assert BOED(Retrieval(clues.dataset(5)), CLASSIFIER, "variance").deterministic
+    assert BOED(Retrieval(clues.dataset(5)), CLASSIFIER, estimator="variance").deterministic
 
 
 def test_max_variance_scores_the_unseen_pixels() -> None:
@@ -115,7 +125,7 @@ def test_max_variance_scores_the_unseen_pixels() -> None:
         def sample(self, observation: Observation, n: int, seed: Any = 0) -> Tensor:
             return samples
 
-    decision = BOED(Certain(), CLASSIFIER, "variance", n=2).choose(observation, TILED)
+    decision = BOED(Certain(), CLASSIFIER, estimator="variance", n=2).choose(observation, TILED)
     assert decision.scores is not None
     assert decision.scores[0].tolist() == [0.0] + [4.0] * 15
 
@@ -124,7 +134,7 @@ def test_centre_out_starts_at_the_centre_and_tiles_without_overlap() -> None:
     for size, patch in ((64, 16), (28, 7)):
         sensor = PatchSensor(size)
         scene = torch.rand(2, 1, size, size)
-        found = acquire(scene, sensor, CentreOut(), 5, _Indifferent(), keep=False)
+        found = acquire(scene, sensor, CentreOut(), steps=5, classifier=_Indifferent(), keep=False)
         centre = (size - patch) / 2
         assert (found.designs[:, 0] - centre).abs().max() <= 0.5
         seen = [round(float(o.mask[0].sum())) for o in found.observations]
@@ -135,13 +145,20 @@ def test_centre_out_starts_at_the_centre_and_tiles_without_overlap() -> None:
 
 
 def test_centre_out_covers_the_scene() -> None:
-    found = acquire(torch.rand(1, 1, 16, 16), TILED, CentreOut(), 16, _Indifferent(), keep=False)
+    found = acquire(
+        torch.rand(1, 1, 16, 16),
+        TILED,
+        CentreOut(),
+        steps=16,
+        classifier=_Indifferent(),
+        keep=False,
+    )
     assert float(found.observations[-1].mask.min()) == 1
 
 
 def test_random_is_uniform_over_what_is_new() -> None:
     scenes = torch.zeros(3200, 1, 16, 16)
-    found = acquire(scenes, TILED, Random(), 2, _Indifferent(), keep=False)
+    found = acquire(scenes, TILED, Random(), steps=2, classifier=_Indifferent(), keep=False)
     first, second = found.designs.unbind(1)
     assert not bool((first == second).all(1).any())
     for looks in (first, second):
@@ -154,7 +171,9 @@ def test_random_is_uniform_over_what_is_new() -> None:
 
 
 def test_random_never_repeats_until_all_is_seen() -> None:
-    found = acquire(torch.zeros(4, 1, 16, 16), TILED, Random(), 16, _Indifferent(), keep=False)
+    found = acquire(
+        torch.zeros(4, 1, 16, 16), TILED, Random(), steps=16, classifier=_Indifferent(), keep=False
+    )
     for designs in found.designs:
         assert len(designs.unique(dim=0)) == 16
     assert float(found.observations[-1].mask.min()) == 1
@@ -196,7 +215,7 @@ def test_boed_shows_what_it_looked_at() -> None:
     clues = Clues()
     policy = BOED(ClueCompleter(clues), CLASSIFIER, n=4, first_n=9)
     scenes = clues.dataset(3).scenes()
-    kept = acquire(scenes, TILED, policy, 2, CLASSIFIER)
+    kept = acquire(scenes, TILED, policy, steps=2, classifier=CLASSIFIER)
     assert len(kept.decisions) == 2
     for decision in kept.decisions:
         assert decision.scores is not None
@@ -224,7 +243,9 @@ def test_the_first_look_is_computed_once() -> None:
 
     for make in (
         lambda first: BOED(ClueCompleter(Clues()), CLASSIFIER, first=first, first_n=10),
-        lambda first: BOED(ClueCompleter(Clues()), CLASSIFIER, "variance", first=first, first_n=10),
+        lambda first: BOED(
+            ClueCompleter(Clues()), CLASSIFIER, estimator="variance", first=first, first_n=10
+        ),
     ):
         first = Asked(Clues())
         policy = make(first)
@@ -241,12 +262,12 @@ def test_the_first_look_is_computed_once() -> None:
 def test_score_of_a_look_that_is_no_candidate_is_unknown() -> None:
     candidates = torch.tensor([[0, 0], [0, 4]])
     scores = torch.tensor([[0.1, 0.2], [0.3, 0.4]])
-    decision = Decision(torch.tensor([[0, 4], [9, 9]]), candidates, scores)
+    decision = Decision(torch.tensor([[0, 4], [9, 9]]), candidates=candidates, scores=scores)
     found = decision.chosen_score()
     assert found is not None
     assert float(found[0]) == pytest.approx(0.2)
     assert bool(found[1].isnan())
-    assert Decision(candidates, candidates).chosen_score() is None
+    assert Decision(candidates, candidates=candidates).chosen_score() is None
 
 
 @pytest.mark.parametrize("field", ["n", "first_n"])
@@ -268,7 +289,7 @@ class _BrokenComplete(_BrokenSample):
 
 @pytest.mark.parametrize("broken", [_BrokenSample(), _BrokenComplete()])
 def test_nan_from_a_completer_names_it(broken: Any) -> None:
-    for policy in (BOED(broken, CLASSIFIER), BOED(broken, CLASSIFIER, "variance")):
+    for policy in (BOED(broken, CLASSIFIER), BOED(broken, CLASSIFIER, estimator="variance")):
         with pytest.raises(ValueError, match=rf"{type(broken).__name__}\.\w+ returned NaN"):
             policy.choose(Observation.nothing(2, 1, 16), TILED)
 

@@ -94,8 +94,10 @@ def check_early_stops(stopped: Trajectory, whole: Trajectory) -> None:
 @pytest.mark.parametrize("name", POLICIES)
 def test_a_scene_stops_when_its_clue_is_found(name: str, rule: str) -> None:
     policy = POLICIES[name]
-    whole = acquire(SCENES, TILED, policy, STEPS, CLASSIFIER, SEEDS)
-    stopped = acquire(SCENES, TILED, Until(policy, RULES[rule]), STEPS, CLASSIFIER, SEEDS)
+    whole = acquire(SCENES, TILED, policy, steps=STEPS, classifier=CLASSIFIER, seed=SEEDS)
+    stopped = acquire(
+        SCENES, TILED, Until(policy, RULES[rule]), steps=STEPS, classifier=CLASSIFIER, seed=SEEDS
+    )
     known = torch.stack([CLASSIFIER.found(each).any(1) for each in whole.observations], dim=1)
     never = ~known.any(1)
     expected = known.float().argmax(1).masked_fill(never, STEPS)
@@ -108,9 +110,11 @@ def test_a_scene_stops_when_its_clue_is_found(name: str, rule: str) -> None:
 @pytest.mark.parametrize("rule", [*RULES.values(), EIGBelow(0.01)])
 def test_one_by_one_as_batched(rule: Any) -> None:
     policy = Until(POLICIES["boed"], rule)
-    whole = acquire(SCENES, TILED, policy, STEPS, CLASSIFIER, SEEDS)
+    whole = acquire(SCENES, TILED, policy, steps=STEPS, classifier=CLASSIFIER, seed=SEEDS)
     for b, seed in enumerate(SEEDS[:6]):
-        alone = acquire(SCENES[b : b + 1], TILED, policy, STEPS, CLASSIFIER, [seed])
+        alone = acquire(
+            SCENES[b : b + 1], TILED, policy, steps=STEPS, classifier=CLASSIFIER, seed=[seed]
+        )
         assert torch.equal(alone.looks[0], whole.looks[b])
         assert torch.equal(alone.designs[0], whole.designs[b])
         assert torch.equal(alone.log_beliefs[0], whole.log_beliefs[b])
@@ -138,7 +142,9 @@ def test_no_decision_for_scenes_that_a_belief_stops() -> None:
 
     for rule in (RULES["confident"], AnyOf((RULES["confident"], never))):
         policy = Asked()
-        looks = acquire(SCENES, TILED, Until(policy, rule), STEPS, CLASSIFIER).looks
+        looks = acquire(
+            SCENES, TILED, Until(policy, rule), steps=STEPS, classifier=CLASSIFIER
+        ).looks
         assert policy.scenes == int(looks.sum()) < STEPS * len(SCENES)
 
 
@@ -149,7 +155,9 @@ def test_stops_at_the_first_scene_already_certain() -> None:
         def choose(self, *arguments: Any, **named: Any) -> Decision:
             raise AssertionError("asked")
 
-    stopped = acquire(SCENES, TILED, Until(Never(), Confident(CLASSIFIER, 0.3)), 2, CLASSIFIER)
+    stopped = acquire(
+        SCENES, TILED, Until(Never(), Confident(CLASSIFIER, 0.3)), steps=2, classifier=CLASSIFIER
+    )
     assert stopped.looks.tolist() == [0] * len(SCENES)
     assert stopped.designs.shape == (len(SCENES), 2, 2)
     assert float(stopped.observations[-1].mask.max()) == 0
@@ -158,7 +166,7 @@ def test_stops_at_the_first_scene_already_certain() -> None:
 def test_the_decision_among_scenes_that_stopped() -> None:
     """What the policy says of the others stands in their rows; the rest is NaN."""
     policy = POLICIES["boed"]
-    seen = acquire(SCENES, TILED, CentreOut(), 4, CLASSIFIER).observations[-1]
+    seen = acquire(SCENES, TILED, CentreOut(), steps=4, classifier=CLASSIFIER).observations[-1]
     decision = Until(policy, RULES["confident"]).choose(seen, TILED, SEEDS)
     assert decision.stop is not None
     left = (~decision.stop).nonzero()[:, 0]
@@ -180,8 +188,8 @@ def test_the_decision_among_scenes_that_stopped() -> None:
 def test_a_policy_that_stops_by_itself_is_heeded() -> None:
     inner = Until(Random(), RULES["confident"])
     outer = Until(inner, lambda observation, decision: torch.zeros(len(observation)) > 0)
-    expected = acquire(SCENES, TILED, inner, STEPS, CLASSIFIER, SEEDS)
-    found = acquire(SCENES, TILED, outer, STEPS, CLASSIFIER, SEEDS)
+    expected = acquire(SCENES, TILED, inner, steps=STEPS, classifier=CLASSIFIER, seed=SEEDS)
+    found = acquire(SCENES, TILED, outer, steps=STEPS, classifier=CLASSIFIER, seed=SEEDS)
     assert torch.equal(found.looks, expected.looks)
     assert torch.equal(found.designs, expected.designs)
 
@@ -193,7 +201,10 @@ def test_no_more_looks_than_are_worth_it() -> None:
     scenes = clues.dataset(4).scenes()
     for threshold, looks in ((0.01, 1), (1.0, 1), (1.2, 0)):  # ln 3 = 1.099
         until = Until(policy, EIGBelow(threshold))
-        assert acquire(scenes, TILED, until, 3, CLASSIFIER).looks.tolist() == [looks] * 4
+        assert (
+            acquire(scenes, TILED, until, steps=3, classifier=CLASSIFIER).looks.tolist()
+            == [looks] * 4
+        )
 
 
 def test_eig_is_in_nats_also_where_looks_are_chosen_per_cost() -> None:
@@ -201,7 +212,7 @@ def test_eig_is_in_nats_also_where_looks_are_chosen_per_cost() -> None:
     clues = Clues([(0, 0)])
     policy = BOED(ClueCompleter(clues), CLASSIFIER, first_n=12, per_cost=True)
     until = Until(policy, EIGBelow(1.0))
-    stopped = acquire(clues.dataset(3).scenes(), Priced(10), until, 3, CLASSIFIER)
+    stopped = acquire(clues.dataset(3).scenes(), Priced(10), until, steps=3, classifier=CLASSIFIER)
     assert stopped.looks.tolist() == [1] * 3
     assert stopped.scores[:, 0].tolist() == pytest.approx([math.log(3)] * 3, abs=1e-5)
 
@@ -210,7 +221,10 @@ def test_looks_that_a_search_did_not_judge_do_not_count() -> None:
     blank = Observation.nothing(2, 1, 16)
     designs = TILED.designs(blank)[:2]
     scores = torch.tensor([[torch.nan, 0.3], [torch.nan, 0.1]])
-    assert EIGBelow(0.2)(blank, Decision(designs, designs, scores)).tolist() == [False, True]
+    assert EIGBelow(0.2)(blank, Decision(designs, candidates=designs, scores=scores)).tolist() == [
+        False,
+        True,
+    ]
 
 
 def test_several_findings_have_to_be_known_all() -> None:
@@ -226,7 +240,7 @@ def test_several_findings_have_to_be_known_all() -> None:
     conformal = ConformalSingle(Known(), SplitConformal(math.log(10), 0.1))
     assert conformal(blank, None).tolist() == [True, False]
     until = Until(Random(), Confident(FindingsClassifier(), 0.9))
-    whole = acquire(SCENES, TILED, until, 16, FindingsClassifier())
+    whole = acquire(SCENES, TILED, until, steps=16, classifier=FindingsClassifier())
     assert bool(CLASSIFIER.found(whole.observations[-1]).any(1).all())
     assert 1 < float(whole.looks.float().mean()) < 15
 
@@ -245,7 +259,7 @@ def test_threshold_that_stops_nothing(threshold: float) -> None:
 
 def test_eig_of_a_policy_that_has_none() -> None:
     with pytest.raises(ValueError, match="EIGBelow needs a decision with scores"):
-        acquire(SCENES, TILED, Until(Random(), EIGBelow(0.1)), 1, CLASSIFIER)
+        acquire(SCENES, TILED, Until(Random(), EIGBelow(0.1)), steps=1, classifier=CLASSIFIER)
 
 
 def test_no_rule() -> None:
@@ -268,7 +282,7 @@ def test_rules_that_do_not_answer(answer: Any, message: str, several: bool) -> N
 
     rule: Any = AnyOf((RULES["confident"], wrong)) if several else wrong
     with pytest.raises(ValueError, match=message):
-        acquire(SCENES, TILED, Until(Random(), rule), 1, CLASSIFIER)
+        acquire(SCENES, TILED, Until(Random(), rule), steps=1, classifier=CLASSIFIER)
 
 
 def test_whether_the_seed_matters_is_the_policys() -> None:
@@ -283,8 +297,16 @@ def test_a_budget_is_never_exceeded_and_no_look_that_fits_is_left_out(
 ) -> None:
     """A scene takes the looks of an unlimited run for as long as they fit."""
     sensor, budget = Priced(2.5), Budget(cost=limit)
-    whole = acquire(SCENES, sensor, POLICIES[name], STEPS, CLASSIFIER, SEEDS)
-    limited = acquire(SCENES, sensor, POLICIES[name], STEPS, CLASSIFIER, SEEDS, budget=budget)
+    whole = acquire(SCENES, sensor, POLICIES[name], steps=STEPS, classifier=CLASSIFIER, seed=SEEDS)
+    limited = acquire(
+        SCENES,
+        sensor,
+        POLICIES[name],
+        steps=STEPS,
+        classifier=CLASSIFIER,
+        seed=SEEDS,
+        budget=budget,
+    )
     fits = whole.costs.cumsum(1) <= limit
     assert torch.equal(limited.looks, fits.sum(1))
     assert float(limited.costs.sum(1).max()) <= limit
@@ -294,10 +316,20 @@ def test_a_budget_is_never_exceeded_and_no_look_that_fits_is_left_out(
 
 def test_budgets_one_by_one_as_batched() -> None:
     sensor, budget, policy = Priced(2.5), Budget(cost=4.0), Random()
-    whole = acquire(SCENES, sensor, policy, STEPS, CLASSIFIER, SEEDS, budget=budget)
+    whole = acquire(
+        SCENES, sensor, policy, steps=STEPS, classifier=CLASSIFIER, seed=SEEDS, budget=budget
+    )
     assert len(whole.looks.unique()) > 1
     for b, seed in enumerate(SEEDS):
-        alone = acquire(SCENES[b : b + 1], sensor, policy, STEPS, CLASSIFIER, [seed], budget=budget)
+        alone = acquire(
+            SCENES[b : b + 1],
+            sensor,
+            policy,
+            steps=STEPS,
+            classifier=CLASSIFIER,
+            seed=[seed],
+            budget=budget,
+        )
         assert torch.equal(alone.looks[0], whole.looks[b])
         assert torch.equal(alone.costs[0], whole.costs[b])
         assert torch.equal(alone.log_beliefs[0], whole.log_beliefs[b])
@@ -311,7 +343,12 @@ def test_a_budget_spent_to_the_last_is_not_exceeded_by_rounding() -> None:
             return torch.full((len(design),), 0.1)
 
     spent = acquire(
-        SCENES, Tenth(16, 0.25, 4), CentreOut(), 12, CLASSIFIER, budget=Budget(cost=1.0)
+        SCENES,
+        Tenth(16, 0.25, 4),
+        CentreOut(),
+        steps=12,
+        classifier=CLASSIFIER,
+        budget=Budget(cost=1.0),
     )
     assert spent.looks.tolist() == [10] * len(SCENES)
 
@@ -337,8 +374,10 @@ def test_no_look_is_begun_when_time_is_up(
 
     clock = Clock()
     monkeypatch.setattr(sys.modules["boed.acquire"], "time", clock)
-    whole = acquire(SCENES, TILED, CentreOut(), STEPS, CLASSIFIER)
-    late = acquire(SCENES, TILED, Slow(), STEPS, CLASSIFIER, budget=Budget(seconds=seconds))
+    whole = acquire(SCENES, TILED, CentreOut(), steps=STEPS, classifier=CLASSIFIER)
+    late = acquire(
+        SCENES, TILED, Slow(), steps=STEPS, classifier=CLASSIFIER, budget=Budget(seconds=seconds)
+    )
     assert late.looks.tolist() == [looks] * len(SCENES)
     check_early_stops(late, whole)
 
@@ -373,10 +412,12 @@ def test_information_per_cost_needs_all_candidates() -> None:
 def test_information_per_cost_needs_a_cost() -> None:
     policy = BOED(ClueCompleter(CLUES), CLASSIFIER, first_n=5, per_cost=True)
     with pytest.raises(ValueError, match=r"Priced\.cost is 0 for design \[0, 0\]"):
-        acquire(SCENES, Priced(0), policy, 1, CLASSIFIER)
+        acquire(SCENES, Priced(0), policy, steps=1, classifier=CLASSIFIER)
 
 
 def test_looks_may_be_free() -> None:
-    free = acquire(SCENES, Priced(0), Random(), 16, CLASSIFIER, budget=Budget(cost=3.0))
+    free = acquire(
+        SCENES, Priced(0), Random(), steps=16, classifier=CLASSIFIER, budget=Budget(cost=3.0)
+    )
     assert float(free.costs.sum(1).max()) <= 3
     assert int(free.looks.max()) > 3

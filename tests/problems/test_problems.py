@@ -118,7 +118,7 @@ THREE = [[1.0, 0.0], [0.0, 1.0], [0.0, 1.0]]
 CASES = [
     Case(LinearGaussian.three_measurements(), THREE, **gaussian([1, 1.5], 1, True)),
     Case(
-        LinearGaussian(torch.diag(torch.tensor([1.0, 4.0])), noise=0.5),
+        LinearGaussian(prior_covariance=torch.diag(torch.tensor([1.0, 4.0])), noise=0.5),
         [0.5, -1.0],
         **gaussian([1, 2], 0.5, False),
     ),
@@ -335,11 +335,17 @@ def test_a_design_out_of_bounds_is_refused(case: Case, side: int) -> None:
 @pytest.mark.parametrize(
     ("make", "culprit"),
     [
-        (lambda: LinearGaussian(torch.eye(2), noise=0.0), "noise"),
-        (lambda: LinearGaussian(torch.eye(2), looks=-1), "looks"),
-        (lambda: LinearGaussian(torch.tensor([[1.0, 2.0], [2.0, 1.0]])), "prior_covariance"),
-        (lambda: LinearGaussian(torch.tensor([[1.0, 0.5], [0.0, 1.0]])), "prior_covariance"),
-        (lambda: LinearGaussian(torch.ones(2)), "prior_covariance"),
+        (lambda: LinearGaussian(prior_covariance=torch.eye(2), noise=0.0), "noise"),
+        (lambda: LinearGaussian(prior_covariance=torch.eye(2), looks=-1), "looks"),
+        (
+            lambda: LinearGaussian(prior_covariance=torch.tensor([[1.0, 2.0], [2.0, 1.0]])),
+            "prior_covariance",
+        ),
+        (
+            lambda: LinearGaussian(prior_covariance=torch.tensor([[1.0, 0.5], [0.0, 1.0]])),
+            "prior_covariance",
+        ),
+        (lambda: LinearGaussian(prior_covariance=torch.ones(2)), "prior_covariance"),
         (lambda: FiniteSpace(prior=1.0), "prior"),
         (lambda: TwoAlternativeChoice(prior_sd=math.nan), "prior_sd"),
         (lambda: DeathProcess(population=0), "population"),
@@ -395,13 +401,16 @@ def test_a_further_look_never_lowers_the_eig_of_a_linear_gaussian() -> None:
     root = rng.normal(size=(4, 4))
     covariance = torch.tensor(root @ root.T, dtype=torch.float32)
     rows = torch.tensor(rng.normal(size=(50, 6, 4)), dtype=torch.float32)
-    eig = [LinearGaussian(covariance, looks=t).exact_eig(rows[:, :t]) for t in range(1, 7)]
+    eig = [
+        LinearGaussian(prior_covariance=covariance, looks=t).exact_eig(rows[:, :t])
+        for t in range(1, 7)
+    ]
     assert (torch.stack(eig).diff(dim=0) > 0).all()
 
 
 def test_joint_rows_equal_single_rows_where_only_one_looks() -> None:
-    single = LinearGaussian(torch.eye(3)).exact_eig(torch.tensor([1.0, 2.0, 3.0]))
-    joint = LinearGaussian(torch.eye(3), looks=2)
+    single = LinearGaussian(prior_covariance=torch.eye(3)).exact_eig(torch.tensor([1.0, 2.0, 3.0]))
+    joint = LinearGaussian(prior_covariance=torch.eye(3), looks=2)
     rows = torch.tensor([[1.0, 2.0, 3.0], [0.0, 0.0, 0.0]])
     torch.testing.assert_close(joint.exact_eig(rows), single)
 

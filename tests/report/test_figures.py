@@ -91,7 +91,7 @@ def test_completions_sheet_in_grey_and_colour():
             rng.random((6, channels, 16, 16)),
             np.ones((6, 1, 16, 16)),
             rng.random((6, 5, channels, 16, 16)),
-            rng.random((channels, 16, 16)),
+            truth=rng.random((channels, 16, 16)),
         )
         assert len(figure.axes) == 6 * 7
         assert rendered(figure)

@@ -98,10 +98,10 @@ def clue_situation(grid: int = 7, scenes: int = 6, n: int = 8) -> Imagined:
     scene = clues.dataset(scenes, 3).scenes()
     blank = Observation.of(scene, torch.zeros_like(scene[:, :1]))
     seen = sensor.observe(blank, scene, torch.tensor([[4, 4]]).expand(scenes, -1))
-    drawn = complete(completer, seen, n, 1)
+    drawn = complete(completer, seen, n, seed=1)
     weights = torch.rand(n, scenes, generator=torch.Generator().manual_seed(2)) + 0.1
     drawn = Completions(drawn.scenes, weights / weights.sum(0))
-    return imagine(seen, drawn, sensor, ClueClassifier())
+    return imagine(seen, drawn, sensor, classifier=ClueClassifier())
 
 
 def skewed(batch: int, candidates: int, seed: int = 0) -> Table:
@@ -270,8 +270,12 @@ def test_retrieved_completions_are_raced_with_their_weights(estimator: str) -> N
     sensor, policies = PatchSensor(16, 0.25, 7), []
     for how in (Exhaustive(), Racing()):
         completer = Retrieval(clues.dataset(40, 8), bandwidth=0.3)
-        policies.append(BOED(completer, Opinionated(), estimator, n=8, first_n=20, search=how))
-    runs = [acquire(scene, sensor, each, 3, Opinionated(), seed=2) for each in policies]
+        policies.append(
+            BOED(completer, Opinionated(), estimator=estimator, n=8, first_n=20, search=how)
+        )
+    runs = [
+        acquire(scene, sensor, each, steps=3, classifier=Opinionated(), seed=2) for each in policies
+    ]
     assert torch.equal(runs[0].designs, runs[1].designs)
     assert torch.allclose(runs[0].scores, runs[1].scores, atol=1e-6)
 
@@ -338,10 +342,10 @@ B_ALONE = -(0.2 * math.log(0.2) + 0.8 * math.log(0.8))
 def test_looks_chosen_together_are_not_redundant(estimator: str, how: Search | None) -> None:
     """The best two separately are a and a again; together, a and b, then nothing is left."""
     world, blank = TwoBits(), Observation.nothing(2, 1, (1, 3))
-    imagined = imagine(blank, world.completions(2), Features(3), world)
+    imagined = imagine(blank, world.completions(2), Features(3), classifier=world)
     alone = estimate(imagined, estimator).eig[0]
     assert alone.tolist() == pytest.approx([math.log(2), math.log(2), B_ALONE], abs=1e-5)
-    found = greedy_batch(imagined, 3, estimator, how)
+    found = greedy_batch(imagined, 3, estimator, search=how)
     assert found.designs[:, :2, 0].tolist() == [[0, 2], [0, 2]]
     total = math.log(2) + B_ALONE
     assert found.eig[0].tolist() == pytest.approx([math.log(2), total, total], abs=1e-5)
@@ -360,7 +364,10 @@ def test_a_batch_is_judged_on_everything_it_will_have_seen() -> None:
     assert found.designs.shape == (6, 2, 2)
     assert (found.eig[:, 1] >= found.eig[:, 0] - 1e-5).all()
     both = imagine(
-        imagined.observation, imagined.completions, Both(16, 0.25, 4), imagined.classifier
+        imagined.observation,
+        imagined.completions,
+        Both(16, 0.25, 4),
+        classifier=imagined.classifier,
     )
     joint = Joint.after_looks(imagined, torch.zeros(6, 1, 2, dtype=torch.long))
     assert torch.allclose(
@@ -373,7 +380,9 @@ def test_greedy_joint_finds_the_three_measurements() -> None:
 
     def joint(designs: Tensor) -> Tensor:
         looks = designs.shape[1]
-        return LinearGaussian(problem.prior_covariance, looks=looks).exact_eig(designs)
+        return LinearGaussian(prior_covariance=problem.prior_covariance, looks=looks).exact_eig(
+            designs
+        )
 
     found = greedy_joint(joint, torch.eye(2), 3)
     assert found.designs.tolist() == [[0, 1], [1, 0], [0, 1]]
@@ -406,7 +415,7 @@ def test_gradient_ascent_finds_the_best_time_of_the_death_process() -> None:
 
 def test_gradient_ascent_with_reparameterised_outcomes() -> None:
     """|d| as large as allowed is best, in both entries; EIG is 1/2 ln(1 + 1 + 2.25)."""
-    problem = LinearGaussian(torch.diag(torch.tensor([1.0, 1.5]) ** 2))
+    problem = LinearGaussian(prior_covariance=torch.diag(torch.tensor([1.0, 1.5]) ** 2))
     objective = PCEObjective(problem.model, samples=400, contrasts=400)
     bounds = torch.tensor([[-1.0, 0.0], [0.5, 1.0]])
     found = gradient_ascent(objective, bounds, starts=2, steps=20, rate=0.2)
@@ -499,8 +508,8 @@ def test_bayesian_optimisation_of_a_sensor_off_the_grid() -> None:
     pytest.importorskip("botorch")
     clues = Clues()
     sensor, blank = PatchSensor(16, 0.25, 2), Observation.nothing(1, 1, 16)
-    drawn = complete(ClueCompleter(clues), blank, 12, 0)
-    imagined = imagine(blank, drawn, sensor, ClueClassifier())
+    drawn = complete(ClueCompleter(clues), blank, 12, seed=0)
+    imagined = imagine(blank, drawn, sensor, classifier=ClueClassifier())
     found, again = (
         bayesian_optimisation(off_grid(imagined, "entropy"), sensor.bounds, 14, first=12)
         for _ in range(2)

@@ -294,7 +294,7 @@ def test_linear_gaussian_eig_obeys_the_chain_rule() -> None:
         eig = sensor.eig(found, prior)
         assert torch.allclose(eig[0], eig[1])  # it does not depend on what was read
         total += eig[0, look].item()
-        found = sensor.observe(found, scene, torch.tensor([[look]] * 2), [0, 1])
+        found = sensor.observe(found, scene, torch.tensor([[look]] * 2), seed=[0, 1])
         after = sensor.eig(found, prior)
         assert after[0, look] == 0
         assert (after <= eig + 1e-9).all()
@@ -311,7 +311,9 @@ def test_linear_gaussian_posterior_is_that_of_the_precision_form() -> None:
     assert torch.allclose(centre, mean.double().expand(2, -1))
     assert torch.allclose(spread, prior.double().expand(2, -1, -1))
     for look in (1, 3):
-        found = sensor.observe(found, torch.rand(2, 1, 2, 3), torch.tensor([[look]] * 2), [3, 4])
+        found = sensor.observe(
+            found, torch.rand(2, 1, 2, 3), torch.tensor([[look]] * 2), seed=[3, 4]
+        )
     centre, spread = sensor.posterior(found, mean, prior)
     rows, inverse = operator[[1, 3]].flatten(0, 1).double(), torch.linalg.inv(prior.double())
     expected = torch.linalg.inv(inverse + rows.T @ rows / 0.7**2)
@@ -326,7 +328,9 @@ def test_linear_gaussian_posterior_is_calibrated() -> None:
     """The squared distance of 2000 scenes from their posterior mean is chi-squared, mean 6."""
     sensor = LinearSensor(gaussian((4, 2, 6)), (2, 3), noise=0.7)
     scene = gaussian((2000, 1, 2, 3), 5)
-    found = sensor.observe(blank((2, 3), 2000), scene, torch.full((2000, 1), 2), list(range(2000)))
+    found = sensor.observe(
+        blank((2, 3), 2000), scene, torch.full((2000, 1), 2), seed=list(range(2000))
+    )
     centre, spread = sensor.posterior(found, torch.zeros(6), torch.eye(6))
     off = scene.flatten(1).double() - centre
     distance = (off * torch.linalg.solve(spread, off)).sum(1)
@@ -339,7 +343,7 @@ def test_linear_gaussian_shows_least_squares(looks: int) -> None:
     operator, scene = gaussian((looks, 2, 12)), torch.rand(2, 1, 4, 3)
     sensor, found = LinearSensor(operator, (4, 3), noise=0.1), blank((4, 3), 2)
     for look in (0, 2, 1):
-        found = sensor.observe(found, scene, torch.tensor([[look]] * 2), [0, 1])
+        found = sensor.observe(found, scene, torch.tensor([[look]] * 2), seed=[0, 1])
     rows = operator[:3].flatten(0, 1).double()
     assert found.readings is not None
     expected = found.readings[:, :6].double() @ torch.linalg.pinv(rows).T

@@ -66,7 +66,7 @@ class Case:
         designs = candidates(sensor, found)
         seeds = [derive(seed, k) for k in range(len(scene))]
         for number in numbers:
-            found = look(sensor, found, scene, designs[[number] * len(scene)], seeds)
+            found = look(sensor, found, scene, design=designs[[number] * len(scene)], seeds=seeds)
         return found
 
     def everything(self, sensor: Sensor, scene: Tensor, seed: int = 0) -> Observation:
@@ -151,10 +151,13 @@ def physics_module() -> ModuleType:
 
 FOUR_CORNERS = torch.tensor([[2, 2], [2, 7], [9, 2], [9, 7]])
 PIXELS = {
-    "patch": Case(lambda s: PatchSensor(8, 0.5, 3, s), (8, 8), 2, 0, 0.0),
+    "patch": Case(lambda s: PatchSensor(8, 0.5, 3, noise=s), (8, 8), 2, 0, 0.0),
     "patch of all": Case(lambda s: PatchSensor(9, 1.0, noise=s), (9, 9), 1, 0, 0.0),
     "patch, own candidates": Case(
-        lambda s: PatchSensor(8, 0.25, torch.tensor([[0, 0], [3, 5], [6, 6]]), s), (8, 8), 1, 1
+        lambda s: PatchSensor(8, 0.25, torch.tensor([[0, 0], [3, 5], [6, 6]]), noise=s),
+        (8, 8),
+        1,
+        1,
     ),
     "pixels": Case(lambda s: PixelBlocks((3, 5), noise=s), (3, 5), 3, 7, 0.0),
     "blocks": Case(lambda s: PixelBlocks((5, 7), 2, noise=s), (5, 7), 1, 11, 0.0),
@@ -162,7 +165,10 @@ PIXELS = {
     "columns": Case(lambda s: Lines((6, 5), "column", 2, noise=s), (6, 5), 1, 2, 0.0),
     "rows and columns": Case(lambda s: Lines((3, 4), "both", noise=s), (3, 4), 1, None, 0.0),
     "rows or columns, own candidates": Case(
-        lambda s: Lines((3, 4), "both", 1, torch.tensor([[0, 0], [1, 3]]), s), (3, 4), 1, 1
+        lambda s: Lines((3, 4), "both", 1, designs=torch.tensor([[0, 0], [1, 3]]), noise=s),
+        (3, 4),
+        1,
+        1,
     ),
     "features": Case(
         lambda s: Features(["age", "weight", "height"], [0.5, 2, 1], s), (1, 3), 1, 2, 0.0
@@ -177,20 +183,20 @@ READINGS = {
         lambda s: Projections(7, torch.tensor([170.0, 10.0, 60.0]), s), (7, 7), 1, 1
     ),
     "foveated": Case(
-        lambda s: Foveated((12, 10), 2, 3, FOUR_CORNERS, s), (12, 10), 2, 1
+        lambda s: Foveated((12, 10), 2, 3, designs=FOUR_CORNERS, noise=s), (12, 10), 2, 1
     ),
     "foveated, everywhere": Case(
         lambda s: Foveated((7, 9), 2, 3, noise=s), (7, 9), 1, None, 0.0
     ),
     "linear-Gaussian": Case(
-        lambda s: LinearSensor(gaussian((5, 2, 24)), (4, 3), 2, s), (4, 3), 2, 3
+        lambda s: LinearSensor(gaussian((5, 2, 24)), (4, 3), 2, noise=s), (4, 3), 2, 3
     ),
     "linear-Gaussian, complete": Case(
-        lambda s: LinearSensor(orthonormal(12).unflatten(0, (4, 3)), (4, 3), 1, s),
+        lambda s: LinearSensor(orthonormal(12).unflatten(0, (4, 3)), (4, 3), 1, noise=s),
         (4, 3), 1, 2, 1e-5,
     ),
     "linear-Gaussian, more than complete": Case(
-        lambda s: LinearSensor(gaussian((10, 2, 12)), (4, 3), 1, s), (4, 3), 1, None, 1e-4
+        lambda s: LinearSensor(gaussian((10, 2, 12)), (4, 3), 1, noise=s), (4, 3), 1, None, 1e-4
     ),
     "deepinv MRI": Case(deepinv("MRI", -1, complex_images=True), (8, 8), 1, 0, 1e-6),
     "deepinv Inpainting": Case(deepinv("Inpainting", 2), (8, 8), 1, 5, 1e-6),
@@ -250,7 +256,9 @@ def test_shapes_and_costs(case: Case) -> None:
     designs = case.designs(sensor)
     assert len(designs.unique(dim=0)) == len(designs)
     scenes = case.scenes(len(designs))
-    found = look(sensor, case.nothing(len(designs)), scenes, designs, [0] * len(designs))
+    found = look(
+        sensor, case.nothing(len(designs)), scenes, design=designs, seeds=[0] * len(designs)
+    )
     assert found.values.shape == scenes.shape
     assert found.mask.min() >= 0
     assert found.mask.max() <= 1
@@ -264,8 +272,8 @@ def test_fractions_are_rounded_to_the_nearest_look(case: Case) -> None:
     sensor = case.sensor()
     designs, scenes = case.designs(sensor), case.scenes(len(case.designs(sensor)))
     near = designs.float() + 0.3
-    first = look(sensor, case.nothing(len(designs)), scenes, designs, [])
-    second = look(sensor, case.nothing(len(designs)), scenes, near, [])
+    first = look(sensor, case.nothing(len(designs)), scenes, design=designs, seeds=[])
+    second = look(sensor, case.nothing(len(designs)), scenes, design=near, seeds=[])
     close(first, second, 0)
     assert torch.equal(sensor.cost(designs), sensor.cost(near))
 
@@ -392,7 +400,7 @@ def test_the_best_look_is_where_the_scenes_differ(case: Case, noise: float) -> N
     scenes = twins(case.sensor(), case)
     judge = NearestScene(sensor, scenes, noise=0.003)
     drawn = Completions(scenes[:, None], torch.full((2, 1), 0.5), labels=torch.tensor([[0], [1]]))
-    eig = eig_map(case.nothing(), drawn, sensor, judge).eig[0]
+    eig = eig_map(case.nothing(), drawn, sensor, classifier=judge).eig[0]
     assert eig.argmax() == case.best
     assert eig[case.best] == pytest.approx(math.log(2), abs=0.01)
     others = torch.cat([eig[: case.best], eig[case.best + 1 :]])
@@ -409,11 +417,13 @@ def test_batched_is_one_by_one(case: Case) -> None:
     together = case.nothing(4)
     for step in range(2):
         design = designs[[numbers[step] for numbers in chosen]]
-        together = look(sensor, together, scenes, design, seeds)
+        together = look(sensor, together, scenes, design=design, seeds=seeds)
     for k, numbers in enumerate(chosen):
         alone = case.nothing()
         for number in numbers:
-            alone = look(sensor, alone, scenes[k : k + 1], designs[[number]], seeds[k : k + 1])
+            alone = look(
+                sensor, alone, scenes[k : k + 1], design=designs[[number]], seeds=seeds[k : k + 1]
+            )
         close(together[k : k + 1], alone)
     prices = torch.cat([sensor.cost(design[None]) for design in designs])
     assert torch.equal(sensor.cost(designs), prices)
@@ -443,7 +453,7 @@ def test_what_was_read_stays(case: Case) -> None:
     """A second look with another seed brings no second chance."""
     sensor, scene = case.sensor(0.2), case.scenes(2)
     once = case.after(sensor, scene, 0)
-    again = look(sensor, once, scene, case.designs(sensor)[[0, 0]], [98, 99])
+    again = look(sensor, once, scene, design=case.designs(sensor)[[0, 0]], seeds=[98, 99])
     close(again, once, 0)
 
 
@@ -478,7 +488,7 @@ def test_an_observation_by_another_sensor_is_refused(case: Case) -> None:
     sensor, scene = case.sensor(), case.scenes(1)
     design = case.designs(sensor)[:1]
     readings = torch.ones(1, 3)
-    other = Observation(scene, torch.ones(1, 1, *case.shape), readings, readings)
+    other = Observation(scene, torch.ones(1, 1, *case.shape), readings=readings, taken=readings)
     with pytest.raises(ValueError, match=r"^observation has .*readings"):
         sensor.observe(other, scene, design)
     if isinstance(sensor, IndirectSensor):
@@ -514,7 +524,7 @@ def test_the_engine_names_a_sensor_that_breaks_the_rules() -> None:
         torch.zeros(1, 1),
     )
     with pytest.raises(ValueError, match=r"Broken.observe returned values \(1, 1, 3, 3\)"):
-        look(Broken(), nothing, scene, design, [0])
+        look(Broken(), nothing, scene, design=design, seeds=[0])
     with pytest.raises(ValueError, match=r"Broken.designs returned no candidate"):
         candidates(Broken(), nothing)
     with pytest.raises(ValueError, match=r"Broken.cost returned -1"):

@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from boed.foundation.files import load_weights
-from boed.training.loop import Fit, fit
+from boed.training.loop import TrainingConfig, fit
 
-SETTINGS = Fit(steps=12, batch=4, lr=0.05, warmup=3, ema=0.9, every=4)
+SETTINGS = TrainingConfig(steps=12, batch=4, lr=0.05, warmup=3, ema=0.9, every=4)
 
 
 def network(seed=0, channels_last=False):
@@ -60,14 +60,21 @@ def interrupt_at(step):
 @pytest.mark.parametrize("bad", [(), (1, 5)])
 def test_resumed_equals_uninterrupted_bit_for_bit(tmp_path, channels_last, bad):
     whole = network(channels_last=channels_last)
-    expected, told = fit(whole, batch_loss(whole, bad), SETTINGS, None, size_of)
+    expected, told = fit(whole, batch_loss(whole, bad), SETTINGS, state=None, validate=size_of)
     parts = network(channels_last=channels_last)
     state = tmp_path / "state.safetensors"
     for step in (6, 11):
         with pytest.raises(Interrupt):
-            fit(parts, batch_loss(parts, bad), SETTINGS, state, size_of, interrupt_at(step))
+            fit(
+                parts,
+                batch_loss(parts, bad),
+                SETTINGS,
+                state=state,
+                validate=size_of,
+                on_step=interrupt_at(step),
+            )
         parts = network(seed=step, channels_last=channels_last)  # another process, other weights
-    resumed, progress = fit(parts, batch_loss(parts, bad), SETTINGS, state, size_of)
+    resumed, progress = fit(parts, batch_loss(parts, bad), SETTINGS, state=state, validate=size_of)
     assert same(resumed, expected)
     assert progress.history == told.history
     assert [row["step"] for row in progress.history] == [4, 8, 12]
@@ -76,13 +83,13 @@ def test_resumed_equals_uninterrupted_bit_for_bit(tmp_path, channels_last, bad):
 
 def test_a_finished_training_is_not_gone_on_with(tmp_path):
     model, state = network(), tmp_path / "state.safetensors"
-    expected, _ = fit(model, batch_loss(model), SETTINGS, state)
+    expected, _ = fit(model, batch_loss(model), SETTINGS, state=state)
     again = network(seed=5)
 
     def never(step):
         raise AssertionError
 
-    weights, progress = fit(again, never, SETTINGS, state)
+    weights, progress = fit(again, never, SETTINGS, state=state)
     assert same(weights, expected)
     assert progress.step == 12
 
@@ -105,7 +112,9 @@ def test_average_and_returned_weights():
         return {}
 
     settings = replace(SETTINGS, ema=0.3)
-    weights, _ = fit(model, batch_loss(model), settings, None, validate, on_step)
+    weights, _ = fit(
+        model, batch_loss(model), settings, state=None, validate=validate, on_step=on_step
+    )
     assert model.training
     for name, p in model.named_parameters():
         assert torch.allclose(p, average[name], atol=1e-6)
@@ -197,29 +206,29 @@ def test_a_training_that_never_makes_an_update_says_so():
 @pytest.mark.parametrize("name", ["steps", "batch", "lr", "ema", "seed", "skip", "betas"])
 def test_a_state_made_with_other_settings_is_refused(tmp_path, name):
     model, state = network(), tmp_path / "state.safetensors"
-    fit(model, batch_loss(model), SETTINGS, state)
+    fit(model, batch_loss(model), SETTINGS, state=state)
     values = {"steps": 13, "batch": 5, "lr": 0.1, "ema": 0.5, "seed": 1, "skip": 9.0}
     other = replace(SETTINGS, **{name: values.get(name, (0.9, 0.95))})
     with pytest.raises(ValueError, match="give the same settings, or remove the file"):
-        fit(model, batch_loss(model), other, state)
+        fit(model, batch_loss(model), other, state=state)
 
 
 def test_a_state_of_another_model_is_refused(tmp_path):
     model, state = network(), tmp_path / "state.safetensors"
-    fit(model, batch_loss(model), SETTINGS, state)
+    fit(model, batch_loss(model), SETTINGS, state=state)
     other = nn.Linear(3, 3)
     with pytest.raises(ValueError, match="belongs to another model"):
-        fit(other, lambda step: other(torch.ones(3)).sum(), SETTINGS, state)
+        fit(other, lambda step: other(torch.ones(3)).sum(), SETTINGS, state=state)
 
 
 def test_a_state_of_other_data_is_refused(tmp_path):
     model, state = network(), tmp_path / "state.safetensors"
     ours = {"data": "digits", "sha256": "123", "init": None}
-    fit(model, batch_loss(model), SETTINGS, state, about=ours)
-    fit(model, batch_loss(model), SETTINGS, state, about={**ours, "look_fraction": 0.25})
+    fit(model, batch_loss(model), SETTINGS, state=state, about=ours)
+    fit(model, batch_loss(model), SETTINGS, state=state, about={**ours, "look_fraction": 0.25})
     for name, value in (("sha256", "456"), ("init", {"steps": 7})):
         with pytest.raises(ValueError, match=f"was trained with {name} .*, now given"):
-            fit(model, batch_loss(model), SETTINGS, state, about={**ours, name: value})
+            fit(model, batch_loss(model), SETTINGS, state=state, about={**ours, name: value})
 
 
 def test_a_state_from_before_devices_and_checksums_is_gone_on_with(tmp_path):
@@ -228,7 +237,7 @@ def test_a_state_from_before_devices_and_checksums_is_gone_on_with(tmp_path):
     expected, _ = fit(model, batch_loss(model), SETTINGS)
     begun = network()
     with pytest.raises(Interrupt):
-        fit(begun, batch_loss(begun), SETTINGS, state, None, interrupt_at(6))
+        fit(begun, batch_loss(begun), SETTINGS, state=state, validate=None, on_step=interrupt_at(6))
     header = load_weights(state)[1]
     assert header["settings"].keys() == {
         "steps", "batch", "lr", "warmup", "weight_decay", "betas", "ema", "clip", "skip",
@@ -236,7 +245,7 @@ def test_a_state_from_before_devices_and_checksums_is_gone_on_with(tmp_path):
     }  # fmt: skip
     assert header.keys() == {"kind", "settings", "progress"}
     again = network(seed=3)
-    weights, _ = fit(again, batch_loss(again), SETTINGS, state, about={"sha256": "123"})
+    weights, _ = fit(again, batch_loss(again), SETTINGS, state=state, about={"sha256": "123"})
     assert same(weights, expected)
     assert load_weights(state)[1]["about"] == {"sha256": "123"}
 
@@ -248,7 +257,7 @@ def test_a_time_limit_stops_early_and_resumably(tmp_path):
     short = replace(SETTINGS, minutes=1e-9)
     steps = []
     for _ in range(20):  # minutes may change between the parts of a training
-        weights, progress = fit(parts, batch_loss(parts), short, state)
+        weights, progress = fit(parts, batch_loss(parts), short, state=state)
         steps.append(progress.step)
         assert load_weights(state)[1]["progress"]["step"] == progress.step
         if progress.step == 12:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from boed.training.loop import Fit
+from boed.training.loop import TrainingConfig
 from boed.training.ranks import join
 
 SCRIPT = Path(__file__).with_name("train_on_ranks.py")
@@ -103,16 +103,16 @@ def test_a_state_that_not_all_see_is_refused_by_all(both):
 )
 def test_settings_that_make_no_sense(change, message):
     with pytest.raises(ValueError, match=message):
-        replace(Fit(steps=1, batch=8), **change)
+        replace(TrainingConfig(steps=1, batch=8), **change)
 
 
 def test_shares():
-    assert Fit(steps=1, batch=8).share == 8
-    assert Fit(steps=1, batch=8, devices=2, nodes=2).share == 2
+    assert TrainingConfig(steps=1, batch=8).share == 8
+    assert TrainingConfig(steps=1, batch=8, devices=2, nodes=2).share == 2
 
 
 def test_one_process_alone():
-    ranks = Fit(steps=1).ranks()
+    ranks = TrainingConfig(steps=1).ranks()
     assert (ranks.number, ranks.rank, ranks.first) == (1, 0, True)
     assert ranks.device == torch.device("cpu")
     assert ranks.first_says("x") == "x"

@@ -13,9 +13,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from boed.training.loop import Fit, fit
+from boed.training.loop import TrainingConfig, fit
 
-ALONE = Fit(steps=12, batch=8, lr=0.05, warmup=3, ema=0.9, every=4, clip=0.5)
+ALONE = TrainingConfig(steps=12, batch=8, lr=0.05, warmup=3, ema=0.9, every=4, clip=0.5)
 TWO = replace(ALONE, devices=2)
 IMAGES = torch.randn(12, 8, 2, 7, 7, generator=torch.Generator().manual_seed(1))
 
@@ -60,7 +60,14 @@ def random_rows(settings, folder=None, spoilt=None, seed=0):
         return {"norm": float(sum(p.abs().sum() for p in current.parameters()))}
 
     state = None if folder is None else folder / "state.safetensors"
-    end, progress = fit(model, loss, settings, state, validate, lambda *each: told.append(each))
+    end, progress = fit(
+        model,
+        loss,
+        settings,
+        state=state,
+        validate=validate,
+        on_step=lambda *each: told.append(each),
+    )
     return {
         "end": end, "weights": weights, "drawn": drawn, "told": told, "validated": validated,
         "history": progress.history, "skipped": progress.skipped, "step": progress.step,
@@ -77,7 +84,7 @@ def in_parts(folder):
 
 def refusal(settings, path):
     try:
-        fit(network(), lambda step: None, settings, path)
+        fit(network(), lambda step: None, settings, state=path)
     except ValueError as error:
         return str(error)
     return "accepted"

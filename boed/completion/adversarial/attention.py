@@ -8,7 +8,9 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 
-def conv(width_in: int, width_out: int, kernel: int = 3, padding: int | None = None) -> nn.Module:
+def conv(
+    width_in: int, width_out: int, kernel: int = 3, *, padding: int | None = None
+) -> nn.Module:
     """A spectrally normalised convolution that keeps the resolution."""
     padding = kernel // 2 if padding is None else padding
     return spectral_norm(_orthogonal(nn.Conv2d(width_in, width_out, kernel, padding=padding)))

@@ -14,10 +14,10 @@ from boed.completion.adversarial.losses import evaluating, frozen
 from boed.completion.learned import LearnedCompleter
 from boed.data.observation import Observation
 from boed.foundation.randomness import Seeds
-from boed.training.loop import Fit
+from boed.training.loop import TrainingConfig
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ContextEncoderConfig:
     """Architecture of a Context Encoder.
 
@@ -130,7 +130,7 @@ class ContextEncoder(LearnedCompleter):
                 nn.init.normal_(module.weight, 1.0, 0.02)
 
     @classmethod
-    def preset(cls, size: int, channels: int) -> tuple[ContextEncoderConfig, Fit]:
+    def preset(cls, size: int, channels: int) -> tuple[ContextEncoderConfig, TrainingConfig]:
         """A narrow network with a bottleneck of 256 units.
 
         Raises:
@@ -139,7 +139,7 @@ class ContextEncoder(LearnedCompleter):
         if size not in SMALL and size % 64:
             raise ValueError(f"size {size} has no preset; expected 28, 32 or a multiple of 64")
         config = replace(SMALL.get(size, SMALL[64]), size=size, channels=channels)
-        settings = Fit(
+        settings = TrainingConfig(
             steps=6000, batch=32, lr=1e-3, weight_decay=0.0, betas=(0.5, 0.999), ema=0.99, bf16=True
         )
         return config, settings

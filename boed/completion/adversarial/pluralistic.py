@@ -22,7 +22,7 @@ from boed.completion.adversarial.pluralistic_networks import (
 from boed.completion.learned import LearnedCompleter
 from boed.data.observation import Observation
 from boed.foundation.randomness import SceneNoise, Seeds, per_scene
-from boed.training.loop import Fit
+from boed.training.loop import TrainingConfig
 
 _SMALL = PluralisticConfig(
     size=32,
@@ -46,7 +46,7 @@ SMALL: dict[int, PluralisticConfig] = {
 """By image size."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Paths:
     """What the reconstructive and the generative path make of a batch of scenes.
 
@@ -101,7 +101,7 @@ class Pluralistic(LearnedCompleter):
         self.discriminator_rec = Discriminator(config, planes)
 
     @classmethod
-    def preset(cls, size: int, channels: int) -> tuple[PluralisticConfig, Fit]:
+    def preset(cls, size: int, channels: int) -> tuple[PluralisticConfig, TrainingConfig]:
         """Narrow networks on a space-to-depth grid of 14 or 16 positions.
 
         Raises:
@@ -111,7 +111,7 @@ class Pluralistic(LearnedCompleter):
             raise ValueError(f"size {size} has no preset; expected 28, 32 or a multiple of 64")
         config = SMALL.get(size) or replace(SMALL[64], size=size, stem=size // 16)
         config = replace(config, channels=channels)
-        settings = Fit(
+        settings = TrainingConfig(
             steps=2000,
             batch=32,
             lr=1e-3,
@@ -153,7 +153,12 @@ class Pluralistic(LearnedCompleter):
         reconstructed, generated = zip(
             *(self._image(each).chunk(2) for each in images), strict=True
         )
-        return Paths(posterior, prior, list(reconstructed), list(generated))
+        return Paths(
+            posterior=posterior,
+            prior=prior,
+            reconstructed=list(reconstructed),
+            generated=list(generated),
+        )
 
     def divergences(self, paths: Paths, observation: Observation) -> tuple[Tensor, Tensor]:
         """KL(fixed prior || posterior) and KL(posterior, held constant || prior), in nats.

@@ -24,7 +24,7 @@ from boed.completion.adversarial.attention import (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PluralisticConfig:
     """Architecture of Pluralistic Image Completion.
 

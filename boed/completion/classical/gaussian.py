@@ -80,6 +80,7 @@ class GaussianMixture:
         library: Dataset,
         components: int | Literal["classes"] = "classes",
         factors: int = 64,
+        *,
         noise: float = 0.02,
         transform: Transform | None = None,
     ) -> None:

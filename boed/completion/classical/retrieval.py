@@ -51,6 +51,7 @@ class Retrieval:
         library: Dataset,
         bandwidth: float = 0.1,
         transform: Transform | None = None,
+        *,
         candidates: int | None = None,
     ) -> None:
         if not bandwidth > 0:

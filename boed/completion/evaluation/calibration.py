@@ -28,7 +28,7 @@ BLOCK = 2**23
 """Pixels that are worked on at once."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Uniformity:
     """Whether ranks are uniform.
 
@@ -46,7 +46,7 @@ class Uniformity:
     spread: float
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class TARP:
     """Coverage of random regions of known credibility.
 
@@ -128,6 +128,7 @@ def tarp(
     truth: Float[Tensor, "B D"],
     samples: Float[Tensor, "n B D"],
     generator: torch.Generator,
+    *,
     references: Float[Tensor, "B D"] | None = None,
 ) -> TARP:
     """Tests of accuracy with random points (Lemos et al. 2023, Alg. 2).
@@ -182,6 +183,7 @@ def interval_coverage(
     scenes: Float[Tensor, "n B C H W"],
     truth: Float[Tensor, "B C H W"],
     hidden: Float[Tensor, "B 1 H W"],
+    *,
     levels: Sequence[float] = (0.5, 0.8, 0.9),
 ) -> Float[Tensor, "L B"]:
     """Fraction of hidden pixels inside the central interval of the completions.

@@ -51,6 +51,7 @@ def compare(
     given: Sequence[str],
     data: str,
     size: int | None,
+    *,
     split: str,
     plan: Plan,
     classifier: str | None = None,
@@ -88,10 +89,12 @@ def compare(
     extractor: Extractor = ClassifierExtractor(judge, Path(classifier or "shipped").stem)
     if inception is not None:
         extractor = InceptionExtractor(inception, extractor)
-    results = evaluate(completers, test, library, extractor, plan, out, advance)
+    results = evaluate(
+        completers, test, library, extractor=extractor, plan=plan, folder=out, advance=advance
+    )
     _add_training(results, completers)
     results.attrs["versions"] = json.dumps(versions())
-    return results, examples(completers, test, library, plan.seeds[0])
+    return results, examples(completers, test, library, seed=plan.seeds[0])
 
 
 def _add_training(results: xr.Dataset, completers: Mapping[str, Completer]) -> None:
@@ -127,7 +130,7 @@ def _cpu_seconds(header: Mapping[str, Any]) -> float:
 
 
 def examples(
-    completers: Mapping[str, Completer], test: Dataset, library: Dataset, seed: int
+    completers: Mapping[str, Completer], test: Dataset, library: Dataset, *, seed: int
 ) -> xr.Dataset:
     """Pictures: a scene after 0 to 5 squares, free-form masks, images of other kinds (Fig. 7)."""
     import xarray as xr

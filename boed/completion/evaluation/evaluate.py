@@ -49,7 +49,7 @@ class Extractor(Protocol):
         ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """What is measured on how many scenes.
 
@@ -93,7 +93,7 @@ class Plan:
         return (*map(str, self.counts), *([HOLES] if self.holes else []))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Task:
     """The scenes and masks on which completers are compared.
 
@@ -137,18 +137,29 @@ def task(test: Dataset, library: Dataset, plan: Plan) -> Task:
         generator = torch.Generator().manual_seed(derive("evaluation", "masks", name))
         count = torch.randint(1, 6, (plan.scenes,), generator=generator)
         if name == HOLES:
-            masks[name] = holes(plan.scenes, test.size, plan.fraction, count, generator=generator)
+            masks[name] = holes(
+                plan.scenes, test.size, plan.fraction, counts=count, generator=generator
+            )
         else:
             count = torch.full((plan.scenes,), int(name))
-            masks[name] = squares(plan.scenes, test.size, plan.fraction, count, generator=generator)
+            masks[name] = squares(
+                plan.scenes, test.size, plan.fraction, counts=count, generator=generator
+            )
     answers = test.labels[rows] if not test.multi_label else test.labels[rows, -1]
-    return Task(test.scenes(rows), answers, masks, rows, library.scenes(others))
+    return Task(
+        scenes=test.scenes(rows),
+        answers=answers,
+        masks=masks,
+        rows=rows,
+        other=library.scenes(others),
+    )
 
 
 def evaluate(
     completers: Mapping[str, Completer],
     test: Dataset,
     library: Dataset,
+    *,
     extractor: Extractor,
     plan: Plan,
     folder: Path | None = None,
@@ -356,7 +367,7 @@ def _deep(
         "inception_score": realism.inception_score(answers),
         "crps": calibration.crps(scenes, truth, hidden),
         "energy": calibration.energy_score(scenes, truth, hidden),
-        "interval_coverage": calibration.interval_coverage(scenes, truth, hidden, LEVELS),
+        "interval_coverage": calibration.interval_coverage(scenes, truth, hidden, levels=LEVELS),
         "sbc_rank": ranks,
         "sbc_p": torch.tensor([each.p_value for each in uniform], dtype=torch.float64),
         "sbc_shift": torch.tensor([each.shift for each in uniform]),

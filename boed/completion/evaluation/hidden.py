@@ -16,7 +16,7 @@ def hidden_mean(
 
 
 def check_completions(
-    scenes: Tensor, truth: Tensor | None = None, hidden: Tensor | None = None, least: int = 1
+    scenes: Tensor, truth: Tensor | None = None, hidden: Tensor | None = None, *, least: int = 1
 ) -> None:
     """Refuse completions, true scenes and masks that do not belong together.
 

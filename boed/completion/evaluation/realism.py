@@ -56,7 +56,7 @@ def kernel_distance(real: Float[Tensor, "N F"], fake: Float[Tensor, "M F"]) -> f
     return within_real + within_fake - 2 * _kernel_sum(real, fake) / (n * m)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Coverage:
     """How two clouds of features cover each other.
 

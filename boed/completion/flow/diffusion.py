@@ -15,13 +15,13 @@ from boed.completion.learned import LearnedCompleter
 from boed.data.observation import Observation
 from boed.foundation.randomness import SceneNoise, Seeds, per_scene
 from boed.foundation.torchvision_compat import torchvision
-from boed.training.loop import Fit
+from boed.training.loop import TrainingConfig
 
 if TYPE_CHECKING:
     from deepinv.sampling import PosteriorDiffusion
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DiffusionConfig(UNetConfig):
     """The U-Net of the denoiser, and how samples are drawn with it.
 
@@ -85,13 +85,15 @@ class DiffusionPosterior(LearnedCompleter):
         self.denoiser = Denoiser(config)
 
     @classmethod
-    def preset(cls, size: int, channels: int) -> tuple[DiffusionConfig, Fit]:
+    def preset(cls, size: int, channels: int) -> tuple[DiffusionConfig, TrainingConfig]:
         """A small U-Net.
 
         Raises:
             ValueError: the size is neither 28 nor a multiple of 16.
         """
-        settings = Fit(steps=6000, batch=32, lr=1e-3, betas=(0.9, 0.99), clip=1.0, bf16=True)
+        settings = TrainingConfig(
+            steps=6000, batch=32, lr=1e-3, betas=(0.9, 0.99), clip=1.0, bf16=True
+        )
         return DiffusionConfig(**vars(unet.small(size, channels))), settings
 
     def loss(

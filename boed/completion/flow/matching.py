@@ -14,7 +14,7 @@ from boed.completion.flow.unet import UNet, UNetConfig
 from boed.completion.learned import LearnedCompleter
 from boed.data.observation import Observation
 from boed.foundation.randomness import SceneNoise, Seeds, per_scene
-from boed.training.loop import Fit
+from boed.training.loop import TrainingConfig
 
 
 @dataclass(frozen=True)
@@ -52,13 +52,15 @@ class FlowMatching(LearnedCompleter):
         self.network = UNet(config, extra=config.channels + 1)
 
     @classmethod
-    def preset(cls, size: int, channels: int) -> tuple[FlowConfig, Fit]:
+    def preset(cls, size: int, channels: int) -> tuple[FlowConfig, TrainingConfig]:
         """A small U-Net.
 
         Raises:
             ValueError: the size is neither 28 nor a multiple of 16.
         """
-        settings = Fit(steps=6000, batch=32, lr=1e-3, betas=(0.9, 0.99), clip=1.0, bf16=True)
+        settings = TrainingConfig(
+            steps=6000, batch=32, lr=1e-3, betas=(0.9, 0.99), clip=1.0, bf16=True
+        )
         return FlowConfig(**vars(unet.small(size, channels))), settings
 
     def velocity(

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class UNetConfig:
     """Architecture of the U-Net (Ho et al. 2020, in small).
 
@@ -184,4 +184,4 @@ def small(size: int, channels: int) -> UNetConfig:
     """
     if size != 28 and size % 16:
         raise ValueError(f"size {size} has no preset; expected 28 or a multiple of 16")
-    return UNetConfig(size, channels, stem=2 if size <= 32 else size // 16)
+    return UNetConfig(size=size, channels=channels, stem=2 if size <= 32 else size // 16)

@@ -16,10 +16,10 @@ from torch.distributions import Normal, kl_divergence
 from boed.completion.learned import LearnedCompleter
 from boed.data.observation import Observation
 from boed.foundation.randomness import SceneNoise, Seeds, per_scene
-from boed.training.loop import Fit
+from boed.training.loop import TrainingConfig
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class NeuralProcessConfig:
     """Architecture of an Attentive Neural Process.
 
@@ -229,7 +229,7 @@ class AttentiveNeuralProcess(LearnedCompleter):
         self.register_buffer("places", grid(config.resolution, config.frequencies), False)
 
     @classmethod
-    def preset(cls, size: int, channels: int) -> tuple[NeuralProcessConfig, Fit]:
+    def preset(cls, size: int, channels: int) -> tuple[NeuralProcessConfig, TrainingConfig]:
         """A configuration for 28 or 32 px, or a multiple of 64 px seen at 32, and its training.
 
         Raises:
@@ -252,7 +252,7 @@ class AttentiveNeuralProcess(LearnedCompleter):
             context=64,
             targets=128,
         )
-        return config, Fit(steps=3000, batch=32, lr=4e-3, betas=(0.9, 0.99))
+        return config, TrainingConfig(steps=3000, batch=32, lr=4e-3, betas=(0.9, 0.99))
 
     def coarse(self, observation: Observation) -> tuple[Tensor, Tensor]:
         """Seen pixels averaged over blocks, standardised, and the seen fraction of each block."""

@@ -18,7 +18,7 @@ from boed.completion.vae.blocks import Block
 from boed.completion.vae.vdvae import VDVAE, StochasticBlock, VDVAEConfig, draw, kl_divergence
 from boed.data.observation import Observation, check_scenes
 from boed.foundation.randomness import SceneNoise, Seeds, per_scene
-from boed.training.loop import Fit
+from boed.training.loop import TrainingConfig
 
 
 class AIPO(LearnedCompleter):
@@ -46,7 +46,10 @@ class AIPO(LearnedCompleter):
             assert isinstance(block, StochasticBlock)
             resolution = specification.resolution
             block.partial = Block(
-                2 * vae.widths[resolution], vae.middle(resolution), 2 * block.latent, resolution
+                2 * vae.widths[resolution],
+                vae.middle(resolution),
+                2 * block.latent,
+                resolution=resolution,
             )
 
     @classmethod
@@ -60,7 +63,7 @@ class AIPO(LearnedCompleter):
         return cls(copy.deepcopy(vae), frozen=True)
 
     @classmethod
-    def preset(cls, size: int, channels: int) -> tuple[VDVAEConfig, Fit]:
+    def preset(cls, size: int, channels: int) -> tuple[VDVAEConfig, TrainingConfig]:
         """The VD-VAE of `boed.completion.vae.presets` for an image size, and how to train it.
 
         Raises:

@@ -116,6 +116,7 @@ class Block(nn.Module):
         width_in: int,
         middle: int,
         width_out: int,
+        *,
         resolution: int,
         residual: bool = False,
         last_scale: float = 1.0,
@@ -151,6 +152,7 @@ class Encoder(nn.Module):
         channels: int,
         blocks: list[EncoderBlock],
         widths: dict[int, int],
+        *,
         bottleneck: float,
     ) -> None:
         super().__init__()
@@ -165,7 +167,14 @@ class Encoder(nn.Module):
             width = widths[block.resolution]
             middle = max(int(width * bottleneck), 1)
             self.blocks.append(
-                Block(width, middle, width, block.resolution, residual=True, last_scale=scale)
+                Block(
+                    width,
+                    middle,
+                    width,
+                    resolution=block.resolution,
+                    residual=True,
+                    last_scale=scale,
+                )
             )
 
     def forward(self, image: Float[Tensor, "B C H W"]) -> dict[int, Tensor]:

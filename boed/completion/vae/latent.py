@@ -41,6 +41,7 @@ class LatentPosterior:
         vae: VDVAE,
         method: Method = "importance",
         particles: int = 4096,
+        *,
         warmup: int = 100,
         thinning: int = 5,
         memory: int = 256,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from boed.completion.vae.vdvae import VDVAEConfig
-from boed.training.loop import Fit
+from boed.training.loop import TrainingConfig
 
 _CIFAR10 = VDVAEConfig(
     size=32,
@@ -21,18 +21,18 @@ _FFHQ = VDVAEConfig(
     width=512,
 )
 
-PAPER: dict[str, tuple[VDVAEConfig, Fit]] = {
+PAPER: dict[str, tuple[VDVAEConfig, TrainingConfig]] = {
     "cifar10": (
         _CIFAR10,
-        Fit(steps=160_000, batch=14, lr=2e-4, ema=0.9999, clip=200.0, skip=400.0),
+        TrainingConfig(steps=160_000, batch=14, lr=2e-4, ema=0.9999, clip=200.0, skip=400.0),
     ),
     "ffhq-256": (
         _FFHQ,
-        Fit(steps=240_000, batch=1, lr=1.5e-4, ema=0.999, clip=130.0, skip=180.0),
+        TrainingConfig(steps=240_000, batch=1, lr=1.5e-4, ema=0.999, clip=130.0, skip=180.0),
     ),
     "chest-256": (
         replace(_FFHQ, channels=1),
-        Fit(steps=240_000, batch=1, lr=1.5e-4, ema=0.999, clip=130.0, skip=180.0),
+        TrainingConfig(steps=240_000, batch=1, lr=1.5e-4, ema=0.999, clip=130.0, skip=180.0),
     ),
 }
 """Of Harvey et al. 2021 (App. B.1), with the block strings of Child 2020.
@@ -42,9 +42,9 @@ VAEs have the numbers of parameters that it states, 39 and 115 million; what AIP
 55.9 million, where it states 18 and 65.
 """
 
-_SMALL = Fit(steps=6000, batch=32, lr=1e-3, skip=400.0, bf16=True)
+_SMALL = TrainingConfig(steps=6000, batch=32, lr=1e-3, skip=400.0, bf16=True)
 
-SMALL: dict[int, tuple[VDVAEConfig, Fit]] = {
+SMALL: dict[int, tuple[VDVAEConfig, TrainingConfig]] = {
     28: (
         VDVAEConfig(
             size=28,
@@ -85,7 +85,7 @@ SMALL: dict[int, tuple[VDVAEConfig, Fit]] = {
 """By image size: what the shipped completers are."""
 
 
-def latent(size: int, channels: int) -> tuple[VDVAEConfig, Fit]:
+def latent(size: int, channels: int) -> tuple[VDVAEConfig, TrainingConfig]:
     """A VAE whose latent variables are 48 numbers: small enough to sample their posterior exactly.
 
     Encoder and decoder are perceptrons: all blocks stand at one pixel.
@@ -103,7 +103,7 @@ def latent(size: int, channels: int) -> tuple[VDVAEConfig, Fit]:
     return config, _SMALL
 
 
-def preset(size: int, channels: int) -> tuple[VDVAEConfig, Fit]:
+def preset(size: int, channels: int) -> tuple[VDVAEConfig, TrainingConfig]:
     """The small configuration for an image size, or the nearest sensible one built for it.
 
     Raises:

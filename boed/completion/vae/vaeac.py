@@ -17,10 +17,10 @@ from boed.completion.vae.blocks import Block
 from boed.completion.vae.likelihoods import likelihood
 from boed.data.observation import Observation, check_scenes
 from boed.foundation.randomness import SceneNoise, Seeds, per_scene
-from boed.training.loop import Fit
+from boed.training.loop import TrainingConfig
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class VAEACConfig:
     """Architecture of a VAEAC.
 
@@ -76,13 +76,13 @@ class VAEACConfig:
         return [self.size // self.stem // 2**stage for stage in range(len(self.widths))]
 
 
-def stage(width: int, resolution: int, blocks: int, depth: int) -> nn.Sequential:
+def stage(width: int, resolution: int, blocks: int, *, depth: int) -> nn.Sequential:
     """Residual bottleneck blocks; `depth` of them in the whole network scale their start."""
     scale = math.sqrt(1 / depth)
     middle = min(max(width // 2, 8), width)
     return nn.Sequential(
         *(
-            Block(width, middle, width, resolution, residual=True, last_scale=scale)
+            Block(width, middle, width, resolution=resolution, residual=True, last_scale=scale)
             for _ in range(blocks)
         )
     )
@@ -109,12 +109,12 @@ class GaussianEncoder(nn.Module):
         depth = config.blocks * number + 1
         self.enter = nn.ModuleList(mix(inputs[i], widths[i]) for i in range(number))
         self.stages = nn.ModuleList(
-            stage(width, resolution, config.blocks, depth)
+            stage(width, resolution, config.blocks, depth=depth)
             for width, resolution in zip(widths, config.resolutions, strict=True)
         )
         self.head = nn.Sequential(
             mix(widths[-1], widths[-1], config.resolutions[-1]),
-            *stage(widths[-1], 1, 1, depth),
+            *stage(widths[-1], 1, 1, depth=depth),
             mix(widths[-1], 2 * config.latent),
         )
 
@@ -138,7 +138,7 @@ class Decoder(nn.Module):
         smallest = config.resolutions[-1]
         self.head = nn.Sequential(
             mix(config.latent, widths[-1]),
-            *stage(widths[-1], 1, 1, depth),
+            *stage(widths[-1], 1, 1, depth=depth),
             mix(widths[-1], widths[-1] * smallest**2),
             nn.PixelShuffle(smallest),
         )
@@ -148,7 +148,7 @@ class Decoder(nn.Module):
             skipped = widths[index] + (0 if index else last)
             self.merge.append(mix(below + skipped, widths[index]))
             self.stages.append(
-                stage(widths[index], config.resolutions[index], config.blocks, depth)
+                stage(widths[index], config.resolutions[index], config.blocks, depth=depth)
             )
         self.output = nn.Conv2d(widths[0], n_parameters * config.stem**2, 1)
 
@@ -193,7 +193,7 @@ class VAEAC(LearnedCompleter):
         self.decoder = Decoder(config, self.likelihood.n_parameters)
 
     @classmethod
-    def preset(cls, size: int, channels: int) -> tuple[VAEACConfig, Fit]:
+    def preset(cls, size: int, channels: int) -> tuple[VAEACConfig, TrainingConfig]:
         """A configuration for 28 or 32 px, or a multiple of 64 px, and how to train it.
 
         Raises:
@@ -212,7 +212,9 @@ class VAEAC(LearnedCompleter):
             stem=2 if size < 64 else size // 16,
             components=5,
         )
-        return config, Fit(steps=3000, batch=32, lr=1e-3, betas=(0.9, 0.99), skip=400.0, bf16=True)
+        return config, TrainingConfig(
+            steps=3000, batch=32, lr=1e-3, betas=(0.9, 0.99), skip=400.0, bf16=True
+        )
 
     @property
     def dimensions(self) -> int:

@@ -29,7 +29,7 @@ Gaussian = tuple[Tensor, Tensor]
 """Mean and log standard deviation."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class VDVAEConfig:
     """Architecture of a VD-VAE.
 
@@ -87,17 +87,19 @@ class StochasticBlock(nn.Module):
     encoder's activation (Harvey et al. 2021, Fig. 2b); it is absent from a plain VAE.
     """
 
-    def __init__(self, resolution: int, width: int, middle: int, latent: int, n: int) -> None:
+    def __init__(self, resolution: int, width: int, middle: int, *, latent: int, n: int) -> None:
         super().__init__()
         self.latent = latent
         scale = math.sqrt(1 / n)
-        self.posterior = Block(2 * width, middle, 2 * latent, resolution)
-        self.prior = Block(width, middle, 2 * latent + width, resolution, last_scale=0.0)
+        self.posterior = Block(2 * width, middle, 2 * latent, resolution=resolution)
+        self.prior = Block(width, middle, 2 * latent + width, resolution=resolution, last_scale=0.0)
         self.project = nn.Conv2d(latent, width, 1)
         nn.init.zeros_(self.project.bias)  # type: ignore[arg-type]
         with torch.no_grad():
             self.project.weight.mul_(scale)
-        self.residual = Block(width, middle, width, resolution, residual=True, last_scale=scale)
+        self.residual = Block(
+            width, middle, width, resolution=resolution, residual=True, last_scale=scale
+        )
         self.partial: Block | None = None
 
     def prior_head(self, state: Tensor) -> tuple[Gaussian, Tensor]:
@@ -165,8 +167,8 @@ class VDVAE(nn.Module):
                     block.resolution,
                     width,
                     self.middle(block.resolution),
-                    config.latent,
-                    len(decoder),
+                    latent=config.latent,
+                    n=len(decoder),
                 )
             )
         self.biases = nn.ParameterDict(
@@ -188,7 +190,9 @@ class VDVAE(nn.Module):
     def make_encoder(self, extra_channels: int) -> Encoder:
         """An encoder for images with so many extra channels (1 for a mask)."""
         channels = (self.config.channels + extra_channels) * self.config.stem**2
-        return Encoder(channels, self.encoder_blocks, self.widths, self.config.bottleneck)
+        return Encoder(
+            channels, self.encoder_blocks, self.widths, bottleneck=self.config.bottleneck
+        )
 
     @property
     def dimensions(self) -> int:

@@ -31,7 +31,7 @@ def is_celeba(folder: Path) -> bool:
 
 
 def read_celeba(
-    folder: Path | str, size: int | None = None, split: str = "test", crop: int = CROP
+    folder: Path | str, size: int | None = None, split: str = "test", *, crop: int = CROP
 ) -> Dataset:
     """One official split, the centre of each face cut out and resized: uint8 `[N, 3, size, size]`.
 

@@ -41,7 +41,7 @@ def fetch(root: str | Path | None = None, url: str = URL, progress: bool = True)
         OSError: no connection, it broke, or the disk is full. Call again to go on.
     """
     target = Path(root or cache()) / "cifar-10-binary.tar.gz"
-    return download(url, target, f"sha256:{SHA256}", _BYTES, progress)
+    return download(url, target, f"sha256:{SHA256}", most_bytes=_BYTES, progress=progress)
 
 
 def read_cifar10(path: Path | str, split: str = "test", name: str = "cifar10") -> Dataset:

@@ -30,6 +30,7 @@ def read_folder(
     folder: str | Path,
     size: int | None = None,
     split: str = "test",
+    *,
     labels: str | Path | None = None,
     channels: int = 1,
     pad: bool = False,
@@ -177,7 +178,7 @@ def _number_first(label: str) -> tuple[int, str]:
 def _images(rows: list[_Row], size: int | None, channels: int, pad: bool) -> torch.Tensor:
     images: list[torch.Tensor] = []
     for row in rows:
-        image = read_image(row.file, size, channels, pad)
+        image = read_image(row.file, size, channels, pad=pad)
         if images and image.shape != images[0].shape:
             raise ValueError(
                 f"{row.file} is {image.shape[-1]} pixels wide, {rows[0].file} is "

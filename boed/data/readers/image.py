@@ -16,7 +16,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".dcm", ".dicom")
 
 
 def read_image(
-    path: str | Path, size: int | None = None, channels: int = 1, pad: bool = False
+    path: str | Path, size: int | None = None, channels: int = 1, *, pad: bool = False
 ) -> UInt8[Tensor, "C H W"]:
     """A picture as uint8, square and resized.
 

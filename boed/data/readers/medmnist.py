@@ -14,7 +14,7 @@ BASE_URL = "https://zenodo.org/records/10519652/files"
 SIZES = (28, 64, 128, 224)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Source:
     """What is published of one set: names of the labels, number of images, MD5 for each size."""
 
@@ -68,6 +68,7 @@ def fetch(
     name: str,
     size: int,
     root: str | Path | None = None,
+    *,
     base_url: str = BASE_URL,
     progress: bool = True,
 ) -> Path:
@@ -94,4 +95,6 @@ def fetch(
     target = Path(root or cache()) / file_name(name, size)
     most_bytes = source.images * (size * size + len(source.label_names)) + (1 << 20)
     url = f"{base_url.rstrip('/')}/{target.name}"
-    return download(url, target, f"md5:{source.md5[size]}", most_bytes, progress)
+    return download(
+        url, target, f"md5:{source.md5[size]}", most_bytes=most_bytes, progress=progress
+    )

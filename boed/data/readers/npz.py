@@ -24,6 +24,7 @@ def read_npz(
     path: Path | str,
     size: int | None = None,
     split: str = "test",
+    *,
     name: str | None = None,
     label_names: tuple[str, ...] | None = None,
 ) -> Dataset:

@@ -56,11 +56,11 @@ def table(name: str, split: str = "test", fold: int = 0) -> Dataset:
     scaled = (values[rows[split]] - low) / np.where(high > low, high - low, 1)
     images = torch.from_numpy(scaled.clip(0, 1).astype(np.float32))[:, None, None]
     return Dataset(
-        name,
-        split,
-        images,
-        torch.from_numpy(labels[rows[split]]),
-        label_names,
+        name=name,
+        split=split,
+        images=images,
+        labels=torch.from_numpy(labels[rows[split]]),
+        label_names=label_names,
         patients=rows[split].astype(str),
     )
 

@@ -18,6 +18,7 @@ def from_torchxrayvision(
     dataset: Any,
     size: int,
     split: str = "test",
+    *,
     pathologies: Sequence[str] | None = None,
     name: str | None = None,
 ) -> Dataset:

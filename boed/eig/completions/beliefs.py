@@ -36,6 +36,7 @@ def candidate_log_beliefs(
     observation: Observation,
     completions: Float[Tensor, "N B C H W"],
     designs: Float[Tensor, "D K"],
+    *,
     sensor: Sensor,
     classifier: Classifier,
     memory: int = 512,
@@ -45,11 +46,19 @@ def candidate_log_beliefs(
 
     See `LooksAhead` for the arguments.
     """
-    ahead = LooksAhead(observation, completions, designs, sensor, classifier, memory, seed)
+    ahead = LooksAhead(
+        observation=observation,
+        completions=completions,
+        designs=designs,
+        sensor=sensor,
+        classifier=classifier,
+        memory=memory,
+        seed=seed,
+    )
     return ahead.every()
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class LooksAhead:
     """The belief after each candidate look at each completion, as if it were the scene.
 
@@ -125,7 +134,7 @@ class LooksAhead:
         for n, b, c in zip(*(index.split(piece) for index in which), strict=True):
             drawn = _noise_seeds(seeds, n, b) if getattr(self.sensor, "noise", 0) > 0 else seeds
             before, scene = self.observation[b], self.completions[n, b]
-            after = look(self.sensor, before, scene, self.designs[c], drawn)
+            after = look(self.sensor, before, scene, design=self.designs[c], seeds=drawn)
             results.append(_checked(nearby(after, b - first), after, self.classifier))
         return torch.cat(results)
 

@@ -20,6 +20,7 @@ def eig_map(
     observation: Observation,
     completions: Completions,
     sensor: Sensor,
+    *,
     classifier: Classifier,
     estimator: str | Estimator = "variational",
     memory: int = 512,
@@ -42,13 +43,17 @@ def eig_map(
         ValueError: an unknown estimator, completions of other scenes, no candidates, or a
             classifier that does not return log-probabilities.
     """
-    return estimate(imagine(observation, completions, sensor, classifier, memory, seed), estimator)
+    return estimate(
+        imagine(observation, completions, sensor, classifier=classifier, memory=memory, seed=seed),
+        estimator,
+    )
 
 
 def imagine(
     observation: Observation,
     completions: Completions,
     sensor: Sensor,
+    *,
     classifier: Classifier,
     memory: int = 512,
     seed: Seeds = 0,
@@ -64,7 +69,15 @@ def imagine(
             f"the observation, got {tuple(completions.scenes.shape)}"
         )
     designs = candidates(sensor, observation)
-    return Imagined(observation, completions, sensor, classifier, designs, memory, seed)
+    return Imagined(
+        observation=observation,
+        completions=completions,
+        sensor=sensor,
+        classifier=classifier,
+        designs=designs,
+        memory=memory,
+        seed=seed,
+    )
 
 
 @torch.no_grad()
@@ -85,7 +98,12 @@ def estimate(imagined: Imagined, estimator: str | Estimator) -> EIGEstimate:
     error = standard_error(gains, completions.weights)
     worth = completions.effective_sample_size
     return EIGEstimate(
-        imagined.designs, eig, error, estimator.bound, gains, effective_sample_size=worth
+        designs=imagined.designs,
+        eig=eig,
+        standard_error=error,
+        bound=estimator.bound,
+        gains=gains,
+        effective_sample_size=worth,
     )
 
 

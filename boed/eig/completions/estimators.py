@@ -52,6 +52,7 @@ class AdditiveEstimator(Estimator, Protocol):
         belief: Float[Tensor, "B *L K"],
         candidates: Float[Tensor, "N B D *L K"],
         answers: Float[Tensor, "N B *L K"] | None,
+        *,
         weights: Float[Tensor, "N B"] | None = None,
     ) -> Worth:
         """From the current belief, the one after each look, and that on the whole completion."""
@@ -66,6 +67,7 @@ class _Additive:
         belief: Float[Tensor, "B *L K"],
         candidates: Float[Tensor, "N B D *L K"],
         answers: Float[Tensor, "N B *L K"] | None,
+        *,
         weights: Float[Tensor, "N B"] | None = None,
     ) -> Worth:
         raise NotImplementedError
@@ -73,7 +75,7 @@ class _Additive:
     def __call__(self, imagined: Imagined) -> Worth:
         belief, weights = imagined.belief, imagined.completions.weights
         answers = imagined.answers if self.uses_answers else None
-        return self.of(belief, imagined.candidates, answers, weights)
+        return self.of(belief, imagined.candidates, answers, weights=weights)
 
 
 @dataclass(frozen=True)
@@ -87,9 +89,10 @@ class PosteriorEntropy(_Additive):
         belief: Tensor,
         candidates: Tensor,
         answers: Tensor | None,
+        *,
         weights: Tensor | None = None,
     ) -> Worth:
-        return posterior_entropy_eig(belief, candidates, weights, "belief")
+        return posterior_entropy_eig(belief, candidates, weights, first="belief")
 
 
 @dataclass(frozen=True)
@@ -103,7 +106,9 @@ class MarginalEntropy:
 
     def __call__(self, imagined: Imagined) -> Worth:
         weights = imagined.completions.weights
-        return posterior_entropy_eig(imagined.belief, imagined.candidates, weights, "marginal")
+        return posterior_entropy_eig(
+            imagined.belief, imagined.candidates, weights, first="marginal"
+        )
 
 
 @dataclass(frozen=True)
@@ -123,10 +128,11 @@ class BarberAgakov(_Additive):
         belief: Tensor,
         candidates: Tensor,
         answers: Tensor | None,
+        *,
         weights: Tensor | None = None,
     ) -> Worth:
         assert answers is not None
-        return variational_eig(belief, candidates, answers, weights, self.first)
+        return variational_eig(belief, candidates, answers, weights=weights, first=self.first)
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,6 +155,7 @@ class ValueOfInformation(_Additive):
         belief: Tensor,
         candidates: Tensor,
         answers: Tensor | None,
+        *,
         weights: Tensor | None = None,
     ) -> Worth:
         weights = check_shapes(belief, candidates, weights)

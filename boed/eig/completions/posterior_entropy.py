@@ -23,6 +23,7 @@ def posterior_entropy_eig(
     belief: Float[Tensor, "B *L K"],
     candidates: Float[Tensor, "N B D *L K"],
     weights: Float[Tensor, "N B"] | None = None,
+    *,
     first: Literal["belief", "marginal"] = "belief",
 ) -> tuple[Float[Tensor, "B D"], Float[Tensor, "N B D"]]:
     """Eq. 17: EIG(c) = H[g(v | observation)] - 1/N sum_n H[g(v | f_c(I^(n)))].

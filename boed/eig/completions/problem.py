@@ -19,7 +19,7 @@ from boed.sensors.direct import DirectSensor
 from boed.sensors.sensor import Sensor, footprints, look
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Imagined:
     """The situation that an estimator looks at; what it asks for is computed once.
 
@@ -71,13 +71,13 @@ class Imagined:
     def ahead(self) -> LooksAhead:
         """Judges looks at completions."""
         return LooksAhead(
-            self.observation,
-            self.completions.scenes,
-            self.designs,
-            self.sensor,
-            self.classifier,
-            self.memory,
-            self.seed,
+            observation=self.observation,
+            completions=self.completions.scenes,
+            designs=self.designs,
+            sensor=self.sensor,
+            classifier=self.classifier,
+            memory=self.memory,
+            seed=self.seed,
         )
 
     def judged_by(self, classifier: Classifier) -> Float[Tensor, "N B D *L K"]:
@@ -109,11 +109,13 @@ class Imagined:
             return self.completions.scenes.flatten(3)
         scenes = self.completions.scenes.flatten(0, 1)
         blank = Observation.nothing(
-            len(scenes), self.observation.channels, self.observation.shape, scenes.device
+            len(scenes), self.observation.channels, self.observation.shape, device=scenes.device
         )
         seen, same = blank, [0] * len(scenes)
         for design in self.designs:
-            seen = look(self.sensor, seen, scenes, design.expand(len(scenes), -1), same)
+            seen = look(
+                self.sensor, seen, scenes, design=design.expand(len(scenes), -1), seeds=same
+            )
         values = seen.values.flatten(2) if seen.readings is None else seen.readings[:, None]
         return values.unflatten(0, self.completions.scenes.shape[:2])
 

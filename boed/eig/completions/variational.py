@@ -15,6 +15,7 @@ def variational_eig(
     belief: Float[Tensor, "B *L K"],
     candidates: Float[Tensor, "N B D *L K"],
     whole: Float[Tensor, "N B *L K"],
+    *,
     weights: Float[Tensor, "N B"] | None = None,
     first: Literal["score", "belief"] = "score",
 ) -> tuple[Float[Tensor, "B D"], Float[Tensor, "N B D"]]:

@@ -18,6 +18,7 @@ def ace(
     problem: SiteModel,
     designs: Float[Tensor, "D *K"],
     samples: int,
+    *,
     contrasts: int,
     steps: int,
     memory: int,
@@ -49,6 +50,7 @@ def vnmc(
     problem: SiteModel,
     designs: Float[Tensor, "D *K"],
     samples: int,
+    *,
     contrasts: int,
     steps: int,
     memory: int,
@@ -75,8 +77,8 @@ def _proposed(
 ) -> Scores:
     """Both bounds: `own` puts the truth into the denominator."""
     problem.needs_likelihood()
-    proposal = guide or Conditional(problem, designs, problem.latents, problem.observation)
-    fit_conditional(problem, designs, proposal, steps, batch)
+    proposal = guide or Conditional(problem, designs, problem.latents, given=problem.observation)
+    fit_conditional(problem, designs, proposal, steps=steps, batch=batch)
     with torch.no_grad():
         return _evaluate(problem, designs, proposal, samples, contrasts, memory, own)
 
@@ -118,7 +120,7 @@ def _evaluate(
 
 
 def fit_conditional(
-    problem: SiteModel, designs: Tensor, guide: Conditional, steps: int, batch: int
+    problem: SiteModel, designs: Tensor, guide: Conditional, *, steps: int, batch: int
 ) -> None:
     """Maximises E log q(sites | given) over joint draws of the model, design by design."""
 
@@ -129,11 +131,16 @@ def fit_conditional(
         pairs = {**draws.latents, **draws.outcomes}
         return -guide.log_prob(pairs, tuple(where.shape[:2])).mean(0).sum()
 
-    fit_network(guide, loss, steps, problem.estimator)
+    fit_network(guide, loss, steps, estimator=problem.estimator)
 
 
 def fit_network(
-    network: nn.Module, loss: Callable[[], Tensor], steps: int, estimator: str, rate: float = 5e-3
+    network: nn.Module,
+    loss: Callable[[], Tensor],
+    steps: int,
+    *,
+    estimator: str,
+    rate: float = 5e-3,
 ) -> None:
     """Adam with a cosine-annealed rate; leaves the network in evaluation mode, without gradients.
 

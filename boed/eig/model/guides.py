@@ -30,7 +30,7 @@ class PerDesign(nn.Module):
     learns nothing false from its neighbours.
     """
 
-    def __init__(self, designs: int, inputs: int, outputs: int, hidden: int = HIDDEN) -> None:
+    def __init__(self, designs: int, inputs: int, outputs: int, *, hidden: int = HIDDEN) -> None:
         super().__init__()
         self.sizes = [(inputs, hidden), (hidden, hidden), (hidden, outputs), (inputs, outputs)]
         self.weights = nn.ParameterList()
@@ -107,7 +107,7 @@ class SiteDistribution(nn.Module):
     scale: Tensor
 
     def __init__(
-        self, kind: SiteKind, draws: Tensor, inputs: int, components: int, designs: int
+        self, kind: SiteKind, draws: Tensor, inputs: int, *, components: int, designs: int
     ) -> None:
         super().__init__()
         self.kind, self.components = kind, components
@@ -215,6 +215,7 @@ class Conditional(nn.Module):
         problem: SiteModel,
         designs: Tensor,
         sites: Sequence[str],
+        *,
         given: Sequence[str],
         components: int = 4,
     ) -> None:
@@ -232,7 +233,11 @@ class Conditional(nn.Module):
             if inputs is not None:
                 self.inputs[_key(kind.name)] = inputs
             self.outputs[_key(kind.name)] = SiteDistribution(
-                kind, draws[kind.name], inputs.size if inputs else 1, components, len(designs)
+                kind,
+                draws[kind.name],
+                inputs.size if inputs else 1,
+                components=components,
+                designs=len(designs),
             )
         self.sites = tuple(sites)
         self.to(device=designs.device, dtype=designs.dtype)

@@ -18,6 +18,7 @@ def infonce(
     problem: SiteModel,
     designs: Float[Tensor, "D *K"],
     samples: int,
+    *,
     contrasts: int,
     steps: int,
     memory: int,
@@ -50,7 +51,7 @@ def infonce(
         scores = torch.einsum("mdw,ndw->mnd", left, right)
         return -(scores.diagonal().T - scores.logsumexp(0)).mean(0).sum()
 
-    fit_network(scorer, loss, steps, problem.estimator)
+    fit_network(scorer, loss, steps, estimator=problem.estimator)
     with torch.no_grad():
         return _evaluate(problem, designs, scorer, samples, contrasts, memory)
 

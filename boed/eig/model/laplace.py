@@ -34,6 +34,7 @@ def laplace(
     problem: SiteModel,
     designs: Float[Tensor, "D *K"],
     samples: int,
+    *,
     steps: int,
     memory: int,
     rate: float = 0.1,
@@ -67,7 +68,9 @@ def laplace(
                 "latents continuous"
             )
     start = torch.cat([kind.encode(draws[kind.name]).mean(0) for kind in kinds], -1)
-    fits = outer_that_fit(problem, designs, sum(kind.unconstrained for kind in kinds), memory)
+    fits = outer_that_fit(
+        problem, designs, sum(kind.unconstrained for kind in kinds), memory=memory
+    )
     parts = []
     for rows in slices(samples, fits):
         count = rows.stop - rows.start

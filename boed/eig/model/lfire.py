@@ -20,6 +20,7 @@ def lfire(
     problem: SiteModel,
     designs: Float[Tensor, "D *K"],
     samples: int,
+    *,
     contrasts: int,
     steps: int,
     memory: int,
@@ -36,7 +37,7 @@ def lfire(
         memory: bound in MiB.
         batch: outcomes of each class per training step.
     """
-    outer_that_fit(problem, designs, samples * max(batch, contrasts), memory)
+    outer_that_fit(problem, designs, samples * max(batch, contrasts), memory=memory)
     network = _OutcomeClassifiers(problem, designs, samples)
     with pyro.validation_enabled(False):
         oed.lfire_eig(

@@ -69,6 +69,7 @@ def model_eig(
     model: Model,
     designs: Float[Tensor, "D *K"],
     estimator: str = "pce",
+    *,
     observation: str | Sequence[str] = "y",
     target: str | Sequence[str] = "theta",
     samples: int = 1000,
@@ -122,13 +123,15 @@ def model_eig(
     accepted = inspect.signature(entry.run).parameters
     _check_options(estimator, options, [name for name in accepted if name not in numbers])
     with isolated(derive(seed, "model_eig")):
-        problem = site_model(model, designs, observation, target, estimator)
+        problem = site_model(model, designs, observation, target=target, estimator=estimator)
         given = {name: value for name, value in numbers.items() if name in accepted}
         eig, error = entry.run(problem, designs, **given, **options)
     if bool(torch.isnan(eig).any()):
         rows = torch.isnan(eig).nonzero().flatten().tolist()
         raise ValueError(f"estimator {estimator!r} gives NaN at designs {rows[:5]}")
-    return EIGEstimate(designs, eig.detach(), error.detach(), entry.bound)
+    return EIGEstimate(
+        designs=designs, eig=eig.detach(), standard_error=error.detach(), bound=entry.bound
+    )
 
 
 def _check_options(estimator: str, options: dict[str, Any], parameters: list[str]) -> None:

@@ -40,6 +40,7 @@ def nmc(
     problem: SiteModel,
     designs: Float[Tensor, "D *K"],
     samples: int,
+    *,
     contrasts: int,
     memory: int,
     reuse: bool = True,
@@ -66,6 +67,7 @@ def pce(
     problem: SiteModel,
     designs: Float[Tensor, "D *K"],
     samples: int,
+    *,
     contrasts: int,
     memory: int,
     reuse: bool = True,
@@ -91,7 +93,7 @@ def _contrasted(
     problem.needs_likelihood()
     reuse = reuse and contrasts > 1
     results = []
-    for block in design_blocks(problem, designs, samples + reuse * contrasts, memory):
+    for block in design_blocks(problem, designs, samples + reuse * contrasts, memory=memory):
         draws = problem.simulate(block.expand(samples, *block.shape))
         rows, chunk = _tiles(problem, draws.outcomes, contrasts, memory, reuse)
         evaluate = _likelihoods(problem, block, contrasts, reuse)
@@ -100,7 +102,7 @@ def _contrasted(
             outcomes = {name: value[part] for name, value in draws.outcomes.items()}
             likelihood = draws.log_likelihood[part]
             with pyro.validation_enabled(False):
-                groups = group_sums(partial(evaluate, outcomes), contrasts, chunk, reuse)
+                groups = group_sums(partial(evaluate, outcomes), contrasts, chunk, shared=reuse)
             total = groups.logsumexp(0)
             denominator = torch.logaddexp(total, likelihood) if own else total
             terms = likelihood - denominator + math.log(contrasts + own)
@@ -146,7 +148,7 @@ class Moments:
 
 
 def group_sums(
-    evaluate: Callable[[slice], Float[Tensor, "m n D"]], contrasts: int, chunk: int, shared: bool
+    evaluate: Callable[[slice], Float[Tensor, "m n D"]], contrasts: int, chunk: int, *, shared: bool
 ) -> Float[Tensor, "G n D"]:
     """log sum_m exp(score_mn) over each group of contrasts, in pieces of at most `chunk`.
 
@@ -279,7 +281,9 @@ def _tiles(
     return rows, max(1, tile // (rows * cells))
 
 
-def design_blocks(problem: SiteModel, designs: Tensor, draws: int, memory: int) -> Iterator[Tensor]:
+def design_blocks(
+    problem: SiteModel, designs: Tensor, draws: int, *, memory: int
+) -> Iterator[Tensor]:
     """The designs in blocks whose draws stay within half of `memory` and whose rows fill a tile."""
     check_count("memory", memory)
     each = draws * (problem.numbers + 1 + math.prod(designs.shape[1:])) * designs.element_size()

@@ -70,7 +70,7 @@ class Draws:
     log_likelihood: Tensor
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class SiteModel:
     """A Pyro model whose sites are known to fit their roles; made by `site_model`.
 
@@ -255,6 +255,7 @@ def site_model(
     model: Model,
     designs: Float[Tensor, "D *K"],
     observation: str | Sequence[str],
+    *,
     target: str | Sequence[str],
     estimator: str,
 ) -> SiteModel:

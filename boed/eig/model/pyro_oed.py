@@ -39,7 +39,7 @@ Guide = Callable[..., Any]
 
 
 def pyro_nmc(
-    problem: SiteModel, designs: Float[Tensor, "D *K"], samples: int, contrasts: int, memory: int
+    problem: SiteModel, designs: Float[Tensor, "D *K"], samples: int, *, contrasts: int, memory: int
 ) -> Scores:
     """`nmc_eig`: nested Monte Carlo with `contrasts` inner samples, shared within a replicate."""
     problem.needs_likelihood()
@@ -55,6 +55,7 @@ def posterior(
     problem: SiteModel,
     designs: Float[Tensor, "D *K"],
     samples: int,
+    *,
     steps: int,
     memory: int,
     batch: int = 128,
@@ -90,6 +91,7 @@ def marginal(
     problem: SiteModel,
     designs: Float[Tensor, "D *K"],
     samples: int,
+    *,
     steps: int,
     memory: int,
     batch: int = 128,
@@ -109,6 +111,7 @@ def marginal_likelihood(
     problem: SiteModel,
     designs: Float[Tensor, "D *K"],
     samples: int,
+    *,
     steps: int,
     memory: int,
     batch: int = 128,
@@ -142,6 +145,7 @@ def pyro_vnmc(
     problem: SiteModel,
     designs: Float[Tensor, "D *K"],
     samples: int,
+    *,
     contrasts: int,
     steps: int,
     memory: int,
@@ -174,6 +178,7 @@ def donsker_varadhan(
     problem: SiteModel,
     designs: Float[Tensor, "D *K"],
     samples: int,
+    *,
     steps: int,
     memory: int,
     batch: int = 256,
@@ -204,7 +209,7 @@ def donsker_varadhan(
         gap = F.softplus(-scorer(where, joint, *sites)) + F.softplus(scorer(where, apart, *sites))
         return gap.mean(0).sum()
 
-    fit_network(scorer, loss, steps, problem.estimator)
+    fit_network(scorer, loss, steps, estimator=problem.estimator)
     run = _trained(oed.donsker_varadhan_eig, problem, designs, 0, batch, T=scorer)
     return _replicated(problem, designs, samples, 1, memory, run)
 
@@ -279,13 +284,13 @@ def _replicated(
         ValueError: fewer samples than `REPLICATES`, or not even one fits.
     """
     check_count("samples", samples, least=REPLICATES)
-    fits = outer_that_fit(problem, designs, inner, memory)
+    fits = outer_that_fit(problem, designs, inner, memory=memory)
     shares = max(REPLICATES, -(-samples // fits))
     with torch.no_grad():
         return spread(torch.stack([evaluate(samples // shares) for _ in range(shares)]))
 
 
-def outer_that_fit(problem: SiteModel, designs: Tensor, inner: int, memory: int) -> int:
+def outer_that_fit(problem: SiteModel, designs: Tensor, inner: int, *, memory: int) -> int:
     """How many outer samples with `inner` inner ones fit; Pyro holds all of them at once.
 
     Raises:
@@ -317,7 +322,7 @@ def _guide(
     components: int = 4,
 ) -> Guide:
     """A `Conditional` network as a guide: called with the given values, if any, then the design."""
-    network = Conditional(problem, designs, sites, given, components)
+    network = Conditional(problem, designs, sites, given=given, components=components)
 
     def guide(*call: Any) -> None:
         pyro.module(f"boed.{name}", network)

@@ -26,7 +26,7 @@ SequencePolicy = Callable[[Tensor, Tensor], Tensor]
 """`policy(designs [B, t, *K], outcomes [B, t, *Y]) -> next designs [B, *K]`; t is 0 at first."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class RollOut:
     """Looks chosen by a policy and what they returned, B scenes of T looks.
 
@@ -43,7 +43,7 @@ class RollOut:
     log_likelihood: Float[Tensor, " B"]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class SequentialEIG:
     """Both bounds on the EIG of T looks, in nats; lower <= EIG <= upper in expectation.
 
@@ -79,7 +79,7 @@ def random_policy(draw: Callable[[int], Tensor]) -> SequencePolicy:
 
 
 def roll_out(
-    problem: SiteModel, policy: SequencePolicy, example: Tensor, steps: int, batch: int
+    problem: SiteModel, policy: SequencePolicy, example: Tensor, *, steps: int, batch: int
 ) -> RollOut:
     """Draws latents once per scene, then looks `steps` times.
 
@@ -113,7 +113,12 @@ def roll_out(
         designs = torch.cat([designs, design[:, None]], 1)
         outcomes = torch.cat([outcomes, look.outcomes[site][:, None]], 1)
         likelihood = likelihood + look.log_likelihood
-    return RollOut(first.latents, designs, outcomes, torch.as_tensor(likelihood))
+    return RollOut(
+        latents=first.latents,
+        designs=designs,
+        outcomes=outcomes,
+        log_likelihood=torch.as_tensor(likelihood),
+    )
 
 
 def roll_out_log_likelihood(
@@ -140,7 +145,7 @@ def roll_out_log_likelihood(
 
 
 def contrastive_terms(
-    problem: SiteModel, roll: RollOut, contrasts: int, example: Tensor, memory: int = 512
+    problem: SiteModel, roll: RollOut, contrasts: int, *, example: Tensor, memory: int = 512
 ) -> tuple[Float[Tensor, " B"], Float[Tensor, " B"]]:
     """The terms whose means are sPCE and sNMC, Eq. 11 and 13 of Foster et al. 2021, in nats.
 
@@ -169,9 +174,9 @@ def sequential_pce(
     model: Model,
     policy: SequencePolicy,
     steps: int,
+    *,
     samples: int = 1000,
     contrasts: int = 1000,
-    *,
     example: Float[Tensor, "*K"],
     observation: str = "y",
     target: str | Sequence[str] = "theta",
@@ -203,24 +208,40 @@ def sequential_pce(
         check_count(name, value)
     check_designs(example[None], example.ndim)
     with isolated(derive(seed, "sequential_pce")):
-        problem = site_model(model, example[None], observation, target, "sequential_pce")
+        problem = site_model(
+            model, example[None], observation, target=target, estimator="sequential_pce"
+        )
         problem.needs_likelihood()
         if len(problem.observation) > 1:
             raise ValueError(f"observation must be one site, got {list(problem.observation)}")
-        roll = roll_out(problem, policy, example, steps, samples)
+        roll = roll_out(problem, policy, example, steps=steps, batch=samples)
         rows = max(1, tile_cells(memory, roll.outcomes) // (16 * steps))
         terms = [
-            contrastive_terms(problem, _part(roll, part), contrasts, example, memory)
+            contrastive_terms(problem, _part(roll, part), contrasts, example=example, memory=memory)
             for part in slices(samples, rows)
         ]
     lower, upper = (torch.cat(parts).double() for parts in zip(*terms, strict=True))
-    return SequentialEIG(*_mean(lower), *_mean(upper), roll.designs, roll.outcomes)
+    lower_mean, lower_error = _mean(lower)
+    upper_mean, upper_error = _mean(upper)
+    return SequentialEIG(
+        lower=lower_mean,
+        lower_error=lower_error,
+        upper=upper_mean,
+        upper_error=upper_error,
+        designs=roll.designs,
+        outcomes=roll.outcomes,
+    )
 
 
 def _part(roll: RollOut, rows: slice) -> RollOut:
     """Some of the scenes."""
     latents = {name: value[rows] for name, value in roll.latents.items()}
-    return RollOut(latents, roll.designs[rows], roll.outcomes[rows], roll.log_likelihood[rows])
+    return RollOut(
+        latents=latents,
+        designs=roll.designs[rows],
+        outcomes=roll.outcomes[rows],
+        log_likelihood=roll.log_likelihood[rows],
+    )
 
 
 def _mean(terms: Float[Tensor, " N"]) -> tuple[float, float]:

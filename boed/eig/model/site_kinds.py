@@ -19,7 +19,7 @@ MOST_CHOICES = 200
 """More values than this and a bounded integer is treated as a count."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SiteKind:
     """What a guide must know about a site.
 
@@ -98,16 +98,18 @@ def _kind(problem: SiteModel, name: str, shape: tuple[int, ...], support: Any) -
     while isinstance(base, constraints.independent):
         base = base.base_constraint
     if base is constraints.boolean:
-        return SiteKind(name, shape, 0, 2, support)
+        return SiteKind(name=name, shape=shape, low=0, choices=2, support=support)
     if isinstance(base, type(constraints.integer_interval(0, 1))):
         low, high = (torch.as_tensor(each) for each in (base.lower_bound, base.upper_bound))
         least = float(low.min())
         choices = int(high.max()) - int(least) + 1
         if choices <= MOST_CHOICES:
-            return SiteKind(name, shape, least, max(2, choices), support)
-        return SiteKind(name, shape, least, 0, support)
+            return SiteKind(
+                name=name, shape=shape, low=least, choices=max(2, choices), support=support
+            )
+        return SiteKind(name=name, shape=shape, low=least, choices=0, support=support)
     if base is constraints.nonnegative_integer:
-        return SiteKind(name, shape, 0, 0, support)
+        return SiteKind(name=name, shape=shape, low=0, choices=0, support=support)
     if support.is_discrete:
         raise ValueError(
             f"site {name!r} has support {support}, for which {problem.estimator!r} has no default "
@@ -120,4 +122,4 @@ def _kind(problem: SiteModel, name: str, shape: tuple[int, ...], support: Any) -
             f"site {name!r} has support {support}, which cannot be mapped to the reals; give "
             f"{problem.estimator!r} your own guide (guide=)"
         ) from error
-    return SiteKind(name, shape, 0, -1, support)
+    return SiteKind(name=name, shape=shape, low=0, choices=-1, support=support)

@@ -325,9 +325,15 @@ def _multiples(results: xr.Dataset, columns: int, height: float) -> tuple[Figure
 
 def _corner(axis: Axes, text: str) -> None:
     axis.text(
-        0.5, 0.97, text, transform=axis.transAxes, ha="center", va="top", fontsize=7.5,
+        0.5,
+        0.97,
+        text,
+        transform=axis.transAxes,
+        ha="center",
+        va="top",
+        fontsize=7.5,
         bbox={"facecolor": "white", "alpha": 0.8, "lw": 0, "pad": 1},
-    )  # fmt: skip
+    )
 
 
 def _style(index: int) -> dict[str, Any]:

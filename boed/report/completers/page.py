@@ -109,7 +109,7 @@ def by_squares(results: xr.Dataset) -> list[tuple[str, Part]]:
             levels = [float(level) for level in results["level"].values]
         for level in levels:
             told = title if level is None else f"{title}, {level:g}"
-            found.append((told, over_groups(results, name, better, level)))
+            found.append((told, over_groups(results, name, better, level=level)))
     return [(title, part) for title, part in found if part.columns]
 
 

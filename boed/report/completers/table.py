@@ -37,7 +37,7 @@ SAME = "†"
 ARROWS: dict[Better, str] = {"lower": "↓", "higher": "↑", "target": "→", "none": ""}
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Column:
     """One metric of all completers.
 
@@ -58,7 +58,7 @@ class Column:
         return f"{self.label}\u00a0{ARROWS[self.better]}".strip()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Cell:
     """A number in a table.
 
@@ -81,7 +81,7 @@ class Cell:
         return f"{self.number} {self.spread}".strip()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Row:
     """A completer, or with `reference` what it is compared with."""
 
@@ -91,7 +91,7 @@ class Row:
     reference: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Part:
     """One of the tables that Table 1 is split into."""
 
@@ -127,30 +127,39 @@ def part(
     found = [_cells(column, names, results.sizes["seed"]) for column in known]
     same = deterministic(results)
     rows = [
-        Row(name, tuple(cells[i] for cells in found), name in same) for i, name in enumerate(names)
+        Row(name=name, cells=tuple(cells[i] for cells in found), deterministic=name in same)
+        for i, name in enumerate(names)
     ]
     if any(not math.isnan(column.reference) for column in known):
-        rows.append(Row(reference, tuple(cells[-1] for cells in found), reference=True))
-    return Part(title, known, rows, note)
+        rows.append(Row(name=reference, cells=tuple(cells[-1] for cells in found), reference=True))
+    return Part(title=title, columns=known, rows=rows, note=note)
 
 
-def over_groups(results: xr.Dataset, name: str, better: Better, level: float | None = None) -> Part:
+def over_groups(
+    results: xr.Dataset, name: str, better: Better, *, level: float | None = None
+) -> Part:
     """One metric by number of squares, for all groups or conditions it has."""
     values = by_condition(results, name, level)
     axis = "group" if "group" in values.dims else "condition"
     floor = results.get(f"{name}_floor") if axis == "group" else None
     columns = [
         Column(
-            f"{group} square{'' if group == '1' else 's'}" if group.isdigit() else group,
-            better,
-            values.sel({axis: group}),
-            float("nan" if floor is None else floor.sel({axis: group}))
+            label=f"{group} square{'' if group == '1' else 's'}" if group.isdigit() else group,
+            better=better,
+            values=values.sel({axis: group}),
+            reference=float("nan" if floor is None else floor.sel({axis: group}))
             if level is None
             else float(results["implied_level"].sel(level=level)),
         )
         for group in map(str, values[axis].values)
     ]
-    return part(results, name, "", columns, "real against real" if level is None else "calibrated")
+    return part(
+        results,
+        name,
+        "",
+        columns=columns,
+        reference="real against real" if level is None else "calibrated",
+    )
 
 
 def markdown(results: xr.Dataset) -> str:
@@ -196,13 +205,20 @@ def _scene(
     """A metric averaged over scenes and squares, if it was measured."""
     if name in results:
         shown = None if decimals is None else _fixed(decimals)
-        yield Column(label, better, over_squares(by_condition(results, name)), shown=shown)
+        yield Column(
+            label=label,
+            better=better,
+            values=over_squares(by_condition(results, name)),
+            shown=shown,
+        )
 
 
 def _realism(results: xr.Dataset) -> Given:
     def column(label: str, better: Better, name: str, group: str = "all") -> Column:
         floor = float(results[f"{name}_floor"].sel(group=group))
-        return Column(label, better, results[name].sel(group=group), floor)
+        return Column(
+            label=label, better=better, values=results[name].sel(group=group), reference=floor
+        )
 
     columns = [column("Fréchet (all)", "lower", "frechet")]
     if "holes" in results["group"].values:
@@ -258,20 +274,44 @@ def _calibration(results: xr.Dataset) -> Given:
     off = abs(coverage - implied).mean("level", skipna=False)
     columns = [
         Column(
-            f"intervals, {float(level):g}",
-            "target",
-            over_squares(coverage.sel(level=level)),
-            float(implied.sel(level=level)),
-            _fixed(3),
+            label=f"intervals, {float(level):g}",
+            better="target",
+            values=over_squares(coverage.sel(level=level)),
+            reference=float(implied.sel(level=level)),
+            shown=_fixed(3),
         )
         for level in results["level"].values
     ]
     spread = mean_known(results["sbc_spread"], "statistic")
     columns += [
-        Column("intervals, error", "lower", over_squares(off), 0.0, _fixed(3)),
-        Column("SBC rejected", "lower", sbc_rejected(results), 0.0, _fixed(2)),
-        Column("SBC spread z", "target", over_squares(spread), 0.0, _fixed(1)),
-        Column("TARP bias", "target", over_squares(results["tarp_bias"]), 0.0, _fixed(3)),
+        Column(
+            label="intervals, error",
+            better="lower",
+            values=over_squares(off),
+            reference=0.0,
+            shown=_fixed(3),
+        ),
+        Column(
+            label="SBC rejected",
+            better="lower",
+            values=sbc_rejected(results),
+            reference=0.0,
+            shown=_fixed(2),
+        ),
+        Column(
+            label="SBC spread z",
+            better="target",
+            values=over_squares(spread),
+            reference=0.0,
+            shown=_fixed(1),
+        ),
+        Column(
+            label="TARP bias",
+            better="target",
+            values=over_squares(results["tarp_bias"]),
+            reference=0.0,
+            shown=_fixed(3),
+        ),
     ]
     note = (
         "Do completions spread as the truth does? Hidden pixels inside central intervals, with "
@@ -320,7 +360,7 @@ def _use(results: xr.Dataset) -> Given:
         if name in results:
             look = last_look(results)
             told = f"{label} after {look} look{'' if look == 1 else 's'}"
-            columns.append(Column(told, better, results[name].sel(look=look)))
+            columns.append(Column(label=told, better=better, values=results[name].sel(look=look)))
     note = "Do decisions get better? The same classifier and scenes for every completer."
     return "Use", note, columns, ""
 
@@ -333,8 +373,12 @@ def _cost(results: xr.Dataset) -> Given:
         ("parameters", "parameters"),
     ]
     columns = [
-        Column("completions/s", "higher", results["completions"] / seconds),
-        *(Column(said, "none", results[n], shown=_fixed(0)) for said, n in facts if n in results),
+        Column(label="completions/s", better="higher", values=results["completions"] / seconds),
+        *(
+            Column(label=said, better="none", values=results[n], shown=_fixed(0))
+            for said, n in facts
+            if n in results
+        ),
     ]
     return "Cost", "Of drawing on this machine, and of training.", columns, ""
 
@@ -350,7 +394,15 @@ def _cells(column: Column, names: list[str], seeds: int) -> list[Cell]:
         spread = f"± {_number(h, shown)}" if math.isfinite(h) else ""
         if 0 < k < expected:
             spread = f"{spread} ({k} of {expected} seeds)".strip()
-        cells.append(Cell(float(m), float(h), _number(float(m), shown), spread, place))
+        cells.append(
+            Cell(
+                mean=float(m),
+                half=float(h),
+                number=_number(float(m), shown),
+                spread=spread,
+                place=place,
+            )
+        )
     return [*cells, _reference_cell(column.reference, shown)]
 
 
@@ -359,7 +411,7 @@ def _reference_cell(value: float, shown: Callable[[float], str]) -> Cell:
     text = _number(value, shown)
     if value and not text.strip("0."):
         text = _number(value, _decimals(np.array([value])))
-    return Cell(value, math.nan, text)
+    return Cell(mean=value, half=math.nan, number=text)
 
 
 def _places(column: Column, means: list[float], shown: Callable[[float], str]) -> list[int]:

@@ -37,6 +37,7 @@ def greedy_batch(
     imagined: Imagined,
     k: int,
     estimator: str | Estimator = "variational",
+    *,
     search: Search | None = None,
 ) -> Batch:
     """k looks for each scene, greedily on their joint EIG.
@@ -122,13 +123,13 @@ class Joint(Imagined):
     def after_looks(cls, imagined: Imagined, earlier: Float[Tensor, "B t K"]) -> Joint:
         """With the belief before the looks, and the answers, as they are known."""
         made = cls(
-            imagined.observation,
-            imagined.completions,
-            imagined.sensor,
-            imagined.classifier,
-            imagined.designs,
-            imagined.memory,
-            imagined.seed,
+            observation=imagined.observation,
+            completions=imagined.completions,
+            sensor=imagined.sensor,
+            classifier=imagined.classifier,
+            designs=imagined.designs,
+            memory=imagined.memory,
+            seed=imagined.seed,
             earlier=earlier,
         )
         for known in ("belief", "answers"):
@@ -143,7 +144,7 @@ class Joint(Imagined):
         seen, scenes = self.observation.repeat(number), self.completions.scenes.flatten(0, 1)
         seeds = [derive(seed, "imagined", 0) for seed in self.seeds]
         for designs in self.earlier.unbind(1):
-            seen = look(self.sensor, seen, scenes, designs.repeat(number, 1), seeds)
+            seen = look(self.sensor, seen, scenes, design=designs.repeat(number, 1), seeds=seeds)
         return seen
 
     @cached_property
@@ -156,13 +157,13 @@ class Joint(Imagined):
     def ahead(self) -> LooksAhead:
         """Each completion of each scene counts as a scene with one completion."""
         return LooksAhead(
-            self.taken,
-            self.completions.scenes.flatten(0, 1)[None],
-            self.designs,
-            self.sensor,
-            self.classifier,
-            self.memory,
-            self.seeds,
+            observation=self.taken,
+            completions=self.completions.scenes.flatten(0, 1)[None],
+            designs=self.designs,
+            sensor=self.sensor,
+            classifier=self.classifier,
+            memory=self.memory,
+            seed=self.seeds,
         )
 
     @cached_property

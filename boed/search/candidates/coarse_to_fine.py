@@ -15,7 +15,7 @@ from boed.search.candidates.racing import Racing
 from boed.search.candidates.refining import Refining
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class CoarseToFine:
     """A part of the candidates with all completions, then the neighbours of the best of them.
 

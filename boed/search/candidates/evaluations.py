@@ -115,14 +115,14 @@ class Ledger:
         gains, shares = self.gains.nan_to_num(0.0).reshape(*each, 1), self.shares.reshape(each)
         error = standard_error(gains, shares)[:, 0].view(batch, candidates)
         return EIGEstimate(
-            self.imagined.designs,
-            self.eig,
-            error.where(self.judged.any(0), torch.nan),
-            self.estimator.bound,
-            self.gains,
-            self.judged.all(0),
-            int(self.judged.sum()),
-            self.imagined.completions.effective_sample_size,
+            designs=self.imagined.designs,
+            eig=self.eig,
+            standard_error=error.where(self.judged.any(0), torch.nan),
+            bound=self.estimator.bound,
+            gains=self.gains,
+            finished=self.judged.all(0),
+            evaluations=int(self.judged.sum()),
+            effective_sample_size=self.imagined.completions.effective_sample_size,
         )
 
 

@@ -19,7 +19,7 @@ TIE = 1.5e-4
 """Candidates this near (nats, or relative above 1) are not told apart, as when policies choose."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Racing:
     """Judge all candidates with few completions, drop the losers, and go on with the rest.
 

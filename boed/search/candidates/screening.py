@@ -34,6 +34,7 @@ class Screen(Protocol):
         observation: Observation,
         completion: Float[Tensor, "P C H W"],
         belief: Float[Tensor, "P *L K"],
+        *,
         answer: Float[Tensor, "P *L K"],
         corners: Float[Tensor, "#P D 2"],
     ) -> Float[Tensor, "P D *L K"]:
@@ -41,7 +42,7 @@ class Screen(Protocol):
         ...
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Screening:
     """Guess all EIGs, judge the best of them exactly, then the neighbours of the best of those.
 
@@ -132,10 +133,14 @@ class Screening:
         for rows in every.split(images_within(imagined.memory, imagined.observation)):
             scene = rows % batch
             seen, belief = imagined.observation[scene], imagined.belief[scene]
-            parts.append(self.screen.log_beliefs(seen, scenes[rows], belief, whole[rows], looks))
+            parts.append(
+                self.screen.log_beliefs(
+                    seen, scenes[rows], belief, answer=whole[rows], corners=looks
+                )
+            )
         guessed = torch.cat(parts).unflatten(0, (number, batch))
         answers = imagined.answers if estimator.uses_answers else None
-        return estimator.of(imagined.belief, guessed, answers, completions.weights)[0]
+        return estimator.of(imagined.belief, guessed, answers, weights=completions.weights)[0]
 
     def _whole(self, imagined: Imagined) -> Float[Tensor, "P *L K"]:
         """The classifier's belief about each whole completion, also where its label is known."""

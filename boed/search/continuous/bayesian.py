@@ -17,6 +17,7 @@ def bayesian_optimisation(
     objective: Objective,
     bounds: Float[Tensor, "2 K"],
     evaluations: int = 30,
+    *,
     seed: int = 0,
     first: int = 8,
 ) -> Optimum:
@@ -59,7 +60,13 @@ def bayesian_optimisation(
         best, value = _highest_mean(_fitted(tried, found), tried)
     values = torch.tensor(found, dtype=bounds.dtype)
     designs = low + tried.to(bounds) * width
-    return Optimum(low + best.to(bounds) * width, value, designs, values, values.cummax(0).values)
+    return Optimum(
+        design=low + best.to(bounds) * width,
+        value=value,
+        designs=designs,
+        values=values,
+        history=values.cummax(0).values,
+    )
 
 
 def _worth(objective: Objective, design: Float[Tensor, " K"]) -> float:

@@ -15,6 +15,7 @@ def gradient_ascent(
     objective: Objective,
     bounds: Float[Tensor, "2 *K"],
     starts: int | Float[Tensor, "S *K"] = 8,
+    *,
     steps: int = 200,
     rate: float = 0.05,
     seed: int = 0,
@@ -58,7 +59,13 @@ def gradient_ascent(
         last = low + inside * width
         values = evaluate(objective, last)
     best = int(values.argmax())
-    return Optimum(last[best], float(values[best]), last, values, torch.stack(history))
+    return Optimum(
+        design=last[best],
+        value=float(values[best]),
+        designs=last,
+        values=values,
+        history=torch.stack(history),
+    )
 
 
 def _gradient(value: Tensor, inside: Tensor, designs: Tensor) -> Tensor:

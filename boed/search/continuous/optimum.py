@@ -12,7 +12,7 @@ Objective = Callable[[Float[Tensor, "S *K"]], Float[Tensor, " S"]]
 """The worth of each design of a batch, in nats; higher is better."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Optimum:
     """The best design found.
 

@@ -52,6 +52,7 @@ class PCEObjective:
         model: Model,
         observation: str = "y",
         target: str | Sequence[str] = "theta",
+        *,
         samples: int = 500,
         contrasts: int = 500,
         seed: int = 0,
@@ -68,7 +69,9 @@ class PCEObjective:
         check_designs(designs, self.design_dims)
         with isolated(derive(self.seed, "pce objective")):
             plain = designs.detach()
-            problem = site_model(self.model, plain, self.observation, self.target, "pce")
+            problem = site_model(
+                self.model, plain, self.observation, target=self.target, estimator="pce"
+            )
             problem.needs_likelihood()
             pyro.set_rng_seed(derive(self.seed, "latents") % 2**32)  # same draws for all designs
             number = self.samples + self.contrasts

@@ -250,7 +250,13 @@ class Fatal:
 
 def run(policies: dict[str, Any], **options: Any) -> xr.Dataset:
     return benchmark(
-        DATA, PatchSensor(16, 0.25, 4), ClueClassifier(), policies, 2, (0, 1), **options
+        DATA,
+        PatchSensor(16, 0.25, 4),
+        ClueClassifier(),
+        policies=policies,
+        steps=2,
+        seeds=(0, 1),
+        **options,
     )
 
 
@@ -341,15 +347,15 @@ def test_a_whole_study_can_be_sent() -> None:
     made = study("digits", grid=3, completions=2, policies=names, search="racing")
     rows = np.arange(6)
     work = Work(
-        made.test.subset(rows),
-        rows,
-        made.sensor,
-        made.classifier,
-        made.policies,
-        2,
-        64,
-        "cpu",
-        None,
+        dataset=made.test.subset(rows),
+        rows=rows,
+        sensor=made.sensor,
+        classifier=made.classifier,
+        policies=made.policies,
+        steps=2,
+        memory=64,
+        device="cpu",
+        budget=None,
     ).to_send(names)
     file = io.BytesIO()
     torch.save(work, file)

@@ -10,7 +10,7 @@ import torch
 from boed.completion.adversarial.context_encoder import ContextEncoder, ContextEncoderConfig
 from boed.data.masks import squares
 from boed.data.observation import Observation
-from boed.training.loop import Fit, fit
+from boed.training.loop import TrainingConfig, fit
 
 
 def tiny(**changes) -> ContextEncoder:
@@ -108,7 +108,7 @@ def test_all_samples_are_one_scene_whatever_the_seed():
 
 def test_training_finds_the_brighter_half(train, val):
     model = tiny(mean=0.47, std=0.32).train()
-    settings = Fit(
+    settings = TrainingConfig(
         steps=150, batch=32, lr=3e-3, warmup=10, weight_decay=0.0, betas=(0.5, 0.999), ema=0.95
     )
     masks = torch.zeros(len(val), 1, 8, 8)

@@ -11,7 +11,7 @@ from boed.completion.adversarial.pluralistic import Pluralistic
 from boed.completion.adversarial.pluralistic_networks import Clamp, PluralisticConfig
 from boed.data.masks import squares
 from boed.data.observation import Observation
-from boed.training.loop import Fit, fit
+from boed.training.loop import TrainingConfig, fit
 
 
 def tiny(**changes) -> Pluralistic:
@@ -183,7 +183,7 @@ def test_samples_differ_by_seed_and_leave_the_model_as_it_was():
 
 def test_training_finds_the_brighter_half(train, val):
     model = tiny(mean=0.47, std=0.32).train()
-    settings = Fit(
+    settings = TrainingConfig(
         steps=80, batch=32, lr=5e-3, warmup=10, weight_decay=0.0, betas=(0.5, 0.999), ema=0.95
     )
     scenes = val.scenes()

@@ -27,7 +27,13 @@ def scenes(number=400, seed=0):
     means = np.array([[0.35] * 6, [0.6, 0.5, 0.4, 0.6, 0.5, 0.4]])
     flat = (means[labels] + rng.normal(size=(number, 6)) @ mixing).clip(0, 1)
     images = torch.from_numpy(flat).float().reshape(number, *SHAPE)
-    return Dataset("pairs", "train", images, torch.from_numpy(labels), ("low", "high"))
+    return Dataset(
+        name="pairs",
+        split="train",
+        images=images,
+        labels=torch.from_numpy(labels),
+        label_names=("low", "high"),
+    )
 
 
 def mixed(scene):
@@ -46,7 +52,7 @@ def observed(scene, transform, seen):
     taken = torch.zeros_like(readings)
     taken[:, seen] = 1
     blank = Observation.nothing(len(scene), 1, (2, 3))
-    return Observation(blank.values, blank.mask, readings * taken, taken)
+    return Observation(blank.values, blank.mask, readings=readings * taken, taken=taken)
 
 
 def textbook(model, observation, seen, transform):
@@ -160,9 +166,11 @@ def test_a_scene_depends_on_its_own_seed_and_observation():
     truth = scenes(4, seed=4).scenes()
     parts = [observed(truth[b : b + 1], mixed, list(range(b))) for b in range(4)]
     batch = Observation(
-        *(torch.cat([getattr(part, name) for part in parts])
-          for name in ("values", "mask", "readings", "taken"))
-    )  # fmt: skip
+        **{
+            name: torch.cat([getattr(part, name) for part in parts])
+            for name in ("values", "mask", "readings", "taken")
+        }
+    )
     together = model.sample(batch, 3, [5, 6, 7, 8])
     for b, part in enumerate(parts):
         assert torch.allclose(together[:, b], model.sample(part, 3, [5 + b])[:, 0], atol=1e-6)

@@ -20,7 +20,13 @@ def library():
     """Five images, each of one grey level."""
     images = torch.tensor(LEVELS, dtype=torch.uint8).view(5, 1, 1, 1).expand(5, 1, 4, 4)
     names = tuple("abcde")
-    return Dataset("greys", "train", images.contiguous(), torch.arange(5), names)
+    return Dataset(
+        name="greys",
+        split="train",
+        images=images.contiguous(),
+        labels=torch.arange(5),
+        label_names=names,
+    )
 
 
 def seen(*levels, pixels=4):
@@ -99,7 +105,11 @@ def test_samples_follow_the_weights(library):
 
 def test_findings_come_along(library):
     findings = Dataset(
-        "findings", "train", library.images, torch.eye(5, dtype=torch.int64), tuple("abcde")
+        name="findings",
+        split="train",
+        images=library.images,
+        labels=torch.eye(5, dtype=torch.int64),
+        label_names=tuple("abcde"),
     )
     completions = complete(Retrieval(findings), seen(0.0, 255.0), 2)
     assert completions.labels.shape == (2, 2, 5)
@@ -118,7 +128,9 @@ def read(*levels, taken):
     chosen = torch.zeros(len(levels), 4)
     chosen[:, taken] = 1
     picture = torch.full((len(levels), 1, 4, 4), 9.0)
-    return Observation(picture, picture[:, :1] * 0 + 1, spectrum(scenes) * chosen, chosen)
+    return Observation(
+        picture, picture[:, :1] * 0 + 1, readings=spectrum(scenes) * chosen, taken=chosen
+    )
 
 
 def test_readings_are_compared_as_readings(library):
@@ -191,13 +203,21 @@ def crowd(number: int = 3000, size: int = 12) -> Dataset:
     coarse = torch.rand(number, 1, 4, 4, generator=generator)
     fields = torch.nn.functional.interpolate(coarse, (size, size), mode="bilinear")
     images = (255 * fields).to(torch.uint8)
-    return Dataset("crowd", "train", images, torch.arange(number) % 2, ("a", "b"))
+    return Dataset(
+        name="crowd",
+        split="train",
+        images=images,
+        labels=torch.arange(number) % 2,
+        label_names=("a", "b"),
+    )
 
 
 def test_an_index_finds_what_a_full_comparison_finds():
     library = crowd()
     scenes = library.scenes(torch.arange(0, 3000, 150))
-    masks = squares(20, 12, 0.5, torch.full((20,), 2), generator=torch.Generator().manual_seed(1))
+    masks = squares(
+        20, 12, 0.5, counts=torch.full((20,), 2), generator=torch.Generator().manual_seed(1)
+    )
     observation = Observation.of(scenes, masks)
     full = Retrieval(library).complete(observation, 5)
     fast = Retrieval(library, candidates=200).complete(observation, 5)
@@ -211,7 +231,7 @@ def test_an_index_finds_what_a_full_comparison_finds():
 def test_with_all_as_candidates_an_index_changes_nothing():
     library = crowd(300)
     scenes = library.scenes(torch.arange(6))
-    masks = squares(6, 12, 0.5, torch.tensor([1, 2, 3, 1, 2, 3]))
+    masks = squares(6, 12, 0.5, counts=torch.tensor([1, 2, 3, 1, 2, 3]))
     observation = Observation.of(scenes, masks)
     full = Retrieval(library).complete(observation, 4)
     fast = Retrieval(library, candidates=300).complete(observation, 4)

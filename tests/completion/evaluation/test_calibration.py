@@ -63,7 +63,7 @@ def test_an_exact_posterior_passes(made, n, seed):
     curve = tarp(made.truth.flatten(1), scenes.flatten(2), seeded())
     assert min(*found, curve.p_value) > 0.01 / 8
     assert abs(curve.bias) < 0.07  # its standard error: below 0.5 / sqrt(300) = 0.029
-    covered = interval_coverage(scenes, made.truth, made.hidden, LEVELS)
+    covered = interval_coverage(scenes, made.truth, made.hidden, levels=LEVELS)
     error = covered.std(1) / math.sqrt(SCENES)
     assert ((covered.mean(1) - torch.tensor(LEVELS)).abs() < 4 * error).all()
 
@@ -96,7 +96,7 @@ def test_tarp_finds_a_broken_posterior(made, kind, n):
 def test_intervals_find_a_broken_posterior(made, kind, n):
     """Below the level, by ten standard errors, unless it is too wide."""
     scenes = made.samples(n, 1, **BROKEN[kind])
-    covered = interval_coverage(scenes, made.truth, made.hidden, LEVELS)
+    covered = interval_coverage(scenes, made.truth, made.hidden, levels=LEVELS)
     gap = covered.mean(1) - torch.tensor(LEVELS)
     assert (gap * WIDTH.get(kind, -1) > 10 * covered.std(1) / math.sqrt(SCENES)).all()
 
@@ -195,7 +195,9 @@ def test_intervals_hold_the_truth_as_often_as_implied(n):
     generator = seeded(n)
     drawn = torch.rand(n + 1, 100, 1, 20, 20, generator=generator) ** 3
     levels = (0.3, 0.5, 0.73, 0.99)
-    found = interval_coverage(drawn[1:], drawn[0], torch.ones(100, 1, 20, 20), levels).mean(1)
+    found = interval_coverage(drawn[1:], drawn[0], torch.ones(100, 1, 20, 20), levels=levels).mean(
+        1
+    )
     torch.testing.assert_close(found.double(), implied_levels(n, levels), atol=0.01, rtol=0)
 
 
@@ -309,7 +311,7 @@ def test_bad_input_is_refused():
         with pytest.raises(ValueError, match="truth has 108 NaN"):
             metric(scenes, truth * math.nan, hidden)
     with pytest.raises(ValueError, match=r"levels has \[1\.5\]"):
-        interval_coverage(scenes, truth, hidden, (1.5, 0.5))
+        interval_coverage(scenes, truth, hidden, levels=(1.5, 0.5))
     with pytest.raises(ValueError, match=r"truth must be \[B, S\]"):
         sbc_ranks(torch.zeros(3, 2), torch.zeros(4, 3, 1), seeded())
     with pytest.raises(ValueError, match="samples has 1 NaN"):

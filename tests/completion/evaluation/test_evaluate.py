@@ -22,7 +22,13 @@ def images(number: int, seed: int, split: str) -> Dataset:
     coarse = torch.randn(number, 1, 4, 4, generator=generator)
     fields = torch.nn.functional.interpolate(coarse, (16, 16), mode="bilinear")
     values = (110 + 40 * labels[:, None, None, None] + 25 * fields).clamp(0, 255)
-    return Dataset("fields", split, values.to(torch.uint8), labels, ("dark", "bright"))
+    return Dataset(
+        name="fields",
+        split=split,
+        images=values.to(torch.uint8),
+        labels=labels,
+        label_names=("dark", "bright"),
+    )
 
 
 class Pixels:
@@ -67,7 +73,11 @@ def results(sets):
     test, library = sets
     fitted = GaussianMixture(library, components="classes", factors=12)
     return evaluate(
-        {"fitted": fitted, "noisy": Noisy(), "once": Once()}, test, library, Pixels(), PLAN
+        {"fitted": fitted, "noisy": Noisy(), "once": Once()},
+        test,
+        library,
+        extractor=Pixels(),
+        plan=PLAN,
     )
 
 
@@ -121,10 +131,18 @@ def test_finished_parts_are_kept_and_belong_to_their_plan(sets, tmp_path):
     test, library = sets
     told: list[int] = []
     first = Once()
-    evaluate({"once": first}, test, library, Pixels(), PLAN, tmp_path, lambda _, k: told.append(k))
+    evaluate(
+        {"once": first},
+        test,
+        library,
+        extractor=Pixels(),
+        plan=PLAN,
+        folder=tmp_path,
+        advance=lambda _, k: told.append(k),
+    )
     assert first.calls > 0
     assert sum(told) == 2 * completions_each(PLAN)
-    whole = evaluate({"once": first}, test, library, Pixels(), PLAN)
+    whole = evaluate({"once": first}, test, library, extractor=Pixels(), plan=PLAN)
 
     class Broken(Once):
         def sample(self, observation, n, seed=0):
@@ -133,11 +151,13 @@ def test_finished_parts_are_kept_and_belong_to_their_plan(sets, tmp_path):
     model = Once()
     model.calls = first.calls  # it counts, and is part of what it holds
     with pytest.raises(KeyboardInterrupt):
-        evaluate({"once": Broken()}, test, library, Pixels(), PLAN, tmp_path)
+        evaluate({"once": Broken()}, test, library, extractor=Pixels(), plan=PLAN, folder=tmp_path)
     kept = sorted((tmp_path / "parts").iterdir())
     assert [path.name for path in kept] == ["once-0.safetensors", "once-1.safetensors"]
     other = Plan(scenes=40, deep=24, n=5, seeds=(0, 1), counts=(0, 2), statistics=2)
-    again = evaluate({"once": Once()}, test, library, Pixels(), other, tmp_path)
+    again = evaluate(
+        {"once": Once()}, test, library, extractor=Pixels(), plan=other, folder=tmp_path
+    )
     assert again.attrs["n"] == 5
     assert whole.attrs["n"] == 6
 
@@ -161,4 +181,4 @@ def test_wrong_plans(changes, message):
 def test_more_scenes_than_there_are(sets):
     test, library = sets
     with pytest.raises(ValueError, match=r"scenes is 90, but fields \(test\) has 80"):
-        evaluate({"once": Once()}, test, library, Pixels(), Plan(scenes=90))
+        evaluate({"once": Once()}, test, library, extractor=Pixels(), plan=Plan(scenes=90))

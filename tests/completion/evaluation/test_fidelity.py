@@ -82,6 +82,6 @@ def test_bad_input_is_refused(truth, hidden):
         psnr(scenes * math.nan, truth)
     with pytest.raises(ValueError, match="expected 6 or more a side"):
         ssim(scenes[..., :5], truth[..., :5])
-    indirect = Observation(truth, hidden, torch.zeros(3, 4), torch.zeros(3, 4))
+    indirect = Observation(truth, hidden, readings=torch.zeros(3, 4), taken=torch.zeros(3, 4))
     with pytest.raises(ValueError, match="indirect sensor"):
         observed_error(scenes, indirect)

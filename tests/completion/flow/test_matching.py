@@ -11,7 +11,7 @@ from boed.completion.flow.matching import FlowConfig, FlowMatching
 from boed.completion.flow.unet import UNet, UNetConfig
 from boed.completion.training import train_completer
 from boed.data.observation import Observation
-from boed.training.loop import Fit
+from boed.training.loop import TrainingConfig
 
 SMALL = {"size": 8, "channels": 1, "stem": 1, "widths": (16, 16), "mean": 0.4, "std": 0.2}
 
@@ -114,12 +114,12 @@ def test_the_network_reads_its_noise_level_and_extra_channels():
 @pytest.mark.parametrize("name", ["flow", "diffusion"])
 def test_training_completes_the_bright_half(name, train, val, tmp_path):
     config = {"flow": FlowConfig, "diffusion": DiffusionConfig}[name](**SMALL)
-    settings = Fit(
+    settings = TrainingConfig(
         steps=200, batch=32, lr=4e-3, betas=(0.9, 0.99), clip=1.0, warmup=20, ema=0.98, every=200
     )
     losses: list[float] = []
     model = train_completer(
-        name, train, val, settings, tmp_path / "m.safetensors", config,
+        name, train, val, settings=settings, out=tmp_path / "m.safetensors", config=config,
         on_step=lambda step, loss: losses.append(loss),
     )  # fmt: skip
     assert sum(losses[-20:]) < 0.5 * sum(losses[:20])

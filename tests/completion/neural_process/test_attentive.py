@@ -16,7 +16,7 @@ from boed.completion.neural_process.attentive import (
 )
 from boed.data.masks import squares
 from boed.data.observation import Observation
-from boed.training.loop import Fit, fit
+from boed.training.loop import TrainingConfig, fit
 
 
 def small(**changes) -> NeuralProcessConfig:
@@ -249,7 +249,11 @@ def test_it_learns_the_halves(train, val):
         scenes = train.scenes(torch.randint(len(train), (32,)))
         return model.loss(scenes, Observation.of(scenes, squares(32, 8)))
 
-    fit(model, loss, Fit(steps=150, batch=32, lr=5e-3, warmup=20, betas=(0.9, 0.99), ema=0.98))
+    fit(
+        model,
+        loss,
+        TrainingConfig(steps=150, batch=32, lr=5e-3, warmup=20, betas=(0.9, 0.99), ema=0.98),
+    )
     assert model.figures(scene, observation)["val_loss"] < before - 0.5
     mask = torch.zeros(2, 1, 8, 8)
     mask[..., :4] = 1

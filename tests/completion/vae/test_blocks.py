@@ -66,7 +66,7 @@ def test_a_size_that_is_no_power_of_two():
     blocks = parse_encoder("28d2,14d2,7d7,1x1")
     assert [block.resolution for block in blocks] == [28, 14, 7, 1]
     assert [block.mixin for block in parse_decoder("1x1,7m1,14m7,28m14")] == [None, 1, 7, 14]
-    encoder = Encoder(1, blocks, {28: 4, 14: 4, 7: 4, 1: 4}, 0.5)
+    encoder = Encoder(1, blocks, {28: 4, 14: 4, 7: 4, 1: 4}, bottleneck=0.5)
     activations = encoder(torch.rand(2, 1, 28, 28))
     assert {r: tuple(a.shape) for r, a in activations.items()} == {
         r: (2, 4, r, r) for r in (28, 14, 7, 1)
@@ -130,6 +130,6 @@ def test_channels_are_padded_with_zeros_or_cut():
 
 
 def test_encoder_with_other_widths_per_resolution():
-    encoder = Encoder(1, parse_encoder("8d2,4d4,1"), {8: 4, 4: 6, 1: 3}, 0.5)
+    encoder = Encoder(1, parse_encoder("8d2,4d4,1"), {8: 4, 4: 6, 1: 3}, bottleneck=0.5)
     activations = encoder(torch.rand(2, 1, 8, 8))
     assert {r: a.shape[1] for r, a in activations.items()} == {8: 4, 4: 6, 1: 3}

@@ -11,7 +11,7 @@ from torch.distributions import Gamma, Normal
 from boed.completion.vae.vaeac import VAEAC, VAEACConfig
 from boed.data.masks import squares
 from boed.data.observation import Observation
-from boed.training.loop import Fit, fit
+from boed.training.loop import TrainingConfig, fit
 
 
 def small(**changes) -> VAEACConfig:
@@ -41,7 +41,7 @@ def learnt(train) -> VAEAC:
         scenes = train.scenes(torch.randint(len(train), (32,)))
         return model.loss(scenes, Observation.of(scenes, squares(32, 8)))
 
-    fit(model, loss, Fit(steps=300, batch=32, lr=5e-3, warmup=20, ema=0.98))
+    fit(model, loss, TrainingConfig(steps=300, batch=32, lr=5e-3, warmup=20, ema=0.98))
     return model.eval()
 
 

@@ -37,11 +37,11 @@ def test_held_out_digits_are_removed_by_content():
     train, val, test = (digits(split) for split in ("train", "val", "test"))
     mixed = train.subset(range(30))
     mixed = data.Dataset(
-        "mixed",
-        "train",
-        torch.cat([test.images[:7], mixed.images, val.images[:5]]),
-        torch.cat([test.labels[:7], mixed.labels, val.labels[:5]]),
-        mixed.label_names,
+        name="mixed",
+        split="train",
+        images=torch.cat([test.images[:7], mixed.images, val.images[:5]]),
+        labels=torch.cat([test.labels[:7], mixed.labels, val.labels[:5]]),
+        label_names=mixed.label_names,
     )
     kept = without_shipped_test(mixed)
     assert torch.equal(kept.images, train.images[:30])

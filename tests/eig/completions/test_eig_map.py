@@ -124,7 +124,7 @@ def test_posterior_entropy_is_equation_17(
     first: Literal["belief", "marginal"], kind: str, weighted: bool, seed: int
 ) -> None:
     belief, candidates, _, weights = problem(kind, weighted, seed)
-    eig, gains = posterior_entropy_eig(belief, candidates, weights, first)
+    eig, gains = posterior_entropy_eig(belief, candidates, weights, first=first)
     slow = slow_equation_17(belief, candidates, weights, first)
     assert np.abs(eig.numpy() - slow).max() < 1e-5
     w = torch.tensor(loop_weights(weights, *candidates.shape[:2])).float()
@@ -161,7 +161,7 @@ def test_variational_is_the_barber_agakov_bound(
     # log 0 where the answer has mass would be an infinite loss: only the answers have zeros
     belief, candidates, whole, weights = problem(kind, weighted, seed, zeros=False)
     belief = beliefs(np.random.default_rng(seed), *belief.shape, zeros=False)
-    eig, gains = variational_eig(belief, candidates, whole, weights, first)
+    eig, gains = variational_eig(belief, candidates, whole, weights=weights, first=first)
     slow = slow_variational(belief, candidates, whole, weights, first)
     assert np.abs(eig.numpy() - slow).max() < 1e-5
     w = torch.tensor(loop_weights(weights, *candidates.shape[:2])).float()
@@ -173,7 +173,7 @@ def test_double_precision_goes_through() -> None:
     doubles = [each.double() for each in (belief, candidates, whole)]
     for chosen in (None, weights):
         eig, _ = posterior_entropy_eig(doubles[0], doubles[1], chosen)
-        bound, _ = variational_eig(*doubles, chosen)
+        bound, _ = variational_eig(*doubles, weights=chosen)
         assert eig.dtype == bound.dtype == torch.float64
 
 
@@ -192,8 +192,8 @@ def test_a_look_that_reveals_nothing_has_no_eig(kind: str) -> None:
     belief = beliefs(np.random.default_rng(1), *belief.shape, zeros=False)
     same = belief[None, :, None].expand_as(candidates)
     assert posterior_entropy_eig(belief, same, weights)[0].abs().max() == 0
-    assert variational_eig(belief, same, whole, weights, "score")[0].abs().max() == 0
-    assert posterior_entropy_eig(belief, same, weights, "marginal")[0].abs().max() < 1e-6
+    assert variational_eig(belief, same, whole, weights=weights, first="score")[0].abs().max() == 0
+    assert posterior_entropy_eig(belief, same, weights, first="marginal")[0].abs().max() < 1e-6
 
 
 SHAPE_ERRORS: list[tuple[str, tuple[int, ...], tuple[int, ...], tuple[int, ...] | None]] = [
@@ -217,7 +217,9 @@ def test_shapes_that_do_not_belong_together(
     with pytest.raises(ValueError, match=message):
         posterior_entropy_eig(torch.zeros(belief), torch.zeros(candidates), w)
     with pytest.raises(ValueError, match=message):
-        variational_eig(torch.zeros(belief), torch.zeros(candidates), torch.zeros(6, 3, 5), w)
+        variational_eig(
+            torch.zeros(belief), torch.zeros(candidates), torch.zeros(6, 3, 5), weights=w
+        )
 
 
 def test_other_arguments_that_are_refused() -> None:
@@ -243,7 +245,9 @@ def test_class_information(estimator: Any) -> None:
     number, toy, sensor = 20_000, GaussianPixels(), PatchSensor(2, 0.5, 2)
     scenes, _ = toy.draw(number)
     drawn = Completions(scenes[:, None], torch.full((number, 1), 1 / number))
-    found = eig_map(Observation.nothing(1, 1, 2), drawn, sensor, toy, estimator)
+    found = eig_map(
+        Observation.nothing(1, 1, 2), drawn, sensor, classifier=toy, estimator=estimator
+    )
     for design, known in CLASS_INFORMATION.items():
         if known == 0 and estimator != "variational":
             assert abs(float(found.eig[0, design])) < 1e-6
@@ -261,8 +265,8 @@ def test_class_information_from_labels() -> None:
         Observation.nothing(1, 1, 2),
         Completions(scenes[:, None], weights, answers[:, None]),
         PatchSensor(2, 0.5, 2),
-        toy,
-        "variational",
+        classifier=toy,
+        estimator="variational",
     )
     for design, known in CLASS_INFORMATION.items():
         error = float(found.gains[:, 0, design].std()) / number**0.5
@@ -276,8 +280,8 @@ def test_seeing_more_is_never_worth_less(estimator: Any) -> None:
     scenes, _ = toy.draw(number)
     drawn = Completions(scenes[:, None], torch.full((number, 1), 1 / number))
     blank = Observation.nothing(1, 1, 2)
-    one = eig_map(blank, drawn, PatchSensor(2, 0.5, 2), toy, estimator)
-    whole = eig_map(blank, drawn, PatchSensor(2, 1.0), toy, estimator)
+    one = eig_map(blank, drawn, PatchSensor(2, 0.5, 2), classifier=toy, estimator=estimator)
+    whole = eig_map(blank, drawn, PatchSensor(2, 1.0), classifier=toy, estimator=estimator)
     assert float((whole.eig - one.eig).min()) > 0.02  # the second pixel is worth more than that
 
 
@@ -292,11 +296,11 @@ def test_finite_space(first: Literal["belief", "marginal"]) -> None:
     outcomes = [(theta, y) for theta in (0, 1) for y in (0, 1)]
     candidates = torch.tensor(np.log([posterior[y] for _, y in outcomes]))[:, None, None]
     weights = torch.tensor([joint[each] for each in outcomes])[:, None]
-    eig, _ = posterior_entropy_eig(belief, candidates, weights, first)
+    eig, _ = posterior_entropy_eig(belief, candidates, weights, first=first)
     assert float(eig) == pytest.approx(0.12580367, abs=1e-8)
     answers = torch.eye(2).double()[[theta for theta, _ in outcomes]].log()[:, None]
     for form in ("belief", "score"):
-        bound, _ = variational_eig(belief, candidates, answers, weights, form)
+        bound, _ = variational_eig(belief, candidates, answers, weights=weights, first=form)
         assert float(bound) == pytest.approx(0.12580367, abs=1e-8)
 
 
@@ -312,7 +316,9 @@ def clue_map(estimator: Any, classifier: Any, memory: int = 512, seen: bool = Fa
         )
     scenes = ClueCompleter(clues).sample(observation, 12)
     drawn = Completions(scenes, torch.full((12, 2), 1 / 12))
-    return eig_map(observation, drawn, sensor, classifier, estimator, memory)
+    return eig_map(
+        observation, drawn, sensor, classifier=classifier, estimator=estimator, memory=memory
+    )
 
 
 @pytest.mark.parametrize("estimator", INFORMATION)
@@ -340,18 +346,18 @@ def test_map_asks_the_estimator_it_was_told(labelled: bool) -> None:
     scenes, answers = toy.draw(7)
     scenes, weights = scenes[:, None], torch.arange(1.0, 8)[:, None] / 28
     designs, now = sensor.designs(blank), toy.log_probs(blank)
-    after = candidate_log_beliefs(blank, scenes, designs, sensor, toy)
+    after = candidate_log_beliefs(blank, scenes, designs, sensor=sensor, classifier=toy)
     whole = toy.log_probs(Observation(scenes[:, 0], torch.ones(7, 1, 2, 2)))
     if labelled:
         whole = torch.eye(2)[answers].log()
     expected = {
-        "entropy": posterior_entropy_eig(now, after, weights, "belief"),
-        "marginal": posterior_entropy_eig(now, after, weights, "marginal"),
-        "variational": variational_eig(now, after, whole[:, None], weights, "belief"),
+        "entropy": posterior_entropy_eig(now, after, weights, first="belief"),
+        "marginal": posterior_entropy_eig(now, after, weights, first="marginal"),
+        "variational": variational_eig(now, after, whole[:, None], weights=weights, first="belief"),
     }
     drawn = Completions(scenes, weights, answers[:, None] if labelled else None)
     for estimator in INFORMATION:
-        found = eig_map(blank, drawn, sensor, toy, estimator)  # type: ignore[arg-type]
+        found = eig_map(blank, drawn, sensor, classifier=toy, estimator=estimator)  # type: ignore[arg-type]
         assert torch.allclose(found.eig, expected[estimator][0], atol=1e-6)
         assert torch.allclose(found.gains, expected[estimator][1], atol=1e-6)
     different = torch.stack([eig for eig, _ in expected.values()])
@@ -371,7 +377,7 @@ def test_beliefs_are_those_of_each_candidate_alone() -> None:
     observation = Observation.nothing(3, 1, 2)
     observation = sensor.observe(observation, toy.draw(3, 9)[0], torch.tensor([[0, 0]] * 3))
     designs = sensor.designs(observation)
-    found = candidate_log_beliefs(observation, scenes, designs, sensor, toy)
+    found = candidate_log_beliefs(observation, scenes, designs, sensor=sensor, classifier=toy)
     for n, b, d in np.ndindex(5, 3, 4):
         one = slice(b, b + 1)
         after = sensor.observe(observation[one], scenes[n, one], designs[d : d + 1])
@@ -420,21 +426,21 @@ def test_map_refuses_what_does_not_fit() -> None:
     drawn = Completions(scenes, torch.full((4, 3), 0.25))
     sensor, classifier = PatchSensor(16), ClueClassifier()
     with pytest.raises(ValueError, match=r"completions must be \(N, 2, 1, 16, 16\)"):
-        eig_map(Observation.nothing(2, 1, 16), drawn, sensor, classifier)
+        eig_map(Observation.nothing(2, 1, 16), drawn, sensor, classifier=classifier)
 
     class Nowhere(PatchSensor):
         def designs(self, observation: Observation) -> Any:
             return super().designs(observation)[:0]
 
     with pytest.raises(ValueError, match=r"Nowhere\.designs returned no candidate"):
-        eig_map(Observation.nothing(3, 1, 16), drawn, Nowhere(16), classifier)
+        eig_map(Observation.nothing(3, 1, 16), drawn, Nowhere(16), classifier=classifier)
 
     class OneForAll:
         def log_probs(self, observation: Observation) -> Any:
             return torch.zeros(1, 1)
 
     with pytest.raises(ValueError, match=r"OneForAll\.log_probs returned \(1, 1\) for 3"):
-        eig_map(Observation.nothing(3, 1, 16), drawn, sensor, OneForAll())
+        eig_map(Observation.nothing(3, 1, 16), drawn, sensor, classifier=OneForAll())
 
 
 def test_no_gradients_are_kept() -> None:
@@ -446,5 +452,7 @@ def test_no_gradients_are_kept() -> None:
 
     scenes = GaussianPixels().draw(4)[0][:, None]
     drawn = Completions(scenes, torch.full((4, 1), 0.25))
-    found = eig_map(Observation.nothing(1, 1, 2), drawn, PatchSensor(2, 0.5, 2), Trainable())
+    found = eig_map(
+        Observation.nothing(1, 1, 2), drawn, PatchSensor(2, 0.5, 2), classifier=Trainable()
+    )
     assert not found.eig.requires_grad

@@ -37,7 +37,7 @@ def clues(estimator: str | Estimator, n: int = 12) -> tuple[Tensor, Tensor, int]
     """EIG and standard error of the sixteen tiles, and which is the clue's."""
     blank, sensor = Observation.nothing(1, 1, 16), PatchSensor(16, 0.25, 4)
     drawn = equal(ClueCompleter(Clues()).sample(blank, n))
-    found = eig_map(blank, drawn, sensor, ClueClassifier(), estimator)
+    found = eig_map(blank, drawn, sensor, classifier=ClueClassifier(), estimator=estimator)
     return found.eig[0], found.standard_error[0], found.designs.tolist().index([8, 4])
 
 
@@ -47,7 +47,7 @@ def test_all_by_name_have_a_bound_and_a_worth_for_every_completion(name: str) ->
     assert ESTIMATORS[name].bound in ("lower", "upper", "consistent", "none")
     blank, sensor = Observation.nothing(1, 1, 16), PatchSensor(16, 0.25, 4)
     drawn = equal(ClueCompleter(Clues()).sample(blank, 5))
-    found = eig_map(blank, drawn, sensor, ClueClassifier(), name)
+    found = eig_map(blank, drawn, sensor, classifier=ClueClassifier(), estimator=name)
     assert found.gains is not None
     assert found.gains.shape == (5, 1, 16)
     assert torch.allclose(found.gains.mean(0), found.eig, atol=1e-5)
@@ -77,7 +77,7 @@ def test_value_of_information_by_loops() -> None:
     after = torch.tensor(np.log(rng.dirichlet(np.ones(4), (5, 2, 3))))
     weights = torch.tensor(rng.dirichlet(np.ones(5), 2).T)
     loss = rng.random((3, 4))
-    eig, _ = ValueOfInformation(torch.tensor(loss)).of(belief, after, None, weights)
+    eig, _ = ValueOfInformation(torch.tensor(loss)).of(belief, after, None, weights=weights)
     for b in range(2):
         best = int((loss @ belief[b].exp().numpy()).argmin())
         for c in range(3):
@@ -135,7 +135,9 @@ def situation(name: str, seen: bool) -> tuple[Observation, Completions, Tensor]:
 @pytest.mark.parametrize("seen", [False, True])
 def test_variance_is_that_of_what_the_look_would_read(name: str, seen: bool) -> None:
     observation, drawn, read = situation(name, seen)
-    found = eig_map(observation, drawn, SENSORS[name], Constant([-0.7, -0.7]), Variance())
+    found = eig_map(
+        observation, drawn, SENSORS[name], classifier=Constant([-0.7, -0.7]), estimator=Variance()
+    )
     for b in range(2):
         for c in range(len(read)):
             weights = drawn.weights[:, b].numpy()
@@ -152,7 +154,9 @@ def test_variance_is_that_of_what_the_look_would_read(name: str, seen: bool) -> 
 def test_predictive_entropy_by_loops(name: str, seen: bool, bound: str, k: int) -> None:
     observation, drawn, read = situation(name, seen)
     rule = PredictiveEntropy(0.5, bound)  # type: ignore[arg-type]
-    found = eig_map(observation, drawn, SENSORS[name], Constant([-0.7, -0.7]), rule)
+    found = eig_map(
+        observation, drawn, SENSORS[name], classifier=Constant([-0.7, -0.7]), estimator=rule
+    )
     for b in range(2):
         weights = drawn.weights[:, b].tolist()
         for c in range(len(read)):
@@ -180,8 +184,8 @@ def test_predictive_entropy_bounds_that_of_the_mixture() -> None:
                 Observation.nothing(1, 1, 1),
                 drawn,
                 PatchSensor(1, 1.0, 1),
-                Constant([-0.7, -0.7]),
-                PredictiveEntropy(noise, bound),  # type: ignore[arg-type]
+                classifier=Constant([-0.7, -0.7]),
+                estimator=PredictiveEntropy(noise, bound),  # type: ignore[arg-type]
             ).eig
         )
         for bound in ("lower", "upper")
@@ -213,10 +217,14 @@ def test_disagreement_is_where_members_differ() -> None:
     toy, blank = GaussianPixels(), Observation.nothing(1, 1, 2)
     drawn = equal(toy.draw(6)[0][:, None])
     sensor = PatchSensor(2, 0.5, 2)
-    found = eig_map(blank, drawn, sensor, toy, Disagreement((_Sure(0), _Sure(1))))
+    found = eig_map(
+        blank, drawn, sensor, classifier=toy, estimator=Disagreement((_Sure(0), _Sure(1)))
+    )
     assert float(found.eig[0, 0]) == pytest.approx(math.log(2), abs=1e-4)
     assert found.eig[0, 1:].abs().max() < 1e-6
-    agreed = eig_map(blank, drawn, sensor, toy, Disagreement((_Sure(1), _Sure(1), _Sure(1))))
+    agreed = eig_map(
+        blank, drawn, sensor, classifier=toy, estimator=Disagreement((_Sure(1), _Sure(1), _Sure(1)))
+    )
     assert agreed.eig.abs().max() < 1e-6
     with pytest.raises(ValueError, match="ensemble has 1 members, expected at least 2"):
         Disagreement((toy,))
@@ -234,7 +242,8 @@ def test_barber_agakov_is_zero_where_nothing_is_seen() -> None:
     blank, sensor = Observation.nothing(1, 1, 16), PatchSensor(16, 0.25, 4)
     drawn = equal(ClueCompleter(Clues()).sample(blank, 60))
     bound, score = (
-        eig_map(blank, drawn, sensor, Wrong(), BarberAgakov(first)) for first in ("belief", "score")
+        eig_map(blank, drawn, sensor, classifier=Wrong(), estimator=BarberAgakov(first))
+        for first in ("belief", "score")
     )
     clue = bound.designs.tolist().index([8, 4])
     others = torch.arange(16) != clue
@@ -259,7 +268,9 @@ def test_weighted_completions_say_how_many_they_are_worth() -> None:
     observation, drawn, _ = situation("patch", seen=False)
     judge = Constant([-math.log(2)] * 2)
     for search in (Exhaustive(), Racing()):
-        found = search(imagine(observation, drawn, SENSORS["patch"], judge), PosteriorEntropy())
+        found = search(
+            imagine(observation, drawn, SENSORS["patch"], classifier=judge), PosteriorEntropy()
+        )
         expected = 1 / (drawn.weights**2).sum(0)
         assert found.effective_sample_size is not None
         assert torch.allclose(found.effective_sample_size, expected)
@@ -286,10 +297,10 @@ def test_chosen_triples_are_those_of_the_whole_table(name: str) -> None:
     observation, drawn, _ = situation(name, seen=True)
     noisy = PatchSensor(4, 0.5, 3, noise=0.3) if name == "patch" else KSpaceLines(4, noise=0.3)
     judge = GaussianLike()
-    imagined = imagine(observation, drawn, noisy, judge, seed=4)
+    imagined = imagine(observation, drawn, noisy, classifier=judge, seed=4)
     n, b, c = torch.tensor([4, 0, 2]), torch.tensor([1, 1, 0]), torch.tensor([0, 3, 2])
     assert torch.allclose(imagined.after(n, b, c), imagined.candidates[n, b, c], atol=1e-6)
-    other = imagine(observation, drawn, noisy, judge, seed=5)
+    other = imagine(observation, drawn, noisy, classifier=judge, seed=5)
     assert not torch.allclose(other.candidates, imagined.candidates, atol=1e-3)
 
 

@@ -63,9 +63,17 @@ def test_merging_changes_nothing_and_saves_looks(name: str) -> None:
     seen, designs = seen_twice(sensor, 8, 3)
     completions = torch.rand(2, 3, 1, 8, 8, generator=torch.Generator().manual_seed(2))
     merging, plain = Counting(), Counting()
-    ahead = LooksAhead(seen, completions, designs, sensor, merging)
+    ahead = LooksAhead(
+        observation=seen,
+        completions=completions,
+        designs=designs,
+        sensor=sensor,
+        classifier=merging,
+    )
     found = ahead.every()
-    one_by_one = LooksAhead(seen, completions, designs, sensor, plain)
+    one_by_one = LooksAhead(
+        observation=seen, completions=completions, designs=designs, sensor=sensor, classifier=plain
+    )
     vars(one_by_one)["_alike"] = None
     torch.testing.assert_close(found, one_by_one.every(), atol=1e-6, rtol=1e-6)
     assert plain.judged == 2 * 3 * len(designs)
@@ -115,7 +123,13 @@ def test_features_taken_already_are_judged_once() -> None:
     for number in (1, 4, 5):
         seen = sensor.observe(seen, rows, torch.full((batch, 1), number))
     judge = Counting()
-    ahead = LooksAhead(seen, rows[None], sensor.designs(seen), sensor, judge)
+    ahead = LooksAhead(
+        observation=seen,
+        completions=rows[None],
+        designs=sensor.designs(seen),
+        sensor=sensor,
+        classifier=judge,
+    )
     assert ahead.every().shape == (1, batch, 6, 2)
     assert judge.judged == batch * 4  # three new ones, and the same again
 
@@ -125,10 +139,18 @@ def test_shared_work_is_bounded_and_changes_nothing(room: int, monkeypatch: Any)
     sensor = PatchSensor(8, 0.5, 5)
     seen, designs = seen_twice(sensor, 8, 5)
     completions = torch.rand(2, 5, 1, 8, 8)
-    expected = LooksAhead(seen, completions, designs, sensor, Counting()).every()
+    expected = LooksAhead(
+        observation=seen,
+        completions=completions,
+        designs=designs,
+        sensor=sensor,
+        classifier=Counting(),
+    ).every()
     monkeypatch.setattr("boed.eig.completions.beliefs.images_within", lambda *_: room)
     judge = Sharing()
-    ahead = LooksAhead(seen, completions, designs, sensor, judge)
+    ahead = LooksAhead(
+        observation=seen, completions=completions, designs=designs, sensor=sensor, classifier=judge
+    )
     torch.testing.assert_close(ahead.every(), expected, atol=1e-6, rtol=1e-6)
     assert max(judge.bases) <= room
     order = torch.randperm(50)[:9]

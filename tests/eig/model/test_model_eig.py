@@ -338,7 +338,7 @@ def test_density_of_a_run_is_what_running_it_on_all_pairs_gives(
     model: Any, designs: Tensor
 ) -> None:
     with isolated(0):
-        problem = site_model(model, designs, "y", "theta", "pce")
+        problem = site_model(model, designs, "y", target="theta", estimator="pce")
         outcomes = problem.simulate(designs.expand(5, *designs.shape)).outcomes["y"]
         trace = problem.trace(designs.expand(7, 1, *designs.shape), {})
         latents = trace.nodes["theta"]["value"]
@@ -360,7 +360,7 @@ def test_sums_over_groups_are_log_sum_exp(chunk: int, shared: bool) -> None:
     scores[:, 0] -= 300
     scores[5, 1] = -torch.inf
     scores[:, 2] = -torch.inf
-    groups = group_sums(lambda inner: scores[inner], 37, chunk, shared)
+    groups = group_sums(lambda inner: scores[inner], 37, chunk, shared=shared)
     size = 3 if shared else 37
     expected = torch.stack([part.logsumexp(0) for part in scores.split(size)])
     total = groups.logsumexp(0)

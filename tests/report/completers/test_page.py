@@ -227,7 +227,10 @@ def column(values, better="lower", **given) -> Column:
     dims = ["completer", "seed"][: array.ndim]
     names = [chr(ord("a") + i) for i in range(len(array))]
     return Column(
-        "made", better, xr.DataArray(array, dims=dims, coords={"completer": names}), **given
+        label="made",
+        better=better,
+        values=xr.DataArray(array, dims=dims, coords={"completer": names}),
+        **given,
     )
 
 
@@ -236,7 +239,7 @@ def cells_of(made_column: Column) -> list:
     seeds = range(values.sizes.get("seed", 1))
     spread = xr.ones_like(values.isel(seed=0) if "seed" in values.dims else values)
     dataset = xr.Dataset({"pixel_std": spread}, {"seed": seeds})
-    return [row.cells[0] for row in part(dataset, "made", "", [made_column]).rows]
+    return [row.cells[0] for row in part(dataset, "made", "", columns=[made_column]).rows]
 
 
 def cell(parts: list[Part], title: str, label: str, name: str):

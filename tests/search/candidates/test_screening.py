@@ -25,7 +25,12 @@ from boed.zoo import screen_for, shipped
 from tests.doubles import TILES, ClueClassifier, ClueCompleter, Clues, FindingsClassifier
 
 SENSOR = PatchSensor(16, 0.25, 7)
-OWN = ScreenConfig(DenseNetConfig(32, 1, 10, stem=4, width=8, growth=(8,), layers=(1,)), 10)
+OWN = ScreenConfig(
+    encoder=DenseNetConfig(
+        size=32, channels=1, outputs=10, stem=4, width=8, growth=(8,), layers=(1,)
+    ),
+    answers=10,
+)
 ADDITIVE = ("variational", "entropy", "accuracy")
 
 
@@ -62,10 +67,10 @@ def situation(classifier: Any = None, scenes: int = 6, n: int = 8) -> Imagined:
     scene = clues.dataset(scenes, 3).scenes()
     blank = Observation.of(scene, torch.zeros_like(scene[:, :1]))
     seen = SENSOR.observe(blank, scene, torch.tensor([[4, 4]]).expand(scenes, -1))
-    drawn = complete(ClueCompleter(clues), seen, n, 1)
+    drawn = complete(ClueCompleter(clues), seen, n, seed=1)
     weights = torch.rand(n, scenes, generator=torch.Generator().manual_seed(2)) + 0.1
     drawn = Completions(drawn.scenes, weights / weights.sum(0))
-    return imagine(seen, drawn, SENSOR, classifier or ClueClassifier())
+    return imagine(seen, drawn, SENSOR, classifier=classifier or ClueClassifier())
 
 
 def exact_where_finished(imagined: Imagined, how: Search, name: str) -> tuple[Any, Tensor]:
@@ -88,7 +93,7 @@ def exact_where_finished(imagined: Imagined, how: Search, name: str) -> tuple[An
 @pytest.mark.parametrize("keep", [1, 4])
 def test_a_perfect_screen_finds_the_best_look(name: str, keep: int) -> None:
     imagined = situation()
-    how = Screening(PerfectScreen(imagined.classifier), keep, around=0)
+    how = Screening(screen=PerfectScreen(imagined.classifier), keep=keep, around=0)
     found, eig = exact_where_finished(imagined, how, name)
     assert torch.allclose(found.eig.nan_to_num(-1).amax(1), eig.amax(1), atol=1e-5)
     assert found.finished.sum(1).tolist() == [keep] * 6
@@ -100,8 +105,8 @@ def test_a_perfect_screen_finds_the_best_look(name: str, keep: int) -> None:
 def test_racing_among_those_kept_changes_no_choice(name: str) -> None:
     imagined = situation()
     screen = PerfectScreen(imagined.classifier)
-    plain = Screening(screen, 6, around=0)(imagined, ESTIMATORS[name])
-    how = Screening(screen, 6, around=0, then=Racing())
+    plain = Screening(screen=screen, keep=6, around=0)(imagined, ESTIMATORS[name])
+    how = Screening(screen=screen, keep=6, around=0, then=Racing())
     raced, _ = exact_where_finished(imagined, how, name)
     best = [each.eig.where(each.finished, -torch.inf).amax(1) for each in (plain, raced)]
     assert torch.allclose(*best, atol=1e-5)
@@ -113,7 +118,7 @@ def test_racing_among_those_kept_changes_no_choice(name: str) -> None:
 @pytest.mark.parametrize("keep", [49, 1000])
 def test_all_kept_is_the_exhaustive_choice(keep: int, then: Racing | None) -> None:
     imagined = situation()
-    how = Screening(PerfectScreen(imagined.classifier, -1), keep, then=then)
+    how = Screening(screen=PerfectScreen(imagined.classifier, -1), keep=keep, then=then)
     found, eig = exact_where_finished(imagined, how, "variational")
     best = found.eig.where(found.finished, -torch.inf).amax(1)
     assert torch.allclose(best, eig.amax(1), atol=1e-5)
@@ -125,7 +130,7 @@ def test_all_kept_is_the_exhaustive_choice(keep: int, then: Racing | None) -> No
 @pytest.mark.parametrize("then", [None, Racing()])
 def test_a_bad_screen_verifies_exactly(then: Racing | None) -> None:
     imagined = situation()
-    how = Screening(PerfectScreen(imagined.classifier, -1), 3, then=then)
+    how = Screening(screen=PerfectScreen(imagined.classifier, -1), keep=3, then=then)
     found, eig = exact_where_finished(imagined, how, "entropy")
     assert found.finished.sum(1).max() < 49
     assert (found.eig.nan_to_num(-1).amax(1) <= eig.amax(1) + 1e-5).all()
@@ -135,7 +140,7 @@ def test_the_first_are_the_best_guesses_that_are_apart() -> None:
     designs = torch.cartesian_prod(torch.arange(7), torch.arange(7)).float()
     guessed = -(designs - torch.tensor([2.0, 3.0])).norm(dim=1)[None]
     distance = torch.cdist(designs, designs)
-    how = Screening(PerfectScreen(None), 5)
+    how = Screening(screen=PerfectScreen(None), keep=5)
     plain = how._first(guessed, distance < 0)[0].nonzero()[:, 0]
     assert plain.tolist() == [10, 16, 17, 18, 24]  # the middle and the 4 around it
     apart = how._first(guessed, distance < 2)[0].nonzero()[:, 0]
@@ -153,13 +158,17 @@ def test_refinement_reaches_the_best_from_its_neighbour(then: Racing | None) -> 
     class Shifted(PerfectScreen):
         def log_beliefs(self, observation, completion, belief, answer, corners):  # type: ignore[no-untyped-def]
             moved = (corners - torch.tensor([0.0, 2.0])).clamp(min=0)
-            return super().log_beliefs(observation, completion, belief, answer, moved)
+            return super().log_beliefs(
+                observation, completion, belief, answer=answer, corners=moved
+            )
 
     imagined = situation()
     screen = Shifted(imagined.classifier)
-    plain, _ = exact_where_finished(imagined, Screening(screen, 1, around=0, then=then), "entropy")
+    plain, _ = exact_where_finished(
+        imagined, Screening(screen=screen, keep=1, around=0, then=then), "entropy"
+    )
     found, eig = exact_where_finished(
-        imagined, Screening(screen, 1, around=1, then=then), "entropy"
+        imagined, Screening(screen=screen, keep=1, around=1, then=then), "entropy"
     )
     best = found.eig.where(found.finished, -torch.inf).amax(1)
     assert torch.allclose(best, eig.amax(1), atol=1e-5)
@@ -170,7 +179,7 @@ def test_refinement_reaches_the_best_from_its_neighbour(then: Racing | None) -> 
 def test_findings() -> None:
     imagined = situation(FindingsClassifier())
     assert imagined.belief.shape == (6, 2, 2)
-    how = Screening(PerfectScreen(imagined.classifier), 2, around=1)
+    how = Screening(screen=PerfectScreen(imagined.classifier), keep=2, around=1)
     found, eig = exact_where_finished(imagined, how, "variational")
     assert torch.allclose(found.eig.nan_to_num(-1).amax(1), eig.amax(1), atol=1e-5)
 
@@ -183,15 +192,17 @@ def test_known_labels_are_the_answers_but_not_shown_to_the_screen() -> None:
         def log_beliefs(self, observation, completion, belief, answer, corners):  # type: ignore[no-untyped-def]
             everything = Observation(completion, torch.ones_like(completion[:, :1]))
             shown.append(torch.equal(answer, self.classifier.log_probs(everything)))
-            return super().log_beliefs(observation, completion, belief, answer, corners)
+            return super().log_beliefs(
+                observation, completion, belief, answer=answer, corners=corners
+            )
 
     library = clues.dataset(40, 1)
     drawn = Retrieval(library).complete(Observation.nothing(2, 1, 16), 8)
     assert drawn.labels is not None
     wrong = Completions(drawn.scenes, drawn.weights, (drawn.labels + 1) % 3)
-    imagined = imagine(Observation.nothing(2, 1, 16), wrong, SENSOR, ClueClassifier())
+    imagined = imagine(Observation.nothing(2, 1, 16), wrong, SENSOR, classifier=ClueClassifier())
     found, eig = exact_where_finished(
-        imagined, Screening(Watching(imagined.classifier), 49), "entropy"
+        imagined, Screening(screen=Watching(imagined.classifier), keep=49), "entropy"
     )
     assert torch.allclose(found.eig, eig, atol=1e-5)
     assert shown == [True]
@@ -202,10 +213,14 @@ def test_each_completion_is_shown_once_whatever_the_memory() -> None:
     parts = []
     for memory, screen in zip((1, 512), screens, strict=True):
         some = Imagined(
-            imagined.observation, imagined.completions, SENSOR, screen.classifier,
-            imagined.designs, memory,
-        )  # fmt: skip
-        parts.append(Screening(screen).screened(some, ESTIMATORS["variational"]))  # type: ignore[arg-type]
+            observation=imagined.observation,
+            completions=imagined.completions,
+            sensor=SENSOR,
+            classifier=screen.classifier,
+            designs=imagined.designs,
+            memory=memory,
+        )
+        parts.append(Screening(screen=screen).screened(some, ESTIMATORS["variational"]))  # type: ignore[arg-type]
         assert screen.rows == 8 * 6
     assert torch.allclose(*parts, atol=1e-5)
 
@@ -221,7 +236,7 @@ def test_a_policy_looks_where_the_exhaustive_one_does() -> None:
     )
     chosen = [
         BOED(ClueCompleter(clues), judge, n=8, search=how).choose(seen, SENSOR, 0)
-        for how in (Exhaustive(), Screening(PerfectScreen(judge), 49))
+        for how in (Exhaustive(), Screening(screen=PerfectScreen(judge), keep=49))
     ]
     assert torch.equal(chosen[0].designs, chosen[1].designs)
 
@@ -230,7 +245,7 @@ def test_a_policy_looks_where_the_exhaustive_one_does() -> None:
 def test_estimators_that_need_all_completions_are_refused(name: str) -> None:
     imagined = situation()
     with pytest.raises(ValueError, match="cannot judge completions from guessed beliefs"):
-        Screening(PerfectScreen(imagined.classifier))(imagined, ESTIMATORS[name])
+        Screening(screen=PerfectScreen(imagined.classifier))(imagined, ESTIMATORS[name])
 
 
 def test_what_is_refused() -> None:
@@ -243,15 +258,17 @@ def test_what_is_refused() -> None:
         ("rounds", 0, 1),
     ):
         with pytest.raises(ValueError, match=f"{name} is {value}, expected at least {least}"):
-            Screening(screen, **{name: value})
+            Screening(screen=screen, **{name: value})
     with pytest.raises(ValueError, match="distilled from another classifier"):
-        Screening(PerfectScreen(ClueClassifier()))(imagined, ESTIMATORS["entropy"])
+        Screening(screen=PerfectScreen(ClueClassifier()))(imagined, ESTIMATORS["entropy"])
     lines = Lines(16)
-    other = imagine(Observation.nothing(6, 1, 16), imagined.completions, lines, screen.classifier)
+    other = imagine(
+        Observation.nothing(6, 1, 16), imagined.completions, lines, classifier=screen.classifier
+    )
     with pytest.raises(ValueError, match="sensor is Lines; a screen guesses for patch sensors"):
-        Screening(screen)(other, ESTIMATORS["entropy"])
+        Screening(screen=screen)(other, ESTIMATORS["entropy"])
     with pytest.raises(ValueError, match="classifier is ClueClassifier, expected a torch module"):
-        Screening(ScreenNet(OWN, "a"))(imagined, ESTIMATORS["entropy"])
+        Screening(screen=ScreenNet(OWN, "a"))(imagined, ESTIMATORS["entropy"])
 
 
 @pytest.mark.parametrize("name", ["digits-32", "kermany-64"])
