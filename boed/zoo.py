@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from boed.classifiers.classifier import DenseNetClassifier
+from boed.classifiers.extractor import ClassifierExtractor
 from boed.classifiers.screen import ScreenNet
 from boed.completion.classical.retrieval import Retrieval
 from boed.completion.completer import Completer
+from boed.completion.evaluation.compare import compare
+from boed.completion.evaluation.evaluate import Extractor, Plan
+from boed.completion.evaluation.inception import InceptionExtractor
 from boed.completion.registry import LEARNED, load_completer
 from boed.data.dataset import Dataset
+from boed.data.load import load
 from boed.foundation.checks import check_fits
 from boed.foundation.registry import unknown
 from boed.foundation.shipped import shipped
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 SHIPPED: dict[tuple[str, int], str] = {
     ("digits", 32): "digits-32",
@@ -125,3 +135,72 @@ def _path(
             f"--size {dataset.size} --out FILE` and pass it as --{role} FILE"
         )
     return shipped(f"{prefix}-{name}")
+
+
+def named_completers(given: Sequence[str], test: Dataset, library: Dataset) -> dict[str, Completer]:
+    """Completers from what was typed: `aipo`, `retrieval`, PATH or NAME=PATH.
+
+    Raises:
+        ValueError: nothing or the same name twice, or a checkpoint that does not fit the data.
+    """
+    completers: dict[str, Completer] = {}
+    for each in given:
+        name, _, where = each.rpartition("=")
+        name = name or Path(where).stem
+        if name in completers:
+            raise ValueError(f"completer {name!r} is given twice; write NAME={where}")
+        completers[name] = completer_for(test, where, library)
+    if not completers:
+        raise ValueError("no completer is given: expected aipo, retrieval, or checkpoints")
+    return completers
+
+
+def evaluate_completers(
+    given: Sequence[str],
+    data: str,
+    size: int | None = None,
+    *,
+    split: str,
+    plan: Plan,
+    classifier: str | None = None,
+    inception: Path | None = None,
+    out: Path | None = None,
+    device: str = "cpu",
+    advance: Callable[[str, int], None] | None = None,
+) -> tuple[xr.Dataset, xr.Dataset]:
+    """Measure completers by name and draw examples with them.
+
+    Args:
+        given: completers, as `named_completers` takes them.
+        data, size, split: scenes to complete; the train split is what retrieval retrieves from.
+        plan: what is measured on how many scenes.
+        classifier: checkpoint of the classifier whose features describe scenes; the shipped one
+            if not given.
+        inception: weights of the FID's Inception, whose features then describe scenes.
+        out: run folder, for the parts that are finished.
+        device: where the models run.
+        advance: called with a completer and the number of completions it has drawn.
+
+    Returns:
+        The figures, and the examples (`boed.report.completers.page`).
+
+    Raises:
+        ValueError: whatever of this is not as expected.
+    """
+    from boed.setup import versions
+
+    size = size or DEFAULT_SIZE.get(data)
+    test, library = load(data, size, split), load(data, size, "train")
+    completers = named_completers(given, test, library)
+    answers = classifier_for(test, classifier)
+    for model in (answers, *completers.values()):
+        if hasattr(model, "to"):
+            model.to(device)
+    extractor: Extractor = ClassifierExtractor(answers, Path(classifier or "shipped").stem)
+    if inception is not None:
+        extractor = InceptionExtractor(inception, extractor)
+    results, pictures = compare(
+        completers, test, library, extractor=extractor, plan=plan, folder=out, advance=advance
+    )
+    results.attrs["versions"] = json.dumps(versions())
+    return results, pictures

@@ -373,13 +373,13 @@ def evaluate_completer(
 
         from rich.console import Console
 
-        from boed.completion.evaluation.compare import compare
         from boed.completion.evaluation.evaluate import Plan, completions_each
         from boed.completion.evaluation.results import validate, validate_examples
         from boed.foundation.files import atomic
         from boed.report.completers.page import write_completer_report
         from boed.report.completers.table import markdown
         from boed.report.results import save
+        from boed.zoo import evaluate_completers
 
         plan = Plan(scenes=scenes, deep=deep, n=completions, seeds=tuple(range(seed, seed + seeds)))
         started = datetime.now(timezone.utc).isoformat(timespec="seconds")
@@ -394,7 +394,7 @@ def evaluate_completer(
                 speed = bar.tasks[tasks[name]].speed
                 bar.update(tasks[name], rate=f"{speed:.0f}/s" if speed else "")
 
-            results, pictures = compare(
+            results, pictures = evaluate_completers(
                 completers,
                 data,
                 size,

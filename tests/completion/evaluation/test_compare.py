@@ -14,11 +14,11 @@ from boed.classifiers.extractor import ClassifierExtractor
 from boed.classifiers.metrics import accuracy
 from boed.cli import app
 from boed.completion import Retrieval, VDVAEConfig
-from boed.completion.evaluation.compare import foreign, free_form, named_completers
 from boed.completion.evaluation.inception import InceptionExtractor
+from boed.completion.evaluation.pictures import foreign, free_form
 from boed.completion.vae.aipo import AIPO
 from boed.data import load
-from boed.zoo import classifier_for, completer_for
+from boed.zoo import classifier_for, completer_for, named_completers
 
 FEW = ("--scenes", "12", "--deep", "8", "--completions", "2", "--seeds", "2", "--split", "val")
 
