@@ -61,6 +61,16 @@ class Observation:
         return cls(scene * mask, mask)
 
     @classmethod
+    def nothing_of(cls, scene: Float[Tensor, "B C H W"]) -> Observation:
+        """Nothing seen yet, of scenes like these."""
+        return cls.of(scene, torch.zeros_like(scene[:, :1]))
+
+    @classmethod
+    def everything(cls, scene: Float[Tensor, "B C H W"]) -> Observation:
+        """All of each scene seen."""
+        return cls(scene, torch.ones_like(scene[:, :1]))
+
+    @classmethod
     def nothing(
         cls,
         batch: int,

@@ -55,8 +55,8 @@ class BOED:
     first_n: int = 500
     search: Search = field(default_factory=Exhaustive)
     per_cost: bool = False
-    memory: int = 512
-    cache: Path | None = None
+    memory: int = field(default=512, compare=False)
+    cache: Path | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         for name in ("n", "first_n"):
@@ -210,7 +210,7 @@ class Oracle:
 
     deterministic = True  # but for ties
     classifier: Classifier
-    memory: int = 512
+    memory: int = field(default=512, compare=False)
 
     def choose(
         self,

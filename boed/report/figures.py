@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from boed.classifiers.metrics import ece, reliability
-from boed.report.results import summary
+from boed.report.statistics import summary
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -86,6 +86,7 @@ def make_results(
             "sha256": "0123456789abcdef" * 4,
             "size": size,
             "sensor": json.dumps({"kind": "PatchSensor", "candidates": 25, "noise": 0.0}),
+            "baseline": "random" if "random" in policies else "",
             "completions": 10,
             "first_completions": 100,
             "question": "which answer",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from boed.classifiers.classifier import DenseNetClassifier
 from boed.classifiers.extractor import ClassifierExtractor
 from boed.completion.completer import Completer
 from boed.completion.evaluation.evaluate import Extractor, Plan, evaluate
@@ -22,8 +23,9 @@ from boed.data.load import load
 from boed.data.masks import squares
 from boed.data.observation import Observation
 from boed.foundation.randomness import derive
+from boed.sensors import PatchSensor
 from boed.setup import versions
-from boed.zoo import DEFAULT_SIZE, classifier_for, completer_for
+from boed.zoo import DEFAULT_SIZE, Context, classifier_for, completer_for
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -36,12 +38,13 @@ def named_completers(given: Sequence[str], test: Dataset, library: Dataset) -> d
         ValueError: nothing or the same name twice, or a checkpoint that does not fit the data.
     """
     found: dict[str, Completer] = {}
+    context = Context(test, PatchSensor(test.size), library=library)
     for each in given:
         name, _, where = each.rpartition("=")
         name = name or Path(where).stem
         if name in found:
             raise ValueError(f"completer {name!r} is given twice; write NAME={where}")
-        found[name] = completer_for(test, where, library)
+        found[name] = completer_for(context, where)
     if not found:
         raise ValueError("no completer is given: expected aipo, retrieval, or checkpoints")
     return found
@@ -82,7 +85,9 @@ def compare(
     size = size or DEFAULT_SIZE.get(data)
     test, library = load(data, size, split), load(data, size, "train")
     completers = named_completers(given, test, library)
-    judge = classifier_for(test, classifier)
+    judge = classifier_for(Context(test, PatchSensor(test.size)), classifier)
+    if not isinstance(judge, DenseNetClassifier):
+        raise ValueError(f"classifier is {classifier}, expected one with features")
     for model in (judge, *completers.values()):
         if hasattr(model, "to"):
             model.to(device)

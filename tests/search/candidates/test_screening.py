@@ -20,8 +20,8 @@ from boed.eig.completions.problem import Imagined
 from boed.policies import BOED
 from boed.search import Exhaustive, Racing, Screening, Search
 from boed.sensors import Lines, PatchSensor
-from boed.setup import study
-from boed.zoo import screen_for, shipped
+from boed.setup import setup
+from boed.zoo import Context, screen_for, shipped
 from tests.doubles import TILES, ClueClassifier, ClueCompleter, Clues, FindingsClassifier
 
 SENSOR = PatchSensor(16, 0.25, 7)
@@ -284,41 +284,44 @@ def test_the_shipped_screens_are_those_of_the_shipped_classifiers(name: str) -> 
     assert figures["kl"] < 0.25 * figures["kl_unchanged"]
 
 
-def test_a_study_by_screen_says_so() -> None:
-    made = study(search="screen", policies=("boed", "boed_marginal"), grid=5)
+def test_a_setup_by_screen_says_so() -> None:
+    made = setup(search="screen", policies=("boed", "boed_marginal"), sensor="patch,grid=5")
     boed, marginal = made.policies["boed"], made.policies["boed_marginal"]
     assert isinstance(boed, BOED)
     assert isinstance(marginal, BOED)
     assert isinstance(boed.search, Screening)
     assert isinstance(marginal.search, Exhaustive)
     kept = f"the best {boed.search.keep} and"
-    assert made.attributes["search"].startswith("screen (shipped), an approximation")
-    assert kept in made.attributes["search"]
-    assert made.attributes["checkpoints"]["screen"]["kind"] == "screen"
-    assert study(search="racing", grid=5).attributes["search"].startswith("racing, exact")
+    assert made.about["search"].startswith("screen (shipped), an approximation")
+    assert kept in made.about["search"]
+    assert made.about["checkpoints"]["screen"]["kind"] == "screen"
+    assert setup(search="racing", sensor="patch,grid=5").about["search"].startswith("racing, exact")
 
 
-def test_a_study_refuses_a_screen_that_does_not_fit(tmp_path: Any) -> None:
+def test_a_setup_refuses_a_screen_that_does_not_fit(tmp_path: Any) -> None:
     with pytest.raises(ValueError, match="trained for looks of 8 x 8 pixels, not of 16 x 16"):
-        study(search="screen", patch=0.5, grid=3)
+        setup(search="screen", sensor="patch,patch=0.5,grid=3")
     own = DenseNetClassifier(OWN.encoder, load("digits", 32, "val").label_names)
     own.save(tmp_path / "own.safetensors", {})
     with pytest.raises(ValueError, match=r"distilled from the classifier .*boed train screen"):
-        study(search="screen", classifier=str(tmp_path / "own.safetensors"), grid=3)
+        setup(search="screen", classifier=str(tmp_path / "own.safetensors"), sensor="patch,grid=3")
     ours = ScreenNet(OWN, fingerprint(own.eval()))
     ours.save(tmp_path / "screen.safetensors", {})
-    made = study(
+    made = setup(
         search=str(tmp_path / "screen.safetensors"),
         classifier=str(tmp_path / "own.safetensors"),
-        grid=3,
+        sensor="patch,grid=3",
     )
-    assert made.attributes["search"].startswith("screen (screen.safetensors)")
-    with pytest.raises(ValueError, match="search is 'lucky', expected one of exhaustive, racing"):
-        study(search="lucky")
+    assert made.about["search"].startswith("screen (screen.safetensors)")
+    with pytest.raises(ValueError, match="search is 'lucky'"):
+        setup(search="lucky")
 
 
 @pytest.mark.skipif(not os.environ.get("BOED_DATA"), reason="needs $BOED_DATA")
 def test_no_screen_is_shipped_for_other_data() -> None:
     judge = DenseNetClassifier.load(shipped("densenet-kermany-64"))
-    with pytest.raises(ValueError, match=r"no screen is shipped for .* at 32 px .*boed train scr"):
-        screen_for(load("kermany_pneumonia_128", 32, "val"), judge, "screen")
+    with pytest.raises(
+        ValueError, match=r"no screen screen-kermany-32 is shipped; train one with `boed train scr"
+    ):
+        context = Context(load("kermany_pneumonia_128", 32, "val"), PatchSensor(32))
+        screen_for(context, judge, "screen")
