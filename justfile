@@ -25,7 +25,7 @@ slow *options:
 
 # the site, as site/; runs the gallery's scripts
 docs:
-    mkdocs build --strict
+    NO_MKDOCS_2_WARNING=1 mkdocs build --strict
 
 # all that CI runs, in a fresh environment
 ci:
