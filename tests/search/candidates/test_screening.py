@@ -320,8 +320,8 @@ def test_a_setup_refuses_a_screen_that_does_not_fit(tmp_path: Any) -> None:
 @pytest.mark.skipif(not os.environ.get("BOED_DATA"), reason="needs $BOED_DATA")
 def test_no_screen_is_shipped_for_other_data() -> None:
     judge = DenseNetClassifier.load(shipped("densenet-kermany-64"))
+    context = Context(load("kermany_pneumonia_128", 32, "val"), PatchSensor(32))
     with pytest.raises(
         ValueError, match=r"no screen screen-kermany-32 is shipped; train one with `boed train scr"
     ):
-        context = Context(load("kermany_pneumonia_128", 32, "val"), PatchSensor(32))
         screen_for(context, judge, "screen")
