@@ -136,7 +136,7 @@ class _Run:
         self.seeds = per_scene(seed, len(scene))
         self.noise = [derive(each, "noise") for each in self.seeds]
         self.began = time.monotonic()
-        blank = Observation.of(scene, torch.zeros_like(scene[:, :1]))
+        blank = Observation.nothing_of(scene)
         self.rest = torch.arange(len(scene), device=scene.device)  # scenes not finished
         self.looks = torch.zeros_like(self.rest)
         self.observations = [blank]

@@ -25,6 +25,7 @@ from boed.completion.completer import Completer
 from boed.completion.registry import LEARNED, load_completer
 from boed.data.dataset import Dataset
 from boed.data.observation import Observation
+from boed.foundation.checks import check_fits
 from boed.foundation.randomness import derive
 from boed.foundation.registry import check_known
 from boed.foundation.shipped import shipped, shipped_names
@@ -178,7 +179,7 @@ def completer_for(context: Context, name: str | None = None) -> Completer:
         )
     model = load_completer(path)
     config: Any = getattr(model, "config", None)
-    _check_shape("completer", (config.channels, config.size, config.size), context)
+    check_fits("completer", config, context.data, name=context.data.name)
     trained = (getattr(model, "provenance", {}).get("data") or {}).get("name")
     if trained is not None and FAMILY.get(trained, trained) != (
         context.family or context.data.name
@@ -220,9 +221,7 @@ def classifier_for(context: Context, name: str | None = None) -> Classifier:
         check_known("classifier", name, known, extra="or give the path of a checkpoint")
         path = shipped(name)
     model = DenseNetClassifier.load(path)
-    _check_shape(
-        "classifier", (model.config.channels, model.config.size, model.config.size), context
-    )
+    check_fits("classifier", model.config, context.data, name=context.data.name)
     data = context.data
     if model.label_names != data.label_names or model.multi_label != data.multi_label:
         raise ValueError(
@@ -320,15 +319,6 @@ def _library(context: Context, role: str) -> Dataset:
             "--library the name or path of a data set that has one"
         )
     return context.library
-
-
-def _check_shape(role: str, expected: tuple[int, int, int], context: Context) -> None:
-    if context.shape != expected:
-        channels, height, width = context.shape
-        raise ValueError(
-            f"{role}: the checkpoint is for {expected[0]} channels of {expected[2]} pixels; "
-            f"{context.data.name} has {channels} of {height} x {width}"
-        )
 
 
 def _fitted(context: Context, name: str) -> Completer:

@@ -46,7 +46,7 @@ class Sized(Protocol):
     def channels(self) -> int: ...
 
 
-def check_fits(role: str, model: Sized, given: Sized, name: str) -> None:
+def check_fits(role: str, model: Sized, given: Sized, *, name: str) -> None:
     """Refuse images that are not of the size and channels that something is for.
 
     Images are square where what they belong to has no `shape`, height and width, of its own.

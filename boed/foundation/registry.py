@@ -7,7 +7,7 @@ import importlib
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -40,7 +40,7 @@ def check_known(argument: str, name: object, known: Iterable[str], *, extra: str
         raise unknown(argument, name, names, extra=extra)
 
 
-class Registry(Generic[T]):
+class Registry(Mapping[str, T]):
     """Things of one kind by name, in the order in which they are listed.
 
     >>> shapes = Registry("shape", {"square": 4, "triangle": 3})
@@ -89,10 +89,6 @@ class Registry(Generic[T]):
 
     def __len__(self) -> int:
         return len(set(self._entries) | set(self._lazy))
-
-    def items(self) -> Iterator[tuple[str, T]]:
-        """Names and things; imports those that are lazy."""
-        return ((name, self[name]) for name in self)
 
 
 def names_object(text: str) -> bool:

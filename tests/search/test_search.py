@@ -96,7 +96,7 @@ def clue_situation(grid: int = 7, scenes: int = 6, n: int = 8) -> Imagined:
     clues = Clues(TILES)
     sensor, completer = PatchSensor(16, 0.25, grid), ClueCompleter(clues)
     scene = clues.dataset(scenes, 3).scenes()
-    blank = Observation.of(scene, torch.zeros_like(scene[:, :1]))
+    blank = Observation.nothing_of(scene)
     seen = sensor.observe(blank, scene, torch.tensor([[4, 4]]).expand(scenes, -1))
     drawn = complete(completer, seen, n, seed=1)
     weights = torch.rand(n, scenes, generator=torch.Generator().manual_seed(2)) + 0.1
@@ -283,10 +283,9 @@ def test_retrieved_completions_are_raced_with_their_weights(estimator: str) -> N
 def test_policies_choose_the_same_with_racing() -> None:
     clues = Clues(TILES)
     scene = clues.dataset(12, 3).scenes()
-    sensor, blank = PatchSensor(16, 0.25, 7), torch.zeros_like(scene[:, :1])
-    seen = sensor.observe(
-        Observation.of(scene, blank), scene, torch.tensor([[8, 4]]).expand(12, -1)
-    )
+    sensor = PatchSensor(16, 0.25, 7)
+    blank = Observation.nothing_of(scene)
+    seen = sensor.observe(blank, scene, torch.tensor([[8, 4]]).expand(12, -1))
     chosen = [
         BOED(ClueCompleter(clues), ClueClassifier(), n=8, search=how)
         .choose(seen, sensor, 5)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor
@@ -58,7 +57,7 @@ class Imagined:
             labels = self.completions.labels.to(self.observation.device)
             return F.one_hot(labels, self.belief.shape[-1]).float().log()
         scenes = self.completions.scenes.flatten(0, 1)
-        everything = Observation(scenes, torch.ones_like(scenes[:, :1]))
+        everything = Observation.everything(scenes)
         whole = log_beliefs(everything, self.classifier, self.memory)
         return whole.unflatten(0, self.completions.scenes.shape[:2])
 

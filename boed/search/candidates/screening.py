@@ -147,5 +147,5 @@ class Screening:
         if imagined.completions.labels is None:
             return imagined.answers.flatten(0, 1)
         scenes = imagined.completions.scenes.flatten(0, 1)
-        everything = Observation(scenes, torch.ones_like(scenes[:, :1]))
+        everything = Observation.everything(scenes)
         return log_beliefs(everything, imagined.classifier, imagined.memory)
