@@ -248,6 +248,27 @@ def test_one_look_for_each_scene() -> None:
         acquire(SCENES, TILED, OneForAll(), steps=1, classifier=ClueClassifier())
 
 
+@pytest.mark.parametrize(
+    ("index", "message"),
+    [
+        (torch.zeros(4), r"returned index torch\.float32 \(4,\), expected int64 \(4,\)"),
+        (torch.zeros(3, dtype=torch.int64), r"returned index torch\.int64 \(3,\)"),
+        (torch.full((4,), 16), r"index \[16, 16, 16, 16\], expected .* rows of its 16 candidates"),
+        (torch.full((4,), -1), r"index \[-1, -1, -1, -1\], expected"),
+        (torch.full((4,), 2), r"index \[2, 2, 2, 2\], expected the chosen designs' rows"),
+    ],
+)
+def test_an_index_that_is_not_that_of_the_designs(index: Tensor, message: str) -> None:
+    class Mistaken(Fixed):
+        def choose(self, observation: Observation, sensor: Any, *_: Any, **__: Any) -> Decision:
+            designs = sensor.designs(observation)
+            chosen = designs[:1].expand(len(observation), -1)
+            return Decision(chosen, candidates=designs, index=index)
+
+    with pytest.raises(ValueError, match=message):
+        acquire(SCENES, TILED, Mistaken(), steps=1, classifier=ClueClassifier())
+
+
 def test_an_observation_of_another_shape() -> None:
     class Cropped(RowSensor):
         def observe(self, observation: Observation, scene: Tensor, design: Tensor) -> Observation:

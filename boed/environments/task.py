@@ -17,6 +17,7 @@ from boed.classifiers.classifier import Classifier
 from boed.data.dataset import Dataset
 from boed.data.observation import Observation
 from boed.environments.loss import CrossEntropy, Loss
+from boed.policies.policy import Decision, rows_of
 from boed.sensors.sensor import Sensor, candidates, costs, look
 
 LEAST = float(np.log(np.finfo(np.float32).tiny))
@@ -151,22 +152,24 @@ class Task:
         unit = (torch.as_tensor(actions, dtype=torch.float32).to(self.device) + 1) / 2
         return torch.lerp(low.expand_as(unit), high.expand_as(unit), unit).clamp(low, high)
 
-    def actions(self, designs: Float[Tensor, "B K"]) -> NDArray:
-        """The actions that stand for looks: the inverse of `designs`.
+    def actions(self, decision: Decision) -> NDArray:
+        """The actions that stand for the chosen looks: the inverse of `designs`.
 
         Raises:
             ValueError: a look that is none of the candidates, where the actions are their indices.
         """
-        designs = designs.to(self.device)
+        designs = decision.designs.to(self.device)
         if self.bounds is not None:
             low, high = self.bounds
             unit = (designs - low) / (high - low).clamp(min=torch.finfo(low.dtype).tiny)
             return (2 * unit - 1).clamp(-1, 1).float().cpu().numpy()
-        same = (designs[:, None] == self.candidates[None]).all(-1)  # [B, D]
-        if not same.any(1).all():
-            missing = designs[~same.any(1)][0].tolist()
+        offered = decision.candidates.to(self.candidates)
+        same = torch.equal(offered, self.candidates)  # a fixed scan has candidates of its own
+        index = decision.chosen if same else rows_of(designs, self.candidates)
+        if (index < 0).any():
+            missing = designs[index.to(designs.device) < 0][0].tolist()
             raise ValueError(f"design {missing} is none of the environment's candidates")
-        return same.float().argmax(1).cpu().numpy()
+        return index.cpu().numpy()
 
     def losses(self, prediction: NDArray, target: NDArray) -> NDArray:
         """The loss of each row's prediction.

@@ -63,6 +63,7 @@ def _write(path: Path, decision: Decision) -> None:
     tensors = {
         "designs": decision.designs,
         "candidates": decision.candidates,
+        "index": decision.chosen,
         "scenes": drawn.scenes,
         "weights": drawn.weights,
         "scores": decision.scores,
@@ -78,6 +79,7 @@ def _read(path: Path) -> Decision:
         return Decision(
             tensors["designs"],
             candidates=tensors["candidates"],
+            index=tensors["index"],
             scores=tensors.get("scores"),
             gains=tensors.get("gains"),
             completions=Completions(tensors["scenes"], tensors["weights"]),

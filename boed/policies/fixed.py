@@ -54,7 +54,8 @@ class FixedDesign:
         """The next look of the sequence for each scene."""
         designs = self.designs.to(observation.device)
         new = new_readings(observation, footprints(sensor, observation, designs)) > 0
-        return Decision(designs[new.float().argmax(1)], candidates=designs, stop=~new.any(1))
+        first = new.float().argmax(1)
+        return Decision(designs[first], candidates=designs, index=first, stop=~new.any(1))
 
 
 @torch.no_grad()

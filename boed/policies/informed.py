@@ -116,10 +116,11 @@ class BOED:
         if self.per_cost:
             worth = worth / _positive_costs(sensor, found.designs)
         ready = worth if found.finished is None else worth.where(found.finished, -torch.inf)
-        chosen = found.designs[pick(ready, seeds)]
+        chosen = pick(ready, seeds)
         return Decision(
-            chosen,
+            found.designs[chosen],
             candidates=found.designs,
+            index=chosen,
             scores=found.eig,
             gains=found.gains,
             completions=completions,
@@ -174,6 +175,7 @@ def _joined(decisions: list[Decision]) -> Decision:
     return Decision(
         torch.cat([each.designs for each in decisions]),
         candidates=first.candidates,
+        index=torch.cat([each.chosen for each in decisions]),
         scores=torch.cat(scores),
         gains=torch.cat(gains, dim=1) if gains else None,
         completions=Completions(
@@ -192,6 +194,7 @@ def _repeated(decision: Decision, batch: int, shown: int) -> Decision:
     return Decision(
         decision.designs.expand(batch, -1),
         candidates=decision.candidates,
+        index=decision.chosen.expand(batch),
         scores=decision.scores.expand(batch, -1),
         gains=None if gains is None else gains[:shown].expand(-1, batch, -1),
         completions=Completions(
@@ -233,5 +236,9 @@ class Oracle:
         )
         chosen = pick(found.eig, per_scene(seed, len(observation)))
         return Decision(
-            found.designs[chosen], candidates=found.designs, scores=found.eig, gains=found.gains
+            found.designs[chosen],
+            candidates=found.designs,
+            index=chosen,
+            scores=found.eig,
+            gains=found.gains,
         )

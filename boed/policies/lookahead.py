@@ -84,7 +84,7 @@ class TwoStep:
         ]
         value = torch.stack(values).expand(len(observation), -1)
         chosen = _soonest(value, decision.scores, seeds)
-        return replace(decision, designs=decision.candidates[chosen], scores=value)
+        return replace(decision, designs=decision.candidates[chosen], index=chosen, scores=value)
 
     def _values(
         self, observation: Observation, decision: Decision, scene: int, sensor: Sensor, seed: int

@@ -183,7 +183,8 @@ class Until:
         rows = (~stop).nonzero()[:, 0]
         if len(rows) == 0:
             designs = candidates(sensor, observation)
-            return Decision(designs[:1].expand(len(stop), -1), candidates=designs, stop=stop)
+            first = torch.zeros(len(stop), dtype=torch.int64, device=designs.device)
+            return Decision(designs[first], candidates=designs, index=first, stop=stop)
         left = observation[rows]
         whole = None if truth is None else truth[rows]
         decision = self.policy.choose(left, sensor, [seeds[b] for b in rows.tolist()], truth=whole)
@@ -229,6 +230,7 @@ def _among(decision: Decision, rows: Tensor, batch: int) -> Decision:
         return part.new_full(shape, torch.nan).index_copy(dim, rows, part)
 
     designs = decision.candidates[:1].to(decision.designs).expand(batch, -1)
+    index = decision.chosen.new_zeros(batch).index_copy(0, rows, decision.chosen)
     drawn = decision.completions
     if drawn is not None:
         weights = drawn.weights.new_full((len(drawn.weights), batch), 1 / len(drawn.weights))
@@ -238,6 +240,7 @@ def _among(decision: Decision, rows: Tensor, batch: int) -> Decision:
     return Decision(
         designs.index_copy(0, rows, decision.designs),
         candidates=decision.candidates,
+        index=index,
         scores=put(decision.scores, 0),
         gains=put(decision.gains, 1),
         completions=drawn,

@@ -49,6 +49,7 @@ _EXAMPLES = {
     "candidates": {"candidate", "axis"},
     "candidate_mask": {"candidate", "y", "x"},
     "design": {"example", "step", "axis"},
+    "chosen": {"example", "step"},
     "log_belief": {"example", "look", "answer"},
 }
 _AT_ONCE = 2**17
@@ -65,7 +66,10 @@ def validate(dataset: xr.Dataset, name: str = "results") -> None:
     examples = "example" in dataset.dims
     for variable, expected in (_EXAMPLES if examples else _RESULTS).items():
         if variable not in dataset:
-            raise ValueError(f"{name} has no variable {variable!r}; is it from another program?")
+            raise ValueError(
+                f"{name} has no variable {variable!r}; "
+                "is it from another program, or an older version?"
+            )
         dims = set(map(str, dataset[variable].dims))
         if dims - {"finding"} != expected:
             raise ValueError(

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from boed.data.observation import Observation
+from boed.policies import Decision
 from boed.sensors import KSpaceLines, PatchSensor
 from tests.doubles import (
     CLUE,
@@ -218,7 +219,7 @@ def test_continuous_looks_reach_both_ends() -> None:
         assert tuple(np.argwhere(seen["mask"][0])[0]) == corner
         assert seen["mask"].sum() == PATCH**2
     designs = torch.tensor([[3.0, 9.0], [12.0, 0.0]])
-    back = env.task.designs(env.task.actions(designs), 2)
+    back = env.task.designs(env.task.actions(Decision(designs, candidates=designs)), 2)
     torch.testing.assert_close(back, designs, rtol=0, atol=1e-5)
 
 
@@ -490,8 +491,6 @@ class Look:
     def choose(
         self, observation: Observation, sensor: Any, seed: Any = 0, truth: Any = None
     ) -> Any:
-        from boed.policies import Decision
-
         candidates = sensor.designs(observation)
         return Decision(self.design.expand(len(observation), -1), candidates=candidates)
 

@@ -14,7 +14,19 @@ from boed.acquire import Trajectory, acquire
 from boed.completion.classical.retrieval import Retrieval
 from boed.completion.completer import Completions
 from boed.data.observation import Observation
-from boed.policies import BOED, CentreOut, Decision, Oracle, Policy, Random
+from boed.policies import (
+    BOED,
+    CentreOut,
+    Confident,
+    Decision,
+    EIGBelow,
+    FixedDesign,
+    Oracle,
+    Policy,
+    Random,
+    TwoStep,
+    Until,
+)
 from boed.policies.policy import pick
 from boed.sensors import PatchSensor
 from tests.doubles import CLUE, NOISY, TILES, ClueClassifier, ClueCompleter, Clues, Fixed
@@ -304,6 +316,30 @@ def test_all_are_policies() -> None:
         Fixed(),
     ):
         assert isinstance(policy, Policy)
+
+
+def test_all_of_ours_say_which_candidate_they_chose() -> None:
+    """At the first look and later, also where some scenes stop."""
+    completer = ClueCompleter(Clues(TILES))
+    boed = BOED(completer, CLASSIFIER, n=4, first_n=6)
+    scene = Clues(TILES).dataset(5).scenes()
+    blank = Observation.of(scene, torch.zeros_like(scene[:, :1]))
+    later = TILED.observe(blank, scene, torch.tensor([[8, 4]]).expand(5, -1))
+    for policy in (
+        boed,
+        TwoStep(boed, m=2),
+        Oracle(CLASSIFIER),
+        CentreOut(),
+        Random(),
+        FixedDesign(TILED.designs(blank)[[9, 3]]),
+        Until(boed, Confident(CLASSIFIER, 0.9)),
+        Until(boed, EIGBelow(9.0)),
+    ):
+        for observation in (blank, later):
+            decision = policy.choose(observation, TILED, 0, truth=scene)
+            assert decision.index is not None
+            assert decision.index.dtype == torch.int64
+            assert torch.equal(decision.candidates[decision.index], decision.designs)
 
 
 class _Indifferent:
