@@ -24,7 +24,7 @@ from boed.zoo import DEFAULT_SIZE, classifier_for, completer_for, screen_for
 POLICIES: dict[str, str] = {
     "boed": "highest EIG; Barber-Agakov bound",
     "boed_entropy": "highest EIG; Eq. 17 as printed",
-    "boed_marginal": "highest EIG; Eq. 17 with the marginal first term",
+    "boed_mixture": "highest EIG; Eq. 17 with the entropy of the mean belief as first term",
     "boed_retrieval": "highest EIG; Barber-Agakov bound, completions by retrieval",
     "boed_retrieval_entropy": "highest EIG; Eq. 17, completions by retrieval",
     "max_variance": "largest predictive variance over completions",
@@ -147,7 +147,7 @@ def study(
     made: dict[str, Policy] = {
         "boed": boed(sampler, "variational"),
         "boed_entropy": boed(sampler, "entropy"),
-        "boed_marginal": boed(sampler, "marginal"),
+        "boed_mixture": boed(sampler, "mixture"),
         "boed_retrieval": boed(retrieval, "variational"),
         "boed_retrieval_entropy": boed(retrieval, "entropy"),
         "max_variance": boed(sampler, "variance"),

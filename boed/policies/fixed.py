@@ -105,7 +105,7 @@ def optimise_fixed_design(
     observation = Observation.of(scene, torch.zeros_like(scene[:, :1]))
     chosen: list[Tensor] = []
     for number in range(looks):
-        found = eig_map(
+        result = eig_map(
             observation,
             known,
             sensor,
@@ -114,8 +114,8 @@ def optimise_fixed_design(
             memory=memory,
             seed=noise,
         )
-        best = pick(found.eig.mean(0)[None], [derive(seed, "look", number)])
-        chosen.append(found.designs[best])
+        best = pick(result.eig.mean(0)[None], [derive(seed, "look", number)])
+        chosen.append(result.designs[best])
         observation = look(
             sensor, observation, scene, design=chosen[-1].expand(len(scene), -1), seeds=noise
         )

@@ -12,8 +12,9 @@ from torch import Tensor
 from boed.classifiers.classifier import Classifier
 from boed.completion.completer import Completer, Completions, complete
 from boed.data.observation import Observation
-from boed.eig.completions.estimate import eig_map, imagine
+from boed.eig.completions.estimate import eig_map
 from boed.eig.completions.estimators import Estimator, named
+from boed.eig.result import EIGEstimate
 from boed.foundation.randomness import Seeds, derive, per_scene
 from boed.policies.first_look import kept
 from boed.policies.policy import Decision, pick
@@ -103,28 +104,20 @@ class BOED:
     def _decide(
         self, observation: Observation, completions: Completions, sensor: Sensor, seeds: list[int]
     ) -> Decision:
-        imagined = imagine(
+        result = eig_map(
             observation,
             completions,
             sensor,
             classifier=self.classifier,
+            estimator=self.estimator,
+            search=self.search,
             memory=self.memory,
             seed=seeds,
         )
-        found = self.search(imagined, named(self.estimator))
-        worth = found.eig
+        utility = result.finished_eig
         if self.per_cost:
-            worth = worth / _positive_costs(sensor, found.designs)
-        ready = worth if found.finished is None else worth.where(found.finished, -torch.inf)
-        chosen = pick(ready, seeds)
-        return Decision(
-            found.designs[chosen],
-            candidates=found.designs,
-            index=chosen,
-            scores=found.eig,
-            gains=found.gains,
-            completions=completions,
-        )
+            utility = utility / _positive_costs(sensor, result.designs)
+        return _highest(result, utility, seeds, completions=completions)
 
     def _choose_first(self, observation: Observation, sensor: Sensor) -> Decision:
         """The first look, from one computation for all scenes and seeds."""
@@ -153,6 +146,25 @@ class BOED:
         height, width = observation.shape
         each = 4 * 64 * self.n * observation.channels * height * width
         return max(self.memory * 2**20 // each, 1)
+
+
+def _highest(
+    result: EIGEstimate,
+    utility: Float[Tensor, "B D"],
+    seeds: list[int],
+    *,
+    completions: Completions | None = None,
+) -> Decision:
+    """The decision for the candidate of highest utility, ties broken at random."""
+    chosen = pick(utility, seeds)
+    return Decision(
+        result.designs[chosen],
+        candidates=result.designs,
+        index=chosen,
+        scores=result.eig,
+        gains=result.gains,
+        completions=completions,
+    )
 
 
 def _positive_costs(sensor: Sensor, designs: Float[Tensor, "D K"]) -> Float[Tensor, " D"]:
@@ -226,7 +238,7 @@ class Oracle:
         if truth is None:
             raise ValueError("the oracle policy needs truth, the whole scenes, and was given none")
         weights = torch.ones(1, len(truth), device=truth.device)
-        found = eig_map(
+        result = eig_map(
             observation,
             Completions(truth[None], weights),
             sensor,
@@ -234,11 +246,4 @@ class Oracle:
             estimator="variational",
             memory=self.memory,
         )
-        chosen = pick(found.eig, per_scene(seed, len(observation)))
-        return Decision(
-            found.designs[chosen],
-            candidates=found.designs,
-            index=chosen,
-            scores=found.eig,
-            gains=found.gains,
-        )
+        return _highest(result, result.eig, per_scene(seed, len(observation)))

@@ -17,8 +17,8 @@ from boed.acquire import acquire
 from boed.completion.classical.retrieval import Retrieval
 from boed.completion.completer import Completions, complete
 from boed.data.observation import Observation
-from boed.eig import ESTIMATORS, estimate, imagine
-from boed.eig.completions.problem import Imagined
+from boed.eig import ESTIMATORS, design_problem, estimate
+from boed.eig.completions.problem import DesignProblem
 from boed.policies import BOED
 from boed.problems import DeathProcess, LinearGaussian
 from boed.search import (
@@ -31,10 +31,10 @@ from boed.search import (
     greedy_batch,
     greedy_joint,
 )
-from boed.search.candidates.batch import Joint
-from boed.search.candidates.design_geometry import neighbours, scaled, spread_out
-from boed.search.candidates.evaluations import Ledger
-from boed.search.candidates.upper_bounds import ceiling
+from boed.search.candidates.batch import JointProblem
+from boed.search.candidates.design_geometry import farthest_points, neighbours, scaled
+from boed.search.candidates.evaluations import Evaluations
+from boed.search.candidates.upper_bounds import upper_bound
 from boed.search.continuous.off_grid import off_grid
 from boed.search.continuous.pce_objective import PCEObjective
 from boed.sensors import Features, PatchSensor
@@ -44,20 +44,20 @@ ADDITIVE = ("variational", "entropy", "accuracy")
 
 
 class Table:
-    """Stands for `Imagined`: gains [N, B, D] that are known, for `OfTable`."""
+    """Stands for `DesignProblem`: gains [N, B, D] that are known, for `OfTable`."""
 
     def __init__(
         self, gains: Tensor, designs: Tensor | None = None, weights: Tensor | None = None
     ) -> None:
         number, batch, candidates = gains.shape
-        self.gains, self.shape, self.belief = gains, tuple(gains.shape), torch.zeros(batch, 1)
+        self.gains, self.shape, self.prior = gains, tuple(gains.shape), torch.zeros(batch, 1)
         self.designs = torch.arange(candidates)[:, None].float() if designs is None else designs
         equal = torch.full((number, batch), 1 / number)
         scenes = torch.zeros(number, batch, 1, 1, 1)
         self.completions = Completions(scenes, equal if weights is None else weights)
-        self.candidates = gains[..., None]
+        self.posterior = gains[..., None]
 
-    def after(self, completion: Tensor, scene: Tensor, candidate: Tensor) -> Tensor:
+    def posterior_at(self, completion: Tensor, scene: Tensor, candidate: Tensor) -> Tensor:
         return self.gains[completion, scene, candidate][:, None]
 
     @property
@@ -69,20 +69,22 @@ class OfTable:
     """The additive estimator whose gains are those of a `Table`."""
 
     bound = "none"
-    uses_answers = False
+    needs_whole_scene = False
 
-    def of(self, belief: Tensor, candidates: Tensor, answers: Any, weights: Any = None) -> Any:
-        return candidates[..., 0].mean(0), candidates[..., 0]
+    def from_log_beliefs(
+        self, prior: Tensor, posterior: Tensor, *, whole_scene: Any = None, weights: Any = None
+    ) -> Any:
+        return posterior[..., 0].mean(0), posterior[..., 0]
 
     def __call__(self, table: Table) -> Any:
         return table.eig, table.gains
 
 
 class Limited(OfTable):
-    """The same with a ceiling."""
+    """The same with an upper bound."""
 
 
-@ceiling.register
+@upper_bound.register
 def _(estimator: Limited, table: Table) -> Tensor:
     return table.gains.amax(2) + 0.1
 
@@ -91,7 +93,7 @@ def search(how: Search, table: Table, limited: bool = True) -> Any:
     return how(table, Limited() if limited else OfTable())  # type: ignore[arg-type]
 
 
-def clue_situation(grid: int = 7, scenes: int = 6, n: int = 8) -> Imagined:
+def clue_situation(grid: int = 7, scenes: int = 6, n: int = 8) -> DesignProblem:
     """After one look at the centre, where there is no clue."""
     clues = Clues(TILES)
     sensor, completer = PatchSensor(16, 0.25, grid), ClueCompleter(clues)
@@ -101,7 +103,7 @@ def clue_situation(grid: int = 7, scenes: int = 6, n: int = 8) -> Imagined:
     drawn = complete(completer, seen, n, seed=1)
     weights = torch.rand(n, scenes, generator=torch.Generator().manual_seed(2)) + 0.1
     drawn = Completions(drawn.scenes, weights / weights.sum(0))
-    return imagine(seen, drawn, sensor, classifier=ClueClassifier())
+    return design_problem(seen, drawn, sensor, classifier=ClueClassifier())
 
 
 def skewed(batch: int, candidates: int, seed: int = 0) -> Table:
@@ -114,19 +116,19 @@ def skewed(batch: int, candidates: int, seed: int = 0) -> Table:
 
 
 @pytest.mark.parametrize("name", ADDITIVE)
-def test_a_ledger_holds_the_exhaustive_gains(name: str) -> None:
-    imagined, estimator = clue_situation(), ESTIMATORS[name]
-    ledger = Ledger(imagined, estimator)
-    some = torch.rand(imagined.shape, generator=torch.Generator().manual_seed(0)) < 0.3
-    ledger.judge(some)
-    ledger.judge(torch.zeros_like(some))
-    full = estimate(imagined, estimator)
+def test_evaluations_hold_the_exhaustive_gains(name: str) -> None:
+    problem, estimator = clue_situation(), ESTIMATORS[name]
+    evaluations = Evaluations(problem, estimator)
+    some = torch.rand(problem.shape, generator=torch.Generator().manual_seed(0)) < 0.3
+    evaluations.evaluate(some)
+    evaluations.evaluate(torch.zeros_like(some))
+    full = estimate(problem, estimator)
     assert full.gains is not None
-    assert torch.equal(ledger.judged, some)
-    assert torch.allclose(ledger.gains[some], full.gains[some], atol=1e-5)
-    assert ledger.gains[~some].isnan().all()
-    ledger.judge(torch.ones_like(some))
-    found = ledger.estimate()
+    assert torch.equal(evaluations.done, some)
+    assert torch.allclose(evaluations.gains[some], full.gains[some], atol=1e-5)
+    assert evaluations.gains[~some].isnan().all()
+    evaluations.evaluate(torch.ones_like(some))
+    found = evaluations.estimate()
     assert torch.allclose(found.eig, full.eig, atol=1e-5)
     assert torch.allclose(found.standard_error, full.standard_error, atol=1e-5)
     assert found.evaluations == some.numel()
@@ -136,8 +138,8 @@ def test_a_ledger_holds_the_exhaustive_gains(name: str) -> None:
     "how", [Racing(), Racing(first=3, error=0.05), CoarseToFine(), CoarseToFine(then=Racing())]
 )
 def test_what_a_search_returns_fits_together(how: Search) -> None:
-    imagined, estimator = clue_situation(), ESTIMATORS["variational"]
-    found, full = how(imagined, estimator), estimate(imagined, estimator)
+    problem, estimator = clue_situation(), ESTIMATORS["variational"]
+    found, full = how(problem, estimator), estimate(problem, estimator)
     assert found.gains is not None
     assert found.finished is not None
     assert full.gains is not None
@@ -203,14 +205,14 @@ def test_racing_schedule_ends_with_all() -> None:
     assert Racing(first=4).schedule(3) == [3]
 
 
-@pytest.mark.parametrize("name", ["marginal", "variance", "predictive_entropy"])
+@pytest.mark.parametrize("name", ["mixture", "variance", "predictive_entropy"])
 def test_estimators_that_need_all_completions(name: str) -> None:
-    imagined, estimator = clue_situation(), ESTIMATORS[name]
-    with pytest.raises(ValueError, match=r"estimator: \w+ cannot judge completions one by one"):
-        Racing()(imagined, estimator)
-    with pytest.raises(ValueError, match="cannot judge completions one by one"):
-        CoarseToFine(then=Racing())(imagined, estimator)
-    found, full = CoarseToFine(around=2)(imagined, estimator), estimate(imagined, estimator)
+    problem, estimator = clue_situation(), ESTIMATORS[name]
+    with pytest.raises(ValueError, match=r"estimator: \w+ cannot evaluate completions one by one"):
+        Racing()(problem, estimator)
+    with pytest.raises(ValueError, match="cannot evaluate completions one by one"):
+        CoarseToFine(then=Racing())(problem, estimator)
+    found, full = CoarseToFine(around=2)(problem, estimator), estimate(problem, estimator)
     assert found.finished is not None
     assert 0 < found.finished.sum() < found.finished.numel()
     assert torch.allclose(found.eig[found.finished], full.eig[found.finished], atol=1e-5)
@@ -238,7 +240,7 @@ def test_coarse_to_fine_finds_a_smooth_peak_anywhere(dimensions: int) -> None:
 def test_the_coarse_part_of_a_grid_is_every_other_position() -> None:
     spots = torch.arange(17)
     points = scaled(torch.cartesian_prod(spots, spots))
-    chosen, gap = spread_out(points, torch.ones(289, dtype=torch.bool), 81)
+    chosen, gap = farthest_points(points, torch.ones(289, dtype=torch.bool), 81)
     assert set(chosen.tolist()) == {17 * r + c for r in range(0, 17, 2) for c in range(0, 17, 2)}
     assert gap == pytest.approx(2**0.5 / 16)
     near = torch.cdist(points, points) <= gap * 1.0001
@@ -342,10 +344,10 @@ B_ALONE = -(0.2 * math.log(0.2) + 0.8 * math.log(0.8))
 def test_looks_chosen_together_are_not_redundant(estimator: str, how: Search | None) -> None:
     """The best two separately are a and a again; together, a and b, then nothing is left."""
     world, blank = TwoBits(), Observation.nothing(2, 1, (1, 3))
-    imagined = imagine(blank, world.completions(2), Features(3), classifier=world)
-    alone = estimate(imagined, estimator).eig[0]
+    problem = design_problem(blank, world.completions(2), Features(3), classifier=world)
+    alone = estimate(problem, estimator).eig[0]
     assert alone.tolist() == pytest.approx([math.log(2), math.log(2), B_ALONE], abs=1e-5)
-    found = greedy_batch(imagined, 3, estimator, search=how)
+    found = greedy_batch(problem, 3, estimator, search=how)
     assert found.designs[:, :2, 0].tolist() == [[0, 2], [0, 2]]
     total = math.log(2) + B_ALONE
     assert found.eig[0].tolist() == pytest.approx([math.log(2), total, total], abs=1e-5)
@@ -359,17 +361,17 @@ def test_a_batch_is_judged_on_everything_it_will_have_seen() -> None:
             first = super().observe(observation, scene, torch.tensor([[0, 0]]).expand_as(design))
             return super().observe(first, scene, design)
 
-    imagined = clue_situation(grid=4)
-    found = greedy_batch(imagined, 2)
+    problem = clue_situation(grid=4)
+    found = greedy_batch(problem, 2)
     assert found.designs.shape == (6, 2, 2)
     assert (found.eig[:, 1] >= found.eig[:, 0] - 1e-5).all()
-    both = imagine(
-        imagined.observation,
-        imagined.completions,
+    both = design_problem(
+        problem.observation,
+        problem.completions,
         Both(16, 0.25, 4),
-        classifier=imagined.classifier,
+        classifier=problem.classifier,
     )
-    joint = Joint.after_looks(imagined, torch.zeros(6, 1, 2, dtype=torch.long))
+    joint = JointProblem.after_looks(problem, torch.zeros(6, 1, 2, dtype=torch.long))
     assert torch.allclose(
         estimate(joint, "variational").eig, estimate(both, "variational").eig, atol=1e-5
     )
@@ -390,11 +392,11 @@ def test_greedy_joint_finds_the_three_measurements() -> None:
 
 
 def test_batches_refuse_what_they_cannot_do() -> None:
-    imagined = clue_situation(grid=4)
+    problem = clue_situation(grid=4)
     with pytest.raises(ValueError, match="k is 0"):
-        greedy_batch(imagined, 0)
+        greedy_batch(problem, 0)
     with pytest.raises(ValueError, match="has no joint EIG here"):
-        greedy_batch(imagined, 2, "variance")
+        greedy_batch(problem, 2, "variance")
     with pytest.raises(ValueError, match="joint_eig returned"):
         greedy_joint(lambda designs: designs[:, 0, 0] * math.nan, torch.eye(2), 1)
     with pytest.raises(ValueError, match="candidates must be"):
@@ -509,14 +511,14 @@ def test_bayesian_optimisation_of_a_sensor_off_the_grid() -> None:
     clues = Clues()
     sensor, blank = PatchSensor(16, 0.25, 2), Observation.nothing(1, 1, 16)
     drawn = complete(ClueCompleter(clues), blank, 12, seed=0)
-    imagined = imagine(blank, drawn, sensor, classifier=ClueClassifier())
+    problem = design_problem(blank, drawn, sensor, classifier=ClueClassifier())
     found, again = (
-        bayesian_optimisation(off_grid(imagined, "entropy"), sensor.bounds, 14, first=12)
+        bayesian_optimisation(off_grid(problem, "entropy"), sensor.bounds, 14, first=12)
         for _ in range(2)
     )
     assert torch.equal(found.designs, again.designs)
     assert (found.design - torch.tensor(CLUE)).abs().max() < 3.5
-    assert float(off_grid(imagined, "entropy")(found.design[None])) == pytest.approx(
+    assert float(off_grid(problem, "entropy")(found.design[None])) == pytest.approx(
         math.log(3), abs=1e-5
     )
     with pytest.raises(ValueError, match="expected one"):

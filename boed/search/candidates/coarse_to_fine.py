@@ -1,4 +1,4 @@
-"""Coarse to fine: judge a few candidates spread over the designs, then those around the best."""
+"""Coarse to fine: evaluate a few candidates spread over the designs, then those around the best."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import torch
 
 from boed.eig.completions.estimators import Estimator
-from boed.eig.completions.problem import Imagined
+from boed.eig.completions.problem import DesignProblem
 from boed.eig.result import EIGEstimate
-from boed.search.candidates.design_geometry import scaled, spread_out
-from boed.search.candidates.evaluations import Ledger
+from boed.search.candidates.design_geometry import farthest_points, scaled
+from boed.search.candidates.evaluations import Evaluations
 from boed.search.candidates.racing import Racing
 from boed.search.candidates.refining import Refining
 
@@ -27,10 +27,10 @@ class CoarseToFine:
     around it.
 
     Attributes:
-        coarse: fraction of the candidates that is judged first.
+        coarse: fraction of the candidates that is evaluated first.
         around: how many of the best candidates are refined.
-        rounds: how often: after the first time the best may be among the newly judged.
-        then: judges every set of candidates by racing rather than with all completions.
+        rounds: how often: after the first time the best may be among the newly evaluated.
+        then: evaluates every set of candidates by racing rather than with all completions.
 
     Raises:
         ValueError: `coarse` not in (0, 1], or `around` or `rounds` below 1.
@@ -48,19 +48,19 @@ class CoarseToFine:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected at least 1")
 
-    def __call__(self, imagined: Imagined, estimator: Estimator) -> EIGEstimate:
-        """The candidates judged; the others are NaN.
+    def __call__(self, problem: DesignProblem, estimator: Estimator) -> EIGEstimate:
+        """The candidates evaluated; the others are NaN.
 
         Raises:
             ValueError: racing with an estimator that cannot race.
         """
         if self.then is not None:
             self.then.check(estimator)
-        ledger = Ledger(imagined, estimator)
-        points, active = scaled(imagined.designs), torch.zeros_like(ledger.judged[0])
+        evaluations = Evaluations(problem, estimator)
+        points, active = scaled(problem.designs), torch.zeros_like(evaluations.done[0])
         everywhere = torch.ones_like(active[0])
-        chosen, gap = spread_out(points, everywhere, round(self.coarse * len(points)))
+        chosen, gap = farthest_points(points, everywhere, round(self.coarse * len(points)))
         near = torch.cdist(points, points) <= gap * (1 + 1e-4)
         active[:, chosen] = True
-        Refining(self.around, self.rounds, self.then)(ledger, active, near)
-        return ledger.estimate()
+        Refining(self.around, self.rounds, self.then)(evaluations, active, near)
+        return evaluations.estimate()

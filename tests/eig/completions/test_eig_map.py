@@ -25,7 +25,7 @@ from tests.doubles import (
     GaussianPixels,
 )
 
-INFORMATION = ("entropy", "marginal", "variational")
+INFORMATION = ("entropy", "mixture", "variational")
 """Estimators of the EIG about v."""
 
 SHAPES = {"single": (5,), "multi": (4, 2)}
@@ -119,9 +119,9 @@ def slow_variational(
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("kind", SHAPES)
-@pytest.mark.parametrize("first", ["belief", "marginal"])
+@pytest.mark.parametrize("first", ["belief", "mixture"])
 def test_posterior_entropy_is_equation_17(
-    first: Literal["belief", "marginal"], kind: str, weighted: bool, seed: int
+    first: Literal["belief", "mixture"], kind: str, weighted: bool, seed: int
 ) -> None:
     belief, candidates, _, weights = problem(kind, weighted, seed)
     eig, gains = posterior_entropy_eig(belief, candidates, weights, first=first)
@@ -129,7 +129,7 @@ def test_posterior_entropy_is_equation_17(
     assert np.abs(eig.numpy() - slow).max() < 1e-5
     w = torch.tensor(loop_weights(weights, *candidates.shape[:2])).float()
     assert torch.allclose((w[..., None] * gains).sum(0), eig, atol=1e-5)
-    if first == "marginal":
+    if first == "mixture":
         assert float(eig.min()) > -1e-6
 
 
@@ -139,12 +139,12 @@ def test_the_first_terms_differ_when_belief_and_completions_do() -> None:
     flat, opposed = [[0.6, 0.4], [0.6, 0.4]], [[0.7, 0.3], [0.3, 0.7]]
     candidates = torch.tensor([flat, opposed]).transpose(0, 1)[:, None].log()  # [N, B, D, K]
     printed, _ = posterior_entropy_eig(belief, candidates)
-    marginal, _ = posterior_entropy_eig(belief, candidates, first="marginal")
+    mixture, _ = posterior_entropy_eig(belief, candidates, first="mixture")
     assert float(printed.max()) < 0
-    assert float(marginal.min()) > -1e-6
+    assert float(mixture.min()) > -1e-6
     flat_entropy, opposed_entropy = loop_entropy([0.6, 0.4]), loop_entropy([0.7, 0.3])
     expected = [0, loop_entropy([0.5, 0.5]) - opposed_entropy]
-    assert marginal[0].tolist() == pytest.approx(expected, abs=1e-6)
+    assert mixture[0].tolist() == pytest.approx(expected, abs=1e-6)
     now = loop_entropy([0.9, 0.1])
     assert printed[0].tolist() == pytest.approx(
         [now - flat_entropy, now - opposed_entropy], abs=1e-6
@@ -193,14 +193,14 @@ def test_a_look_that_reveals_nothing_has_no_eig(kind: str) -> None:
     same = belief[None, :, None].expand_as(candidates)
     assert posterior_entropy_eig(belief, same, weights)[0].abs().max() == 0
     assert variational_eig(belief, same, whole, weights=weights, first="score")[0].abs().max() == 0
-    assert posterior_entropy_eig(belief, same, weights, first="marginal")[0].abs().max() < 1e-6
+    assert posterior_entropy_eig(belief, same, weights, first="mixture")[0].abs().max() < 1e-6
 
 
 SHAPE_ERRORS: list[tuple[str, tuple[int, ...], tuple[int, ...], tuple[int, ...] | None]] = [
-    ("candidates must be", (3, 5), (6, 2, 7, 5), None),
-    ("candidates must be", (3, 5), (6, 3, 7, 4), None),
-    ("candidates must be", (3, 5), (3, 7, 5), None),
-    ("candidates must be", (3, 4, 2), (6, 3, 7, 2), None),
+    ("posterior must be", (3, 5), (6, 2, 7, 5), None),
+    ("posterior must be", (3, 5), (6, 3, 7, 4), None),
+    ("posterior must be", (3, 5), (3, 7, 5), None),
+    ("posterior must be", (3, 4, 2), (6, 3, 7, 2), None),
     ("weights must be", (3, 5), (6, 3, 7, 5), (3, 6)),
     ("weights must sum to 1", (3, 5), (6, 3, 7, 5), (6, 3)),
 ]
@@ -224,7 +224,7 @@ def test_shapes_that_do_not_belong_together(
 
 def test_other_arguments_that_are_refused() -> None:
     belief, candidates, whole, weights = problem("single", True)
-    with pytest.raises(ValueError, match="whole must be"):
+    with pytest.raises(ValueError, match="whole_scene must be"):
         variational_eig(belief, candidates, whole[:, :2])
     with pytest.raises(ValueError, match="first is 'other'"):
         posterior_entropy_eig(belief, candidates, first="other")  # type: ignore[arg-type]
@@ -285,8 +285,8 @@ def test_seeing_more_is_never_worth_less(estimator: Any) -> None:
     assert float((whole.eig - one.eig).min()) > 0.02  # the second pixel is worth more than that
 
 
-@pytest.mark.parametrize("first", ["belief", "marginal"])
-def test_finite_space(first: Literal["belief", "marginal"]) -> None:
+@pytest.mark.parametrize("first", ["belief", "mixture"])
+def test_finite_space(first: Literal["belief", "mixture"]) -> None:
     """theta ~ Bernoulli(0.4), y ~ Bernoulli((d + theta) / 2), d = 0.5: all four outcomes."""
     prior, d = np.array([0.6, 0.4]), 0.5
     likely = np.array([[1 - (d + theta) / 2, (d + theta) / 2] for theta in (0, 1)])
@@ -333,7 +333,7 @@ def test_map_peaks_where_the_class_shows(estimator: Any, kind: str) -> None:
     if estimator == "entropy":
         assert torch.equal(found.eig[:, others], torch.zeros(2, 15))
         assert torch.allclose(found.eig[:, clue], torch.tensor(known))
-    elif estimator == "marginal":
+    elif estimator == "mixture":
         assert found.eig[:, others].abs().max() < 1e-6
     if kind == "multi":
         assert found.gains.shape == (12, 2, 16)
@@ -352,7 +352,7 @@ def test_map_asks_the_estimator_it_was_told(labelled: bool) -> None:
         whole = torch.eye(2)[answers].log()
     expected = {
         "entropy": posterior_entropy_eig(now, after, weights, first="belief"),
-        "marginal": posterior_entropy_eig(now, after, weights, first="marginal"),
+        "mixture": posterior_entropy_eig(now, after, weights, first="mixture"),
         "variational": variational_eig(now, after, whole[:, None], weights=weights, first="belief"),
     }
     drawn = Completions(scenes, weights, answers[:, None] if labelled else None)
@@ -420,7 +420,7 @@ def test_answers_that_are_no_beliefs_are_refused(value: list[float], message: st
 
 
 def test_map_refuses_what_does_not_fit() -> None:
-    with pytest.raises(ValueError, match="estimator is 'other', expected one of entropy, marginal"):
+    with pytest.raises(ValueError, match="estimator is 'other', expected one of entropy, mixture"):
         clue_map("other", ClueClassifier())
     scenes = torch.rand(4, 3, 1, 16, 16)
     drawn = Completions(scenes, torch.full((4, 3), 0.25))

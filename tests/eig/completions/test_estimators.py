@@ -20,8 +20,8 @@ from boed.eig import (
     PredictiveEntropy,
     ValueOfInformation,
     Variance,
+    design_problem,
     eig_map,
-    imagine,
 )
 from boed.eig.completions.estimate import standard_error
 from boed.search import Exhaustive, Racing
@@ -77,7 +77,7 @@ def test_value_of_information_by_loops() -> None:
     after = torch.tensor(np.log(rng.dirichlet(np.ones(4), (5, 2, 3))))
     weights = torch.tensor(rng.dirichlet(np.ones(5), 2).T)
     loss = rng.random((3, 4))
-    eig, _ = ValueOfInformation(torch.tensor(loss)).of(belief, after, None, weights=weights)
+    eig, _ = ValueOfInformation(torch.tensor(loss)).from_log_beliefs(belief, after, weights=weights)
     for b in range(2):
         best = int((loss @ belief[b].exp().numpy()).argmin())
         for c in range(3):
@@ -92,8 +92,10 @@ def test_findings_are_decided_one_by_one() -> None:
     rng = np.random.default_rng(1)
     belief = torch.tensor(np.log(rng.dirichlet(np.ones(2), (2, 3))))
     after = torch.tensor(np.log(rng.dirichlet(np.ones(2), (5, 2, 4, 3))))
-    together, _ = ValueOfInformation().of(belief, after, None)
-    apart = [ValueOfInformation().of(belief[:, k], after[..., k, :], None)[0] for k in range(3)]
+    together, _ = ValueOfInformation().from_log_beliefs(belief, after)
+    apart = [
+        ValueOfInformation().from_log_beliefs(belief[:, k], after[..., k, :])[0] for k in range(3)
+    ]
     assert torch.allclose(together, sum(apart, torch.zeros(2, 4)), atol=1e-12)
 
 
@@ -269,7 +271,8 @@ def test_weighted_completions_say_how_many_they_are_worth() -> None:
     judge = Constant([-math.log(2)] * 2)
     for search in (Exhaustive(), Racing()):
         found = search(
-            imagine(observation, drawn, SENSORS["patch"], classifier=judge), PosteriorEntropy()
+            design_problem(observation, drawn, SENSORS["patch"], classifier=judge),
+            PosteriorEntropy(),
         )
         expected = 1 / (drawn.weights**2).sum(0)
         assert found.effective_sample_size is not None
@@ -285,7 +288,7 @@ def test_an_estimator_of_another_shape_is_named() -> None:
     class Odd:
         bound = "none"
 
-        def __call__(self, imagined: object) -> tuple[Tensor, Tensor]:
+        def __call__(self, problem: object) -> tuple[Tensor, Tensor]:
             return torch.zeros(1, 2), torch.zeros(3, 1, 2)
 
     with pytest.raises(ValueError, match=r"estimator: Odd returned \(1, 2\)"):
@@ -297,11 +300,11 @@ def test_chosen_triples_are_those_of_the_whole_table(name: str) -> None:
     observation, drawn, _ = situation(name, seen=True)
     noisy = PatchSensor(4, 0.5, 3, noise=0.3) if name == "patch" else KSpaceLines(4, noise=0.3)
     judge = GaussianLike()
-    imagined = imagine(observation, drawn, noisy, classifier=judge, seed=4)
+    problem = design_problem(observation, drawn, noisy, classifier=judge, seed=4)
     n, b, c = torch.tensor([4, 0, 2]), torch.tensor([1, 1, 0]), torch.tensor([0, 3, 2])
-    assert torch.allclose(imagined.after(n, b, c), imagined.candidates[n, b, c], atol=1e-6)
-    other = imagine(observation, drawn, noisy, classifier=judge, seed=5)
-    assert not torch.allclose(other.candidates, imagined.candidates, atol=1e-3)
+    assert torch.allclose(problem.posterior_at(n, b, c), problem.posterior[n, b, c], atol=1e-6)
+    other = design_problem(observation, drawn, noisy, classifier=judge, seed=5)
+    assert not torch.allclose(other.posterior, problem.posterior, atol=1e-3)
 
 
 class GaussianLike:

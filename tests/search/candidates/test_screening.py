@@ -15,8 +15,8 @@ from boed.completion.classical.retrieval import Retrieval
 from boed.completion.completer import Completions, complete
 from boed.data.load import load
 from boed.data.observation import Observation
-from boed.eig import ESTIMATORS, estimate, imagine
-from boed.eig.completions.problem import Imagined
+from boed.eig import ESTIMATORS, design_problem, estimate
+from boed.eig.completions.problem import DesignProblem
 from boed.policies import BOED
 from boed.search import Exhaustive, Racing, Screening, Search
 from boed.sensors import Lines, PatchSensor
@@ -61,7 +61,7 @@ class PerfectScreen:
         return found if self.sign > 0 else (-found.clamp(min=-20)).log_softmax(-1)
 
 
-def situation(classifier: Any = None, scenes: int = 6, n: int = 8) -> Imagined:
+def situation(classifier: Any = None, scenes: int = 6, n: int = 8) -> DesignProblem:
     """After one look at the centre, where there is no clue; completions of unequal weight."""
     clues = Clues(TILES)
     scene = clues.dataset(scenes, 3).scenes()
@@ -70,12 +70,12 @@ def situation(classifier: Any = None, scenes: int = 6, n: int = 8) -> Imagined:
     drawn = complete(ClueCompleter(clues), seen, n, seed=1)
     weights = torch.rand(n, scenes, generator=torch.Generator().manual_seed(2)) + 0.1
     drawn = Completions(drawn.scenes, weights / weights.sum(0))
-    return imagine(seen, drawn, SENSOR, classifier=classifier or ClueClassifier())
+    return design_problem(seen, drawn, SENSOR, classifier=classifier or ClueClassifier())
 
 
-def exact_where_finished(imagined: Imagined, how: Search, name: str) -> tuple[Any, Tensor]:
+def exact_where_finished(problem: DesignProblem, how: Search, name: str) -> tuple[Any, Tensor]:
     """What a search found, and the exhaustive EIG, after making sure that they agree."""
-    found, full = how(imagined, ESTIMATORS[name]), estimate(imagined, ESTIMATORS[name])
+    found, full = how(problem, ESTIMATORS[name]), estimate(problem, ESTIMATORS[name])
     done = found.finished
     assert done is not None
     assert full.gains is not None
@@ -92,9 +92,9 @@ def exact_where_finished(imagined: Imagined, how: Search, name: str) -> tuple[An
 @pytest.mark.parametrize("name", ADDITIVE)
 @pytest.mark.parametrize("keep", [1, 4])
 def test_a_perfect_screen_finds_the_best_look(name: str, keep: int) -> None:
-    imagined = situation()
-    how = Screening(screen=PerfectScreen(imagined.classifier), keep=keep, around=0)
-    found, eig = exact_where_finished(imagined, how, name)
+    problem = situation()
+    how = Screening(screen=PerfectScreen(problem.classifier), keep=keep, around=0)
+    found, eig = exact_where_finished(problem, how, name)
     assert torch.allclose(found.eig.nan_to_num(-1).amax(1), eig.amax(1), atol=1e-5)
     assert found.finished.sum(1).tolist() == [keep] * 6
     assert found.evaluations == 8 * 6 * keep
@@ -103,11 +103,11 @@ def test_a_perfect_screen_finds_the_best_look(name: str, keep: int) -> None:
 
 @pytest.mark.parametrize("name", ["variational", "entropy"])
 def test_racing_among_those_kept_changes_no_choice(name: str) -> None:
-    imagined = situation()
-    screen = PerfectScreen(imagined.classifier)
-    plain = Screening(screen=screen, keep=6, around=0)(imagined, ESTIMATORS[name])
+    problem = situation()
+    screen = PerfectScreen(problem.classifier)
+    plain = Screening(screen=screen, keep=6, around=0)(problem, ESTIMATORS[name])
     how = Screening(screen=screen, keep=6, around=0, then=Racing())
-    raced, _ = exact_where_finished(imagined, how, name)
+    raced, _ = exact_where_finished(problem, how, name)
     best = [each.eig.where(each.finished, -torch.inf).amax(1) for each in (plain, raced)]
     assert torch.allclose(*best, atol=1e-5)
     assert raced.evaluations <= plain.evaluations
@@ -117,9 +117,9 @@ def test_racing_among_those_kept_changes_no_choice(name: str) -> None:
 @pytest.mark.parametrize("then", [None, Racing()])
 @pytest.mark.parametrize("keep", [49, 1000])
 def test_all_kept_is_the_exhaustive_choice(keep: int, then: Racing | None) -> None:
-    imagined = situation()
-    how = Screening(screen=PerfectScreen(imagined.classifier, -1), keep=keep, then=then)
-    found, eig = exact_where_finished(imagined, how, "variational")
+    problem = situation()
+    how = Screening(screen=PerfectScreen(problem.classifier, -1), keep=keep, then=then)
+    found, eig = exact_where_finished(problem, how, "variational")
     best = found.eig.where(found.finished, -torch.inf).amax(1)
     assert torch.allclose(best, eig.amax(1), atol=1e-5)
     if then is None:
@@ -129,9 +129,9 @@ def test_all_kept_is_the_exhaustive_choice(keep: int, then: Racing | None) -> No
 
 @pytest.mark.parametrize("then", [None, Racing()])
 def test_a_bad_screen_verifies_exactly(then: Racing | None) -> None:
-    imagined = situation()
-    how = Screening(screen=PerfectScreen(imagined.classifier, -1), keep=3, then=then)
-    found, eig = exact_where_finished(imagined, how, "entropy")
+    problem = situation()
+    how = Screening(screen=PerfectScreen(problem.classifier, -1), keep=3, then=then)
+    found, eig = exact_where_finished(problem, how, "entropy")
     assert found.finished.sum(1).max() < 49
     assert (found.eig.nan_to_num(-1).amax(1) <= eig.amax(1) + 1e-5).all()
 
@@ -162,13 +162,13 @@ def test_refinement_reaches_the_best_from_its_neighbour(then: Racing | None) -> 
                 observation, completion, belief, answer=answer, corners=moved
             )
 
-    imagined = situation()
-    screen = Shifted(imagined.classifier)
+    problem = situation()
+    screen = Shifted(problem.classifier)
     plain, _ = exact_where_finished(
-        imagined, Screening(screen=screen, keep=1, around=0, then=then), "entropy"
+        problem, Screening(screen=screen, keep=1, around=0, then=then), "entropy"
     )
     found, eig = exact_where_finished(
-        imagined, Screening(screen=screen, keep=1, around=1, then=then), "entropy"
+        problem, Screening(screen=screen, keep=1, around=1, then=then), "entropy"
     )
     best = found.eig.where(found.finished, -torch.inf).amax(1)
     assert torch.allclose(best, eig.amax(1), atol=1e-5)
@@ -177,10 +177,10 @@ def test_refinement_reaches_the_best_from_its_neighbour(then: Racing | None) -> 
 
 
 def test_findings() -> None:
-    imagined = situation(FindingsClassifier())
-    assert imagined.belief.shape == (6, 2, 2)
-    how = Screening(screen=PerfectScreen(imagined.classifier), keep=2, around=1)
-    found, eig = exact_where_finished(imagined, how, "variational")
+    problem = situation(FindingsClassifier())
+    assert problem.prior.shape == (6, 2, 2)
+    how = Screening(screen=PerfectScreen(problem.classifier), keep=2, around=1)
+    found, eig = exact_where_finished(problem, how, "variational")
     assert torch.allclose(found.eig.nan_to_num(-1).amax(1), eig.amax(1), atol=1e-5)
 
 
@@ -200,24 +200,26 @@ def test_known_labels_are_the_answers_but_not_shown_to_the_screen() -> None:
     drawn = Retrieval(library).complete(Observation.nothing(2, 1, 16), 8)
     assert drawn.labels is not None
     wrong = Completions(drawn.scenes, drawn.weights, (drawn.labels + 1) % 3)
-    imagined = imagine(Observation.nothing(2, 1, 16), wrong, SENSOR, classifier=ClueClassifier())
+    problem = design_problem(
+        Observation.nothing(2, 1, 16), wrong, SENSOR, classifier=ClueClassifier()
+    )
     found, eig = exact_where_finished(
-        imagined, Screening(screen=Watching(imagined.classifier), keep=49), "entropy"
+        problem, Screening(screen=Watching(problem.classifier), keep=49), "entropy"
     )
     assert torch.allclose(found.eig, eig, atol=1e-5)
     assert shown == [True]
 
 
 def test_each_completion_is_shown_once_whatever_the_memory() -> None:
-    imagined, screens = situation(), [PerfectScreen(ClueClassifier()) for _ in range(2)]
+    problem, screens = situation(), [PerfectScreen(ClueClassifier()) for _ in range(2)]
     parts = []
     for memory, screen in zip((1, 512), screens, strict=True):
-        some = Imagined(
-            observation=imagined.observation,
-            completions=imagined.completions,
+        some = DesignProblem(
+            observation=problem.observation,
+            completions=problem.completions,
             sensor=SENSOR,
             classifier=screen.classifier,
-            designs=imagined.designs,
+            designs=problem.designs,
             memory=memory,
         )
         parts.append(Screening(screen=screen).screened(some, ESTIMATORS["variational"]))  # type: ignore[arg-type]
@@ -241,16 +243,16 @@ def test_a_policy_looks_where_the_exhaustive_one_does() -> None:
     assert torch.equal(chosen[0].designs, chosen[1].designs)
 
 
-@pytest.mark.parametrize("name", ["marginal", "variance", "predictive_entropy"])
+@pytest.mark.parametrize("name", ["mixture", "variance", "predictive_entropy"])
 def test_estimators_that_need_all_completions_are_refused(name: str) -> None:
-    imagined = situation()
-    with pytest.raises(ValueError, match="cannot judge completions from guessed beliefs"):
-        Screening(screen=PerfectScreen(imagined.classifier))(imagined, ESTIMATORS[name])
+    problem = situation()
+    with pytest.raises(ValueError, match="cannot evaluate completions from guessed beliefs"):
+        Screening(screen=PerfectScreen(problem.classifier))(problem, ESTIMATORS[name])
 
 
 def test_what_is_refused() -> None:
-    imagined = situation()
-    screen = PerfectScreen(imagined.classifier)
+    problem = situation()
+    screen = PerfectScreen(problem.classifier)
     for name, value, least in (
         ("keep", 0, 1),
         ("apart", -1, 0),
@@ -260,15 +262,15 @@ def test_what_is_refused() -> None:
         with pytest.raises(ValueError, match=f"{name} is {value}, expected at least {least}"):
             Screening(screen=screen, **{name: value})
     with pytest.raises(ValueError, match="distilled from another classifier"):
-        Screening(screen=PerfectScreen(ClueClassifier()))(imagined, ESTIMATORS["entropy"])
+        Screening(screen=PerfectScreen(ClueClassifier()))(problem, ESTIMATORS["entropy"])
     lines = Lines(16)
-    other = imagine(
-        Observation.nothing(6, 1, 16), imagined.completions, lines, classifier=screen.classifier
+    other = design_problem(
+        Observation.nothing(6, 1, 16), problem.completions, lines, classifier=screen.classifier
     )
     with pytest.raises(ValueError, match="sensor is Lines; a screen guesses for patch sensors"):
         Screening(screen=screen)(other, ESTIMATORS["entropy"])
     with pytest.raises(ValueError, match="classifier is ClueClassifier, expected a torch module"):
-        Screening(screen=ScreenNet(OWN, "a"))(imagined, ESTIMATORS["entropy"])
+        Screening(screen=ScreenNet(OWN, "a"))(problem, ESTIMATORS["entropy"])
 
 
 @pytest.mark.parametrize("name", ["digits-32", "kermany-64"])
@@ -285,12 +287,12 @@ def test_the_shipped_screens_are_those_of_the_shipped_classifiers(name: str) -> 
 
 
 def test_a_study_by_screen_says_so() -> None:
-    made = study(search="screen", policies=("boed", "boed_marginal"), grid=5)
-    boed, marginal = made.policies["boed"], made.policies["boed_marginal"]
+    made = study(search="screen", policies=("boed", "boed_mixture"), grid=5)
+    boed, mixture = made.policies["boed"], made.policies["boed_mixture"]
     assert isinstance(boed, BOED)
-    assert isinstance(marginal, BOED)
+    assert isinstance(mixture, BOED)
     assert isinstance(boed.search, Screening)
-    assert isinstance(marginal.search, Exhaustive)
+    assert isinstance(mixture.search, Exhaustive)
     kept = f"the best {boed.search.keep} and"
     assert made.attributes["search"].startswith("screen (shipped), an approximation")
     assert kept in made.attributes["search"]
