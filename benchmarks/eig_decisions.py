@@ -29,7 +29,7 @@ from boed.eig.completions.estimators import BarberAgakov
 from boed.eig.completions.problem import DesignProblem
 from boed.foundation.files import write_json
 from boed.foundation.randomness import derive
-from boed.policies import BOED
+from boed.policies import BOED, FirstLook
 from boed.search import CoarseToFine, Exhaustive, Racing, Search
 from boed.sensors import PatchSensor
 from boed.zoo import classifier_for
@@ -86,7 +86,7 @@ def decide(
     data, train = (load("kermany_pneumonia_128", size, part) for part in (split, "train"))
     sensor, retrieval = PatchSensor(size, 0.25, grid), Retrieval(train)
     order = torch.randperm(len(data), generator=torch.Generator().manual_seed(0))[:scenes]
-    policy = BOED(retrieval, classifier, first=retrieval, first_n=50)
+    policy = BOED(retrieval, classifier, first_look=FirstLook(retrieval, 50))
     rows = []
     for part in order.split(SCENES_AT_ONCE):
         seeds = [derive(0, "scene", index) for index in part.tolist()]

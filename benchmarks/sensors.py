@@ -37,7 +37,7 @@ from boed.data.observation import Observation
 from boed.data.readers.tables import FOLDS, feature_names, table
 from boed.foundation.files import atomic, write_json
 from boed.foundation.shipped import shipped
-from boed.policies import BOED, CentreOut, Policy, Random
+from boed.policies import BOED, CentreOut, FirstLook, Policy, Random
 from boed.policies.fixed import FixedDesign, optimise_fixed_design
 from boed.report.figures import curves_figure
 from boed.report.results import save, summary, with_interval
@@ -248,8 +248,7 @@ def run(
             classifier,
             estimator=estimator,
             n=scale.completions,
-            first=first,
-            first_n=number,
+            first_look=FirstLook(first, number),
         )
 
     policies: dict[str, Policy] = {}

@@ -16,7 +16,7 @@ from boed.data.dataset import Dataset
 from boed.data.load import load
 from boed.eig.completions.estimators import AdditiveEstimator, named
 from boed.policies import BOED, CentreOut, Oracle, Policy, Random, optimise_fixed_design
-from boed.policies.first_look import default_folder
+from boed.policies.first_look import FirstLook, default_folder
 from boed.search import CoarseToFine, Exhaustive, Racing, Screening, Search
 from boed.sensors import PatchSensor, Sensor
 from boed.zoo import DEFAULT_SIZE, classifier_for, completer_for, screen_for
@@ -136,8 +136,7 @@ def study(
             judge,
             estimator=estimator,
             n=completions,
-            first=retrieval,
-            first_n=first_n,
+            first_look=FirstLook(retrieval, first_n),
             search=found,
             per_cost=False,
             memory=memory,

@@ -17,7 +17,7 @@ from boed.completion.vae.aipo import AIPO
 from boed.data.dataset import Dataset
 from boed.data.observation import Observation
 from boed.foundation.randomness import derive
-from boed.policies import BOED, CentreOut, Decision, Oracle, Policy, Random
+from boed.policies import BOED, CentreOut, Decision, FirstLook, Oracle, Policy, Random
 from boed.sensors import PatchSensor
 from tests.doubles import (
     ClueClassifier,
@@ -57,7 +57,9 @@ def test_a_trajectory_is_what_was_seen() -> None:
 
 def test_scores_are_those_of_the_chosen_looks() -> None:
     clues = Clues()
-    policy = BOED(ClueCompleter(clues), ClueClassifier(), estimator="entropy", first_n=12)
+    policy = BOED(
+        ClueCompleter(clues), ClueClassifier(), estimator="entropy", first_look=FirstLook(n=12)
+    )
     found = acquire(SCENES, TILED, policy, steps=2, classifier=ClueClassifier())
     assert torch.allclose(found.scores[:, 0], torch.full((4,), np.log(3)).float())
     assert found.scores[:, 1].tolist() == [0.0] * 4  # nothing left to learn
@@ -78,7 +80,7 @@ def test_only_references_see_the_scene() -> None:
 
 def test_multi_label_beliefs() -> None:
     clues = Clues()
-    policy = BOED(ClueCompleter(clues), FindingsClassifier(), first_n=12)
+    policy = BOED(ClueCompleter(clues), FindingsClassifier(), first_look=FirstLook(n=12))
     found = acquire(
         clues.dataset(5, findings=True).scenes(),
         TILED,
@@ -96,8 +98,10 @@ def test_a_users_own_plain_classes_work() -> None:
     clues = Clues()
     policies: list[Policy] = [
         Fixed(),
-        BOED(ClueCompleter(clues), ClueClassifier(), first_n=12),
-        BOED(ClueCompleter(clues), ClueClassifier(), estimator="variance", first_n=12),
+        BOED(ClueCompleter(clues), ClueClassifier(), first_look=FirstLook(n=12)),
+        BOED(
+            ClueCompleter(clues), ClueClassifier(), estimator="variance", first_look=FirstLook(n=12)
+        ),
         Oracle(ClueClassifier()),
         Random(),
         CentreOut(),
@@ -136,10 +140,16 @@ def aipo() -> AIPO:
 
 Make = Callable[[AIPO, DenseNetClassifier, int], Policy]
 POLICIES: dict[str, Make] = {
-    "aipo": lambda c, g, m: BOED(c, g, n=3, first_n=5, memory=m),
-    "aipo entropy": lambda c, g, m: BOED(c, g, estimator="entropy", n=3, first_n=5, memory=m),
-    "retrieval": lambda c, g, m: BOED(Retrieval(colour(20, 1), 0.3), g, n=3, first_n=10, memory=m),
-    "max variance": lambda c, g, m: BOED(c, g, estimator="variance", n=3, first_n=5, memory=m),
+    "aipo": lambda c, g, m: BOED(c, g, n=3, first_look=FirstLook(n=5), memory=m),
+    "aipo entropy": lambda c, g, m: BOED(
+        c, g, estimator="entropy", n=3, first_look=FirstLook(n=5), memory=m
+    ),
+    "retrieval": lambda c, g, m: BOED(
+        Retrieval(colour(20, 1), 0.3), g, n=3, first_look=FirstLook(n=10), memory=m
+    ),
+    "max variance": lambda c, g, m: BOED(
+        c, g, estimator="variance", n=3, first_look=FirstLook(n=5), memory=m
+    ),
     "random": lambda c, g, m: Random(),
     "oracle": lambda c, g, m: Oracle(g, memory=m),
 }
@@ -178,7 +188,7 @@ def test_same_seed_same_results(name: str, aipo: AIPO, judge: DenseNetClassifier
 
 
 def test_another_seed_gives_other_completions(aipo: AIPO, judge: DenseNetClassifier) -> None:
-    policy, sensor = BOED(aipo, judge, n=2, first_n=5), PatchSensor(32, 0.25, 5)
+    policy, sensor = BOED(aipo, judge, n=2, first_look=FirstLook(n=5)), PatchSensor(32, 0.25, 5)
     scenes = colour(1, 0).scenes()
     drawn = [
         acquire(scenes, sensor, policy, steps=2, classifier=judge, seed=seed).decisions[1]
@@ -210,7 +220,7 @@ def test_bad_scenes(scene: Tensor, message: str) -> None:
 
 def test_double_precision_scenes_are_taken(aipo: AIPO, judge: DenseNetClassifier) -> None:
     scenes = colour(2, 0).scenes()
-    policy, sensor = BOED(aipo, judge, n=2, first_n=3), PatchSensor(32, 0.25, 3)
+    policy, sensor = BOED(aipo, judge, n=2, first_look=FirstLook(n=3)), PatchSensor(32, 0.25, 3)
     double = acquire(scenes.double(), sensor, policy, steps=2, classifier=judge)
     assert torch.equal(
         double.designs, acquire(scenes, sensor, policy, steps=2, classifier=judge).designs

@@ -16,7 +16,7 @@ from boed.eig.completions.estimate import eig_map
 from boed.eig.completions.estimators import Estimator, named
 from boed.eig.result import EIGEstimate
 from boed.foundation.randomness import Seeds, derive, per_scene
-from boed.policies.first_look import kept
+from boed.policies.first_look import FirstLook, cached
 from boed.policies.policy import Decision, pick
 from boed.search import Exhaustive, Search
 from boed.sensors.sensor import Sensor, costs
@@ -29,21 +29,19 @@ class BOED:
     Attributes:
         completer: draws the completions.
         classifier: gives the beliefs.
-        estimator: what a look is worth: a name of `boed.eig.ESTIMATORS`, such as `variational`,
+        estimator: the utility of a look: a name of `boed.eig.ESTIMATORS`, such as `variational`,
             `entropy` (Eq. 17 as printed) or `variance`, or an estimator itself.
         n: completions for each decision, N.
-        first: completer for the first look, when nothing has been seen: in the paper, retrieval
-            of random images of the training set. It is asked once and the answer kept, since
-            it is the same for every scene. The completer itself if not given.
-        first_n: completions for the first look; they cost nothing per scene.
-        search: which candidates are judged with which completions; all with all by default.
+        first_look: what decides when nothing has been seen; once, since it is the same for
+            every scene.
+        search: which candidates are evaluated with which completions; all with all by default.
         per_cost: choose the highest EIG per cost of the look, rather than the highest EIG.
         memory: bound on the completions, and on the candidate images, held at once, MiB.
-        cache: folder in which the first look's decision is kept for later runs with the same
-            models, data, sensor and code; not kept if not given.
+        cache: folder in which the first look's decision is cached for later runs with the same
+            models, data, sensor and code; none if not given.
 
     Raises:
-        ValueError: `n` or `first_n` below 1, an unknown estimator, or `per_cost` with a search
+        ValueError: `n` below 1, an unknown estimator, or `per_cost` with a search
             that drops candidates.
     """
 
@@ -52,24 +50,22 @@ class BOED:
     _: KW_ONLY
     estimator: str | Estimator = "variational"
     n: int = 10
-    first: Completer | None = None
-    first_n: int = 500
+    first_look: FirstLook = field(default_factory=FirstLook)
     search: Search = field(default_factory=Exhaustive)
     per_cost: bool = False
     memory: int = 512
     cache: Path | None = None
 
     def __post_init__(self) -> None:
-        for name in ("n", "first_n"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}, expected at least 1")
+        if self.n < 1:
+            raise ValueError(f"n is {self.n}, expected at least 1")
         named(self.estimator)
         if self.per_cost and not isinstance(self.search, Exhaustive):
             raise ValueError(
                 f"per_cost: {type(self.search).__name__} drops looks by their EIG alone and might "
                 "drop a cheap one; expected search=Exhaustive()"
             )
-        self._first_look: tuple[Sensor, object, Decision] | None = None
+        self._first_decision: tuple[Sensor, object, Decision] | None = None
 
     @property
     def deterministic(self) -> bool:
@@ -123,19 +119,20 @@ class BOED:
         """The first look, from one computation for all scenes and seeds."""
         blank = observation[:1]
         where = (blank.values.shape, blank.device)
-        known = self._first_look
+        known = self._first_decision
         if known is None or known[0] is not sensor or known[1] != where:
-            seed = derive("first look")
-            completer = self.completer if self.first is None else self.first
+            seed, number = derive("first look"), self.first_look.n
+            own = self.first_look.completer
+            completer = self.completer if own is None else own
 
             def decide() -> Decision:
-                completions = complete(completer, blank, self.first_n, seed=seed)
+                completions = complete(completer, blank, number, seed=seed)
                 return _repeated(self._decide(blank, completions, sensor, [seed]), 1, self.n)
 
-            settings = (named(self.estimator), self.search, self.n, self.first_n, self.per_cost)
-            what = (completer, self.classifier, sensor, where, *settings)
-            decision = decide() if self.cache is None else kept(self.cache, what, decide)
-            known = self._first_look = (sensor, where, decision)
+            settings = (named(self.estimator), self.search, self.n, number, self.per_cost)
+            depends_on = (completer, self.classifier, sensor, where, *settings)
+            decision = decide() if self.cache is None else cached(self.cache, depends_on, decide)
+            known = self._first_decision = (sensor, where, decision)
         return _repeated(known[2], len(observation), self.n)
 
     def _scenes_at_once(self, observation: Observation) -> int:

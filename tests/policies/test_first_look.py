@@ -14,7 +14,7 @@ from boed.classifiers.densenet import DenseNetConfig
 from boed.completion.classical.retrieval import Retrieval
 from boed.data.dataset import Dataset
 from boed.data.observation import Observation
-from boed.policies import BOED
+from boed.policies import BOED, FirstLook
 from boed.policies.first_look import default_folder
 from boed.sensors import PatchSensor
 
@@ -39,7 +39,7 @@ def classifier() -> DenseNetClassifier:
 
 
 def policy(classifier: DenseNetClassifier, library: Dataset, cache: Path | None) -> BOED:
-    return BOED(Retrieval(library), classifier, n=3, first_n=6, cache=cache)
+    return BOED(Retrieval(library), classifier, n=3, first_look=FirstLook(n=6), cache=cache)
 
 
 def choose(policy: BOED, sensor: PatchSensor) -> Any:
@@ -83,7 +83,7 @@ def test_whatever_differs_is_another_first_look(
     elif what == "sensor":
         sensor = PatchSensor(16, grid=4)
     elif what == "n":
-        made = replace(made, first_n=7)
+        made = replace(made, first_look=FirstLook(n=7))
     else:
         made = replace(made, estimator="entropy")
     choose(made, sensor)

@@ -12,7 +12,7 @@ from torch import Tensor
 from boed.acquire import Trajectory, acquire
 from boed.data.observation import Observation
 from boed.foundation.randomness import derive, per_scene
-from boed.policies import BOED, TwoStep
+from boed.policies import BOED, FirstLook, TwoStep
 from boed.sensors import PatchSensor
 from tests.doubles import BACKGROUND, LEVELS, PATCH, ClueClassifier, ClueCompleter, Clues
 
@@ -69,7 +69,7 @@ def nll(found: Trajectory, scenes: Tensor) -> list[float]:
 
 def test_greedy_is_wrong_and_looking_ahead_is_right() -> None:
     world, scenes = Pointers(), Pointers().scenes(60)
-    greedy = BOED(world, CLASSIFIER, n=12, first_n=100)
+    greedy = BOED(world, CLASSIFIER, n=12, first_look=FirstLook(n=100))
     one = acquire(scenes, TILED, greedy, steps=2, classifier=CLASSIFIER)
     two = acquire(
         scenes[:6], TILED, TwoStep(greedy, m=16, n_after=4), steps=2, classifier=CLASSIFIER
@@ -134,7 +134,7 @@ def test_only_the_most_promising_are_followed() -> None:
 def test_one_by_one_as_batched() -> None:
     scenes = Pointers().scenes(4)
     seeds = [derive(0, "scene", row) for row in range(4)]
-    policy = TwoStep(BOED(Pointers(), CLASSIFIER, n=3, first_n=10), m=4, n_after=2)
+    policy = TwoStep(BOED(Pointers(), CLASSIFIER, n=3, first_look=FirstLook(n=10)), m=4, n_after=2)
     whole = acquire(scenes, TILED, policy, steps=3, classifier=CLASSIFIER, seed=seeds)
     again = acquire(scenes, TILED, policy, steps=3, classifier=CLASSIFIER, seed=seeds)
     assert torch.equal(whole.designs, again.designs)
@@ -149,7 +149,7 @@ def test_one_by_one_as_batched() -> None:
 def test_sensor_with_noise() -> None:
     clues = Clues()
     sensor = PatchSensor(16, 0.25, 4, noise=1e-4)
-    policy = TwoStep(BOED(ClueCompleter(clues), CLASSIFIER, n=3, first_n=12), m=3)
+    policy = TwoStep(BOED(ClueCompleter(clues), CLASSIFIER, n=3, first_look=FirstLook(n=12)), m=3)
     found = acquire(clues.dataset(2).scenes(), sensor, policy, steps=2, classifier=CLASSIFIER)
     assert bool(CLASSIFIER.found(found.observations[2]).any(1).all())
     assert not policy.deterministic

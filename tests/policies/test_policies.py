@@ -20,6 +20,7 @@ from boed.policies import (
     Confident,
     Decision,
     EIGBelow,
+    FirstLook,
     FixedDesign,
     Oracle,
     Policy,
@@ -60,7 +61,10 @@ def nll(trajectory: Trajectory, clues: Clues, seed: int = 0) -> list[float]:
 def test_boed_finds_the_clue_at_once_and_random_does_not(estimator: Any) -> None:
     clues = Clues()
     boed = run(
-        BOED(ClueCompleter(clues), CLASSIFIER, estimator=estimator, first_n=12), clues, 200, 2
+        BOED(ClueCompleter(clues), CLASSIFIER, estimator=estimator, first_look=FirstLook(n=12)),
+        clues,
+        200,
+        2,
     )
     random = run(Random(), clues, 200, 2)
     assert boed.designs[:, 0].tolist() == [list(CLUE)] * 200
@@ -73,7 +77,7 @@ def test_boed_finds_the_clue_at_once_and_random_does_not(estimator: Any) -> None
 
 def test_boed_finds_the_clue_with_retrieved_completions() -> None:
     clues = Clues()
-    policy = BOED(Retrieval(clues.dataset(30, seed=7)), CLASSIFIER, n=5, first_n=20)
+    policy = BOED(Retrieval(clues.dataset(30, seed=7)), CLASSIFIER, n=5, first_look=FirstLook(n=20))
     found = run(policy, clues, 20, 1)
     assert found.designs[:, 0].tolist() == [list(CLUE)] * 20
     assert policy.deterministic
@@ -83,7 +87,7 @@ def test_boed_finds_the_clue_with_retrieved_completions() -> None:
 def test_boed_asks_with_what_it_has_seen() -> None:
     """When the clue may lie on either side, the second look goes to the other one."""
     clues = Clues([(0, 0), (12, 0)])
-    found = run(BOED(ClueCompleter(clues), CLASSIFIER, first_n=30), clues, 40, 2)
+    found = run(BOED(ClueCompleter(clues), CLASSIFIER, first_look=FirstLook(n=30)), clues, 40, 2)
     first, second = found.designs.unbind(1)
     assert {tuple(each) for each in first.tolist()} <= {(0, 0), (12, 0)}
     missed = ClueClassifier().found(found.observations[1]).sum(1) == 0
@@ -99,7 +103,7 @@ def test_boed_is_no_better_than_the_oracle_when_the_clue_can_be_anywhere() -> No
     loss = {
         name: nll(run(policy, clues, 60, steps), clues)
         for name, policy in {
-            "boed": BOED(ClueCompleter(clues), CLASSIFIER, n=20, first_n=40),
+            "boed": BOED(ClueCompleter(clues), CLASSIFIER, n=20, first_look=FirstLook(n=40)),
             "oracle": Oracle(CLASSIFIER),
             "random": Random(),
         }.items()
@@ -119,7 +123,10 @@ def test_oracle_needs_the_truth() -> None:
 def test_max_variance_goes_where_the_variance_is() -> None:
     clues = Clues()
     found = run(
-        BOED(ClueCompleter(clues), CLASSIFIER, estimator="variance", first_n=50), clues, 10, 2
+        BOED(ClueCompleter(clues), CLASSIFIER, estimator="variance", first_look=FirstLook(n=50)),
+        clues,
+        10,
+        2,
     )
     assert found.designs[:, 0].tolist() == [list(NOISY)] * 10
     assert found.designs[:, 1].tolist() == [list(CLUE)] * 10  # the only other tile that varies
@@ -225,7 +232,7 @@ def test_scores_that_are_nan_are_refused() -> None:
 
 def test_boed_shows_what_it_looked_at() -> None:
     clues = Clues()
-    policy = BOED(ClueCompleter(clues), CLASSIFIER, n=4, first_n=9)
+    policy = BOED(ClueCompleter(clues), CLASSIFIER, n=4, first_look=FirstLook(n=9))
     scenes = clues.dataset(3).scenes()
     kept = acquire(scenes, TILED, policy, steps=2, classifier=CLASSIFIER)
     assert len(kept.decisions) == 2
@@ -254,9 +261,12 @@ def test_the_first_look_is_computed_once() -> None:
             return super().sample(observation, n, seed)
 
     for make in (
-        lambda first: BOED(ClueCompleter(Clues()), CLASSIFIER, first=first, first_n=10),
+        lambda first: BOED(ClueCompleter(Clues()), CLASSIFIER, first_look=FirstLook(first, 10)),
         lambda first: BOED(
-            ClueCompleter(Clues()), CLASSIFIER, estimator="variance", first=first, first_n=10
+            ClueCompleter(Clues()),
+            CLASSIFIER,
+            estimator="variance",
+            first_look=FirstLook(first, 10),
         ),
     ):
         first = Asked(Clues())
@@ -282,10 +292,11 @@ def test_score_of_a_look_that_is_no_candidate_is_unknown() -> None:
     assert Decision(candidates, candidates=candidates).chosen_score() is None
 
 
-@pytest.mark.parametrize("field", ["n", "first_n"])
-def test_no_completions_are_refused(field: str) -> None:
-    with pytest.raises(ValueError, match=f"{field} is 0, expected at least 1"):
-        BOED(ClueCompleter(Clues()), CLASSIFIER, **{field: 0})
+def test_no_completions_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"^n is 0, expected at least 1"):
+        BOED(ClueCompleter(Clues()), CLASSIFIER, n=0)
+    with pytest.raises(ValueError, match="first_look: n is 0, expected at least 1"):
+        FirstLook(n=0)
 
 
 class _BrokenSample:
@@ -321,7 +332,7 @@ def test_all_are_policies() -> None:
 def test_all_of_ours_say_which_candidate_they_chose() -> None:
     """At the first look and later, also where some scenes stop."""
     completer = ClueCompleter(Clues(TILES))
-    boed = BOED(completer, CLASSIFIER, n=4, first_n=6)
+    boed = BOED(completer, CLASSIFIER, n=4, first_look=FirstLook(n=6))
     scene = Clues(TILES).dataset(5).scenes()
     blank = Observation.of(scene, torch.zeros_like(scene[:, :1]))
     later = TILED.observe(blank, scene, torch.tensor([[8, 4]]).expand(5, -1))

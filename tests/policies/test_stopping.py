@@ -21,6 +21,7 @@ from boed.policies import (
     ConformalSingle,
     Decision,
     EIGBelow,
+    FirstLook,
     Oracle,
     Policy,
     Random,
@@ -62,7 +63,7 @@ def found(observation: Observation, decision: Decision | None) -> Tensor:
 
 
 POLICIES: dict[str, Policy] = {
-    "boed": BOED(ClueCompleter(CLUES), CLASSIFIER, n=6, first_n=20),
+    "boed": BOED(ClueCompleter(CLUES), CLASSIFIER, n=6, first_look=FirstLook(n=20)),
     "random": Random(),
     "centre out": CentreOut(),
     "oracle": Oracle(CLASSIFIER),
@@ -197,7 +198,7 @@ def test_a_policy_that_stops_by_itself_is_heeded() -> None:
 def test_no_more_looks_than_are_worth_it() -> None:
     """With one place for the clue one look tells all; the next has an EIG of 0."""
     clues = Clues()
-    policy = BOED(ClueCompleter(clues), CLASSIFIER, first_n=12)
+    policy = BOED(ClueCompleter(clues), CLASSIFIER, first_look=FirstLook(n=12))
     scenes = clues.dataset(4).scenes()
     for threshold, looks in ((0.01, 1), (1.0, 1), (1.2, 0)):  # ln 3 = 1.099
         until = Until(policy, EIGBelow(threshold))
@@ -210,7 +211,7 @@ def test_no_more_looks_than_are_worth_it() -> None:
 def test_eig_is_in_nats_also_where_looks_are_chosen_per_cost() -> None:
     """The clue is worth ln 3 for a price of 10: 0.11 nats for each unit of cost."""
     clues = Clues([(0, 0)])
-    policy = BOED(ClueCompleter(clues), CLASSIFIER, first_n=12, per_cost=True)
+    policy = BOED(ClueCompleter(clues), CLASSIFIER, first_look=FirstLook(n=12), per_cost=True)
     until = Until(policy, EIGBelow(1.0))
     stopped = acquire(clues.dataset(3).scenes(), Priced(10), until, steps=3, classifier=CLASSIFIER)
     assert stopped.looks.tolist() == [1] * 3
@@ -397,7 +398,9 @@ def test_information_per_cost_prefers_cheap_looks(
 ) -> None:
     """Twice the chance of the clue at the top, for a price that makes up for it or does not."""
     clues = Clues([(0, 0), (0, 0), (8, 4)])
-    policy = BOED(ClueCompleter(clues), CLASSIFIER, n=40, first_n=60, per_cost=per_cost)
+    policy = BOED(
+        ClueCompleter(clues), CLASSIFIER, n=40, first_look=FirstLook(n=60), per_cost=per_cost
+    )
     blank = Observation.nothing(1, 1, 16)
     assert policy.choose(blank, Priced(price)).designs.tolist() == [best]
     nothing_yet = TILED.observe(blank, torch.zeros(1, 1, 16, 16), torch.tensor([[12, 0]]))
@@ -410,7 +413,7 @@ def test_information_per_cost_needs_all_candidates() -> None:
 
 
 def test_information_per_cost_needs_a_cost() -> None:
-    policy = BOED(ClueCompleter(CLUES), CLASSIFIER, first_n=5, per_cost=True)
+    policy = BOED(ClueCompleter(CLUES), CLASSIFIER, first_look=FirstLook(n=5), per_cost=True)
     with pytest.raises(ValueError, match=r"Priced\.cost is 0 for design \[0, 0\]"):
         acquire(SCENES, Priced(0), policy, steps=1, classifier=CLASSIFIER)
 

@@ -19,7 +19,7 @@ from boed.completion.completer import Completions, complete
 from boed.data.observation import Observation
 from boed.eig import ESTIMATORS, design_problem, estimate
 from boed.eig.completions.problem import DesignProblem
-from boed.policies import BOED
+from boed.policies import BOED, FirstLook
 from boed.problems import DeathProcess, LinearGaussian
 from boed.search import (
     CoarseToFine,
@@ -273,7 +273,14 @@ def test_retrieved_completions_are_raced_with_their_weights(estimator: str) -> N
     for how in (Exhaustive(), Racing()):
         completer = Retrieval(clues.dataset(40, 8), bandwidth=0.3)
         policies.append(
-            BOED(completer, Opinionated(), estimator=estimator, n=8, first_n=20, search=how)
+            BOED(
+                completer,
+                Opinionated(),
+                estimator=estimator,
+                n=8,
+                first_look=FirstLook(n=20),
+                search=how,
+            )
         )
     runs = [
         acquire(scene, sensor, each, steps=3, classifier=Opinionated(), seed=2) for each in policies
