@@ -57,11 +57,11 @@ class Guessed(Screening):
 
 
 SCREENS: dict[str, Search] = {
-    "screen (8)": Guessed(None, 8, 0, 0),  # type: ignore[arg-type]
-    "screen (16)": Guessed(None, 16, 0, 0),  # type: ignore[arg-type]
-    "screen (8), racing": Guessed(None, 8, 0, 0, then=Racing()),  # type: ignore[arg-type]
-    "screen (12), refined": Guessed(None),  # type: ignore[arg-type]
-    "screen (12), refined, racing": Guessed(None, then=Racing()),  # type: ignore[arg-type]
+    "screen (8)": Guessed(screen=None, keep=8, apart=0, around=0),  # type: ignore[arg-type]
+    "screen (16)": Guessed(screen=None, keep=16, apart=0, around=0),  # type: ignore[arg-type]
+    "screen (8), racing": Guessed(screen=None, keep=8, apart=0, around=0, then=Racing()),  # type: ignore[arg-type]
+    "screen (12), refined": Guessed(screen=None),  # type: ignore[arg-type]
+    "screen (12), refined, racing": Guessed(screen=None, then=Racing()),  # type: ignore[arg-type]
 }
 """The last is what `--search screen` does."""
 

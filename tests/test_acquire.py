@@ -37,19 +37,19 @@ SCENES = Clues().dataset(4).scenes()
 
 def test_a_trajectory_is_what_was_seen() -> None:
     policy, classifier = Fixed(), ClueClassifier()
-    found = acquire(SCENES, TILED, policy, steps=3, classifier=classifier)
+    result = acquire(SCENES, TILED, policy, steps=3, classifier=classifier)
     candidates = TILED.designs(Observation.nothing(1, 1, 16))
-    assert found.designs.tolist() == [candidates[:3].tolist()] * 4
-    assert found.log_beliefs.shape == (4, 4, 3)
-    assert len(found.observations) == len(found.decisions) + 1 == 4
+    assert result.designs.tolist() == [candidates[:3].tolist()] * 4
+    assert result.log_beliefs.shape == (4, 4, 3)
+    assert len(result.observations) == len(result.decisions) + 1 == 4
     observation = Observation.nothing(4, 1, 16)
     for step in range(4):
-        assert torch.equal(found.observations[step].values, observation.values)
-        assert torch.equal(found.observations[step].mask, observation.mask)
-        assert torch.equal(found.log_beliefs[:, step], classifier.log_probs(observation))
+        assert torch.equal(result.observations[step].values, observation.values)
+        assert torch.equal(result.observations[step].mask, observation.mask)
+        assert torch.equal(result.log_beliefs[:, step], classifier.log_probs(observation))
         if step < 3:
-            observation = TILED.observe(observation, SCENES, found.designs[:, step])
-    assert bool(found.scores.isnan().all())  # this policy has none
+            observation = TILED.observe(observation, SCENES, result.designs[:, step])
+    assert bool(result.scores.isnan().all())  # this policy has none
     assert (
         acquire(SCENES, TILED, policy, steps=1, classifier=classifier, keep=False).decisions == []
     )
@@ -60,9 +60,9 @@ def test_scores_are_those_of_the_chosen_looks() -> None:
     policy = BOED(
         ClueCompleter(clues), ClueClassifier(), estimator="entropy", first_look=FirstLook(n=12)
     )
-    found = acquire(SCENES, TILED, policy, steps=2, classifier=ClueClassifier())
-    assert torch.allclose(found.scores[:, 0], torch.full((4,), np.log(3)).float())
-    assert found.scores[:, 1].tolist() == [0.0] * 4  # nothing left to learn
+    result = acquire(SCENES, TILED, policy, steps=2, classifier=ClueClassifier())
+    assert torch.allclose(result.scores[:, 0], torch.full((4,), np.log(3)).float())
+    assert result.scores[:, 1].tolist() == [0.0] * 4  # nothing left to learn
 
 
 def test_only_references_see_the_scene() -> None:
@@ -81,15 +81,15 @@ def test_only_references_see_the_scene() -> None:
 def test_multi_label_beliefs() -> None:
     clues = Clues()
     policy = BOED(ClueCompleter(clues), FindingsClassifier(), first_look=FirstLook(n=12))
-    found = acquire(
+    result = acquire(
         clues.dataset(5, findings=True).scenes(),
         TILED,
         policy,
         steps=2,
         classifier=FindingsClassifier(),
     )
-    assert found.log_beliefs.shape == (5, 3, 2, 2)
-    picked = found.log_beliefs[:, 1].argmax(-1)
+    assert result.log_beliefs.shape == (5, 3, 2, 2)
+    picked = result.log_beliefs[:, 1].argmax(-1)
     assert torch.equal(picked, clues.dataset(5, findings=True).labels)
 
 
@@ -107,9 +107,9 @@ def test_a_users_own_plain_classes_work() -> None:
         CentreOut(),
     ]
     for policy in policies:
-        found = acquire(SCENES, RowSensor(), policy, steps=2, classifier=ClueClassifier())
-        assert found.designs.shape == (4, 2, 1)
-        assert not bool((found.designs[:, 0] == found.designs[:, 1]).any())
+        result = acquire(SCENES, RowSensor(), policy, steps=2, classifier=ClueClassifier())
+        assert result.designs.shape == (4, 2, 1)
+        assert not bool((result.designs[:, 0] == result.designs[:, 1]).any())
     rows = acquire(SCENES, RowSensor(), policies[1], steps=1, classifier=ClueClassifier()).designs[
         :, 0, 0
     ]
@@ -129,7 +129,7 @@ def colour(number: int, seed: int) -> Dataset:
 
 
 @pytest.fixture(scope="module")
-def judge() -> DenseNetClassifier:
+def classifier() -> DenseNetClassifier:
     return tiny_classifier()
 
 
@@ -156,14 +156,14 @@ POLICIES: dict[str, Make] = {
 
 
 @pytest.mark.parametrize("name", POLICIES)
-def test_same_seed_same_results(name: str, aipo: AIPO, judge: DenseNetClassifier) -> None:
+def test_same_seed_same_results(name: str, aipo: AIPO, classifier: DenseNetClassifier) -> None:
     sensor, scenes = PatchSensor(32, 0.25, 5), colour(5, 0).scenes()
     seeds = [derive(3, "scene", row) for row in range(5)]
 
     def run(rows: slice, memory: int, seed: Any) -> Trajectory:
-        policy = POLICIES[name](aipo, judge, memory)
+        policy = POLICIES[name](aipo, classifier, memory)
         return acquire(
-            scenes[rows], sensor, policy, steps=3, classifier=judge, seed=seed, memory=memory
+            scenes[rows], sensor, policy, steps=3, classifier=classifier, seed=seed, memory=memory
         )
 
     whole = run(slice(None), 512, seeds)
@@ -187,11 +187,14 @@ def test_same_seed_same_results(name: str, aipo: AIPO, judge: DenseNetClassifier
         assert not torch.equal(other.designs, whole.designs)
 
 
-def test_another_seed_gives_other_completions(aipo: AIPO, judge: DenseNetClassifier) -> None:
-    policy, sensor = BOED(aipo, judge, n=2, first_look=FirstLook(n=5)), PatchSensor(32, 0.25, 5)
+def test_another_seed_gives_other_completions(aipo: AIPO, classifier: DenseNetClassifier) -> None:
+    policy, sensor = (
+        BOED(aipo, classifier, n=2, first_look=FirstLook(n=5)),
+        PatchSensor(32, 0.25, 5),
+    )
     scenes = colour(1, 0).scenes()
     drawn = [
-        acquire(scenes, sensor, policy, steps=2, classifier=judge, seed=seed).decisions[1]
+        acquire(scenes, sensor, policy, steps=2, classifier=classifier, seed=seed).decisions[1]
         for seed in (0, 1)
     ]
     assert drawn[0].completions is not None
@@ -218,12 +221,15 @@ def test_bad_scenes(scene: Tensor, message: str) -> None:
         acquire(scene, TILED, Random(), steps=1, classifier=ClueClassifier())
 
 
-def test_double_precision_scenes_are_taken(aipo: AIPO, judge: DenseNetClassifier) -> None:
+def test_double_precision_scenes_are_taken(aipo: AIPO, classifier: DenseNetClassifier) -> None:
     scenes = colour(2, 0).scenes()
-    policy, sensor = BOED(aipo, judge, n=2, first_look=FirstLook(n=3)), PatchSensor(32, 0.25, 3)
-    double = acquire(scenes.double(), sensor, policy, steps=2, classifier=judge)
+    policy, sensor = (
+        BOED(aipo, classifier, n=2, first_look=FirstLook(n=3)),
+        PatchSensor(32, 0.25, 3),
+    )
+    double = acquire(scenes.double(), sensor, policy, steps=2, classifier=classifier)
     assert torch.equal(
-        double.designs, acquire(scenes, sensor, policy, steps=2, classifier=judge).designs
+        double.designs, acquire(scenes, sensor, policy, steps=2, classifier=classifier).designs
     )
 
 
@@ -296,5 +302,5 @@ def test_gradients_are_not_kept() -> None:
         def log_probs(self, observation: Observation) -> Tensor:
             return (super().log_probs(observation).exp() * self.weight).log()
 
-    found = acquire(SCENES, TILED, Oracle(Trainable()), steps=1, classifier=Trainable())
-    assert not found.log_beliefs.requires_grad
+    result = acquire(SCENES, TILED, Oracle(Trainable()), steps=1, classifier=Trainable())
+    assert not result.log_beliefs.requires_grad

@@ -214,11 +214,11 @@ class Task:
         elif self._readings:
             nothing = torch.zeros(len(now.rows), self._readings)
             parts |= {"readings": nothing, "taken": nothing}
-        found = {name: part.cpu().numpy().astype(np.float32) for name, part in parts.items()}
-        found["looks"] = np.full((len(now.rows), 1), now.looks / self.looks, dtype=np.float32)
+        shown = {name: part.cpu().numpy().astype(np.float32) for name, part in parts.items()}
+        shown["looks"] = np.full((len(now.rows), 1), now.looks / self.looks, dtype=np.float32)
         if now.prediction is not None:
-            found["belief"] = np.exp(now.prediction).clip(0, 1)
-        return found
+            shown["belief"] = np.exp(now.prediction).clip(0, 1)
+        return shown
 
     def _make_spaces(self) -> None:
         inner: spaces.Space[Any] = spaces.Discrete(len(self.candidates))
@@ -273,12 +273,12 @@ class Task:
 
 
 def _bounds(sensor: Sensor, designs: Float[Tensor, "D K"]) -> Float[Tensor, "2 K"]:
-    found = getattr(sensor, "bounds", None)
+    bounds = getattr(sensor, "bounds", None)
     width = designs.shape[1]
-    if found is None or tuple(found.shape) != (2, width):
-        given = "has none" if found is None else f"has {tuple(found.shape)}"
+    if bounds is None or tuple(bounds.shape) != (2, width):
+        given = "has none" if bounds is None else f"has {tuple(bounds.shape)}"
         raise ValueError(
             f"continuous needs sensor.bounds, lowest and highest design [2, {width}]; "
             f"{type(sensor).__name__} {given}"
         )
-    return found.float().to(designs.device)
+    return bounds.float().to(designs.device)

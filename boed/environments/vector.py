@@ -209,7 +209,7 @@ class VectorClassifierPredicts(VectorWrapper):
         self.single_action_space = inner.single_inner_action_space
 
     def step(self, actions: Any) -> Step:
-        """Look; the reward is what the belief is worth then."""
+        """Look; the reward is that of the belief after it."""
         before = self.inner.episode.prediction
         both = {"action": actions, "prediction": before}
         seen, reward, terminated, truncated, info = self.env.step(both)

@@ -61,7 +61,7 @@ def default_folder() -> Path | None:
 def cached(
     folder: Path, depends_on: tuple[object, ...], decide: Callable[[], Decision]
 ) -> Decision:
-    """The decision from the cache, where it was made from the same things by the same code.
+    """The decision from the cache, where the same code decided it from the same things.
 
     Args:
         folder: of the cache; one that cannot be written is gone without.
@@ -70,11 +70,11 @@ def cached(
     """
     try:
         key = fingerprint(depends_on, of_source(*PACKAGES), torch.__version__)
-    except TypeError:  # a user's own model, whose content cannot be told
+    except TypeError:  # a user's own model without a fingerprint
         return decide()
     path = folder / f"first-look-{key[:40]}.safetensors"
     if path.exists():
-        with suppress(ValueError):  # damaged: made anew
+        with suppress(ValueError):  # damaged: decided anew
             return _read(path)
     decision = decide()
     with suppress(OSError):

@@ -30,7 +30,7 @@ class TwoStep:
     more so the fewer completions: `n_after` should not be much below n.
 
     Attributes:
-        policy: judges single looks: the first ones with its n completions, of which each is
+        policy: evaluates single looks: the first ones with its n completions, of which each is
             followed, and the second ones.
         m: how many first looks are followed, the most promising by their own EIG. A look without
             any of its own is sure to be among them only if all candidates are.
@@ -122,7 +122,7 @@ def _soonest(
 
 
 def _most_promising(eig: Float[Tensor, " D"], m: int, seed: int) -> Int64[Tensor, " m"]:
-    """The `m` looks of highest EIG among those judged; ties are broken at random."""
+    """The `m` looks of highest EIG among those evaluated; ties are broken at random."""
     left = eig.nan_to_num(nan=-torch.inf)[None]
     chosen: list[Tensor] = []
     for _ in range(min(m, int(left.isfinite().sum()))):

@@ -62,7 +62,7 @@ class Confident:
 
 @dataclass(frozen=True)
 class EIGBelow:
-    """Stop when no look is worth it: the best EIG of the decision is below a threshold.
+    """Stop when no look tells enough: the best EIG of the decision is below a threshold.
 
     Attributes:
         threshold: in nats, above 0; in the unit of the estimator's scores if they are no EIG.
@@ -79,13 +79,13 @@ class EIGBelow:
             raise ValueError(f"threshold is {self.threshold}, expected above 0 nats")
 
     def __call__(self, observation: Observation, decision: Decision | None) -> Bool[Tensor, " B"]:
-        """Which scenes have no look that is worth it."""
+        """Which scenes have no look that tells enough."""
         if decision is None or decision.scores is None:
             raise ValueError(
                 "EIGBelow needs a decision with scores; this policy estimates no EIG, "
                 "expected one that does, such as BOED"
             )
-        known = decision.scores.nan_to_num(nan=-torch.inf)  # NaN: not judged by the search
+        known = decision.scores.nan_to_num(nan=-torch.inf)  # NaN: not evaluated by the search
         return known.amax(1) < self.threshold
 
 
@@ -201,8 +201,8 @@ def _stops(rule: Rule, observation: Observation, decision: Decision | None) -> B
     """The rule's answer, after making sure that it is one for each scene."""
     stop = rule(observation, decision)
     if not isinstance(stop, Tensor) or stop.dtype != torch.bool or stop.ndim != 1:
-        found = f"{stop.dtype} {tuple(stop.shape)}" if isinstance(stop, Tensor) else repr(stop)
-        raise ValueError(f"rule: {_name(rule)} returned {found}, expected bool [B]")
+        given = f"{stop.dtype} {tuple(stop.shape)}" if isinstance(stop, Tensor) else repr(stop)
+        raise ValueError(f"rule: {_name(rule)} returned {given}, expected bool [B]")
     if len(stop) != len(observation):
         raise ValueError(
             f"rule: {_name(rule)} returned {len(stop)} values for {len(observation)} scenes"

@@ -68,9 +68,9 @@ class Sums:
         if observation.taken is not None:
             taken = torch.maximum(taken, observation.taken)
         readings = scene.sum((1, 2)) * taken
-        spread = (readings / scene.shape[2])[:, None, None].expand_as(scene).contiguous()
+        values = (readings / scene.shape[2])[:, None, None].expand_as(scene).contiguous()
         shown = taken[:, None, None].expand(-1, 1, scene.shape[2], -1).contiguous()
-        return Observation(spread, shown, readings=readings, taken=taken)
+        return Observation(values, shown, readings=readings, taken=taken)
 
     def cost(self, design: Tensor) -> Tensor:
         return torch.full((len(design),), 2.0)
@@ -240,10 +240,10 @@ def test_same_seed_same_episode(name: str) -> None:
     def run(seed: int) -> list[Any]:
         env = envs()[name]()
         env.action_space.seed(1)
-        found: list[Any] = [env.reset(seed=seed)[0]]
-        found += [env.step(env.action_space.sample())[:2] for _ in range(3)]
+        result: list[Any] = [env.reset(seed=seed)[0]]
+        result += [env.step(env.action_space.sample())[:2] for _ in range(3)]
         env.reset()
-        return [*found, env.step(env.action_space.sample())[:2]]
+        return [*result, env.step(env.action_space.sample())[:2]]
 
     state = torch.random.get_rng_state()
     first, second = run(5), run(5)

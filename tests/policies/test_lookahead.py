@@ -59,10 +59,10 @@ class Pointers:
         return self.every[~differs.flatten(1).any(1)]
 
 
-def nll(found: Trajectory, scenes: Tensor) -> list[float]:
+def nll(result: Trajectory, scenes: Tensor) -> list[float]:
     whole = CLASSIFIER.log_probs(Observation(scenes, torch.ones_like(scenes))).argmax(1)
-    picked = found.log_beliefs.gather(
-        2, whole[:, None, None].expand(-1, len(found.observations), 1)
+    picked = result.log_beliefs.gather(
+        2, whole[:, None, None].expand(-1, len(result.observations), 1)
     )
     return (-picked[..., 0].mean(0)).tolist()
 
@@ -150,8 +150,8 @@ def test_sensor_with_noise() -> None:
     clues = Clues()
     sensor = PatchSensor(16, 0.25, 4, noise=1e-4)
     policy = TwoStep(BOED(ClueCompleter(clues), CLASSIFIER, n=3, first_look=FirstLook(n=12)), m=3)
-    found = acquire(clues.dataset(2).scenes(), sensor, policy, steps=2, classifier=CLASSIFIER)
-    assert bool(CLASSIFIER.found(found.observations[2]).any(1).all())
+    result = acquire(clues.dataset(2).scenes(), sensor, policy, steps=2, classifier=CLASSIFIER)
+    assert bool(CLASSIFIER.levels_seen(result.observations[2]).any(1).all())
     assert not policy.deterministic
 
 

@@ -57,9 +57,9 @@ class Priced(PatchSensor):
         return torch.where(design[:, 0] == 0, self.price, 1.0)
 
 
-def found(observation: Observation, decision: Decision | None) -> Tensor:
+def result(observation: Observation, decision: Decision | None) -> Tensor:
     """A user's own rule: a function."""
-    return CLASSIFIER.found(observation).any(1)
+    return CLASSIFIER.levels_seen(observation).any(1)
 
 
 POLICIES: dict[str, Policy] = {
@@ -71,8 +71,8 @@ POLICIES: dict[str, Policy] = {
 RULES: dict[str, Any] = {
     "confident": Confident(CLASSIFIER, 0.99),
     "conformal": ConformalSingle(CLASSIFIER, SplitConformal(5.0, 0.1)),
-    "function": found,
-    "any": AnyOf((Confident(CLASSIFIER, 0.99), found)),
+    "function": result,
+    "any": AnyOf((Confident(CLASSIFIER, 0.99), result)),
 }
 
 
@@ -99,7 +99,7 @@ def test_a_scene_stops_when_its_clue_is_found(name: str, rule: str) -> None:
     stopped = acquire(
         SCENES, TILED, Until(policy, RULES[rule]), steps=STEPS, classifier=CLASSIFIER, seed=SEEDS
     )
-    known = torch.stack([CLASSIFIER.found(each).any(1) for each in whole.observations], dim=1)
+    known = torch.stack([CLASSIFIER.levels_seen(each).any(1) for each in whole.observations], dim=1)
     never = ~known.any(1)
     expected = known.float().argmax(1).masked_fill(never, STEPS)
     assert torch.equal(stopped.looks, expected)
@@ -190,9 +190,9 @@ def test_a_policy_that_stops_by_itself_is_heeded() -> None:
     inner = Until(Random(), RULES["confident"])
     outer = Until(inner, lambda observation, decision: torch.zeros(len(observation)) > 0)
     expected = acquire(SCENES, TILED, inner, steps=STEPS, classifier=CLASSIFIER, seed=SEEDS)
-    found = acquire(SCENES, TILED, outer, steps=STEPS, classifier=CLASSIFIER, seed=SEEDS)
-    assert torch.equal(found.looks, expected.looks)
-    assert torch.equal(found.designs, expected.designs)
+    result = acquire(SCENES, TILED, outer, steps=STEPS, classifier=CLASSIFIER, seed=SEEDS)
+    assert torch.equal(result.looks, expected.looks)
+    assert torch.equal(result.designs, expected.designs)
 
 
 def test_no_more_looks_than_are_worth_it() -> None:
@@ -242,7 +242,7 @@ def test_several_findings_have_to_be_known_all() -> None:
     assert conformal(blank, None).tolist() == [True, False]
     until = Until(Random(), Confident(FindingsClassifier(), 0.9))
     whole = acquire(SCENES, TILED, until, steps=16, classifier=FindingsClassifier())
-    assert bool(CLASSIFIER.found(whole.observations[-1]).any(1).all())
+    assert bool(CLASSIFIER.levels_seen(whole.observations[-1]).any(1).all())
     assert 1 < float(whole.looks.float().mean()) < 15
 
 
@@ -287,8 +287,8 @@ def test_rules_that_do_not_answer(answer: Any, message: str, several: bool) -> N
 
 
 def test_whether_the_seed_matters_is_the_policys() -> None:
-    assert Until(CentreOut(), found).deterministic
-    assert not Until(Random(), found).deterministic
+    assert Until(CentreOut(), result).deterministic
+    assert not Until(Random(), result).deterministic
 
 
 @pytest.mark.parametrize("limit", [0.5, 1.0, 3.5, 4.0, 9.0, 100.0])

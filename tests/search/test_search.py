@@ -128,10 +128,10 @@ def test_evaluations_hold_the_exhaustive_gains(name: str) -> None:
     assert torch.allclose(evaluations.gains[some], full.gains[some], atol=1e-5)
     assert evaluations.gains[~some].isnan().all()
     evaluations.evaluate(torch.ones_like(some))
-    found = evaluations.estimate()
-    assert torch.allclose(found.eig, full.eig, atol=1e-5)
-    assert torch.allclose(found.standard_error, full.standard_error, atol=1e-5)
-    assert found.evaluations == some.numel()
+    result = evaluations.estimate()
+    assert torch.allclose(result.eig, full.eig, atol=1e-5)
+    assert torch.allclose(result.standard_error, full.standard_error, atol=1e-5)
+    assert result.evaluations == some.numel()
 
 
 @pytest.mark.parametrize(
@@ -139,40 +139,40 @@ def test_evaluations_hold_the_exhaustive_gains(name: str) -> None:
 )
 def test_what_a_search_returns_fits_together(how: Search) -> None:
     problem, estimator = clue_situation(), ESTIMATORS["variational"]
-    found, full = how(problem, estimator), estimate(problem, estimator)
-    assert found.gains is not None
-    assert found.finished is not None
+    result, full = how(problem, estimator), estimate(problem, estimator)
+    assert result.gains is not None
+    assert result.finished is not None
     assert full.gains is not None
-    judged = ~found.gains.isnan()
-    assert torch.equal(found.finished, judged.all(0))
-    assert found.finished.any(1).all()
-    assert found.evaluations == int(judged.sum())
-    assert found.evaluations < judged.numel()
-    assert torch.allclose(found.gains[judged], full.gains[judged], atol=1e-5)
-    assert torch.allclose(found.eig[found.finished], full.eig[found.finished], atol=1e-5)
-    assert torch.equal(found.eig.isnan(), ~judged.any(0))
+    judged = ~result.gains.isnan()
+    assert torch.equal(result.finished, judged.all(0))
+    assert result.finished.any(1).all()
+    assert result.evaluations == int(judged.sum())
+    assert result.evaluations < judged.numel()
+    assert torch.allclose(result.gains[judged], full.gains[judged], atol=1e-5)
+    assert torch.allclose(result.eig[result.finished], full.eig[result.finished], atol=1e-5)
+    assert torch.equal(result.eig.isnan(), ~judged.any(0))
     if how == Racing():
-        ready = found.eig.where(found.finished, -torch.inf)
+        ready = result.eig.where(result.finished, -torch.inf)
         assert (full.eig.amax(1) - ready.amax(1)).abs().max() < 1e-5
-    assert found.bound == "lower"
+    assert result.bound == "lower"
 
 
 @pytest.mark.parametrize("scouts", [1, 5])
 def test_racing_by_limits_never_loses_the_best(scouts: int) -> None:
     table = skewed(400, 40)
-    found = search(Racing(scouts=scouts), table)
+    result = search(Racing(scouts=scouts), table)
     best = table.eig.argmax(1)
-    assert torch.equal(found.eig.where(found.finished, -torch.inf).argmax(1), best)
-    assert found.evaluations < 0.7 * table.gains.numel()
+    assert torch.equal(result.eig.where(result.finished, -torch.inf).argmax(1), best)
+    assert result.evaluations < 0.7 * table.gains.numel()
 
 
 def test_racing_keeps_ties() -> None:
     """Policies choose among ties at random, and must be offered all of them."""
     table = skewed(50, 20)
     twice = Table(table.gains.repeat(1, 1, 2), weights=table.completions.weights)
-    found = search(Racing(), twice)
+    result = search(Racing(), twice)
     best = table.eig.argmax(1, keepdim=True)
-    assert found.finished.gather(1, torch.cat([best, best + 20], dim=1)).all()
+    assert result.finished.gather(1, torch.cat([best, best + 20], dim=1)).all()
 
 
 def test_t_intervals_keep_their_promise_for_gaussian_gains() -> None:
@@ -183,10 +183,10 @@ def test_t_intervals_keep_their_promise_for_gaussian_gains() -> None:
     gains = gains + torch.linspace(0, 3, 10)
     weights = torch.rand(12, 2000, generator=draw) + 0.2
     table = Table(gains, weights=weights / weights.sum(0))
-    found = search(Racing(first=4, error=0.2), table, limited=False)
-    kept = found.finished.gather(1, table.eig.argmax(1, keepdim=True)).float().mean()
-    assert kept > 0.8 - 3 * (0.16 / 2000) ** 0.5
-    assert found.evaluations < 0.75 * gains.numel()
+    result = search(Racing(first=4, error=0.2), table, limited=False)
+    share = result.finished.gather(1, table.eig.argmax(1, keepdim=True)).float().mean()
+    assert share > 0.8 - 3 * (0.16 / 2000) ** 0.5
+    assert result.evaluations < 0.75 * gains.numel()
 
 
 def test_horses_that_finish_level_are_parted_as_often_as_the_error_says() -> None:
@@ -194,8 +194,8 @@ def test_horses_that_finish_level_are_parted_as_often_as_the_error_says() -> Non
     draw = torch.Generator().manual_seed(1)
     gains = torch.randn(8, 40000, 2, generator=draw)
     gains = gains - gains.mean(0)
-    found = search(Racing(first=4, growth=2, error=0.3), Table(gains), limited=False)
-    parted = float((~found.finished).any(1).float().mean())
+    result = search(Racing(first=4, growth=2, error=0.3), Table(gains), limited=False)
+    parted = float((~result.finished).any(1).float().mean())
     assert parted == pytest.approx(0.3, abs=4 * (0.21 / 40000) ** 0.5)
 
 
@@ -212,10 +212,10 @@ def test_estimators_that_need_all_completions(name: str) -> None:
         Racing()(problem, estimator)
     with pytest.raises(ValueError, match="cannot evaluate completions one by one"):
         CoarseToFine(then=Racing())(problem, estimator)
-    found, full = CoarseToFine(around=2)(problem, estimator), estimate(problem, estimator)
-    assert found.finished is not None
-    assert 0 < found.finished.sum() < found.finished.numel()
-    assert torch.allclose(found.eig[found.finished], full.eig[found.finished], atol=1e-5)
+    result, full = CoarseToFine(around=2)(problem, estimator), estimate(problem, estimator)
+    assert result.finished is not None
+    assert 0 < result.finished.sum() < result.finished.numel()
+    assert torch.allclose(result.eig[result.finished], full.eig[result.finished], atol=1e-5)
 
 
 def test_racing_without_a_limit_needs_an_error() -> None:
@@ -231,10 +231,10 @@ def test_coarse_to_fine_finds_a_smooth_peak_anywhere(dimensions: int) -> None:
     peaks = torch.rand(60, dimensions, generator=draw)
     eig = torch.exp(-4 * torch.cdist(peaks, points) ** 2)
     table = Table(eig.expand(3, -1, -1), points * 10.0 ** torch.arange(dimensions))
-    found = search(CoarseToFine(coarse=0.1, around=4), table)
-    assert torch.equal(found.eig.where(found.finished, -torch.inf).argmax(1), eig.argmax(1))
-    assert found.evaluations < 0.45 * table.gains.numel()
-    assert len(found.finished.unique(dim=0)) > 30  # each scene refines its own
+    result = search(CoarseToFine(coarse=0.1, around=4), table)
+    assert torch.equal(result.eig.where(result.finished, -torch.inf).argmax(1), eig.argmax(1))
+    assert result.evaluations < 0.45 * table.gains.numel()
+    assert len(result.finished.unique(dim=0)) > 30  # each scene refines its own
 
 
 def test_the_coarse_part_of_a_grid_is_every_other_position() -> None:
@@ -252,9 +252,9 @@ def test_the_coarse_part_of_a_grid_is_every_other_position() -> None:
 
 def test_coarse_to_fine_of_all_candidates_is_exhaustive() -> None:
     table = skewed(10, 20)
-    found = search(CoarseToFine(coarse=1.0), table)
-    assert found.finished.all()
-    assert torch.allclose(found.eig, table.eig, atol=1e-6)
+    result = search(CoarseToFine(coarse=1.0), table)
+    assert result.finished.all()
+    assert torch.allclose(result.eig, table.eig, atol=1e-6)
 
 
 class Opinionated:
@@ -354,10 +354,10 @@ def test_looks_chosen_together_are_not_redundant(estimator: str, how: Search | N
     problem = design_problem(blank, world.completions(2), Features(3), classifier=world)
     alone = estimate(problem, estimator).eig[0]
     assert alone.tolist() == pytest.approx([math.log(2), math.log(2), B_ALONE], abs=1e-5)
-    found = greedy_batch(problem, 3, estimator, search=how)
-    assert found.designs[:, :2, 0].tolist() == [[0, 2], [0, 2]]
+    result = greedy_batch(problem, 3, estimator, search=how)
+    assert result.designs[:, :2, 0].tolist() == [[0, 2], [0, 2]]
     total = math.log(2) + B_ALONE
-    assert found.eig[0].tolist() == pytest.approx([math.log(2), total, total], abs=1e-5)
+    assert result.eig[0].tolist() == pytest.approx([math.log(2), total, total], abs=1e-5)
 
 
 def test_a_batch_is_judged_on_everything_it_will_have_seen() -> None:
@@ -369,9 +369,9 @@ def test_a_batch_is_judged_on_everything_it_will_have_seen() -> None:
             return super().observe(first, scene, design)
 
     problem = clue_situation(grid=4)
-    found = greedy_batch(problem, 2)
-    assert found.designs.shape == (6, 2, 2)
-    assert (found.eig[:, 1] >= found.eig[:, 0] - 1e-5).all()
+    result = greedy_batch(problem, 2)
+    assert result.designs.shape == (6, 2, 2)
+    assert (result.eig[:, 1] >= result.eig[:, 0] - 1e-5).all()
     both = design_problem(
         problem.observation,
         problem.completions,
@@ -393,9 +393,9 @@ def test_greedy_joint_finds_the_three_measurements() -> None:
             designs
         )
 
-    found = greedy_joint(joint, torch.eye(2), 3)
-    assert found.designs.tolist() == [[0, 1], [1, 0], [0, 1]]
-    assert float(found.eig[-1]) == pytest.approx(1.1989477, abs=1e-6)
+    result = greedy_joint(joint, torch.eye(2), 3)
+    assert result.designs.tolist() == [[0, 1], [1, 0], [0, 1]]
+    assert float(result.eig[-1]) == pytest.approx(1.1989477, abs=1e-6)
 
 
 def test_batches_refuse_what_they_cannot_do() -> None:
@@ -415,11 +415,11 @@ DEATH = DeathProcess()
 
 def test_gradient_ascent_finds_the_best_time_of_the_death_process() -> None:
     objective = PCEObjective(DEATH.model, samples=300, contrasts=300)
-    found = gradient_ascent(objective, DEATH.bounds, starts=2, steps=60)
-    assert float(found.design) == pytest.approx(1.28, abs=0.1)
-    assert float(DEATH.exact_eig(found.design)) > 1.3559 * 0.999
-    assert found.history.shape == (60, 2)
-    assert found.value == float(found.values.max())
+    result = gradient_ascent(objective, DEATH.bounds, starts=2, steps=60)
+    assert float(result.design) == pytest.approx(1.28, abs=0.1)
+    assert float(DEATH.exact_eig(result.design)) > 1.3559 * 0.999
+    assert result.history.shape == (60, 2)
+    assert result.value == float(result.values.max())
 
 
 def test_gradient_ascent_with_reparameterised_outcomes() -> None:
@@ -427,9 +427,9 @@ def test_gradient_ascent_with_reparameterised_outcomes() -> None:
     problem = LinearGaussian(prior_covariance=torch.diag(torch.tensor([1.0, 1.5]) ** 2))
     objective = PCEObjective(problem.model, samples=400, contrasts=400)
     bounds = torch.tensor([[-1.0, 0.0], [0.5, 1.0]])
-    found = gradient_ascent(objective, bounds, starts=2, steps=20, rate=0.2)
-    assert torch.allclose(found.design, torch.tensor([-1.0, 1.0]), atol=1e-4)
-    assert found.value == pytest.approx(0.5 * math.log(4.25), abs=0.1)
+    result = gradient_ascent(objective, bounds, starts=2, steps=20, rate=0.2)
+    assert torch.allclose(result.design, torch.tensor([-1.0, 1.0]), atol=1e-4)
+    assert result.value == pytest.approx(0.5 * math.log(4.25), abs=0.1)
 
 
 def test_the_pce_objective_is_the_bound_and_its_gradient_is_right() -> None:
@@ -458,11 +458,11 @@ BOWL = torch.tensor([[-1.0, 0.0], [1.0, 30.0]])
 
 
 def test_gradient_ascent_stays_within_bounds_and_repeats_itself() -> None:
-    found = gradient_ascent(bowl, BOWL, starts=4, steps=100)
-    assert torch.allclose(found.design, torch.tensor([0.3, 20.0]), rtol=1e-2)
-    assert found.value == pytest.approx(1, abs=1e-4)
+    result = gradient_ascent(bowl, BOWL, starts=4, steps=100)
+    assert torch.allclose(result.design, torch.tensor([0.3, 20.0]), rtol=1e-2)
+    assert result.value == pytest.approx(1, abs=1e-4)
     again = gradient_ascent(bowl, BOWL, starts=4, steps=100)
-    assert torch.equal(found.designs, again.designs)
+    assert torch.equal(result.designs, again.designs)
     bounds = torch.tensor([[0.5, 0.0], [1.0, 10.0]])
     corner = gradient_ascent(bowl, bounds, starts=bounds.mean(0, keepdim=True), steps=60)
     assert corner.design.tolist() == [0.5, 10.0]
@@ -501,12 +501,12 @@ def test_bayesian_optimisation_of_a_noisy_death_process() -> None:
         return DEATH.exact_eig(designs).float() + noise
 
     state = torch.random.get_rng_state()
-    found = bayesian_optimisation(noisy, DEATH.bounds, 16, first=6)
+    result = bayesian_optimisation(noisy, DEATH.bounds, 16, first=6)
     assert torch.equal(torch.random.get_rng_state(), state)
-    assert float(DEATH.exact_eig(found.design)) > 1.3559 * 0.99
-    assert found.value == pytest.approx(1.3559, abs=0.02)
-    assert found.designs.shape == (16, 1)
-    assert torch.equal(found.history, found.values.cummax(0).values)
+    assert float(DEATH.exact_eig(result.design)) > 1.3559 * 0.99
+    assert result.value == pytest.approx(1.3559, abs=0.02)
+    assert result.designs.shape == (16, 1)
+    assert torch.equal(result.history, result.values.cummax(0).values)
 
 
 def test_bayesian_optimisation_of_a_sensor_off_the_grid() -> None:
@@ -519,13 +519,13 @@ def test_bayesian_optimisation_of_a_sensor_off_the_grid() -> None:
     sensor, blank = PatchSensor(16, 0.25, 2), Observation.nothing(1, 1, 16)
     drawn = complete(ClueCompleter(clues), blank, 12, seed=0)
     problem = design_problem(blank, drawn, sensor, classifier=ClueClassifier())
-    found, again = (
+    result, again = (
         bayesian_optimisation(off_grid(problem, "entropy"), sensor.bounds, 14, first=12)
         for _ in range(2)
     )
-    assert torch.equal(found.designs, again.designs)
-    assert (found.design - torch.tensor(CLUE)).abs().max() < 3.5
-    assert float(off_grid(problem, "entropy")(found.design[None])) == pytest.approx(
+    assert torch.equal(result.designs, again.designs)
+    assert (result.design - torch.tensor(CLUE)).abs().max() < 3.5
+    assert float(off_grid(problem, "entropy")(result.design[None])) == pytest.approx(
         math.log(3), abs=1e-5
     )
     with pytest.raises(ValueError, match="expected one"):

@@ -1,4 +1,4 @@
-"""Coarse to fine: evaluate a few candidates spread over the designs, then those around the best."""
+"""Coarse to fine: evaluate a few candidates far apart, then those around the best."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class CoarseToFine:
 
     Candidates are taken as points, each entry of the design scaled to its range, so that any
     regular or irregular tensor of designs will do; near designs should have a similar EIG. The
-    coarse part is spread out by farthest-point sampling (Gonzalez 1985), and neighbours are the
+    coarse part is chosen by farthest-point sampling (Gonzalez 1985), and neighbours are the
     candidates no farther away than the coarse part leaves any candidate. On a regular grid of
     2^k + 1 positions and a quarter of the candidates, that is every other position, and the 8
     around it.

@@ -43,7 +43,7 @@ class Racing:
       completions.
 
     Attributes:
-        scouts: candidates, spread over the designs, evaluated with all completions at first; used
+        scouts: candidates, far from each other, evaluated with all completions at first; used
             where the certain rule is alone.
         first: completions for every other candidate in the first round.
         growth: the completions seen grow by this factor each round, by one at least.

@@ -34,8 +34,8 @@ class Sharing(Counting):
         known = observation.values
 
         def nearby(after: Observation, base: Tensor) -> Tensor:
-            kept = known[base] * (observation.mask[base] > 0)
-            assert torch.equal(after.values * (observation.mask[base] > 0), kept)
+            seen = known[base] * (observation.mask[base] > 0)
+            assert torch.equal(after.values * (observation.mask[base] > 0), seen)
             return self.log_probs(after)
 
         return nearby
@@ -70,12 +70,12 @@ def test_merging_changes_nothing_and_saves_looks(name: str) -> None:
         sensor=sensor,
         classifier=merging,
     )
-    found = ahead.all()
+    result = ahead.all()
     one_by_one = CandidateBeliefs(
         observation=seen, completions=completions, designs=designs, sensor=sensor, classifier=plain
     )
     vars(one_by_one)["_duplicate"] = None
-    torch.testing.assert_close(found, one_by_one.all(), atol=1e-6, rtol=1e-6)
+    torch.testing.assert_close(result, one_by_one.all(), atol=1e-6, rtol=1e-6)
     assert plain.classified == 2 * 3 * len(designs)
     alike = first_duplicate(seen, designs, sensor)
     assert alike is not None
@@ -122,16 +122,16 @@ def test_features_taken_already_are_judged_once() -> None:
     seen = Observation.nothing(batch, 1, (1, 6))
     for number in (1, 4, 5):
         seen = sensor.observe(seen, rows, torch.full((batch, 1), number))
-    judge = Counting()
+    classifier = Counting()
     ahead = CandidateBeliefs(
         observation=seen,
         completions=rows[None],
         designs=sensor.designs(seen),
         sensor=sensor,
-        classifier=judge,
+        classifier=classifier,
     )
     assert ahead.all().shape == (1, batch, 6, 2)
-    assert judge.classified == batch * 4  # three new ones, and the same again
+    assert classifier.classified == batch * 4  # three new ones, and the same again
 
 
 @pytest.mark.parametrize("room", [1, 2, 5, 100])
@@ -147,15 +147,19 @@ def test_shared_work_is_bounded_and_changes_nothing(room: int, monkeypatch: Any)
         classifier=Counting(),
     ).all()
     monkeypatch.setattr("boed.eig.completions.beliefs.images_within", lambda *_: room)
-    judge = Sharing()
+    classifier = Sharing()
     ahead = CandidateBeliefs(
-        observation=seen, completions=completions, designs=designs, sensor=sensor, classifier=judge
+        observation=seen,
+        completions=completions,
+        designs=designs,
+        sensor=sensor,
+        classifier=classifier,
     )
     torch.testing.assert_close(ahead.all(), expected, atol=1e-6, rtol=1e-6)
-    assert max(judge.bases) <= room
+    assert max(classifier.bases) <= room
     order = torch.randperm(50)[:9]
     which = (order % 2, order % 5, order % 25)
-    found = ahead.at(*which)
-    torch.testing.assert_close(found, expected[which], atol=1e-6, rtol=1e-6)
+    result = ahead.at(*which)
+    torch.testing.assert_close(result, expected[which], atol=1e-6, rtol=1e-6)
     if room >= 5:
-        assert judge.bases == [5]  # once for all calls
+        assert classifier.bases == [5]  # once for all calls

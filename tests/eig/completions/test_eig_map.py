@@ -245,15 +245,15 @@ def test_class_information(estimator: Any) -> None:
     number, toy, sensor = 20_000, GaussianPixels(), PatchSensor(2, 0.5, 2)
     scenes, _ = toy.draw(number)
     drawn = Completions(scenes[:, None], torch.full((number, 1), 1 / number))
-    found = eig_map(
+    result = eig_map(
         Observation.nothing(1, 1, 2), drawn, sensor, classifier=toy, estimator=estimator
     )
     for design, known in CLASS_INFORMATION.items():
         if known == 0 and estimator != "variational":
-            assert abs(float(found.eig[0, design])) < 1e-6
+            assert abs(float(result.eig[0, design])) < 1e-6
             continue
-        error = float(found.gains[:, 0, design].std()) / number**0.5
-        assert abs(float(found.eig[0, design]) - known) < 4 * error + 1e-6, (design, error)
+        error = float(result.gains[:, 0, design].std()) / number**0.5
+        assert abs(float(result.eig[0, design]) - known) < 4 * error + 1e-6, (design, error)
 
 
 def test_class_information_from_labels() -> None:
@@ -261,7 +261,7 @@ def test_class_information_from_labels() -> None:
     number, toy = 20_000, GaussianPixels()
     scenes, answers = toy.draw(number, seed=1)
     weights = torch.full((number, 1), 1 / number)
-    found = eig_map(
+    result = eig_map(
         Observation.nothing(1, 1, 2),
         Completions(scenes[:, None], weights, answers[:, None]),
         PatchSensor(2, 0.5, 2),
@@ -269,8 +269,8 @@ def test_class_information_from_labels() -> None:
         estimator="variational",
     )
     for design, known in CLASS_INFORMATION.items():
-        error = float(found.gains[:, 0, design].std()) / number**0.5
-        assert abs(float(found.eig[0, design]) - known) < 4 * error + 1e-6
+        error = float(result.gains[:, 0, design].std()) / number**0.5
+        assert abs(float(result.eig[0, design]) - known) < 4 * error + 1e-6
 
 
 @pytest.mark.parametrize("estimator", INFORMATION)
@@ -325,18 +325,18 @@ def clue_map(estimator: Any, classifier: Any, memory: int = 512, seen: bool = Fa
 @pytest.mark.parametrize("kind", ["single", "multi"])
 def test_map_peaks_where_the_class_shows(estimator: Any, kind: str) -> None:
     classifier = ClueClassifier() if kind == "single" else FindingsClassifier()
-    found = clue_map(estimator, classifier, seen=True)
-    clue = found.designs.tolist().index([8, 4])
-    assert found.eig.argmax(1).tolist() == [clue, clue]
+    result = clue_map(estimator, classifier, seen=True)
+    clue = result.designs.tolist().index([8, 4])
+    assert result.eig.argmax(1).tolist() == [clue, clue]
     others = torch.arange(16) != clue
     known = math.log(3) if kind == "single" else 2 * loop_entropy([1 / 3, 2 / 3])
     if estimator == "entropy":
-        assert torch.equal(found.eig[:, others], torch.zeros(2, 15))
-        assert torch.allclose(found.eig[:, clue], torch.tensor(known))
+        assert torch.equal(result.eig[:, others], torch.zeros(2, 15))
+        assert torch.allclose(result.eig[:, clue], torch.tensor(known))
     elif estimator == "mixture":
-        assert found.eig[:, others].abs().max() < 1e-6
+        assert result.eig[:, others].abs().max() < 1e-6
     if kind == "multi":
-        assert found.gains.shape == (12, 2, 16)
+        assert result.gains.shape == (12, 2, 16)
 
 
 @pytest.mark.parametrize("labelled", [False, True])
@@ -357,9 +357,9 @@ def test_map_asks_the_estimator_it_was_told(labelled: bool) -> None:
     }
     drawn = Completions(scenes, weights, answers[:, None] if labelled else None)
     for estimator in INFORMATION:
-        found = eig_map(blank, drawn, sensor, classifier=toy, estimator=estimator)  # type: ignore[arg-type]
-        assert torch.allclose(found.eig, expected[estimator][0], atol=1e-6)
-        assert torch.allclose(found.gains, expected[estimator][1], atol=1e-6)
+        result = eig_map(blank, drawn, sensor, classifier=toy, estimator=estimator)  # type: ignore[arg-type]
+        assert torch.allclose(result.eig, expected[estimator][0], atol=1e-6)
+        assert torch.allclose(result.gains, expected[estimator][1], atol=1e-6)
     different = torch.stack([eig for eig, _ in expected.values()])
     assert float((different[:, None] - different).abs().amax((2, 3)).fill_diagonal_(1).min()) > 0.01
 
@@ -377,11 +377,11 @@ def test_beliefs_are_those_of_each_candidate_alone() -> None:
     observation = Observation.nothing(3, 1, 2)
     observation = sensor.observe(observation, toy.draw(3, 9)[0], torch.tensor([[0, 0]] * 3))
     designs = sensor.designs(observation)
-    found = candidate_log_beliefs(observation, scenes, designs, sensor=sensor, classifier=toy)
+    result = candidate_log_beliefs(observation, scenes, designs, sensor=sensor, classifier=toy)
     for n, b, d in np.ndindex(5, 3, 4):
         one = slice(b, b + 1)
         after = sensor.observe(observation[one], scenes[n, one], designs[d : d + 1])
-        assert torch.allclose(found[n, b, d], toy.log_probs(after)[0], atol=1e-6)
+        assert torch.allclose(result[n, b, d], toy.log_probs(after)[0], atol=1e-6)
 
 
 class Counting(ClueClassifier):
@@ -452,7 +452,7 @@ def test_no_gradients_are_kept() -> None:
 
     scenes = GaussianPixels().draw(4)[0][:, None]
     drawn = Completions(scenes, torch.full((4, 1), 0.25))
-    found = eig_map(
+    result = eig_map(
         Observation.nothing(1, 1, 2), drawn, PatchSensor(2, 0.5, 2), classifier=Trainable()
     )
-    assert not found.eig.requires_grad
+    assert not result.eig.requires_grad

@@ -278,9 +278,9 @@ def test_standard_error_is_the_spread_of_repeats(reuse: bool, contrasts: int) ->
         )
         for seed in range(40)
     ]
-    spread = torch.stack([run.eig for run in runs]).std()
+    std = torch.stack([run.eig for run in runs]).std()
     claimed = torch.stack([run.standard_error for run in runs]).mean()
-    assert 0.65 < float(claimed / spread) < 1.5
+    assert 0.65 < float(claimed / std) < 1.5
 
 
 def test_nested_agrees_with_pyro_on_the_same_model() -> None:

@@ -57,8 +57,8 @@ class PerfectScreen:
             self.classifier.log_probs(SENSOR.observe(observation, completion, corner))
             for corner in corners.expand(len(completion), -1, -1).unbind(1)
         ]
-        found = torch.stack(after, dim=1)
-        return found if self.sign > 0 else (-found.clamp(min=-20)).log_softmax(-1)
+        result = torch.stack(after, dim=1)
+        return result if self.sign > 0 else (-result.clamp(min=-20)).log_softmax(-1)
 
 
 def situation(classifier: Any = None, scenes: int = 6, n: int = 8) -> DesignProblem:
@@ -75,18 +75,18 @@ def situation(classifier: Any = None, scenes: int = 6, n: int = 8) -> DesignProb
 
 def exact_where_finished(problem: DesignProblem, how: Search, name: str) -> tuple[Any, Tensor]:
     """What a search found, and the exhaustive EIG, after making sure that they agree."""
-    found, full = how(problem, ESTIMATORS[name]), estimate(problem, ESTIMATORS[name])
-    done = found.finished
+    result, full = how(problem, ESTIMATORS[name]), estimate(problem, ESTIMATORS[name])
+    done = result.finished
     assert done is not None
     assert full.gains is not None
-    assert found.gains is not None
+    assert result.gains is not None
     assert done.any(1).all()
-    assert torch.allclose(found.eig[done], full.eig[done], atol=1e-5)
-    assert torch.allclose(found.standard_error[done], full.standard_error[done], atol=1e-5)
-    judged = ~found.gains.isnan()
-    assert torch.allclose(found.gains[judged], full.gains[judged], atol=1e-5)
-    assert found.evaluations == int(judged.sum())
-    return found, full.eig
+    assert torch.allclose(result.eig[done], full.eig[done], atol=1e-5)
+    assert torch.allclose(result.standard_error[done], full.standard_error[done], atol=1e-5)
+    judged = ~result.gains.isnan()
+    assert torch.allclose(result.gains[judged], full.gains[judged], atol=1e-5)
+    assert result.evaluations == int(judged.sum())
+    return result, full.eig
 
 
 @pytest.mark.parametrize("name", ADDITIVE)
@@ -94,11 +94,11 @@ def exact_where_finished(problem: DesignProblem, how: Search, name: str) -> tupl
 def test_a_perfect_screen_finds_the_best_look(name: str, keep: int) -> None:
     problem = situation()
     how = Screening(screen=PerfectScreen(problem.classifier), keep=keep, around=0)
-    found, eig = exact_where_finished(problem, how, name)
-    assert torch.allclose(found.eig.nan_to_num(-1).amax(1), eig.amax(1), atol=1e-5)
-    assert found.finished.sum(1).tolist() == [keep] * 6
-    assert found.evaluations == 8 * 6 * keep
-    assert found.eig[~found.finished].isnan().all()
+    result, eig = exact_where_finished(problem, how, name)
+    assert torch.allclose(result.eig.nan_to_num(-1).amax(1), eig.amax(1), atol=1e-5)
+    assert result.finished.sum(1).tolist() == [keep] * 6
+    assert result.evaluations == 8 * 6 * keep
+    assert result.eig[~result.finished].isnan().all()
 
 
 @pytest.mark.parametrize("name", ["variational", "entropy"])
@@ -119,21 +119,21 @@ def test_racing_among_those_kept_changes_no_choice(name: str) -> None:
 def test_all_kept_is_the_exhaustive_choice(keep: int, then: Racing | None) -> None:
     problem = situation()
     how = Screening(screen=PerfectScreen(problem.classifier, -1), keep=keep, then=then)
-    found, eig = exact_where_finished(problem, how, "variational")
-    best = found.eig.where(found.finished, -torch.inf).amax(1)
+    result, eig = exact_where_finished(problem, how, "variational")
+    best = result.eig.where(result.finished, -torch.inf).amax(1)
     assert torch.allclose(best, eig.amax(1), atol=1e-5)
     if then is None:
-        assert found.finished.all()
-        assert torch.allclose(found.eig, eig, atol=1e-5)
+        assert result.finished.all()
+        assert torch.allclose(result.eig, eig, atol=1e-5)
 
 
 @pytest.mark.parametrize("then", [None, Racing()])
 def test_a_bad_screen_verifies_exactly(then: Racing | None) -> None:
     problem = situation()
     how = Screening(screen=PerfectScreen(problem.classifier, -1), keep=3, then=then)
-    found, eig = exact_where_finished(problem, how, "entropy")
-    assert found.finished.sum(1).max() < 49
-    assert (found.eig.nan_to_num(-1).amax(1) <= eig.amax(1) + 1e-5).all()
+    result, eig = exact_where_finished(problem, how, "entropy")
+    assert result.finished.sum(1).max() < 49
+    assert (result.eig.nan_to_num(-1).amax(1) <= eig.amax(1) + 1e-5).all()
 
 
 def test_the_first_are_the_best_guesses_that_are_apart() -> None:
@@ -167,21 +167,21 @@ def test_refinement_reaches_the_best_from_its_neighbour(then: Racing | None) -> 
     plain, _ = exact_where_finished(
         problem, Screening(screen=screen, keep=1, around=0, then=then), "entropy"
     )
-    found, eig = exact_where_finished(
+    result, eig = exact_where_finished(
         problem, Screening(screen=screen, keep=1, around=1, then=then), "entropy"
     )
-    best = found.eig.where(found.finished, -torch.inf).amax(1)
+    best = result.eig.where(result.finished, -torch.inf).amax(1)
     assert torch.allclose(best, eig.amax(1), atol=1e-5)
     assert (plain.eig.nan_to_num(-1).amax(1) < eig.amax(1) - 1e-3).any()
-    assert found.evaluations < 0.7 * 8 * 6 * 49
+    assert result.evaluations < 0.7 * 8 * 6 * 49
 
 
 def test_findings() -> None:
     problem = situation(FindingsClassifier())
     assert problem.prior.shape == (6, 2, 2)
     how = Screening(screen=PerfectScreen(problem.classifier), keep=2, around=1)
-    found, eig = exact_where_finished(problem, how, "variational")
-    assert torch.allclose(found.eig.nan_to_num(-1).amax(1), eig.amax(1), atol=1e-5)
+    result, eig = exact_where_finished(problem, how, "variational")
+    assert torch.allclose(result.eig.nan_to_num(-1).amax(1), eig.amax(1), atol=1e-5)
 
 
 def test_known_labels_are_the_answers_but_not_shown_to_the_screen() -> None:
@@ -203,10 +203,10 @@ def test_known_labels_are_the_answers_but_not_shown_to_the_screen() -> None:
     problem = design_problem(
         Observation.nothing(2, 1, 16), wrong, SENSOR, classifier=ClueClassifier()
     )
-    found, eig = exact_where_finished(
+    result, eig = exact_where_finished(
         problem, Screening(screen=Watching(problem.classifier), keep=49), "entropy"
     )
-    assert torch.allclose(found.eig, eig, atol=1e-5)
+    assert torch.allclose(result.eig, eig, atol=1e-5)
     assert shown == [True]
 
 
@@ -229,7 +229,7 @@ def test_each_completion_is_shown_once_whatever_the_memory() -> None:
 
 def test_a_policy_looks_where_the_exhaustive_one_does() -> None:
     clues = Clues(TILES)
-    judge = ClueClassifier()
+    classifier = ClueClassifier()
     scene = clues.dataset(4, 5).scenes()
     seen = SENSOR.observe(
         Observation.of(scene, torch.zeros_like(scene[:, :1])),
@@ -237,8 +237,8 @@ def test_a_policy_looks_where_the_exhaustive_one_does() -> None:
         torch.tensor([[4, 4]]).expand(4, -1),
     )
     chosen = [
-        BOED(ClueCompleter(clues), judge, n=8, search=how).choose(seen, SENSOR, 0)
-        for how in (Exhaustive(), Screening(screen=PerfectScreen(judge), keep=49))
+        BOED(ClueCompleter(clues), classifier, n=8, search=how).choose(seen, SENSOR, 0)
+        for how in (Exhaustive(), Screening(screen=PerfectScreen(classifier), keep=49))
     ]
     assert torch.equal(chosen[0].designs, chosen[1].designs)
 
@@ -276,27 +276,27 @@ def test_what_is_refused() -> None:
 @pytest.mark.parametrize("name", ["digits-32", "kermany-64"])
 def test_the_shipped_screens_are_those_of_the_shipped_classifiers(name: str) -> None:
     path = shipped(f"screen-{name}")
-    screen, judge = ScreenNet.load(path), DenseNetClassifier.load(shipped(f"densenet-{name}"))
-    screen.check(judge, 0.25)
+    screen, classifier = ScreenNet.load(path), DenseNetClassifier.load(shipped(f"densenet-{name}"))
+    screen.check(classifier, 0.25)
     assert path.stat().st_size < 1.5e6
     for key in ("data", "fit", "steps", "scores", "command", "distilled_from"):
         assert screen.provenance[key], key
-    assert screen.provenance["data"]["sha256"] == judge.provenance["data"]["sha256"]
+    assert screen.provenance["data"]["sha256"] == classifier.provenance["data"]["sha256"]
     figures = screen.provenance["scores"]["val"]
     assert figures["kl"] < 0.25 * figures["kl_unchanged"]
 
 
 def test_a_study_by_screen_says_so() -> None:
-    made = study(search="screen", policies=("boed", "boed_mixture"), grid=5)
-    boed, mixture = made.policies["boed"], made.policies["boed_mixture"]
+    ready = study(search="screen", policies=("boed", "boed_mixture"), grid=5)
+    boed, mixture = ready.policies["boed"], ready.policies["boed_mixture"]
     assert isinstance(boed, BOED)
     assert isinstance(mixture, BOED)
     assert isinstance(boed.search, Screening)
     assert isinstance(mixture.search, Exhaustive)
-    kept = f"the best {boed.search.keep} and"
-    assert made.attributes["search"].startswith("screen (shipped), an approximation")
-    assert kept in made.attributes["search"]
-    assert made.attributes["checkpoints"]["screen"]["kind"] == "screen"
+    how = f"the best {boed.search.keep} and"
+    assert ready.attributes["search"].startswith("screen (shipped), an approximation")
+    assert how in ready.attributes["search"]
+    assert ready.attributes["checkpoints"]["screen"]["kind"] == "screen"
     assert study(search="racing", grid=5).attributes["search"].startswith("racing, exact")
 
 
@@ -309,18 +309,18 @@ def test_a_study_refuses_a_screen_that_does_not_fit(tmp_path: Any) -> None:
         study(search="screen", classifier=str(tmp_path / "own.safetensors"), grid=3)
     ours = ScreenNet(OWN, fingerprint(own.eval()))
     ours.save(tmp_path / "screen.safetensors", {})
-    made = study(
+    ready = study(
         search=str(tmp_path / "screen.safetensors"),
         classifier=str(tmp_path / "own.safetensors"),
         grid=3,
     )
-    assert made.attributes["search"].startswith("screen (screen.safetensors)")
+    assert ready.attributes["search"].startswith("screen (screen.safetensors)")
     with pytest.raises(ValueError, match="search is 'lucky', expected one of exhaustive, racing"):
         study(search="lucky")
 
 
 @pytest.mark.skipif(not os.environ.get("BOED_DATA"), reason="needs $BOED_DATA")
 def test_no_screen_is_shipped_for_other_data() -> None:
-    judge = DenseNetClassifier.load(shipped("densenet-kermany-64"))
+    classifier = DenseNetClassifier.load(shipped("densenet-kermany-64"))
     with pytest.raises(ValueError, match=r"no screen is shipped for .* at 32 px .*boed train scr"):
-        screen_for(load("kermany_pneumonia_128", 32, "val"), judge, "screen")
+        screen_for(load("kermany_pneumonia_128", 32, "val"), classifier, "screen")
