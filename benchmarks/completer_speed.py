@@ -21,7 +21,7 @@ import torch
 from measuring import interleaved, machine, median, peak_memory
 
 from boed.completion import VDVAE, Completer, Retrieval
-from boed.completion.registry import LEARNED, learned
+from boed.completion.registry import LEARNED
 from boed.completion.vae import presets
 from boed.completion.vae.latent import LatentPosterior
 from boed.data.dataset import Dataset
@@ -49,7 +49,7 @@ def completers(size: int) -> dict[str, Completer]:
     """One of each kind for a size."""
     found: dict[str, Completer] = {}
     for name in LEARNED:
-        kind = learned(name)
+        kind = LEARNED[name]
         found[name] = kind.of(kind.preset(size, 1)[0]).eval()
     found["retrieval"] = Retrieval(library(size))
     found["retrieval, indexed"] = Retrieval(library(size), candidates=1_000)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import warnings
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,8 @@ from boed.completion.classical.retrieval import Retrieval
 from boed.completion.completer import Completer
 from boed.completion.registry import LEARNED, load_completer
 from boed.data.dataset import Dataset
+from boed.foundation.checks import check_fits
+from boed.foundation.registry import unknown
 from boed.foundation.shipped import shipped
 
 SHIPPED: dict[tuple[str, int], str] = {
@@ -58,14 +59,10 @@ def completer_for(dataset: Dataset, checkpoint: str | None, library: Dataset) ->
         path = Path(name)
     else:
         known = ("retrieval", *LEARNED)
-        near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.0)
-        raise ValueError(
-            f"completer is {name!r}, which is no file and no name: did you mean {near[0]!r}? "
-            f"Known: {', '.join(known)}; or give a .safetensors checkpoint"
-        )
+        raise unknown("completer", name, known, extra="or the path of a .safetensors checkpoint")
     model = load_completer(path)
     config: Any = getattr(model, "config", None)
-    _check("completer", (config.size, config.channels), dataset)
+    check_fits("completer", config, dataset, name=dataset.name)
     trained = (getattr(model, "provenance", {}).get("data") or {}).get("name")
     if trained is not None and _family(trained) != _family(dataset.name):
         warnings.warn(
@@ -88,7 +85,7 @@ def classifier_for(dataset: Dataset, checkpoint: str | None) -> DenseNetClassifi
             fit it.
     """
     model = DenseNetClassifier.load(_path("classifier", "densenet", dataset, checkpoint))
-    _check("classifier", (model.config.size, model.config.channels), dataset)
+    check_fits("classifier", model.config, dataset, name=dataset.name)
     if model.label_names != dataset.label_names or model.multi_label != dataset.multi_label:
         raise ValueError(
             f"classifier: the checkpoint answers {', '.join(model.label_names)}; "
@@ -128,11 +125,3 @@ def _path(
             f"--size {dataset.size} --out FILE` and pass it as --{role} FILE"
         )
     return shipped(f"{prefix}-{name}")
-
-
-def _check(role: str, model: tuple[int, int], dataset: Dataset) -> None:
-    if model != (dataset.size, dataset.channels):
-        raise ValueError(
-            f"{role}: the checkpoint is for {model[1]} channels of {model[0]} pixels; "
-            f"{dataset.name} has {dataset.channels} of {dataset.size}"
-        )

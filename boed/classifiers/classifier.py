@@ -17,7 +17,9 @@ from torch import Tensor, nn
 from boed.classifiers.densenet import DenseNetConfig, SmallDenseNet, build
 from boed.classifiers.densenet121_incremental import Box, DenseNet121
 from boed.data.observation import Observation
+from boed.foundation.checks import check_fits
 from boed.foundation.files import load_weights, save_weights
+from boed.foundation.registry import check_known
 
 
 @runtime_checkable
@@ -84,8 +86,7 @@ class DenseNetClassifier(nn.Module):
 
     @precision.setter
     def precision(self, precision: Precision) -> None:
-        if precision not in get_args(Precision):
-            raise ValueError(f"precision is {precision!r}, expected 'fp32' or 'bf16'")
+        check_known("precision", precision, get_args(Precision))
         if precision != "fp32" and not self._loaded:
             raise ValueError("precision is 'bf16', which is for a loaded classifier, not training")
         if precision != self._precision:
@@ -149,11 +150,7 @@ class DenseNetClassifier(nn.Module):
     def _read(self, observation: Observation) -> Float[Tensor, "B C+1 H W"]:
         """What the network reads: standardised values, zero where unseen, and the mask."""
         config = self.config
-        if tuple(observation.values.shape[1:]) != (config.channels, config.size, config.size):
-            raise ValueError(
-                f"observation has {observation.channels} channels of {observation.size} pixels; "
-                f"this classifier was trained for {config.channels} of {config.size}"
-            )
+        check_fits("classifier", config, observation, name="observation")
         values = (observation.values - config.mean) / config.std * _known(observation)
         stacked = torch.cat([values, observation.mask], dim=1)
         return stacked.contiguous(memory_format=torch.channels_last)

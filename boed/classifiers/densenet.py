@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,9 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from boed.foundation.checks import more_than
+from boed.foundation.registry import Registry
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,8 +44,7 @@ class DenseNetConfig:
     std: float = 0.25
 
     def __post_init__(self) -> None:
-        if not self.std > 0:
-            raise ValueError(f"std is {self.std}, expected more than 0")
+        more_than(0, std=self.std)
 
     @classmethod
     def read(cls, header: dict[str, Any]) -> DenseNetConfig:
@@ -114,29 +117,22 @@ class SmallDenseNet(nn.Module):
                 module.fold()
 
 
-def build(config: DenseNetConfig) -> nn.Module:
-    """The network that a configuration describes.
+def _densenet121(config: DenseNetConfig) -> nn.Module:
+    """torchvision's network with an input layer for cat(values, mask)."""
+    if config.size < 29:  # halved five times
+        raise ValueError(f"size {config.size} is too small for densenet121, expected 29 or more")
+    from boed.foundation.torchvision_compat import torchvision
 
-    Raises:
-        ValueError: an unknown kind, a size that the stem does not divide or that is too small
-            for so many blocks, or not one growth per block.
-    """
-    if config.kind == "densenet121":
-        if config.size < 29:  # halved five times
-            raise ValueError(
-                f"size {config.size} is too small for densenet121, expected 29 or more"
-            )
-        from boed.foundation.torchvision_compat import torchvision
+    network = torchvision().models.densenet121(num_classes=config.outputs)
+    old = network.features.conv0
+    inputs = config.channels + 1
+    network.features.conv0 = nn.Conv2d(
+        inputs, old.out_channels, old.kernel_size, old.stride, old.padding, bias=False
+    )
+    return network
 
-        network = torchvision().models.densenet121(num_classes=config.outputs)
-        old = network.features.conv0
-        inputs = config.channels + 1
-        network.features.conv0 = nn.Conv2d(
-            inputs, old.out_channels, old.kernel_size, old.stride, old.padding, bias=False
-        )
-        return network
-    if config.kind != "small":
-        raise ValueError(f"kind {config.kind!r}: expected 'small' or 'densenet121'")
+
+def _small(config: DenseNetConfig) -> nn.Module:
     if config.size % config.stem:
         raise ValueError(f"size {config.size} is not a multiple of stem {config.stem}")
     blocks = len(config.layers)
@@ -147,3 +143,19 @@ def build(config: DenseNetConfig) -> nn.Module:
             f"size {config.size} is too small for stem {config.stem} and {blocks} blocks"
         )
     return SmallDenseNet(config)
+
+
+KINDS: Registry[Callable[[DenseNetConfig], nn.Module]] = Registry(
+    "kind", {"small": _small, "densenet121": _densenet121}
+)
+"""Networks of classifiers, built from their configuration."""
+
+
+def build(config: DenseNetConfig) -> nn.Module:
+    """The network that a configuration describes.
+
+    Raises:
+        ValueError: an unknown kind, a size that the stem does not divide or that is too small
+            for so many blocks, or not one growth per block.
+    """
+    return KINDS[config.kind](config)

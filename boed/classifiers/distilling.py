@@ -20,6 +20,7 @@ from boed.classifiers.training import augmented, preset
 from boed.data.dataset import Dataset
 from boed.data.masks import squares
 from boed.data.observation import Observation
+from boed.foundation.checks import check_fits
 from boed.foundation.randomness import derive
 from boed.training.loop import TrainingConfig, fit, provenance
 
@@ -243,11 +244,7 @@ def score(screen: ScreenNet, found: Situations) -> dict[str, float]:
 def _begun(classifier: DenseNetClassifier, train: Dataset, patch: float) -> ScreenNet:
     """An untrained screen whose encoder is the classifier's own, if that is a small network."""
     theirs = classifier.config
-    if (theirs.size, theirs.channels) != (train.size, train.channels):
-        raise ValueError(
-            f"classifier: it is for {theirs.channels} channels of {theirs.size} pixels; "
-            f"{train.name} has {train.channels} of {train.size}"
-        )
+    check_fits("classifier", theirs, train, name=train.name)
     findings = len(classifier.label_names) if classifier.multi_label else 0
     own = isinstance(classifier.network, SmallDenseNet)
     encoder = theirs

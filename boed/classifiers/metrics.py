@@ -13,6 +13,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from boed.foundation.registry import Registry
+
 Array = NDArray[np.float64]
 
 
@@ -84,7 +86,9 @@ def _auroc(scores: NDArray, positive: NDArray, weights: Array) -> Array:
     return np.where(total > 0, wins / np.where(total > 0, total, 1), np.nan)
 
 
-METRICS: dict[str, Callable[..., Array]] = {"auroc": auroc, "accuracy": accuracy, "nll": nll}
+METRICS: Registry[Callable[..., Array]] = Registry(
+    "metric", {"auroc": auroc, "accuracy": accuracy, "nll": nll}
+)
 """The metrics of reports, by name."""
 
 HIGHER_IS_BETTER = {"auroc": True, "accuracy": True, "nll": False}

@@ -12,6 +12,7 @@ from torch import Tensor
 from boed.classifiers.training import best_temperature
 from boed.data.dataset import Dataset
 from boed.data.observation import Observation
+from boed.foundation.checks import at_least
 from boed.foundation.randomness import derive
 
 
@@ -55,8 +56,7 @@ class TabularClassifier:
                 f"{train.name} has rows of classes {present} only, "
                 f"expected all of 0..{len(train.label_names) - 1}"
             )
-        if copies < 1:
-            raise ValueError(f"copies is {copies}, expected at least 1")
+        at_least(1, copies=copies)
         self.features = shape[2]
         self.label_names = train.label_names
         rows, labels = _hidden(train, copies, derive(seed, "train"))

@@ -19,6 +19,7 @@ from boed.classifiers.metrics import accuracy, auroc, ece, nll
 from boed.data.dataset import Dataset
 from boed.data.masks import squares
 from boed.data.observation import Observation
+from boed.foundation.checks import check_fits
 from boed.foundation.files import load_weights, sha256
 from boed.foundation.randomness import derive
 from boed.training.loop import TrainingConfig, fit, provenance
@@ -170,11 +171,7 @@ def train_classifier(
             `init` is another network.
     """
     config = config or preset(train)[0]
-    if config.size != train.size or config.channels != train.channels:
-        raise ValueError(
-            f"{train.name} has {train.channels} channels of {train.size} pixels; "
-            f"the network is for {config.channels} of {config.size}"
-        )
+    check_fits("the network", config, train, name=train.name)
     looking, val = looking or Squares(fraction), _enough(val)
     pixels = train.scenes().double()
     config = replace(config, mean=round(float(pixels.mean()), 6), std=round(float(pixels.std()), 6))

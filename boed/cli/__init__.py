@@ -474,7 +474,7 @@ def train_completer(
         images, val = _training_data(data, size)
         config, settings = preset(name, images, architecture)
         settings = _changed(settings, steps, batch, lr, minutes, bf16, seed, device, devices, nodes)
-        begun = registry.learned(name).load(init) if init is not None else None
+        begun = registry.LEARNED[name].load(init) if init is not None else None
         trained = VDVAE.load(vae) if vae is not None else None
         first = settings.ranks().first
         with _training_bar(settings.steps, first) as on_step:

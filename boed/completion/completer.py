@@ -10,6 +10,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from boed.data.observation import Observation
+from boed.foundation.checks import at_least
 from boed.foundation.randomness import Seeds
 
 
@@ -91,8 +92,7 @@ def complete(
         ValueError: fewer than one completion asked for, or the completer returned another shape
             or NaN pixels.
     """
-    if n < 1:
-        raise ValueError(f"n must be at least 1, got {n}")
+    at_least(1, n=n)
     own = getattr(completer, "complete", None)
     completions: Completions | None = None if own is None else own(observation, n, seed)
     scenes = completer.sample(observation, n, seed) if completions is None else completions.scenes

@@ -13,6 +13,7 @@ from typing_extensions import Self
 
 from boed.data.dataset import Dataset
 from boed.data.observation import Observation, check_scenes
+from boed.foundation.checks import at_least, check_fits
 from boed.foundation.files import load_weights, save_weights
 from boed.foundation.randomness import Seeds
 from boed.training.loop import TrainingConfig
@@ -83,8 +84,7 @@ class LearnedCompleter(nn.Module, ABC):
             ValueError: n is less than 1, or the observation has another size or number of
                 channels than the model, or pixels that are NaN or not in [0, 1].
         """
-        if n < 1:
-            raise ValueError(f"n must be at least 1, got {n}")
+        at_least(1, n=n)
         self.check(observation)
         return observation.composite(self.draw(observation, n, seed))
 
@@ -110,12 +110,7 @@ class LearnedCompleter(nn.Module, ABC):
         Raises:
             ValueError: as `sample` says.
         """
-        config = self.config
-        if tuple(observation.values.shape[1:]) != (config.channels, config.size, config.size):
-            raise ValueError(
-                f"observation has {observation.channels} channels of {observation.size} pixels; "
-                f"this completer was trained for {config.channels} of {config.size}"
-            )
+        check_fits(f"completer {self.name}", self.config, observation, name="observation")
         check_scenes(observation.values, "observation")
 
     def save(self, path: Path | str, provenance: dict[str, Any]) -> None:

@@ -13,17 +13,19 @@ import torch.nn.functional as F
 from torch import nn
 
 from boed.completion.learned import LearnedCompleter, statistics
-from boed.completion.registry import learned
+from boed.completion.registry import LEARNED
 from boed.completion.vae.aipo import AIPO
 from boed.completion.vae.presets import PAPER, latent
 from boed.completion.vae.vdvae import VDVAE, VDVAEConfig
 from boed.data.dataset import Dataset
 from boed.data.masks import holes, squares
 from boed.data.observation import Observation
+from boed.foundation.checks import check_fits
 from boed.foundation.randomness import derive
+from boed.foundation.registry import Registry, check_known
 from boed.training.loop import Progress, TrainingConfig, fit, provenance
 
-MASKS = {"squares": squares, "holes": holes}
+MASKS = Registry("masks", {"squares": squares, "holes": holes})
 """Distributions of masks to train on: a few squares seen, or a few squares hidden."""
 
 
@@ -40,16 +42,12 @@ def preset(name: str, train: Dataset, architecture: str = "small") -> tuple[Any,
         ValueError: an unknown name or architecture, a completer that has no such architecture, or
             no preset for the images' size.
     """
-    kind = AIPO if name == "vae" else learned(name)
+    kind = AIPO if name == "vae" else LEARNED[name]
     if architecture == "small":
         return kind.preset(train.size, train.channels)
     if architecture == "latent" and name == "vae":
         return latent(train.size, train.channels)
-    if architecture not in PAPER:
-        raise ValueError(
-            f"architecture is {architecture!r}, expected small, latent (for vae) or one of "
-            f"{', '.join(PAPER)}"
-        )
+    check_known("architecture", architecture, ("small", *(["latent"] * (name == "vae")), *PAPER))
     if not issubclass(kind, AIPO):
         raise ValueError(
             f"architecture {architecture} is a VD-VAE, for aipo, aipo-r and vae; not for {name}"
@@ -63,16 +61,8 @@ def standardised_for(config: Any, train: Dataset) -> Any:
     Raises:
         ValueError: the images are not of the configured size and channels.
     """
-    _check_size(config, train)
+    check_fits("the model", config, train, name=train.name)
     return replace(config, **statistics(train))
-
-
-def _check_size(config: Any, train: Dataset) -> None:
-    if (train.size, train.channels) != (config.size, config.channels):
-        raise ValueError(
-            f"{train.name} has {train.channels} channels of {train.size} pixels; "
-            f"the model is for {config.channels} of {config.size}"
-        )
 
 
 def train_vae(
@@ -180,8 +170,7 @@ def train_completer(
         ValueError: an unknown completer, masks or combination, or the architecture is for images
             of another size.
     """
-    if masks not in MASKS:
-        raise ValueError(f"masks is {masks!r}, expected one of {', '.join(MASKS)}")
+    random_masks = MASKS[masks]
     model = _begun(name, train, settings, config, vae, init)
     ranks = settings.ranks()
     device = ranks.device
@@ -189,7 +178,7 @@ def train_completer(
     model.train()
 
     def masked(scenes: torch.Tensor, generator: torch.Generator | None = None) -> Observation:
-        mask = MASKS[masks](len(scenes), train.size, generator=generator)
+        mask = random_masks(len(scenes), train.size, generator=generator)
         return Observation.of(scenes, mask.to(device))
 
     def loss(step: int) -> torch.Tensor:
@@ -235,14 +224,14 @@ def _begun(
     init: LearnedCompleter | None,
 ) -> LearnedCompleter:
     """The model to train, with the weights it starts from."""
-    kind = learned(name)
+    kind = LEARNED[name]
     torch.manual_seed(derive(settings.seed, "weights"))
     if vae is not None:
         if config is not None:
             raise ValueError("give either config (joint training) or vae (pretrained), not both")
         if not issubclass(kind, AIPO):
             raise ValueError(f"vae is for aipo and aipo-r, which extend it; not for {name}")
-        _check_size(vae.config, train)
+        check_fits("vae", vae.config, train, name=train.name)
         return kind.from_vae(vae)
     if config is None:
         config = kind.preset(train.size, train.channels)[0]

@@ -87,6 +87,11 @@ class Dataset:
         return self.images.shape[-1]
 
     @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of the images in pixels."""
+        return self.images.shape[-2], self.images.shape[-1]
+
+    @property
     def sha256(self) -> str:
         """Checksum of images and labels as read, to say in reports exactly what was used."""
         digest = hashlib.sha256(self.images.numpy().tobytes())

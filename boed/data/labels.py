@@ -6,6 +6,8 @@ import hashlib
 
 import numpy as np
 
+from boed.foundation.registry import check_known
+
 SPLITS = ("train", "val", "test")
 _SUMMARY_NAMES = {"any", "no finding", "no_finding", "normal"}
 
@@ -16,8 +18,7 @@ def check_split(split: str) -> None:
     Raises:
         ValueError: naming what was given.
     """
-    if split not in SPLITS:
-        raise ValueError(f"split must be one of {', '.join(SPLITS)}; got {split!r}")
+    check_known("split", split, SPLITS)
 
 
 def absent_or_present(finding: str) -> tuple[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +18,8 @@ from boed.data.readers.cifar10 import read_cifar10
 from boed.data.readers.npz import read_npz
 from boed.data.readers.tables import TABLES, table
 from boed.data.resize import resize
+from boed.foundation.checks import at_least
+from boed.foundation.registry import unknown
 
 _LOCAL = {
     "kermany_pneumonia_128": ("5,216 paediatric chest x-rays, pneumonia or not", 128),
@@ -78,8 +79,8 @@ def load(
         OSError: a download failed.
     """
     check_split(split)
-    if size is not None and size < 1:
-        raise ValueError(f"size must be at least 1 pixel, got {size}")
+    if size is not None:
+        at_least(1, size=size)
     name = str(name_or_path)
     if name in ("digits", "mnist_28"):
         from boed.data.readers.digits import bordered, digits
@@ -119,7 +120,7 @@ def load(
         return _resized(read_cifar10(path, split, path.name.split(".")[0]), size)
     if path.suffix == ".npz" or path.is_file():
         return read_npz(path, size, split)
-    raise _unknown(name)
+    raise unknown("data set", name, NAMES, extra="or the path of an npz file or a folder of images")
 
 
 def catalogue(root: str | Path | None = None) -> list[Entry]:
@@ -217,12 +218,3 @@ def _resized(dataset: Dataset, size: int | None) -> Dataset:
     images = resize(np.ascontiguousarray(dataset.images.permute(0, 2, 3, 1).numpy()), size)
     back = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
     return replace(dataset, images=torch.from_numpy(back))
-
-
-def _unknown(name: str) -> ValueError:
-    near = difflib.get_close_matches(name, NAMES, n=1, cutoff=0.4)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    return ValueError(
-        f"unknown data set {name!r}: {hint}Known names: {', '.join(NAMES)}; "
-        "or give the path of an npz file or a folder of images"
-    )

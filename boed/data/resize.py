@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from boed.foundation.checks import at_least
+
 
 def resize(images: np.ndarray, size: int) -> np.ndarray:
     """Square images resized to `size` x `size` pixels.
@@ -22,8 +24,7 @@ def resize(images: np.ndarray, size: int) -> np.ndarray:
         raise ValueError(
             f"images must be uint8 [N, H, W, C] with H = W, got {images.dtype} {images.shape}"
         )
-    if size < 1:
-        raise ValueError(f"size must be at least 1 pixel, got {size}")
+    at_least(1, size=size)
     number, width, _, channels = images.shape
     if size == width:
         return images

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from boed.foundation.checks import at_least, attributes, more_than
 from boed.foundation.files import load_weights, save_weights
 from boed.foundation.shipped import shipped
 
@@ -56,11 +57,8 @@ class PolicyConfig:
     scale: float = 1.0
 
     def __post_init__(self) -> None:
-        for name in ("design_dim", "outcome_dim", "hidden", "embedding"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}, expected at least 1")
-        if not self.scale > 0:
-            raise ValueError(f"scale is {self.scale}, expected more than 0")
+        at_least(1, **attributes(self, "design_dim", "outcome_dim", "hidden", "embedding"))
+        more_than(0, scale=self.scale)
         if (self.lower is None) != (self.upper is None):
             raise ValueError("lower and upper bounds go together; got only one of them")
         for name in ("lower", "upper"):

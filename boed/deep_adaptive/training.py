@@ -15,6 +15,7 @@ from boed.deep_adaptive.loss import contrast, first_design, single_look, spce_lo
 from boed.deep_adaptive.network import DeepAdaptiveDesign, StaticDesign
 from boed.eig.model.pyro_model import Model, SiteModel
 from boed.eig.model.sequential import roll_out
+from boed.foundation.checks import at_least
 from boed.foundation.randomness import derive
 from boed.training.loop import TrainingConfig, fit
 
@@ -44,9 +45,8 @@ class PolicyTrainingConfig(TrainingConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name, least in (("looks", 1), ("contrasts", 1), ("watched", 2)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} is {getattr(self, name)}, expected at least {least}")
+        at_least(1, looks=self.looks, contrasts=self.contrasts)
+        at_least(2, watched=self.watched)
 
 
 def train_policy(

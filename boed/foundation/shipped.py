@@ -7,8 +7,9 @@ those under `completion/`, `classifiers/` and `policies/` at its top; the wheel 
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
+
+from boed.foundation.registry import unknown
 
 KINDS = ("completion", "classifiers", "policies")
 """What a shipped model is."""
@@ -41,10 +42,7 @@ def shipped_folder(name: str) -> Path:
         folder = zoo_folder() / kind / name
         if (folder / "weights.safetensors").is_file():
             return folder
-    known = shipped_names()
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    raise ValueError(f"no shipped model is called {name!r}: {hint}Known: {', '.join(known)}")
+    raise unknown("shipped model", name, shipped_names())
 
 
 def shipped(name: str) -> Path:

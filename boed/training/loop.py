@@ -14,8 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from boed.data.dataset import Dataset
+from boed.foundation.checks import at_least, attributes, more_than
 from boed.foundation.files import load_weights, save_weights
 from boed.foundation.randomness import derive
+from boed.foundation.registry import check_known
 from boed.training.ranks import Ranks, join
 
 
@@ -61,16 +63,11 @@ class TrainingConfig:
     nodes: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch", "patience", "every", "devices", "nodes"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}, expected at least 1")
-        for name in ("lr", "clip", "skip"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} is {getattr(self, name)}, expected more than 0")
+        at_least(1, **attributes(self, "steps", "batch", "patience", "every", "devices", "nodes"))
+        more_than(0, **attributes(self, "lr", "clip", "skip"))
         if not 0 <= self.ema < 1:
             raise ValueError(f"ema is {self.ema}, expected 0 <= ema < 1")
-        if self.device not in ("cpu", "cuda"):
-            raise ValueError(f"device is {self.device!r}, expected 'cpu' or 'cuda'")
+        check_known("device", self.device, ("cpu", "cuda"))
         if self.batch % (self.devices * self.nodes):
             raise ValueError(
                 f"batch is {self.batch}, expected a multiple of the {self.devices * self.nodes} "

@@ -158,7 +158,7 @@ def test_wrong_inputs(tiny):
         Observation.nothing(1, 3, 8),
         Observation(torch.zeros(1, 1, 16, 8), torch.zeros(1, 1, 16, 8)),
     ):
-        with pytest.raises(ValueError, match="this classifier was trained for 1 of 8"):
+        with pytest.raises(ValueError, match="classifier is for 1 channels of 8 pixels"):
             model.log_probs(wrong)
     with pytest.raises(ValueError, match="outputs is 2, expected 3 for the labels"):
         DenseNetClassifier(tiny, ("a", "b", "c"))

@@ -129,6 +129,6 @@ def test_scenes_that_the_classifier_is_not_for(
         labels=train.labels,
         label_names=train.label_names,
     )
-    with pytest.raises(ValueError, match="it is for 1 channels of 8 pixels; large has 1 of 16"):
+    with pytest.raises(ValueError, match="is for 1 channels of 8 pixels; large has 1 of 16"):
         train_screen(trained[0], large, val, out=tmp_path / "screen.safetensors", settings=SHORT)
     assert not any(tmp_path.iterdir())

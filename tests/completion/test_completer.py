@@ -76,7 +76,7 @@ def test_wrong_samples_are_named_after_the_class(kind, change, message):
 
 @pytest.mark.parametrize("n", [0, -2])
 def test_at_least_one(n):
-    with pytest.raises(ValueError, match=f"n must be at least 1, got {n}"):
+    with pytest.raises(ValueError, match=f"n is {n}, expected at least 1"):
         complete(Noise(), OBSERVATION, n)
 
 

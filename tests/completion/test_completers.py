@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from boed.completion import VDVAE, Completer, GaussianMixture, Retrieval
-from boed.completion.registry import LEARNED, learned, load_completer
+from boed.completion.registry import LEARNED, load_completer
 from boed.completion.training import train_completer
 from boed.completion.vae import presets
 from boed.completion.vae.latent import LatentPosterior
@@ -38,7 +38,7 @@ def library(channels: int, size: int = SIZE) -> Dataset:
 
 
 def configuration(name: str, channels: int):
-    config = learned(name).preset(SIZE, channels)[0]
+    config = LEARNED[name].preset(SIZE, channels)[0]
     return replace(config, steps=3) if name in ("flow", "diffusion") else config
 
 
@@ -53,7 +53,7 @@ def made(name: str, channels: int = 1) -> Completer:
     if name in ("importance", "nuts"):
         vae = VDVAE(replace(presets.latent(SIZE, channels)[0], width=16))
         return LatentPosterior(vae, name, particles=32, warmup=2, thinning=1)
-    model = learned(name).of(configuration(name, channels))
+    model = LEARNED[name].of(configuration(name, channels))
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.02 * torch.randn_like(parameter))
@@ -69,7 +69,7 @@ def observed(batch: int = 3, channels: int = 1, counts=(1, 0, 5)) -> Observation
 
 
 def always_the_same(name: str) -> bool:
-    return name in LEARNED and learned(name).deterministic
+    return name in LEARNED and LEARNED[name].deterministic
 
 
 def number(name: str, large: int) -> int:
@@ -151,7 +151,7 @@ def test_what_is_drawn_is_what_is_sampled_before_the_seen_pixels_are_put_in(name
 @pytest.mark.parametrize("name", NAMES)
 def test_what_is_refused(name):
     model, observation = made(name), observed()
-    with pytest.raises(ValueError, match="n must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="n is 0, expected at least 1"):
         model.sample(observation, 0)
     with pytest.raises(ValueError, match=r"12|3"):
         model.sample(Observation.nothing(2, observation.channels, 12), 1)
@@ -190,7 +190,7 @@ def test_checkpoints_come_back_as_they_were(name, tmp_path):
 def test_a_killed_training_goes_on_to_the_same_weights_and_losses(name, tmp_path):
     images = library(1)
     settings = replace(
-        learned(name).preset(SIZE, 1)[1], steps=4, batch=4, warmup=2, every=2, skip=1e9
+        LEARNED[name].preset(SIZE, 1)[1], steps=4, batch=4, warmup=2, every=2, skip=1e9
     )
     config = configuration(name, 1)
 
@@ -221,7 +221,7 @@ def test_a_killed_training_goes_on_to_the_same_weights_and_losses(name, tmp_path
 @pytest.mark.parametrize("name", LEARNED)
 @pytest.mark.parametrize(("size", "channels"), [(28, 1), (64, 3)])
 def test_presets_build_and_take_a_step(name, size, channels):
-    kind = learned(name)
+    kind = LEARNED[name]
     config, settings = kind.preset(size, channels)
     assert isinstance(settings, TrainingConfig)
     assert (config.size, config.channels) == (size, channels)
@@ -247,8 +247,8 @@ def test_on_a_gpu_as_on_the_cpu(name):
 
 
 def test_unknown_names_and_checkpoints(tmp_path):
-    with pytest.raises(ValueError, match="unknown completer 'pics': did you mean 'pic'"):
-        learned("pics")
+    with pytest.raises(ValueError, match="completer is 'pics': did you mean 'pic'"):
+        LEARNED["pics"]
     from boed.foundation.files import save_weights
 
     path = tmp_path / "screen.safetensors"

@@ -96,9 +96,9 @@ def test_wrong_inputs(train, val, config, tmp_path):
     out = tmp_path / "x.safetensors"
     with pytest.raises(ValueError, match="size 8 has no preset"):
         train_completer("aipo", train, val, settings=SHORT, out=out)
-    with pytest.raises(ValueError, match="unknown completer 'aippo': did you mean 'aipo'"):
+    with pytest.raises(ValueError, match="completer is 'aippo': did you mean 'aipo'"):
         train_completer("aippo", train, val, settings=SHORT, out=out)
-    with pytest.raises(ValueError, match="masks is 'dots', expected one of squares, holes"):
+    with pytest.raises(ValueError, match="masks is 'dots': did you mean 'holes'"):
         train_completer("aipo", train, val, settings=SHORT, out=out, config=config(), masks="dots")
     with pytest.raises(ValueError, match="vae is for aipo and aipo-r"):
         train_completer("flow", train, val, settings=SHORT, out=out, vae=VDVAE(config()))
@@ -107,7 +107,7 @@ def test_wrong_inputs(train, val, config, tmp_path):
             "aipo", train, val, settings=SHORT, out=out, config=config(), vae=VDVAE(config())
         )
     colour = config(channels=3)
-    message = "halves has 1 channels of 8 pixels; the model is for 3 of 8"
+    message = "is for 3 channels of 8 pixels; halves has 1 of 8"
     with pytest.raises(ValueError, match=message):
         train_completer("aipo", train, val, settings=SHORT, out=out, config=colour)
     with pytest.raises(ValueError, match=message):

@@ -84,12 +84,12 @@ def test_root_stands_in_for_the_environment(content, write, tmp_path, monkeypatc
     ],
 )
 def test_unknown_name_suggests_the_nearest(given, nearest):
-    with pytest.raises(ValueError, match=f"did you mean '{nearest}'.*Known names: digits, breast"):
+    with pytest.raises(ValueError, match=f"did you mean '{nearest}'.*Known: digits, breast"):
         data.load(given)
 
 
 def test_a_name_like_nothing_lists_what_there_is():
-    with pytest.raises(ValueError, match="unknown data set 'zzzz': Known names") as refused:
+    with pytest.raises(ValueError, match="data set is 'zzzz': Known: digits") as refused:
         data.load("zzzz")
     assert "did you mean" not in str(refused.value)
 
@@ -103,9 +103,9 @@ def test_a_table_by_name():
 
 
 def test_refuses_size_and_split():
-    with pytest.raises(ValueError, match="at least 1 pixel, got 0"):
+    with pytest.raises(ValueError, match="size is 0, expected at least 1"):
         data.load("digits", size=0)
-    with pytest.raises(ValueError, match="train, val, test; got 'dev'"):
+    with pytest.raises(ValueError, match="split is 'dev': Known: train, val, test"):
         data.load("digits", split="dev")
     with pytest.raises(ValueError, match=r"absent\.npz does not exist"):
         data.load("absent.npz")

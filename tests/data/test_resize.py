@@ -43,7 +43,7 @@ def test_same_size_is_the_same_and_none_stays_none():
     [
         (np.zeros((1, 4, 5, 1), np.uint8), 2, r"H = W, got uint8 \(1, 4, 5, 1\)"),
         (np.zeros((1, 4, 4, 1), np.float32), 2, "got float32"),
-        (np.zeros((1, 4, 4, 1), np.uint8), 0, "at least 1 pixel, got 0"),
+        (np.zeros((1, 4, 4, 1), np.uint8), 0, "size is 0, expected at least 1"),
     ],
 )
 def test_refuses(images, size, message):

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from boed.completion.adversarial.losses import evaluating, frozen
 from boed.completion.learned import LearnedCompleter
 from boed.data.observation import Observation
+from boed.foundation.checks import at_least, attributes, more_than
 from boed.foundation.randomness import Seeds
 from boed.training.loop import TrainingConfig
 
@@ -42,13 +43,10 @@ class ContextEncoderConfig:
     std: float = 0.25
 
     def __post_init__(self) -> None:
-        for name in ("channels", "width", "bottleneck", "critic"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}, expected at least 1")
+        at_least(1, **attributes(self, "channels", "width", "bottleneck", "critic"))
         if self.size < 8 or self.size % 2:
             raise ValueError(f"size is {self.size}, expected an even number of at least 8 pixels")
-        if not self.std > 0:
-            raise ValueError(f"std is {self.std}, expected more than 0")
+        more_than(0, std=self.std)
 
     @property
     def stages(self) -> list[tuple[int, int]]:

@@ -22,6 +22,7 @@ from boed.completion.adversarial.attention import (
     halving,
     reflecting,
 )
+from boed.foundation.checks import at_least, attributes, more_than
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,9 +64,7 @@ class PluralisticConfig:
     std: float = 0.25
 
     def __post_init__(self) -> None:
-        for name in ("channels", "levels", "latent", "scales", "stem"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}, expected at least 1")
+        at_least(1, **attributes(self, "channels", "levels", "latent", "scales", "stem"))
         if self.size % (self.stem * 2**self.levels) or self.lowest < 3:
             raise ValueError(
                 f"size {self.size} with stem {self.stem} cannot be halved {self.levels} times "
@@ -81,8 +80,7 @@ class PluralisticConfig:
                 raise ValueError(
                     f"{name} is {getattr(self, name)}, expected 4 to most = {self.most}"
                 )
-        if not self.std > 0:
-            raise ValueError(f"std is {self.std}, expected more than 0")
+        more_than(0, std=self.std)
 
     @property
     def lowest(self) -> int:

@@ -16,6 +16,7 @@ from boed.completion.classical.retrieval import Transform, measured
 from boed.completion.completer import Completions
 from boed.data.dataset import Dataset
 from boed.data.observation import Observation, check_scenes
+from boed.foundation.checks import at_least
 from boed.foundation.randomness import SceneNoise, Seeds, derive, per_scene
 
 
@@ -86,8 +87,7 @@ class GaussianMixture:
     ) -> None:
         if not 0 < noise < math.inf:
             raise ValueError(f"noise is {noise}, expected a standard deviation above 0")
-        if factors < 1:
-            raise ValueError(f"factors is {factors}, expected at least 1")
+        at_least(1, factors=factors)
         self.noise = noise
         self.transform = transform
         self.by_class = components == "classes"
@@ -171,8 +171,7 @@ class GaussianMixture:
         self, observation: Observation, n: int, seed: Seeds
     ) -> tuple[Float[Tensor, "n B C H W"], Int64[Tensor, "n B"]]:
         """Samples, and the component that each came from."""
-        if n < 1:
-            raise ValueError(f"n must be at least 1, got {n}")
+        at_least(1, n=n)
         groups = self._groups(observation)
         batch, size = len(observation), self.means.shape[1]
         readings, rank = self._read_loadings.shape[1:]

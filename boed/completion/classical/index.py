@@ -7,6 +7,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from boed.data.dataset import Dataset
+from boed.foundation.checks import at_least
 
 _FITTED_ON = 5_000
 _AT_ONCE = 1_024
@@ -33,9 +34,7 @@ class PrincipalIndex:
     def __init__(self, library: Dataset, components: int = 32, candidates: int = 1_000) -> None:
         from sklearn.decomposition import PCA
 
-        for name, value in {"components": components, "candidates": candidates}.items():
-            if value < 1:
-                raise ValueError(f"{name} is {value}, expected at least 1")
+        at_least(1, components=components, candidates=candidates)
         self.candidates = min(candidates, len(library))
         order = torch.randperm(len(library), generator=torch.Generator().manual_seed(0))
         pixels = library.scenes(order[:_FITTED_ON]).flatten(1)

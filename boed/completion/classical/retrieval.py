@@ -18,6 +18,7 @@ from boed.completion.classical.index import PrincipalIndex
 from boed.completion.completer import Completions
 from boed.data.dataset import Dataset
 from boed.data.observation import Observation
+from boed.foundation.checks import at_least, check_fits, more_than
 from boed.foundation.randomness import Seeds, derive, per_scene
 
 Transform = Callable[[Float[Tensor, "B C H W"]], Float[Tensor, "B R"]]
@@ -54,8 +55,7 @@ class Retrieval:
         *,
         candidates: int | None = None,
     ) -> None:
-        if not bandwidth > 0:
-            raise ValueError(f"bandwidth must be positive, got {bandwidth}")
+        more_than(0, bandwidth=bandwidth)
         if candidates is not None and transform is not None:
             raise ValueError("candidates are found by pixels: give them or a transform, not both")
         order = torch.randperm(len(library), generator=torch.Generator().manual_seed(0))
@@ -168,17 +168,12 @@ class Retrieval:
 
     def _check(self, observation: Observation, n: int) -> None:
         library = self.library
-        if n < 1:
-            raise ValueError(f"n must be at least 1, got {n}")
+        at_least(1, n=n)
         if self.index is not None and n > self.index.candidates:
             raise ValueError(f"n is {n}, but only {self.index.candidates} candidates are compared")
         if n > len(library):
             raise ValueError(f"n is {n}, but {library.name} has only {len(library)} images")
-        if (observation.channels, observation.size) != (library.channels, library.size):
-            raise ValueError(
-                f"observation has {observation.channels} channels of {observation.size} pixels; "
-                f"{library.name} has {library.channels} of {library.size}"
-            )
+        check_fits(f"retrieval from {library.name}", library, observation, name="observation")
         if not torch.isfinite(observation.values).all():
             raise ValueError("observation has NaN or infinite pixels; expected values in [0, 1]")
 

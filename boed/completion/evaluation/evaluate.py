@@ -19,6 +19,7 @@ from boed.completion.learned import LearnedCompleter
 from boed.data.dataset import Dataset
 from boed.data.masks import holes, squares
 from boed.data.observation import Observation
+from boed.foundation.checks import at_least
 from boed.foundation.files import load_weights, save_weights
 from boed.foundation.fingerprint import fingerprint
 from boed.foundation.randomness import derive
@@ -79,9 +80,10 @@ class Plan:
     batch: int = 64
 
     def __post_init__(self) -> None:
-        for name, least in {"deep": 8, "n": 2, "scenes": 8, "statistics": 1, "batch": 1}.items():
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} is {getattr(self, name)}, expected at least {least}")
+        at_least(8, deep=self.deep)
+        at_least(2, n=self.n)
+        at_least(8, scenes=self.scenes)
+        at_least(1, statistics=self.statistics, batch=self.batch)
         if self.deep > self.scenes:
             raise ValueError(f"deep is {self.deep}, expected at most scenes = {self.scenes}")
         if not self.seeds or not self.counts:

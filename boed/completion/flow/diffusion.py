@@ -13,6 +13,7 @@ from boed.completion.flow import unet
 from boed.completion.flow.unet import UNet, UNetConfig
 from boed.completion.learned import LearnedCompleter
 from boed.data.observation import Observation
+from boed.foundation.checks import at_least
 from boed.foundation.randomness import SceneNoise, Seeds, per_scene
 from boed.foundation.torchvision_compat import torchvision
 from boed.training.loop import TrainingConfig
@@ -38,8 +39,7 @@ class DiffusionConfig(UNetConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.steps < 2:
-            raise ValueError(f"steps is {self.steps}, expected at least 2")
+        at_least(2, steps=self.steps)
         if not 0 < self.lowest < self.highest:
             raise ValueError(f"lowest is {self.lowest}, expected between 0 and {self.highest}")
 

@@ -13,6 +13,7 @@ from boed.completion.flow import unet
 from boed.completion.flow.unet import UNet, UNetConfig
 from boed.completion.learned import LearnedCompleter
 from boed.data.observation import Observation
+from boed.foundation.checks import at_least
 from boed.foundation.randomness import SceneNoise, Seeds, per_scene
 from boed.training.loop import TrainingConfig
 
@@ -29,8 +30,7 @@ class FlowConfig(UNetConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.steps < 1:
-            raise ValueError(f"steps is {self.steps}, expected at least 1")
+        at_least(1, steps=self.steps)
 
 
 class FlowMatching(LearnedCompleter):

@@ -10,6 +10,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from boed.foundation.checks import at_least, attributes, more_than
+
 
 @dataclass(frozen=True, kw_only=True)
 class UNetConfig:
@@ -37,11 +39,8 @@ class UNetConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "widths", tuple(self.widths))  # JSON has lists only
-        for name in ("size", "channels", "stem", "blocks"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}, expected at least 1")
-        if not self.std > 0:
-            raise ValueError(f"std is {self.std}, expected more than 0")
+        at_least(1, **attributes(self, "size", "channels", "stem", "blocks"))
+        more_than(0, std=self.std)
         if not self.widths or any(width < 8 or width % 8 for width in self.widths):
             raise ValueError(f"widths is {self.widths}, expected multiples of 8")
         step = self.stem * 2 ** (len(self.widths) - 1)

@@ -15,6 +15,7 @@ from torch.distributions import Normal, kl_divergence
 
 from boed.completion.learned import LearnedCompleter
 from boed.data.observation import Observation
+from boed.foundation.checks import at_least, attributes, more_than
 from boed.foundation.randomness import SceneNoise, Seeds, per_scene
 from boed.training.loop import TrainingConfig
 
@@ -68,15 +69,12 @@ class NeuralProcessConfig:
 
     def __post_init__(self) -> None:
         counts = ("size", "channels", "resolution", "width", "hidden", "latent", "heads")
-        for name in (*counts, "cross_layers"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}, expected at least 1")
-        for name in ("self_layers", "latent_layers", "frequencies", "context", "targets"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} is {getattr(self, name)}, expected at least 0")
-        for name in ("floor", "std"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} is {getattr(self, name)}, expected more than 0")
+        at_least(1, **attributes(self, *counts, "cross_layers"))
+        at_least(
+            0,
+            **attributes(self, "self_layers", "latent_layers", "frequencies", "context", "targets"),
+        )
+        more_than(0, **attributes(self, "floor", "std"))
         if self.size % self.resolution:
             raise ValueError(f"size {self.size} is not a multiple of resolution {self.resolution}")
         if self.width % self.heads:

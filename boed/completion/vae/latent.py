@@ -11,7 +11,9 @@ from torch import Tensor
 
 from boed.completion.vae.vdvae import VDVAE
 from boed.data.observation import Observation, check_scenes
+from boed.foundation.checks import at_least
 from boed.foundation.randomness import SceneNoise, Seeds, derive, per_scene
+from boed.foundation.registry import check_known
 
 Method = Literal["importance", "nuts"]
 
@@ -46,12 +48,8 @@ class LatentPosterior:
         thinning: int = 5,
         memory: int = 256,
     ) -> None:
-        if method not in get_args(Method):
-            raise ValueError(f"method is {method!r}, expected 'importance' or 'nuts'")
-        numbers = {"particles": particles, "warmup": warmup, "thinning": thinning}
-        for name, value in {**numbers, "memory": memory}.items():
-            if value < 1:
-                raise ValueError(f"{name} is {value}, expected at least 1")
+        check_known("method", method, get_args(Method))
+        at_least(1, particles=particles, warmup=warmup, thinning=thinning, memory=memory)
         self.vae = vae.eval().requires_grad_(False)
         self.method = method
         self.particles, self.warmup, self.thinning = particles, warmup, thinning
@@ -99,8 +97,7 @@ class LatentPosterior:
         Raises:
             ValueError: as `sample` does.
         """
-        if n < 1:
-            raise ValueError(f"n must be at least 1, got {n}")
+        at_least(1, n=n)
         self._check(observation)
         chosen = [
             self._draw(observation[row : row + 1], n, derive(each, "latent"))

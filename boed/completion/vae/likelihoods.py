@@ -12,6 +12,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from boed.foundation.registry import check_known
+
 
 class Likelihood(Protocol):
     """A distribution over images given `parameters [B, P, H, W]`."""
@@ -138,8 +140,7 @@ def likelihood(name: str, channels: int, components: int = 10) -> Likelihood:
     Raises:
         ValueError: another name.
     """
+    check_known("likelihood", name, ("logistics", "bernoulli"))
     if name == "logistics":
         return DiscretisedLogistics(channels, components)
-    if name == "bernoulli":
-        return Bernoulli(channels)
-    raise ValueError(f"likelihood {name!r}: expected 'logistics' or 'bernoulli'")
+    return Bernoulli(channels)

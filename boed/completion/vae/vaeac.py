@@ -16,6 +16,7 @@ from boed.completion.learned import LearnedCompleter
 from boed.completion.vae.blocks import Block
 from boed.completion.vae.likelihoods import likelihood
 from boed.data.observation import Observation, check_scenes
+from boed.foundation.checks import at_least, attributes, more_than
 from boed.foundation.randomness import SceneNoise, Seeds, per_scene
 from boed.training.loop import TrainingConfig
 
@@ -56,12 +57,10 @@ class VAEACConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "widths", tuple(self.widths))  # a list in a checkpoint's header
-        for name in ("size", "channels", "blocks", "latent", "stem", "components"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}, expected at least 1")
-        for name in ("sigma_mu", "sigma_sigma", "std"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} is {getattr(self, name)}, expected more than 0")
+        at_least(
+            1, **attributes(self, "size", "channels", "blocks", "latent", "stem", "components")
+        )
+        more_than(0, **attributes(self, "sigma_mu", "sigma_sigma", "std"))
         if not self.widths or min(self.widths) < 1:
             raise ValueError(f"widths is {self.widths}, expected one positive width for each stage")
         if self.size % (self.stem * 2 ** (len(self.widths) - 1)):

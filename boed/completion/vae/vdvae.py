@@ -22,6 +22,7 @@ from boed.completion.vae.blocks import (
 )
 from boed.completion.vae.likelihoods import likelihood
 from boed.data.observation import check_scenes
+from boed.foundation.checks import at_least, attributes, more_than
 from boed.foundation.files import load_weights, save_weights
 from boed.foundation.randomness import SceneNoise, Seeds, per_scene
 
@@ -65,12 +66,8 @@ class VDVAEConfig:
     std: float = 0.25
 
     def __post_init__(self) -> None:
-        for name in ("size", "channels", "width", "latent", "stem", "components"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}, expected at least 1")
-        for name in ("bottleneck", "std"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} is {getattr(self, name)}, expected more than 0")
+        at_least(1, **attributes(self, "size", "channels", "width", "latent", "stem", "components"))
+        more_than(0, **attributes(self, "bottleneck", "std"))
 
 
 def kl_divergence(q: Gaussian, p: Gaussian) -> Float[Tensor, " B"]:
@@ -298,8 +295,7 @@ class VDVAE(nn.Module):
         Raises:
             ValueError: n is less than 1.
         """
-        if n < 1:
-            raise ValueError(f"n must be at least 1, got {n}")
+        at_least(1, n=n)
         noise = SceneNoise(per_scene(seed, n), self.gain.device)
         parameters = self.decode([noise.normal(1, *shape)[0] for shape in self.latent_shapes])
         size = self.config.size

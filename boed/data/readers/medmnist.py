@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from boed.data.download import cache, download
+from boed.foundation.registry import check_known
 
 BASE_URL = "https://zenodo.org/records/10519652/files"
 SIZES = (28, 64, 128, 224)
@@ -87,8 +88,7 @@ def fetch(
         ValueError: unknown name or size, or what the server sent is not the published file.
         OSError: no connection, it broke, or the disk is full. Call again to go on.
     """
-    if name not in SOURCES:
-        raise ValueError(f"name must be one of {', '.join(SOURCES)}; got {name!r}")
+    check_known("name", name, SOURCES)
     if size not in SIZES:
         raise ValueError(f"{name}: size must be one of {', '.join(map(str, SIZES))}; got {size}")
     source = SOURCES[name]

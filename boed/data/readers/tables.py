@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from boed.data.dataset import Dataset
 from boed.data.labels import check_split
+from boed.foundation.registry import check_known
 
 FOLDS = 5
 
@@ -79,8 +80,7 @@ def _read(name: str) -> tuple[NDArray[np.float64], NDArray[np.int64], tuple[str,
     """Values `[N, F]`, labels `[N]`, names of the features and of the classes."""
     from sklearn import datasets
 
-    if name not in TABLES:
-        raise ValueError(f"table {name!r} is unknown, expected one of {', '.join(TABLES)}")
+    check_known("table", name, TABLES)
     bunch = getattr(datasets, _LOADERS.get(name, f"load_{name}"))()
     features = tuple(map(str, bunch.feature_names))
     classes = tuple(str(each).replace("_", " ") for each in bunch.target_names)

@@ -207,7 +207,7 @@ def test_refuses():
     with pytest.raises(ValueError, match="transform is not affine"):
         GaussianMixture(library, transform=lambda scene: scene.flatten(1) ** 2)
     model = GaussianMixture(library)
-    with pytest.raises(ValueError, match="n must be at least 1"):
+    with pytest.raises(ValueError, match="n is 0, expected at least 1"):
         model.sample(Observation.nothing(1, 1, (2, 3)), 0)
     with pytest.raises(ValueError, match=r"fitted to \(1, 2, 3\)"):
         model.sample(Observation.nothing(1, 1, 4), 1)

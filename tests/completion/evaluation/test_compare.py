@@ -59,7 +59,7 @@ def test_the_command_writes_figures_pictures_and_a_page(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("aippo",), "completer is 'aippo', which is no file and no name: did you mean 'aipo'"),
+        (("aippo",), "completer is 'aippo': did you mean 'aipo'"),
         (("aipo", "aipo"), "completer 'aipo' is given twice; write NAME=aipo"),
         (("aipo", "--scenes", "4"), "scenes is 4, expected at least 8"),
         (("aipo", "--scenes", "600", "--split", "val"), "digits (val) has 500"),

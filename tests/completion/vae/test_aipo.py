@@ -204,9 +204,9 @@ def test_wrong_inputs(untrained):
         Observation.nothing(2, 3, 8),
         Observation(torch.zeros(2, 1, 16, 8), torch.zeros(2, 1, 16, 8)),
     ):
-        with pytest.raises(ValueError, match="this completer was trained for 1 of 8"):
+        with pytest.raises(ValueError, match="completer aipo is for 1 channels of 8 pixels"):
             untrained.sample(wrong, 1)
-    with pytest.raises(ValueError, match="n must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="n is 0, expected at least 1"):
         untrained.sample(observation, 0)
     with pytest.raises(ValueError, match="seed has 2 entries for a batch of 5 scenes"):
         untrained.sample(observation, 1, [1, 2])

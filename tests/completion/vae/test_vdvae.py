@@ -144,7 +144,7 @@ def test_the_paper_s_cifar10_model_has_its_number_of_parameters():
         ({"decoder": "1x1,4m1"}, "decoder works at resolution 4, expected size / stem"),
         ({"decoder": "2x1,8m2"}, r"decoder resolutions \[2\] never occur in the encoder"),
         ({"widths": "16:4"}, r"widths names resolutions \[16\]; there are \[1, 4, 8\]"),
-        ({"likelihood": "gauss"}, "likelihood 'gauss'"),
+        ({"likelihood": "gauss"}, "likelihood is 'gauss'"),
         ({"std": 0.0}, "std is 0.0, expected more than 0"),
         ({"std": math.nan}, "std is nan, expected more than 0"),
         ({"bottleneck": 0.0}, "bottleneck is 0.0, expected more than 0"),
@@ -164,5 +164,5 @@ def test_wrong_scenes_and_numbers(perturbed):
         perturbed.elbo(torch.rand(2, 3, 8, 8))
     with pytest.raises(ValueError, match="scene has 64 NaN or infinite pixels"):
         perturbed.elbo(torch.full((1, 1, 8, 8), math.nan))
-    with pytest.raises(ValueError, match="n must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="n is 0, expected at least 1"):
         perturbed.sample(0)

@@ -62,7 +62,7 @@ def test_held_out_digits_are_removed_from_full_mnist(real_data):
 def test_refuses_resized_images():
     with pytest.raises(ValueError, match="before resizing"):
         without_shipped_test(data.load("digits", size=32))
-    with pytest.raises(ValueError, match="split must be"):
+    with pytest.raises(ValueError, match="split is 'all'"):
         digits("all")
 
 

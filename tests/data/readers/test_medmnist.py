@@ -177,7 +177,7 @@ def test_no_such_file_and_no_server(server, get, tmp_path):
 
 
 def test_refuses_what_is_not_published(get):
-    with pytest.raises(ValueError, match="pneumoniamnist, chestmnist; got 'pathmnist'"):
+    with pytest.raises(ValueError, match="name is 'pathmnist': did you mean 'chestmnist'"):
         get("pathmnist", 28)
     with pytest.raises(ValueError, match="28, 64, 128, 224; got 32"):
         get("pneumoniamnist", 32)

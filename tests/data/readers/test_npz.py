@@ -156,5 +156,5 @@ def test_refuses_a_missing_file_a_single_array_and_an_unknown_split(tmp_path, co
     np.save(tmp_path / "one.npy", np.zeros(3))
     with pytest.raises(ValueError, match="single array"):
         read_npz(tmp_path / "one.npy")
-    with pytest.raises(ValueError, match="train, val, test; got 'validation'"):
+    with pytest.raises(ValueError, match="split is 'validation': did you mean 'val'"):
         read_npz(write(content), split="validation")

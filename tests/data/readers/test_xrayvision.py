@@ -143,7 +143,7 @@ def test_pixel_range(pixel, grey):
         (np.full((50, 1), 2), {}, {}, "expected 0, 1, NaN"),
         (np.full((50, 2), UNKNOWN), {}, {}, "no image has a label for Edema, Mass"),
         (np.zeros((50, 2)), {}, {"pathologies": ["Hernia"]}, "no pathology 'Hernia'; it knows Ede"),
-        (np.zeros((50, 2)), {}, {"split": "dev"}, "got 'dev'"),
+        (np.zeros((50, 2)), {}, {"split": "dev"}, "split is 'dev'"),
     ],
 )
 def test_refuses(labels, more, options, message):

@@ -1,0 +1,138 @@
+"""Things by name: one look-up, one "did you mean", and users' own objects by where they lie."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+def unknown(argument: str, name: object, known: Iterable[str], *, extra: str = "") -> ValueError:
+    """The error for a name that is not known: what was given, the nearest, and all there are.
+
+    Args:
+        argument: what the name was given for, such as `completer`.
+        name: as given.
+        known: what would have been right.
+        extra: what else may be given, such as `or the path of a checkpoint`.
+    """
+    names = list(known)
+    by_lower = {each.lower(): each for each in names}
+    near = difflib.get_close_matches(str(name).lower(), by_lower, n=1, cutoff=0.4)
+    hint = f"did you mean {by_lower[near[0]]!r}? " if near else ""
+    tail = f"; {extra}" if extra else ""
+    return ValueError(f"{argument} is {name!r}: {hint}Known: {', '.join(names)}{tail}")
+
+
+def check_known(argument: str, name: object, known: Iterable[str], *, extra: str = "") -> None:
+    """Refuse a name that is not known.
+
+    Raises:
+        ValueError: as `unknown` words it.
+    """
+    names = list(known)
+    if name not in names:
+        raise unknown(argument, name, names, extra=extra)
+
+
+class Registry(Mapping[str, T]):
+    """Things of one kind by name, in the order in which they are listed.
+
+    >>> shapes = Registry("shape", {"square": 4, "triangle": 3})
+    >>> shapes["square"], list(shapes)
+    (4, ['square', 'triangle'])
+    >>> shapes["sqare"]
+    Traceback (most recent call last):
+    ValueError: shape is 'sqare': did you mean 'square'? Known: square, triangle
+
+    Args:
+        argument: what the names are given for, in error messages.
+        entries: the things.
+        lazy: things that are imported when they are asked for, as `package.module:name`.
+        extra: what else may be given in place of a name, in error messages.
+    """
+
+    def __init__(
+        self,
+        argument: str,
+        entries: Mapping[str, T] | None = None,
+        *,
+        lazy: Mapping[str, str] | None = None,
+        extra: str = "",
+    ) -> None:
+        self.argument, self.extra = argument, extra
+        self._entries: dict[str, T] = dict(entries or {})
+        self._lazy = dict(lazy or {})
+
+    def __getitem__(self, name: str) -> T:
+        """The thing of that name.
+
+        Raises:
+            ValueError: there is none; the nearest name is suggested.
+        """
+        check_known(self.argument, name, self, extra=self.extra)
+        if name not in self._entries:
+            module, attribute = self._lazy[name].split(":")
+            self._entries[name] = getattr(importlib.import_module(module), attribute)
+        return self._entries[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries or name in self._lazy
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict.fromkeys((*self._entries, *self._lazy)))
+
+    def __len__(self) -> int:
+        return len(set(self._entries) | set(self._lazy))
+
+
+def names_object(text: str) -> bool:
+    """Whether a text has the form `package.module:Name`, and is no path such as `C:/a`."""
+    module, colon, attribute = text.partition(":")
+    return bool(colon) and all(
+        part.isidentifier() for part in (*module.split("."), *attribute.split("."))
+    )
+
+
+def import_object(text: str, *, argument: str) -> Any:
+    """A user's own object, by `package.module:Name`; modules in the working folder are found too.
+
+    Args:
+        text: where the object lies.
+        argument: what it was given for, in error messages.
+
+    Raises:
+        ValueError: the text has another form, there is no such module, importing it fails, or it
+            has nothing of that name.
+    """
+    if not names_object(text):
+        raise ValueError(f"{argument} is {text!r}, expected package.module:Name")
+    name, _, attribute = text.partition(":")
+    here = os.getcwd()
+    if "" not in sys.path and here not in sys.path:
+        sys.path.append(here)  # last, so that no file of the user's hides a library
+    importlib.invalidate_caches()
+    try:
+        thing: Any = importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+            raise ValueError(f"{argument} is {text!r}: importing {name} failed: {error}") from error
+        raise ValueError(
+            f"{argument} is {text!r}: there is no module {error.name}; expected it in {here}, on "
+            "PYTHONPATH, or installed"
+        ) from error
+    except Exception as error:
+        raise ValueError(
+            f"{argument} is {text!r}: importing {name} failed: {type(error).__name__}: {error}"
+        ) from error
+    for part in attribute.split("."):
+        if not hasattr(thing, part):
+            public = [each for each in vars(thing) if not each.startswith("_")]
+            raise unknown(argument, text, [f"{name}:{each}" for each in public])
+        thing = getattr(thing, part)
+    return thing
