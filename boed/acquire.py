@@ -12,6 +12,7 @@ from torch import Tensor
 from boed.classifiers.classifier import Classifier
 from boed.data.observation import Observation, check_scenes
 from boed.eig.completions.beliefs import log_beliefs
+from boed.foundation.checks import at_least
 from boed.foundation.randomness import Seeds, derive, per_scene
 from boed.policies import Decision, Policy
 from boed.sensors.sensor import Sensor, costs, look
@@ -133,8 +134,7 @@ def acquire(
     if len(scene) == 0:
         raise ValueError(f"scene is {tuple(scene.shape)}, expected at least one scene")
     check_scenes(scene, "scene")
-    if steps < 1:
-        raise ValueError(f"steps is {steps}, expected at least 1")
+    at_least(1, steps=steps)
     scene, budget, began = scene.float(), budget or Budget(), time.monotonic()
     seeds = per_scene(seed, len(scene))
     noise = [derive(each, "noise") for each in seeds]

@@ -17,6 +17,7 @@ from boed.classifiers.classifier import Classifier
 from boed.data.dataset import Dataset
 from boed.data.observation import Observation
 from boed.environments.loss import CrossEntropy, Loss
+from boed.foundation.checks import at_least
 from boed.policies.policy import Decision, rows_of
 from boed.sensors.sensor import Sensor, candidates, costs, look
 
@@ -67,8 +68,7 @@ class Task:
     ) -> None:
         if len(dataset) == 0:
             raise ValueError(f"dataset {dataset.name} ({dataset.split}) has no scenes")
-        if looks < 1:
-            raise ValueError(f"looks is {looks}, expected at least 1")
+        at_least(1, looks=looks)
         if not 0 <= cost_weight < float("inf"):
             raise ValueError(f"cost_weight is {cost_weight}, expected a number of 0 or more")
         if isinstance(loss, str) and loss != "cross_entropy":

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from boed.completion.completer import Completer, Completions
+from boed.foundation.checks import at_least
 from boed.foundation.files import load_weights, save_weights
 from boed.foundation.fingerprint import fingerprint, of_source
 from boed.policies.policy import Decision
@@ -33,8 +34,7 @@ class FirstLook:
     n: int = 500
 
     def __post_init__(self) -> None:
-        if self.n < 1:
-            raise ValueError(f"first_look: n is {self.n}, expected at least 1")
+        at_least(1, **{"first_look.n": self.n})
 
 
 PACKAGES = (

@@ -13,6 +13,7 @@ from boed.completion.completer import Completions
 from boed.data.dataset import Dataset
 from boed.data.observation import Observation
 from boed.eig.completions.estimate import eig_map
+from boed.foundation.checks import at_least
 from boed.foundation.randomness import Seeds, derive
 from boed.policies.policy import Decision, pick
 from boed.policies.scanning import new_readings
@@ -92,9 +93,7 @@ def optimise_fixed_design(
         ValueError: `looks` or `scenes` below 1, no training scenes, or a classifier for other
             answers than the labels.
     """
-    for name, number in (("looks", looks), ("scenes", scenes)):
-        if number < 1:
-            raise ValueError(f"{name} is {number}, expected at least 1")
+    at_least(1, looks=looks, scenes=scenes)
     if len(train) == 0:
         raise ValueError(f"train: {train.name} ({train.split}) has no scenes, expected some")
     drawn = torch.Generator().manual_seed(derive(seed, "fixed design"))

@@ -15,6 +15,7 @@ from boed.data.observation import Observation
 from boed.eig.completions.estimate import eig_map
 from boed.eig.completions.estimators import Estimator, named
 from boed.eig.result import EIGEstimate
+from boed.foundation.checks import at_least
 from boed.foundation.randomness import Seeds, derive, per_scene
 from boed.policies.first_look import FirstLook, cached
 from boed.policies.policy import Decision, pick
@@ -57,8 +58,7 @@ class BOED:
     cache: Path | None = None
 
     def __post_init__(self) -> None:
-        if self.n < 1:
-            raise ValueError(f"n is {self.n}, expected at least 1")
+        at_least(1, n=self.n)
         named(self.estimator)
         if self.per_cost and not isinstance(self.search, Exhaustive):
             raise ValueError(

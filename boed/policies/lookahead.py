@@ -9,6 +9,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from boed.data.observation import Observation
+from boed.foundation.checks import at_least
 from boed.foundation.randomness import Seeds, derive, per_scene
 from boed.policies.informed import BOED
 from boed.policies.policy import Decision, pick
@@ -47,9 +48,7 @@ class TwoStep:
 
     def __post_init__(self) -> None:
         n_after = self.policy.n if self.n_after is None else self.n_after
-        for name, number in (("m", self.m), ("n_after", n_after)):
-            if number < 1:
-                raise ValueError(f"{name} is {number}, expected at least 1")
+        at_least(1, m=self.m, n_after=n_after)
         if self.policy.per_cost:
             raise ValueError("policy has per_cost=True, expected a policy that maximises EIG")
         self._after = replace(self.policy, n=n_after)

@@ -295,7 +295,7 @@ def test_score_of_a_look_that_is_no_candidate_is_unknown() -> None:
 def test_no_completions_are_refused() -> None:
     with pytest.raises(ValueError, match=r"^n is 0, expected at least 1"):
         BOED(ClueCompleter(Clues()), CLASSIFIER, n=0)
-    with pytest.raises(ValueError, match="first_look: n is 0, expected at least 1"):
+    with pytest.raises(ValueError, match=r"first_look\.n is 0, expected at least 1"):
         FirstLook(n=0)
 
 

@@ -23,6 +23,7 @@ from boed.eig.completions.posterior_entropy import (
 from boed.eig.completions.problem import DesignProblem
 from boed.eig.completions.variational import variational_eig
 from boed.eig.result import Bound
+from boed.foundation.registry import Registry
 
 Utility = tuple[Float[Tensor, "B D"], Float[Tensor, "N B D"]]
 """Of every candidate, and the gain of every completion for it: (eig, gains)."""
@@ -255,14 +256,17 @@ class Disagreement:
         return torch.einsum("nb,nbd->bd", problem.completions.weights, gains), gains
 
 
-ESTIMATORS: dict[str, Estimator] = {
-    "entropy": PosteriorEntropy(),
-    "mixture": MixtureEntropy(),
-    "variational": BarberAgakov(),
-    "accuracy": ValueOfInformation(),
-    "variance": Variance(),
-    "predictive_entropy": PredictiveEntropy(),
-}
+ESTIMATORS: Registry[Estimator] = Registry(
+    "estimator",
+    {
+        "entropy": PosteriorEntropy(),
+        "mixture": MixtureEntropy(),
+        "variational": BarberAgakov(),
+        "accuracy": ValueOfInformation(),
+        "variance": Variance(),
+        "predictive_entropy": PredictiveEntropy(),
+    },
+)
 """Estimators by name, with their usual settings."""
 
 
@@ -272,8 +276,4 @@ def named(estimator: str | Estimator) -> Estimator:
     Raises:
         ValueError: an unknown name.
     """
-    if not isinstance(estimator, str):
-        return estimator
-    if estimator not in ESTIMATORS:
-        raise ValueError(f"estimator is {estimator!r}, expected one of {', '.join(ESTIMATORS)}")
-    return ESTIMATORS[estimator]
+    return ESTIMATORS[estimator] if isinstance(estimator, str) else estimator

@@ -15,6 +15,7 @@ from boed.data.observation import Observation
 from boed.eig.completions.beliefs import CandidateBeliefs
 from boed.eig.completions.estimators import Estimator, named
 from boed.eig.completions.problem import DesignProblem
+from boed.foundation.checks import at_least
 from boed.foundation.randomness import derive, per_scene
 from boed.search.candidates.exhaustive import Exhaustive, Search
 from boed.sensors.sensor import look
@@ -55,7 +56,7 @@ def greedy_batch(
     Raises:
         ValueError: `k` below 1, or an estimator of what would be read rather than of beliefs.
     """
-    _check(k)
+    at_least(1, k=k)
     search = Exhaustive() if search is None else search
     rows = torch.arange(problem.shape[1], device=problem.designs.device)
     chosen: list[Tensor] = []
@@ -85,7 +86,7 @@ def greedy_joint(
     Raises:
         ValueError: `k` below 1, no candidates, or a joint EIG of another shape or with NaN.
     """
-    _check(k)
+    at_least(1, k=k)
     if candidates.ndim != 2 or len(candidates) == 0:
         raise ValueError(f"candidates must be [D, K], at least one, got {tuple(candidates.shape)}")
     chosen = candidates[:0]
@@ -186,8 +187,3 @@ class JointProblem(DesignProblem):
             "estimator: one of what would be read, not of what would be believed, has no "
             "joint EIG here; take 'variational', 'entropy' or another estimator of beliefs"
         )
-
-
-def _check(k: int) -> None:
-    if k < 1:
-        raise ValueError(f"k is {k}, expected at least 1 look")

@@ -9,6 +9,7 @@ import torch
 from boed.eig.completions.estimators import Estimator
 from boed.eig.completions.problem import DesignProblem
 from boed.eig.result import EIGEstimate
+from boed.foundation.checks import at_least
 from boed.search.candidates.design_geometry import farthest_points, scaled
 from boed.search.candidates.evaluations import Evaluations
 from boed.search.candidates.racing import Racing
@@ -44,9 +45,7 @@ class CoarseToFine:
     def __post_init__(self) -> None:
         if not 0 < self.coarse <= 1:
             raise ValueError(f"coarse is {self.coarse}, expected a fraction above 0, at most 1")
-        for name in ("around", "rounds"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}, expected at least 1")
+        at_least(1, around=self.around, rounds=self.rounds)
 
     def __call__(self, problem: DesignProblem, estimator: Estimator) -> EIGEstimate:
         """The candidates evaluated; the others are NaN.

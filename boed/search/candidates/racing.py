@@ -12,6 +12,7 @@ from torch import Tensor
 from boed.eig.completions.estimators import AdditiveEstimator, Estimator
 from boed.eig.completions.problem import DesignProblem
 from boed.eig.result import EIGEstimate
+from boed.foundation.checks import at_least
 from boed.search.candidates.design_geometry import farthest_points, scaled
 from boed.search.candidates.evaluations import Evaluations, needs_additive
 
@@ -59,9 +60,7 @@ class Racing:
     error: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("scouts", "first", "growth"):
-            if not getattr(self, name) >= 1:
-                raise ValueError(f"{name} is {getattr(self, name)}, expected at least 1")
+        at_least(1, scouts=self.scouts, first=self.first, growth=self.growth)
         if not 0 <= self.error < 1:
             raise ValueError(f"error is {self.error}, expected a probability from 0 to below 1")
 

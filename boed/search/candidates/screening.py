@@ -15,6 +15,7 @@ from boed.eig.completions.beliefs import images_within
 from boed.eig.completions.estimators import AdditiveEstimator, Estimator
 from boed.eig.completions.problem import DesignProblem
 from boed.eig.result import EIGEstimate
+from boed.foundation.checks import at_least
 from boed.search.candidates.design_geometry import neighbours_on_grid
 from boed.search.candidates.evaluations import Evaluations, needs_additive
 from boed.search.candidates.racing import Racing
@@ -74,9 +75,8 @@ class Screening:
     then: Racing | None = None
 
     def __post_init__(self) -> None:
-        for name, least in (("keep", 1), ("apart", 0), ("around", 0), ("rounds", 1)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} is {getattr(self, name)}, expected at least {least}")
+        at_least(1, keep=self.keep, rounds=self.rounds)
+        at_least(0, apart=self.apart, around=self.around)
 
     def __call__(self, problem: DesignProblem, estimator: Estimator) -> EIGEstimate:
         """The candidates evaluated; the others are NaN.
