@@ -23,7 +23,7 @@ from boed.eig.completions.estimators import named as estimator_named
 from boed.foundation.registry import check_known, import_object
 from boed.policies import BOED, CentreOut, FixedDesign, Oracle, Policy, Random
 from boed.policies import optimise_fixed_design as best_fixed_design
-from boed.policies.first_look import default_folder
+from boed.policies.first_look import FirstLook, default_folder
 from boed.search import CoarseToFine, Exhaustive, Racing, Screening, Search
 from boed.sensors import PatchSensor, Sensor
 from boed.sensors.registry import default_sensor, sensor_named
@@ -36,7 +36,7 @@ FIRST_COMPLETIONS = 500
 POLICIES: dict[str, str] = {
     "boed": "highest EIG; Barber-Agakov bound",
     "boed_entropy": "highest EIG; Eq. 17 as printed",
-    "boed_marginal": "highest EIG; Eq. 17 with the marginal first term",
+    "boed_mixture": "highest EIG; Eq. 17 with the entropy of the mean belief as first term",
     "boed_retrieval": "highest EIG; Barber-Agakov bound, completions by retrieval",
     "boed_retrieval_entropy": "highest EIG; Eq. 17, completions by retrieval",
     "boed_gaussian": "highest EIG; Barber-Agakov bound, completions of a mixture of Gaussians",
@@ -53,7 +53,7 @@ POLICIES: dict[str, str] = {
 _INFORMED: dict[str, tuple[str | None, str]] = {
     "boed": (None, "variational"),
     "boed_entropy": (None, "entropy"),
-    "boed_marginal": (None, "marginal"),
+    "boed_mixture": (None, "mixture"),
     "boed_retrieval": ("retrieval", "variational"),
     "boed_retrieval_entropy": ("retrieval", "entropy"),
     "boed_gaussian": ("gaussian", "variational"),
@@ -196,8 +196,7 @@ def setup(
             judge,
             estimator=estimator,
             n=completions,
-            first=_first_completer(context, completer),
-            first_n=first_n,
+            first_look=FirstLook(_first_completer(context, completer), first_n),
             search=chosen if additive else Exhaustive(),
             memory=memory,
             cache=default_folder(),

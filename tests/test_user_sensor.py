@@ -19,7 +19,7 @@ from boed.completion import Retrieval
 from boed.data.dataset import Dataset
 from boed.data.observation import Observation
 from boed.eig import eig_map
-from boed.policies import BOED, CentreOut, Decision, Oracle, Random
+from boed.policies import BOED, CentreOut, Decision, FirstLook, Oracle, Random
 from boed.report import results as stored
 from boed.report import statistics, write_report
 from boed.report.worked_scenes import describe
@@ -105,7 +105,7 @@ class World:
 
     def policy(self, **options: Any) -> BOED:
         completer = Retrieval(bars(30, self.height, self.width, 1), 0.1, self.transform)
-        return BOED(completer, ClueClassifier(), n=5, first_n=30, **options)
+        return BOED(completer, ClueClassifier(), n=5, first_look=FirstLook(n=30), **options)
 
 
 WORLDS = {

@@ -66,6 +66,7 @@ EXAMPLES = Schema(
         "candidates": {"candidate", "axis"},
         "candidate_mask": {"candidate", "y", "x"},
         "design": {"example", "step", "axis"},
+        "chosen": {"example", "step"},
         "log_belief": {"example", "look", "answer"},
     },
     further=("finding",),

@@ -100,6 +100,7 @@ def describe(
             "candidates": (["candidate", "axis"], looks.cpu().numpy()),
             "candidate_mask": (["candidate", "y", "x"], masks.cpu().numpy()),
             "design": (["example", "step", "axis"], trajectory.designs.cpu().numpy()),
+            "chosen": (["example", "step"], array([d.chosen for d in decisions])),
             "log_belief": (["example", "look", *answer], trajectory.log_beliefs.cpu().numpy()),
         }
     )

@@ -21,7 +21,7 @@ from boed.completion.classical.retrieval import Retrieval
 from boed.data.dataset import Dataset
 from boed.data.observation import Observation
 from boed.foundation.randomness import derive
-from boed.policies import BOED, CentreOut, Oracle, Random
+from boed.policies import BOED, CentreOut, FirstLook, Oracle, Random
 from boed.sensors import PatchSensor
 from tests.doubles import (
     ClueClassifier,
@@ -49,7 +49,7 @@ def blocks_of_32(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def boed(completer: Any = None, **options: Any) -> BOED:
     drawer = ClueCompleter(CLUES) if completer is None else completer
-    return BOED(drawer, ClueClassifier(), n=3, first_n=12, **options)
+    return BOED(drawer, ClueClassifier(), n=3, first_look=FirstLook(n=12), **options)
 
 
 def altered(thing: Any, **content: Any) -> Any:
@@ -140,7 +140,7 @@ def test_multi_label() -> None:
         label_names=data.label_names,
         patients=patients,
     )
-    policy = BOED(ClueCompleter(CLUES), FindingsClassifier(), first_n=12)
+    policy = BOED(ClueCompleter(CLUES), FindingsClassifier(), first_look=FirstLook(n=12))
     results = run({"boed": policy}, dataset=data, classifier=FindingsClassifier())
     results = results.sortby("scene")
     assert results["log_belief"].dims[-2:] == ("finding", "answer")
@@ -169,7 +169,7 @@ def test_policies_that_know_no_chance_are_run_once() -> None:
     assert np.array_equal(one, other)
     for name in policies:  # progress counts to the same end for all
         assert sum(looks for each, looks in told if each == name) == 2 * 40 * 2
-    retrieved = BOED(Retrieval(DATA), ClueClassifier(), first_n=20)
+    retrieved = BOED(Retrieval(DATA), ClueClassifier(), first_look=FirstLook(n=20))
     for policy in (CentreOut(), Oracle(ClueClassifier()), retrieved):
         assert policy.deterministic
         seen = [
@@ -323,9 +323,13 @@ def test_same_results_whatever_the_memory_bound(monkeypatch: pytest.MonkeyPatch)
     def results(memory: int, block: int) -> xr.Dataset:
         monkeypatch.setattr(module, "SCENES_PER_JOB", block)
         policies = {
-            "aipo": BOED(aipo, judge, n=2, first_n=4, memory=memory),
-            "retrieval": BOED(Retrieval(colour(12, 1), 0.3), judge, n=3, first_n=4, memory=memory),
-            "variance": BOED(aipo, judge, estimator="variance", n=2, first_n=4, memory=memory),
+            "aipo": BOED(aipo, judge, n=2, first_look=FirstLook(n=4), memory=memory),
+            "retrieval": BOED(
+                Retrieval(colour(12, 1), 0.3), judge, n=3, first_look=FirstLook(n=4), memory=memory
+            ),
+            "variance": BOED(
+                aipo, judge, estimator="variance", n=2, first_look=FirstLook(n=4), memory=memory
+            ),
             "oracle": Oracle(judge, memory),
         }
         return run(

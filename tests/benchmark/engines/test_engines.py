@@ -25,7 +25,7 @@ from boed.benchmark.engines import Engine, Local, Processes, Ray, named
 from boed.benchmark.jobs import Job, Jobs
 from boed.benchmark.sweep import benchmark
 from boed.data.observation import Observation
-from boed.policies import BOED, Decision, Random
+from boed.policies import BOED, Decision, FirstLook, Random
 from boed.sensors import PatchSensor
 from boed.setup import POLICIES, setup
 from tests.benchmark.engines.jobs import (
@@ -261,7 +261,10 @@ def run(policies: dict[str, Any], **options: Any) -> xr.Dataset:
 
 
 def informed(log: Path) -> dict[str, Any]:
-    return {"boed": BOED(NotedCompleter(log), ClueClassifier(), n=2, first_n=6), "random": Random()}
+    return {
+        "boed": BOED(NotedCompleter(log), ClueClassifier(), n=2, first_look=FirstLook(n=6)),
+        "random": Random(),
+    }
 
 
 def same(one: xr.Dataset, other: xr.Dataset) -> None:
