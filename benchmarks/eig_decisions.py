@@ -24,12 +24,12 @@ from boed.classifiers.classifier import DenseNetClassifier, Precision
 from boed.completion.classical.retrieval import Retrieval
 from boed.data.load import load
 from boed.data.observation import Observation
-from boed.eig.completions.estimate import imagine
+from boed.eig.completions.estimate import design_problem
 from boed.eig.completions.estimators import BarberAgakov
-from boed.eig.completions.problem import Imagined
+from boed.eig.completions.problem import DesignProblem
 from boed.foundation.files import write_json
 from boed.foundation.randomness import derive
-from boed.policies import BOED
+from boed.policies import BOED, FirstLook
 from boed.search import CoarseToFine, Exhaustive, Racing, Search
 from boed.sensors import PatchSensor
 from boed.zoo import classifier_for
@@ -56,16 +56,16 @@ class Plain:
         return self.model._calibrated(logits, observation)
 
 
-class Known(Imagined):
+class Known(DesignProblem):
     """A situation of which every belief has been computed."""
 
-    def after(self, completion: Tensor, scene: Tensor, candidate: Tensor) -> Tensor:
-        return self.candidates[completion, scene, candidate]
+    def posterior_at(self, completion: Tensor, scene: Tensor, candidate: Tensor) -> Tensor:
+        return self.posterior[completion, scene, candidate]
 
 
-def choices(imagined: Imagined) -> dict[str, Tensor]:
+def choices(problem: DesignProblem) -> dict[str, Tensor]:
     """The EIG as this precision sees it, and each search's choice and evaluations."""
-    fields = {name: getattr(imagined, name) for name in Imagined.__dataclass_fields__}
+    fields = {name: getattr(problem, name) for name in DesignProblem.__dataclass_fields__}
     known, found = Known(**fields), {}
     for name, search in SEARCHES.items():
         made = search(known, BarberAgakov())
@@ -73,7 +73,7 @@ def choices(imagined: Imagined) -> dict[str, Tensor]:
             found["eig"] = made.eig
         ready = made.eig if made.finished is None else made.eig.where(made.finished, -torch.inf)
         found[name] = ready.argmax(1)
-        spent = imagined.shape[0] * imagined.shape[2] * imagined.shape[1]
+        spent = problem.shape[0] * problem.shape[2] * problem.shape[1]
         found[f"{name} used"] = torch.tensor(made.evaluations or spent)
     return found
 
@@ -86,7 +86,7 @@ def decide(
     data, train = (load("kermany_pneumonia_128", size, part) for part in (split, "train"))
     sensor, retrieval = PatchSensor(size, 0.25, grid), Retrieval(train)
     order = torch.randperm(len(data), generator=torch.Generator().manual_seed(0))[:scenes]
-    policy = BOED(retrieval, classifier, first=retrieval, first_n=50)
+    policy = BOED(retrieval, classifier, first_look=FirstLook(retrieval, 50))
     rows = []
     for part in order.split(SCENES_AT_ONCE):
         seeds = [derive(0, "scene", index) for index in part.tolist()]
@@ -96,10 +96,12 @@ def decide(
             drawn = run.decisions[look].completions
             assert drawn is not None
             seen = run.observations[look]
-            row = {"plain": choices(imagine(seen, drawn, sensor, classifier=Plain(classifier)))}
+            row = {
+                "plain": choices(design_problem(seen, drawn, sensor, classifier=Plain(classifier)))
+            }
             for precision in PRECISIONS:
                 classifier.precision = precision
-                row[precision] = choices(imagine(seen, drawn, sensor, classifier=classifier))
+                row[precision] = choices(design_problem(seen, drawn, sensor, classifier=classifier))
             rows.append(row)
         print(f"{min(len(rows) // 2 * SCENES_AT_ONCE, scenes)} of {scenes} scenes", flush=True)
     return rows

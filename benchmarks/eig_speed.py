@@ -32,10 +32,10 @@ from boed.completion.classical.retrieval import Retrieval
 from boed.completion.completer import Completions
 from boed.data.load import load
 from boed.data.observation import Observation
-from boed.eig.completions.beliefs import LooksAhead
-from boed.eig.completions.estimate import imagine
+from boed.eig.completions.beliefs import CandidateBeliefs
+from boed.eig.completions.estimate import design_problem
 from boed.eig.completions.estimators import BarberAgakov
-from boed.eig.completions.problem import Imagined
+from boed.eig.completions.problem import DesignProblem
 from boed.foundation.files import write_json
 from boed.search import CoarseToFine, Racing, Search
 from boed.sensors import PatchSensor
@@ -59,7 +59,7 @@ def untrained(size: int) -> DenseNetClassifier:
     return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
-def situation(size: int, checkpoint: Path | None) -> Imagined:
+def situation(size: int, checkpoint: Path | None) -> DesignProblem:
     """One scene after one look, and its completions."""
     sensor = PatchSensor(size, 0.25, 17)
     designs = sensor.designs(Observation.nothing(1, 1, size))
@@ -77,15 +77,15 @@ def situation(size: int, checkpoint: Path | None) -> Imagined:
         seen = sensor.observe(Observation.nothing(1, 1, size), val.scenes([1]), middle)
         library = Retrieval(load("kermany_pneumonia_128", size, "train"))
         completions = library.complete(seen, COMPLETIONS, 0)
-    return imagine(seen, completions, sensor, classifier=model)
+    return design_problem(seen, completions, sensor, classifier=model)
 
 
 class Plain:
     """What one writes without this package: torchvision's network on images put together."""
 
-    def __init__(self, imagined: Imagined) -> None:
-        self.imagined = imagined
-        self.model: DenseNetClassifier = imagined.classifier  # type: ignore[assignment]
+    def __init__(self, problem: DesignProblem) -> None:
+        self.problem = problem
+        self.model: DenseNetClassifier = problem.classifier  # type: ignore[assignment]
         network = copy.deepcopy(self.model.network)
         self.network: nn.Module = network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
 
@@ -99,7 +99,7 @@ class Plain:
         return [self._beliefs(*(index[row : row + 1] for index in which)) for row in range(8)]
 
     def _beliefs(self, n: Tensor, b: Tensor, c: Tensor) -> Tensor:
-        given, config = self.imagined, self.model.config
+        given, config = self.problem, self.model.config
         scenes = given.completions.scenes[n, b]
         after = given.sensor.observe(given.observation[b], scenes, given.designs[c])
         values = (after.values - config.mean) / config.std * after.mask
@@ -108,28 +108,28 @@ class Plain:
         return F.log_softmax(logits / scale, dim=-1)
 
 
-def in_precision(imagined: Imagined, precision: Precision) -> Imagined:
+def in_precision(problem: DesignProblem, precision: Precision) -> DesignProblem:
     """The same situation with a classifier of its own."""
-    model: DenseNetClassifier = copy.deepcopy(imagined.classifier)  # type: ignore[assignment]
+    model: DenseNetClassifier = copy.deepcopy(problem.classifier)  # type: ignore[assignment]
     model.precision = precision
-    return replace(imagined, classifier=model)
+    return replace(problem, classifier=model)
 
 
-def exact(one: Imagined, which: tuple[Tensor, ...]) -> Tensor:
+def exact(one: DesignProblem, which: tuple[Tensor, ...]) -> Tensor:
     """The engine on some images, everything that they share included."""
-    ahead = LooksAhead(
+    ahead = CandidateBeliefs(
         observation=one.observation,
         completions=one.completions.scenes,
         designs=one.designs,
         sensor=one.sensor,
         classifier=one.classifier,
     )
-    return ahead.some(*which)
+    return ahead.at(*which)
 
 
-def searched(one: Imagined, search: Search) -> int:
+def searched(one: DesignProblem, search: Search) -> int:
     """A whole search from nothing known; how many beliefs it needed."""
-    fresh = imagine(one.observation, one.completions, one.sensor, classifier=one.classifier)
+    fresh = design_problem(one.observation, one.completions, one.sensor, classifier=one.classifier)
     found = search(fresh, BarberAgakov())
     assert found.evaluations is not None
     return found.evaluations
@@ -140,19 +140,19 @@ def measure(
     size: int, checkpoint: Path | None, repeats: int, rows: int
 ) -> tuple[list[dict[str, Any]], dict[str, float]]:
     """A row of the table for each contestant, and how far the beliefs differ."""
-    imagined = situation(size, checkpoint)
-    plain, total = Plain(imagined), COMPLETIONS * len(imagined.designs)
+    problem = situation(size, checkpoint)
+    plain, total = Plain(problem), COMPLETIONS * len(problem.designs)
     which = (
         torch.arange(total)[torch.randperm(total, generator=torch.Generator().manual_seed(0))]
     )[:rows]
-    number = len(imagined.designs)
+    number = len(problem.designs)
     triple = (which // number, torch.zeros_like(which), which % number)
     at_once = max(2**19 // size**2, 1)
     work: dict[str, Callable[[], object]] = {
         "a loop, fp32": lambda: plain.loop(triple),
         "b batched plainly, fp32": lambda: plain.batched(triple, at_once),
     }
-    ours = {precision: in_precision(imagined, precision) for precision in PRECISIONS}
+    ours = {precision: in_precision(problem, precision) for precision in PRECISIONS}
     for precision, one in ours.items():
         work[f"c exact, {precision}"] = partial(exact, one, triple)
     part = dict.fromkeys(work, rows / total) | {"a loop, fp32": 8 / total}

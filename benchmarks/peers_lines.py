@@ -38,7 +38,7 @@ from boed.completion.completer import Completions
 from boed.data.observation import Observation
 from boed.eig.completions.estimate import estimate
 from boed.eig.completions.estimators import Estimator, PredictiveEntropy, Variance
-from boed.eig.completions.problem import Imagined
+from boed.eig.completions.problem import DesignProblem
 from boed.foundation.randomness import derive
 from boed.sensors import Lines
 
@@ -143,11 +143,11 @@ class NoQuestion:
         raise NotImplementedError
 
 
-def imagined(particles: Tensor, observation: Observation) -> Imagined:
+def problem(particles: Tensor, observation: Observation) -> DesignProblem:
     """The particles as completions of the scene."""
     weights = torch.full((len(particles), 1), 1 / len(particles))
     completions = Completions(particles[:, None, None], weights)
-    return Imagined(
+    return DesignProblem(
         observation=observation,
         completions=completions,
         sensor=SENSOR,
@@ -161,7 +161,7 @@ def best_of_map(estimator: Estimator) -> Choose:
 
     def choose(particles: Tensor, observation: Observation, looks: int) -> tuple[list[int], float]:
         began = time.process_time()
-        eig = estimate(imagined(particles, observation), estimator).eig[0]
+        eig = estimate(problem(particles, observation), estimator).eig[0]
         lines = eig.topk(looks).indices.tolist()
         return lines, time.process_time() - began
 
@@ -173,11 +173,11 @@ def greedy_union(estimator: Estimator) -> Choose:
 
     def choose(particles: Tensor, observation: Observation, looks: int) -> tuple[list[int], float]:
         began = time.process_time()
-        footprints = imagined(particles, observation).footprints
+        footprints = problem(particles, observation).footprints
         lines: list[int] = []
         taken = torch.zeros_like(footprints[0])
         for _ in range(looks):
-            now = imagined(particles, observation)
+            now = problem(particles, observation)
             vars(now)["footprints"] = torch.maximum(footprints, taken)
             eig = estimate(now, estimator).eig[0]
             eig[lines] = -torch.inf
@@ -287,7 +287,7 @@ def one_line(scene: Field, choose: Choose, row: Choices, seen: list[int]) -> Non
 
 def _rank_agreement(particles: Tensor, blank: Observation) -> float:
     """Spearman's correlation of the two criteria over the lines, zea's as printed."""
-    ours = estimate(imagined(particles, blank), PredictiveEntropy(SIGMA)).eig[0]
+    ours = estimate(problem(particles, blank), PredictiveEntropy(SIGMA)).eig[0]
     near = torch.exp(-((particles[:, None] - particles) ** 2) / (2 * SIGMA**2))
     theirs = -near.mean(0).log().mean(0).sum(0)
     return float(spearmanr(ours, theirs).statistic)

@@ -29,7 +29,7 @@ from boed.completion.classical.retrieval import Retrieval
 from boed.data.load import load
 from boed.data.observation import Observation
 from boed.foundation.files import write_json
-from boed.policies import BOED
+from boed.policies import BOED, FirstLook
 from boed.sensors import PatchSensor
 from boed.zoo import classifier_for
 
@@ -60,7 +60,7 @@ def times(repeats: int) -> list[dict[str, Any]]:
         for value in values:
             now = USUAL | {name: value}
             sensor = PatchSensor(32, 0.25, now["candidates"])
-            policy = BOED(retrieval, classifier, n=now["completions"], first_n=4)
+            policy = BOED(retrieval, classifier, n=now["completions"], first_look=FirstLook(n=4))
             scenes = data.scenes(slice(0, now["scenes"]))
             looks = now["looks"] + 1
             run = partial(acquire, scenes, sensor, policy, looks, classifier, keep=False)

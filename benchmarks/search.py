@@ -27,10 +27,10 @@ from boed.data.observation import Observation
 from boed.eig import BarberAgakov
 from boed.eig.completions.beliefs import log_beliefs
 from boed.eig.completions.posterior_entropy import entropy
-from boed.eig.completions.problem import Imagined
+from boed.eig.completions.problem import DesignProblem
 from boed.foundation.randomness import derive
 from boed.search import CoarseToFine, Exhaustive, Racing, Screening, Search
-from boed.search.candidates.upper_bounds import ceiling
+from boed.search.candidates.upper_bounds import upper_bound
 from boed.sensors import PatchSensor
 from boed.setup import study
 from boed.zoo import screen_for
@@ -52,16 +52,16 @@ SEARCHES: dict[str, Search] = {
 class Guessed(Screening):
     """A screen whose guesses are known already."""
 
-    def screened(self, imagined: LookedUp, estimator: Known) -> Tensor:  # type: ignore[override]
-        return imagined.guessed
+    def screened(self, problem: LookedUp, estimator: Known) -> Tensor:  # type: ignore[override]
+        return problem.guessed
 
 
 SCREENS: dict[str, Search] = {
-    "screen (8)": Guessed(None, 8, 0, 0),  # type: ignore[arg-type]
-    "screen (16)": Guessed(None, 16, 0, 0),  # type: ignore[arg-type]
-    "screen (8), racing": Guessed(None, 8, 0, 0, then=Racing()),  # type: ignore[arg-type]
-    "screen (12), refined": Guessed(None),  # type: ignore[arg-type]
-    "screen (12), refined, racing": Guessed(None, then=Racing()),  # type: ignore[arg-type]
+    "screen (8)": Guessed(screen=None, keep=8, apart=0, around=0),  # type: ignore[arg-type]
+    "screen (16)": Guessed(screen=None, keep=16, apart=0, around=0),  # type: ignore[arg-type]
+    "screen (8), racing": Guessed(screen=None, keep=8, apart=0, around=0, then=Racing()),  # type: ignore[arg-type]
+    "screen (12), refined": Guessed(screen=None),  # type: ignore[arg-type]
+    "screen (12), refined, racing": Guessed(screen=None, then=Racing()),  # type: ignore[arg-type]
 }
 """The last is what `--search screen` does."""
 
@@ -128,15 +128,15 @@ def guesses(data: str, grid: int, known: dict[str, Tensor], checkpoint: str) -> 
     seen, drawn = Observation(known["values"], known["mask"]), known["completions"]
     completions = Completions(drawn, known["weights"])
     designs = made.sensor.designs(seen)
-    imagined = Imagined(
+    problem = DesignProblem(
         observation=seen,
         completions=completions,
         sensor=made.sensor,
         classifier=made.classifier,
         designs=designs,
     )
-    guessed = Screening(screen=screen).screened(imagined, BarberAgakov("belief"))
-    one, belief = seen[:1], imagined.belief[:1]
+    guessed = Screening(screen=screen).screened(problem, BarberAgakov("belief"))
+    one, belief = seen[:1], problem.prior[:1]
     with FlopCounterMode(display=False) as ours:
         screen.log_beliefs(one, drawn[0, :1], belief, answer=belief, corners=designs[None].float())
     with FlopCounterMode(display=False) as theirs:
@@ -145,18 +145,18 @@ def guesses(data: str, grid: int, known: dict[str, Tensor], checkpoint: str) -> 
 
 
 class LookedUp:
-    """Stands for `Imagined`: gains that are known already."""
+    """Stands for `DesignProblem`: gains that are known already."""
 
     def __init__(self, known: dict[str, Tensor]) -> None:
         self.gains, self.ceiling, self.guessed = known["gains"], known["ceiling"], known["guessed"]
         self.designs = known["designs"].float()
         self.sensor = PatchSensor(known["mask"].shape[-1], grid=known["designs"])
         self.shape = tuple(self.gains.shape)
-        self.belief = torch.zeros(self.shape[1], 1)
-        self.candidates = self.gains[..., None]
+        self.prior = torch.zeros(self.shape[1], 1)
+        self.posterior = self.gains[..., None]
         self.completions = Completions(known["completions"], known["weights"])
 
-    def after(self, completion: Tensor, scene: Tensor, candidate: Tensor) -> Tensor:
+    def posterior_at(self, completion: Tensor, scene: Tensor, candidate: Tensor) -> Tensor:
         return self.gains[completion, scene, candidate][:, None]
 
 
@@ -164,25 +164,30 @@ class Known:
     """The estimator whose gains are what is looked up."""
 
     bound: ClassVar[str] = "lower"
-    uses_answers: ClassVar[bool] = False
+    needs_whole_scene: ClassVar[bool] = False
 
-    def of(
-        self, belief: Tensor, candidates: Tensor, answers: None, weights: Tensor | None = None
+    def from_log_beliefs(
+        self,
+        prior: Tensor,
+        posterior: Tensor,
+        *,
+        whole_scene: None = None,
+        weights: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        gains = candidates[..., 0]
+        gains = posterior[..., 0]
         if weights is None:
             weights = torch.full(gains.shape[:2], 1 / len(gains))
         return torch.einsum("nb,nbd->bd", weights, gains), gains
 
-    def __call__(self, imagined: LookedUp) -> tuple[Tensor, Tensor]:
-        return self.of(
-            imagined.belief, imagined.candidates, None, weights=imagined.completions.weights
+    def __call__(self, problem: LookedUp) -> tuple[Tensor, Tensor]:
+        return self.from_log_beliefs(
+            problem.prior, problem.posterior, weights=problem.completions.weights
         )
 
 
-@ceiling.register
-def _(estimator: Known, imagined: LookedUp) -> Tensor:
-    return imagined.ceiling
+@upper_bound.register
+def _(estimator: Known, problem: LookedUp) -> Tensor:
+    return problem.ceiling
 
 
 def measure(search: Search, known: dict[str, Tensor]) -> dict[str, Any]:

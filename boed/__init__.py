@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from boed.benchmark import benchmark
     from boed.eig import EIGEstimate, eig_map, model_eig, posterior_entropy_eig, variational_eig
     from boed.policies import BOED, CentreOut, Decision, Oracle, Policy, Random
+    from boed.run import run
     from boed.sensors import PatchSensor, Sensor
-    from boed.setup import study
+    from boed.setup import Setup, setup
 
 _HOMES = {
     "acquire": "acquire",
@@ -36,7 +37,9 @@ _HOMES = {
     "Random": "policies",
     "PatchSensor": "sensors",
     "Sensor": "sensors",
-    "study": "setup",
+    "Setup": "setup",
+    "run": "run",
+    "setup": "setup",
 }
 
 __all__ = [
@@ -50,13 +53,15 @@ __all__ = [
     "Policy",
     "Random",
     "Sensor",
+    "Setup",
     "Trajectory",
     "acquire",
     "benchmark",
     "eig_map",
     "model_eig",
     "posterior_entropy_eig",
-    "study",
+    "run",
+    "setup",
     "variational_eig",
 ]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -12,6 +12,7 @@ from torch import Tensor
 from boed.classifiers.classifier import Classifier
 from boed.data.observation import Observation, check_scenes
 from boed.eig.completions.beliefs import log_beliefs
+from boed.foundation.checks import at_least
 from boed.foundation.randomness import Seeds, derive, per_scene
 from boed.policies import Decision, Policy
 from boed.sensors.sensor import Sensor, costs, look
@@ -39,6 +40,36 @@ class Budget:
             if limit is not None and not limit > 0:
                 raise ValueError(f"budget: {name} is {limit}, expected above 0")
 
+    def affords(self, cost: Float[Tensor, " b"]) -> Bool[Tensor, " b"]:
+        """Which totals are within the limit, but for rounding."""
+        limit = float("inf") if self.cost is None else self.cost
+        return cost <= limit * (1 + 1e-6)
+
+    def is_late(self, began: float) -> bool:
+        """Whether the time is over, counted from `began` on `time.monotonic`."""
+        return self.seconds is not None and time.monotonic() - began >= self.seconds
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Step:
+    """One look at each scene that was not finished, and what is known of all scenes after it.
+
+    Attributes:
+        scenes: which ones were looked at, `[b]` of B.
+        design: the look at each of these, `[b, K]`.
+        score: of the chosen look, `[b]`, NaN where the policy has none.
+        cost: of the look, `[b]`.
+        observation: what has been seen of all B scenes.
+        log_belief: log g(v | observation), `[B, *L, K]`.
+    """
+
+    scenes: Int64[Tensor, " b"]
+    design: Float[Tensor, "b K"]
+    score: Float[Tensor, " b"]
+    cost: Float[Tensor, " b"]
+    observation: Observation
+    log_belief: Float[Tensor, "B *L K"]
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Trajectory:
@@ -54,7 +85,7 @@ class Trajectory:
         costs: of each look, `[B, T]`, 0 where none was taken.
         looks: how many were taken, `[B]`.
         decisions: what the policy looked at for each look, of the scenes not finished before;
-            empty unless kept.
+            empty with `keep=False`.
     """
 
     observations: list[Observation]
@@ -81,7 +112,8 @@ def acquire(
 ) -> Trajectory:
     """Look up to `steps` times at each scene, where the policy says.
 
-    A scene is finished early when the policy's decision says stop, or its budget is spent.
+    The loop of Harvey et al. 2021, Sec. 3: decide on a look, look, believe. A scene is finished
+    early when the policy's decision says stop, or its budget is spent.
 
     Args:
         scene: whole scenes, values in [0, 1]; the policy only sees what the sensor returns.
@@ -102,112 +134,112 @@ def acquire(
     if len(scene) == 0:
         raise ValueError(f"scene is {tuple(scene.shape)}, expected at least one scene")
     check_scenes(scene, "scene")
-    if steps < 1:
-        raise ValueError(f"steps is {steps}, expected at least 1")
-    run = _Run(scene.float(), sensor, policy, classifier, seed, memory, budget or Budget())
+    at_least(1, steps=steps)
+    scene, budget, began = scene.float(), budget or Budget(), time.monotonic()
+    seeds = per_scene(seed, len(scene))
+    noise = [derive(each, "noise") for each in seeds]
+    blank = observation = Observation.of(scene, torch.zeros_like(scene[:, :1]))
+    prior = belief = log_beliefs(observation, classifier, memory)
+    active = torch.arange(len(scene), device=scene.device)  # the scenes that are not finished
+    spent = scene.new_zeros(len(scene))
+    taken: list[Step] = []
+    decisions: list[Decision] = []
+
     for step in range(steps):
-        run.step(step)
-    return Trajectory(
-        observations=run.observations,
-        log_beliefs=torch.stack(run.beliefs, dim=1),
-        designs=torch.stack(run.designs, dim=1),
-        scores=torch.stack(run.scores, dim=1),
-        costs=torch.stack(run.costs, dim=1),
-        looks=run.looks,
-        decisions=run.decisions if keep else [],
-    )
-
-
-class _Run:
-    """The state of an acquisition, and what is recorded of it at every step."""
-
-    def __init__(
-        self,
-        scene: Float[Tensor, "B C H W"],
-        sensor: Sensor,
-        policy: Policy,
-        classifier: Classifier,
-        seed: Seeds,
-        memory: int,
-        budget: Budget,
-    ) -> None:
-        self.scene, self.sensor, self.policy = scene, sensor, policy
-        self.classifier, self.memory, self.budget = classifier, memory, budget
-        self.seeds = per_scene(seed, len(scene))
-        self.noise = [derive(each, "noise") for each in self.seeds]
-        self.began = time.monotonic()
-        blank = Observation.nothing_of(scene)
-        self.rest = torch.arange(len(scene), device=scene.device)  # scenes not finished
-        self.looks = torch.zeros_like(self.rest)
-        self.observations = [blank]
-        self.beliefs = [log_beliefs(blank, classifier, memory)]
-        self.designs: list[Tensor] = []
-        self.scores: list[Tensor] = []
-        self.costs: list[Tensor] = []
-        self.decisions: list[Decision] = []
-
-    def step(self, number: int) -> None:
-        """One look at every scene that is not finished; the others stay as they are."""
-        batch = len(self.scene)
-        score, cost = self.scene.new_full((batch,), torch.nan), self.scene.new_zeros(batch)
-        observation, belief = self.observations[-1], self.beliefs[-1]
-        decision = self._decision(number)
-        if decision is None:
-            design = torch.zeros_like(self.designs[-1])
-        else:
-            prices = costs(self.sensor, decision.designs).to(cost)
-            chosen = self._going_on(decision, prices)
-            self.rest, row = self.rest[chosen], self.rest[chosen]
-            taken = decision.designs[chosen]
-            design = taken.new_zeros(batch, taken.shape[1]).index_put((row,), taken)
-            cost = cost.index_put((row,), prices[chosen])
-            if (known := decision.chosen_score()) is not None:
-                score = score.index_put((row,), known[chosen].to(score))
-            if len(row):
-                noise = [self.noise[b] for b in row.tolist()]
-                after = look(
-                    self.sensor, observation[row], self.scene[row], design=taken, seeds=noise
-                )
-                observation = observation.with_rows(row, after)
-                found = log_beliefs(after, self.classifier, self.memory)
-                belief = belief.index_put((row,), found)
-                self.looks[row] += 1
-        self.observations.append(observation)
-        self.beliefs.append(belief)
-        self.designs.append(design)
-        self.scores.append(score)
-        self.costs.append(cost)
-
-    def _decision(self, number: int) -> Decision | None:
-        """Where the policy looks next; None when no scene is left, or no time."""
-        limit, rest = self.budget.seconds, self.rest
-        late = limit is not None and number > 0 and time.monotonic() - self.began >= limit
-        if len(rest) == 0 or late:
-            self.rest = rest[:0]
-            return None
-        seeds = [derive(self.seeds[b], "look", number) for b in rest.tolist()]
-        observation = self.observations[-1][rest]
-        decision = self.policy.choose(observation, self.sensor, seeds, truth=self.scene[rest])
-        if decision.designs.ndim != 2 or len(decision.designs) != len(rest):
-            raise ValueError(
-                f"{type(self.policy).__name__}.choose returned designs "
-                f"{tuple(decision.designs.shape)}, expected one row for each of {len(rest)} scenes"
-            )
-        stop = decision.stop
-        if stop is not None and (stop.dtype != torch.bool or stop.shape != rest.shape):
-            raise ValueError(
-                f"{type(self.policy).__name__}.choose returned stop {stop.dtype} "
-                f"{tuple(stop.shape)}, expected bool ({len(rest)},)"
-            )
-        self.decisions.append(decision)
-        return decision
-
-    def _going_on(self, decision: Decision, prices: Float[Tensor, " b"]) -> Bool[Tensor, " b"]:
-        """Which of the scenes that are left are looked at: not told to stop, and affordable."""
-        going = torch.ones_like(self.rest, dtype=torch.bool)
+        if len(active) == 0 or (step > 0 and budget.is_late(began)):
+            break
+        # decide
+        at = [derive(seeds[b], "look", step) for b in active.tolist()]
+        decision = policy.choose(observation[active], sensor, at, truth=scene[active])
+        _check(decision, policy, len(active))
+        cost = costs(sensor, decision.designs).to(scene)
+        going = budget.affords(spent[active] + cost)
         if decision.stop is not None:
-            going &= ~decision.stop.to(going.device)
-        if self.budget.cost is not None:
-            spent = sum(self.costs, torch.zeros_like(self.scene[:, 0, 0, 0]))[self.rest]
-            going &= spent + prices <= self.budget.cost * (1 + 1e-6)
-        return going
+            going = going & ~decision.stop.to(going.device)
+        active, design, cost = active[going], decision.designs[going], cost[going]
+        spent[active] += cost
+        if len(active) > 0:
+            # look
+            own = [noise[b] for b in active.tolist()]
+            after = look(sensor, observation[active], scene[active], design=design, seeds=own)
+            observation = observation.with_rows(active, after)
+            # believe
+            belief = belief.index_put((active,), log_beliefs(after, classifier, memory))
+        score = decision.chosen_score()
+        taken.append(
+            Step(
+                scenes=active,
+                design=design,
+                score=torch.full_like(cost, torch.nan) if score is None else score[going].to(cost),
+                cost=cost,
+                observation=observation,
+                log_belief=belief,
+            )
+        )
+        if keep:
+            decisions.append(decision)
+
+    return _trajectory(blank, prior, taken, steps=steps, decisions=decisions)
+
+
+def _check(decision: Decision, policy: Policy, scenes: int) -> None:
+    """Refuse a decision that is not about so many scenes.
+
+    Raises:
+        ValueError: its designs, index or stop are of another shape or type, or the index is not
+            that of the designs.
+    """
+    name, designs = f"{type(policy).__name__}.choose", decision.designs
+    if designs.ndim != 2 or len(designs) != scenes:
+        raise ValueError(
+            f"{name} returned designs {tuple(designs.shape)}, "
+            f"expected one row for each of {scenes} scenes"
+        )
+    for what, dtype in (("index", torch.int64), ("stop", torch.bool)):
+        part = getattr(decision, what)
+        if part is not None and (part.dtype != dtype or tuple(part.shape) != (scenes,)):
+            raise ValueError(
+                f"{name} returned {what} {part.dtype} {tuple(part.shape)}, "
+                f"expected {str(dtype).removeprefix('torch.')} ({scenes},)"
+            )
+    index, number = decision.index, len(decision.candidates)
+    if index is not None:
+        within = bool(((index >= 0) & (index < number)).all())
+        if not within or not torch.equal(decision.candidates[index].to(designs), designs):
+            raise ValueError(
+                f"{name} returned index {index.tolist()}, expected the chosen designs' rows of its "
+                f"{number} candidates"
+            )
+
+
+def _trajectory(
+    blank: Observation,
+    prior: Float[Tensor, "B *L K"],
+    taken: list[Step],
+    *,
+    steps: int,
+    decisions: list[Decision],
+) -> Trajectory:
+    """The steps taken as one record of all scenes; after the last one everything stays as it is."""
+    last = taken[-1]
+    none = {name: getattr(last, name)[:0] for name in ("scenes", "design", "score", "cost")}
+    history = taken + [replace(last, **none)] * (steps - len(taken))
+
+    def recorded(name: str, unlooked: float) -> Tensor:
+        """An entry of each step, `[B, T, ...]`, with a number for scenes not looked at."""
+        columns = []
+        for each in history:
+            part = getattr(each, name)
+            column = part.new_full((len(blank), *part.shape[1:]), unlooked)
+            columns.append(column.index_put((each.scenes,), part))
+        return torch.stack(columns, dim=1)
+
+    return Trajectory(
+        observations=[blank, *(each.observation for each in history)],
+        log_beliefs=torch.stack([prior, *(each.log_belief for each in history)], dim=1),
+        designs=recorded("design", 0),
+        scores=recorded("score", torch.nan),
+        costs=recorded("cost", 0),
+        looks=torch.cat([each.scenes for each in history]).bincount(minlength=len(blank)),
+        decisions=decisions,
+    )

@@ -1,235 +1,435 @@
-"""From names to a whole study: data, checkpoints and policies, ready for `benchmark`."""
+"""From names, paths and objects to everything that a run needs: `setup(...)`."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import platform
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from boed.classifiers.classifier import DenseNetClassifier, Precision
+import torch
+
+from boed.classifiers.classifier import Classifier, DenseNetClassifier, Precision
+from boed.completion.classical.gaussian import GaussianMixture
 from boed.completion.classical.retrieval import Retrieval
 from boed.completion.completer import Completer
 from boed.data.dataset import Dataset
 from boed.data.load import load
-from boed.eig.completions.estimators import AdditiveEstimator, named
-from boed.policies import BOED, CentreOut, Oracle, Policy, Random, optimise_fixed_design
-from boed.policies.first_look import default_folder
+from boed.data.observation import Observation
+from boed.eig.completions.estimators import AdditiveEstimator
+from boed.eig.completions.estimators import named as estimator_named
+from boed.foundation.registry import check_known, import_object
+from boed.policies import BOED, CentreOut, FixedDesign, Oracle, Policy, Random
+from boed.policies import optimise_fixed_design as best_fixed_design
+from boed.policies.first_look import FirstLook, default_folder
 from boed.search import CoarseToFine, Exhaustive, Racing, Screening, Search
 from boed.sensors import PatchSensor, Sensor
-from boed.zoo import DEFAULT_SIZE, classifier_for, completer_for, screen_for
+from boed.sensors.registry import default_sensor, sensor_named
+from boed.sensors.sensor import candidates
+from boed.zoo import DEFAULT_SIZE, Context, Missing, classifier_for, completer_for, screen_for
+
+FIRST_COMPLETIONS = 500
+"""Completions for the first look, which is the same for all scenes; fewer if the library has."""
 
 POLICIES: dict[str, str] = {
     "boed": "highest EIG; Barber-Agakov bound",
     "boed_entropy": "highest EIG; Eq. 17 as printed",
-    "boed_marginal": "highest EIG; Eq. 17 with the marginal first term",
+    "boed_mixture": "highest EIG; Eq. 17 with the entropy of the mean belief as first term",
     "boed_retrieval": "highest EIG; Barber-Agakov bound, completions by retrieval",
     "boed_retrieval_entropy": "highest EIG; Eq. 17, completions by retrieval",
+    "boed_gaussian": "highest EIG; Barber-Agakov bound, completions of a mixture of Gaussians",
+    "boed_gaussian_entropy": "highest EIG; Eq. 17, completions of a mixture of Gaussians",
     "max_variance": "largest predictive variance over completions",
     "centre_out": "fixed scan from the centre outwards",
-    "fixed": "the same looks for all scenes, optimised on the training split",
+    "in_order": "the sensor's candidates in their order",
+    "fixed": "the same looks for all scenes, optimised on the library",
     "random": "uniformly random look",
     "oracle": "best look knowing the whole scene, not the label; an upper reference",
 }
-"""Policies that a study knows by name."""
+"""Policies by name."""
 
-
-SEARCHES: dict[str, Search] = {
-    "exhaustive": Exhaustive(),
-    "racing": Racing(),
-    "coarse": CoarseToFine(then=Racing()),
+_INFORMED: dict[str, tuple[str | None, str]] = {
+    "boed": (None, "variational"),
+    "boed_entropy": (None, "entropy"),
+    "boed_mixture": (None, "mixture"),
+    "boed_retrieval": ("retrieval", "variational"),
+    "boed_retrieval_entropy": ("retrieval", "entropy"),
+    "boed_gaussian": ("gaussian", "variational"),
+    "boed_gaussian_entropy": ("gaussian", "entropy"),
+    "max_variance": (None, "variance"),
 }
-"""Searches by name."""
+"""Completer (None: that of the set-up) and estimator of the policies that draw completions."""
 
-SAID: dict[str, str] = {
-    "exhaustive": "exact: all candidates with all completions",
-    "racing": "exact: the exhaustive choice from fewer evaluations",
-    "coarse": "an approximation: a coarse grid refined, which may miss the best look; by racing",
+SEARCHES: dict[str, tuple[Search, str]] = {
+    "exhaustive": (Exhaustive(), "exact: all candidates with all completions"),
+    "racing": (Racing(), "exact: the exhaustive choice from fewer evaluations"),
+    "coarse": (
+        CoarseToFine(then=Racing()),
+        "an approximation: a coarse grid refined, which may miss the best look; by racing",
+    ),
 }
-"""What results say of them."""
+"""Searches by name, and what results say of them."""
+
+Part = TypeVar("Part")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Study:
-    """Everything a benchmark needs."""
+class Setup:
+    """Everything that a run needs, each a name's object or the user's own.
 
-    test: Dataset
+    Attributes:
+        data: the scenes that are looked at, with their labels.
+        library: scenes to retrieve from and to fit to; None where there are none.
+        sensor: what a look returns.
+        classifier: the belief that is scored, and that information is about.
+        completer: the one of the policies that name none; None where no policy draws completions.
+        policies: by name, in order; the first is what the run is about.
+        baseline: name of the policy that the others are compared with; None if there is none.
+        steps: looks at most.
+        device: where the scenes are put; the models are there.
+        memory: bound on the images held at once, MiB.
+        options: what was asked for, as a file of settings holds it.
+        about: what the report says of it.
+    """
+
+    data: Dataset
+    library: Dataset | None
     sensor: Sensor
-    classifier: DenseNetClassifier
-    completer: Completer
-    library: Dataset
+    classifier: Classifier
+    completer: Completer | None
     policies: dict[str, Policy]
-    attributes: dict[str, Any]
+    baseline: str | None
+    steps: int
+    device: str = "cpu"
+    memory: int = 512
+    options: dict[str, Any] = field(default_factory=dict)
+    about: dict[str, Any] = field(default_factory=dict)
 
 
-def study(
-    data: str = "digits",
+def setup(
+    data: str | Path | Dataset = "digits",
+    *,
+    sensor: str | Mapping[str, Any] | Sensor | None = None,
+    classifier: str | Path | Classifier | None = None,
+    completer: str | Path | Completer | None = None,
+    policies: Sequence[str] | Mapping[str, Policy] = ("boed", "random"),
+    baseline: str | None = None,
+    library: str | Path | Dataset | None = None,
+    val: Dataset | None = None,
     size: int | None = None,
     split: str = "test",
-    *,
-    policies: Sequence[str] = ("boed", "random"),
-    completer: str | None = None,
-    classifier: str | None = None,
+    steps: int = 3,
     completions: int = 10,
-    grid: int = 17,
-    patch: float = 0.25,
+    search: str | Search = "racing",
+    precision: Precision = "fp32",
     memory: int = 512,
     device: str = "cpu",
-    looks: int = 5,
-    search: str = "exhaustive",
-    precision: Precision = "fp32",
-) -> Study:
-    """Put a study together.
+) -> Setup:
+    """Put a run together. Every part is a name, a path, or an object of your own.
 
     Args:
-        data: name or path of the data set; its train split is what retrieval retrieves from.
-        size: width in pixels; the one for which checkpoints are shipped if not given.
-        split: scenes to measure on.
-        policies: names from `POLICIES`.
-        completer: `retrieval`, the name of one that is shipped, such as `aipo`, or the path of a
-            checkpoint; the data's default if not given (`boed.zoo`).
-        classifier: the path of a checkpoint; the shipped one if not given.
-        completions: N.
-        grid: candidate looks along each axis.
-        patch: width of a look over the width of the scene.
+        data: the scenes: a name of `boed data list`, the path of a file or folder, or a `Dataset`.
+        sensor: a name of `boed.sensors.registry.SENSORS`, with options as in `patch,grid=9` or in
+            a mapping; `package.module:Class`; or an object. Features for a table, else patches.
+        classifier: a shipped model's name, a checkpoint's path, `trees` or `gaussian`, which are
+            fitted to the library; or an object. What is shipped for data and sensor by default.
+        completer: `aipo`, `flow`, ... as shipped for the data, a shipped model's name, a
+            checkpoint's path, `retrieval` or `gaussian`; or an object.
+        policies: names of `POLICIES` or `package.module:Class`; or objects by name. The first is
+            what the run is about.
+        baseline: which policy the others are compared with; a random one if there is one.
+        library: where the library is, of which the train split is taken; that of `data` if not
+            given. Or a `Dataset`.
+        val: scenes on which numbers are chosen; the val split of the library if not given.
+        size: width in pixels; the one for which models are shipped if not given.
+        split: `train`, `val` or `test`.
+        steps: looks at most.
+        completions: N, for each decision.
+        search: a name of `SEARCHES`, `screen` for the one shipped for the data, the name or path of
+            a screen, or an object. It is for the estimators that can be searched so; the others
+            are exhaustive. The EIG maps of a search that drops candidates are not whole.
+        precision: of the classifier: `bf16` is about twice as fast and rounds beliefs.
         memory: bound on the images held at once, MiB.
         device: where the models run.
-        looks: of the policy `fixed`, which stops after them.
-        search: one of `SEARCHES`, `screen` for the screen that is shipped for the data, or the
-            path of a screen's checkpoint. It is for the estimators that can be searched so; the
-            others are exhaustive. The EIG maps of a search that drops candidates are not whole.
-        precision: of the classifier: `bf16` is about twice as fast and rounds beliefs.
 
     Raises:
-        ValueError: an unknown policy, search or precision, or anything that `load`, the sensor
-            or the checkpoints refuse.
+        ValueError: something is unknown, missing or does not fit; what is missing is said at once.
     """
-    import difflib
-
-    for name in policies:
-        if name not in POLICIES:
-            near = difflib.get_close_matches(name, POLICIES, n=1, cutoff=0)
-            raise ValueError(
-                f"policies: {name!r} is unknown, did you mean {near[0]!r}? "
-                f"Known: {', '.join(POLICIES)}"
-            )
-    size = size or DEFAULT_SIZE.get(data)
-    test, library = load(data, size, split), load(data, size, "train")
-    sensor = PatchSensor(test.size, patch, grid)
-    judge = classifier_for(test, classifier)
-    judge.precision = precision
-    sampler = completer_for(test, completer, library)
+    for name, number in (("steps", steps), ("completions", completions), ("memory", memory)):
+        if number < 1:
+            raise ValueError(f"{name} is {number}, expected at least 1")
+    names = _policy_names(policies)
+    options = {
+        "data": _asked(data), "sensor": _asked(sensor), "classifier": _asked(classifier),
+        "completer": _asked(completer), "policies": names, "baseline": baseline,
+        "library": _asked(library), "size": size, "split": split, "steps": steps,
+        "completions": completions, "search": _asked(search), "precision": precision,
+        "memory": memory, "device": device,
+    }  # fmt: skip
+    scenes = data if isinstance(data, Dataset) else _load(data, size, split)
+    where = data if library is None else library
+    shelf = _library(where, scenes)
+    val = val if val is not None or isinstance(where, Dataset) else _split(where, scenes, "val")
+    looks = sensor if sensor is not None else default_sensor(scenes)
+    looker = sensor_named(looks, scenes) if isinstance(looks, str | Mapping) else looks
+    context = Context(scenes, looker, library=shelf, val=val, steps=steps)
+    judge, sampler = _models(context, classifier, completer, names, policies)
     for model in (judge, sampler):
-        if hasattr(model, "to"):
+        if isinstance(model, torch.nn.Module):
             model.to(device)
-    chosen = _search(search, test, judge, patch, device)
-    retrieval = Retrieval(library)
-    first_n = min(500, len(library))
+    if precision != "fp32":
+        if not isinstance(judge, DenseNetClassifier):
+            raise ValueError(
+                f"precision is {precision!r}, which is for DenseNet classifiers, not for "
+                f"{type(judge).__name__}"
+            )
+        judge.precision = precision
+    chosen, said = _search(search, context, judge, device)
+    first_n = FIRST_COMPLETIONS if shelf is None else min(FIRST_COMPLETIONS, len(shelf))
 
-    def boed(sampler: Completer, estimator: str) -> Policy:
-        additive = isinstance(named(estimator), AdditiveEstimator)
-        found = chosen if additive else Exhaustive()
+    def informed(completer: Completer, estimator: str) -> Policy:
+        additive = isinstance(estimator_named(estimator), AdditiveEstimator)
         return BOED(
-            sampler,
+            completer,
             judge,
             estimator=estimator,
             n=completions,
-            first=retrieval,
-            first_n=first_n,
-            search=found,
-            per_cost=False,
+            first_look=FirstLook(_first_completer(context, completer), first_n),
+            search=chosen if additive else Exhaustive(),
             memory=memory,
             cache=default_folder(),
         )
 
-    made: dict[str, Policy] = {
-        "boed": boed(sampler, "variational"),
-        "boed_entropy": boed(sampler, "entropy"),
-        "boed_marginal": boed(sampler, "marginal"),
-        "boed_retrieval": boed(retrieval, "variational"),
-        "boed_retrieval_entropy": boed(retrieval, "entropy"),
-        "max_variance": boed(sampler, "variance"),
-        "centre_out": CentreOut(),
-        "random": Random(),
-        "oracle": Oracle(judge, memory),
-    }
-    if "fixed" in policies:  # it takes a while to find
-        made["fixed"] = optimise_fixed_design(
-            library, sensor, judge, looks=looks, scenes=200, memory=memory, device=device
-        )
-    attributes: dict[str, Any] = {
-        "patch": sensor.patch,
-        "grid": len(sensor.positions),
+    def policy(name: str) -> Policy:
+        if name in _INFORMED:
+            own, estimator = _INFORMED[name]
+            drawer = sampler if own is None else completer_for(context, own)
+            assert drawer is not None
+            return informed(drawer, estimator)
+        return _uninformed(name, context, judge, memory=memory, device=device)
+
+    made = dict(policies) if isinstance(policies, Mapping) else {n: policy(n) for n in names}
+    _check_baseline(baseline, made)
+    about = {
+        **_about_sensor(looker),
         "completions": completions,
         "first_completions": first_n,
-        "search": _named(search, chosen),
+        "search": said,
         "precision": "fp32" if precision == "fp32" else f"{precision}, an approximation",
-        "question": ", ".join(test.label_names),
-        "policies": {name: POLICIES[name] for name in policies},
+        "question": ", ".join(scenes.label_names),
+        "policies": {n: POLICIES.get(n, type(made[n]).__name__) for n in made},
         "checkpoints": {
-            "completer": _described(sampler, completer or "shipped"),
-            "classifier": _described(judge, classifier or "shipped"),
+            role: _described(model, options[role])
+            for role, model in (("completer", sampler), ("classifier", judge))
+            if model is not None
         },
         "versions": versions(),
     }
     if isinstance(chosen, Screening):
-        attributes["checkpoints"]["screen"] = _described(chosen.screen, search)
-    return Study(
-        test=test,
-        sensor=sensor,
+        about["checkpoints"]["screen"] = _described(chosen.screen, options["search"])
+    return Setup(
+        data=scenes,
+        library=shelf,
+        sensor=looker,
         classifier=judge,
         completer=sampler,
-        library=library,
-        policies={name: made[name] for name in policies},
-        attributes=attributes,
+        policies=made,
+        baseline=baseline or next((n for n, p in made.items() if isinstance(p, Random)), None),
+        steps=steps,
+        device=device,
+        memory=memory,
+        options={key: value for key, value in options.items() if value is not None},
+        about=about,
     )
-
-
-def _search(
-    name: str, dataset: Dataset, classifier: DenseNetClassifier, patch: float, device: str
-) -> Search:
-    """The search of that name, or by the screen of that path."""
-    if name in SEARCHES:
-        return SEARCHES[name]
-    if name != "screen" and not Path(name).exists():
-        raise ValueError(
-            f"search is {name!r}, expected one of {', '.join(SEARCHES)}, screen, or the path of a "
-            "screen's checkpoint"
-        )
-    screen = screen_for(dataset, classifier, name)
-    screen.check(classifier, patch)
-    return Screening(screen=screen.to(device), then=Racing())
-
-
-def _named(name: str, search: Search) -> str:
-    """What results say of the search, and whether it is an approximation."""
-    if isinstance(search, Screening):
-        checkpoint = "shipped" if name == "screen" else Path(name).name
-        return (
-            f"screen ({checkpoint}), an approximation: a network guesses; the best {search.keep} "
-            f"and {search.rounds} x the neighbours of the best {search.around} are judged exactly, "
-            "by racing"
-        )
-    return f"{name}, {SAID[name]}"
-
-
-def _described(model: object, name: str) -> dict[str, Any]:
-    """What a report says of a checkpoint."""
-    provenance = getattr(model, "provenance", {})
-    kept = {k: provenance[k] for k in ("kind", "steps", "scores") if k in provenance}
-    if "data" in provenance:
-        kept["data"] = provenance["data"]
-    return {"name": Path(name).name, **(kept or {"kind": type(model).__name__})}
 
 
 def versions() -> dict[str, str]:
     """Versions of what results depend on."""
-    found = {"python": platform.python_version()}
+    installed = {"python": platform.python_version()}
     for package in ("boed", "torch", "numpy", "scipy"):
         try:
-            found[package] = importlib.metadata.version(package)
+            installed[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
-            found[package] = "not installed"
+            installed[package] = "not installed"
+    return installed
+
+
+def _policy_names(policies: Sequence[str] | Mapping[str, Policy]) -> list[str]:
+    names = list(policies)
+    if not names:
+        raise ValueError("policies is empty, expected at least one")
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"policies: {', '.join(twice)} stands there twice")
+    if not isinstance(policies, Mapping):
+        for name in names:
+            if ":" not in name:
+                check_known(
+                    "policies", name, POLICIES, extra="or package.module:Class for your own"
+                )
+    return names
+
+
+def _asked(part: object) -> Any:
+    """How a file of settings says what was asked for."""
+    if part is None or isinstance(part, str | int | float):
+        return part
+    if isinstance(part, Path):
+        return str(part)
+    if isinstance(part, Mapping):
+        return dict(part)
+    if isinstance(part, Dataset):
+        return part.name
+    return f"a {type(part).__qualname__} object"
+
+
+def _load(data: str | Path, size: int | None, split: str) -> Dataset:
+    return load(data, size or DEFAULT_SIZE.get(str(data)), split)
+
+
+def _library(where: str | Path | Dataset, scenes: Dataset) -> Dataset | None:
+    """The train split of the same width; None where the scenes' own source has none."""
+    if isinstance(where, Dataset):
+        return None if where is scenes else where
+    return _split(where, scenes, "train")
+
+
+def _split(where: str | Path, scenes: Dataset, split: str) -> Dataset | None:
+    try:
+        found = load(where, scenes.size, split)
+    except ValueError:
+        if str(where) != scenes.name and not Path(where).exists():
+            raise  # a library that was asked for
+        return None
+    if found.images.shape[1:] != scenes.images.shape[1:]:
+        raise ValueError(
+            f"library: {found.name} has scenes {tuple(found.images.shape[1:])}, "
+            f"{scenes.name} has {tuple(scenes.images.shape[1:])}"
+        )
     return found
+
+
+def _models(
+    context: Context,
+    classifier: str | Path | Classifier | None,
+    completer: str | Path | Completer | None,
+    names: Iterable[str],
+    policies: Sequence[str] | Mapping[str, Policy],
+) -> tuple[Classifier, Completer | None]:
+    """Classifier and completer; everything that is missing is said in one error."""
+    drawn = any(_INFORMED.get(name, ("", ""))[0] is None for name in names)
+    drawn = completer is not None or (drawn and not isinstance(policies, Mapping))
+    missing: list[str] = []
+
+    def got(make: Callable[[], Part]) -> Part | None:
+        try:
+            return make()
+        except Missing as error:
+            missing.append(str(error))
+            return None
+
+    judge = got(lambda: _object(classifier, context, classifier_for))
+    sampler = got(lambda: _object(completer, context, completer_for)) if drawn else None
+    if missing:
+        raise Missing(";\n".join(missing))
+    assert judge is not None
+    return judge, sampler
+
+
+def _object(
+    given: str | Path | Part | None, context: Context, make: Callable[[Context, str | None], Part]
+) -> Part:
+    if given is None or isinstance(given, str | Path):
+        return make(context, None if given is None else str(given))
+    return given
+
+
+def _first_completer(context: Context, completer: Completer) -> Completer | None:
+    """For the first look, random images of the library as in the paper; else the completer."""
+    unreadable = context.indirect and context.transform is None
+    if context.library is None or unreadable or isinstance(completer, GaussianMixture | Retrieval):
+        return None
+    return context.fitted("retrieval")
+
+
+def _uninformed(
+    name: str, context: Context, classifier: Classifier, *, memory: int, device: str
+) -> Policy:
+    """The policies that draw no completions."""
+    if name == "centre_out":
+        return CentreOut()
+    if name == "random":
+        return Random()
+    if name == "oracle":
+        return Oracle(classifier, memory)
+    if name == "in_order":
+        blank = Observation.nothing(1, context.shape[0], context.shape[1:])
+        return FixedDesign(candidates(context.sensor, blank))
+    if name == "fixed":
+        if context.library is None:
+            raise Missing("policy fixed is optimised on a library: give --library")
+        return best_fixed_design(  # it takes a while to find
+            context.library,
+            context.sensor,
+            classifier,
+            looks=context.steps,
+            scenes=200,
+            memory=memory,
+            device=device,
+        )
+    kind: Callable[[], Policy] = import_object(name, argument="policies")
+    try:
+        return kind()
+    except TypeError as error:
+        raise ValueError(f"policies: {name} cannot be made without arguments: {error}") from error
+
+
+def _search(
+    search: str | Search, context: Context, classifier: Classifier, device: str
+) -> tuple[Search, str]:
+    """The search, and what results say of it."""
+    if not isinstance(search, str):
+        return search, repr(search)
+    if search in SEARCHES:
+        return SEARCHES[search][0], f"{search}, {SEARCHES[search][1]}"
+    if not isinstance(classifier, DenseNetClassifier) or not isinstance(
+        context.sensor, PatchSensor
+    ):
+        raise ValueError(
+            f"search is {search!r}, but screens are for DenseNet classifiers and patch sensors; "
+            f"expected one of {', '.join(SEARCHES)}"
+        )
+    if not Path(search).exists():
+        check_known("search", search, [*SEARCHES, "screen"], extra="or the path of a screen")
+    screen = screen_for(context, classifier, search)
+    screen.check(classifier, context.sensor.patch / context.sensor.size)
+    screening = Screening(screen=screen.to(device), then=Racing())
+    name = "shipped" if search == "screen" else Path(search).name
+    return screening, (
+        f"screen ({name}), an approximation: a network guesses; the best {screening.keep} "
+        f"and {screening.rounds} x the neighbours of the best {screening.around} are judged "
+        "exactly, by racing"
+    )
+
+
+def _check_baseline(baseline: str | None, policies: Mapping[str, Policy]) -> None:
+    if baseline is not None:
+        check_known("baseline", baseline, policies)
+
+
+def _about_sensor(sensor: Sensor) -> dict[str, Any]:
+    if not isinstance(sensor, PatchSensor):
+        return {}
+    return {"patch": sensor.patch, "grid": len(sensor.positions)}
+
+
+def _described(model: object, name: str | None) -> dict[str, Any]:
+    """What a report says of a model."""
+    provenance = getattr(model, "provenance", {})
+    described = {k: provenance[k] for k in ("kind", "steps", "scores") if k in provenance}
+    if "data" in provenance:
+        described["data"] = provenance["data"]
+    shown = "shipped" if name is None and described else Path(name or "fitted").name
+    return {"name": shown, **(described or {"kind": type(model).__name__})}

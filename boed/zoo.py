@@ -1,144 +1,198 @@
-"""The checkpoints that come with the packages, and how a checkpoint is asked for."""
+"""Trained models by name: those that are shipped, a checkpoint's path, or what is fitted at once.
+
+For a data set and a sensor there is a default of each. The names of shipped models are those of
+their folders, such as `flow-kermany-64`; any of them can be asked for with any data of its size.
+"""
 
 from __future__ import annotations
 
-import json
+import copy
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import KW_ONLY, dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from boed.classifiers.classifier import DenseNetClassifier
-from boed.classifiers.extractor import ClassifierExtractor
+import torch
+from torch import Tensor
+
+from boed.classifiers.classifier import Classifier, DenseNetClassifier, cross_entropy
 from boed.classifiers.screen import ScreenNet
+from boed.completion.classical.gaussian import GaussianMixture
 from boed.completion.classical.retrieval import Retrieval
 from boed.completion.completer import Completer
-from boed.completion.evaluation.compare import compare
-from boed.completion.evaluation.evaluate import Extractor, Plan
-from boed.completion.evaluation.inception import InceptionExtractor
 from boed.completion.registry import LEARNED, load_completer
 from boed.data.dataset import Dataset
-from boed.data.load import load
+from boed.data.observation import Observation
 from boed.foundation.checks import check_fits
-from boed.foundation.registry import unknown
-from boed.foundation.shipped import shipped
+from boed.foundation.randomness import derive
+from boed.foundation.registry import check_known
+from boed.foundation.shipped import shipped, shipped_names
+from boed.sensors import (
+    Foveated,
+    KSpaceLines,
+    Lines,
+    PatchSensor,
+    PixelBlocks,
+    Projections,
+    Sensor,
+)
+from boed.sensors.random_looks import RandomLooks
+from boed.sensors.registry import is_table
+from boed.sensors.sensor import candidates, look
 
-if TYPE_CHECKING:
-    import xarray as xr
-
-SHIPPED: dict[tuple[str, int], str] = {
-    ("digits", 32): "digits-32",
-    ("mnist_28", 32): "digits-32",
-    ("kermany_pneumonia_128", 64): "kermany-64",
-    ("cifar10_jpeg_32", 32): "cifar10-32",
-    ("cifar10", 32): "cifar10-32",
+FAMILY: dict[str, str] = {
+    "digits": "digits",
+    "mnist_28": "digits",
+    "kermany_pneumonia_128": "kermany",
+    "cifar10_jpeg_32": "cifar10",
+    "cifar10": "cifar10",
 }
-"""What the names of the shipped models for a data set at a width in pixels end with."""
+"""Data sets whose scenes are of one kind, by the word that stands for them in names of models."""
 
-DEFAULT_COMPLETER = {
-    "kermany_pneumonia_128": "flow",
-    "cifar10": "flow",
-    "cifar10_jpeg_32": "flow",
+DEFAULT_SIZE = {
+    "digits": 32,
+    "mnist_28": 32,
+    "kermany_pneumonia_128": 64,
+    "cifar10_jpeg_32": 32,
+    "cifar10": 32,
 }
-"""Where another completer than AIPO did better in docs/completers.md, and is what is meant."""
+"""Width in pixels at which a data set is read when none is asked for."""
+
+DEFAULT_COMPLETER = {"kermany": "flow", "cifar10": "flow", "digits": "aipo"}
+"""What did best of the completers that learn, by docs/completers.md."""
+
+LOOKS: dict[type, str] = {
+    KSpaceLines: "kspace",
+    PixelBlocks: "pixels",
+    Projections: "projections",
+    Foveated: "foveated",
+    Lines: "lines",
+}
+"""Sensors that have classifiers of their own, by the word that stands for them in names of models;
+other sensors that see pixels use those that were trained on patches."""
 
 LARGE = 20_000
 """Retrieval from more images than this goes through an index."""
 
-DEFAULT_SIZE = {"digits": 32, "mnist_28": 32, "kermany_pneumonia_128": 64, "cifar10_jpeg_32": 32}
-"""Width at which a data set is read when none is asked for."""
+BANDWIDTHS = (0.01, 0.02, 0.05, 0.1, 0.2)
+NOISES = (0.02, 0.05, 0.1, 0.2, 0.4)
+"""What is tried on val where a completer without training needs a number."""
+
+FITTED = ("retrieval", "gaussian")
+"""Completers that need a library and no training."""
 
 
-def completer_for(dataset: Dataset, checkpoint: str | None, library: Dataset) -> Completer:
-    """The completer of a name (shipped), `retrieval` (from `library`), or of a checkpoint's path.
+@dataclass(frozen=True, eq=False)
+class Context:
+    """What models are chosen for: a data set, its library and its sensor.
 
-    Where none is named it is the data's default: AIPO, or what `DEFAULT_COMPLETER` says.
+    Attributes:
+        data: the scenes.
+        sensor: what looks at them.
+        library: scenes to retrieve from and to fit to; None where there is none.
+        val: scenes on which numbers are chosen; None where there is none.
+        steps: looks at most.
+    """
 
-    One that was trained on another data set is used, with a warning that names both.
+    data: Dataset
+    sensor: Sensor
+    _: KW_ONLY
+    library: Dataset | None = None
+    val: Dataset | None = None
+    steps: int = 3
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height and width."""
+        channels, height, width = self.data.images.shape[1:]
+        return channels, height, width
+
+    @property
+    def family(self) -> str | None:
+        """The word for this kind of scenes in the names of models, where there are any."""
+        return FAMILY.get(self.data.name)
+
+    @cached_property
+    def indirect(self) -> bool:
+        """Whether a look returns readings that are no pixels."""
+        blank = Observation.nothing(1, self.shape[0], self.shape[1:])
+        design = candidates(self.sensor, blank)[:1]
+        seen = look(self.sensor, blank, blank.values, design=design, seeds=[0])
+        return seen.readings is not None
+
+    def fitted(self, name: str) -> Completer:
+        """`retrieval` or `gaussian`, fitted to the library once and shared."""
+        if name not in self._fitted:
+            self._fitted[name] = _fitted(self, name)
+        return self._fitted[name]
+
+    @cached_property
+    def _fitted(self) -> dict[str, Completer]:
+        return {}
+
+    @property
+    def transform(self) -> Callable[[Tensor], Tensor] | None:
+        """From scenes to readings, where the sensor has such a thing."""
+        if not self.indirect:
+            return None
+        forward: Callable[[Tensor], Tensor] | None = getattr(self.sensor, "forward", None)
+        return forward
+
+
+class Missing(ValueError):
+    """Nothing is shipped for what was asked, and what to do about it."""
+
+
+def completer_for(context: Context, name: str | None = None) -> Completer:
+    """The completer of a name or path, or the default for the scenes and their sensor.
+
+    The default is what is shipped for the data at its size where the sensor sees pixels, a
+    mixture of Gaussians for tables and for readings, and retrieval otherwise.
+
+    Args:
+        context: what it is for.
+        name: `retrieval` or `gaussian` (fitted to the library), `aipo`, `flow`, ... (the one
+            shipped for the data), the name of a shipped model, or the path of a checkpoint.
 
     Raises:
-        ValueError: an unknown name (the nearest is suggested), no checkpoint is shipped for this
-            data and size, or the given one does not fit it.
+        Missing: none is shipped, or there is no library to fit to.
+        ValueError: an unknown name (the nearest is suggested), or a checkpoint that does not fit.
     """
-    if checkpoint == "retrieval":
-        return Retrieval(library, candidates=1_000 if len(library) > LARGE else None)
-    name = checkpoint or DEFAULT_COMPLETER.get(dataset.name, "aipo")
+    if name is None:
+        name = _default_completer(context)
+    if name in FITTED:
+        return context.fitted(name)
     if name in LEARNED:
-        path = _path("completer", name, dataset, None)
+        path = _shipped("completer", f"{name}-{context.family}-{context.data.size}", context)
     elif Path(name).exists():
         path = Path(name)
     else:
-        known = ("retrieval", *LEARNED)
-        raise unknown("completer", name, known, extra="or the path of a .safetensors checkpoint")
+        known = [*FITTED, *LEARNED, *shipped_names("completion")]
+        check_known("completer", name, known, extra="or give the path of a checkpoint")
+        path = shipped(name)
+    if context.indirect:
+        raise ValueError(
+            f"completer: {name} completes pixels; {type(context.sensor).__name__} returns "
+            "readings, which gaussian and retrieval can be given"
+        )
     model = load_completer(path)
     config: Any = getattr(model, "config", None)
-    check_fits("completer", config, dataset, name=dataset.name)
+    check_fits("completer", config, context.data, name=context.data.name)
     trained = (getattr(model, "provenance", {}).get("data") or {}).get("name")
-    if trained is not None and _family(trained) != _family(dataset.name):
+    if trained is not None and FAMILY.get(trained, trained) != (
+        context.family or context.data.name
+    ):
         warnings.warn(
-            f"completer: {path.name} was trained on {trained}, the scenes are of {dataset.name}",
+            f"completer: {name} was trained on {trained}, the scenes are of {context.data.name}",
             stacklevel=2,
         )
     return model
 
 
-def _family(name: str) -> str:
-    """The shipped digits are MNIST's; CIFAR-10 as JPEG files is CIFAR-10."""
-    return {"mnist_28": "digits", "cifar10_jpeg_32": "cifar10"}.get(name, name)
-
-
-def classifier_for(dataset: Dataset, checkpoint: str | None) -> DenseNetClassifier:
-    """The shipped classifier for a data set, or that of a checkpoint's path.
-
-    Raises:
-        ValueError: no checkpoint is shipped for this data and size, or the given one does not
-            fit it.
-    """
-    model = DenseNetClassifier.load(_path("classifier", "densenet", dataset, checkpoint))
-    check_fits("classifier", model.config, dataset, name=dataset.name)
-    if model.label_names != dataset.label_names or model.multi_label != dataset.multi_label:
-        raise ValueError(
-            f"classifier: the checkpoint answers {', '.join(model.label_names)}; "
-            f"{dataset.name} asks {', '.join(dataset.label_names)}"
-        )
-    return model
-
-
-def screen_for(dataset: Dataset, classifier: DenseNetClassifier, checkpoint: str) -> ScreenNet:
-    """The shipped screen for a data set's classifier (`screen`), or that of a checkpoint's path.
-
-    Raises:
-        ValueError: none is shipped for this data and size, or the one found was distilled from
-            another classifier.
-    """
-    path = _path("screen", "screen", dataset, checkpoint, "screen")
-    model = ScreenNet.load(path)
-    model.check(classifier, model.config.patch)
-    return model
-
-
-def _path(
-    role: str, prefix: str, dataset: Dataset, checkpoint: str | None, default: str = "shipped"
-) -> Path:
-    if checkpoint not in (None, default):
-        if not Path(checkpoint).exists():
-            raise ValueError(
-                f"{role} is {checkpoint!r}, which is no file; expected a .safetensors checkpoint"
-            )
-        return Path(checkpoint)
-    name = SHIPPED.get((dataset.name, dataset.size))
-    if name is None:
-        known = ", ".join(f"{data} at {size} px" for data, size in SHIPPED)
-        raise ValueError(
-            f"no {role} is shipped for {dataset.name} at {dataset.size} px (there is one for "
-            f"{known}); train one with `boed train {role} --data {dataset.name} "
-            f"--size {dataset.size} --out FILE` and pass it as --{role} FILE"
-        )
-    return shipped(f"{prefix}-{name}")
-
-
-def named_completers(given: Sequence[str], test: Dataset, library: Dataset) -> dict[str, Completer]:
-    """Completers from what was typed: `aipo`, `retrieval`, PATH or NAME=PATH.
+def named_completers(given: Sequence[str], context: Context) -> dict[str, Completer]:
+    """Completers from what was typed: names as `completer_for` takes them, PATH or NAME=PATH.
 
     Raises:
         ValueError: nothing or the same name twice, or a checkpoint that does not fit the data.
@@ -149,58 +203,197 @@ def named_completers(given: Sequence[str], test: Dataset, library: Dataset) -> d
         name = name or Path(where).stem
         if name in completers:
             raise ValueError(f"completer {name!r} is given twice; write NAME={where}")
-        completers[name] = completer_for(test, where, library)
+        completers[name] = completer_for(context, where)
     if not completers:
         raise ValueError("no completer is given: expected aipo, retrieval, or checkpoints")
     return completers
 
 
-def evaluate_completers(
-    given: Sequence[str],
-    data: str,
-    size: int | None = None,
-    *,
-    split: str,
-    plan: Plan,
-    classifier: str | None = None,
-    inception: Path | None = None,
-    out: Path | None = None,
-    device: str = "cpu",
-    advance: Callable[[str, int], None] | None = None,
-) -> tuple[xr.Dataset, xr.Dataset]:
-    """Measure completers by name and draw examples with them.
+def classifier_for(context: Context, name: str | None = None) -> Classifier:
+    """The classifier of a name or path, or the default for the scenes and their sensor.
 
     Args:
-        given: completers, as `named_completers` takes them.
-        data, size, split: scenes to complete; the train split is what retrieval retrieves from.
-        plan: what is measured on how many scenes.
-        classifier: checkpoint of the classifier whose features describe scenes; the shipped one
-            if not given.
-        inception: weights of the FID's Inception, whose features then describe scenes.
-        out: run folder, for the parts that are finished.
-        device: where the models run.
-        advance: called with a completer and the number of completions it has drawn.
-
-    Returns:
-        The figures, and the examples (`boed.report.completers.page`).
+        context: what it is for.
+        name: `trees` (of a table's features, fitted to the library), `gaussian` (the posterior of
+            a mixture fitted to the library), the name of a shipped model, or a checkpoint's path.
 
     Raises:
-        ValueError: whatever of this is not as expected.
+        Missing: none is shipped, or there is no library to fit to.
+        ValueError: an unknown name, or a checkpoint that does not fit.
     """
-    from boed.setup import versions
+    if name is None:
+        name = "trees" if is_table(context.data) else _default_classifier(context)
+    if name in ("trees", "gaussian"):
+        library = _library(context, f"classifier {name}")
+        if name == "gaussian":
+            return GaussianClassifier(_mixture(context, library))
+        from boed.classifiers.tabular import TabularClassifier
 
-    size = size or DEFAULT_SIZE.get(data)
-    test, library = load(data, size, split), load(data, size, "train")
-    completers = named_completers(given, test, library)
-    answers = classifier_for(test, classifier)
-    for model in (answers, *completers.values()):
-        if hasattr(model, "to"):
-            model.to(device)
-    extractor: Extractor = ClassifierExtractor(answers, Path(classifier or "shipped").stem)
-    if inception is not None:
-        extractor = InceptionExtractor(inception, extractor)
-    results, pictures = compare(
-        completers, test, library, extractor=extractor, plan=plan, folder=out, advance=advance
+        if context.val is None:
+            raise Missing(f"classifier trees is calibrated on a val split; {library.name} has none")
+        return TabularClassifier(library, context.val)
+    if Path(name).exists():
+        path = Path(name)
+    else:
+        known = ["trees", "gaussian", *_classifiers()]
+        check_known("classifier", name, known, extra="or give the path of a checkpoint")
+        path = shipped(name)
+    model = DenseNetClassifier.load(path)
+    check_fits("classifier", model.config, context.data, name=context.data.name)
+    data = context.data
+    if model.label_names != data.label_names or model.multi_label != data.multi_label:
+        raise ValueError(
+            f"classifier: {name} answers {', '.join(model.label_names)}; "
+            f"{data.name} asks {', '.join(data.label_names)}"
+        )
+    return model
+
+
+def screen_for(context: Context, classifier: DenseNetClassifier, name: str) -> ScreenNet:
+    """The screen shipped for the data's classifier (`screen`), or that of a name or path.
+
+    Raises:
+        Missing: none is shipped for this data and size.
+        ValueError: it was distilled from another classifier, or there is no such file.
+    """
+    if name == "screen":
+        path = _shipped("screen", f"screen-{context.family}-{context.data.size}", context)
+    elif Path(name).exists():
+        path = Path(name)
+    else:
+        path = shipped(name)
+    model = ScreenNet.load(path)
+    model.check(classifier, model.config.patch)
+    return model
+
+
+class GaussianClassifier:
+    """The classes' posterior under a mixture of Gaussians with a component for each class.
+
+    It is exact for that mixture, and needs no training: a baseline, not a good classifier.
+    """
+
+    def __init__(self, mixture: GaussianMixture) -> None:
+        self.mixture = mixture
+
+    def log_probs(self, observation: Observation) -> Tensor:
+        """Log-probabilities of the classes, `[B, K]`."""
+        transform = self.mixture.transform
+        if transform is not None and observation.readings is None and observation.mask.all():
+            readings = transform(observation.values)  # of whole scenes, all that can be read
+            everything = torch.ones_like(readings)
+            observation = replace(observation, readings=readings, taken=everything)
+        return self.mixture.log_probs(observation)
+
+
+def _classifiers() -> list[str]:
+    return [name for name in shipped_names("classifiers") if not name.startswith("screen-")]
+
+
+def _default_completer(context: Context) -> str:
+    if is_table(context.data) or context.indirect:
+        return "gaussian"
+    kind = DEFAULT_COMPLETER.get(context.family or "", "")
+    name = f"{kind}-{context.family}-{context.data.size}"
+    return name if name in shipped_names("completion") else "retrieval"
+
+
+def _default_classifier(context: Context) -> str:
+    looks = next((word for kind, word in LOOKS.items() if isinstance(context.sensor, kind)), None)
+    family = f"{context.family}-{context.data.size}"
+    name = f"densenet-{family}" if looks is None else f"densenet-{looks}-{family}"
+    unseen = looks is None and context.indirect
+    if name in _classifiers() and not unseen:
+        return name
+    how = f"boed train classifier --data {context.data.name} --size {context.data.size}"
+    if not isinstance(context.sensor, PatchSensor):
+        how += f" --sensor {looks or 'SENSOR'}"
+    raise Missing(
+        f"no classifier is shipped for {context.data.name} at {context.data.size} px seen by "
+        f"{type(context.sensor).__name__}. Train one with `{how} --out classifier.safetensors` and "
+        "give it as --classifier classifier.safetensors, or take --classifier gaussian, a "
+        f"baseline that needs no training. Shipped: {', '.join(_classifiers())}"
     )
-    results.attrs["versions"] = json.dumps(versions())
-    return results, pictures
+
+
+def _shipped(role: str, name: str, context: Context) -> Path:
+    kind = "completion" if role == "completer" else "classifiers"
+    if name in shipped_names(kind):
+        return shipped(name)
+    raise Missing(
+        f"no {role} {name} is shipped; train one with `boed train {role}"
+        f"{' ' + name.split('-')[0] if role == 'completer' else ''} --data {context.data.name} "
+        f"--size {context.data.size} --out {role}.safetensors` and give it as "
+        f"--{'search' if role == 'screen' else role} {role}.safetensors"
+        + ("; --completer retrieval needs no training" if role == "completer" else "")
+        + f". Shipped: {', '.join(shipped_names(kind))}"
+    )
+
+
+def _library(context: Context, role: str) -> Dataset:
+    if context.library is None:
+        raise Missing(
+            f"{role} is fitted to a library, and {context.data.name} has no train split: give "
+            "--library the name or path of a data set that has one"
+        )
+    return context.library
+
+
+def _fitted(context: Context, name: str) -> Completer:
+    library = _library(context, f"completer {name}")
+    if context.indirect and context.transform is None:
+        raise ValueError(
+            f"completer {name}: {type(context.sensor).__name__} returns readings and has no method "
+            "forward(scenes) -> readings [B, R] that tells what it would read of a scene"
+        )
+    patches = not context.indirect and not is_table(context.data)
+    if name == "retrieval" and (patches or context.val is None):
+        large = not context.indirect and len(library) > LARGE
+        return Retrieval(library, transform=context.transform, candidates=1_000 if large else None)
+    if name == "retrieval":
+        return _chosen(
+            context, BANDWIDTHS, lambda width: Retrieval(library, width, context.transform)
+        )
+    mixture = _mixture(context, library)
+    if context.val is None:
+        return mixture
+
+    def with_noise(noise: float) -> GaussianMixture:
+        model = copy.copy(mixture)  # the noise plays no part in the fit
+        model.noise = noise
+        return model
+
+    return _chosen(context, NOISES, with_noise)
+
+
+def _mixture(context: Context, library: Dataset) -> GaussianMixture:
+    components: Any = 10 if library.multi_label else "classes"
+    return GaussianMixture(library, components, transform=context.transform)
+
+
+def _chosen(
+    context: Context, numbers: Sequence[float], make: Callable[[float], Completer]
+) -> Completer:
+    """The one under which the completer itself says most of the labels of 200 val scenes."""
+    assert context.val is not None
+    val = context.val
+    if val.multi_label:  # there is no such posterior: the default serves
+        return make(numbers[len(numbers) // 2])
+    if len(val) > 200:
+        rows = torch.randperm(len(val), generator=torch.Generator().manual_seed(derive("val")))
+        val = val.subset(rows[:200])
+    generator = torch.Generator().manual_seed(0)
+    counts = torch.randint(1, context.steps + 1, (len(val),), generator=generator)
+    seen = RandomLooks(context.sensor, context.shape)(val.scenes(), counts, generator)
+    losses = []
+    for number in numbers:
+        model = make(number)
+        if isinstance(model, Retrieval):
+            weights = (-model.distances(seen) / (2 * number**2)).softmax(1)
+            classes = torch.nn.functional.one_hot(model.library.labels).float()
+            belief = (weights @ classes + 1e-3).log().log_softmax(1)
+        else:
+            assert isinstance(model, GaussianMixture)
+            belief = model.log_probs(seen)
+        losses.append(float(cross_entropy(belief, val.labels).mean()))
+    return make(numbers[losses.index(min(losses))])

@@ -6,6 +6,7 @@ None of the classes inherits anything of ours: they are also the user's own plai
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -76,7 +77,7 @@ class Clues:
 class ClueClassifier:
     """Exact: certain once any of the clue has been seen, else the prior."""
 
-    def found(self, observation: Observation) -> Tensor:
+    def levels_seen(self, observation: Observation) -> Tensor:
         """Whether each level has been seen, `[B, 3]`."""
         usable = observation.mask[:, 0].clone()
         usable[:, NOISY[0] :, NOISY[1] :] = 0
@@ -84,7 +85,7 @@ class ClueClassifier:
         return (near & (usable[:, None] > 0)).flatten(2).any(2)
 
     def log_probs(self, observation: Observation) -> Tensor:
-        seen = self.found(observation).float()
+        seen = self.levels_seen(observation).float()
         unknown = seen.sum(1, keepdim=True) == 0
         return torch.where(unknown, torch.full_like(seen, 1 / 3), seen).log()
 
@@ -104,11 +105,11 @@ class ClueCompleter:
         self.clues = clues
 
     def sample(self, observation: Observation, n: int, seed: int | Sequence[int] = 0) -> Tensor:
-        found = ClueClassifier().found(observation)
+        seen = ClueClassifier().levels_seen(observation)
         columns = []
         for b, each in enumerate(per_scene(seed, len(observation))):
             generator = torch.Generator().manual_seed(each)
-            levels = found[b].nonzero()[:, 0].tolist()
+            levels = seen[b].nonzero()[:, 0].tolist()
             places = self.possible(observation[b : b + 1], levels)
             drawn = []
             for _ in range(n):
@@ -168,12 +169,12 @@ class RowSensor:
         return torch.ones(len(design))
 
 
+@dataclass
 class Fixed:
     """Looks at candidates 0, 1, 2, ... in turn, and counts how often it was asked."""
 
-    def __init__(self, deterministic: bool = False) -> None:
-        self.calls = 0
-        self.deterministic = deterministic
+    deterministic: bool = False
+    calls: int = field(default=0, compare=False)  # changes no result
 
     def choose(
         self,

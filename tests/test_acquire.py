@@ -17,7 +17,7 @@ from boed.completion.vae.aipo import AIPO
 from boed.data.dataset import Dataset
 from boed.data.observation import Observation
 from boed.foundation.randomness import derive
-from boed.policies import BOED, CentreOut, Decision, Oracle, Policy, Random
+from boed.policies import BOED, CentreOut, Decision, FirstLook, Oracle, Policy, Random
 from boed.sensors import PatchSensor
 from tests.doubles import (
     ClueClassifier,
@@ -37,19 +37,19 @@ SCENES = Clues().dataset(4).scenes()
 
 def test_a_trajectory_is_what_was_seen() -> None:
     policy, classifier = Fixed(), ClueClassifier()
-    found = acquire(SCENES, TILED, policy, steps=3, classifier=classifier)
+    result = acquire(SCENES, TILED, policy, steps=3, classifier=classifier)
     candidates = TILED.designs(Observation.nothing(1, 1, 16))
-    assert found.designs.tolist() == [candidates[:3].tolist()] * 4
-    assert found.log_beliefs.shape == (4, 4, 3)
-    assert len(found.observations) == len(found.decisions) + 1 == 4
+    assert result.designs.tolist() == [candidates[:3].tolist()] * 4
+    assert result.log_beliefs.shape == (4, 4, 3)
+    assert len(result.observations) == len(result.decisions) + 1 == 4
     observation = Observation.nothing(4, 1, 16)
     for step in range(4):
-        assert torch.equal(found.observations[step].values, observation.values)
-        assert torch.equal(found.observations[step].mask, observation.mask)
-        assert torch.equal(found.log_beliefs[:, step], classifier.log_probs(observation))
+        assert torch.equal(result.observations[step].values, observation.values)
+        assert torch.equal(result.observations[step].mask, observation.mask)
+        assert torch.equal(result.log_beliefs[:, step], classifier.log_probs(observation))
         if step < 3:
-            observation = TILED.observe(observation, SCENES, found.designs[:, step])
-    assert bool(found.scores.isnan().all())  # this policy has none
+            observation = TILED.observe(observation, SCENES, result.designs[:, step])
+    assert bool(result.scores.isnan().all())  # this policy has none
     assert (
         acquire(SCENES, TILED, policy, steps=1, classifier=classifier, keep=False).decisions == []
     )
@@ -57,10 +57,12 @@ def test_a_trajectory_is_what_was_seen() -> None:
 
 def test_scores_are_those_of_the_chosen_looks() -> None:
     clues = Clues()
-    policy = BOED(ClueCompleter(clues), ClueClassifier(), estimator="entropy", first_n=12)
-    found = acquire(SCENES, TILED, policy, steps=2, classifier=ClueClassifier())
-    assert torch.allclose(found.scores[:, 0], torch.full((4,), np.log(3)).float())
-    assert found.scores[:, 1].tolist() == [0.0] * 4  # nothing left to learn
+    policy = BOED(
+        ClueCompleter(clues), ClueClassifier(), estimator="entropy", first_look=FirstLook(n=12)
+    )
+    result = acquire(SCENES, TILED, policy, steps=2, classifier=ClueClassifier())
+    assert torch.allclose(result.scores[:, 0], torch.full((4,), np.log(3)).float())
+    assert result.scores[:, 1].tolist() == [0.0] * 4  # nothing left to learn
 
 
 def test_only_references_see_the_scene() -> None:
@@ -78,16 +80,16 @@ def test_only_references_see_the_scene() -> None:
 
 def test_multi_label_beliefs() -> None:
     clues = Clues()
-    policy = BOED(ClueCompleter(clues), FindingsClassifier(), first_n=12)
-    found = acquire(
+    policy = BOED(ClueCompleter(clues), FindingsClassifier(), first_look=FirstLook(n=12))
+    result = acquire(
         clues.dataset(5, findings=True).scenes(),
         TILED,
         policy,
         steps=2,
         classifier=FindingsClassifier(),
     )
-    assert found.log_beliefs.shape == (5, 3, 2, 2)
-    picked = found.log_beliefs[:, 1].argmax(-1)
+    assert result.log_beliefs.shape == (5, 3, 2, 2)
+    picked = result.log_beliefs[:, 1].argmax(-1)
     assert torch.equal(picked, clues.dataset(5, findings=True).labels)
 
 
@@ -96,16 +98,18 @@ def test_a_users_own_plain_classes_work() -> None:
     clues = Clues()
     policies: list[Policy] = [
         Fixed(),
-        BOED(ClueCompleter(clues), ClueClassifier(), first_n=12),
-        BOED(ClueCompleter(clues), ClueClassifier(), estimator="variance", first_n=12),
+        BOED(ClueCompleter(clues), ClueClassifier(), first_look=FirstLook(n=12)),
+        BOED(
+            ClueCompleter(clues), ClueClassifier(), estimator="variance", first_look=FirstLook(n=12)
+        ),
         Oracle(ClueClassifier()),
         Random(),
         CentreOut(),
     ]
     for policy in policies:
-        found = acquire(SCENES, RowSensor(), policy, steps=2, classifier=ClueClassifier())
-        assert found.designs.shape == (4, 2, 1)
-        assert not bool((found.designs[:, 0] == found.designs[:, 1]).any())
+        result = acquire(SCENES, RowSensor(), policy, steps=2, classifier=ClueClassifier())
+        assert result.designs.shape == (4, 2, 1)
+        assert not bool((result.designs[:, 0] == result.designs[:, 1]).any())
     rows = acquire(SCENES, RowSensor(), policies[1], steps=1, classifier=ClueClassifier()).designs[
         :, 0, 0
     ]
@@ -125,7 +129,7 @@ def colour(number: int, seed: int) -> Dataset:
 
 
 @pytest.fixture(scope="module")
-def judge() -> DenseNetClassifier:
+def classifier() -> DenseNetClassifier:
     return tiny_classifier()
 
 
@@ -136,24 +140,30 @@ def aipo() -> AIPO:
 
 Make = Callable[[AIPO, DenseNetClassifier, int], Policy]
 POLICIES: dict[str, Make] = {
-    "aipo": lambda c, g, m: BOED(c, g, n=3, first_n=5, memory=m),
-    "aipo entropy": lambda c, g, m: BOED(c, g, estimator="entropy", n=3, first_n=5, memory=m),
-    "retrieval": lambda c, g, m: BOED(Retrieval(colour(20, 1), 0.3), g, n=3, first_n=10, memory=m),
-    "max variance": lambda c, g, m: BOED(c, g, estimator="variance", n=3, first_n=5, memory=m),
+    "aipo": lambda c, g, m: BOED(c, g, n=3, first_look=FirstLook(n=5), memory=m),
+    "aipo entropy": lambda c, g, m: BOED(
+        c, g, estimator="entropy", n=3, first_look=FirstLook(n=5), memory=m
+    ),
+    "retrieval": lambda c, g, m: BOED(
+        Retrieval(colour(20, 1), 0.3), g, n=3, first_look=FirstLook(n=10), memory=m
+    ),
+    "max variance": lambda c, g, m: BOED(
+        c, g, estimator="variance", n=3, first_look=FirstLook(n=5), memory=m
+    ),
     "random": lambda c, g, m: Random(),
     "oracle": lambda c, g, m: Oracle(g, memory=m),
 }
 
 
 @pytest.mark.parametrize("name", POLICIES)
-def test_same_seed_same_results(name: str, aipo: AIPO, judge: DenseNetClassifier) -> None:
+def test_same_seed_same_results(name: str, aipo: AIPO, classifier: DenseNetClassifier) -> None:
     sensor, scenes = PatchSensor(32, 0.25, 5), colour(5, 0).scenes()
     seeds = [derive(3, "scene", row) for row in range(5)]
 
     def run(rows: slice, memory: int, seed: Any) -> Trajectory:
-        policy = POLICIES[name](aipo, judge, memory)
+        policy = POLICIES[name](aipo, classifier, memory)
         return acquire(
-            scenes[rows], sensor, policy, steps=3, classifier=judge, seed=seed, memory=memory
+            scenes[rows], sensor, policy, steps=3, classifier=classifier, seed=seed, memory=memory
         )
 
     whole = run(slice(None), 512, seeds)
@@ -177,11 +187,14 @@ def test_same_seed_same_results(name: str, aipo: AIPO, judge: DenseNetClassifier
         assert not torch.equal(other.designs, whole.designs)
 
 
-def test_another_seed_gives_other_completions(aipo: AIPO, judge: DenseNetClassifier) -> None:
-    policy, sensor = BOED(aipo, judge, n=2, first_n=5), PatchSensor(32, 0.25, 5)
+def test_another_seed_gives_other_completions(aipo: AIPO, classifier: DenseNetClassifier) -> None:
+    policy, sensor = (
+        BOED(aipo, classifier, n=2, first_look=FirstLook(n=5)),
+        PatchSensor(32, 0.25, 5),
+    )
     scenes = colour(1, 0).scenes()
     drawn = [
-        acquire(scenes, sensor, policy, steps=2, classifier=judge, seed=seed).decisions[1]
+        acquire(scenes, sensor, policy, steps=2, classifier=classifier, seed=seed).decisions[1]
         for seed in (0, 1)
     ]
     assert drawn[0].completions is not None
@@ -208,12 +221,15 @@ def test_bad_scenes(scene: Tensor, message: str) -> None:
         acquire(scene, TILED, Random(), steps=1, classifier=ClueClassifier())
 
 
-def test_double_precision_scenes_are_taken(aipo: AIPO, judge: DenseNetClassifier) -> None:
+def test_double_precision_scenes_are_taken(aipo: AIPO, classifier: DenseNetClassifier) -> None:
     scenes = colour(2, 0).scenes()
-    policy, sensor = BOED(aipo, judge, n=2, first_n=3), PatchSensor(32, 0.25, 3)
-    double = acquire(scenes.double(), sensor, policy, steps=2, classifier=judge)
+    policy, sensor = (
+        BOED(aipo, classifier, n=2, first_look=FirstLook(n=3)),
+        PatchSensor(32, 0.25, 3),
+    )
+    double = acquire(scenes.double(), sensor, policy, steps=2, classifier=classifier)
     assert torch.equal(
-        double.designs, acquire(scenes, sensor, policy, steps=2, classifier=judge).designs
+        double.designs, acquire(scenes, sensor, policy, steps=2, classifier=classifier).designs
     )
 
 
@@ -248,6 +264,27 @@ def test_one_look_for_each_scene() -> None:
         acquire(SCENES, TILED, OneForAll(), steps=1, classifier=ClueClassifier())
 
 
+@pytest.mark.parametrize(
+    ("index", "message"),
+    [
+        (torch.zeros(4), r"returned index torch\.float32 \(4,\), expected int64 \(4,\)"),
+        (torch.zeros(3, dtype=torch.int64), r"returned index torch\.int64 \(3,\)"),
+        (torch.full((4,), 16), r"index \[16, 16, 16, 16\], expected .* rows of its 16 candidates"),
+        (torch.full((4,), -1), r"index \[-1, -1, -1, -1\], expected"),
+        (torch.full((4,), 2), r"index \[2, 2, 2, 2\], expected the chosen designs' rows"),
+    ],
+)
+def test_an_index_that_is_not_that_of_the_designs(index: Tensor, message: str) -> None:
+    class Mistaken(Fixed):
+        def choose(self, observation: Observation, sensor: Any, *_: Any, **__: Any) -> Decision:
+            designs = sensor.designs(observation)
+            chosen = designs[:1].expand(len(observation), -1)
+            return Decision(chosen, candidates=designs, index=index)
+
+    with pytest.raises(ValueError, match=message):
+        acquire(SCENES, TILED, Mistaken(), steps=1, classifier=ClueClassifier())
+
+
 def test_an_observation_of_another_shape() -> None:
     class Cropped(RowSensor):
         def observe(self, observation: Observation, scene: Tensor, design: Tensor) -> Observation:
@@ -265,5 +302,5 @@ def test_gradients_are_not_kept() -> None:
         def log_probs(self, observation: Observation) -> Tensor:
             return (super().log_probs(observation).exp() * self.weight).log()
 
-    found = acquire(SCENES, TILED, Oracle(Trainable()), steps=1, classifier=Trainable())
-    assert not found.log_beliefs.requires_grad
+    result = acquire(SCENES, TILED, Oracle(Trainable()), steps=1, classifier=Trainable())
+    assert not result.log_beliefs.requires_grad

@@ -19,9 +19,9 @@ from boed.completion import Retrieval
 from boed.data.dataset import Dataset
 from boed.data.observation import Observation
 from boed.eig import eig_map
-from boed.policies import BOED, CentreOut, Decision, Oracle, Random
+from boed.policies import BOED, CentreOut, Decision, FirstLook, Oracle, Random
 from boed.report import results as stored
-from boed.report import write_report
+from boed.report import statistics, write_report
 from boed.report.worked_scenes import describe
 from boed.sensors import Foveated, Lines, PatchSensor, PixelBlocks, Sensor
 from tests.doubles import BACKGROUND, LEVELS, ClueClassifier
@@ -105,7 +105,7 @@ class World:
 
     def policy(self, **options: Any) -> BOED:
         completer = Retrieval(bars(30, self.height, self.width, 1), 0.1, self.transform)
-        return BOED(completer, ClueClassifier(), n=5, first_n=30, **options)
+        return BOED(completer, ClueClassifier(), n=5, first_look=FirstLook(n=30), **options)
 
 
 WORLDS = {
@@ -180,7 +180,7 @@ def test_results_are_saved_and_loaded(world: World, tmp_path: Path) -> None:
     masks = again["candidate_mask"]
     assert masks.shape == (world.height // BAND, world.height, world.width)
     assert np.array_equal(masks.sum(("y", "x")), [BAND * world.width] * (world.height // BAND))
-    right = stored.curves(again, "accuracy")
+    right = statistics.curves(again, "accuracy")
     assert right.sel(policy="boed", look=1) == 1
     assert right.sel(policy="random", look=1) < 0.8
     assert f'"kind": "{world.make.__name__}"' in again.attrs["sensor"]

@@ -1,44 +1,68 @@
-"""What a run is, for the record: its policies and its sensor in words and numbers."""
+"""What a benchmark is, for the record: content fingerprints, and its parts in words and numbers."""
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from torch import Tensor
 
+from boed.classifiers.classifier import Classifier
+from boed.data.dataset import Dataset
+from boed.foundation.fingerprint import of_source
+from boed.foundation.identity import DIGITS, identity
 from boed.policies import Policy
 from boed.sensors.sensor import Sensor
 
 
-def stated_policy(policy: Policy) -> dict[str, Any]:
+def benchmark_identity(
+    dataset: Dataset, sensor: Sensor, classifier: Classifier, *, policies: Mapping[str, Policy]
+) -> dict[str, Any]:
+    """Fingerprints of everything that changes the results of a benchmark but its settings."""
+    return {
+        "data": f"{dataset.name} {dataset.split} {dataset.sha256[:DIGITS]}",
+        "sensor": identity(sensor),
+        "classifier": identity(classifier),
+        "policies": {name: identity(policy) for name, policy in policies.items()},
+        "code": f"boed {_code()[:DIGITS]}",
+    }
+
+
+@lru_cache(maxsize=1)
+def _code() -> str:
+    return of_source("boed")
+
+
+def describe_policy(policy: Policy) -> dict[str, Any]:
     """What a policy is: its class and the fields of its dataclass that change results."""
-    stated = _stated(policy)
-    return stated if isinstance(stated, dict) else {"kind": stated}
+    described = _described(policy)
+    return described if isinstance(described, dict) else {"kind": described}
 
 
-def stated_sensor(sensor: Sensor, designs: Tensor) -> dict[str, Any]:
-    """What a sensor is: its class, the looks it offers and its noise."""
+def describe_sensor(sensor: Sensor, designs: Tensor) -> dict[str, Any]:
+    """What a sensor is: its class, how many looks it offers, and its noise."""
     return {
         "kind": type(sensor).__name__,
         "candidates": len(designs),
-        "sha256": hashlib.sha256(designs.cpu().numpy().tobytes()).hexdigest()[:16],
         "noise": float(getattr(sensor, "noise", 0)),
     }
 
 
-def _stated(thing: object) -> Any:
+def _described(thing: object) -> Any:
     if thing is None or isinstance(thing, str | int | float):
         return thing
     if isinstance(thing, Tensor):
         return thing.tolist()
     if isinstance(thing, tuple | list):
-        return [_stated(each) for each in thing]
+        return [_described(each) for each in thing]
     kind = type(thing).__name__
     if not dataclasses.is_dataclass(thing):
         return kind
-    fields = {field.name: getattr(thing, field.name) for field in dataclasses.fields(thing)}
-    for name in ("memory", "cache"):  # change no result
-        fields.pop(name, None)
-    return {"kind": kind, **{name: _stated(value) for name, value in fields.items()}}
+    fields = {
+        field.name: _described(getattr(thing, field.name))
+        for field in dataclasses.fields(thing)
+        if field.compare
+    }
+    return {"kind": kind, **fields}

@@ -1,4 +1,4 @@
-"""One block of scenes under one policy: the job that a benchmark is made of."""
+"""The jobs that a benchmark is made of: some scenes under one policy with one seed."""
 
 from __future__ import annotations
 
@@ -19,12 +19,14 @@ from boed.foundation.randomness import derive
 from boed.policies import Policy
 from boed.sensors.sensor import Sensor
 
-Part = dict[str, NDArray[Any]]
-"""What came out of one block."""
+JobResult = dict[str, NDArray[Any]]
+"""What came out of one job: `ARRAYS` by name."""
+
+ARRAYS = ("log_belief", "design", "score", "cost", "looks", "seconds")
 
 
 @dataclass(frozen=True)
-class Block:
+class Job:
     """Some scenes, in the order of the run, under one policy with one seed."""
 
     policy: str
@@ -33,8 +35,8 @@ class Block:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Work:
-    """Everything that any block of a run needs; calling it does one.
+class Jobs:
+    """Everything that any job of a run needs; calling it does one.
 
     Attributes:
         dataset: the scenes of the run.
@@ -52,16 +54,16 @@ class Work:
     device: str
     budget: Budget | None
 
-    def __call__(self, block: Block) -> Part:
+    def __call__(self, job: Job) -> JobResult:
         began = time.monotonic()
-        where = slice(block.scenes.start, block.scenes.stop)
+        where = slice(job.scenes.start, job.scenes.stop)
         trajectory = acquire(
             self.dataset.scenes(where).to(self.device),
             self.sensor,
-            self.policies[block.policy],
+            self.policies[job.policy],
             steps=self.steps,
             classifier=self.classifier,
-            seed=[derive(block.seed, "scene", row) for row in self.rows[where]],
+            seed=[derive(job.seed, "scene", row) for row in self.rows[where]],
             memory=self.memory,
             keep=False,
             budget=self.budget,
@@ -76,7 +78,7 @@ class Work:
         }
 
     @torch.no_grad()
-    def to_send(self, names: Collection[str]) -> Work:
+    def to_send(self, names: Collection[str]) -> Jobs:
         """This with only some of the policies, each asked where it looks first.
 
         What a policy keeps of that for all scenes then goes to the workers with it, rather than

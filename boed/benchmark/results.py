@@ -1,4 +1,4 @@
-"""The finished parts of a run put together as its Results."""
+"""The finished jobs of a run put together as its Results."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from boed.benchmark.jobs import Part
+from boed.benchmark.jobs import JobResult
 from boed.data.dataset import Dataset
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ def assemble(
     policies: list[str],
     *,
     seeds: list[int],
-    table: dict[tuple[str, int], list[Part]],
+    table: dict[tuple[str, int], list[JobResult]],
     whole: NDArray[np.float32],
 ) -> xr.Dataset:
     """The Results: dimensions policy, seed, scene, look; see `boed.report.results`.
@@ -30,14 +30,14 @@ def assemble(
         rows: their rows in the whole data set.
         policies: names, in order.
         seeds: in order.
-        table: the parts of each policy and seed, in the order of the scenes.
+        table: the results of each policy and seed, in the order of the scenes.
         whole: what the classifier says of the whole scenes.
     """
     import xarray as xr
 
     def stacked(name: str) -> NDArray[Any]:
         runs = [
-            [np.concatenate([part[name] for part in table[policy, seed]]) for seed in seeds]
+            [np.concatenate([job[name] for job in table[policy, seed]]) for seed in seeds]
             for policy in policies
         ]
         return np.array(runs)
@@ -46,7 +46,7 @@ def assemble(
     label = ["scene", "finding"] if dataset.multi_label else ["scene"]
     answers = ["absent", "present"] if dataset.multi_label else list(dataset.label_names)
     seconds = [
-        [sum(float(part["seconds"]) for part in table[policy, seed]) for seed in seeds]
+        [sum(float(job["seconds"]) for job in table[policy, seed]) for seed in seeds]
         for policy in policies
     ]
     design, looks = stacked("design"), stacked("looks")

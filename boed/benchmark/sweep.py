@@ -16,14 +16,15 @@ from numpy.typing import NDArray
 
 from boed.acquire import Budget
 from boed.benchmark.engines import Engine, Local, named
-from boed.benchmark.identity import stated_policy, stated_sensor
-from boed.benchmark.jobs import Block, Part, Work
+from boed.benchmark.identity import benchmark_identity, describe_policy, describe_sensor
+from boed.benchmark.jobs import Job, JobResult, Jobs
 from boed.benchmark.results import assemble
-from boed.benchmark.storage import Parts
+from boed.benchmark.storage import JobStore
 from boed.classifiers.classifier import Classifier
 from boed.data.dataset import Dataset
 from boed.data.observation import Observation
 from boed.eig.completions.beliefs import log_beliefs
+from boed.foundation.identity import claim
 from boed.foundation.randomness import derive
 from boed.policies import Policy
 from boed.sensors.sensor import Sensor, candidate_masks, candidates
@@ -31,8 +32,8 @@ from boed.sensors.sensor import Sensor, candidate_masks, candidates
 if TYPE_CHECKING:
     import xarray as xr
 
-BLOCK = 16
-"""Scenes per saved part: each worker loses at most so many when a run is interrupted."""
+SCENES_PER_JOB = 16
+"""Each worker loses at most so many scenes when a run is interrupted."""
 
 
 def benchmark(
@@ -67,11 +68,11 @@ def benchmark(
         steps: looks per scene at most; a policy may stop earlier.
         seeds: repetitions.
         scenes: how many of the data set's scenes, a fixed random choice; all if not given.
-        out: run folder; finished parts are kept there, so that the same call goes on after an
+        out: run folder; finished jobs are stored there, so that the same call goes on after an
             interruption. Nothing is written if not given.
         memory: bound on the images held at once, MiB.
-        attributes: what was run, kept with the results. A folder with others is refused.
-        on_progress: told the policy and the scene-looks just finished, or found finished.
+        attributes: further words on what was run, recorded with the results.
+        on_progress: called with the policy and the scene-looks just finished, or found finished.
         device: where the scenes are put; the models must be there.
         budget: of cost for each scene, and of time for each block of scenes.
         engine: where the blocks of scenes are done: `local`, `processes`, `ray`, or one of
@@ -84,18 +85,37 @@ def benchmark(
     Raises:
         ValueError: more scenes asked for than there are, no policies, duplicate seeds, steps
             below 1, an unknown engine or one that the models and policies cannot be sent with, a
-            classifier for other answers than the data set's, or `out` holds a run with other
-            settings.
+            classifier for other answers than the data set's, or `out` holds another run:
+            of other models, data, sensor, policies, code or settings.
         OSError: `out` cannot be written, or workers died again and again; what was finished
             before is kept.
     """
     number = len(dataset) if scenes is None else scenes
     seeds = [int(seed) for seed in seeds]
-    _check(dataset, number, policies, seeds, steps)
+    _check(dataset, number, policies, seeds=seeds, steps=steps)
     engine = named(engine) if isinstance(engine, str) else engine
     rows = scene_rows(len(dataset), number)
     used = dataset.subset(rows)
-    work = Work(
+    blank = Observation.nothing_of(used.scenes([0]))
+    designs = candidates(sensor, blank)
+    settings = {
+        "data": dataset.name,
+        "split": dataset.split,
+        "size": dataset.size,
+        "scenes": number,
+        "steps": steps,
+        "seed_numbers": seeds,
+        "budget": None if budget is None else dataclasses.asdict(budget),
+        "policy_settings": {name: describe_policy(policy) for name, policy in policies.items()},
+        "sensor": describe_sensor(sensor, designs),
+    }
+    whole = _full_image(used, classifier, memory, device=device)  # first: what does not fit shows
+    known = benchmark_identity(dataset, sensor, classifier, policies=policies)
+    folder = None if out is None else Path(out)
+    if folder is not None:
+        claim(folder, "benchmark", {"identity": known, "settings": settings})
+    began = time.monotonic()
+    jobs = Jobs(
         dataset=used,
         rows=rows,
         sensor=sensor,
@@ -106,56 +126,20 @@ def benchmark(
         device=device,
         budget=budget,
     )
-    scene = used.scenes([0])
-    blank = Observation.nothing_of(scene)
-    designs = candidates(sensor, blank)
-    settings = {
-        **(attributes or {}),
-        "data": dataset.name,
-        "split": dataset.split,
-        "sha256": dataset.sha256,
-        "size": dataset.size,
-        "steps": steps,
-        "policy_names": list(policies),
-        "policy_settings": {name: stated_policy(policy) for name, policy in policies.items()},
-        "sensor": stated_sensor(sensor, designs),
-        "budget": None if budget is None else dataclasses.asdict(budget),
-        "seed_numbers": seeds,
-        "scenes": number,
-    }
-    whole = _full_image(used, classifier, memory, device)  # first: it shows what does not fit
-    kept = Parts(None if out is None else Path(out))
-    kept.claim(settings)
-    began = time.monotonic()
-    drawn = {name: _seeds_that_matter(policy, seeds) for name, policy in policies.items()}
-    blocks = [range(start, min(start + BLOCK, number)) for start in range(0, number, BLOCK)]
-    jobs = [Block(name, seed, each) for name in drawn for seed in drawn[name] for each in blocks]
-
-    def told(job: Block) -> None:
-        if on_progress is not None:
-            alike = len(seeds) // len(drawn[job.policy])
-            on_progress(job.policy, len(job.scenes) * steps * alike)
-
-    parts = _done(work, jobs, kept, engine, told)
-    table = {
-        (name, seed): [
-            parts[Block(name, seed if seed in drawn[name] else seeds[0], each)] for each in blocks
-        ]
-        for name in policies
-        for seed in seeds
-    }
-    results = assemble(used, rows, list(policies), seeds=seeds, table=table, whole=whole)
-    results["candidates"] = (["candidate", "axis"], designs.cpu().numpy())
+    results, seconds = _run_all(jobs, seeds, JobStore(folder), engine=engine, advance=on_progress)
+    table = assemble(used, rows, list(policies), seeds=seeds, table=results, whole=whole)
+    table["candidates"] = (["candidate", "axis"], designs.cpu().numpy())
     masks = candidate_masks(sensor, blank, designs).float().cpu().numpy()
-    results["candidate_mask"] = (["candidate", "y", "x"], masks)
-    results.attrs = {
+    table["candidate_mask"] = (["candidate", "y", "x"], masks)
+    recorded = {**settings, **(attributes or {}), "sha256": dataset.sha256, "identity": known}
+    table.attrs = {
         key: value if isinstance(value, str | int | float) else json.dumps(value)
-        for key, value in settings.items()
+        for key, value in recorded.items()
     }
-    results.attrs["engine"] = str(engine)
-    results.attrs["seconds"] = sum(float(part["seconds"]) for part in parts.values())
-    results.attrs["wall_seconds"] = time.monotonic() - began
-    return results
+    table.attrs["engine"] = str(engine)
+    table.attrs["seconds"] = seconds
+    table.attrs["wall_seconds"] = time.monotonic() - began
+    return table
 
 
 def scene_rows(available: int, number: int) -> NDArray[np.int64]:
@@ -179,31 +163,70 @@ def _check(
         raise ValueError(f"steps is {steps}, expected at least 1")
 
 
-def _seeds_that_matter(policy: Policy, seeds: list[int]) -> list[int]:
-    """The first alone for a policy that knows no chance."""
-    return seeds[:1] if getattr(policy, "deterministic", False) else seeds
+def _run_all(
+    jobs: Jobs,
+    seeds: list[int],
+    store: JobStore,
+    *,
+    engine: Engine,
+    advance: Callable[[str, int], None] | None,
+) -> tuple[dict[tuple[str, int], list[JobResult]], float]:
+    """The results of each policy and seed in the order of the scenes, and the seconds they took.
+
+    A policy that knows no chance is run for the first seed, which stands for all.
+    """
+    number = len(jobs.rows)
+    parts = [
+        range(start, min(start + SCENES_PER_JOB, number))
+        for start in range(0, number, SCENES_PER_JOB)
+    ]
+    drawn = {
+        name: seeds[:1] if getattr(policy, "deterministic", False) else seeds
+        for name, policy in jobs.policies.items()
+    }
+    todo = [Job(name, seed, part) for name in drawn for seed in drawn[name] for part in parts]
+
+    def progress(job: Job) -> None:
+        if advance is not None:
+            alike = len(seeds) // len(drawn[job.policy])
+            advance(job.policy, len(job.scenes) * jobs.steps * alike)
+
+    done = _results_of(jobs, todo, store, engine=engine, progress=progress)
+    table = {
+        (name, seed): [
+            done[Job(name, seed if seed in drawn[name] else seeds[0], part)] for part in parts
+        ]
+        for name in jobs.policies
+        for seed in seeds
+    }
+    return table, sum(float(result["seconds"]) for result in done.values())
 
 
-def _done(
-    work: Work, jobs: list[Block], kept: Parts, engine: Engine, told: Callable[[Block], None]
-) -> dict[Block, Part]:
-    """The parts of all jobs: those kept from before, then the others as they are finished."""
-    parts: dict[Block, Part] = {}
-    for job in jobs:
-        if (part := kept.load(job, work.steps)) is not None:
-            parts[job] = part
-            told(job)
-    left = [job for job in jobs if job not in parts]
+def _results_of(
+    jobs: Jobs,
+    todo: list[Job],
+    store: JobStore,
+    *,
+    engine: Engine,
+    progress: Callable[[Job], None],
+) -> dict[Job, JobResult]:
+    """The results of all jobs: those stored before, then the others as they are finished."""
+    done: dict[Job, JobResult] = {}
+    for job in todo:
+        if (result := store.load(job, jobs.steps)) is not None:
+            done[job] = result
+            progress(job)
+    left = [job for job in todo if job not in done]
     if not left:
-        return parts
+        return done
     if not isinstance(engine, Local):
-        work = work.to_send({job.policy for job in left})
-    with closing(engine.run(work, left, work.device)) as finished:
-        for job, part in finished:
-            kept.save(job, part)
-            parts[job] = part
-            told(job)
-    return parts
+        jobs = jobs.to_send({job.policy for job in left})
+    with closing(engine.run(jobs, left, jobs.device)) as finished:
+        for job, result in finished:
+            store.save(job, result)
+            done[job] = result
+            progress(job)
+    return done
 
 
 def _full_image(

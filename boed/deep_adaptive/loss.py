@@ -42,7 +42,7 @@ def first_design(policy: SequentialDesigner) -> Float[Tensor, " K"]:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Contrast:
-    """How well the truth of each roll-out is told apart from L other draws of theta.
+    """How well the truth of each roll-out is told from L other draws of theta.
 
     Attributes:
         gains: what sPCE averages, g in nats, `[B]`.
@@ -118,15 +118,17 @@ def spce_loss(
         ValueError: a batch of one where the score function is needed.
     """
     roll = roll_out(problem, policy, first_design(policy), steps=looks, batch=batch)
-    found = contrast(problem, roll, contrasts)
+    contrasted = contrast(problem, roll, contrasts)
     with torch.no_grad():
-        probability = found.log_likelihood.softmax(0).nan_to_num(1 / contrasts)  # all impossible
+        probability = contrasted.log_likelihood.softmax(0).nan_to_num(
+            1 / contrasts
+        )  # all impossible
         drawn = torch.multinomial(probability.T, rivals, replacement=True).T  # [rivals, B]
-        theta = {name: value[drawn] for name, value in found.others.items()}
+        theta = {name: value[drawn] for name, value in contrasted.others.items()}
     against = roll_out_log_likelihood(problem, roll, theta).mean(0)
-    slope = (1 - found.truth) * (roll.log_likelihood - against)
+    slope = (1 - contrasted.truth) * (roll.log_likelihood - against)
     if not roll.outcomes.requires_grad:  # they were not reparameterised
         check_count("batch", batch, least=2)
-        others_gain = (found.gains.sum() - found.gains) / (batch - 1)
-        slope = slope + (found.gains - others_gain) * roll.log_likelihood
-    return -(found.gains + slope - slope.detach()).mean()
+        others_gain = (contrasted.gains.sum() - contrasted.gains) / (batch - 1)
+        slope = slope + (contrasted.gains - others_gain) * roll.log_likelihood
+    return -(contrasted.gains + slope - slope.detach()).mean()

@@ -190,8 +190,8 @@ class DeepAdaptiveDesign(nn.Module):
         """Take the mean and standard deviation of typical outcomes as the network's units."""
         flat = outcomes.reshape(len(outcomes), self.config.outcome_dim).to(self.outcome_mean)
         self.outcome_mean.copy_(flat.mean(0))
-        spread = flat.std(0)
-        self.outcome_std.copy_(torch.where(spread > 0, spread, torch.ones_like(spread)))
+        std = flat.std(0)
+        self.outcome_std.copy_(torch.where(std > 0, std, torch.ones_like(std)))
 
     def save(self, path: Path | str, provenance: dict[str, Any]) -> None:
         """Write the weights with configuration and provenance as safetensors."""
@@ -231,7 +231,7 @@ class StaticDesign(nn.Module):
     """A policy that does not look at what it sees: T designs chosen beforehand, without bounds.
 
     Trained on the same loss it is the best non-adaptive design, the reference that shows what
-    adapting is worth.
+    adapting gains.
 
     Args:
         designs: where it starts, `[T, K]`.

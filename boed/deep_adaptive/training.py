@@ -29,7 +29,7 @@ class PolicyTrainingConfig(TrainingConfig):
     Attributes:
         batch: experiments per update.
         looks: T, of each experiment.
-        contrasts: L, draws of theta that the truth is told apart from. sPCE cannot exceed
+        contrasts: L, draws of theta that the truth is contrasted with. sPCE cannot exceed
             log(L + 1) nats, and its gradient fades as it gets near.
         watched: experiments that each validation averages over, with 4 times the contrasts.
     """
@@ -75,7 +75,7 @@ def train_policy(
         observation: site of the outcome.
         target: site or sites that the experiments ask about.
         provenance: what else the checkpoint's header should say.
-        on_step: told the step and loss, which is -sPCE in nats.
+        on_step: called with the step and loss, which is -sPCE in nats.
 
     Returns:
         `policy`, whose `provenance` holds the settings, the seconds and the sPCE of each

@@ -10,20 +10,21 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from boed.eig.completions.beliefs import candidate_log_beliefs
-from boed.eig.completions.estimate import eig_map, estimate, imagine
+from boed.eig.completions.estimate import design_problem, eig_map, estimate
 from boed.eig.completions.estimators import (
     ESTIMATORS,
+    AdditiveEstimator,
     BarberAgakov,
     Disagreement,
     Estimator,
-    MarginalEntropy,
+    MixtureEntropy,
     PosteriorEntropy,
     PredictiveEntropy,
     ValueOfInformation,
     Variance,
 )
 from boed.eig.completions.posterior_entropy import posterior_entropy_eig
-from boed.eig.completions.problem import Imagined
+from boed.eig.completions.problem import DesignProblem
 from boed.eig.completions.variational import variational_eig
 from boed.eig.result import EIGEstimate
 
@@ -43,22 +44,23 @@ _LAZY = {
 __all__ = [
     "ESTIMATORS",
     "MODEL_ESTIMATORS",
+    "AdditiveEstimator",
     "BarberAgakov",
+    "DesignProblem",
     "Disagreement",
     "EIGEstimate",
     "Estimator",
-    "Imagined",
-    "MarginalEntropy",
+    "MixtureEntropy",
     "PosteriorEntropy",
     "PredictiveEntropy",
     "SequentialEIG",
     "ValueOfInformation",
     "Variance",
     "candidate_log_beliefs",
+    "design_problem",
     "eig_map",
     "estimate",
     "fixed_policy",
-    "imagine",
     "model_eig",
     "posterior_entropy_eig",
     "random_policy",

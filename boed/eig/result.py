@@ -29,10 +29,10 @@ class EIGEstimate:
         bound: what the estimate's expectation is to the EIG.
         gains: where an estimate is a weighted mean over completions: nats for each, `[N, B, D]`,
             NaN for those not used.
-        finished: where a search dropped candidates early: which ones were judged with every
-            completion, `[B, D]`. The others' `eig` comes from fewer, NaN if none.
+        finished: where a search dropped candidates early: which ones were evaluated with
+            every completion, `[B, D]`. The others' `eig` comes from fewer, NaN if none.
         evaluations: where a search saved some: beliefs computed, of N B D.
-        effective_sample_size: of weighted completions: how many equal ones they are worth, `[B]`.
+        effective_sample_size: of weighted completions: how many equal ones they equal, `[B]`.
     """
 
     designs: Float[Tensor, "D *K"]
@@ -45,7 +45,11 @@ class EIGEstimate:
     effective_sample_size: Float[Tensor, " B"] | None = None
 
     @property
+    def finished_eig(self) -> Float[Tensor, "*B D"]:
+        """`eig`, -inf for candidates that a search dropped: what a choice may be made from."""
+        return self.eig if self.finished is None else self.eig.where(self.finished, -torch.inf)
+
+    @property
     def best(self) -> Float[Tensor, "..."]:
         """The design of highest EIG, `[*K]`, or `[B, K]` for a batch of scenes."""
-        eig = self.eig if self.finished is None else self.eig.where(self.finished, -torch.inf)
-        return self.designs[eig.argmax(-1)]
+        return self.designs[self.finished_eig.argmax(-1)]

@@ -50,7 +50,7 @@ def play(
         now = inner.episode
         seeds = [derive(each, "look", step) for each in now.seeds]
         decision = policy.choose(now.observation, task.sensor, seeds, truth=now.scene)
-        action, prediction = task.actions(decision.designs), now.prediction
+        action, prediction = task.actions(decision), now.prediction
         assert prediction is not None
         if isinstance(inner, SensingEnv):
             action, prediction = action[0], prediction[0]

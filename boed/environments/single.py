@@ -25,7 +25,7 @@ class SensingEnv(gymnasium.Env[Seen, dict[str, Any]]):
     """Recognise a scene with few looks, in the convention of ap_gym (Schneider et al. 2025).
 
     Every step takes a look and states a prediction: the action is `{"action": look,
-    "prediction": logits}`. The prediction is judged by what is known when it is made, before the
+    "prediction": logits}`. The prediction is scored on what is known when it is made, before the
     look of the same step; the reward is -cost_weight * cost(look) - loss(prediction, label). The
     episode is truncated after `looks` looks. `info["prediction"]` has the `target` and the
     `loss`, `info["base_reward"]` the rest of the reward, `info["scene"]` the row of the data set.
@@ -42,7 +42,7 @@ class SensingEnv(gymnasium.Env[Seen, dict[str, Any]]):
         looks: number of looks in an episode.
         classifier: its belief becomes part of the observation.
         loss: `cross_entropy`, in nats, or a function of logits, labels and the batch's shape.
-        cost_weight: nats that one unit of the sensor's cost is worth.
+        cost_weight: nats that stand for one unit of the sensor's cost.
         continuous: the look is a point of [-1, 1]^K, mapped onto `sensor.bounds`, and not the
             index of a candidate.
         device: where scenes are looked at; the classifier must be there too.
@@ -176,7 +176,7 @@ class ClassifierPredicts(gymnasium.Wrapper[Seen, Any, Seen, dict[str, Any]]):
         self.action_space = inner.inner_action_space
 
     def step(self, action: Any) -> tuple[Seen, float, bool, bool, dict[str, Any]]:
-        """Look; the reward is what the belief is worth then."""
+        """Look; the reward is that of the belief after it."""
         before = self.inner.episode.prediction
         assert before is not None
         both = {"action": action, "prediction": before[0]}

@@ -17,6 +17,8 @@ from boed.classifiers.classifier import Classifier
 from boed.data.dataset import Dataset
 from boed.data.observation import Observation
 from boed.environments.loss import CrossEntropy, Loss
+from boed.foundation.checks import at_least
+from boed.policies.policy import Decision, rows_of
 from boed.sensors.sensor import Sensor, candidates, costs, look
 
 LEAST = float(np.log(np.finfo(np.float32).tiny))
@@ -66,8 +68,7 @@ class Task:
     ) -> None:
         if len(dataset) == 0:
             raise ValueError(f"dataset {dataset.name} ({dataset.split}) has no scenes")
-        if looks < 1:
-            raise ValueError(f"looks is {looks}, expected at least 1")
+        at_least(1, looks=looks)
         if not 0 <= cost_weight < float("inf"):
             raise ValueError(f"cost_weight is {cost_weight}, expected a number of 0 or more")
         if isinstance(loss, str) and loss != "cross_entropy":
@@ -151,22 +152,24 @@ class Task:
         unit = (torch.as_tensor(actions, dtype=torch.float32).to(self.device) + 1) / 2
         return torch.lerp(low.expand_as(unit), high.expand_as(unit), unit).clamp(low, high)
 
-    def actions(self, designs: Float[Tensor, "B K"]) -> NDArray:
-        """The actions that stand for looks: the inverse of `designs`.
+    def actions(self, decision: Decision) -> NDArray:
+        """The actions that stand for the chosen looks: the inverse of `designs`.
 
         Raises:
             ValueError: a look that is none of the candidates, where the actions are their indices.
         """
-        designs = designs.to(self.device)
+        designs = decision.designs.to(self.device)
         if self.bounds is not None:
             low, high = self.bounds
             unit = (designs - low) / (high - low).clamp(min=torch.finfo(low.dtype).tiny)
             return (2 * unit - 1).clamp(-1, 1).float().cpu().numpy()
-        same = (designs[:, None] == self.candidates[None]).all(-1)  # [B, D]
-        if not same.any(1).all():
-            missing = designs[~same.any(1)][0].tolist()
+        offered = decision.candidates.to(self.candidates)
+        same = torch.equal(offered, self.candidates)  # a fixed scan has candidates of its own
+        index = decision.chosen if same else rows_of(designs, self.candidates)
+        if (index < 0).any():
+            missing = designs[index.to(designs.device) < 0][0].tolist()
             raise ValueError(f"design {missing} is none of the environment's candidates")
-        return same.float().argmax(1).cpu().numpy()
+        return index.cpu().numpy()
 
     def losses(self, prediction: NDArray, target: NDArray) -> NDArray:
         """The loss of each row's prediction.
@@ -211,11 +214,11 @@ class Task:
         elif self._readings:
             nothing = torch.zeros(len(now.rows), self._readings)
             parts |= {"readings": nothing, "taken": nothing}
-        found = {name: part.cpu().numpy().astype(np.float32) for name, part in parts.items()}
-        found["looks"] = np.full((len(now.rows), 1), now.looks / self.looks, dtype=np.float32)
+        shown = {name: part.cpu().numpy().astype(np.float32) for name, part in parts.items()}
+        shown["looks"] = np.full((len(now.rows), 1), now.looks / self.looks, dtype=np.float32)
         if now.prediction is not None:
-            found["belief"] = np.exp(now.prediction).clip(0, 1)
-        return found
+            shown["belief"] = np.exp(now.prediction).clip(0, 1)
+        return shown
 
     def _make_spaces(self) -> None:
         inner: spaces.Space[Any] = spaces.Discrete(len(self.candidates))
@@ -270,12 +273,12 @@ class Task:
 
 
 def _bounds(sensor: Sensor, designs: Float[Tensor, "D K"]) -> Float[Tensor, "2 K"]:
-    found = getattr(sensor, "bounds", None)
+    bounds = getattr(sensor, "bounds", None)
     width = designs.shape[1]
-    if found is None or tuple(found.shape) != (2, width):
-        given = "has none" if found is None else f"has {tuple(found.shape)}"
+    if bounds is None or tuple(bounds.shape) != (2, width):
+        given = "has none" if bounds is None else f"has {tuple(bounds.shape)}"
         raise ValueError(
             f"continuous needs sensor.bounds, lowest and highest design [2, {width}]; "
             f"{type(sensor).__name__} {given}"
         )
-    return found.float().to(designs.device)
+    return bounds.float().to(designs.device)

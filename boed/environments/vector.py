@@ -20,6 +20,7 @@ from boed.environments.loss import Loss
 from boed.environments.rendering import frames
 from boed.environments.single import Seen, check_render_mode, draw, parts
 from boed.environments.task import Episodes, Task
+from boed.foundation.checks import at_least
 from boed.sensors.sensor import Sensor
 
 Step = tuple[Seen, NDArray, NDArray, NDArray, dict[str, Any]]
@@ -66,8 +67,7 @@ class VectorSensingEnv(VectorEnv[Seen, dict[str, Any], NDArray]):
         device: torch.device | str = "cpu",
         render_mode: str | None = None,
     ) -> None:
-        if num_envs < 1:
-            raise ValueError(f"num_envs is {num_envs}, expected at least 1")
+        at_least(1, num_envs=num_envs)
         check_render_mode(render_mode)
         task = Task(
             dataset,
@@ -209,7 +209,7 @@ class VectorClassifierPredicts(VectorWrapper):
         self.single_action_space = inner.single_inner_action_space
 
     def step(self, actions: Any) -> Step:
-        """Look; the reward is what the belief is worth then."""
+        """Look; the reward is that of the belief after it."""
         before = self.inner.episode.prediction
         both = {"action": actions, "prediction": before}
         seen, reward, terminated, truncated, info = self.env.step(both)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import inspect
+import sys
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cache, cached_property
+from io import IOBase
 from pathlib import Path
+from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -18,11 +22,13 @@ def fingerprint(*things: object) -> str:
     """sha256 of everything that the things hold, as hexadecimal digits.
 
     Numbers, text, tensors, arrays, sequences, mappings, modules (their weights and settings),
-    dataclasses and other objects (their class and attributes, but for what a `cached_property`
-    keeps) are read through.
+    functions (their code, defaults and what they close over), dataclasses (but for fields that
+    compare as equal whatever they hold, `field(compare=False)`) and other objects (their class and
+    attributes, but for what a `cached_property` keeps) are read through. Of a class that is not
+    installed but the user's own, its source counts too.
 
     Raises:
-        TypeError: something whose content cannot be read, such as a function.
+        TypeError: something whose content cannot be read, such as an open file.
     """
     digest = hashlib.sha256()
     for thing in things:
@@ -53,6 +59,8 @@ def _add(digest: Any, thing: object, within: tuple[int, ...]) -> None:
         raise TypeError(f"{type(thing).__name__} holds itself")
     inner = (*within, id(thing))
     digest.update(f"<{type(thing).__module__}.{type(thing).__qualname__}>".encode())
+    kind: Any = type(thing)
+    digest.update(_own_source(kind))
     if thing is None or isinstance(thing, bool | int | float | complex | str | torch.dtype):
         digest.update(repr(thing).encode())
     elif isinstance(thing, bytes):
@@ -74,15 +82,51 @@ def _add(digest: Any, thing: object, within: tuple[int, ...]) -> None:
         for each in thing:
             _add(digest, each, inner)
     elif isinstance(thing, nn.Module):
-        own = {k: v for k, v in _attributes(thing).items() if k not in _OF_EVERY_MODULE}
-        _add(digest, {**own, **thing.state_dict()}, inner)
+        for name, module in thing.named_modules():
+            own = {k: v for k, v in _attributes(module).items() if k not in _OF_EVERY_MODULE}
+            _add(digest, (name, type(module).__qualname__, own), inner)
+        _add(digest, dict(thing.state_dict()), inner)
     elif dataclasses.is_dataclass(thing):
-        fields = [field.name for field in dataclasses.fields(thing)]
+        fields = [field.name for field in dataclasses.fields(thing) if field.compare]
         _add(digest, {name: getattr(thing, name) for name in fields}, inner)
-    elif callable(thing) or not hasattr(thing, "__dict__"):
+    elif isinstance(thing, FunctionType):
+        closed = [cell.cell_contents for cell in thing.__closure__ or ()]
+        _add(
+            digest, (_code(thing.__code__), thing.__defaults__, thing.__kwdefaults__, closed), inner
+        )
+    elif isinstance(thing, MethodType):
+        _add(digest, (thing.__func__, thing.__self__), inner)
+    elif isinstance(thing, type | BuiltinFunctionType):
+        digest.update(f"{thing.__module__}.{thing.__qualname__}".encode())
+    elif not hasattr(thing, "__dict__") or isinstance(thing, ModuleType | IOBase):
         raise TypeError(f"cannot read what a {type(thing).__name__} holds")
     else:
         _add(digest, _attributes(thing), inner)
+
+
+def _code(code: CodeType) -> tuple[object, ...]:
+    """What a function does: its instructions, and the constants and names that they use."""
+    constants = [_code(each) if isinstance(each, CodeType) else each for each in code.co_consts]
+    return (code.co_code, tuple(constants), code.co_names, code.co_varnames)
+
+
+@cache
+def _own_source(kind: Any) -> bytes:
+    """The source of a class that lies outside of Python and what is installed; else nothing."""
+    if kind.__module__ == "builtins" or _installed(kind.__module__.split(".")[0]):
+        return b""
+    try:
+        return inspect.getsource(kind).encode()
+    except (OSError, TypeError):
+        return b""
+
+
+@cache
+def _installed(package: str) -> bool:
+    if package in sys.stdlib_module_names or package == __name__.split(".")[0]:
+        return True
+    origin = getattr(sys.modules.get(package), "__file__", None) or ""
+    return any(part in ("site-packages", "dist-packages") for part in Path(origin).parts)
 
 
 def _attributes(thing: object) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Where to look next, and when to stop."""
 
 from boed.policies.conformal import SplitConformal
+from boed.policies.first_look import FirstLook
 from boed.policies.fixed import FixedDesign, optimise_fixed_design
 from boed.policies.informed import BOED, Oracle
 from boed.policies.lookahead import TwoStep
@@ -16,6 +17,7 @@ __all__ = [
     "ConformalSingle",
     "Decision",
     "EIGBelow",
+    "FirstLook",
     "FixedDesign",
     "Oracle",
     "Policy",

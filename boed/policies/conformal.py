@@ -1,4 +1,4 @@
-"""Sets of answers that hold the true one with a stated probability: split conformal prediction."""
+"""Sets of answers that hold the true one with a given probability: split conformal prediction."""
 
 from __future__ import annotations
 

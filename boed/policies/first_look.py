@@ -1,18 +1,41 @@
-"""The first look, which is the same for every scene, kept on disk between runs."""
+"""The first look, which is the same for every scene, cached on disk between runs."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from boed.completion.completer import Completions
+from boed.completion.completer import Completer, Completions
+from boed.foundation.checks import at_least
 from boed.foundation.files import load_weights, save_weights
 from boed.foundation.fingerprint import fingerprint, of_source
 from boed.policies.policy import Decision
+
+
+@dataclass(frozen=True)
+class FirstLook:
+    """What a policy decides with when nothing has been seen.
+
+    Attributes:
+        completer: draws the completions: in the paper, retrieval of random images of the training
+            set. The policy's own if not given.
+        n: completions; they cost nothing per scene.
+
+    Raises:
+        ValueError: `n` below 1.
+    """
+
+    completer: Completer | None = None
+    n: int = 500
+
+    def __post_init__(self) -> None:
+        at_least(1, **{"first_look.n": self.n})
+
 
 PACKAGES = (
     "boed.eig",
@@ -29,47 +52,50 @@ KIND = "first look"
 
 def default_folder() -> Path | None:
     """`$BOED_CACHE`, or `boed` in the user's cache folder; None where `BOED_CACHE` is empty."""
-    stated = os.environ.get("BOED_CACHE")
-    if stated is not None:
-        return Path(stated) if stated else None
+    folder = os.environ.get("BOED_CACHE")
+    if folder is not None:
+        return Path(folder) if folder else None
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "boed"
 
 
-def kept(folder: Path, what: tuple[object, ...], decide: Callable[[], Decision]) -> Decision:
-    """The decision that was made of the same models, data, sensor and code, or a new one.
+def cached(
+    folder: Path, depends_on: tuple[object, ...], decide: Callable[[], Decision]
+) -> Decision:
+    """The decision from the cache, where the same code decided it from the same things.
 
     Args:
-        folder: where decisions are kept; one that cannot be written is gone without.
-        what: everything that the decision depends on.
-        decide: makes it.
+        folder: of the cache; one that cannot be written is gone without.
+        depends_on: everything that the decision depends on: models, data, sensor, settings.
+        decide: makes it anew.
     """
     try:
-        key = fingerprint(what, of_source(*PACKAGES), torch.__version__)
-    except TypeError:  # a user's own model, whose content cannot be told
+        key = fingerprint(depends_on, of_source(*PACKAGES), torch.__version__)
+    except TypeError:  # a user's own model without a fingerprint
         return decide()
     path = folder / f"first-look-{key[:40]}.safetensors"
     if path.exists():
-        with suppress(ValueError):  # damaged: made anew
+        with suppress(ValueError):  # damaged: decided anew
             return _read(path)
-    made = decide()
+    decision = decide()
     with suppress(OSError):
-        _write(path, made)
-    return made
+        _write(path, decision)
+    return decision
 
 
 def _write(path: Path, decision: Decision) -> None:
-    drawn = decision.completions
-    assert drawn is not None
+    completions = decision.completions
+    assert completions is not None
     tensors = {
         "designs": decision.designs,
         "candidates": decision.candidates,
-        "scenes": drawn.scenes,
-        "weights": drawn.weights,
+        "index": decision.chosen,
+        "scenes": completions.scenes,
+        "weights": completions.weights,
         "scores": decision.scores,
         "gains": decision.gains,
     }
-    there = {name: tensor for name, tensor in tensors.items() if tensor is not None}
-    save_weights(path, there, {"kind": KIND})
+    known = {name: tensor for name, tensor in tensors.items() if tensor is not None}
+    save_weights(path, known, {"kind": KIND})
 
 
 def _read(path: Path) -> Decision:
@@ -78,6 +104,7 @@ def _read(path: Path) -> Decision:
         return Decision(
             tensors["designs"],
             candidates=tensors["candidates"],
+            index=tensors["index"],
             scores=tensors.get("scores"),
             gains=tensors.get("gains"),
             completions=Completions(tensors["scenes"], tensors["weights"]),

@@ -13,6 +13,7 @@ from boed.completion.completer import Completions
 from boed.data.dataset import Dataset
 from boed.data.observation import Observation
 from boed.eig.completions.estimate import eig_map
+from boed.foundation.checks import at_least
 from boed.foundation.randomness import Seeds, derive
 from boed.policies.policy import Decision, pick
 from boed.policies.scanning import new_readings
@@ -54,7 +55,8 @@ class FixedDesign:
         """The next look of the sequence for each scene."""
         designs = self.designs.to(observation.device)
         new = new_readings(observation, footprints(sensor, observation, designs)) > 0
-        return Decision(designs[new.float().argmax(1)], candidates=designs, stop=~new.any(1))
+        first = new.float().argmax(1)
+        return Decision(designs[first], candidates=designs, index=first, stop=~new.any(1))
 
 
 @torch.no_grad()
@@ -91,9 +93,7 @@ def optimise_fixed_design(
         ValueError: `looks` or `scenes` below 1, no training scenes, or a classifier for other
             answers than the labels.
     """
-    for name, number in (("looks", looks), ("scenes", scenes)):
-        if number < 1:
-            raise ValueError(f"{name} is {number}, expected at least 1")
+    at_least(1, looks=looks, scenes=scenes)
     if len(train) == 0:
         raise ValueError(f"train: {train.name} ({train.split}) has no scenes, expected some")
     drawn = torch.Generator().manual_seed(derive(seed, "fixed design"))
@@ -104,7 +104,7 @@ def optimise_fixed_design(
     observation = Observation.nothing_of(scene)
     chosen: list[Tensor] = []
     for number in range(looks):
-        found = eig_map(
+        result = eig_map(
             observation,
             known,
             sensor,
@@ -113,8 +113,8 @@ def optimise_fixed_design(
             memory=memory,
             seed=noise,
         )
-        best = pick(found.eig.mean(0)[None], [derive(seed, "look", number)])
-        chosen.append(found.designs[best])
+        best = pick(result.eig.mean(0)[None], [derive(seed, "look", number)])
+        chosen.append(result.designs[best])
         observation = look(
             sensor, observation, scene, design=chosen[-1].expand(len(scene), -1), seeds=noise
         )

@@ -12,10 +12,12 @@ from torch import Tensor
 from boed.classifiers.classifier import Classifier
 from boed.completion.completer import Completer, Completions, complete
 from boed.data.observation import Observation
-from boed.eig.completions.estimate import eig_map, imagine
+from boed.eig.completions.estimate import eig_map
 from boed.eig.completions.estimators import Estimator, named
+from boed.eig.result import EIGEstimate
+from boed.foundation.checks import at_least
 from boed.foundation.randomness import Seeds, derive, per_scene
-from boed.policies.first_look import kept
+from boed.policies.first_look import FirstLook, cached
 from boed.policies.policy import Decision, pick
 from boed.search import Exhaustive, Search
 from boed.sensors.sensor import Sensor, costs
@@ -28,21 +30,19 @@ class BOED:
     Attributes:
         completer: draws the completions.
         classifier: gives the beliefs.
-        estimator: what a look is worth: a name of `boed.eig.ESTIMATORS`, such as `variational`,
+        estimator: the utility of a look: a name of `boed.eig.ESTIMATORS`, such as `variational`,
             `entropy` (Eq. 17 as printed) or `variance`, or an estimator itself.
         n: completions for each decision, N.
-        first: completer for the first look, when nothing has been seen: in the paper, retrieval
-            of random images of the training set. It is asked once and the answer kept, since
-            it is the same for every scene. The completer itself if not given.
-        first_n: completions for the first look; they cost nothing per scene.
-        search: which candidates are judged with which completions; all with all by default.
+        first_look: what decides when nothing has been seen; once, since it is the same for
+            every scene.
+        search: which candidates are evaluated with which completions; all with all by default.
         per_cost: choose the highest EIG per cost of the look, rather than the highest EIG.
         memory: bound on the completions, and on the candidate images, held at once, MiB.
-        cache: folder in which the first look's decision is kept for later runs with the same
-            models, data, sensor and code; not kept if not given.
+        cache: folder in which the first look's decision is cached for later runs with the same
+            models, data, sensor and code; none if not given.
 
     Raises:
-        ValueError: `n` or `first_n` below 1, an unknown estimator, or `per_cost` with a search
+        ValueError: `n` below 1, an unknown estimator, or `per_cost` with a search
             that drops candidates.
     """
 
@@ -51,24 +51,21 @@ class BOED:
     _: KW_ONLY
     estimator: str | Estimator = "variational"
     n: int = 10
-    first: Completer | None = None
-    first_n: int = 500
+    first_look: FirstLook = field(default_factory=FirstLook)
     search: Search = field(default_factory=Exhaustive)
     per_cost: bool = False
-    memory: int = 512
-    cache: Path | None = None
+    memory: int = field(default=512, compare=False)
+    cache: Path | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
-        for name in ("n", "first_n"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}, expected at least 1")
+        at_least(1, n=self.n)
         named(self.estimator)
         if self.per_cost and not isinstance(self.search, Exhaustive):
             raise ValueError(
                 f"per_cost: {type(self.search).__name__} drops looks by their EIG alone and might "
                 "drop a cheap one; expected search=Exhaustive()"
             )
-        self._first_look: tuple[Sensor, object, Decision] | None = None
+        self._first_decision: tuple[Sensor, object, Decision] | None = None
 
     @property
     def deterministic(self) -> bool:
@@ -103,45 +100,39 @@ class BOED:
     def _decide(
         self, observation: Observation, completions: Completions, sensor: Sensor, seeds: list[int]
     ) -> Decision:
-        imagined = imagine(
+        result = eig_map(
             observation,
             completions,
             sensor,
             classifier=self.classifier,
+            estimator=self.estimator,
+            search=self.search,
             memory=self.memory,
             seed=seeds,
         )
-        found = self.search(imagined, named(self.estimator))
-        worth = found.eig
+        utility = result.finished_eig
         if self.per_cost:
-            worth = worth / _positive_costs(sensor, found.designs)
-        ready = worth if found.finished is None else worth.where(found.finished, -torch.inf)
-        chosen = found.designs[pick(ready, seeds)]
-        return Decision(
-            chosen,
-            candidates=found.designs,
-            scores=found.eig,
-            gains=found.gains,
-            completions=completions,
-        )
+            utility = utility / _positive_costs(sensor, result.designs)
+        return _highest(result, utility, seeds, completions=completions)
 
     def _choose_first(self, observation: Observation, sensor: Sensor) -> Decision:
         """The first look, from one computation for all scenes and seeds."""
         blank = observation[:1]
         where = (blank.values.shape, blank.device)
-        known = self._first_look
+        known = self._first_decision
         if known is None or known[0] is not sensor or known[1] != where:
-            seed = derive("first look")
-            completer = self.completer if self.first is None else self.first
+            seed, number = derive("first look"), self.first_look.n
+            own = self.first_look.completer
+            completer = self.completer if own is None else own
 
             def decide() -> Decision:
-                completions = complete(completer, blank, self.first_n, seed=seed)
+                completions = complete(completer, blank, number, seed=seed)
                 return _repeated(self._decide(blank, completions, sensor, [seed]), 1, self.n)
 
-            settings = (named(self.estimator), self.search, self.n, self.first_n, self.per_cost)
-            what = (completer, self.classifier, sensor, where, *settings)
-            decision = decide() if self.cache is None else kept(self.cache, what, decide)
-            known = self._first_look = (sensor, where, decision)
+            settings = (named(self.estimator), self.search, self.n, number, self.per_cost)
+            depends_on = (completer, self.classifier, sensor, where, *settings)
+            decision = decide() if self.cache is None else cached(self.cache, depends_on, decide)
+            known = self._first_decision = (sensor, where, decision)
         return _repeated(known[2], len(observation), self.n)
 
     def _scenes_at_once(self, observation: Observation) -> int:
@@ -152,6 +143,25 @@ class BOED:
         height, width = observation.shape
         each = 4 * 64 * self.n * observation.channels * height * width
         return max(self.memory * 2**20 // each, 1)
+
+
+def _highest(
+    result: EIGEstimate,
+    utility: Float[Tensor, "B D"],
+    seeds: list[int],
+    *,
+    completions: Completions | None = None,
+) -> Decision:
+    """The decision for the candidate of highest utility, ties broken at random."""
+    chosen = pick(utility, seeds)
+    return Decision(
+        result.designs[chosen],
+        candidates=result.designs,
+        index=chosen,
+        scores=result.eig,
+        gains=result.gains,
+        completions=completions,
+    )
 
 
 def _positive_costs(sensor: Sensor, designs: Float[Tensor, "D K"]) -> Float[Tensor, " D"]:
@@ -174,6 +184,7 @@ def _joined(decisions: list[Decision]) -> Decision:
     return Decision(
         torch.cat([each.designs for each in decisions]),
         candidates=first.candidates,
+        index=torch.cat([each.chosen for each in decisions]),
         scores=torch.cat(scores),
         gains=torch.cat(gains, dim=1) if gains else None,
         completions=Completions(
@@ -192,6 +203,7 @@ def _repeated(decision: Decision, batch: int, shown: int) -> Decision:
     return Decision(
         decision.designs.expand(batch, -1),
         candidates=decision.candidates,
+        index=decision.chosen.expand(batch),
         scores=decision.scores.expand(batch, -1),
         gains=None if gains is None else gains[:shown].expand(-1, batch, -1),
         completions=Completions(
@@ -210,7 +222,7 @@ class Oracle:
 
     deterministic = True  # but for ties
     classifier: Classifier
-    memory: int = 512
+    memory: int = field(default=512, compare=False)
 
     def choose(
         self,
@@ -223,7 +235,7 @@ class Oracle:
         if truth is None:
             raise ValueError("the oracle policy needs truth, the whole scenes, and was given none")
         weights = torch.ones(1, len(truth), device=truth.device)
-        found = eig_map(
+        result = eig_map(
             observation,
             Completions(truth[None], weights),
             sensor,
@@ -231,7 +243,4 @@ class Oracle:
             estimator="variational",
             memory=self.memory,
         )
-        chosen = pick(found.eig, per_scene(seed, len(observation)))
-        return Decision(
-            found.designs[chosen], candidates=found.designs, scores=found.eig, gains=found.gains
-        )
+        return _highest(result, result.eig, per_scene(seed, len(observation)))

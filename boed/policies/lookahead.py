@@ -9,6 +9,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from boed.data.observation import Observation
+from boed.foundation.checks import at_least
 from boed.foundation.randomness import Seeds, derive, per_scene
 from boed.policies.informed import BOED
 from boed.policies.policy import Decision, pick
@@ -30,7 +31,7 @@ class TwoStep:
     more so the fewer completions: `n_after` should not be much below n.
 
     Attributes:
-        policy: judges single looks: the first ones with its n completions, of which each is
+        policy: evaluates single looks: the first ones with its n completions, of which each is
             followed, and the second ones.
         m: how many first looks are followed, the most promising by their own EIG. A look without
             any of its own is sure to be among them only if all candidates are.
@@ -47,9 +48,7 @@ class TwoStep:
 
     def __post_init__(self) -> None:
         n_after = self.policy.n if self.n_after is None else self.n_after
-        for name, number in (("m", self.m), ("n_after", n_after)):
-            if number < 1:
-                raise ValueError(f"{name} is {number}, expected at least 1")
+        at_least(1, m=self.m, n_after=n_after)
         if self.policy.per_cost:
             raise ValueError("policy has per_cost=True, expected a policy that maximises EIG")
         self._after = replace(self.policy, n=n_after)
@@ -84,7 +83,7 @@ class TwoStep:
         ]
         value = torch.stack(values).expand(len(observation), -1)
         chosen = _soonest(value, decision.scores, seeds)
-        return replace(decision, designs=decision.candidates[chosen], scores=value)
+        return replace(decision, designs=decision.candidates[chosen], index=chosen, scores=value)
 
     def _values(
         self, observation: Observation, decision: Decision, scene: int, sensor: Sensor, seed: int
@@ -122,7 +121,7 @@ def _soonest(
 
 
 def _most_promising(eig: Float[Tensor, " D"], m: int, seed: int) -> Int64[Tensor, " m"]:
-    """The `m` looks of highest EIG among those judged; ties are broken at random."""
+    """The `m` looks of highest EIG among those evaluated; ties are broken at random."""
     left = eig.nan_to_num(nan=-torch.inf)[None]
     chosen: list[Tensor] = []
     for _ in range(min(m, int(left.isfinite().sum()))):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
+from functools import cached_property
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -22,8 +23,9 @@ class Decision:
     Attributes:
         designs: the chosen look of each scene, `[B, K]`.
         candidates: all looks it could have chosen, `[D, K]`.
-        scores: worth of each candidate, `[B, D]`: EIG in nats for information-driven policies,
-            which maximise it, or it per cost; NaN where a search did not judge.
+        index: which candidate each chosen look is, `[B]`; may be left out, see `chosen`.
+        scores: utility of each candidate, `[B, D]`: EIG in nats for information-driven policies,
+            which maximise it, or it per cost; NaN where a search did not evaluate.
         gains: information gain per completion, `[N, B, D]`, where there is one.
         completions: the completions it drew, where it did.
         stop: scenes that need no further look, this one included, `[B]`; none if not given.
@@ -32,18 +34,29 @@ class Decision:
     designs: Float[Tensor, "B K"]
     _: KW_ONLY
     candidates: Float[Tensor, "D K"]
+    index: Int64[Tensor, " B"] | None = None
     scores: Float[Tensor, "B D"] | None = None
     gains: Float[Tensor, "N B D"] | None = None
     completions: Completions | None = None
     stop: Bool[Tensor, " B"] | None = None
 
+    @cached_property
+    def chosen(self) -> Int64[Tensor, " B"]:
+        """`index`; where it was left out, each look's row among the candidates, -1 if none."""
+        return rows_of(self.designs, self.candidates) if self.index is None else self.index
+
     def chosen_score(self) -> Float[Tensor, " B"] | None:
         """The score of the chosen look, `[B]`; NaN where it is none of the candidates."""
         if self.scores is None:
             return None
-        same = (self.candidates[None] == self.designs[:, None]).all(-1)  # [B, D]
-        score = self.scores.gather(1, same.float().argmax(1, keepdim=True))[:, 0]
-        return score.where(same.any(1), torch.nan)
+        score = self.scores.gather(1, self.chosen.clamp(min=0)[:, None])[:, 0]
+        return score.where(self.chosen >= 0, torch.nan)
+
+
+def rows_of(designs: Float[Tensor, "B K"], candidates: Float[Tensor, "D K"]) -> Int64[Tensor, " B"]:
+    """The first candidate that is equal to each design, -1 where none is."""
+    same = (candidates[None] == designs[:, None]).all(-1)  # [B, D]
+    return same.int().argmax(1).where(same.any(1), -1)
 
 
 @runtime_checkable

@@ -26,7 +26,7 @@ class Random:
         designs = candidates(sensor, observation)
         new = new_readings(observation, footprints(sensor, observation, designs)) > 0
         chosen = pick(new.float(), per_scene(seed, len(observation)))
-        return Decision(designs[chosen], candidates=designs)
+        return Decision(designs[chosen], candidates=designs, index=chosen)
 
 
 class CentreOut:
@@ -47,7 +47,8 @@ class CentreOut:
         new = new_readings(observation, shown)
         direct = observation.taken is None and shown.shape[1] == observation.mask[0].numel()
         off_centre = _off_centre(shown, observation.shape) if direct else 0
-        return Decision(designs[(new - off_centre).argmax(1)], candidates=designs)
+        chosen = (new - off_centre).argmax(1)
+        return Decision(designs[chosen], candidates=designs, index=chosen)
 
 
 def new_readings(observation: Observation, shown: Float[Tensor, "D R"]) -> Float[Tensor, "B D"]:

@@ -62,7 +62,7 @@ class Confident:
 
 @dataclass(frozen=True)
 class EIGBelow:
-    """Stop when no look is worth it: the best EIG of the decision is below a threshold.
+    """Stop when no look tells enough: the best EIG of the decision is below a threshold.
 
     Attributes:
         threshold: in nats, above 0; in the unit of the estimator's scores if they are no EIG.
@@ -79,13 +79,13 @@ class EIGBelow:
             raise ValueError(f"threshold is {self.threshold}, expected above 0 nats")
 
     def __call__(self, observation: Observation, decision: Decision | None) -> Bool[Tensor, " B"]:
-        """Which scenes have no look that is worth it."""
+        """Which scenes have no look that tells enough."""
         if decision is None or decision.scores is None:
             raise ValueError(
                 "EIGBelow needs a decision with scores; this policy estimates no EIG, "
                 "expected one that does, such as BOED"
             )
-        known = decision.scores.nan_to_num(nan=-torch.inf)  # NaN: not judged by the search
+        known = decision.scores.nan_to_num(nan=-torch.inf)  # NaN: not evaluated by the search
         return known.amax(1) < self.threshold
 
 
@@ -183,7 +183,8 @@ class Until:
         rows = (~stop).nonzero()[:, 0]
         if len(rows) == 0:
             designs = candidates(sensor, observation)
-            return Decision(designs[:1].expand(len(stop), -1), candidates=designs, stop=stop)
+            first = torch.zeros(len(stop), dtype=torch.int64, device=designs.device)
+            return Decision(designs[first], candidates=designs, index=first, stop=stop)
         left = observation[rows]
         whole = None if truth is None else truth[rows]
         decision = self.policy.choose(left, sensor, [seeds[b] for b in rows.tolist()], truth=whole)
@@ -200,8 +201,8 @@ def _stops(rule: Rule, observation: Observation, decision: Decision | None) -> B
     """The rule's answer, after making sure that it is one for each scene."""
     stop = rule(observation, decision)
     if not isinstance(stop, Tensor) or stop.dtype != torch.bool or stop.ndim != 1:
-        found = f"{stop.dtype} {tuple(stop.shape)}" if isinstance(stop, Tensor) else repr(stop)
-        raise ValueError(f"rule: {_name(rule)} returned {found}, expected bool [B]")
+        given = f"{stop.dtype} {tuple(stop.shape)}" if isinstance(stop, Tensor) else repr(stop)
+        raise ValueError(f"rule: {_name(rule)} returned {given}, expected bool [B]")
     if len(stop) != len(observation):
         raise ValueError(
             f"rule: {_name(rule)} returned {len(stop)} values for {len(observation)} scenes"
@@ -229,6 +230,7 @@ def _among(decision: Decision, rows: Tensor, batch: int) -> Decision:
         return part.new_full(shape, torch.nan).index_copy(dim, rows, part)
 
     designs = decision.candidates[:1].to(decision.designs).expand(batch, -1)
+    index = decision.chosen.new_zeros(batch).index_copy(0, rows, decision.chosen)
     drawn = decision.completions
     if drawn is not None:
         weights = drawn.weights.new_full((len(drawn.weights), batch), 1 / len(drawn.weights))
@@ -238,6 +240,7 @@ def _among(decision: Decision, rows: Tensor, batch: int) -> Decision:
     return Decision(
         designs.index_copy(0, rows, decision.designs),
         candidates=decision.candidates,
+        index=index,
         scores=put(decision.scores, 0),
         gains=put(decision.gains, 1),
         completions=drawn,

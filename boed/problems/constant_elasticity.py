@@ -65,8 +65,8 @@ class ConstantElasticity:
             rho = pyro.sample("rho", dist.Beta(one, one))
             alpha = pyro.sample("alpha", dist.Dirichlet(design.new_ones(3)))
             u = pyro.sample("log_u", dist.Normal(one, 3.0)).exp()
-            gain, spread = self._gain(rho, alpha, design), self._spread(design)
-            return pyro.sample("y", CensoredSigmoidNormal(u * gain, u * spread, self.low))
+            gain, std = self._gain(rho, alpha, design), self._std(design)
+            return pyro.sample("y", CensoredSigmoidNormal(u * gain, u * std, self.low))
 
     def exact_eig(
         self, design: Float[Tensor, "*batch 6"], points: int = 2**17, seed: int = 0
@@ -93,9 +93,9 @@ class ConstantElasticity:
         u, z = (1 + 3 * ndtri(v[:, 3])).exp(), ndtri(v[:, 4])
         values = []
         for one in design.double().reshape(-1, 6):
-            gain, spread = self._gain(v[:, 0], alpha, one), self._spread(one)
-            marginal = self._marginal_entropy(gain + spread * z)
-            values.append(marginal - self._entropy(u * gain, u * spread).mean())
+            gain, std = self._gain(v[:, 0], alpha, one), self._std(one)
+            marginal = self._marginal_entropy(gain + std * z)
+            values.append(marginal - self._entropy(u * gain, u * std).mean())
         return torch.stack(values).reshape(design.shape[:-1])
 
     def _gain(self, rho: Tensor, alpha: Tensor, design: Tensor) -> Tensor:
@@ -103,7 +103,7 @@ class ConstantElasticity:
         ours, theirs = design[..., :3], design[..., 3:]
         return _utility(rho, alpha, ours) - _utility(rho, alpha, theirs)
 
-    def _spread(self, design: Tensor) -> Tensor:
+    def _std(self, design: Tensor) -> Tensor:
         """tau (1 + |d - d'|)."""
         distance = torch.linalg.vector_norm(design[..., :3] - design[..., 3:], dim=-1)
         return self.response_sd * (1 + distance)

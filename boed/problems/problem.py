@@ -11,7 +11,7 @@ from torch import Tensor
 
 @runtime_checkable
 class Problem(Protocol):
-    """A Pyro model of one experiment, with its true EIG kept apart from the noisy simulation.
+    """A Pyro model of one experiment, with its true EIG apart from the noisy simulation.
 
     `model` is what `boed.eig.model_eig` and pyro.contrib.oed take: it draws all its sites with the
     batch shape of the design.

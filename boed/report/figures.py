@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from boed.classifiers.metrics import ece, reliability
-from boed.report.results import summary
+from boed.report.statistics import summary
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -112,7 +112,7 @@ def panel_figure(examples: xr.Dataset, index: int = 0) -> Figure:
             bbox={"facecolor": "black", "alpha": 0.5, "lw": 0, "pad": 1.5},
         )
         _show(row[number + 2], one["completions"].values[step].mean(0))
-        chosen = (one["candidates"].values == one["design"].values[step]).all(1).argmax()
+        chosen = int(one["chosen"].values[step])
         _outline(row[number + 2], masks[chosen])
         _show_seen(row[number + 3], one, step + 1)
         _outline(row[number + 3], masks[chosen])

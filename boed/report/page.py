@@ -1,54 +1,188 @@
-"""What the reports share: their templates, and figures as part of the page."""
+"""One self-contained HTML file that shows what came out of a benchmark, and what was run."""
 
 from __future__ import annotations
 
-import base64
-import io
-import math
-from importlib import resources
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from boed.classifiers.metrics import HIGHER_IS_BETTER
+from boed.foundation.files import atomic
+from boed.report.html import png, rounded, rows_of, svg, template
+from boed.report.results import structured, validate
+from boed.report.statistics import Summary, first_better
+from boed.report.statistics import summary as summarise
+from boed.report.tables import with_interval
+
 if TYPE_CHECKING:
-    from jinja2 import Template
-    from matplotlib.figure import Figure
+    import xarray as xr
+
+NAMES = {"auroc": "AUROC", "accuracy": "accuracy", "nll": "NLL"}
 
 
-def template(name: str) -> Template:
-    """A template of this folder. It escapes what it is given and refuses names it is not given."""
-    from jinja2 import Environment, FunctionLoader, StrictUndefined
+def write_report(
+    results: xr.Dataset,
+    path: Path | str,
+    examples: xr.Dataset | None = None,
+    *,
+    summary: Summary | None = None,
+) -> None:
+    """Write the report of a benchmark, atomically.
 
-    folder = resources.files("boed.report")
-    loader = FunctionLoader(lambda file: folder.joinpath(file).read_text(encoding="utf-8"))
-    return Environment(autoescape=True, undefined=StrictUndefined, loader=loader).get_template(name)
+    Args:
+        results: what `benchmark` returned.
+        path: HTML file to write; it loads nothing from elsewhere.
+        examples: worked scenes for the panels.
+        summary: of the results, where it has been computed already.
 
-
-def rows_of(facts: list[tuple[str, Any]], versions: Any) -> list[tuple[str, str]]:
-    """What was run, as rows of a table without the unknown; `versions` is a mapping or nothing."""
-    if isinstance(versions, dict):
-        facts = [*facts, ("versions", ", ".join(f"{k} {v}" for k, v in versions.items()))]
-    return [(name, str(value)) for name, value in facts if value not in (None, "")]
-
-
-def rounded(value: Any) -> str | None:
-    """To one decimal; nothing where there is no number."""
-    return None if value is None or not math.isfinite(float(value)) else f"{float(value):.1f}"
-
-
-def svg(figure: Figure) -> str:
-    """A figure as a data URI of SVG: sharp at any size."""
-    return _embedded(figure, "svg", "image/svg+xml")
-
-
-def png(figure: Figure) -> str:
-    """A figure as a data URI of PNG, for pictures of many pixels."""
-    return _embedded(figure, "png", "image/png")
+    Raises:
+        ValueError: Results or examples that are not of their form.
+        OSError: the file cannot be written.
+    """
+    validate(results)
+    if examples is not None:
+        validate(examples, "examples")
+    page = render(results, examples, summary)
+    with atomic(path) as temporary:
+        temporary.write_text(page, encoding="utf-8")
 
 
-def _embedded(figure: Figure, kind: str, mime: str) -> str:
-    import matplotlib
+def render(
+    results: xr.Dataset, examples: xr.Dataset | None = None, summary: Summary | None = None
+) -> str:
+    """The report as HTML. Everything that comes from the data is escaped."""
+    from boed.report import figures
 
-    buffer = io.BytesIO()
-    with matplotlib.rc_context({"svg.hashsalt": "boed"}):  # the same figure, the same bytes
-        date = {"Date": None} if kind == "svg" else None
-        figure.savefig(buffer, format=kind, dpi=140, metadata=date)
-    return f"data:{mime};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    summary = summarise(results) if summary is None else summary
+    attributes = results.attrs
+    panels = [] if examples is None else range(examples.sizes["example"])
+    return template("report.html.j2").render(
+        summary=summary,
+        metrics=[m for m in NAMES if summary["full_image"][m] is not None],
+        names=NAMES,
+        headline=headline(summary),
+        curves=svg(figures.curves_figure(summary)),
+        curves_narrow=svg(figures.curves_figure(summary, stacked=True)),
+        sides=sides(summary),
+        against_baseline=[
+            pair for pair in summary["paired"] if pair.endswith(f" - {summary['baseline']}")
+        ],
+        panels=[png(figures.panel_figure(examples, i)) for i in panels if examples is not None],
+        panel_policy="" if examples is None else str(examples.attrs.get("policy", "")),
+        looks=png(figures.looks_figure(results)),
+        calibration=svg(figures.calibration_figure(results)),
+        calibration_narrow=svg(figures.calibration_figure(results, columns=1)),
+        timing=timing(results),
+        run=what_was_run(results),
+        described=structured(attributes.get("policies", "{}")),
+        checkpoints=structured(attributes.get("checkpoints", "{}")),
+        with_interval=with_interval,
+        split=str(attributes.get("split", "")),
+        seeds=results.sizes["seed"],
+        clusters="patients" if "patient" in results else "scenes",
+    )
+
+
+def headline(summary: Summary) -> str:
+    """One sentence on the run's first policy against its baseline, honest when it is undecided."""
+    names, baseline = list(summary["policies"]), summary["baseline"]
+    ours = names[0]
+    if baseline is None or ours == baseline:
+        count = f"{len(names)} polic{'y' if len(names) == 1 else 'ies'}"
+        return f"{count} on {summary['scenes']} scenes."
+    better = first_better(summary, ours, baseline)
+    worse = first_better(summary, baseline, ours)
+    metric = "auroc" if summary["full_image"]["auroc"] is not None else "accuracy"
+    if not better and not worse:
+        return (
+            f"No difference between {ours} and {baseline} is certain at 95 % "
+            f"on these {summary['scenes']} scenes."
+        )
+    winner, loser, wins = (ours, baseline, better) if better else (baseline, ours, worse)
+    chosen = [w for w in wins if w[0] == metric] or wins
+    paired = summary["paired"][f"{ours} - {baseline}"]
+    metric, look = max(chosen, key=lambda w: abs(paired[w[0]]["mean"][w[1]] or 0.0))
+    sentence = (
+        f"After {look} look{'s' if look > 1 else ''} {winner} has "
+        f"{'higher' if HIGHER_IS_BETTER[metric] else 'lower'} {NAMES[metric]} than {loser}: "
+        f"{summary['policies'][winner][metric]['mean'][look]:.3f} against "
+        f"{summary['policies'][loser][metric]['mean'][look]:.3f}, paired difference "
+        f"{with_interval(paired[metric], look, signed=True)}."
+    )
+    if better and worse:
+        where = ", ".join(f"{NAMES[m]} after {k}" for m, k in worse)
+        sentence += f" {baseline} is better in {where} look{'s' if worse[-1][1] > 1 else ''}."
+    return sentence
+
+
+def sides(summary: Summary) -> dict[str, dict[tuple[str, int], str]]:
+    """For each pair the (metric, look) at which the first policy is certainly better or worse."""
+    marks: dict[str, dict[tuple[str, int], str]] = {}
+    for pair in summary["paired"]:
+        a, b = pair.split(" - ", 1)
+        marks[pair] = dict.fromkeys(first_better(summary, a, b), "better")
+        marks[pair] |= dict.fromkeys(first_better(summary, b, a), "worse")
+    return marks
+
+
+def timing(results: xr.Dataset) -> list[tuple[str, float, float]]:
+    """Policy, seconds per run, and seconds per look of one scene."""
+    per_run = results["seconds"].mean("seed").values
+    looks = results.sizes["scene"] * results.sizes["step"]
+    names = map(str, results["policy"].values)
+    return [(name, float(s), float(s) / looks) for name, s in zip(names, per_run, strict=True)]
+
+
+def what_was_run(results: xr.Dataset) -> list[tuple[str, str]]:
+    """Everything needed to run it again, as rows of a table."""
+    attributes = results.attrs
+    rows = [
+        ("command", attributes.get("command")),
+        ("started", attributes.get("started")),
+        ("data", f"{attributes.get('data')}, {attributes.get('split')} split"),
+        ("checksum of the split", attributes.get("sha256")),
+        ("scenes", f"{results.sizes['scene']} of {attributes.get('size')} px"),
+        ("question", attributes.get("question")),
+        ("sensor", _sensor(structured(attributes.get("sensor", "{}")))),
+        ("budget", _budget(structured(attributes.get("budget", "null")))),
+        ("look", _pixels(attributes.get("patch"))),
+        ("grid of candidates", _square(attributes.get("grid"))),
+        ("search", attributes.get("search")),
+        ("precision of the classifier", attributes.get("precision")),
+        ("completions per decision", attributes.get("completions")),
+        ("completions for the first look", attributes.get("first_completions")),
+        ("looks taken, mean", _each(results["looks"].mean(("seed", "scene")))),
+        ("cost of a scene, mean", _each(results["cost"].sum("step").mean(("seed", "scene")))),
+        ("seeds", ", ".join(str(int(seed)) for seed in results["seed"].values)),
+        ("engine", attributes.get("engine")),
+        ("seconds in all", rounded(attributes.get("seconds"))),
+    ]
+    return rows_of(rows, structured(attributes.get("versions", "{}")))
+
+
+def _sensor(sensor: Any) -> str | None:
+    if not isinstance(sensor, dict) or "kind" not in sensor:
+        return None
+    noise = f", noise {sensor['noise']:g}" if sensor.get("noise") else ""
+    return f"{sensor['kind']}, {sensor['candidates']} candidates{noise}"
+
+
+def _budget(budget: Any) -> str | None:
+    if not isinstance(budget, dict):
+        return None
+    return ", ".join(f"{name} {limit:g}" for name, limit in budget.items() if limit is not None)
+
+
+def _each(values: xr.DataArray) -> str:
+    """A number for each policy, or one if it is the same for all."""
+    found = {str(name): f"{float(values.sel(policy=name)):.3g}" for name in values["policy"].values}
+    if len(set(found.values())) == 1:
+        return next(iter(found.values()))
+    return ", ".join(f"{name} {value}" for name, value in found.items())
+
+
+def _pixels(value: Any) -> str | None:
+    return None if value is None else f"{value} x {value} px"
+
+
+def _square(value: Any) -> str | None:
+    return None if value is None else f"{value} x {value}"

@@ -20,39 +20,38 @@ from boed.sensors.sensor import Sensor, candidate_masks
 if TYPE_CHECKING:
     import xarray as xr
 
-    from boed.setup import Study
+    from boed.setup import Setup
 
 SHOWN = 5
 """Completions shown for each look."""
 
 
-def worked_examples(
-    study: Study, steps: int, seed: int = 0, *, count: int = 3
-) -> xr.Dataset | None:
-    """The first scenes of a study under its first BOED policy; None if it has none.
+def worked_scenes(setup: Setup, seed: int = 0, count: int = 3) -> xr.Dataset | None:
+    """The first scenes of a set-up under its first BOED policy; None if it has none.
 
     The seeds are those of the benchmark, so the panels show what was measured.
     """
-    informed = [name for name, policy in study.policies.items() if isinstance(policy, BOED)]
-    if not informed:
+    name, policy = next(
+        ((name, each) for name, each in setup.policies.items() if isinstance(each, BOED)),
+        ("", None),
+    )
+    if policy is None:
         return None
-    rows = scene_rows(len(study.test), min(count, len(study.test)))
-    device = next(study.classifier.parameters()).device
-    scenes = study.test.scenes(torch.from_numpy(rows)).to(device)
-    shown = study.policies[informed[0]]
-    assert isinstance(shown, BOED)
+    data = setup.data
+    rows = scene_rows(len(data), min(count, len(data)))
+    scenes = data.scenes(torch.from_numpy(rows)).to(setup.device)
     trajectory = acquire(
         scenes,
-        study.sensor,
-        replace(shown, search=Exhaustive()),  # whole maps
-        steps=steps,
-        classifier=study.classifier,
+        setup.sensor,
+        replace(policy, search=Exhaustive()),  # whole maps
+        steps=setup.steps,
+        classifier=setup.classifier,
         seed=[derive(seed, "scene", row) for row in rows],
     )
-    panels = describe(trajectory, scenes, study.test.labels[rows], sensor=study.sensor)
-    panels.attrs = {"policy": informed[0]}
+    panels = describe(trajectory, scenes, data.labels[rows], sensor=setup.sensor)
+    panels.attrs = {"policy": name}
     return panels.assign_coords(
-        answer=["absent", "present"] if study.test.multi_label else list(study.test.label_names)
+        answer=["absent", "present"] if data.multi_label else list(data.label_names)
     )
 
 
@@ -101,6 +100,7 @@ def describe(
             "candidates": (["candidate", "axis"], looks.cpu().numpy()),
             "candidate_mask": (["candidate", "y", "x"], masks.cpu().numpy()),
             "design": (["example", "step", "axis"], trajectory.designs.cpu().numpy()),
+            "chosen": (["example", "step"], array([d.chosen for d in decisions])),
             "log_belief": (["example", "look", *answer], trajectory.log_beliefs.cpu().numpy()),
         }
     )

@@ -77,8 +77,8 @@ class DeepinvSensor(IndirectSensor):
 
     def forward(self, scene: Float[Tensor, "B C H W"]) -> Float[Tensor, "B R"]:
         """`physics.A`, flattened; complex readings as real and imaginary part."""
-        found = self.physics.A(self._lifted(scene))
-        return (torch.view_as_real(found) if found.is_complex() else found).flatten(1)
+        read = self.physics.A(self._lifted(scene))
+        return (torch.view_as_real(read) if read.is_complex() else read).flatten(1)
 
     def adjoint(self, readings: Float[Tensor, "B R"]) -> Float[Tensor, "B C H W"]:
         """`physics.A_adjoint`, of which a real scene gets the real part."""
@@ -91,8 +91,8 @@ class DeepinvSensor(IndirectSensor):
         inverse = self.physics.A_adjoint
         if self.reconstruction == "dagger":
             inverse = self.physics.A_dagger
-        found = inverse(self._shaped(readings * taken))
-        return found.norm(dim=1, keepdim=True) if self.complex_images else found
+        image = inverse(self._shaped(readings * taken))
+        return image.norm(dim=1, keepdim=True) if self.complex_images else image
 
     def taken(self, design: Float[Tensor, "B 1"]) -> Float[Tensor, "B R"]:
         """1 on each look's readings."""

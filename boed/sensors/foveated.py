@@ -69,7 +69,7 @@ class Foveated(IndirectSensor):
         return torch.cat(levels, dim=2).flatten(1)
 
     def adjoint(self, readings: Float[Tensor, "B R"]) -> Float[Tensor, "B C H W"]:
-        """Every reading spread evenly over its block."""
+        """Every reading evenly over its block."""
         pyramid = zip(self._on(readings), self._levels(readings), strict=True)
         return sum(rows.T @ level @ columns for (rows, columns), level in pyramid)  # type: ignore[return-value]
 
@@ -78,7 +78,7 @@ class Foveated(IndirectSensor):
     ) -> Float[Tensor, "B C H W"]:
         """The finest average known of every pixel, 0 where there is none."""
         values = torch.zeros_like(self.adjoint(readings))
-        pyramid = list(zip(self._spread(readings), self._spread(taken), strict=True))
+        pyramid = list(zip(self._over_blocks(readings), self._over_blocks(taken), strict=True))
         for average, known in reversed(pyramid):
             values = torch.where(known > 0, average, values)
         return values
@@ -97,7 +97,7 @@ class Foveated(IndirectSensor):
 
     def shown(self, taken: Float[Tensor, "B R"]) -> Float[Tensor, "B 1 H W"]:
         """Resolution of what is known of every pixel: 1 over the width of the block."""
-        levels = [known[:, :1] / 2**level for level, known in enumerate(self._spread(taken))]
+        levels = [known[:, :1] / 2**level for level, known in enumerate(self._over_blocks(taken))]
         return torch.stack(levels).amax(0)
 
     def cost(self, design: Float[Tensor, "B 2"]) -> Float[Tensor, " B"]:
@@ -110,7 +110,7 @@ class Foveated(IndirectSensor):
         levels = readings.unflatten(1, (-1, sum(counts))).split(counts, dim=2)
         return [level.unflatten(2, size) for level, size in zip(levels, self.sizes, strict=True)]
 
-    def _spread(self, readings: Float[Tensor, "B R"]) -> list[Float[Tensor, "B C H W"]]:
+    def _over_blocks(self, readings: Float[Tensor, "B R"]) -> list[Float[Tensor, "B C H W"]]:
         """The pyramid's levels, each block painted on its pixels."""
         height, width = self.shape
         return [

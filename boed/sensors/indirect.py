@@ -61,14 +61,14 @@ class IndirectSensor(Scanner):
         """
         self._check(scene, "scene")
         self._check_design(design, len(scene))
-        found = self.forward(scene)
+        read = self.forward(scene)
         if self.noise > 0:
-            field = noise_fields(per_scene(seed, len(scene)), found.shape[1])
-            found = found + self.noise * field.to(found)
-        before, known = self._so_far(observation, found)
+            field = noise_fields(per_scene(seed, len(scene)), read.shape[1])
+            read = read + self.noise * field.to(read)
+        before, known = self._so_far(observation, read)
         now = self.taken(design)
-        taken = torch.maximum(before, now.repeat(1, found.shape[1] // now.shape[1]))
-        readings = torch.where(before > 0, known, found) * taken
+        taken = torch.maximum(before, now.repeat(1, read.shape[1] // now.shape[1]))
+        readings = torch.where(before > 0, known, read) * taken
         return Observation(
             self.reconstruct(readings, taken), self.shown(taken), readings=readings, taken=taken
         )
@@ -77,7 +77,7 @@ class IndirectSensor(Scanner):
         """One for each look."""
         return torch.ones(len(design), device=design.device)
 
-    def _so_far(self, observation: Observation, found: Tensor) -> tuple[Tensor, Tensor]:
+    def _so_far(self, observation: Observation, read: Tensor) -> tuple[Tensor, Tensor]:
         """What was taken, and read, before."""
         if observation.taken is None or observation.readings is None:
             if observation.mask.any():
@@ -85,10 +85,10 @@ class IndirectSensor(Scanner):
                     f"observation has pixels that were seen but no readings; a "
                     f"{type(self).__name__} goes on from its own observations, or from nothing"
                 )
-            return torch.zeros_like(found), torch.zeros_like(found)
-        if observation.taken.shape != found.shape:
+            return torch.zeros_like(read), torch.zeros_like(read)
+        if observation.taken.shape != read.shape:
             raise ValueError(
                 f"observation has {tuple(observation.taken.shape)} readings; this "
-                f"{type(self).__name__} has {tuple(found.shape)}"
+                f"{type(self).__name__} has {tuple(read.shape)}"
             )
         return observation.taken, observation.readings

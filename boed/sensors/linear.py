@@ -79,12 +79,12 @@ class LinearSensor(IndirectSensor):
             # rows not taken become unit rows of their own, with reading 0
             gram = chosen[:, :, None] * (rows @ rows.T) * chosen[:, None, :]
             gram = gram + torch.diag_embed(1 - chosen + self.ridge)
-            found = torch.linalg.solve(gram, seen) @ rows
+            flat = torch.linalg.solve(gram, seen) @ rows
         else:
             normal = torch.einsum("br,rn,rm->bnm", chosen, rows, rows)
             normal = normal + self.ridge * torch.eye(rows.shape[1]).to(rows)
-            found = torch.linalg.solve(normal, seen @ rows)
-        return self._image(found).to(readings)
+            flat = torch.linalg.solve(normal, seen @ rows)
+        return self._image(flat).to(readings)
 
     def taken(self, design: Float[Tensor, "B 1"]) -> Float[Tensor, "B R"]:
         """1 on the M readings of each look."""
@@ -126,11 +126,11 @@ class LinearSensor(IndirectSensor):
             raise ValueError(f"mean must be ({rows.shape[1]},), got {tuple(mean.shape)}")
         prior, mean = covariance.to(rows), mean.to(rows)
         taken_rows = chosen[:, :, None] * rows
-        spread = taken_rows @ prior  # A S, with rows of 0 where nothing was read
-        inner = spread @ taken_rows.mT + self.noise**2 * torch.eye(len(rows)).to(rows)
-        gain = torch.linalg.solve(inner, spread).mT
+        cross = taken_rows @ prior  # A S, with rows of 0 where nothing was read
+        inner = cross @ taken_rows.mT + self.noise**2 * torch.eye(len(rows)).to(rows)
+        gain = torch.linalg.solve(inner, cross).mT
         surprise = readings - chosen * (rows @ mean)
-        return mean + torch.einsum("bnr,br->bn", gain, surprise), prior - gain @ spread
+        return mean + torch.einsum("bnr,br->bn", gain, surprise), prior - gain @ cross
 
     def eig(
         self, observation: Observation, covariance: Float[Tensor, "N N"]

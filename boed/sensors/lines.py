@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from boed.foundation.registry import check_known
 from boed.sensors.direct import DirectSensor
 from boed.sensors.scanner import Shape, height_and_width, nearest
 
@@ -45,8 +46,7 @@ class Lines(DirectSensor):
         noise: float = 0.0,
     ) -> None:
         sides = height_and_width(shape)
-        if axis not in get_args(Axis):
-            raise ValueError(f"axis is {axis!r}, expected one of {', '.join(get_args(Axis))}")
+        check_known("axis", axis, get_args(Axis))
         self.axis = axis
         longest = max(sides) if axis == "both" else sides[axis == "column"]
         if not 1 <= width <= longest:

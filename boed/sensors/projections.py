@@ -64,14 +64,14 @@ class Projections(IndirectSensor):
         columns = (
             scene.flatten(0, 1).flatten(1).T.contiguous()
         )  # strided, it takes many times as long
-        found = self._matrix(scene) @ columns
-        return found.T.reshape(len(scene), -1)
+        sums = self._matrix(scene) @ columns
+        return sums.T.reshape(len(scene), -1)
 
     def adjoint(self, readings: Float[Tensor, "B R"]) -> Float[Tensor, "B C H W"]:
         """The back-projection: every pixel collects its share of the strips through it."""
         each = readings.reshape(-1, len(self.angles) * self.strips)
-        found = self._matrix(readings).T @ each.T.contiguous()
-        return found.T.reshape(len(readings), -1, *self.shape)
+        images = self._matrix(readings).T @ each.T.contiguous()
+        return images.T.reshape(len(readings), -1, *self.shape)
 
     def reconstruct(
         self, readings: Float[Tensor, "B R"], taken: Float[Tensor, "B R"]

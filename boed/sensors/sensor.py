@@ -56,24 +56,24 @@ def look(
         ValueError: the sensor returns an observation of another shape, or one that is not finite.
     """
     if getattr(sensor, "noise", 0) > 0:
-        found = sensor.observe(observation, scene, design, seed=seeds)  # type: ignore[call-arg]
+        after = sensor.observe(observation, scene, design, seed=seeds)  # type: ignore[call-arg]
     else:
-        found = sensor.observe(observation, scene, design)
+        after = sensor.observe(observation, scene, design)
     name = f"{type(sensor).__name__}.observe"
-    if not isinstance(found, Observation):
-        raise ValueError(f"{name} returned {type(found).__name__}, expected an Observation")
-    if found.values.shape != scene.shape:
+    if not isinstance(after, Observation):
+        raise ValueError(f"{name} returned {type(after).__name__}, expected an Observation")
+    if after.values.shape != scene.shape:
         raise ValueError(
-            f"{name} returned values {tuple(found.values.shape)}, expected {tuple(scene.shape)}"
+            f"{name} returned values {tuple(after.values.shape)}, expected {tuple(scene.shape)}"
         )
     for part in ("values", "mask", "readings"):
-        tensor = getattr(found, part)
+        tensor = getattr(after, part)
         if tensor is not None and not tensor.isfinite().all():
             raise ValueError(f"{name} returned {part} that are NaN or infinite")
-    if found.mask.min() < 0 or found.mask.max() > 1 + 1e-4:
-        low, high = float(found.mask.min()), float(found.mask.max())
+    if after.mask.min() < 0 or after.mask.max() > 1 + 1e-4:
+        low, high = float(after.mask.min()), float(after.mask.max())
         raise ValueError(f"{name} returned a mask from {low:.3g} to {high:.3g}, expected 0 to 1")
-    return found
+    return after
 
 
 def candidates(sensor: Sensor, observation: Observation) -> Float[Tensor, "D K"]:
@@ -146,10 +146,10 @@ def costs(sensor: Sensor, design: Float[Tensor, "B K"]) -> Float[Tensor, " B"]:
     return cost.float()
 
 
-def _tensor(found: object, name: str) -> Tensor:
-    if not isinstance(found, Tensor):
-        raise ValueError(f"{name} returned {type(found).__name__}, expected a tensor")
-    return found
+def _tensor(returned: object, name: str) -> Tensor:
+    if not isinstance(returned, Tensor):
+        raise ValueError(f"{name} returned {type(returned).__name__}, expected a tensor")
+    return returned
 
 
 def noise_fields(seeds: list[int], *shape: int) -> Float[Tensor, "B *shape"]:

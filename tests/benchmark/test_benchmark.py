@@ -21,7 +21,7 @@ from boed.completion.classical.retrieval import Retrieval
 from boed.data.dataset import Dataset
 from boed.data.observation import Observation
 from boed.foundation.randomness import derive
-from boed.policies import BOED, CentreOut, Oracle, Random
+from boed.policies import BOED, CentreOut, FirstLook, Oracle, Random
 from boed.sensors import PatchSensor
 from tests.doubles import (
     ClueClassifier,
@@ -44,11 +44,18 @@ DATA = CLUES.dataset(40)
 @pytest.fixture(autouse=True)
 def blocks_of_32(monkeypatch: pytest.MonkeyPatch) -> None:
     """The blocks that these tests count."""
-    monkeypatch.setattr(module, "BLOCK", 32)
+    monkeypatch.setattr(module, "SCENES_PER_JOB", 32)
 
 
-def boed(**options: Any) -> BOED:
-    return BOED(ClueCompleter(CLUES), ClueClassifier(), n=3, first_n=12, **options)
+def boed(completer: Any = None, **options: Any) -> BOED:
+    drawer = ClueCompleter(CLUES) if completer is None else completer
+    return BOED(drawer, ClueClassifier(), n=3, first_look=FirstLook(n=12), **options)
+
+
+def altered(thing: Any, **content: Any) -> Any:
+    """Another one of the same class."""
+    vars(thing).update(content or {"content": 1})
+    return thing
 
 
 def run(policies: Any = None, **options: Any) -> xr.Dataset:
@@ -133,7 +140,7 @@ def test_multi_label() -> None:
         label_names=data.label_names,
         patients=patients,
     )
-    policy = BOED(ClueCompleter(CLUES), FindingsClassifier(), first_n=12)
+    policy = BOED(ClueCompleter(CLUES), FindingsClassifier(), first_look=FirstLook(n=12))
     results = run({"boed": policy}, dataset=data, classifier=FindingsClassifier())
     results = results.sortby("scene")
     assert results["log_belief"].dims[-2:] == ("finding", "answer")
@@ -162,7 +169,7 @@ def test_policies_that_know_no_chance_are_run_once() -> None:
     assert np.array_equal(one, other)
     for name in policies:  # progress counts to the same end for all
         assert sum(looks for each, looks in told if each == name) == 2 * 40 * 2
-    retrieved = BOED(Retrieval(DATA), ClueClassifier(), first_n=20)
+    retrieved = BOED(Retrieval(DATA), ClueClassifier(), first_look=FirstLook(n=20))
     for policy in (CentreOut(), Oracle(ClueClassifier()), retrieved):
         assert policy.deterministic
         seen = [
@@ -264,21 +271,25 @@ def test_a_full_disk_leaves_nothing_half_written(
         ({"steps": 3}, "steps is 2 there, now 3"),
         ({"seeds": (0, 2)}, r"seed_numbers is \[0, 1\] there, now \[0, 2\]"),
         ({"scenes": 39}, "scenes is 40 there, now 39"),
-        ({"attributes": {"completions": 20}}, "completions is 10 there, now 20"),
-        ({"attributes": {}}, "completions is 10 there, now None"),
-        ({"dataset": CLUES.dataset(40, seed=1)}, "sha256 is '.*' there, now '"),
-        ({"sensor": PatchSensor(16, 0.25, 5)}, "sensor is .*'candidates': 16.* now .*: 25"),
-        ({"policies": {"boed": boed()}}, r"policy_names is .* there, now \['boed'\]"),
+        ({"dataset": CLUES.dataset(40, seed=1)}, "identity: data is 'clues test .*' there, now '"),
+        ({"sensor": PatchSensor(16, 0.25, 5)}, "identity: sensor is 'PatchSensor .* now 'Patch"),
+        ({"sensor": altered(PatchSensor(16, 0.25, 4), noise=0.1)}, "identity: sensor is"),
+        ({"classifier": altered(ClueClassifier())}, "identity: classifier is 'ClueClassifier"),
+        ({"policies": {"boed": boed()}}, "identity: policies: random is 'Random .*' there, now"),
         (
             {"policies": {"boed": boed(estimator="entropy"), "random": Random()}},
-            "policy_settings is .*'variational'.* there, now .*'entropy'",
+            "identity: policies: boed is 'BOED .*' there, now 'BOED",
+        ),
+        (
+            {"policies": {"boed": boed(altered(ClueCompleter(CLUES))), "random": Random()}},
+            "identity: policies: boed is 'BOED .*' there, now 'BOED",
         ),
     ],
 )
 def test_a_folder_of_another_run_is_refused(
     change: dict[str, Any], message: str, tmp_path: Path
 ) -> None:
-    start = {"out": tmp_path, "attributes": {"completions": 10}}
+    start = {"out": tmp_path}
     run(**start)
     before = {name: (tmp_path / name).read_bytes() for name in files(tmp_path)}
     with pytest.raises(ValueError, match=f"holds a run with other settings: .*{message}"):
@@ -310,11 +321,15 @@ def test_same_results_whatever_the_memory_bound(monkeypatch: pytest.MonkeyPatch)
     judge, aipo, sensor = tiny_classifier(), tiny_aipo(), PatchSensor(32, 0.25, 4)
 
     def results(memory: int, block: int) -> xr.Dataset:
-        monkeypatch.setattr(module, "BLOCK", block)
+        monkeypatch.setattr(module, "SCENES_PER_JOB", block)
         policies = {
-            "aipo": BOED(aipo, judge, n=2, first_n=4, memory=memory),
-            "retrieval": BOED(Retrieval(colour(12, 1), 0.3), judge, n=3, first_n=4, memory=memory),
-            "variance": BOED(aipo, judge, estimator="variance", n=2, first_n=4, memory=memory),
+            "aipo": BOED(aipo, judge, n=2, first_look=FirstLook(n=4), memory=memory),
+            "retrieval": BOED(
+                Retrieval(colour(12, 1), 0.3), judge, n=3, first_look=FirstLook(n=4), memory=memory
+            ),
+            "variance": BOED(
+                aipo, judge, estimator="variance", n=2, first_look=FirstLook(n=4), memory=memory
+            ),
             "oracle": Oracle(judge, memory),
         }
         return run(
@@ -391,4 +406,4 @@ def test_nan_from_a_users_models_names_them() -> None:
 def test_seeds_of_numpy_are_taken(tmp_path: Path) -> None:
     results = run({"random": Random()}, seeds=np.arange(2), out=tmp_path)
     assert results["seed"].values.tolist() == [0, 1]
-    assert json.loads((tmp_path / "run.json").read_text())["seed_numbers"] == [0, 1]
+    assert json.loads((tmp_path / "run.json").read_text())["settings"]["seed_numbers"] == [0, 1]

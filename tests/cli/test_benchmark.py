@@ -39,15 +39,15 @@ def run(tmp_path_factory):
 
 def test_benchmark_writes_results_report_and_summary(run):
     assert {each.name for each in run.iterdir()} == {
-        "run.json", "results.nc", "examples.nc", "report.html", "summary.json",
+        "run.json", "run.toml", "results.nc", "examples.nc", "report.html", "summary.json",
     }  # fmt: skip
     results = xr.load_dataset(run / "results.nc")
     assert results["log_belief"].dims == ("policy", "seed", "scene", "look", "answer")
     assert results["log_belief"].shape == (5, 1, 6, 3, 10)
     found = json.loads((run / "summary.json").read_text())
     assert set(found) == {
-        "data", "scenes", "looks", "policies", "looks_taken", "cost", "paired", "full_image",
-        "seconds", "versions",
+        "data", "scenes", "looks", "baseline", "policies", "looks_taken", "cost", "paired",
+        "full_image", "seconds", "versions",
     }  # fmt: skip
     assert found["looks"] == 2
     assert len(found["policies"]["boed"]["nll"]["mean"]) == 3
@@ -119,7 +119,7 @@ def test_full_disk_keeps_what_was_finished(tmp_path, monkeypatch):
         patch.setattr(xr.Dataset, "to_netcdf", full)
         options = [*SMALL, "--policies", "random", "--out", tmp_path]
         refused(boed("benchmark", *options), "No space left", "results.nc")
-    assert {each.name for each in tmp_path.iterdir()} == {"run.json", "parts"}
+    assert {each.name for each in tmp_path.iterdir()} == {"run.json", "run.toml", "parts"}
     assert boed("benchmark", *options).exit_code == 0
 
 
@@ -131,7 +131,7 @@ def test_full_disk_keeps_what_was_finished(tmp_path, monkeypatch):
         (["--patch", "1.5"], ["patch", "32"]),
         (["--completer", "nowhere.safetensors"], ["completer", "nowhere.safetensors"]),
         (["--size", "48"], ["48", "boed train"]),
-        (["--completions", "0"], ["n is 0"]),
+        (["--completions", "0"], ["completions is 0"]),
         (["--search", "lucky"], ["lucky", "racing, coarse"]),
         (["--precision", "fp8"], ["precision is 'fp8'", "bf16"]),
         (["--scenes", "100000"], ["scenes", "500"]),

@@ -163,15 +163,15 @@ def test_gradient_through_the_outcomes_is_that_of_the_exact_eig(looks):
     policy = StaticDesign(start)
     problem = single_look(LINEAR.model, policy, "y", target="theta")
     torch.manual_seed(1)
-    found = []
+    result = []
     for _ in range(10):
         policy.designs.grad = None
         spce_loss(problem, policy, looks, batch=600, contrasts=400).backward()
-        found.append(-policy.designs.grad)
-    error = torch.stack(found).std(0) / 10**0.5
+        result.append(-policy.designs.grad)
+    error = torch.stack(result).std(0) / 10**0.5
     assert error.max() < 0.03
     exact = start / (1 + start.square().sum())
-    assert ((torch.stack(found).mean(0) - exact).abs() < 4 * error).all()
+    assert ((torch.stack(result).mean(0) - exact).abs() < 4 * error).all()
 
 
 @pytest.mark.parametrize("designs", [(0.7,), (0.8, 0.3)])
@@ -185,8 +185,8 @@ def test_score_function_gradient_of_discrete_outcomes_is_that_of_the_exact_eig(d
     loss = spce_loss(problem, policy, len(designs), batch=40_000, contrasts=40)
     loss.backward()
     assert -loss.item() == pytest.approx(eig.item(), abs=0.01)
-    found = -policy.designs.grad[:, 0].double()
-    torch.testing.assert_close(found, exact.grad, atol=0.02, rtol=0)
+    result = -policy.designs.grad[:, 0].double()
+    torch.testing.assert_close(result, exact.grad, atol=0.02, rtol=0)
 
 
 def test_the_exact_eig_of_the_coin_is_the_reference():
@@ -198,19 +198,19 @@ def test_gains_do_not_depend_on_the_pieces_and_are_bounded(monkeypatch):
     problem = single_look(LocationFinding().model, policy, "y", target="theta")
     torch.manual_seed(0)
     roll = roll_out(problem, policy, torch.zeros(2), steps=4, batch=50)
-    found = []
+    result = []
     for tile in (1, 2**17):
         monkeypatch.setattr("boed.deep_adaptive.loss.TILE", tile)
         torch.manual_seed(1)
-        found.append(contrast(problem, roll, 100))
-    torch.testing.assert_close(found[0].gains, found[1].gains)
-    assert found[0].gains.max() <= math.log(101) + 1e-5
-    torch.testing.assert_close(found[0].truth, found[0].gains.exp() / 101)
+        result.append(contrast(problem, roll, 100))
+    torch.testing.assert_close(result[0].gains, result[1].gains)
+    assert result[0].gains.max() <= math.log(101) + 1e-5
+    torch.testing.assert_close(result[0].truth, result[0].gains.exp() / 101)
     reference = sequential_pce(
         problem.model, policy, 4, samples=2000, contrasts=100, example=torch.zeros(2)
     )
-    error = found[0].gains.std() / 50**0.5
-    assert found[0].gains.mean() == pytest.approx(reference.lower, abs=4 * error.item())
+    error = result[0].gains.std() / 50**0.5
+    assert result[0].gains.mean() == pytest.approx(reference.lower, abs=4 * error.item())
 
 
 def test_gradient_reaches_every_parameter():
@@ -245,8 +245,8 @@ def test_training_on_discrete_outcomes_raises_their_information():
             return pyro.sample("y", dist.Bernoulli(logits=5 * design[..., 0] * theta))
 
     policy = train_policy(answer, bounded(), replace(QUICK, steps=40))
-    found = sequential_pce(answer, policy, 2, samples=200, contrasts=100, example=torch.zeros(1))
-    assert found.designs.abs().min() > 1
+    result = sequential_pce(answer, policy, 2, samples=200, contrasts=100, example=torch.zeros(1))
+    assert result.designs.abs().min() > 1
 
 
 class Interrupt(Exception):
@@ -371,8 +371,8 @@ def test_an_outcome_may_be_several_numbers():
 
     policy = DeepAdaptiveDesign.from_bounds(BOUNDS, outcome_dim=3)
     policy = train_policy(readings, policy, replace(QUICK, steps=3))
-    found = sequential_pce(readings, policy, 2, samples=100, contrasts=50, example=torch.zeros(1))
-    assert found.outcomes.shape == (100, 2, 3)
+    result = sequential_pce(readings, policy, 2, samples=100, contrasts=50, example=torch.zeros(1))
+    assert result.outcomes.shape == (100, 2, 3)
 
 
 def test_the_score_function_needs_more_than_one_experiment():
@@ -411,10 +411,10 @@ def test_the_shipped_policy_beats_random_designs():
     assert policy.provenance["problem"] == "location finding A, T = 10"
     assert policy.provenance["history"][-1]["val_spce"] > 6
     problem = LocationFinding()
-    found = sequential_pce(
+    result = sequential_pce(
         problem.model, policy, 10, samples=200, contrasts=5000, example=torch.zeros(2)
     )
-    assert found.lower - 4 * found.lower_error > 5.1  # random: 4.92 ± 0.09
+    assert result.lower - 4 * result.lower_error > 5.1  # random: 4.92 ± 0.09
 
 
 def test_an_unknown_shipped_policy_is_named():

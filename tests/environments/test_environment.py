@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from boed.data.observation import Observation
+from boed.policies import Decision
 from boed.sensors import KSpaceLines, PatchSensor
 from tests.doubles import (
     CLUE,
@@ -67,9 +68,9 @@ class Sums:
         if observation.taken is not None:
             taken = torch.maximum(taken, observation.taken)
         readings = scene.sum((1, 2)) * taken
-        spread = (readings / scene.shape[2])[:, None, None].expand_as(scene).contiguous()
+        values = (readings / scene.shape[2])[:, None, None].expand_as(scene).contiguous()
         shown = taken[:, None, None].expand(-1, 1, scene.shape[2], -1).contiguous()
-        return Observation(spread, shown, readings=readings, taken=taken)
+        return Observation(values, shown, readings=readings, taken=taken)
 
     def cost(self, design: Tensor) -> Tensor:
         return torch.full((len(design),), 2.0)
@@ -218,7 +219,7 @@ def test_continuous_looks_reach_both_ends() -> None:
         assert tuple(np.argwhere(seen["mask"][0])[0]) == corner
         assert seen["mask"].sum() == PATCH**2
     designs = torch.tensor([[3.0, 9.0], [12.0, 0.0]])
-    back = env.task.designs(env.task.actions(designs), 2)
+    back = env.task.designs(env.task.actions(Decision(designs, candidates=designs)), 2)
     torch.testing.assert_close(back, designs, rtol=0, atol=1e-5)
 
 
@@ -239,10 +240,10 @@ def test_same_seed_same_episode(name: str) -> None:
     def run(seed: int) -> list[Any]:
         env = envs()[name]()
         env.action_space.seed(1)
-        found: list[Any] = [env.reset(seed=seed)[0]]
-        found += [env.step(env.action_space.sample())[:2] for _ in range(3)]
+        result: list[Any] = [env.reset(seed=seed)[0]]
+        result += [env.step(env.action_space.sample())[:2] for _ in range(3)]
         env.reset()
-        return [*found, env.step(env.action_space.sample())[:2]]
+        return [*result, env.step(env.action_space.sample())[:2]]
 
     state = torch.random.get_rng_state()
     first, second = run(5), run(5)
@@ -490,8 +491,6 @@ class Look:
     def choose(
         self, observation: Observation, sensor: Any, seed: Any = 0, truth: Any = None
     ) -> Any:
-        from boed.policies import Decision
-
         candidates = sensor.designs(observation)
         return Decision(self.design.expand(len(observation), -1), candidates=candidates)
 

@@ -24,17 +24,17 @@ def beliefs(
     means = torch.eye(answers)[labels]  # [n, L, K]
     noise = torch.randn(LOOKS, scenes, max(findings, 1), answers, generator=generator)
     evidence = torch.cat([torch.zeros(1, *means.shape), means + noise]).cumsum(0)
-    found = (confidence * evidence).log_softmax(-1).transpose(0, 1)  # [n, T + 1, L, K]
-    return (found, labels) if findings else (found[:, :, 0], labels[:, 0])
+    result = (confidence * evidence).log_softmax(-1).transpose(0, 1)  # [n, T + 1, L, K]
+    return (result, labels) if findings else (result[:, :, 0], labels[:, 0])
 
 
 def samples(
     repeats: int, calibration: int, tested: int, findings: int = 0
 ) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
     """Fresh calibration and test beliefs with their labels, `repeats` times."""
-    found, labels = beliefs(repeats * (calibration + tested), 0, findings=findings)
+    result, labels = beliefs(repeats * (calibration + tested), 0, findings=findings)
     n = calibration
-    for some, truth in zip(found.chunk(repeats), labels.chunk(repeats), strict=True):
+    for some, truth in zip(result.chunk(repeats), labels.chunk(repeats), strict=True):
         yield some[:n], truth[:n], some[n:], truth[n:]
 
 
@@ -46,8 +46,8 @@ def mean_and_error(rates: list[float]) -> tuple[float, float]:
 
 def holds(sets: Tensor, labels: Tensor) -> Tensor:
     """Whether each set, `[n, T, *L, K]`, has the true answer; of all findings."""
-    found = sets.gather(-1, labels[:, None, ..., None].expand(*sets.shape[:-1], 1))[..., 0]
-    return found if found.ndim == 2 else found.all(2)
+    result = sets.gather(-1, labels[:, None, ..., None].expand(*sets.shape[:-1], 1))[..., 0]
+    return result if result.ndim == 2 else result.all(2)
 
 
 def first_single(sets: Tensor) -> Tensor:
@@ -99,28 +99,28 @@ def test_one_look_gives_the_marginal_guarantee() -> None:
 def test_the_threshold_is_the_quantile_of_finite_samples() -> None:
     """ceil((n + 1)(1 - alpha))-th smallest score: the 9th of 9 for a tenth, the 8th for a fifth."""
     behind = torch.arange(1.0, 10)  # nats by which the true answer, 1, is behind
-    found = torch.stack([torch.zeros(9), -behind], dim=1).log_softmax(1)
+    result = torch.stack([torch.zeros(9), -behind], dim=1).log_softmax(1)
     labels = torch.ones(9, dtype=torch.long)
     shuffled = torch.randperm(9, generator=torch.Generator().manual_seed(0))
     for alpha, threshold in ((0.1, 9), (0.2, 8), (0.5, 5)):
-        conformal = SplitConformal.calibrated(found[shuffled], labels, alpha)
+        conformal = SplitConformal.calibrated(result[shuffled], labels, alpha)
         assert conformal.threshold == pytest.approx(threshold, abs=1e-5)
-    looks = torch.stack([found.flip(0), found], dim=1)  # the larger of 10 - k and k
+    looks = torch.stack([result.flip(0), result], dim=1)  # the larger of 10 - k and k
     assert SplitConformal.calibrated(looks, labels, 0.5).threshold == pytest.approx(7, abs=1e-5)
 
 
 def test_sets_by_hand() -> None:
     conformal = SplitConformal(math.log(3), 0.1)
-    found = conformal.predict(torch.tensor([[0.7, 0.2, 0.1], [0.45, 0.4, 0.15]]).log())
-    assert found.tolist() == [[True, False, False], [True, True, True]]
+    result = conformal.predict(torch.tensor([[0.7, 0.2, 0.1], [0.45, 0.4, 0.15]]).log())
+    assert result.tolist() == [[True, False, False], [True, True, True]]
     both = conformal.predict(torch.tensor([[[0.9, 0.1], [0.5, 0.5]]]).log())
     assert both.tolist() == [[[True, False], [True, True]]]
 
 
 def test_sets_hold_the_best_answer_and_every_answer_while_nothing_is_known() -> None:
-    found, _ = beliefs(50, 0)
-    sets = SplitConformal(0.0, 0.1).predict(found)
-    assert bool(sets.gather(2, found.argmax(2, keepdim=True)).all())
+    result, _ = beliefs(50, 0)
+    sets = SplitConformal(0.0, 0.1).predict(result)
+    assert bool(sets.gather(2, result.argmax(2, keepdim=True)).all())
     assert bool(sets[:, 0].all())
     impossible = torch.tensor([[0.0, -torch.inf]])
     assert SplitConformal(50.0, 0.1).predict(impossible).tolist() == [[True, False]]
@@ -130,28 +130,28 @@ def test_sets_hold_the_best_answer_and_every_answer_while_nothing_is_known() -> 
 @pytest.mark.parametrize("alpha", [0.05, 0.1, 0.25, 0.3])
 def test_too_few_scenes(alpha: float) -> None:
     least = math.ceil(1 / alpha - 1 - 1e-9)
-    found, labels = beliefs(least, 0)
-    SplitConformal.calibrated(found, labels, alpha)
+    result, labels = beliefs(least, 0)
+    SplitConformal.calibrated(result, labels, alpha)
     with pytest.raises(ValueError, match=f"too few for alpha {alpha}, expected at least {least}"):
-        SplitConformal.calibrated(found[1:], labels[1:], alpha)
+        SplitConformal.calibrated(result[1:], labels[1:], alpha)
 
 
 def test_bad_input() -> None:
-    found, labels = beliefs(20, 0)
+    result, labels = beliefs(20, 0)
     for alpha in (0.0, 1.0, math.nan):
         with pytest.raises(ValueError, match=r"alpha is .*, expected within \(0, 1\)"):
-            SplitConformal.calibrated(found, labels, alpha)
+            SplitConformal.calibrated(result, labels, alpha)
     with pytest.raises(ValueError, match="threshold is nan"):
         SplitConformal(math.nan, 0.1)
     with pytest.raises(ValueError, match="log_belief has NaN"):
-        SplitConformal(1.0, 0.1).predict(found * torch.nan)
+        SplitConformal(1.0, 0.1).predict(result * torch.nan)
     with pytest.raises(ValueError, match="log_belief has NaN"):
-        SplitConformal.calibrated(found * torch.nan, labels)
+        SplitConformal.calibrated(result * torch.nan, labels)
     with pytest.raises(ValueError, match=r"labels is \(19,\), expected one for each scene"):
-        SplitConformal.calibrated(found, labels[1:])
+        SplitConformal.calibrated(result, labels[1:])
     with pytest.raises(ValueError, match=r"labels span 0\.\.3, expected 0\.\.1"):
-        SplitConformal.calibrated(found[..., :2], labels)
+        SplitConformal.calibrated(result[..., :2], labels)
     with pytest.raises(ValueError, match=r"log_beliefs is \(20,\)"):
-        SplitConformal.calibrated(found[:, 0, 0], labels)
+        SplitConformal.calibrated(result[:, 0, 0], labels)
     with pytest.raises(ValueError, match=r"labels is \(20, 3\)"):
-        SplitConformal.calibrated(found, labels[:, None].expand(-1, 3) % 2)
+        SplitConformal.calibrated(result, labels[:, None].expand(-1, 3) % 2)

@@ -14,7 +14,7 @@ from boed.classifiers.densenet import DenseNetConfig
 from boed.completion.classical.retrieval import Retrieval
 from boed.data.dataset import Dataset
 from boed.data.observation import Observation
-from boed.policies import BOED
+from boed.policies import BOED, FirstLook
 from boed.policies.first_look import default_folder
 from boed.sensors import PatchSensor
 
@@ -39,7 +39,7 @@ def classifier() -> DenseNetClassifier:
 
 
 def policy(classifier: DenseNetClassifier, library: Dataset, cache: Path | None) -> BOED:
-    return BOED(Retrieval(library), classifier, n=3, first_n=6, cache=cache)
+    return BOED(Retrieval(library), classifier, n=3, first_look=FirstLook(n=6), cache=cache)
 
 
 def choose(policy: BOED, sensor: PatchSensor) -> Any:
@@ -72,21 +72,21 @@ def test_whatever_differs_is_another_first_look(
 ) -> None:
     sensor = PatchSensor(16, grid=5)
     choose(policy(classifier, library, tmp_path), sensor)
-    made = policy(classifier, library, tmp_path)
+    changed = policy(classifier, library, tmp_path)
     if what == "classifier":
         with torch.no_grad():
             classifier.network.output.bias[0] += 0.1  # type: ignore[union-attr,index,operator]
     elif what == "library":
         images = library.images.clone()
         images[0, 0, 0, 0] ^= 1
-        made = policy(classifier, replace(library, images=images), tmp_path)
+        changed = policy(classifier, replace(library, images=images), tmp_path)
     elif what == "sensor":
         sensor = PatchSensor(16, grid=4)
     elif what == "n":
-        made = replace(made, first_n=7)
+        changed = replace(changed, first_look=FirstLook(n=7))
     else:
-        made = replace(made, estimator="entropy")
-    choose(made, sensor)
+        changed = replace(changed, estimator="entropy")
+    choose(changed, sensor)
     assert len(list(tmp_path.iterdir())) == 2
 
 
@@ -118,9 +118,9 @@ def test_a_folder_that_cannot_be_written_is_gone_without(
     blocked = tmp_path / "file"
     blocked.write_text("")
     sensor = PatchSensor(16, grid=5)
-    found = choose(policy(classifier, library, blocked / "cache"), sensor)
+    result = choose(policy(classifier, library, blocked / "cache"), sensor)
     torch.testing.assert_close(
-        found.scores, choose(policy(classifier, library, None), sensor).scores
+        result.scores, choose(policy(classifier, library, None), sensor).scores
     )
 
 

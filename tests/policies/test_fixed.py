@@ -30,8 +30,8 @@ def test_the_best_sequence_is_found() -> None:
         )
         assert design.designs.tolist() == [list(OFTEN), list(SELDOM)]
     test = CLUES.dataset(60, seed=1)
-    found = acquire(test.scenes(), TILED, design, steps=2, classifier=CLASSIFIER)
-    picked = found.log_beliefs.gather(2, test.labels.view(-1, 1, 1).expand(-1, 3, 1))[..., 0]
+    result = acquire(test.scenes(), TILED, design, steps=2, classifier=CLASSIFIER)
+    picked = result.log_beliefs.gather(2, test.labels.view(-1, 1, 1).expand(-1, 3, 1))[..., 0]
     loss = -picked.mean(0)
     assert float(loss[0]) == pytest.approx(math.log(3), abs=1e-6)
     # a quarter of the scenes are left; 4 standard errors of 60
@@ -83,19 +83,19 @@ def test_same_seed_same_design() -> None:
 def test_looks_are_taken_in_order_whatever_they_show() -> None:
     looks = torch.tensor([[12, 12], [0, 0], [4, 8]])
     scenes = CLUES.dataset(5).scenes()
-    found = acquire(scenes, TILED, FixedDesign(looks), steps=3, classifier=CLASSIFIER)
-    assert torch.equal(found.designs, looks.expand(5, -1, -1))
+    result = acquire(scenes, TILED, FixedDesign(looks), steps=3, classifier=CLASSIFIER)
+    assert torch.equal(result.designs, looks.expand(5, -1, -1))
     assert FixedDesign(looks).deterministic
 
 
 def test_it_stops_when_there_is_nothing_new() -> None:
     """A look that was taken before is passed over; after the last one the scene is finished."""
     looks = torch.tensor([[0, 0], [0, 0], [8, 8]])
-    found = acquire(
+    result = acquire(
         CLUES.dataset(2).scenes(), TILED, FixedDesign(looks), steps=5, classifier=CLASSIFIER
     )
-    assert found.looks.tolist() == [2, 2]
-    assert found.designs[:, :2].tolist() == [[[0, 0], [8, 8]]] * 2
+    assert result.looks.tolist() == [2, 2]
+    assert result.designs[:, :2].tolist() == [[[0, 0], [8, 8]]] * 2
 
 
 def test_scenes_at_different_looks_of_the_sequence() -> None:
@@ -110,8 +110,8 @@ def test_scenes_at_different_looks_of_the_sequence() -> None:
 def test_a_users_own_sensor() -> None:
     design = optimise_fixed_design(Clues().dataset(20), RowSensor(), CLASSIFIER, looks=1)  # type: ignore[arg-type]
     assert int(design.designs[0, 0]) in range(CLUE[0], CLUE[0] + 4)
-    found = acquire(CLUES.dataset(2).scenes(), RowSensor(), design, steps=2, classifier=CLASSIFIER)  # type: ignore[arg-type]
-    assert found.looks.tolist() == [1, 1]
+    result = acquire(CLUES.dataset(2).scenes(), RowSensor(), design, steps=2, classifier=CLASSIFIER)  # type: ignore[arg-type]
+    assert result.looks.tolist() == [1, 1]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from torch import Tensor
 from boed.acquire import Trajectory, acquire
 from boed.data.observation import Observation
 from boed.foundation.randomness import derive, per_scene
-from boed.policies import BOED, TwoStep
+from boed.policies import BOED, FirstLook, TwoStep
 from boed.sensors import PatchSensor
 from tests.doubles import BACKGROUND, LEVELS, PATCH, ClueClassifier, ClueCompleter, Clues
 
@@ -59,17 +59,17 @@ class Pointers:
         return self.every[~differs.flatten(1).any(1)]
 
 
-def nll(found: Trajectory, scenes: Tensor) -> list[float]:
+def nll(result: Trajectory, scenes: Tensor) -> list[float]:
     whole = CLASSIFIER.log_probs(Observation(scenes, torch.ones_like(scenes))).argmax(1)
-    picked = found.log_beliefs.gather(
-        2, whole[:, None, None].expand(-1, len(found.observations), 1)
+    picked = result.log_beliefs.gather(
+        2, whole[:, None, None].expand(-1, len(result.observations), 1)
     )
     return (-picked[..., 0].mean(0)).tolist()
 
 
 def test_greedy_is_wrong_and_looking_ahead_is_right() -> None:
     world, scenes = Pointers(), Pointers().scenes(60)
-    greedy = BOED(world, CLASSIFIER, n=12, first_n=100)
+    greedy = BOED(world, CLASSIFIER, n=12, first_look=FirstLook(n=100))
     one = acquire(scenes, TILED, greedy, steps=2, classifier=CLASSIFIER)
     two = acquire(
         scenes[:6], TILED, TwoStep(greedy, m=16, n_after=4), steps=2, classifier=CLASSIFIER
@@ -134,7 +134,7 @@ def test_only_the_most_promising_are_followed() -> None:
 def test_one_by_one_as_batched() -> None:
     scenes = Pointers().scenes(4)
     seeds = [derive(0, "scene", row) for row in range(4)]
-    policy = TwoStep(BOED(Pointers(), CLASSIFIER, n=3, first_n=10), m=4, n_after=2)
+    policy = TwoStep(BOED(Pointers(), CLASSIFIER, n=3, first_look=FirstLook(n=10)), m=4, n_after=2)
     whole = acquire(scenes, TILED, policy, steps=3, classifier=CLASSIFIER, seed=seeds)
     again = acquire(scenes, TILED, policy, steps=3, classifier=CLASSIFIER, seed=seeds)
     assert torch.equal(whole.designs, again.designs)
@@ -149,9 +149,9 @@ def test_one_by_one_as_batched() -> None:
 def test_sensor_with_noise() -> None:
     clues = Clues()
     sensor = PatchSensor(16, 0.25, 4, noise=1e-4)
-    policy = TwoStep(BOED(ClueCompleter(clues), CLASSIFIER, n=3, first_n=12), m=3)
-    found = acquire(clues.dataset(2).scenes(), sensor, policy, steps=2, classifier=CLASSIFIER)
-    assert bool(CLASSIFIER.found(found.observations[2]).any(1).all())
+    policy = TwoStep(BOED(ClueCompleter(clues), CLASSIFIER, n=3, first_look=FirstLook(n=12)), m=3)
+    result = acquire(clues.dataset(2).scenes(), sensor, policy, steps=2, classifier=CLASSIFIER)
+    assert bool(CLASSIFIER.levels_seen(result.observations[2]).any(1).all())
     assert not policy.deterministic
 
 

@@ -14,7 +14,20 @@ from boed.acquire import Trajectory, acquire
 from boed.completion.classical.retrieval import Retrieval
 from boed.completion.completer import Completions
 from boed.data.observation import Observation
-from boed.policies import BOED, CentreOut, Decision, Oracle, Policy, Random
+from boed.policies import (
+    BOED,
+    CentreOut,
+    Confident,
+    Decision,
+    EIGBelow,
+    FirstLook,
+    FixedDesign,
+    Oracle,
+    Policy,
+    Random,
+    TwoStep,
+    Until,
+)
 from boed.policies.policy import pick
 from boed.sensors import PatchSensor
 from tests.doubles import CLUE, NOISY, TILES, ClueClassifier, ClueCompleter, Clues, Fixed
@@ -44,11 +57,14 @@ def nll(trajectory: Trajectory, clues: Clues, seed: int = 0) -> list[float]:
     return (-picked[..., 0].mean(0)).tolist()
 
 
-@pytest.mark.parametrize("estimator", ["entropy", "marginal", "variational", "accuracy"])
+@pytest.mark.parametrize("estimator", ["entropy", "mixture", "variational", "accuracy"])
 def test_boed_finds_the_clue_at_once_and_random_does_not(estimator: Any) -> None:
     clues = Clues()
     boed = run(
-        BOED(ClueCompleter(clues), CLASSIFIER, estimator=estimator, first_n=12), clues, 200, 2
+        BOED(ClueCompleter(clues), CLASSIFIER, estimator=estimator, first_look=FirstLook(n=12)),
+        clues,
+        200,
+        2,
     )
     random = run(Random(), clues, 200, 2)
     assert boed.designs[:, 0].tolist() == [list(CLUE)] * 200
@@ -61,9 +77,9 @@ def test_boed_finds_the_clue_at_once_and_random_does_not(estimator: Any) -> None
 
 def test_boed_finds_the_clue_with_retrieved_completions() -> None:
     clues = Clues()
-    policy = BOED(Retrieval(clues.dataset(30, seed=7)), CLASSIFIER, n=5, first_n=20)
-    found = run(policy, clues, 20, 1)
-    assert found.designs[:, 0].tolist() == [list(CLUE)] * 20
+    policy = BOED(Retrieval(clues.dataset(30, seed=7)), CLASSIFIER, n=5, first_look=FirstLook(n=20))
+    result = run(policy, clues, 20, 1)
+    assert result.designs[:, 0].tolist() == [list(CLUE)] * 20
     assert policy.deterministic
     assert not BOED(ClueCompleter(clues), CLASSIFIER).deterministic
 
@@ -71,14 +87,14 @@ def test_boed_finds_the_clue_with_retrieved_completions() -> None:
 def test_boed_asks_with_what_it_has_seen() -> None:
     """When the clue may lie on either side, the second look goes to the other one."""
     clues = Clues([(0, 0), (12, 0)])
-    found = run(BOED(ClueCompleter(clues), CLASSIFIER, first_n=30), clues, 40, 2)
-    first, second = found.designs.unbind(1)
+    result = run(BOED(ClueCompleter(clues), CLASSIFIER, first_look=FirstLook(n=30)), clues, 40, 2)
+    first, second = result.designs.unbind(1)
     assert {tuple(each) for each in first.tolist()} <= {(0, 0), (12, 0)}
-    missed = ClueClassifier().found(found.observations[1]).sum(1) == 0
+    missed = ClueClassifier().levels_seen(result.observations[1]).sum(1) == 0
     assert 5 < int(missed.sum()) < 35
     assert torch.equal(second[missed, 0], 12 - first[missed, 0])
     assert torch.equal(second[missed, 1], torch.zeros(int(missed.sum()), dtype=torch.long))
-    assert nll(found, clues)[2] < 1e-6
+    assert nll(result, clues)[2] < 1e-6
 
 
 def test_boed_is_no_better_than_the_oracle_when_the_clue_can_be_anywhere() -> None:
@@ -87,7 +103,7 @@ def test_boed_is_no_better_than_the_oracle_when_the_clue_can_be_anywhere() -> No
     loss = {
         name: nll(run(policy, clues, 60, steps), clues)
         for name, policy in {
-            "boed": BOED(ClueCompleter(clues), CLASSIFIER, n=20, first_n=40),
+            "boed": BOED(ClueCompleter(clues), CLASSIFIER, n=20, first_look=FirstLook(n=40)),
             "oracle": Oracle(CLASSIFIER),
             "random": Random(),
         }.items()
@@ -106,11 +122,14 @@ def test_oracle_needs_the_truth() -> None:
 
 def test_max_variance_goes_where_the_variance_is() -> None:
     clues = Clues()
-    found = run(
-        BOED(ClueCompleter(clues), CLASSIFIER, estimator="variance", first_n=50), clues, 10, 2
+    result = run(
+        BOED(ClueCompleter(clues), CLASSIFIER, estimator="variance", first_look=FirstLook(n=50)),
+        clues,
+        10,
+        2,
     )
-    assert found.designs[:, 0].tolist() == [list(NOISY)] * 10
-    assert found.designs[:, 1].tolist() == [list(CLUE)] * 10  # the only other tile that varies
+    assert result.designs[:, 0].tolist() == [list(NOISY)] * 10
+    assert result.designs[:, 1].tolist() == [list(CLUE)] * 10  # the only other tile that varies
     assert BOED(Retrieval(clues.dataset(5)), CLASSIFIER, estimator="variance").deterministic
 
 
@@ -134,18 +153,18 @@ def test_centre_out_starts_at_the_centre_and_tiles_without_overlap() -> None:
     for size, patch in ((64, 16), (28, 7)):
         sensor = PatchSensor(size)
         scene = torch.rand(2, 1, size, size)
-        found = acquire(scene, sensor, CentreOut(), steps=5, classifier=_Indifferent(), keep=False)
+        result = acquire(scene, sensor, CentreOut(), steps=5, classifier=_Indifferent(), keep=False)
         centre = (size - patch) / 2
-        assert (found.designs[:, 0] - centre).abs().max() <= 0.5
-        seen = [round(float(o.mask[0].sum())) for o in found.observations]
+        assert (result.designs[:, 0] - centre).abs().max() <= 0.5
+        seen = [round(float(o.mask[0].sum())) for o in result.observations]
         assert seen == [k * patch**2 for k in range(6)]
-        distance = (found.designs[0] - centre).double().norm(dim=1)
+        distance = (result.designs[0] - centre).double().norm(dim=1)
         assert float(distance.max()) < 1.8 * patch  # the ring around the first
-        assert torch.equal(found.designs[0], found.designs[1])
+        assert torch.equal(result.designs[0], result.designs[1])
 
 
 def test_centre_out_covers_the_scene() -> None:
-    found = acquire(
+    result = acquire(
         torch.rand(1, 1, 16, 16),
         TILED,
         CentreOut(),
@@ -153,13 +172,13 @@ def test_centre_out_covers_the_scene() -> None:
         classifier=_Indifferent(),
         keep=False,
     )
-    assert float(found.observations[-1].mask.min()) == 1
+    assert float(result.observations[-1].mask.min()) == 1
 
 
 def test_random_is_uniform_over_what_is_new() -> None:
     scenes = torch.zeros(3200, 1, 16, 16)
-    found = acquire(scenes, TILED, Random(), steps=2, classifier=_Indifferent(), keep=False)
-    first, second = found.designs.unbind(1)
+    result = acquire(scenes, TILED, Random(), steps=2, classifier=_Indifferent(), keep=False)
+    first, second = result.designs.unbind(1)
     assert not bool((first == second).all(1).any())
     for looks in (first, second):
         counts = Counter(tuple(each) for each in looks.tolist())
@@ -171,22 +190,22 @@ def test_random_is_uniform_over_what_is_new() -> None:
 
 
 def test_random_never_repeats_until_all_is_seen() -> None:
-    found = acquire(
+    result = acquire(
         torch.zeros(4, 1, 16, 16), TILED, Random(), steps=16, classifier=_Indifferent(), keep=False
     )
-    for designs in found.designs:
+    for designs in result.designs:
         assert len(designs.unique(dim=0)) == 16
-    assert float(found.observations[-1].mask.min()) == 1
+    assert float(result.observations[-1].mask.min()) == 1
 
 
 def test_ties_are_broken_at_random_but_reproducibly() -> None:
     scores = torch.zeros(1, 6).index_fill(1, torch.tensor([1, 4]), 0.5)
-    found = [int(pick(scores, [seed])) for seed in range(400)]
-    assert set(found) == {1, 4}
-    assert 140 < found.count(1) < 260  # 200, 6 standard errors
-    assert found == [int(pick(scores, [seed])) for seed in range(400)]
+    result = [int(pick(scores, [seed])) for seed in range(400)]
+    assert set(result) == {1, 4}
+    assert 140 < result.count(1) < 260  # 200, 6 standard errors
+    assert result == [int(pick(scores, [seed])) for seed in range(400)]
     together = pick(scores.expand(400, -1), list(range(400)))
-    assert together.tolist() == found  # a scene's choice depends on its own seed alone
+    assert together.tolist() == result  # a scene's choice depends on its own seed alone
 
 
 @pytest.mark.parametrize("scale", [0.01, 1.0, 50.0])
@@ -213,11 +232,11 @@ def test_scores_that_are_nan_are_refused() -> None:
 
 def test_boed_shows_what_it_looked_at() -> None:
     clues = Clues()
-    policy = BOED(ClueCompleter(clues), CLASSIFIER, n=4, first_n=9)
+    policy = BOED(ClueCompleter(clues), CLASSIFIER, n=4, first_look=FirstLook(n=9))
     scenes = clues.dataset(3).scenes()
-    kept = acquire(scenes, TILED, policy, steps=2, classifier=CLASSIFIER)
-    assert len(kept.decisions) == 2
-    for decision in kept.decisions:
+    trajectory = acquire(scenes, TILED, policy, steps=2, classifier=CLASSIFIER)
+    assert len(trajectory.decisions) == 2
+    for decision in trajectory.decisions:
         assert decision.scores is not None
         assert decision.gains is not None
         assert decision.completions is not None
@@ -226,7 +245,7 @@ def test_boed_shows_what_it_looked_at() -> None:
         assert decision.completions.scenes.shape == (4, 3, 1, 16, 16)
         assert torch.allclose(decision.completions.weights.sum(0), torch.ones(3))
         assert torch.equal(decision.chosen_score(), decision.scores.max(1).values)
-    second = kept.decisions[1]
+    second = trajectory.decisions[1]
     assert second.gains is not None
     assert second.scores is not None
     assert torch.allclose(second.gains.mean(0), second.scores, atol=1e-6)
@@ -242,9 +261,12 @@ def test_the_first_look_is_computed_once() -> None:
             return super().sample(observation, n, seed)
 
     for make in (
-        lambda first: BOED(ClueCompleter(Clues()), CLASSIFIER, first=first, first_n=10),
+        lambda first: BOED(ClueCompleter(Clues()), CLASSIFIER, first_look=FirstLook(first, 10)),
         lambda first: BOED(
-            ClueCompleter(Clues()), CLASSIFIER, estimator="variance", first=first, first_n=10
+            ClueCompleter(Clues()),
+            CLASSIFIER,
+            estimator="variance",
+            first_look=FirstLook(first, 10),
         ),
     ):
         first = Asked(Clues())
@@ -263,17 +285,18 @@ def test_score_of_a_look_that_is_no_candidate_is_unknown() -> None:
     candidates = torch.tensor([[0, 0], [0, 4]])
     scores = torch.tensor([[0.1, 0.2], [0.3, 0.4]])
     decision = Decision(torch.tensor([[0, 4], [9, 9]]), candidates=candidates, scores=scores)
-    found = decision.chosen_score()
-    assert found is not None
-    assert float(found[0]) == pytest.approx(0.2)
-    assert bool(found[1].isnan())
+    result = decision.chosen_score()
+    assert result is not None
+    assert float(result[0]) == pytest.approx(0.2)
+    assert bool(result[1].isnan())
     assert Decision(candidates, candidates=candidates).chosen_score() is None
 
 
-@pytest.mark.parametrize("field", ["n", "first_n"])
-def test_no_completions_are_refused(field: str) -> None:
-    with pytest.raises(ValueError, match=f"{field} is 0, expected at least 1"):
-        BOED(ClueCompleter(Clues()), CLASSIFIER, **{field: 0})
+def test_no_completions_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"^n is 0, expected at least 1"):
+        BOED(ClueCompleter(Clues()), CLASSIFIER, n=0)
+    with pytest.raises(ValueError, match=r"first_look\.n is 0, expected at least 1"):
+        FirstLook(n=0)
 
 
 class _BrokenSample:
@@ -304,6 +327,30 @@ def test_all_are_policies() -> None:
         Fixed(),
     ):
         assert isinstance(policy, Policy)
+
+
+def test_all_of_ours_say_which_candidate_they_chose() -> None:
+    """At the first look and later, also where some scenes stop."""
+    completer = ClueCompleter(Clues(TILES))
+    boed = BOED(completer, CLASSIFIER, n=4, first_look=FirstLook(n=6))
+    scene = Clues(TILES).dataset(5).scenes()
+    blank = Observation.of(scene, torch.zeros_like(scene[:, :1]))
+    later = TILED.observe(blank, scene, torch.tensor([[8, 4]]).expand(5, -1))
+    for policy in (
+        boed,
+        TwoStep(boed, m=2),
+        Oracle(CLASSIFIER),
+        CentreOut(),
+        Random(),
+        FixedDesign(TILED.designs(blank)[[9, 3]]),
+        Until(boed, Confident(CLASSIFIER, 0.9)),
+        Until(boed, EIGBelow(9.0)),
+    ):
+        for observation in (blank, later):
+            decision = policy.choose(observation, TILED, 0, truth=scene)
+            assert decision.index is not None
+            assert decision.index.dtype == torch.int64
+            assert torch.equal(decision.candidates[decision.index], decision.designs)
 
 
 class _Indifferent:

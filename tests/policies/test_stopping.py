@@ -21,6 +21,7 @@ from boed.policies import (
     ConformalSingle,
     Decision,
     EIGBelow,
+    FirstLook,
     Oracle,
     Policy,
     Random,
@@ -56,13 +57,13 @@ class Priced(PatchSensor):
         return torch.where(design[:, 0] == 0, self.price, 1.0)
 
 
-def found(observation: Observation, decision: Decision | None) -> Tensor:
+def result(observation: Observation, decision: Decision | None) -> Tensor:
     """A user's own rule: a function."""
-    return CLASSIFIER.found(observation).any(1)
+    return CLASSIFIER.levels_seen(observation).any(1)
 
 
 POLICIES: dict[str, Policy] = {
-    "boed": BOED(ClueCompleter(CLUES), CLASSIFIER, n=6, first_n=20),
+    "boed": BOED(ClueCompleter(CLUES), CLASSIFIER, n=6, first_look=FirstLook(n=20)),
     "random": Random(),
     "centre out": CentreOut(),
     "oracle": Oracle(CLASSIFIER),
@@ -70,8 +71,8 @@ POLICIES: dict[str, Policy] = {
 RULES: dict[str, Any] = {
     "confident": Confident(CLASSIFIER, 0.99),
     "conformal": ConformalSingle(CLASSIFIER, SplitConformal(5.0, 0.1)),
-    "function": found,
-    "any": AnyOf((Confident(CLASSIFIER, 0.99), found)),
+    "function": result,
+    "any": AnyOf((Confident(CLASSIFIER, 0.99), result)),
 }
 
 
@@ -98,7 +99,7 @@ def test_a_scene_stops_when_its_clue_is_found(name: str, rule: str) -> None:
     stopped = acquire(
         SCENES, TILED, Until(policy, RULES[rule]), steps=STEPS, classifier=CLASSIFIER, seed=SEEDS
     )
-    known = torch.stack([CLASSIFIER.found(each).any(1) for each in whole.observations], dim=1)
+    known = torch.stack([CLASSIFIER.levels_seen(each).any(1) for each in whole.observations], dim=1)
     never = ~known.any(1)
     expected = known.float().argmax(1).masked_fill(never, STEPS)
     assert torch.equal(stopped.looks, expected)
@@ -189,15 +190,15 @@ def test_a_policy_that_stops_by_itself_is_heeded() -> None:
     inner = Until(Random(), RULES["confident"])
     outer = Until(inner, lambda observation, decision: torch.zeros(len(observation)) > 0)
     expected = acquire(SCENES, TILED, inner, steps=STEPS, classifier=CLASSIFIER, seed=SEEDS)
-    found = acquire(SCENES, TILED, outer, steps=STEPS, classifier=CLASSIFIER, seed=SEEDS)
-    assert torch.equal(found.looks, expected.looks)
-    assert torch.equal(found.designs, expected.designs)
+    result = acquire(SCENES, TILED, outer, steps=STEPS, classifier=CLASSIFIER, seed=SEEDS)
+    assert torch.equal(result.looks, expected.looks)
+    assert torch.equal(result.designs, expected.designs)
 
 
 def test_no_more_looks_than_are_worth_it() -> None:
     """With one place for the clue one look tells all; the next has an EIG of 0."""
     clues = Clues()
-    policy = BOED(ClueCompleter(clues), CLASSIFIER, first_n=12)
+    policy = BOED(ClueCompleter(clues), CLASSIFIER, first_look=FirstLook(n=12))
     scenes = clues.dataset(4).scenes()
     for threshold, looks in ((0.01, 1), (1.0, 1), (1.2, 0)):  # ln 3 = 1.099
         until = Until(policy, EIGBelow(threshold))
@@ -210,7 +211,7 @@ def test_no_more_looks_than_are_worth_it() -> None:
 def test_eig_is_in_nats_also_where_looks_are_chosen_per_cost() -> None:
     """The clue is worth ln 3 for a price of 10: 0.11 nats for each unit of cost."""
     clues = Clues([(0, 0)])
-    policy = BOED(ClueCompleter(clues), CLASSIFIER, first_n=12, per_cost=True)
+    policy = BOED(ClueCompleter(clues), CLASSIFIER, first_look=FirstLook(n=12), per_cost=True)
     until = Until(policy, EIGBelow(1.0))
     stopped = acquire(clues.dataset(3).scenes(), Priced(10), until, steps=3, classifier=CLASSIFIER)
     assert stopped.looks.tolist() == [1] * 3
@@ -241,7 +242,7 @@ def test_several_findings_have_to_be_known_all() -> None:
     assert conformal(blank, None).tolist() == [True, False]
     until = Until(Random(), Confident(FindingsClassifier(), 0.9))
     whole = acquire(SCENES, TILED, until, steps=16, classifier=FindingsClassifier())
-    assert bool(CLASSIFIER.found(whole.observations[-1]).any(1).all())
+    assert bool(CLASSIFIER.levels_seen(whole.observations[-1]).any(1).all())
     assert 1 < float(whole.looks.float().mean()) < 15
 
 
@@ -286,8 +287,8 @@ def test_rules_that_do_not_answer(answer: Any, message: str, several: bool) -> N
 
 
 def test_whether_the_seed_matters_is_the_policys() -> None:
-    assert Until(CentreOut(), found).deterministic
-    assert not Until(Random(), found).deterministic
+    assert Until(CentreOut(), result).deterministic
+    assert not Until(Random(), result).deterministic
 
 
 @pytest.mark.parametrize("limit", [0.5, 1.0, 3.5, 4.0, 9.0, 100.0])
@@ -397,7 +398,9 @@ def test_information_per_cost_prefers_cheap_looks(
 ) -> None:
     """Twice the chance of the clue at the top, for a price that makes up for it or does not."""
     clues = Clues([(0, 0), (0, 0), (8, 4)])
-    policy = BOED(ClueCompleter(clues), CLASSIFIER, n=40, first_n=60, per_cost=per_cost)
+    policy = BOED(
+        ClueCompleter(clues), CLASSIFIER, n=40, first_look=FirstLook(n=60), per_cost=per_cost
+    )
     blank = Observation.nothing(1, 1, 16)
     assert policy.choose(blank, Priced(price)).designs.tolist() == [best]
     nothing_yet = TILED.observe(blank, torch.zeros(1, 1, 16, 16), torch.tensor([[12, 0]]))
@@ -410,7 +413,7 @@ def test_information_per_cost_needs_all_candidates() -> None:
 
 
 def test_information_per_cost_needs_a_cost() -> None:
-    policy = BOED(ClueCompleter(CLUES), CLASSIFIER, first_n=5, per_cost=True)
+    policy = BOED(ClueCompleter(CLUES), CLASSIFIER, first_look=FirstLook(n=5), per_cost=True)
     with pytest.raises(ValueError, match=r"Priced\.cost is 0 for design \[0, 0\]"):
         acquire(SCENES, Priced(0), policy, steps=1, classifier=CLASSIFIER)
 

@@ -86,6 +86,7 @@ def make_results(
             "sha256": "0123456789abcdef" * 4,
             "size": size,
             "sensor": json.dumps({"kind": "PatchSensor", "candidates": 25, "noise": 0.0}),
+            "baseline": "random" if "random" in policies else "",
             "completions": 10,
             "first_completions": 100,
             "question": "which answer",
@@ -111,7 +112,8 @@ def make_examples(
     scene = np.exp(-((y - size / 2) ** 2 + (x - size / 3) ** 2) / (size / 5) ** 2)
     scenes = np.repeat(scene[None, None], number, 0)
     candidates, masks = patches(size, patch, grid)
-    design = candidates[rng.integers(len(candidates), size=(number, looks))]
+    chosen = rng.integers(len(candidates), size=(number, looks))
+    design = candidates[chosen]
     mask = np.zeros((number, looks + 1, size, size))
     for example, step in np.ndindex(number, looks):
         row, column = design[example, step]
@@ -137,6 +139,7 @@ def make_examples(
             "candidates": (["candidate", "axis"], candidates),
             "candidate_mask": (["candidate", "y", "x"], masks),
             "design": (["example", "step", "axis"], design),
+            "chosen": (["example", "step"], chosen),
             "log_belief": (["example", "look", "answer"], belief),
             "label": (["example"], np.zeros(number, int)),
         },

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from boed.report import figures
-from boed.report.results import summary
+from boed.report.statistics import summary
 
 
 def rendered(figure) -> bytes:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from boed.report import figures, headline, render, sides, write_report
-from boed.report.results import summary
+from boed.report.statistics import summary
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
@@ -97,7 +97,7 @@ def test_differences_are_marked_where_the_first_policy_is_certainly_better(resul
             curve["low"], curve["high"] = [-1.0] * 4, [1.0] * 4  # nothing is certain
     nll["low"], nll["high"] = [0, -2.0, -2.0, 1.0], [0, -1.0, 1.0, 2.0]
     assert sides(found)["boed - random"] == {("nll", 1): "better", ("nll", 3): "worse"}
-    text = render(results(policies=("boed", "centre_out", "random"), scenes=40), found=found)
+    text = render(results(policies=("boed", "centre_out", "random"), scenes=40), summary=found)
     assert (text.count('aria-label="better"'), text.count('aria-label="worse"')) == (1, 1)
     assert "1 more comparison:" in text  # boed - centre_out, beside those with random
 

@@ -7,6 +7,7 @@ import math
 import subprocess
 import sys
 import textwrap
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -14,18 +15,9 @@ import pytest
 import xarray as xr
 
 from boed.classifiers.metrics import METRICS
-from boed.report.results import (
-    curves,
-    first_better,
-    load,
-    pairs,
-    save,
-    structured,
-    summary,
-    table,
-    validate,
-    write_summary,
-)
+from boed.report.results import load, load_examples, save, structured, validate
+from boed.report.statistics import curves, first_better, pairs, summary, write_summary
+from boed.report.tables import table
 
 HERE = Path(__file__).resolve().parents[2]
 
@@ -56,7 +48,7 @@ def test_saved_results_come_back_as_they_were(results, kind, tmp_path):
 def test_saved_examples_come_back_as_they_were(examples, tmp_path):
     made = examples(number=2)
     save(made, tmp_path / "examples.nc")
-    assert load(tmp_path / "examples.nc").identical(made)
+    assert load_examples(tmp_path / "examples.nc").identical(made)
 
 
 @pytest.mark.parametrize("kept", [0.0, 0.02, 0.5, 0.98])
@@ -256,7 +248,7 @@ def test_one_scene_per_patient_is_as_without_patients(results):
 def test_the_bootstrap_in_pieces_is_that_in_one(results, monkeypatch):
     made = results(scenes=64)
     whole = summary(made, 300)
-    monkeypatch.setattr("boed.report.results._AT_ONCE", 64 * 7)
+    monkeypatch.setattr("boed.report.statistics._AT_ONCE", 64 * 7)
     assert summary(made, 300) == whole
 
 
@@ -266,8 +258,8 @@ def test_the_bootstrap_in_pieces_is_that_in_one(results, monkeypatch):
 def test_summary_has_what_was_agreed(results):
     found = summary(results(policies=("boed", "random"), scenes=60), 50)
     assert list(found) == [
-        "data", "scenes", "looks", "policies", "looks_taken", "cost", "paired", "full_image",
-        "seconds", "versions",
+        "data", "scenes", "looks", "baseline", "policies", "looks_taken", "cost", "paired",
+        "full_image", "seconds", "versions",
     ]  # fmt: skip
     assert (found["data"], found["scenes"], found["looks"]) == ("made-up", 60, 3)
     assert list(found["paired"]) == ["boed - random"]
@@ -307,16 +299,15 @@ def test_resamples_below_one_are_refused(results):
         summary(results(), 0)
 
 
-def test_pairs_answer_questions_once():
+@pytest.mark.parametrize("baseline", ["random", "oracle", None])
+def test_all_pairs_once_and_those_with_the_baseline_first(baseline):
     names = ["random", "boed", "boed-entropy", "centre_out", "oracle"]
-    found = pairs(names)
-    assert len(found) == len({frozenset(pair) for pair in found})
-    assert {a for a, b in found if b == "random"} == set(names) - {"random"}
-    assert ("boed", "boed-entropy") in found
-    assert ("boed", "centre_out") in found
-    assert ("centre_out", "oracle") not in found
-    assert pairs(["centre_out", "boed"]) == [("boed", "centre_out")]
-    assert pairs(["boed"]) == []
+    compared = pairs(names, baseline)
+    assert {frozenset(pair) for pair in compared} == {frozenset(p) for p in combinations(names, 2)}
+    assert len(compared) == 10
+    if baseline is not None:
+        assert [b for _, b in compared[:4]] == [baseline] * 4
+    assert pairs(["boed"], "random") == []
 
 
 def test_first_better_respects_the_sense_of_each_metric():

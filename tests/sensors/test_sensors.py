@@ -62,12 +62,12 @@ class Case:
 
     def after(self, sensor: Sensor, scene: Tensor, *numbers: int, seed: int = 0) -> Observation:
         """The observation after the candidates of these numbers, at all scenes alike."""
-        found = self.nothing(len(scene))
-        designs = candidates(sensor, found)
+        result = self.nothing(len(scene))
+        designs = candidates(sensor, result)
         seeds = [derive(seed, k) for k in range(len(scene))]
         for number in numbers:
-            found = look(sensor, found, scene, design=designs[[number] * len(scene)], seeds=seeds)
-        return found
+            result = look(sensor, result, scene, design=designs[[number] * len(scene)], seeds=seeds)
+        return result
 
     def everything(self, sensor: Sensor, scene: Tensor, seed: int = 0) -> Observation:
         return self.after(sensor, scene, *range(len(self.designs(sensor))), seed=seed)
@@ -256,14 +256,14 @@ def test_shapes_and_costs(case: Case) -> None:
     designs = case.designs(sensor)
     assert len(designs.unique(dim=0)) == len(designs)
     scenes = case.scenes(len(designs))
-    found = look(
+    result = look(
         sensor, case.nothing(len(designs)), scenes, design=designs, seeds=[0] * len(designs)
     )
-    assert found.values.shape == scenes.shape
-    assert found.mask.min() >= 0
-    assert found.mask.max() <= 1
-    assert set(found.seen.unique().tolist()) <= {0.0, 1.0}
-    assert (found.seen.sum(1) > 0).all()
+    assert result.values.shape == scenes.shape
+    assert result.mask.min() >= 0
+    assert result.mask.max() <= 1
+    assert set(result.seen.unique().tolist()) <= {0.0, 1.0}
+    assert (result.seen.sum(1) > 0).all()
     assert (costs(sensor, designs) > 0).all()
 
 
@@ -291,8 +291,8 @@ def test_readings_are_the_operator_s_and_shown_as_they_are(case: Case) -> None:
     assert abs((there * y).sum() - (x * sensor.adjoint(y)).sum()) < 1e-5 * size
     torch.testing.assert_close(sensor.forward(2 * x - z), 2 * there - more, atol=1e-5, rtol=1e-4)
     for number in range(len(case.designs(sensor))):
-        found = case.after(sensor, x, number)
-        assert torch.equal(found.readings, there * found.taken)
+        result = case.after(sensor, x, number)
+        assert torch.equal(result.readings, there * result.taken)
 
 
 @cases(PIXELS | USERS)
@@ -300,9 +300,9 @@ def test_pixels_seen_are_the_scene_s(case: Case) -> None:
     sensor = case.sensor()
     scene = case.scenes(2) + 0.01  # never 0, so that seen is told from unseen
     for number in range(len(case.designs(sensor))):
-        found = case.after(sensor, scene, number)
-        assert torch.equal(found.values, scene * found.mask)
-        assert found.readings is None
+        result = case.after(sensor, scene, number)
+        assert torch.equal(result.values, scene * result.mask)
+        assert result.readings is None
 
 
 @cases()
@@ -321,11 +321,11 @@ def test_looking_twice_adds_nothing_and_looks_add_up(case: Case) -> None:
 @cases(which=lambda case: case.recovers is not None)
 def test_all_looks_recover_the_scene(case: Case) -> None:
     scene = case.scenes(3)
-    found = case.everything(case.sensor(), scene)
+    result = case.everything(case.sensor(), scene)
     assert case.recovers is not None
-    assert (found.values - scene).abs().max() <= case.recovers
-    assert torch.allclose(found.mask, torch.ones_like(found.mask), atol=1e-6)
-    assert torch.equal(found.fraction_seen, torch.ones(3)) or isinstance(case.sensor(), Foveated)
+    assert (result.values - scene).abs().max() <= case.recovers
+    assert torch.allclose(result.mask, torch.ones_like(result.mask), atol=1e-6)
+    assert torch.equal(result.fraction_seen, torch.ones(3)) or isinstance(case.sensor(), Foveated)
 
 
 @cases()
@@ -333,11 +333,11 @@ def test_nothing_unseen_leaks(case: Case) -> None:
     """A change of the scene that the looks' readings do not notice changes nothing."""
     sensor, scene = case.sensor(), case.scenes(2)
     numbers = (0, len(case.designs(sensor)) // 2)
-    found = case.after(sensor, scene, *numbers)
-    change = unnoticed(sensor, case, found.seen[0])
-    assert change.abs().max() > 0.05 or found.fraction_seen[0] == 1
+    result = case.after(sensor, scene, *numbers)
+    change = unnoticed(sensor, case, result.seen[0])
+    assert change.abs().max() > 0.05 or result.fraction_seen[0] == 1
     exactly = not isinstance(sensor, IndirectSensor)
-    close(case.after(sensor, scene + change, *numbers), found, 0 if exactly else 2e-5)
+    close(case.after(sensor, scene + change, *numbers), result, 0 if exactly else 2e-5)
 
 
 def unnoticed(sensor: Sensor, case: Case, seen: Tensor) -> Tensor:
@@ -398,9 +398,9 @@ def test_the_best_look_is_where_the_scenes_differ(case: Case, noise: float) -> N
         pytest.skip("has no noise")
     sensor = case.sensor(noise)
     scenes = twins(case.sensor(), case)
-    judge = NearestScene(sensor, scenes, noise=0.003)
+    classifier = NearestScene(sensor, scenes, noise=0.003)
     drawn = Completions(scenes[:, None], torch.full((2, 1), 0.5), labels=torch.tensor([[0], [1]]))
-    eig = eig_map(case.nothing(), drawn, sensor, classifier=judge).eig[0]
+    eig = eig_map(case.nothing(), drawn, sensor, classifier=classifier).eig[0]
     assert eig.argmax() == case.best
     assert eig[case.best] == pytest.approx(math.log(2), abs=0.01)
     others = torch.cat([eig[: case.best], eig[case.best + 1 :]])

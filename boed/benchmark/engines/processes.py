@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing.queues import SimpleQueue
 from pathlib import Path
@@ -77,11 +77,9 @@ class Processes:
         """The jobs that are finished before a worker dies; all if none does."""
         with _pool(min(self.workers, max(len(jobs), 1)), device) as pool:
             futures = {}
-            try:
+            with _ctrl_c_later(), suppress(BrokenProcessPool):  # so are the futures then
                 for job in jobs:
                     futures[pool.submit(_do, file, job)] = job
-            except BrokenProcessPool:
-                pass  # so are the futures
             for future in as_completed(list(futures)):
                 if isinstance(future.exception(), BrokenProcessPool):
                     continue
@@ -118,6 +116,16 @@ def _pool(workers: int, device: str) -> Generator[ProcessPoolExecutor, None, Non
         for process in processes:
             process.join()
         pool.shutdown()
+
+
+@contextmanager
+def _ctrl_c_later() -> Generator[None, None, None]:
+    """Hold Ctrl-C back: workers that are started meanwhile do not get it before they ignore it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _visible_gpus() -> list[str]:

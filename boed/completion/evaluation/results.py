@@ -15,6 +15,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from boed.completion.evaluation.evaluate import REALISM
+from boed.foundation.netcdf import Schema
 
 _GROUP = {"completer", "seed", "group"}
 _SCENE = {"completer", "seed", "condition", "scene"}
@@ -59,6 +60,33 @@ _PICTURES: dict[str, tuple[str, ...]] = {
 """Leading dimensions; those of the image follow."""
 
 
+def _rules(results: xr.Dataset, called: str) -> None:
+    for name in ("n", "scenes", "deep"):
+        if not isinstance(results.attrs.get(name), int | np.integer):
+            raise ValueError(
+                f"{called}: attribute {name} is {results.attrs.get(name)!r}, "
+                "expected a whole number"
+            )
+    for name in ("completer", "condition", "group"):
+        _check_names(results, name)
+    conditions, groups = (list(map(str, results[k].values)) for k in ("condition", "group"))
+    if not set(conditions) < set(groups) or "all" not in groups:
+        raise ValueError(f"{called}: group is {groups}, expected {[*conditions, 'all']}")
+    if not squares(results):
+        raise ValueError(f"{called}: condition is {conditions}, expected numbers of squares seen")
+    for key, values in results.data_vars.items():
+        infinite = values.dtype.kind == "f" and bool(np.isinf(values).any())
+        if infinite and not str(key).startswith("psnr"):
+            raise ValueError(f"{called}: {key} holds infinite values, expected numbers or NaN")
+    ranks, n = results["sbc_rank"], int(results.attrs["n"])
+    if bool(((ranks < 0) | (ranks > n)).any()):
+        raise ValueError(f"{called}: sbc_rank must be within 0 to n = {n}")
+
+
+RESULTS = Schema("results", _NEEDED, optional=_OPTIONAL, rules=_rules)
+"""What `boed.completion.evaluation.evaluate` returns."""
+
+
 def validate(results: xr.Dataset) -> None:
     """Refuse a data set that is not what the evaluation of completers returns.
 
@@ -66,31 +94,38 @@ def validate(results: xr.Dataset) -> None:
         ValueError: naming the variable or attribute that is missing, has other dimensions, or
             holds what it cannot hold.
     """
-    for name, expected in (_NEEDED | _OPTIONAL).items():
-        if name in _NEEDED or name in results:
-            _check_dimensions(results, name, expected)
-    for name in ("n", "scenes", "deep"):
-        if not isinstance(results.attrs.get(name), int | np.integer):
-            raise ValueError(
-                f"results: attribute {name} is {results.attrs.get(name)!r}, expected a whole number"
-            )
-    empty = [name for name, size in results.sizes.items() if size == 0]
-    if empty:
-        raise ValueError(f"results has no {', '.join(map(str, empty))}, expected at least one")
-    for name in ("completer", "condition", "group"):
-        _check_names(results, name)
-    conditions, groups = (list(map(str, results[k].values)) for k in ("condition", "group"))
-    if not set(conditions) < set(groups) or "all" not in groups:
-        raise ValueError(f"results: group is {groups}, expected {[*conditions, 'all']}")
-    if not squares(results):
-        raise ValueError(f"results: condition is {conditions}, expected numbers of squares seen")
-    for key, values in results.data_vars.items():
-        infinite = values.dtype.kind == "f" and bool(np.isinf(values).any())
-        if infinite and not str(key).startswith("psnr"):
-            raise ValueError(f"results: {key} holds infinite values, expected numbers or NaN")
-    ranks, n = results["sbc_rank"], int(results.attrs["n"])
-    if bool(((ranks < 0) | (ranks > n)).any()):
-        raise ValueError(f"results: sbc_rank must be within 0 to n = {n}")
+    RESULTS.check(results)
+
+
+def _pictures(examples: xr.Dataset, called: str) -> None:
+    parts = {name.split("_")[0] for name in _PICTURES if name in examples}
+    if not parts:
+        raise ValueError(f"{called} has none of {', '.join(_PICTURES)}")
+    for name, leading in _PICTURES.items():
+        if name.split("_")[0] not in parts:
+            continue
+        if name not in examples:
+            raise ValueError(f"{called} has no variable {name!r}, but others of its kind")
+        dims = tuple(map(str, examples[name].dims))
+        expected = (*leading, *_image(name))
+        if dims != expected:
+            raise ValueError(f"{called}: {name} has dimensions {dims}, expected {expected}")
+    for name in ("completer", "foreign", "model"):
+        if name in examples.dims:
+            _check_names(examples, name)
+
+
+def _image(name: str) -> tuple[str, ...]:
+    return ("row", "column") if name.endswith("mask") else ("channel", "row", "column")
+
+
+EXAMPLES = Schema(
+    "examples",
+    {},
+    optional={name: {*leading, *_image(name)} for name, leading in _PICTURES.items()},
+    rules=_pictures,
+)
+"""Pictures of completions; each of sheet, free and foreign may be missing."""
 
 
 def validate_examples(examples: xr.Dataset) -> None:
@@ -99,31 +134,7 @@ def validate_examples(examples: xr.Dataset) -> None:
     Raises:
         ValueError: naming the variable that is missing or has other dimensions.
     """
-    parts = {name.split("_")[0] for name in _PICTURES if name in examples}
-    if not parts:
-        raise ValueError(f"examples has none of {', '.join(_PICTURES)}")
-    for name, leading in _PICTURES.items():
-        if name.split("_")[0] not in parts:
-            continue
-        if name not in examples:
-            raise ValueError(f"examples has no variable {name!r}, but others of its kind")
-        dims = tuple(map(str, examples[name].dims))
-        image = ("row", "column") if name.endswith("mask") else ("channel", "row", "column")
-        if dims != leading + image:
-            raise ValueError(f"examples: {name} has dimensions {dims}, expected {leading + image}")
-    for name in ("completer", "foreign", "model"):
-        if name in examples.dims:
-            _check_names(examples, name)
-
-
-def _check_dimensions(results: xr.Dataset, name: str, expected: set[str]) -> None:
-    if name not in results:
-        raise ValueError(f"results has no variable {name!r}; is it from another program?")
-    dims = set(map(str, results[name].dims))
-    if dims != expected:
-        raise ValueError(
-            f"results: {name} has dimensions {sorted(dims)}, expected {sorted(expected)}"
-        )
+    EXAMPLES.check(examples)
 
 
 def _check_names(dataset: xr.Dataset, name: str) -> None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import copy
 import math
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
-from typing_extensions import Self
 
 from boed.completion.learned import LearnedCompleter
 from boed.completion.vae import presets

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from typing_extensions import Self
 
 from boed.completion.vae.aipo import AIPO
 from boed.completion.vae.vdvae import VDVAE, StochasticBlock, draw, kl_divergence

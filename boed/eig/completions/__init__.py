@@ -1,1 +1,1 @@
-"""What a look is worth, from completions and a classifier (Harvey et al. 2021, Eq. 17)."""
+"""EIG of a look from completions and a classifier (Harvey et al. 2021, Eq. 17)."""

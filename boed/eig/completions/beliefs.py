@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from boed.classifiers.classifier import Classifier, Nearby, NearbyClassifier
 from boed.data.observation import Observation
-from boed.eig.completions.duplicates import Which, first_alike, merged
+from boed.eig.completions.duplicates import Rows, first_duplicate, unique_rows
 from boed.foundation.randomness import Seeds, derive, per_scene
 from boed.sensors.sensor import Sensor, look
 
@@ -44,9 +45,9 @@ def candidate_log_beliefs(
 ) -> Float[Tensor, "N B D *L K"]:
     """log g(v | f_c(I^(n))) for all completions n, scenes b and candidate looks c.
 
-    See `LooksAhead` for the arguments.
+    See `CandidateBeliefs` for the arguments.
     """
-    ahead = LooksAhead(
+    beliefs = CandidateBeliefs(
         observation=observation,
         completions=completions,
         designs=designs,
@@ -55,16 +56,16 @@ def candidate_log_beliefs(
         memory=memory,
         seed=seed,
     )
-    return ahead.every()
+    return beliefs.all()
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class LooksAhead:
+class CandidateBeliefs:
     """The belief after each candidate look at each completion, as if it were the scene.
 
-    The candidate images are never all there at once: they are made and judged in pieces that
-    stay within `memory` MiB. The result does not depend on the size of the pieces. Looks that
-    show the same are judged once.
+    The candidate images are never all there at once: they are made and classified in chunks that
+    stay within `memory` MiB. The result does not depend on the size of the chunks. Looks that
+    show the same are classified once.
 
     Attributes:
         observation: what has been seen, B scenes.
@@ -84,7 +85,7 @@ class LooksAhead:
     memory: int = 512
     seed: Seeds = 0
 
-    def every(self) -> Float[Tensor, "N B D *L K"]:
+    def all(self) -> Float[Tensor, "N B D *L K"]:
         """log g(v | f_c(I^(n))) for all completions n, scenes b and candidate looks c.
 
         Raises:
@@ -94,9 +95,9 @@ class LooksAhead:
         number, batch = self.completions.shape[:2]
         shape = (number, batch, len(self.designs))
         every = torch.ones(shape, dtype=torch.bool, device=self.observation.device)
-        return self.some(*every.nonzero(as_tuple=True)).unflatten(0, shape)
+        return self.at(*every.nonzero(as_tuple=True)).unflatten(0, shape)
 
-    def some(
+    def at(
         self,
         completion: Int64[Tensor, " P"],
         scene: Int64[Tensor, " P"],
@@ -105,66 +106,83 @@ class LooksAhead:
         """The same for some (completion, scene, candidate), of which only these are computed.
 
         Raises:
-            ValueError: as `every` does.
+            ValueError: as `all` does.
         """
-        which = (completion, scene, candidate)
-        again = None
-        if self._alike is not None:
-            which, again = merged(which, self._alike)
+        rows = (completion, scene, candidate)
+        if self._duplicate is None:
+            return self._evaluated(rows)
+        unique, inverse = unique_rows(rows, self._duplicate)
+        return self._evaluated(unique)[inverse]
+
+    def _evaluated(self, rows: Rows) -> Float[Tensor, "P *L K"]:
+        """Each look of `rows`; what the looks at one scene share is computed once for all."""
         room = images_within(self.memory, self.observation)
         if len(self.observation) <= room:
-            found = self._judged(which, 0, self._nearby)
-        else:  # what the looks at a scene share would take too much memory for all scenes
-            order = which[1].argsort(stable=True)
-            which = (which[0][order], which[1][order], which[2][order])
-            parts = []
-            for start in range(0, len(self.observation), room):
-                some = (which[1] >= start) & (which[1] < start + room)
-                if some.any():
-                    base = self.observation[slice(start, start + room)]
-                    rows = (which[0][some], which[1][some], which[2][some])
-                    parts.append(self._judged(rows, start, _around(base, self.classifier)))
-            found = torch.cat(parts)[order.argsort()]
-        return found if again is None else found[again]
+            return self._in_chunks(rows, 0, self._nearby)
+        # what the looks at a scene share would take too much memory for all scenes at once
+        parts, groups = [], by_scene(rows, room)
+        for group in groups:
+            first = int(rows[1][group[0]]) // room * room
+            nearby = _around(self.observation[slice(first, first + room)], self.classifier)
+            parts.append(self._in_chunks(taken(rows, group), first, nearby))
+        return torch.cat(parts)[torch.cat(groups).argsort()]
 
-    def _judged(self, which: Which, first: int, nearby: Nearby) -> Float[Tensor, "P *L K"]:
-        """In pieces; `nearby` knows the scenes from `first` on."""
-        seeds, results = per_scene(self.seed, len(self.observation)), []
-        piece = images_within(self.memory, self.observation)
-        for n, b, c in zip(*(index.split(piece) for index in which), strict=True):
-            drawn = _noise_seeds(seeds, n, b) if getattr(self.sensor, "noise", 0) > 0 else seeds
-            before, scene = self.observation[b], self.completions[n, b]
-            after = look(self.sensor, before, scene, design=self.designs[c], seeds=drawn)
+    def _in_chunks(self, rows: Rows, first: int, nearby: Nearby) -> Float[Tensor, "P *L K"]:
+        """Look at the completions and classify; `nearby` knows the scenes from `first` on."""
+        results = []
+        for n, b, c in chunks(rows, images_within(self.memory, self.observation)):
+            before, scene, seeds = self.observation[b], self.completions[n, b], self._seeds(n, b)
+            after = look(self.sensor, before, scene, design=self.designs[c], seeds=seeds)
             results.append(_checked(nearby(after, b - first), after, self.classifier))
         return torch.cat(results)
+
+    def _seeds(self, completion: Int64[Tensor, " P"], scene: Int64[Tensor, " P"]) -> list[int]:
+        """Of the noise: one for each completion of each scene, the same for all its looks."""
+        if not getattr(self.sensor, "noise", 0) > 0:
+            return []
+        seeds = per_scene(self.seed, len(self.observation))
+        pairs = zip(completion.tolist(), scene.tolist(), strict=True)
+        return [derive(seeds[b], "imagined", n) for n, b in pairs]
 
     @cached_property
     def _nearby(self) -> Nearby:
         return _around(self.observation, self.classifier)
 
     @cached_property
-    def _alike(self) -> Int64[Tensor, "B D"] | None:
-        return first_alike(self.observation, self.designs, self.sensor)
+    def _duplicate(self) -> Int64[Tensor, "B D"] | None:
+        return first_duplicate(self.observation, self.designs, self.sensor)
 
 
-def _noise_seeds(seeds: list[int], completion: Tensor, scene: Tensor) -> list[int]:
-    """A seed for each completion of each scene, the same for all its looks."""
-    pairs = zip(completion.tolist(), scene.tolist(), strict=True)
-    return [derive(seeds[b], "imagined", n) for n, b in pairs]
+def taken(rows: Rows, index: Int64[Tensor, " p"]) -> Rows:
+    """Some of the rows."""
+    completion, scene, candidate = rows
+    return completion[index], scene[index], candidate[index]
+
+
+def chunks(rows: Rows, size: int) -> Iterator[Rows]:
+    """The rows, `size` at a time."""
+    return zip(*(index.split(size) for index in rows), strict=True)
+
+
+def by_scene(rows: Rows, number: int) -> list[Int64[Tensor, " p"]]:
+    """Which rows belong to the first `number` scenes, the next ones, and so on; none is empty."""
+    order = rows[1].argsort(stable=True)
+    _, sizes = (rows[1][order] // number).unique_consecutive(return_counts=True)
+    return list(order.split(sizes.tolist()))
 
 
 def log_beliefs(
     observation: Observation, classifier: Classifier, memory: int = 512
 ) -> Float[Tensor, "B *L K"]:
-    """The classifier's belief about each observation, in pieces that stay within `memory`.
+    """The classifier's belief about each observation, in chunks that stay within `memory`.
 
     Raises:
-        ValueError: as `LooksAhead.every` does.
+        ValueError: as `CandidateBeliefs.all` does.
     """
-    piece = images_within(memory, observation)
+    size = images_within(memory, observation)
     parts = []
-    for start in range(0, len(observation), piece):
-        some = observation[slice(start, start + piece)]
+    for start in range(0, len(observation), size):
+        some = observation[slice(start, start + size)]
         parts.append(_checked(classifier.log_probs(some), some, classifier))
     return torch.cat(parts)
 

@@ -1,4 +1,4 @@
-"""Looks that would show the same, so that each is judged once."""
+"""Looks that would show the same, so that each is evaluated once."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from boed.sensors.direct import DirectSensor
 from boed.sensors.indirect import IndirectSensor
 from boed.sensors.sensor import Sensor, footprints
 
-Which = tuple[Int64[Tensor, " P"], Int64[Tensor, " P"], Int64[Tensor, " P"]]
-"""Completion, scene and candidate of each row."""
+Rows = tuple[Int64[Tensor, " P"], Int64[Tensor, " P"], Int64[Tensor, " P"]]
+"""Completion, scene and candidate of each of P looks at completions."""
 
 
-def first_alike(
+def first_duplicate(
     observation: Observation, designs: Float[Tensor, "D K"], sensor: Sensor
 ) -> Int64[Tensor, "B D"] | None:
     """For each scene and look, the first look that shows the same; None if that is not known.
@@ -30,20 +30,25 @@ def first_alike(
     generator = torch.Generator().manual_seed(0)
     number = torch.rand(unseen.shape[1], generator=generator, dtype=torch.float64)
     new = (unseen * number.to(unseen.device)).T  # its sum over a look is as good as a hash
-    found = []
+    sums = []
     for some in designs.split(64):
         taken = footprints(sensor, observation, some) > 0
         if taken.shape[1] != len(new):  # a sensor that reads channels alike
             return None
-        found.append(taken.double() @ new)
-    return torch.stack([(each[:, None] == each).int().argmax(1) for each in torch.cat(found).T])
+        sums.append(taken.double() @ new)
+    return torch.stack([(each[:, None] == each).int().argmax(1) for each in torch.cat(sums).T])
 
 
-def merged(which: Which, alike: Int64[Tensor, "B D"]) -> tuple[Which, Int64[Tensor, " P"]]:
-    """The rows that differ, and for each row which of these it equals."""
-    completion, scene, candidate = which
-    number, candidates = alike.shape
-    code = (completion * number + scene) * candidates + alike[scene, candidate]
-    kept, again = code.unique(return_inverse=True)
-    alone = (kept // (number * candidates), kept // candidates % number, kept % candidates)
-    return alone, again
+def unique_rows(rows: Rows, duplicate: Int64[Tensor, "B D"]) -> tuple[Rows, Int64[Tensor, " P"]]:
+    """The looks that differ, and for each look which of these it equals.
+
+    Args:
+        rows: looks, of B scenes and D candidates.
+        duplicate: of each scene and candidate, as `first_duplicate` says.
+    """
+    completion, scene, candidate = rows
+    number, candidates = duplicate.shape
+    code = (completion * number + scene) * candidates + duplicate[scene, candidate]
+    code, inverse = code.unique(return_inverse=True)
+    unique = (code // (number * candidates), code // candidates % number, code % candidates)
+    return unique, inverse

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -10,7 +12,7 @@ from boed.classifiers.classifier import Classifier
 from boed.completion.completer import Completions
 from boed.data.observation import Observation
 from boed.eig.completions.estimators import Estimator, named
-from boed.eig.completions.problem import Imagined
+from boed.eig.completions.problem import DesignProblem
 from boed.eig.result import EIGEstimate
 from boed.foundation.randomness import Seeds
 from boed.sensors.sensor import Sensor, candidates
@@ -23,6 +25,7 @@ def eig_map(
     *,
     classifier: Classifier,
     estimator: str | Estimator = "variational",
+    search: Callable[[DesignProblem, Estimator], EIGEstimate] | None = None,
     memory: int = 512,
     seed: Seeds = 0,
 ) -> EIGEstimate:
@@ -36,20 +39,23 @@ def eig_map(
         sensor: offers the candidates.
         classifier: gives the beliefs.
         estimator: one of `ESTIMATORS`, or an estimator itself.
+        search: one of `boed.search`, which may drop candidates; every candidate with every
+            completion if not given.
         memory: bound on the candidate images and activations held at once, MiB.
         seed: of the sensor's noise, where it has some.
 
     Raises:
-        ValueError: an unknown estimator, completions of other scenes, no candidates, or a
-            classifier that does not return log-probabilities.
+        ValueError: an unknown estimator, completions of other scenes, no candidates, a
+            classifier that does not return log-probabilities, or a search and an estimator that
+            do not go together.
     """
-    return estimate(
-        imagine(observation, completions, sensor, classifier=classifier, memory=memory, seed=seed),
-        estimator,
+    problem = design_problem(
+        observation, completions, sensor, classifier=classifier, memory=memory, seed=seed
     )
+    return (search or estimate)(problem, named(estimator))
 
 
-def imagine(
+def design_problem(
     observation: Observation,
     completions: Completions,
     sensor: Sensor,
@@ -57,7 +63,7 @@ def imagine(
     classifier: Classifier,
     memory: int = 512,
     seed: Seeds = 0,
-) -> Imagined:
+) -> DesignProblem:
     """What `eig_map` and the searches start from, after making sure that it fits together.
 
     Raises:
@@ -69,7 +75,7 @@ def imagine(
             f"the observation, got {tuple(completions.scenes.shape)}"
         )
     designs = candidates(sensor, observation)
-    return Imagined(
+    return DesignProblem(
         observation=observation,
         completions=completions,
         sensor=sensor,
@@ -81,29 +87,28 @@ def imagine(
 
 
 @torch.no_grad()
-def estimate(imagined: Imagined, estimator: str | Estimator) -> EIGEstimate:
-    """The EIG of every candidate of a situation, with all completions.
+def estimate(problem: DesignProblem, estimator: str | Estimator) -> EIGEstimate:
+    """The EIG of every candidate of a design problem, with all completions.
 
     Raises:
         ValueError: an unknown estimator, or one that returns another shape.
     """
     estimator = named(estimator)
-    eig, gains = estimator(imagined)
-    if tuple(eig.shape) != imagined.shape[1:] or tuple(gains.shape) != imagined.shape:
+    eig, gains = estimator(problem)
+    if tuple(eig.shape) != problem.shape[1:] or tuple(gains.shape) != problem.shape:
         raise ValueError(
             f"estimator: {type(estimator).__name__} returned {tuple(eig.shape)} and "
-            f"{tuple(gains.shape)}, expected {imagined.shape[1:]} and {imagined.shape}"
+            f"{tuple(gains.shape)}, expected {problem.shape[1:]} and {problem.shape}"
         )
-    completions = imagined.completions
+    completions = problem.completions
     error = standard_error(gains, completions.weights)
-    worth = completions.effective_sample_size
     return EIGEstimate(
-        designs=imagined.designs,
+        designs=problem.designs,
         eig=eig,
         standard_error=error,
         bound=estimator.bound,
         gains=gains,
-        effective_sample_size=worth,
+        effective_sample_size=completions.effective_sample_size,
     )
 
 

@@ -1,6 +1,6 @@
-"""Estimators from completions and a classifier: what a look is worth.
+"""Estimators from completions and a classifier: the utility of a look.
 
-Each is called with what was `Imagined` and returns the worth of every candidate, `[B, D]`, and of
+Each is called with a `DesignProblem` and returns the utility of every candidate, `[B, D]`, and of
 every completion, `[N, B, D]`, whose weighted mean it is.
 """
 
@@ -20,11 +20,13 @@ from boed.eig.completions.posterior_entropy import (
     over_findings,
     posterior_entropy_eig,
 )
-from boed.eig.completions.problem import Imagined
+from boed.eig.completions.problem import DesignProblem
 from boed.eig.completions.variational import variational_eig
 from boed.eig.result import Bound
+from boed.foundation.registry import Registry
 
-Worth = tuple[Float[Tensor, "B D"], Float[Tensor, "N B D"]]
+Utility = tuple[Float[Tensor, "B D"], Float[Tensor, "N B D"]]
+"""Of every candidate, and the gain of every completion for it: (eig, gains)."""
 
 
 @runtime_checkable
@@ -36,67 +38,63 @@ class Estimator(Protocol):
         """What the expectation of the estimate is to the EIG."""
         ...
 
-    def __call__(self, imagined: Imagined) -> Worth:
-        """The worth of every candidate, and of every completion for it."""
+    def __call__(self, problem: DesignProblem) -> Utility:
+        """The utility of every candidate, and of every completion for it."""
         ...
 
 
 @runtime_checkable
 class AdditiveEstimator(Estimator, Protocol):
-    """An estimator whose completions can be judged one by one, as racing does."""
+    """An estimator whose completions can be evaluated one by one, as racing does.
 
-    uses_answers: ClassVar[bool]
+    Ours inherit `__call__`; a user's own class needs to inherit nothing.
 
-    def of(
+    Attributes:
+        needs_whole_scene: whether it asks what is believed of whole completions.
+    """
+
+    needs_whole_scene: ClassVar[bool] = False
+
+    def from_log_beliefs(
         self,
-        belief: Float[Tensor, "B *L K"],
-        candidates: Float[Tensor, "N B D *L K"],
-        answers: Float[Tensor, "N B *L K"] | None,
+        prior: Float[Tensor, "B *L K"],
+        posterior: Float[Tensor, "N B D *L K"],
         *,
+        whole_scene: Float[Tensor, "N B *L K"] | None = None,
         weights: Float[Tensor, "N B"] | None = None,
-    ) -> Worth:
-        """From the current belief, the one after each look, and that on the whole completion."""
+    ) -> Utility:
+        """From the current belief, those after each look, and those on the whole completions."""
         ...
 
-
-class _Additive:
-    uses_answers: ClassVar[bool] = False
-
-    def of(
-        self,
-        belief: Float[Tensor, "B *L K"],
-        candidates: Float[Tensor, "N B D *L K"],
-        answers: Float[Tensor, "N B *L K"] | None,
-        *,
-        weights: Float[Tensor, "N B"] | None = None,
-    ) -> Worth:
-        raise NotImplementedError
-
-    def __call__(self, imagined: Imagined) -> Worth:
-        belief, weights = imagined.belief, imagined.completions.weights
-        answers = imagined.answers if self.uses_answers else None
-        return self.of(belief, imagined.candidates, answers, weights=weights)
+    def __call__(self, problem: DesignProblem) -> Utility:
+        """The utility of every candidate, and of every completion for it."""
+        return self.from_log_beliefs(
+            problem.prior,
+            problem.posterior,
+            whole_scene=problem.whole_scene if self.needs_whole_scene else None,
+            weights=problem.completions.weights,
+        )
 
 
 @dataclass(frozen=True)
-class PosteriorEntropy(_Additive):
+class PosteriorEntropy(AdditiveEstimator):
     """Eq. 17 of Harvey et al. 2021 as printed; see `posterior_entropy_eig`."""
 
     bound: Bound = "consistent"
 
-    def of(
+    def from_log_beliefs(
         self,
-        belief: Tensor,
-        candidates: Tensor,
-        answers: Tensor | None,
+        prior: Tensor,
+        posterior: Tensor,
         *,
+        whole_scene: Tensor | None = None,
         weights: Tensor | None = None,
-    ) -> Worth:
-        return posterior_entropy_eig(belief, candidates, weights, first="belief")
+    ) -> Utility:
+        return posterior_entropy_eig(prior, posterior, weights, first="belief")
 
 
 @dataclass(frozen=True)
-class MarginalEntropy:
+class MixtureEntropy:
     """Eq. 17 in the paper's later form, H[mean g] - mean H[g]; see `posterior_entropy_eig`.
 
     The mixture of N beliefs has less entropy than that of all: biased down, never negative.
@@ -104,15 +102,13 @@ class MarginalEntropy:
 
     bound: Bound = "consistent"
 
-    def __call__(self, imagined: Imagined) -> Worth:
-        weights = imagined.completions.weights
-        return posterior_entropy_eig(
-            imagined.belief, imagined.candidates, weights, first="marginal"
-        )
+    def __call__(self, problem: DesignProblem) -> Utility:
+        weights = problem.completions.weights
+        return posterior_entropy_eig(problem.prior, problem.posterior, weights, first="mixture")
 
 
 @dataclass(frozen=True)
-class BarberAgakov(_Additive):
+class BarberAgakov(AdditiveEstimator):
     """The variational lower bound; see `variational_eig`.
 
     Attributes:
@@ -121,22 +117,22 @@ class BarberAgakov(_Additive):
 
     first: Literal["score", "belief"] = "score"
     bound: Bound = "lower"
-    uses_answers: ClassVar[bool] = True
+    needs_whole_scene: ClassVar[bool] = True
 
-    def of(
+    def from_log_beliefs(
         self,
-        belief: Tensor,
-        candidates: Tensor,
-        answers: Tensor | None,
+        prior: Tensor,
+        posterior: Tensor,
         *,
+        whole_scene: Tensor | None = None,
         weights: Tensor | None = None,
-    ) -> Worth:
-        assert answers is not None
-        return variational_eig(belief, candidates, answers, weights=weights, first=self.first)
+    ) -> Utility:
+        assert whole_scene is not None
+        return variational_eig(prior, posterior, whole_scene, weights=weights, first=self.first)
 
 
 @dataclass(frozen=True, eq=False)
-class ValueOfInformation(_Additive):
+class ValueOfInformation(AdditiveEstimator):
     """Expected fall of a user's loss: E_n [L(a, g_n) - min_b L(b, g_n)] >= 0.
 
     a is the best action under the current belief, g_n the belief after the look, and L(a, g) the
@@ -150,23 +146,23 @@ class ValueOfInformation(_Additive):
     loss: Float[Tensor, "A K"] | None = None
     bound: Bound = "none"
 
-    def of(
+    def from_log_beliefs(
         self,
-        belief: Tensor,
-        candidates: Tensor,
-        answers: Tensor | None,
+        prior: Tensor,
+        posterior: Tensor,
         *,
+        whole_scene: Tensor | None = None,
         weights: Tensor | None = None,
-    ) -> Worth:
-        weights = check_shapes(belief, candidates, weights)
-        expected = self._expected(belief)  # [B, *L, A]
-        chosen = expected.argmin(-1, keepdim=True)[None, :, None]
-        after = self._expected(candidates)  # [N, B, D, *L, A]
-        keeping = after.gather(-1, chosen.expand(*after.shape[:-1], 1))[..., 0]
-        gains = over_findings(keeping - after.amin(-1), belief.ndim == 3)
+    ) -> Utility:
+        weights = check_shapes(prior, posterior, weights)
+        best_now = self._expected(prior).argmin(-1, keepdim=True)[None, :, None]  # a
+        after = self._expected(posterior)  # L(., g_n), [N, B, D, *L, A]
+        keeping = after.gather(-1, best_now.expand(*after.shape[:-1], 1))[..., 0]  # L(a, g_n)
+        gains = over_findings(keeping - after.amin(-1), prior.ndim == 3)
         return torch.einsum("nb,nbd->bd", weights, gains), gains
 
     def _expected(self, log_belief: Tensor) -> Tensor:
+        """L(a, g) of every action a."""
         answers = log_belief.shape[-1]
         loss = 1 - torch.eye(answers) if self.loss is None else self.loss
         if loss.ndim != 2 or loss.shape[1] != answers or not loss.isfinite().all():
@@ -187,11 +183,11 @@ class Variance:
 
     bound: Bound = "none"
 
-    def __call__(self, imagined: Imagined) -> Worth:
-        weights, readings = imagined.completions.weights, imagined.readings
+    def __call__(self, problem: DesignProblem) -> Utility:
+        weights, readings = problem.completions.weights, problem.readings
         mean = torch.einsum("nb,nbcr->bcr", weights, readings)
-        squared = ((readings - mean) ** 2).sum(2) * imagined.unread
-        gains = torch.einsum("nbr,dr->nbd", squared, imagined.footprints)
+        squared = ((readings - mean) ** 2).sum(2) * problem.unread
+        gains = torch.einsum("nbr,dr->nbd", squared, problem.footprints)
         return torch.einsum("nb,nbd->bd", weights, gains), gains
 
 
@@ -219,17 +215,18 @@ class PredictiveEntropy:
         if self.bound not in ("upper", "lower"):
             raise ValueError(f"bound is {self.bound!r}, expected 'upper' or 'lower'")
 
-    def __call__(self, imagined: Imagined) -> Worth:
-        weights = imagined.completions.weights
-        spread = (2 if self.bound == "upper" else 8) * self.noise**2
-        number, batch, candidates = imagined.shape
+    def __call__(self, problem: DesignProblem) -> Utility:
+        weights = problem.completions.weights
+        scale = (2 if self.bound == "upper" else 8) * self.noise**2  # k noise^2
+        number, batch, candidates = problem.shape
         distance = weights.new_zeros(number, number, batch, candidates)
         for n in range(number - 1):  # symmetric, and 0 to itself
-            apart = imagined.readings[n + 1 :] - imagined.readings[n]
-            squared = (apart**2).sum(2) * imagined.unread
-            found = torch.einsum("nbr,dr->nbd", squared, imagined.footprints)
-            distance[n, n + 1 :] = distance[n + 1 :, n] = found
-        near = torch.logsumexp(weights.log()[None, ..., None] - distance / spread, dim=1)
+            apart = problem.readings[n + 1 :] - problem.readings[n]
+            squared = (apart**2).sum(2) * problem.unread
+            read = torch.einsum("nbr,dr->nbd", squared, problem.footprints)
+            distance[n, n + 1 :] = distance[n + 1 :, n] = read
+        # log sum_j w_j exp(-d_ij^2 / (k noise^2))
+        near = torch.logsumexp(weights.log()[None, ..., None] - distance / scale, dim=1)
         return torch.einsum("nb,nbd->bd", weights, -near), -near
 
 
@@ -251,23 +248,25 @@ class Disagreement:
         if len(self.ensemble) < 2:
             raise ValueError(f"ensemble has {len(self.ensemble)} members, expected at least 2")
 
-    def __call__(self, imagined: Imagined) -> Worth:
-        members = torch.stack([imagined.judged_by(each) for each in self.ensemble])
+    def __call__(self, problem: DesignProblem) -> Utility:
+        members = torch.stack([problem.posterior_of(each) for each in self.ensemble])
         mean = members.logsumexp(0) - torch.tensor(len(members)).log()
         gains = entropy(mean) - entropy(members).mean(0)
-        gains = over_findings(gains, imagined.belief.ndim == 3)
-        return torch.einsum("nb,nbd->bd", imagined.completions.weights, gains), gains
+        gains = over_findings(gains, problem.prior.ndim == 3)
+        return torch.einsum("nb,nbd->bd", problem.completions.weights, gains), gains
 
 
-Name = Literal["entropy", "marginal", "variational", "accuracy", "variance", "predictive_entropy"]
-ESTIMATORS: dict[str, Estimator] = {
-    "entropy": PosteriorEntropy(),
-    "marginal": MarginalEntropy(),
-    "variational": BarberAgakov(),
-    "accuracy": ValueOfInformation(),
-    "variance": Variance(),
-    "predictive_entropy": PredictiveEntropy(),
-}
+ESTIMATORS: Registry[Estimator] = Registry(
+    "estimator",
+    {
+        "entropy": PosteriorEntropy(),
+        "mixture": MixtureEntropy(),
+        "variational": BarberAgakov(),
+        "accuracy": ValueOfInformation(),
+        "variance": Variance(),
+        "predictive_entropy": PredictiveEntropy(),
+    },
+)
 """Estimators by name, with their usual settings."""
 
 
@@ -277,8 +276,4 @@ def named(estimator: str | Estimator) -> Estimator:
     Raises:
         ValueError: an unknown name.
     """
-    if not isinstance(estimator, str):
-        return estimator
-    if estimator not in ESTIMATORS:
-        raise ValueError(f"estimator is {estimator!r}, expected one of {', '.join(ESTIMATORS)}")
-    return ESTIMATORS[estimator]
+    return ESTIMATORS[estimator] if isinstance(estimator, str) else estimator

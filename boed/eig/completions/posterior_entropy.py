@@ -8,10 +8,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+FINITE_LOG_ZERO = -1e4
+"""Stands for log 0 where it is multiplied by a probability, so that 0 log 0 is 0 and not NaN."""
+
 
 def entropy(log_belief: Float[Tensor, "... K"]) -> Float[Tensor, "..."]:
     """Entropy in nats over the last dimension; 0 log 0 counts as 0."""
-    return -(log_belief.exp() * log_belief.clamp(min=-1e4)).sum(-1)
+    return -(log_belief.exp() * log_belief.clamp(min=FINITE_LOG_ZERO)).sum(-1)
 
 
 def over_findings(values: Tensor, findings: bool) -> Tensor:
@@ -20,21 +23,21 @@ def over_findings(values: Tensor, findings: bool) -> Tensor:
 
 
 def posterior_entropy_eig(
-    belief: Float[Tensor, "B *L K"],
-    candidates: Float[Tensor, "N B D *L K"],
+    prior: Float[Tensor, "B *L K"],
+    posterior: Float[Tensor, "N B D *L K"],
     weights: Float[Tensor, "N B"] | None = None,
     *,
-    first: Literal["belief", "marginal"] = "belief",
+    first: Literal["belief", "mixture"] = "belief",
 ) -> tuple[Float[Tensor, "B D"], Float[Tensor, "N B D"]]:
-    """Eq. 17: EIG(c) = H[g(v | observation)] - 1/N sum_n H[g(v | f_c(I^(n)))].
+    """Eq. 17: EIG(c) = H[g(v | observation)] - sum_n w_n H[g(v | f_c(I^(n)))].
 
     Args:
-        belief: log g(v | observation), the current belief.
-        candidates: log g(v | f_c(I^(n))), after candidate look c at completion n.
-        weights: of the completions, summing to 1 over N; equal if not given.
-        first: the first term, `belief` as in Eq. 17, or `marginal`: H[1/N sum_n g], the form of
+        prior: log g(v | observation), the current belief.
+        posterior: log g(v | f_c(I^(n))), after candidate look c at completion n; g_n below.
+        weights: w_n of the completions, summing to 1 over N; 1 / N if not given.
+        first: the first term, `belief` as in Eq. 17, or `mixture`: H[sum_n w_n g_n], the form of
             the paper's later version, which is never negative. The argmax over c can differ. A
-            completion's gain is then KL(g(v | f_c(I^(n))) || 1/N sum_m g(v | f_c(I^(m)))).
+            completion's gain is then KL(g_n || sum_m w_m g_m).
 
     Returns:
         EIG `[B, D]`, and the gain per completion `[N, B, D]` whose weighted mean it is, in nats.
@@ -44,42 +47,43 @@ def posterior_entropy_eig(
         ValueError: shapes that do not belong together, weights that do not sum to 1, or another
             `first`.
     """
-    findings = belief.ndim == 3
-    weights = check_shapes(belief, candidates, weights)
+    findings = prior.ndim == 3
+    weights = check_shapes(prior, posterior, weights)
     if first == "belief":
-        before = over_findings(entropy(belief), findings)[:, None]  # [B, 1]
-        gains = before - over_findings(entropy(candidates), findings)  # [N, B, D]
-    elif first == "marginal":
-        spread = weights.log().reshape(*weights.shape, *(1,) * (candidates.ndim - 2))
-        mixture = torch.logsumexp(candidates + spread, dim=0)  # [B, D, *L, K]
-        surprise = candidates.clamp(min=-1e4) - mixture.clamp(min=-1e4)
-        gains = over_findings((candidates.exp() * surprise).sum(-1), findings)  # KL(g_n || mixture)
+        # H[g(v | observation)] - H[g_n]
+        before = over_findings(entropy(prior), findings)[:, None]  # [B, 1]
+        gains = before - over_findings(entropy(posterior), findings)  # [N, B, D]
+    elif first == "mixture":
+        # KL(g_n || sum_m w_m g_m) = sum_v g_n (log g_n - log sum_m w_m g_m)
+        log_weights = weights.log()[(...,) + (None,) * (posterior.ndim - 2)]
+        log_marginal = torch.logsumexp(posterior + log_weights, dim=0)  # log sum_m w_m g_m
+        log_ratio = posterior.clamp(min=FINITE_LOG_ZERO) - log_marginal.clamp(min=FINITE_LOG_ZERO)
+        gains = over_findings((posterior.exp() * log_ratio).sum(-1), findings)
     else:
-        raise ValueError(f"first is {first!r}, expected 'belief' or 'marginal'")
+        raise ValueError(f"first is {first!r}, expected 'belief' or 'mixture'")
     return torch.einsum("nb,nbd->bd", weights, gains), gains
 
 
-def check_shapes(belief: Tensor, candidates: Tensor, weights: Tensor | None) -> Tensor:
-    """The weights, after making sure that beliefs, candidates and weights fit together.
+def check_shapes(prior: Tensor, posterior: Tensor, weights: Tensor | None) -> Tensor:
+    """The weights, after making sure that beliefs and weights fit together.
 
     Raises:
         ValueError: they do not.
     """
-    expected = ("N", belief.shape[0], "D", *belief.shape[1:])
-    found = tuple(candidates.shape)
+    expected, given = ("N", prior.shape[0], "D", *prior.shape[1:]), tuple(posterior.shape)
     if (
-        belief.ndim not in (2, 3)
-        or candidates.ndim != belief.ndim + 2
-        or (found[1], *found[3:]) != tuple(belief.shape)
+        prior.ndim not in (2, 3)
+        or posterior.ndim != prior.ndim + 2
+        or (given[1], *given[3:]) != tuple(prior.shape)
     ):
         raise ValueError(
-            f"candidates must be {expected} to go with belief {tuple(belief.shape)}, got {found}"
+            f"posterior must be {expected} to go with prior {tuple(prior.shape)}, got {given}"
         )
     if weights is None:
-        return candidates.new_full(candidates.shape[:2], 1 / len(candidates))
-    if weights.shape != candidates.shape[:2]:
+        return posterior.new_full(posterior.shape[:2], 1 / len(posterior))
+    if weights.shape != posterior.shape[:2]:
         raise ValueError(
-            f"weights must be {tuple(candidates.shape[:2])}, got {tuple(weights.shape)}"
+            f"weights must be {tuple(posterior.shape[:2])}, got {tuple(weights.shape)}"
         )
     total = weights.sum(0)
     if not torch.allclose(total, torch.ones_like(total), atol=1e-3):
@@ -87,4 +91,4 @@ def check_shapes(belief: Tensor, candidates: Tensor, weights: Tensor | None) -> 
             f"weights must sum to 1 over the completions, got sums from {float(total.min()):.3g} "
             f"to {float(total.max()):.3g}"
         )
-    return weights.to(candidates)
+    return weights.to(posterior)

@@ -12,15 +12,15 @@ from torch import Tensor
 from boed.classifiers.classifier import Classifier
 from boed.completion.completer import Completions
 from boed.data.observation import Observation
-from boed.eig.completions.beliefs import LooksAhead, log_beliefs
+from boed.eig.completions.beliefs import CandidateBeliefs, log_beliefs
 from boed.foundation.randomness import Seeds
 from boed.sensors.direct import DirectSensor
 from boed.sensors.sensor import Sensor, footprints, look
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Imagined:
-    """The situation that an estimator looks at; what it asks for is computed once.
+class DesignProblem:
+    """Which candidate to look at: what estimators start from; what they ask for is computed once.
 
     Attributes:
         observation: what has been seen, B scenes.
@@ -46,30 +46,35 @@ class Imagined:
         return (*self.completions.weights.shape, len(self.designs))  # type: ignore[return-value]
 
     @cached_property
-    def belief(self) -> Float[Tensor, "B *L K"]:
+    def prior(self) -> Float[Tensor, "B *L K"]:
         """log g(v | observation), the current belief."""
         return log_beliefs(self.observation, self.classifier, self.memory)
 
     @cached_property
-    def answers(self) -> Float[Tensor, "N B *L K"]:
+    def whole_scene(self) -> Float[Tensor, "N B *L K"]:
         """log p(v | whole completion): the true label where known, else the classifier's belief."""
         if self.completions.labels is not None:
             labels = self.completions.labels.to(self.observation.device)
-            return F.one_hot(labels, self.belief.shape[-1]).float().log()
+            return F.one_hot(labels, self.prior.shape[-1]).float().log()
+        return self.classified_whole
+
+    @cached_property
+    def classified_whole(self) -> Float[Tensor, "N B *L K"]:
+        """log g(v | whole completion), also where its label is known."""
         scenes = self.completions.scenes.flatten(0, 1)
         everything = Observation.everything(scenes)
         whole = log_beliefs(everything, self.classifier, self.memory)
         return whole.unflatten(0, self.completions.scenes.shape[:2])
 
     @cached_property
-    def candidates(self) -> Float[Tensor, "N B D *L K"]:
+    def posterior(self) -> Float[Tensor, "N B D *L K"]:
         """log g(v | f_c(I^(n))) after every candidate look at every completion."""
-        return self.ahead.every()
+        return self.beliefs.all()
 
     @cached_property
-    def ahead(self) -> LooksAhead:
-        """Judges looks at completions."""
-        return LooksAhead(
+    def beliefs(self) -> CandidateBeliefs:
+        """Classifies looks at completions."""
+        return CandidateBeliefs(
             observation=self.observation,
             completions=self.completions.scenes,
             designs=self.designs,
@@ -79,18 +84,18 @@ class Imagined:
             seed=self.seed,
         )
 
-    def judged_by(self, classifier: Classifier) -> Float[Tensor, "N B D *L K"]:
-        """The same as `candidates`, as another classifier believes."""
-        return replace(self.ahead, classifier=classifier).every()
+    def posterior_of(self, classifier: Classifier) -> Float[Tensor, "N B D *L K"]:
+        """The same as `posterior`, as another classifier believes."""
+        return replace(self.beliefs, classifier=classifier).all()
 
-    def after(
+    def posterior_at(
         self,
         completion: Int64[Tensor, " P"],
         scene: Int64[Tensor, " P"],
         candidate: Int64[Tensor, " P"],
     ) -> Float[Tensor, "P *L K"]:
-        """`candidates[completion, scene, candidate]`, of which only these are computed."""
-        return self.ahead.some(completion, scene, candidate)
+        """`posterior[completion, scene, candidate]`, of which only these are computed."""
+        return self.beliefs.at(completion, scene, candidate)
 
     @cached_property
     def footprints(self) -> Float[Tensor, "D R"]:

@@ -8,13 +8,18 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from boed.eig.completions.posterior_entropy import check_shapes, entropy, over_findings
+from boed.eig.completions.posterior_entropy import (
+    FINITE_LOG_ZERO,
+    check_shapes,
+    entropy,
+    over_findings,
+)
 
 
 def variational_eig(
-    belief: Float[Tensor, "B *L K"],
-    candidates: Float[Tensor, "N B D *L K"],
-    whole: Float[Tensor, "N B *L K"],
+    prior: Float[Tensor, "B *L K"],
+    posterior: Float[Tensor, "N B D *L K"],
+    whole_scene: Float[Tensor, "N B *L K"],
     *,
     weights: Float[Tensor, "N B"] | None = None,
     first: Literal["score", "belief"] = "score",
@@ -27,9 +32,9 @@ def variational_eig(
     and the current belief is right: both forms of the first term stand for its entropy.
 
     Args:
-        belief: log g(v | observation), the current belief.
-        candidates: log g(v | f_c(I^(n))), after candidate look c at completion n.
-        whole: log g(v | I^(n)) on the whole completion, or the log of its true answer.
+        prior: log g(v | observation), the current belief.
+        posterior: log g(v | f_c(I^(n))), after candidate look c at completion n.
+        whole_scene: log g(v | I^(n)) on the whole completion, or the log of its true answer.
         weights: of the completions, summing to 1 over N; equal if not given.
         first: the first term, `score`: the completions' log-loss under the current belief,
             -E_n sum_v g(v | I^(n)) log g(v | observation), so that a look that reveals nothing has
@@ -43,18 +48,20 @@ def variational_eig(
         ValueError: shapes that do not belong together, weights that do not sum to 1, or another
             `first`.
     """
-    findings = belief.ndim == 3
-    weights = check_shapes(belief, candidates, weights)
-    if whole.shape != (*candidates.shape[:2], *belief.shape[1:]):
-        expected = (*candidates.shape[:2], *belief.shape[1:])
-        raise ValueError(f"whole must be {expected}, got {tuple(whole.shape)}")
-    answer = whole.exp()
-    after = (answer[:, :, None] * candidates.clamp(min=-1e4)).sum(-1)  # [N, B, D, *L]
+    findings = prior.ndim == 3
+    weights = check_shapes(prior, posterior, weights)
+    expected = (*posterior.shape[:2], *prior.shape[1:])
+    if tuple(whole_scene.shape) != expected:
+        raise ValueError(f"whole_scene must be {expected}, got {tuple(whole_scene.shape)}")
+    answer = whole_scene.exp()
+    # sum_v g(v | I^(n)) log g(v | f_c(I^(n)))
+    after = (answer[:, :, None] * posterior.clamp(min=FINITE_LOG_ZERO)).sum(-1)  # [N, B, D, *L]
     after = over_findings(after, findings)
     if first == "belief":
-        before = over_findings(entropy(belief), findings)[None, :, None]
+        before = over_findings(entropy(prior), findings)[None, :, None]
     elif first == "score":
-        before = -over_findings((answer * belief.clamp(min=-1e4)).sum(-1), findings)[..., None]
+        score = (answer * prior.clamp(min=FINITE_LOG_ZERO)).sum(-1)
+        before = -over_findings(score, findings)[..., None]
     else:
         raise ValueError(f"first is {first!r}, expected 'belief' or 'score'")
     gains = before + after

@@ -1,1 +1,1 @@
-"""What a design is worth, from a Pyro model: estimators of its expected information gain."""
+"""Estimators of a design's expected information gain from a Pyro model."""

@@ -53,7 +53,7 @@ class PerDesign(nn.Module):
 
 
 class Standardiser(nn.Module):
-    """Sites to features of mean 0 and spread 1, per design.
+    """Sites to features of mean 0 and standard deviation 1, per design.
 
     Args:
         kinds: the sites.
@@ -128,7 +128,7 @@ class SiteDistribution(nn.Module):
             self.network.biases[2].add_(self._start()[:, None])
 
     def _start(self) -> Tensor:
-        """First biases `[D, outputs]`: the prior's frequencies or mean; mixtures spread out."""
+        """First biases `[D, outputs]`: the prior's frequencies or mean; mixtures apart."""
         kind, mean = self.kind, self.mean
         if kind.choices > 2:
             return mean.clamp(min=1e-3).log()
@@ -136,8 +136,8 @@ class SiteDistribution(nn.Module):
             return (mean - kind.low).clamp(1e-3, 1 - 1e-3).logit()
         if kind.choices == 0:
             return torch.cat([torch.zeros_like(mean), (mean.clamp(min=0.1) / 3).log()], -1)
-        spread = torch.randn_like(self.network.biases[2][:, 0])
-        return spread * (0.5 if self.components > 1 else 0.0)
+        noise = torch.randn_like(self.network.biases[2][:, 0])
+        return noise * (0.5 if self.components > 1 else 0.0)
 
     def forward(self, features: Tensor) -> Any:
         """The distribution, of the features' batch shape."""

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from boed.eig.model.guides import PerDesign, Standardiser
 from boed.eig.model.nested import Scores
 from boed.eig.model.pyro_model import SiteModel
-from boed.eig.model.pyro_oed import adam, outer_that_fit, program, sites_of, spread
+from boed.eig.model.pyro_oed import adam, outer_that_fit, over_replicates, program, sites_of
 from boed.eig.model.site_kinds import site_kinds
 
 
@@ -52,7 +52,7 @@ def lfire(
             final_num_samples=contrasts,
         )
     assert network.last is not None
-    return spread(network.last.mean(0))
+    return over_replicates(network.last.mean(0))
 
 
 class _OutcomeClassifiers(nn.Module):

@@ -27,6 +27,7 @@ from boed.eig.model.pyro_oed import (
 )
 from boed.eig.result import Bound, EIGEstimate
 from boed.foundation.randomness import derive
+from boed.foundation.registry import Registry
 
 
 @dataclass(frozen=True)
@@ -44,24 +45,31 @@ class ModelEstimator:
     run: Callable[..., tuple[Tensor, Tensor]]
 
 
-MODEL_ESTIMATORS: dict[str, ModelEstimator] = {
-    "nmc": ModelEstimator("nested Monte Carlo", "biased up", nmc),
-    "pce": ModelEstimator("prior contrastive estimation, at most ln(contrasts + 1)", "lower", pce),
-    "snmc": ModelEstimator("upper twin of pce, on the same draws", "upper", nmc),
-    "ace": ModelEstimator("pce with a learned proposal for the contrasts", "lower", ace),
-    "vnmc": ModelEstimator("upper twin of ace", "upper", vnmc),
-    "infonce": ModelEstimator("learned critic; a simulator is enough", "lower", infonce),
-    "pyro_nmc": ModelEstimator("Pyro's nested Monte Carlo", "biased up", pyro_nmc),
-    "posterior": ModelEstimator("learned q(theta | y), Barber-Agakov", "lower", posterior),
-    "marginal": ModelEstimator("learned q(y)", "upper", marginal),
-    "marginal_likelihood": ModelEstimator(
-        "learned q(y | theta) and q(y); serves nuisances", "none", marginal_likelihood
-    ),
-    "pyro_vnmc": ModelEstimator("Pyro's vnmc, trained on its own bound", "upper", pyro_vnmc),
-    "lfire": ModelEstimator("a classifier of outcomes for every theta", "none", lfire),
-    "laplace": ModelEstimator("Gaussian posteriors at their modes", "none", laplace),
-    "donsker_varadhan": ModelEstimator("learned critic, log-mean-exp", "lower", donsker_varadhan),
-}
+MODEL_ESTIMATORS: Registry[ModelEstimator] = Registry(
+    "estimator",
+    {
+        "nmc": ModelEstimator("nested Monte Carlo", "biased up", nmc),
+        "pce": ModelEstimator(
+            "prior contrastive estimation, at most ln(contrasts + 1)", "lower", pce
+        ),
+        "snmc": ModelEstimator("upper twin of pce, on the same draws", "upper", nmc),
+        "ace": ModelEstimator("pce with a learned proposal for the contrasts", "lower", ace),
+        "vnmc": ModelEstimator("upper twin of ace", "upper", vnmc),
+        "infonce": ModelEstimator("learned critic; a simulator is enough", "lower", infonce),
+        "pyro_nmc": ModelEstimator("Pyro's nested Monte Carlo", "biased up", pyro_nmc),
+        "posterior": ModelEstimator("learned q(theta | y), Barber-Agakov", "lower", posterior),
+        "marginal": ModelEstimator("learned q(y)", "upper", marginal),
+        "marginal_likelihood": ModelEstimator(
+            "learned q(y | theta) and q(y); serves nuisances", "none", marginal_likelihood
+        ),
+        "pyro_vnmc": ModelEstimator("Pyro's vnmc, trained on its own bound", "upper", pyro_vnmc),
+        "lfire": ModelEstimator("a classifier of outcomes for every theta", "none", lfire),
+        "laplace": ModelEstimator("Gaussian posteriors at their modes", "none", laplace),
+        "donsker_varadhan": ModelEstimator(
+            "learned critic, log-mean-exp", "lower", donsker_varadhan
+        ),
+    },
+)
 """Estimators by name. Ours first, then those that run through pyro.contrib.oed."""
 
 
@@ -110,10 +118,7 @@ def model_eig(
             have the designs' batch shape; a log-likelihood that is NaN; a target or observation
             that the estimator cannot handle.
     """
-    entry = MODEL_ESTIMATORS.get(estimator)
-    if entry is None:
-        names = ", ".join(MODEL_ESTIMATORS)
-        raise ValueError(f"estimator is {estimator!r}, expected one of {names}")
+    entry = MODEL_ESTIMATORS[estimator]
     for name, value in (("samples", samples), ("contrasts", contrasts), ("memory", memory)):
         check_count(name, value)
     check_count("steps", steps, least=0)

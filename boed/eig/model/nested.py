@@ -137,8 +137,8 @@ class Moments:
             shared: each group's fraction of the inner samples, where these are shared.
         """
         mean = torch.as_tensor(self._sum) / samples
-        spread = (torch.as_tensor(self._square) / samples - mean.square()).clamp(min=0)
-        variance = spread / (samples - 1) if samples > 1 else torch.full_like(mean, torch.nan)
+        of_one = (torch.as_tensor(self._square) / samples - mean.square()).clamp(min=0)
+        variance = of_one / (samples - 1) if samples > 1 else torch.full_like(mean, torch.nan)
         if shared is not None:
             weight = torch.as_tensor(self._groups) / samples
             excess = weight - shared[:, None] * weight.sum(0)

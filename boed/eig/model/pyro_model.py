@@ -32,7 +32,7 @@ Sites = dict[str, Tensor]
 def isolated(seed: int) -> Iterator[None]:
     """Runs with a seed and a parameter store of its own; puts the outer ones back afterwards.
 
-    The inner store starts as a copy, so that a model's trained parameters are found and kept.
+    The inner store starts as a copy, so that a model's trained parameters are there and stay.
     """
     store = pyro.get_param_store()
     numbers = pyro.util.get_rng_state()
@@ -72,7 +72,7 @@ class Draws:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class SiteModel:
-    """A Pyro model whose sites are known to fit their roles; made by `site_model`.
+    """A Pyro model whose sites are known to fit their roles; see `site_model`.
 
     Attributes:
         model: the Pyro program.

@@ -1,8 +1,9 @@
 """The estimators of pyro.contrib.oed under our calling convention, with standard errors.
 
 Pyro gives a number per design and no error. Here each estimator is trained once, then evaluated by
-its own public function on fresh samples in `REPLICATES` shares, whose spread gives the error. Pyro
-leaves non-finite terms out of its means in silence; NaN is looked for beforehand on `PROBES` draws.
+its own public function on fresh samples in `REPLICATES` shares, whose standard deviation gives the
+error. Pyro leaves non-finite terms out of its means in silence; NaN is looked for beforehand on
+`PROBES` draws.
 """
 
 from __future__ import annotations
@@ -287,7 +288,7 @@ def _replicated(
     fits = outer_that_fit(problem, designs, inner, memory=memory)
     shares = max(REPLICATES, -(-samples // fits))
     with torch.no_grad():
-        return spread(torch.stack([evaluate(samples // shares) for _ in range(shares)]))
+        return over_replicates(torch.stack([evaluate(samples // shares) for _ in range(shares)]))
 
 
 def outer_that_fit(problem: SiteModel, designs: Tensor, inner: int, *, memory: int) -> int:
@@ -308,7 +309,7 @@ def outer_that_fit(problem: SiteModel, designs: Tensor, inner: int, *, memory: i
     return fits
 
 
-def spread(values: Float[Tensor, "R D"]) -> Scores:
+def over_replicates(values: Float[Tensor, "R D"]) -> Scores:
     """Mean over replicates and its standard error."""
     return values.mean(0), values.std(0) / len(values) ** 0.5
 

@@ -8,8 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 from boed.completion.evaluation.results import deterministic, squares, validate, validate_examples
 from boed.foundation.files import atomic
-from boed.report.completers.table import SAME, Better, Cell, Part, Row, markdown, over_groups, table
-from boed.report.page import png, rounded, rows_of, svg, template
+from boed.report.completers.table import (
+    SAME,
+    Better,
+    Cell,
+    Row,
+    Section,
+    markdown,
+    over_groups,
+    table,
+)
+from boed.report.html import png, rounded, rows_of, svg, template
 from boed.report.results import structured
 
 if TYPE_CHECKING:
@@ -75,13 +84,13 @@ def render(results: xr.Dataset, examples: xr.Dataset | None = None) -> str:
         wide: Figure = draw(results)
         return svg(wide), svg(draw(results, **narrow))
 
-    parts = table(results)
+    sections = table(results)
     used = any(name in results for name in ("use_accuracy", "use_auroc", "use_nll"))
     return template("completers.html.j2").render(
         data=str(results.attrs.get("data", "unknown data")),
-        headline=headline(parts),
+        headline=headline(sections),
         attributes=results.attrs,
-        parts=parts,
+        sections=sections,
         by_squares=by_squares(results),
         squares=squares(results),
         seeds=results.sizes["seed"],
@@ -98,8 +107,8 @@ def render(results: xr.Dataset, examples: xr.Dataset | None = None) -> str:
     )
 
 
-def by_squares(results: xr.Dataset) -> list[tuple[str, Part]]:
-    """The numbers behind the curves, a part for each metric that was measured."""
+def by_squares(results: xr.Dataset) -> list[tuple[str, Section]]:
+    """The numbers behind the curves, a section for each metric that was measured."""
     found = []
     for name, title, better in _BY_SQUARES:
         if name not in results:
@@ -110,20 +119,20 @@ def by_squares(results: xr.Dataset) -> list[tuple[str, Part]]:
         for level in levels:
             told = title if level is None else f"{title}, {level:g}"
             found.append((told, over_groups(results, name, better, level=level)))
-    return [(title, part) for title, part in found if part.columns]
+    return [(title, section) for title, section in found if section.columns]
 
 
-def headline(parts: list[Part]) -> list[str]:
+def headline(sections: list[Section]) -> list[str]:
     """Who is best in what, a sentence each, honest where intervals over seeds overlap."""
     said = []
     answered: set[str] = set()
     for question, label, called in _ASKED:
-        for part in parts:
-            for index, column in enumerate(part.columns):
+        for section in sections:
+            for index, column in enumerate(section.columns):
                 if column.label.startswith(label) and question not in answered:
                     answered.add(question)
                     told = column.label if label == "accuracy after" else called
-                    said.append(_verdict(question, told, part.rows, index, column.better))
+                    said.append(_verdict(question, told, section.rows, index, column.better))
     return [sentence for sentence in said if sentence]
 
 

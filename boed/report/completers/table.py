@@ -1,7 +1,7 @@
 """Completers by metrics, in the style of Table 1 of Harvey et al. 2021.
 
-Table 1 is split into parts of a few columns. A part is made of columns, whose values are worked
-out from results; cells say how numbers are written and which are the best.
+Table 1 is split into sections of a few columns. A section is made of columns, whose values are
+worked out from results; cells say how numbers are written and which are the best.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class Row:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part:
+class Section:
     """One of the tables that Table 1 is split into."""
 
     title: str
@@ -101,26 +101,31 @@ class Part:
     note: str = ""
 
 
-def table(results: xr.Dataset) -> list[Part]:
-    """Table 1: completers by metrics, in parts of a few columns each.
+def table(results: xr.Dataset) -> list[Section]:
+    """Table 1: completers by metrics, in sections of a few columns each.
 
     Each number is a mean over sampling seeds with its 95 % interval (`over_seeds`); a metric of
     single scenes is averaged over them first, and over the numbers of squares 0 to 5. A column
-    that no completer has is left out, and so is a part without columns. Best and second best are
+    that no completer has is left out, and so is a section without columns. Best and second best are
     told by the numbers as they are written; equal numbers share a place.
 
     Raises:
         ValueError: see `validate`.
     """
     validate(results)
-    made = (_realism, _fidelity, _diversity, _calibration, _posterior, _use, _cost)
-    parts = (part(results, *given(results)) for given in made)
-    return [each for each in parts if each.columns]
+    contents = (_realism, _fidelity, _diversity, _calibration, _posterior, _use, _cost)
+    sections = []
+    for content in contents:
+        title, note, columns, *reference = content(results)
+        sections.append(
+            section(results, columns, title=title, note=note, reference="".join(reference))
+        )
+    return [each for each in sections if each.columns]
 
 
-def part(
-    results: xr.Dataset, title: str, note: str, columns: list[Column], reference: str = ""
-) -> Part:
+def section(
+    results: xr.Dataset, columns: list[Column], *, title: str, note: str, reference: str = ""
+) -> Section:
     """A table of the columns that somebody has a value in."""
     names = list(map(str, results["completer"].values))
     known = tuple(c for c in columns if bool(c.values.notnull().any()))
@@ -132,12 +137,12 @@ def part(
     ]
     if any(not math.isnan(column.reference) for column in known):
         rows.append(Row(name=reference, cells=tuple(cells[-1] for cells in found), reference=True))
-    return Part(title=title, columns=known, rows=rows, note=note)
+    return Section(title=title, columns=known, rows=rows, note=note)
 
 
 def over_groups(
     results: xr.Dataset, name: str, better: Better, *, level: float | None = None
-) -> Part:
+) -> Section:
     """One metric by number of squares, for all groups or conditions it has."""
     values = by_condition(results, name, level)
     axis = "group" if "group" in values.dims else "condition"
@@ -153,11 +158,11 @@ def over_groups(
         )
         for group in map(str, values[axis].values)
     ]
-    return part(
+    return section(
         results,
-        name,
-        "",
-        columns=columns,
+        columns,
+        title=name,
+        note="",
         reference="real against real" if level is None else "calibrated",
     )
 
@@ -176,7 +181,7 @@ def markdown(results: xr.Dataset) -> str:
     return "\n\n".join([*map(_markdown, table(results)), said]) + "\n"
 
 
-def _markdown(given: Part) -> str:
+def _markdown(given: Section) -> str:
     def line(cells: list[str]) -> str:
         return f"| {' | '.join(cells)} |"
 

@@ -12,9 +12,10 @@ from torch import Tensor
 
 from boed.classifiers.classifier import Classifier
 from boed.data.observation import Observation
-from boed.eig.completions.beliefs import LooksAhead
+from boed.eig.completions.beliefs import CandidateBeliefs
 from boed.eig.completions.estimators import Estimator, named
-from boed.eig.completions.problem import Imagined
+from boed.eig.completions.problem import DesignProblem
+from boed.foundation.checks import at_least
 from boed.foundation.randomness import derive, per_scene
 from boed.search.candidates.exhaustive import Exhaustive, Search
 from boed.sensors.sensor import look
@@ -34,7 +35,7 @@ class Batch:
 
 
 def greedy_batch(
-    imagined: Imagined,
+    problem: DesignProblem,
     k: int,
     estimator: str | Estimator = "variational",
     *,
@@ -42,12 +43,12 @@ def greedy_batch(
 ) -> Batch:
     """k looks for each scene, greedily on their joint EIG.
 
-    The next look is judged after the earlier ones have been taken at every completion, against
+    The next look is evaluated after the earlier ones have been taken at every completion, against
     the belief before all of them. Where joint information is submodular, the batch has at least
     1 - 1/e of that of the best batch (Nemhauser et al. 1978; Krause and Guestrin 2005).
 
     Args:
-        imagined: the situation before the batch.
+        problem: the design problem before the batch.
         k: number of looks.
         estimator: of what the belief says after the looks.
         search: over the candidates for each look; exhaustive if not given.
@@ -55,22 +56,19 @@ def greedy_batch(
     Raises:
         ValueError: `k` below 1, or an estimator of what would be read rather than of beliefs.
     """
-    _check(k)
+    at_least(1, k=k)
     search = Exhaustive() if search is None else search
-    rows = torch.arange(imagined.shape[1], device=imagined.designs.device)
+    rows = torch.arange(problem.shape[1], device=problem.designs.device)
     chosen: list[Tensor] = []
-    worth: list[Tensor] = []
-    now: Imagined = imagined
+    joint_eig: list[Tensor] = []
+    now: DesignProblem = problem
     for _ in range(k):
-        found = search(now, named(estimator))
-        eig = found.eig
-        if found.finished is not None:
-            eig = eig.where(found.finished, -torch.inf)
-        best = eig.argmax(1)
-        chosen.append(found.designs[best])
-        worth.append(eig[rows, best])
-        now = Joint.after_looks(imagined, torch.stack(chosen, dim=1))
-    return Batch(torch.stack(chosen, dim=1), torch.stack(worth, dim=1))
+        result = search(now, named(estimator))
+        best = result.finished_eig.argmax(1)
+        chosen.append(result.designs[best])
+        joint_eig.append(result.eig[rows, best])
+        now = JointProblem.after_looks(problem, torch.stack(chosen, dim=1))
+    return Batch(torch.stack(chosen, dim=1), torch.stack(joint_eig, dim=1))
 
 
 def greedy_joint(
@@ -88,11 +86,11 @@ def greedy_joint(
     Raises:
         ValueError: `k` below 1, no candidates, or a joint EIG of another shape or with NaN.
     """
-    _check(k)
+    at_least(1, k=k)
     if candidates.ndim != 2 or len(candidates) == 0:
         raise ValueError(f"candidates must be [D, K], at least one, got {tuple(candidates.shape)}")
     chosen = candidates[:0]
-    worth: list[Tensor] = []
+    values: list[Tensor] = []
     for _ in range(k):
         joint = torch.cat(
             [chosen.expand(len(candidates), *chosen.shape), candidates[:, None]], dim=1
@@ -105,13 +103,13 @@ def greedy_joint(
             )
         best = int(eig.argmax())
         chosen = torch.cat([chosen, candidates[best : best + 1]])
-        worth.append(eig[best])
-    return Batch(chosen, torch.stack(worth))
+        values.append(eig[best])
+    return Batch(chosen, torch.stack(values))
 
 
 @dataclass(frozen=True, eq=False)
-class Joint(Imagined):
-    """The situation in which some looks will be taken anyway.
+class JointProblem(DesignProblem):
+    """The design problem in which some looks will be taken anyway.
 
     Attributes:
         earlier: the looks, `[B, t, K]`.
@@ -120,22 +118,22 @@ class Joint(Imagined):
     earlier: Float[Tensor, "B t K"] = field(kw_only=True)
 
     @classmethod
-    def after_looks(cls, imagined: Imagined, earlier: Float[Tensor, "B t K"]) -> Joint:
-        """With the belief before the looks, and the answers, as they are known."""
-        made = cls(
-            observation=imagined.observation,
-            completions=imagined.completions,
-            sensor=imagined.sensor,
-            classifier=imagined.classifier,
-            designs=imagined.designs,
-            memory=imagined.memory,
-            seed=imagined.seed,
+    def after_looks(cls, problem: DesignProblem, earlier: Float[Tensor, "B t K"]) -> JointProblem:
+        """With the belief before the looks, and those on whole scenes, as far as computed."""
+        joint = cls(
+            observation=problem.observation,
+            completions=problem.completions,
+            sensor=problem.sensor,
+            classifier=problem.classifier,
+            designs=problem.designs,
+            memory=problem.memory,
+            seed=problem.seed,
             earlier=earlier,
         )
-        for known in ("belief", "answers"):
-            if known in vars(imagined):
-                vars(made)[known] = vars(imagined)[known]
-        return made
+        for known in ("prior", "whole_scene"):
+            if known in vars(problem):
+                vars(joint)[known] = vars(problem)[known]
+        return joint
 
     @cached_property
     def taken(self) -> Observation:
@@ -154,9 +152,9 @@ class Joint(Imagined):
         return [derive(seed, "joint", n) for n in range(self.shape[0]) for seed in seeds]
 
     @cached_property
-    def ahead(self) -> LooksAhead:
+    def beliefs(self) -> CandidateBeliefs:
         """Each completion of each scene counts as a scene with one completion."""
-        return LooksAhead(
+        return CandidateBeliefs(
             observation=self.taken,
             completions=self.completions.scenes.flatten(0, 1)[None],
             designs=self.designs,
@@ -167,30 +165,25 @@ class Joint(Imagined):
         )
 
     @cached_property
-    def candidates(self) -> Float[Tensor, "N B D *L K"]:
-        return self.judged_by(self.classifier)
+    def posterior(self) -> Float[Tensor, "N B D *L K"]:
+        return self.posterior_of(self.classifier)
 
-    def judged_by(self, classifier: Classifier) -> Float[Tensor, "N B D *L K"]:
-        found = replace(self.ahead, classifier=classifier).every()[0]
-        return found.unflatten(0, self.shape[:2])
+    def posterior_of(self, classifier: Classifier) -> Float[Tensor, "N B D *L K"]:
+        flat = replace(self.beliefs, classifier=classifier).all()[0]
+        return flat.unflatten(0, self.shape[:2])
 
-    def after(
+    def posterior_at(
         self,
         completion: Int64[Tensor, " P"],
         scene: Int64[Tensor, " P"],
         candidate: Int64[Tensor, " P"],
     ) -> Float[Tensor, "P *L K"]:
         row = completion * self.shape[1] + scene
-        return self.ahead.some(torch.zeros_like(row), row, candidate)
+        return self.beliefs.at(torch.zeros_like(row), row, candidate)
 
     @property
     def readings(self) -> Float[Tensor, "N B C R"]:  # type: ignore[override]
         raise ValueError(
-            "estimator: one that judges what would be read, not what would be believed, has no "
+            "estimator: one of what would be read, not of what would be believed, has no "
             "joint EIG here; take 'variational', 'entropy' or another estimator of beliefs"
         )
-
-
-def _check(k: int) -> None:
-    if k < 1:
-        raise ValueError(f"k is {k}, expected at least 1 look")

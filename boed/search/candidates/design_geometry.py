@@ -1,4 +1,4 @@
-"""Designs as points: which few are spread over all, and which are neighbours."""
+"""Designs as points: a few that lie far from each other, and which are neighbours."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def scaled(designs: Float[Tensor, "D K"]) -> Float[Tensor, "D K"]:
     return (designs - low) / (high - low).where(high > low, 1.0)
 
 
-def spread_out(
+def farthest_points(
     points: Float[Tensor, "D K"], allowed: Bool[Tensor, " D"], number: int
 ) -> tuple[Int64[Tensor, " M"], float]:
     """Farthest-point sampling from the centre (Gonzalez 1985), and the largest gap it leaves.
@@ -43,5 +43,11 @@ def neighbours(
 ) -> Bool[Tensor, "B D"]:
     """The candidates near the `number` best of each scene; NaN and -inf are no candidates."""
     best = eig.nan_to_num(-torch.inf).topk(min(number, eig.shape[1]), dim=1)
-    found = near[best.indices] & best.values.isfinite()[..., None]
-    return found.any(1)
+    return (near[best.indices] & best.values.isfinite()[..., None]).any(1)
+
+
+def neighbours_on_grid(designs: Float[Tensor, "D K"]) -> Bool[Tensor, "D D"]:
+    """Which designs are next to each other on their grid, diagonally too, or the same."""
+    distance = torch.cdist(designs, designs)
+    step = distance.where(distance > 0, torch.inf).min()
+    return distance < 1.5 * step  # a diagonal step is 1.41 of them

@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 
 from boed.eig.completions.estimate import estimate
 from boed.eig.completions.estimators import Estimator
-from boed.eig.completions.problem import Imagined
+from boed.eig.completions.problem import DesignProblem
 from boed.eig.result import EIGEstimate
 
 
@@ -15,8 +15,8 @@ from boed.eig.result import EIGEstimate
 class Search(Protocol):
     """Finds the candidate of highest EIG, by all or fewer evaluations."""
 
-    def __call__(self, imagined: Imagined, estimator: Estimator) -> EIGEstimate:
-        """The estimates found; `finished` says which candidates the choice is among."""
+    def __call__(self, problem: DesignProblem, estimator: Estimator) -> EIGEstimate:
+        """The estimates; `finished` says which candidates the choice is among."""
         ...
 
 
@@ -24,6 +24,6 @@ class Search(Protocol):
 class Exhaustive:
     """All candidates with all completions."""
 
-    def __call__(self, imagined: Imagined, estimator: Estimator) -> EIGEstimate:
+    def __call__(self, problem: DesignProblem, estimator: Estimator) -> EIGEstimate:
         """The full map."""
-        return estimate(imagined, estimator)
+        return estimate(problem, estimator)

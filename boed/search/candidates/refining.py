@@ -1,26 +1,25 @@
-"""Judging some candidates, then the neighbours of the best of them."""
+"""Evaluating some candidates, then the neighbours of the best of them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from jaxtyping import Bool
 from torch import Tensor
 
 from boed.search.candidates.design_geometry import neighbours
-from boed.search.candidates.evaluations import Ledger
+from boed.search.candidates.evaluations import Evaluations
 from boed.search.candidates.racing import Racing
 
 
 @dataclass(frozen=True)
 class Refining:
-    """What searches share that judge a part of the candidates first.
+    """What searches share that evaluate a part of the candidates first.
 
     Attributes:
         around: how many of the best candidates are refined; 0 refines none.
-        rounds: how often: after the first time the best may be among the newly judged.
-        then: judges every set of candidates by racing rather than with all completions.
+        rounds: how often: after the first time the best may be among the newly evaluated.
+        then: evaluates every set of candidates by racing rather than with all completions.
     """
 
     around: int
@@ -28,26 +27,28 @@ class Refining:
     then: Racing | None
 
     def __call__(
-        self, ledger: Ledger, first: Bool[Tensor, "B D"], near: Bool[Tensor, "D D"]
+        self, evaluations: Evaluations, first: Bool[Tensor, "B D"], near: Bool[Tensor, "D D"]
     ) -> None:
-        """Judges them.
+        """Evaluates them.
 
         Args:
-            ledger: what has been judged, which grows.
+            evaluations: so far; they grow.
             first: candidates to start with.
             near: which candidates are each one's neighbours.
         """
-        active = self._judge(ledger, first, max(self.around, 1))
+        active = self._evaluate(evaluations, first, max(self.around, 1))
         for left in reversed(range(self.rounds if self.around else 0)):
-            known = ledger.eig.where(ledger.judged.all(0), -torch.inf)
-            new = neighbours(known, near, self.around) & ~ledger.judged.any(0)
+            near_best = neighbours(evaluations.finished_eig, near, self.around)
+            new = near_best & ~evaluations.done.any(0)
             if not new.any():
                 break
-            active = self._judge(ledger, active | new, self.around if left else 1)
+            active = self._evaluate(evaluations, active | new, self.around if left else 1)
 
-    def _judge(self, ledger: Ledger, active: Bool[Tensor, "B D"], keep: int) -> Bool[Tensor, "B D"]:
-        """Judges the candidates; returns those still in question."""
+    def _evaluate(
+        self, evaluations: Evaluations, active: Bool[Tensor, "B D"], keep: int
+    ) -> Bool[Tensor, "B D"]:
+        """Evaluates the candidates; returns those still in question."""
         if self.then is not None:
-            return self.then.race(ledger, active, keep)
-        ledger.judge(active.expand_as(ledger.judged))
+            return self.then.race(evaluations, active, keep)
+        evaluations.evaluate(active.expand_as(evaluations.done))
         return active

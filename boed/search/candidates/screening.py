@@ -1,4 +1,4 @@
-"""Screening: a small network guesses what every candidate is worth; the best few are verified."""
+"""Screening: a small network guesses the EIG of every candidate; the best few are evaluated."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from torch import Tensor
 
 from boed.classifiers.classifier import Classifier
 from boed.data.observation import Observation
-from boed.eig.completions.beliefs import images_within, log_beliefs
+from boed.eig.completions.beliefs import images_within
 from boed.eig.completions.estimators import AdditiveEstimator, Estimator
-from boed.eig.completions.problem import Imagined
+from boed.eig.completions.problem import DesignProblem
 from boed.eig.result import EIGEstimate
-from boed.search.candidates.evaluations import Ledger, needs_additive
+from boed.foundation.checks import at_least
+from boed.search.candidates.design_geometry import neighbours_on_grid
+from boed.search.candidates.evaluations import Evaluations, needs_additive
 from boed.search.candidates.racing import Racing
 from boed.search.candidates.refining import Refining
 from boed.sensors.patch import PatchSensor
@@ -44,22 +46,22 @@ class Screen(Protocol):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Screening:
-    """Guess all EIGs, judge the best of them exactly, then the neighbours of the best of those.
+    """Guess all EIGs, evaluate the best of them, then the neighbours of the best of those.
 
     The guess takes one pass of a small network for each completion, whatever the number of
-    candidates. Those of highest guess are judged, but no two that are near each other, since
+    candidates. Those of highest guess are evaluated, but no two that are near each other, since
     they would say much the same; then, as in `CoarseToFine`, the candidates around the best.
-    What is returned is exact for the candidates that were judged, NaN for the others: a bad
+    What is returned is exact for the candidates evaluated, NaN for the others: a bad
     guess can miss the best look, but never makes a look better than it is. How often it does is
     in docs/search.
 
     Attributes:
         screen: guesses the beliefs; trained for the classifier and the patch.
-        keep: candidates of each scene that are judged first.
+        keep: candidates of each scene that are evaluated first.
         apart: how far these are apart, in widths of the patch, as long as others are left.
         around: how many of the best candidates are refined; 0 stops after the first.
-        rounds: how often: after the first time the best may be among the newly judged.
-        then: judges by racing rather than with all completions.
+        rounds: how often: after the first time the best may be among the newly evaluated.
+        then: evaluates by racing rather than with all completions.
 
     Raises:
         ValueError: `keep` or `rounds` below 1, or `apart` or `around` below 0.
@@ -73,12 +75,11 @@ class Screening:
     then: Racing | None = None
 
     def __post_init__(self) -> None:
-        for name, least in (("keep", 1), ("apart", 0), ("around", 0), ("rounds", 1)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} is {getattr(self, name)}, expected at least {least}")
+        at_least(1, keep=self.keep, rounds=self.rounds)
+        at_least(0, apart=self.apart, around=self.around)
 
-    def __call__(self, imagined: Imagined, estimator: Estimator) -> EIGEstimate:
-        """The candidates judged; the others are NaN.
+    def __call__(self, problem: DesignProblem, estimator: Estimator) -> EIGEstimate:
+        """The candidates evaluated; the others are NaN.
 
         Raises:
             ValueError: an estimator that is not additive, a sensor other than the patch, or a
@@ -86,18 +87,18 @@ class Screening:
         """
         if not isinstance(estimator, AdditiveEstimator):
             raise needs_additive(estimator, "completions from guessed beliefs")
-        ledger = Ledger(imagined, estimator)
-        guessed = self.screened(imagined, estimator)
-        designs = imagined.designs.float()
-        distance = torch.cdist(designs, designs)
-        gap = distance.where(distance > 0, torch.inf).min()
-        near = distance < 1.5 * gap  # on a grid the 8 around it
-        lead = torch.zeros_like(ledger.judged[0]).scatter(1, guessed.argmax(1, keepdim=True), True)
-        ledger.judge(lead.expand_as(ledger.judged))  # the first mark to race against
-        patch: int = imagined.sensor.patch  # type: ignore[attr-defined]
-        first = self._first(guessed, distance < self.apart * patch)
-        Refining(self.around, self.rounds, self.then)(ledger, first, near)
-        return ledger.estimate()
+        patch = patch_sensor(problem).patch
+        evaluations = Evaluations(problem, estimator)
+        guessed = self.screened(problem, estimator)
+        lead = torch.zeros_like(guessed, dtype=torch.bool)
+        lead = lead.scatter(1, guessed.argmax(1, keepdim=True), True)
+        evaluations.evaluate(lead.expand_as(evaluations.done))  # the first mark to race against
+        designs = problem.designs.float()
+        first = self._first(guessed, torch.cdist(designs, designs) < self.apart * patch)
+        Refining(self.around, self.rounds, self.then)(
+            evaluations, first, neighbours_on_grid(designs)
+        )
+        return evaluations.estimate()
 
     def _first(
         self, guessed: Float[Tensor, "B D"], close: Bool[Tensor, "D D"]
@@ -114,38 +115,47 @@ class Screening:
         return chosen
 
     @torch.no_grad()
-    def screened(self, imagined: Imagined, estimator: AdditiveEstimator) -> Float[Tensor, "B D"]:
-        """The worth of every candidate by guessed beliefs.
+    def screened(
+        self, problem: DesignProblem, estimator: AdditiveEstimator
+    ) -> Float[Tensor, "B D"]:
+        """The EIG of every candidate by guessed beliefs.
 
         Raises:
             ValueError: as when called.
         """
-        if not isinstance(imagined.sensor, PatchSensor):
-            raise ValueError(
-                f"sensor is {type(imagined.sensor).__name__}; a screen guesses for patch sensors"
-            )
-        self.screen.check(imagined.classifier, imagined.sensor.patch / imagined.sensor.size)
-        completions = imagined.completions
+        sensor, completions = patch_sensor(problem), problem.completions
+        self.screen.check(problem.classifier, sensor.patch / sensor.size)
         number, batch = completions.weights.shape
-        every = torch.arange(number * batch, device=imagined.observation.device)
-        scenes, whole = completions.scenes.flatten(0, 1), self._whole(imagined)
-        looks, parts = imagined.designs[None].float(), []
-        for rows in every.split(images_within(imagined.memory, imagined.observation)):
+        every = torch.arange(number * batch, device=problem.observation.device)
+        scenes, whole = (
+            each.flatten(0, 1) for each in (completions.scenes, problem.classified_whole)
+        )
+        corners, parts = problem.designs[None].float(), []
+        for rows in every.split(images_within(problem.memory, problem.observation)):
             scene = rows % batch
-            seen, belief = imagined.observation[scene], imagined.belief[scene]
+            seen, belief = problem.observation[scene], problem.prior[scene]
             parts.append(
                 self.screen.log_beliefs(
-                    seen, scenes[rows], belief, answer=whole[rows], corners=looks
+                    seen, scenes[rows], belief, answer=whole[rows], corners=corners
                 )
             )
-        guessed = torch.cat(parts).unflatten(0, (number, batch))
-        answers = imagined.answers if estimator.uses_answers else None
-        return estimator.of(imagined.belief, guessed, answers, weights=completions.weights)[0]
+        eig, _ = estimator.from_log_beliefs(
+            problem.prior,
+            torch.cat(parts).unflatten(0, (number, batch)),
+            whole_scene=problem.whole_scene if estimator.needs_whole_scene else None,
+            weights=completions.weights,
+        )
+        return eig
 
-    def _whole(self, imagined: Imagined) -> Float[Tensor, "P *L K"]:
-        """The classifier's belief about each whole completion, also where its label is known."""
-        if imagined.completions.labels is None:
-            return imagined.answers.flatten(0, 1)
-        scenes = imagined.completions.scenes.flatten(0, 1)
-        everything = Observation.everything(scenes)
-        return log_beliefs(everything, imagined.classifier, imagined.memory)
+
+def patch_sensor(problem: DesignProblem) -> PatchSensor:
+    """The problem's sensor, which has to show patches: screens are trained on their corners.
+
+    Raises:
+        ValueError: it is another sensor.
+    """
+    if not isinstance(problem.sensor, PatchSensor):
+        raise ValueError(
+            f"sensor is {type(problem.sensor).__name__}; a screen guesses for patch sensors"
+        )
+    return problem.sensor

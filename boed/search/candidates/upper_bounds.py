@@ -1,4 +1,4 @@
-"""The most that a completion can add to the worth of a look, whatever the look."""
+"""The most that a completion can add to the utility of a look, whatever the look."""
 
 from __future__ import annotations
 
@@ -10,27 +10,28 @@ from torch import Tensor
 
 from boed.eig.completions.estimators import BarberAgakov, Estimator, PosteriorEntropy
 from boed.eig.completions.posterior_entropy import entropy, over_findings
-from boed.eig.completions.problem import Imagined
+from boed.eig.completions.problem import DesignProblem
 
 
 @singledispatch
-def ceiling(estimator: Estimator, imagined: Imagined) -> Float[Tensor, "N B"]:
-    """An upper limit of each completion's gain, over all candidates, in nats.
+def upper_bound(estimator: Estimator, problem: DesignProblem) -> Float[Tensor, "N B"]:
+    """An upper bound of each completion's gain, over all candidates, in nats.
 
-    Infinite where none is known; `@ceiling.register` adds a user's own estimator.
+    Infinite where none is known; `@upper_bound.register` adds a user's own estimator.
     """
-    return torch.full(imagined.shape[:2], torch.inf, device=imagined.belief.device)
+    return torch.full(problem.shape[:2], torch.inf, device=problem.prior.device)
 
 
-@ceiling.register
-def _(estimator: BarberAgakov, imagined: Imagined) -> Float[Tensor, "N B"]:
+@upper_bound.register
+def _(estimator: BarberAgakov, problem: DesignProblem) -> Float[Tensor, "N B"]:
     """A look that shows the whole completion: sum_v g log q is highest for q = g (Gibbs)."""
-    answers = imagined.answers
-    return estimator.of(imagined.belief, answers[:, :, None], answers)[1][:, :, 0]
+    whole = problem.whole_scene
+    seen = whole[:, :, None]  # as the posterior of a single candidate
+    return estimator.from_log_beliefs(problem.prior, seen, whole_scene=whole)[1][:, :, 0]
 
 
-@ceiling.register
-def _(estimator: PosteriorEntropy, imagined: Imagined) -> Float[Tensor, "N B"]:
+@upper_bound.register
+def _(estimator: PosteriorEntropy, problem: DesignProblem) -> Float[Tensor, "N B"]:
     """A look after which nothing is uncertain."""
-    before = over_findings(entropy(imagined.belief), imagined.belief.ndim == 3)
-    return before.expand(imagined.shape[:2])
+    before = over_findings(entropy(problem.prior), problem.prior.ndim == 3)
+    return before.expand(problem.shape[:2])

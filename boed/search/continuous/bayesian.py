@@ -51,36 +51,36 @@ def bayesian_optimisation(
         raise ValueError(f"first is {first}, expected 2 to evaluations ({evaluations})")
     low, width = bounds[0], bounds[1] - bounds[0]
     tried = sobol(first, low.shape, seed).double()
-    found = [_worth(objective, low + each.to(bounds) * width) for each in tried]
+    values = [_value(objective, low + each.to(bounds) * width) for each in tried]
     with torch.random.fork_rng(), torch.enable_grad():
         torch.manual_seed(derive(seed, "bayesian optimisation"))
-        while len(found) < evaluations:
-            tried = torch.cat([tried, _next(_fitted(tried, found), tried)])
-            found.append(_worth(objective, low + tried[-1].to(bounds) * width))
-        best, value = _highest_mean(_fitted(tried, found), tried)
-    values = torch.tensor(found, dtype=bounds.dtype)
+        while len(values) < evaluations:
+            tried = torch.cat([tried, _next(_fitted(tried, values), tried)])
+            values.append(_value(objective, low + tried[-1].to(bounds) * width))
+        best, value = _highest_mean(_fitted(tried, values), tried)
+    evaluated = torch.tensor(values, dtype=bounds.dtype)
     designs = low + tried.to(bounds) * width
     return Optimum(
         design=low + best.to(bounds) * width,
         value=value,
         designs=designs,
-        values=values,
-        history=values.cummax(0).values,
+        values=evaluated,
+        history=evaluated.cummax(0).values,
     )
 
 
-def _worth(objective: Objective, design: Float[Tensor, " K"]) -> float:
+def _value(objective: Objective, design: Float[Tensor, " K"]) -> float:
     with torch.no_grad():
         return float(evaluate(objective, design[None])[0])
 
 
-def _fitted(tried: Float[Tensor, "n K"], found: list[float]) -> Any:
+def _fitted(tried: Float[Tensor, "n K"], values: list[float]) -> Any:
     """The process, given designs in the unit cube."""
     from botorch.fit import fit_gpytorch_mll
     from botorch.models import SingleTaskGP
     from gpytorch.mlls import ExactMarginalLogLikelihood
 
-    model = SingleTaskGP(tried, torch.tensor(found, dtype=torch.float64)[:, None])
+    model = SingleTaskGP(tried, torch.tensor(values, dtype=torch.float64)[:, None])
     fit_gpytorch_mll(ExactMarginalLogLikelihood(model.likelihood, model))
     return model
 
@@ -105,8 +105,8 @@ def _maximise(acquisition: Any, tried: Float[Tensor, "n K"]) -> tuple[Tensor, Te
     from botorch.optim import optimize_acqf
 
     unit = torch.stack([torch.zeros_like(tried[0]), torch.ones_like(tried[0])])
-    found: Any = optimize_acqf(acquisition, unit, q=1, num_restarts=4, raw_samples=64)
-    return found[0].detach(), found[1].detach()
+    optimum: Any = optimize_acqf(acquisition, unit, q=1, num_restarts=4, raw_samples=64)
+    return optimum[0].detach(), optimum[1].detach()
 
 
 def _import() -> None:

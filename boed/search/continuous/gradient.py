@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.quasirandom import SobolEngine
 
+from boed.foundation.checks import at_least, more_than
 from boed.foundation.randomness import derive
 from boed.search.continuous.optimum import Objective, Optimum, check_bounds, evaluate
 
@@ -38,9 +39,7 @@ def gradient_ascent(
             objective that is not one finite number per design with a finite gradient.
     """
     check_bounds(bounds)
-    for name, number in (("steps", steps), ("rate", rate)):
-        if not number > 0:
-            raise ValueError(f"{name} is {number}, expected above 0")
+    more_than(0, steps=steps, rate=rate)
     low, width = bounds[0], bounds[1] - bounds[0]
     inside = ((_starts(starts, bounds, seed) - low) / width).detach().clone().requires_grad_()
     optimiser = torch.optim.Adam([inside], lr=rate, maximize=True)
@@ -92,8 +91,7 @@ def _starts(starts: int | Tensor, bounds: Tensor, seed: int) -> Float[Tensor, "S
         if not ((starts >= low) & (starts <= high)).all():
             raise ValueError("starts: some lie outside the bounds, or are NaN")
         return starts.to(bounds)
-    if starts < 1:
-        raise ValueError(f"starts is {starts}, expected at least 1")
+    at_least(1, starts=starts)
     return low + (high - low) * sobol(starts, low.shape, seed).to(bounds)
 
 

@@ -9,20 +9,20 @@ from jaxtyping import Float
 from torch import Tensor
 
 Objective = Callable[[Float[Tensor, "S *K"]], Float[Tensor, " S"]]
-"""The worth of each design of a batch, in nats; higher is better."""
+"""The utility of each design of a batch, in nats; higher is better."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Optimum:
-    """The best design found.
+    """The best design, as a search found it.
 
     Attributes:
         design: `[*K]`.
-        value: its worth as the search saw it, in nats. The highest of several noisy or fitted
+        value: its utility as the search saw it, in nats. The highest of several noisy or fitted
             numbers is too high on average: estimate it anew with fresh draws before quoting it.
         designs: every start's last design, or every design tried, `[S, *K]`.
-        values: their worth, `[S]`.
-        history: the worth of every start's design at each step, or the highest so far after each
+        values: their utilities, `[S]`.
+        history: the utility of every start's design at each step, or the highest so far after each
             evaluation; `[T, S]` or `[T]`.
     """
 

@@ -18,7 +18,8 @@ from boed.completion.evaluation.inception import InceptionExtractor
 from boed.completion.evaluation.pictures import foreign, free_form
 from boed.completion.vae.aipo import AIPO
 from boed.data import load
-from boed.zoo import classifier_for, completer_for, named_completers
+from boed.sensors import PatchSensor
+from boed.zoo import Context, classifier_for, completer_for, named_completers
 
 FEW = ("--scenes", "12", "--deep", "8", "--completions", "2", "--seeds", "2", "--split", "val")
 
@@ -74,33 +75,33 @@ def test_what_is_refused(arguments, words, tmp_path):
 
 
 def test_names_paths_and_both(digits, tmp_path):
-    test, library = digits
+    context = Context(digits[0], PatchSensor(32), library=digits[1])
     path = tmp_path / "mine.safetensors"
     tiny = VDVAEConfig(size=32, channels=1, encoder="1x1", decoder="1x1", width=8, stem=32)
     AIPO.of(tiny).save(path, {"data": {"name": "digits"}})
-    found = named_completers(["retrieval", str(path), f"other={path}"], test, library)
+    found = named_completers(["retrieval", str(path), f"other={path}"], context)
     assert list(found) == ["retrieval", "mine", "other"]
     assert isinstance(found["retrieval"], Retrieval)
     with pytest.raises(ValueError, match="no completer is given"):
-        named_completers([], test, library)
+        named_completers([], context)
 
 
 def test_a_checkpoint_of_another_data_set_is_used_with_a_warning(digits, tmp_path):
-    test, library = digits
+    context = Context(digits[0], PatchSensor(32), library=digits[1])
     tiny = VDVAEConfig(size=32, channels=1, encoder="1x1", decoder="1x1", width=8, stem=32)
     path = tmp_path / "faces.safetensors"
     AIPO.of(tiny).save(path, {"data": {"name": "faces"}})
     message = "faces.safetensors was trained on faces, the scenes are of digits"
     with pytest.warns(UserWarning, match=message):
-        completer_for(test, str(path), library)
+        completer_for(context, str(path))
     AIPO.of(tiny).save(path, {"data": {"name": "mnist_28"}})
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        completer_for(test, str(path), library)
+        completer_for(context, str(path))
 
 
 def test_the_classifier_describes_and_answers(digits):
-    judge = ClassifierExtractor(classifier_for(digits[0], None), "shipped")
+    judge = ClassifierExtractor(classifier_for(Context(digits[0], PatchSensor(32))), "shipped")
     scenes = digits[0].scenes(slice(100))
     features = judge.features(scenes)
     answers = judge.log_probs(scenes)
@@ -113,7 +114,7 @@ def test_the_classifier_describes_and_answers(digits):
 
 
 def test_inception_needs_its_weights(digits, tmp_path):
-    judge = ClassifierExtractor(classifier_for(digits[0], None), "shipped")
+    judge = ClassifierExtractor(classifier_for(Context(digits[0], PatchSensor(32))), "shipped")
     try:
         import torch_fidelity  # noqa: F401
     except ImportError:

@@ -20,8 +20,8 @@ from boed.eig import (
     PredictiveEntropy,
     ValueOfInformation,
     Variance,
+    design_problem,
     eig_map,
-    imagine,
 )
 from boed.eig.completions.estimate import standard_error
 from boed.search import Exhaustive, Racing
@@ -37,8 +37,8 @@ def clues(estimator: str | Estimator, n: int = 12) -> tuple[Tensor, Tensor, int]
     """EIG and standard error of the sixteen tiles, and which is the clue's."""
     blank, sensor = Observation.nothing(1, 1, 16), PatchSensor(16, 0.25, 4)
     drawn = equal(ClueCompleter(Clues()).sample(blank, n))
-    found = eig_map(blank, drawn, sensor, classifier=ClueClassifier(), estimator=estimator)
-    return found.eig[0], found.standard_error[0], found.designs.tolist().index([8, 4])
+    result = eig_map(blank, drawn, sensor, classifier=ClueClassifier(), estimator=estimator)
+    return result.eig[0], result.standard_error[0], result.designs.tolist().index([8, 4])
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)
@@ -47,12 +47,12 @@ def test_all_by_name_have_a_bound_and_a_worth_for_every_completion(name: str) ->
     assert ESTIMATORS[name].bound in ("lower", "upper", "consistent", "none")
     blank, sensor = Observation.nothing(1, 1, 16), PatchSensor(16, 0.25, 4)
     drawn = equal(ClueCompleter(Clues()).sample(blank, 5))
-    found = eig_map(blank, drawn, sensor, classifier=ClueClassifier(), estimator=name)
-    assert found.gains is not None
-    assert found.gains.shape == (5, 1, 16)
-    assert torch.allclose(found.gains.mean(0), found.eig, atol=1e-5)
-    assert torch.allclose(found.standard_error, found.gains.std(0) / 5**0.5, atol=1e-5)
-    assert found.bound == ESTIMATORS[name].bound
+    result = eig_map(blank, drawn, sensor, classifier=ClueClassifier(), estimator=name)
+    assert result.gains is not None
+    assert result.gains.shape == (5, 1, 16)
+    assert torch.allclose(result.gains.mean(0), result.eig, atol=1e-5)
+    assert torch.allclose(result.standard_error, result.gains.std(0) / 5**0.5, atol=1e-5)
+    assert result.bound == ESTIMATORS[name].bound
 
 
 def test_accuracy_gained_is_from_one_in_three_to_certain() -> None:
@@ -77,23 +77,25 @@ def test_value_of_information_by_loops() -> None:
     after = torch.tensor(np.log(rng.dirichlet(np.ones(4), (5, 2, 3))))
     weights = torch.tensor(rng.dirichlet(np.ones(5), 2).T)
     loss = rng.random((3, 4))
-    eig, _ = ValueOfInformation(torch.tensor(loss)).of(belief, after, None, weights=weights)
+    eig, _ = ValueOfInformation(torch.tensor(loss)).from_log_beliefs(belief, after, weights=weights)
     for b in range(2):
         best = int((loss @ belief[b].exp().numpy()).argmin())
         for c in range(3):
-            worth = 0.0
+            value = 0.0
             for n in range(5):
                 costs = loss @ after[n, b, c].exp().numpy()
-                worth += float(weights[n, b]) * (costs[best] - costs.min())
-            assert float(eig[b, c]) == pytest.approx(worth, abs=1e-12)
+                value += float(weights[n, b]) * (costs[best] - costs.min())
+            assert float(eig[b, c]) == pytest.approx(value, abs=1e-12)
 
 
 def test_findings_are_decided_one_by_one() -> None:
     rng = np.random.default_rng(1)
     belief = torch.tensor(np.log(rng.dirichlet(np.ones(2), (2, 3))))
     after = torch.tensor(np.log(rng.dirichlet(np.ones(2), (5, 2, 4, 3))))
-    together, _ = ValueOfInformation().of(belief, after, None)
-    apart = [ValueOfInformation().of(belief[:, k], after[..., k, :], None)[0] for k in range(3)]
+    together, _ = ValueOfInformation().from_log_beliefs(belief, after)
+    apart = [
+        ValueOfInformation().from_log_beliefs(belief[:, k], after[..., k, :])[0] for k in range(3)
+    ]
     assert torch.allclose(together, sum(apart, torch.zeros(2, 4)), atol=1e-12)
 
 
@@ -135,16 +137,16 @@ def situation(name: str, seen: bool) -> tuple[Observation, Completions, Tensor]:
 @pytest.mark.parametrize("seen", [False, True])
 def test_variance_is_that_of_what_the_look_would_read(name: str, seen: bool) -> None:
     observation, drawn, read = situation(name, seen)
-    found = eig_map(
+    result = eig_map(
         observation, drawn, SENSORS[name], classifier=Constant([-0.7, -0.7]), estimator=Variance()
     )
     for b in range(2):
         for c in range(len(read)):
             weights = drawn.weights[:, b].numpy()
             values = read[c, :, b].numpy()
-            spread = ((values - np.average(values, 0, weights)) ** 2).sum(1)
-            assert float(found.eig[b, c]) == pytest.approx(
-                np.average(spread, weights=weights), abs=1e-5
+            squared = ((values - np.average(values, 0, weights)) ** 2).sum(1)
+            assert float(result.eig[b, c]) == pytest.approx(
+                np.average(squared, weights=weights), abs=1e-5
             )
 
 
@@ -154,7 +156,7 @@ def test_variance_is_that_of_what_the_look_would_read(name: str, seen: bool) -> 
 def test_predictive_entropy_by_loops(name: str, seen: bool, bound: str, k: int) -> None:
     observation, drawn, read = situation(name, seen)
     rule = PredictiveEntropy(0.5, bound)  # type: ignore[arg-type]
-    found = eig_map(
+    result = eig_map(
         observation, drawn, SENSORS[name], classifier=Constant([-0.7, -0.7]), estimator=rule
     )
     for b in range(2):
@@ -167,7 +169,7 @@ def test_predictive_entropy_by_loops(name: str, seen: bool, bound: str, k: int) 
                     distance = float(((read[c, i, b] - read[c, j, b]) ** 2).sum())
                     near += weights[j] * math.exp(-distance / (k * 0.25))
                 total -= weights[i] * math.log(near)
-            assert float(found.eig[b, c]) == pytest.approx(total, abs=1e-5)
+            assert float(result.eig[b, c]) == pytest.approx(total, abs=1e-5)
 
 
 def test_predictive_entropy_bounds_that_of_the_mixture() -> None:
@@ -217,11 +219,11 @@ def test_disagreement_is_where_members_differ() -> None:
     toy, blank = GaussianPixels(), Observation.nothing(1, 1, 2)
     drawn = equal(toy.draw(6)[0][:, None])
     sensor = PatchSensor(2, 0.5, 2)
-    found = eig_map(
+    result = eig_map(
         blank, drawn, sensor, classifier=toy, estimator=Disagreement((_Sure(0), _Sure(1)))
     )
-    assert float(found.eig[0, 0]) == pytest.approx(math.log(2), abs=1e-4)
-    assert found.eig[0, 1:].abs().max() < 1e-6
+    assert float(result.eig[0, 0]) == pytest.approx(math.log(2), abs=1e-4)
+    assert result.eig[0, 1:].abs().max() < 1e-6
     agreed = eig_map(
         blank, drawn, sensor, classifier=toy, estimator=Disagreement((_Sure(1), _Sure(1), _Sure(1)))
     )
@@ -235,7 +237,7 @@ def test_barber_agakov_is_zero_where_nothing_is_seen() -> None:
         """Sure of the first answer until it has seen the clue."""
 
         def log_probs(self, observation: Observation) -> Tensor:
-            seen = self.found(observation).float()
+            seen = self.levels_seen(observation).float()
             guess = torch.tensor([0.9, 0.05, 0.05]).expand_as(seen)
             return torch.where(seen.sum(1, keepdim=True) == 0, guess, seen).log()
 
@@ -266,14 +268,15 @@ def test_standard_error_covers() -> None:
 
 def test_weighted_completions_say_how_many_they_are_worth() -> None:
     observation, drawn, _ = situation("patch", seen=False)
-    judge = Constant([-math.log(2)] * 2)
+    classifier = Constant([-math.log(2)] * 2)
     for search in (Exhaustive(), Racing()):
-        found = search(
-            imagine(observation, drawn, SENSORS["patch"], classifier=judge), PosteriorEntropy()
+        result = search(
+            design_problem(observation, drawn, SENSORS["patch"], classifier=classifier),
+            PosteriorEntropy(),
         )
         expected = 1 / (drawn.weights**2).sum(0)
-        assert found.effective_sample_size is not None
-        assert torch.allclose(found.effective_sample_size, expected)
+        assert result.effective_sample_size is not None
+        assert torch.allclose(result.effective_sample_size, expected)
         assert float(expected.max()) < 5
 
 
@@ -285,7 +288,7 @@ def test_an_estimator_of_another_shape_is_named() -> None:
     class Odd:
         bound = "none"
 
-        def __call__(self, imagined: object) -> tuple[Tensor, Tensor]:
+        def __call__(self, problem: object) -> tuple[Tensor, Tensor]:
             return torch.zeros(1, 2), torch.zeros(3, 1, 2)
 
     with pytest.raises(ValueError, match=r"estimator: Odd returned \(1, 2\)"):
@@ -296,12 +299,12 @@ def test_an_estimator_of_another_shape_is_named() -> None:
 def test_chosen_triples_are_those_of_the_whole_table(name: str) -> None:
     observation, drawn, _ = situation(name, seen=True)
     noisy = PatchSensor(4, 0.5, 3, noise=0.3) if name == "patch" else KSpaceLines(4, noise=0.3)
-    judge = GaussianLike()
-    imagined = imagine(observation, drawn, noisy, classifier=judge, seed=4)
+    classifier = GaussianLike()
+    problem = design_problem(observation, drawn, noisy, classifier=classifier, seed=4)
     n, b, c = torch.tensor([4, 0, 2]), torch.tensor([1, 1, 0]), torch.tensor([0, 3, 2])
-    assert torch.allclose(imagined.after(n, b, c), imagined.candidates[n, b, c], atol=1e-6)
-    other = imagine(observation, drawn, noisy, classifier=judge, seed=5)
-    assert not torch.allclose(other.candidates, imagined.candidates, atol=1e-3)
+    assert torch.allclose(problem.posterior_at(n, b, c), problem.posterior[n, b, c], atol=1e-6)
+    other = design_problem(observation, drawn, noisy, classifier=classifier, seed=5)
+    assert not torch.allclose(other.posterior, problem.posterior, atol=1e-3)
 
 
 class GaussianLike:

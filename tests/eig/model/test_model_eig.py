@@ -278,9 +278,9 @@ def test_standard_error_is_the_spread_of_repeats(reuse: bool, contrasts: int) ->
         )
         for seed in range(40)
     ]
-    spread = torch.stack([run.eig for run in runs]).std()
+    std = torch.stack([run.eig for run in runs]).std()
     claimed = torch.stack([run.standard_error for run in runs]).mean()
-    assert 0.65 < float(claimed / spread) < 1.5
+    assert 0.65 < float(claimed / std) < 1.5
 
 
 def test_nested_agrees_with_pyro_on_the_same_model() -> None:
@@ -516,7 +516,7 @@ def undeclared_event(design: Tensor) -> None:
         ({"steps": -1}, r"steps must be"),
         ({"memory": 0}, r"memory must be"),
         ({"design_dims": 0}, r"design_dims must be"),
-        ({"estimator": "guess"}, r"estimator is 'guess', expected one of nmc, pce"),
+        ({"estimator": "guess"}, r"estimator is 'guess': .*Known: nmc, pce"),
         ({"colour": 1}, r"option 'colour' is unknown to 'pce', which takes reuse"),
         ({"model": no_plate}, r"site 'theta' has batch shape \(\).*plate_stack"),
         ({"model": undeclared_event}, r"site 'theta' has batch shape \(3, 2, 2\)"),

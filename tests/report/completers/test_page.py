@@ -22,7 +22,7 @@ from boed.completion.evaluation.results import (
 from boed.report.completers import figures
 from boed.report.completers import page as page_module
 from boed.report.completers.page import headline, markdown, render, table, write_completer_report
-from boed.report.completers.table import Column, Part, part
+from boed.report.completers.table import Column, Section, section
 
 CONDITIONS = ("0", "1", "2", "3", "4", "5", "holes")
 LEVELS = (0.5, 0.8, 0.9)
@@ -239,10 +239,10 @@ def cells_of(made_column: Column) -> list:
     seeds = range(values.sizes.get("seed", 1))
     spread = xr.ones_like(values.isel(seed=0) if "seed" in values.dims else values)
     dataset = xr.Dataset({"pixel_std": spread}, {"seed": seeds})
-    return [row.cells[0] for row in part(dataset, "made", "", columns=[made_column]).rows]
+    return [row.cells[0] for row in section(dataset, [made_column], title="made", note="").rows]
 
 
-def cell(parts: list[Part], title: str, label: str, name: str):
+def cell(parts: list[Section], title: str, label: str, name: str):
     each = next(part for part in parts if part.title == title)
     index = [c.label for c in each.columns].index(label)
     return next(row for row in each.rows if row.name == name).cells[index]

@@ -15,13 +15,13 @@ from boed.completion.classical.retrieval import Retrieval
 from boed.completion.completer import Completions, complete
 from boed.data.load import load
 from boed.data.observation import Observation
-from boed.eig import ESTIMATORS, estimate, imagine
-from boed.eig.completions.problem import Imagined
+from boed.eig import ESTIMATORS, design_problem, estimate
+from boed.eig.completions.problem import DesignProblem
 from boed.policies import BOED
 from boed.search import Exhaustive, Racing, Screening, Search
 from boed.sensors import Lines, PatchSensor
-from boed.setup import study
-from boed.zoo import screen_for, shipped
+from boed.setup import setup
+from boed.zoo import Context, screen_for, shipped
 from tests.doubles import TILES, ClueClassifier, ClueCompleter, Clues, FindingsClassifier
 
 SENSOR = PatchSensor(16, 0.25, 7)
@@ -57,11 +57,11 @@ class PerfectScreen:
             self.classifier.log_probs(SENSOR.observe(observation, completion, corner))
             for corner in corners.expand(len(completion), -1, -1).unbind(1)
         ]
-        found = torch.stack(after, dim=1)
-        return found if self.sign > 0 else (-found.clamp(min=-20)).log_softmax(-1)
+        result = torch.stack(after, dim=1)
+        return result if self.sign > 0 else (-result.clamp(min=-20)).log_softmax(-1)
 
 
-def situation(classifier: Any = None, scenes: int = 6, n: int = 8) -> Imagined:
+def situation(classifier: Any = None, scenes: int = 6, n: int = 8) -> DesignProblem:
     """After one look at the centre, where there is no clue; completions of unequal weight."""
     clues = Clues(TILES)
     scene = clues.dataset(scenes, 3).scenes()
@@ -70,44 +70,44 @@ def situation(classifier: Any = None, scenes: int = 6, n: int = 8) -> Imagined:
     drawn = complete(ClueCompleter(clues), seen, n, seed=1)
     weights = torch.rand(n, scenes, generator=torch.Generator().manual_seed(2)) + 0.1
     drawn = Completions(drawn.scenes, weights / weights.sum(0))
-    return imagine(seen, drawn, SENSOR, classifier=classifier or ClueClassifier())
+    return design_problem(seen, drawn, SENSOR, classifier=classifier or ClueClassifier())
 
 
-def exact_where_finished(imagined: Imagined, how: Search, name: str) -> tuple[Any, Tensor]:
+def exact_where_finished(problem: DesignProblem, how: Search, name: str) -> tuple[Any, Tensor]:
     """What a search found, and the exhaustive EIG, after making sure that they agree."""
-    found, full = how(imagined, ESTIMATORS[name]), estimate(imagined, ESTIMATORS[name])
-    done = found.finished
+    result, full = how(problem, ESTIMATORS[name]), estimate(problem, ESTIMATORS[name])
+    done = result.finished
     assert done is not None
     assert full.gains is not None
-    assert found.gains is not None
+    assert result.gains is not None
     assert done.any(1).all()
-    assert torch.allclose(found.eig[done], full.eig[done], atol=1e-5)
-    assert torch.allclose(found.standard_error[done], full.standard_error[done], atol=1e-5)
-    judged = ~found.gains.isnan()
-    assert torch.allclose(found.gains[judged], full.gains[judged], atol=1e-5)
-    assert found.evaluations == int(judged.sum())
-    return found, full.eig
+    assert torch.allclose(result.eig[done], full.eig[done], atol=1e-5)
+    assert torch.allclose(result.standard_error[done], full.standard_error[done], atol=1e-5)
+    judged = ~result.gains.isnan()
+    assert torch.allclose(result.gains[judged], full.gains[judged], atol=1e-5)
+    assert result.evaluations == int(judged.sum())
+    return result, full.eig
 
 
 @pytest.mark.parametrize("name", ADDITIVE)
 @pytest.mark.parametrize("keep", [1, 4])
 def test_a_perfect_screen_finds_the_best_look(name: str, keep: int) -> None:
-    imagined = situation()
-    how = Screening(screen=PerfectScreen(imagined.classifier), keep=keep, around=0)
-    found, eig = exact_where_finished(imagined, how, name)
-    assert torch.allclose(found.eig.nan_to_num(-1).amax(1), eig.amax(1), atol=1e-5)
-    assert found.finished.sum(1).tolist() == [keep] * 6
-    assert found.evaluations == 8 * 6 * keep
-    assert found.eig[~found.finished].isnan().all()
+    problem = situation()
+    how = Screening(screen=PerfectScreen(problem.classifier), keep=keep, around=0)
+    result, eig = exact_where_finished(problem, how, name)
+    assert torch.allclose(result.eig.nan_to_num(-1).amax(1), eig.amax(1), atol=1e-5)
+    assert result.finished.sum(1).tolist() == [keep] * 6
+    assert result.evaluations == 8 * 6 * keep
+    assert result.eig[~result.finished].isnan().all()
 
 
 @pytest.mark.parametrize("name", ["variational", "entropy"])
 def test_racing_among_those_kept_changes_no_choice(name: str) -> None:
-    imagined = situation()
-    screen = PerfectScreen(imagined.classifier)
-    plain = Screening(screen=screen, keep=6, around=0)(imagined, ESTIMATORS[name])
+    problem = situation()
+    screen = PerfectScreen(problem.classifier)
+    plain = Screening(screen=screen, keep=6, around=0)(problem, ESTIMATORS[name])
     how = Screening(screen=screen, keep=6, around=0, then=Racing())
-    raced, _ = exact_where_finished(imagined, how, name)
+    raced, _ = exact_where_finished(problem, how, name)
     best = [each.eig.where(each.finished, -torch.inf).amax(1) for each in (plain, raced)]
     assert torch.allclose(*best, atol=1e-5)
     assert raced.evaluations <= plain.evaluations
@@ -117,23 +117,23 @@ def test_racing_among_those_kept_changes_no_choice(name: str) -> None:
 @pytest.mark.parametrize("then", [None, Racing()])
 @pytest.mark.parametrize("keep", [49, 1000])
 def test_all_kept_is_the_exhaustive_choice(keep: int, then: Racing | None) -> None:
-    imagined = situation()
-    how = Screening(screen=PerfectScreen(imagined.classifier, -1), keep=keep, then=then)
-    found, eig = exact_where_finished(imagined, how, "variational")
-    best = found.eig.where(found.finished, -torch.inf).amax(1)
+    problem = situation()
+    how = Screening(screen=PerfectScreen(problem.classifier, -1), keep=keep, then=then)
+    result, eig = exact_where_finished(problem, how, "variational")
+    best = result.eig.where(result.finished, -torch.inf).amax(1)
     assert torch.allclose(best, eig.amax(1), atol=1e-5)
     if then is None:
-        assert found.finished.all()
-        assert torch.allclose(found.eig, eig, atol=1e-5)
+        assert result.finished.all()
+        assert torch.allclose(result.eig, eig, atol=1e-5)
 
 
 @pytest.mark.parametrize("then", [None, Racing()])
 def test_a_bad_screen_verifies_exactly(then: Racing | None) -> None:
-    imagined = situation()
-    how = Screening(screen=PerfectScreen(imagined.classifier, -1), keep=3, then=then)
-    found, eig = exact_where_finished(imagined, how, "entropy")
-    assert found.finished.sum(1).max() < 49
-    assert (found.eig.nan_to_num(-1).amax(1) <= eig.amax(1) + 1e-5).all()
+    problem = situation()
+    how = Screening(screen=PerfectScreen(problem.classifier, -1), keep=3, then=then)
+    result, eig = exact_where_finished(problem, how, "entropy")
+    assert result.finished.sum(1).max() < 49
+    assert (result.eig.nan_to_num(-1).amax(1) <= eig.amax(1) + 1e-5).all()
 
 
 def test_the_first_are_the_best_guesses_that_are_apart() -> None:
@@ -162,26 +162,26 @@ def test_refinement_reaches_the_best_from_its_neighbour(then: Racing | None) -> 
                 observation, completion, belief, answer=answer, corners=moved
             )
 
-    imagined = situation()
-    screen = Shifted(imagined.classifier)
+    problem = situation()
+    screen = Shifted(problem.classifier)
     plain, _ = exact_where_finished(
-        imagined, Screening(screen=screen, keep=1, around=0, then=then), "entropy"
+        problem, Screening(screen=screen, keep=1, around=0, then=then), "entropy"
     )
-    found, eig = exact_where_finished(
-        imagined, Screening(screen=screen, keep=1, around=1, then=then), "entropy"
+    result, eig = exact_where_finished(
+        problem, Screening(screen=screen, keep=1, around=1, then=then), "entropy"
     )
-    best = found.eig.where(found.finished, -torch.inf).amax(1)
+    best = result.eig.where(result.finished, -torch.inf).amax(1)
     assert torch.allclose(best, eig.amax(1), atol=1e-5)
     assert (plain.eig.nan_to_num(-1).amax(1) < eig.amax(1) - 1e-3).any()
-    assert found.evaluations < 0.7 * 8 * 6 * 49
+    assert result.evaluations < 0.7 * 8 * 6 * 49
 
 
 def test_findings() -> None:
-    imagined = situation(FindingsClassifier())
-    assert imagined.belief.shape == (6, 2, 2)
-    how = Screening(screen=PerfectScreen(imagined.classifier), keep=2, around=1)
-    found, eig = exact_where_finished(imagined, how, "variational")
-    assert torch.allclose(found.eig.nan_to_num(-1).amax(1), eig.amax(1), atol=1e-5)
+    problem = situation(FindingsClassifier())
+    assert problem.prior.shape == (6, 2, 2)
+    how = Screening(screen=PerfectScreen(problem.classifier), keep=2, around=1)
+    result, eig = exact_where_finished(problem, how, "variational")
+    assert torch.allclose(result.eig.nan_to_num(-1).amax(1), eig.amax(1), atol=1e-5)
 
 
 def test_known_labels_are_the_answers_but_not_shown_to_the_screen() -> None:
@@ -200,24 +200,26 @@ def test_known_labels_are_the_answers_but_not_shown_to_the_screen() -> None:
     drawn = Retrieval(library).complete(Observation.nothing(2, 1, 16), 8)
     assert drawn.labels is not None
     wrong = Completions(drawn.scenes, drawn.weights, (drawn.labels + 1) % 3)
-    imagined = imagine(Observation.nothing(2, 1, 16), wrong, SENSOR, classifier=ClueClassifier())
-    found, eig = exact_where_finished(
-        imagined, Screening(screen=Watching(imagined.classifier), keep=49), "entropy"
+    problem = design_problem(
+        Observation.nothing(2, 1, 16), wrong, SENSOR, classifier=ClueClassifier()
     )
-    assert torch.allclose(found.eig, eig, atol=1e-5)
+    result, eig = exact_where_finished(
+        problem, Screening(screen=Watching(problem.classifier), keep=49), "entropy"
+    )
+    assert torch.allclose(result.eig, eig, atol=1e-5)
     assert shown == [True]
 
 
 def test_each_completion_is_shown_once_whatever_the_memory() -> None:
-    imagined, screens = situation(), [PerfectScreen(ClueClassifier()) for _ in range(2)]
+    problem, screens = situation(), [PerfectScreen(ClueClassifier()) for _ in range(2)]
     parts = []
     for memory, screen in zip((1, 512), screens, strict=True):
-        some = Imagined(
-            observation=imagined.observation,
-            completions=imagined.completions,
+        some = DesignProblem(
+            observation=problem.observation,
+            completions=problem.completions,
             sensor=SENSOR,
             classifier=screen.classifier,
-            designs=imagined.designs,
+            designs=problem.designs,
             memory=memory,
         )
         parts.append(Screening(screen=screen).screened(some, ESTIMATORS["variational"]))  # type: ignore[arg-type]
@@ -227,7 +229,7 @@ def test_each_completion_is_shown_once_whatever_the_memory() -> None:
 
 def test_a_policy_looks_where_the_exhaustive_one_does() -> None:
     clues = Clues(TILES)
-    judge = ClueClassifier()
+    classifier = ClueClassifier()
     scene = clues.dataset(4, 5).scenes()
     seen = SENSOR.observe(
         Observation.nothing_of(scene),
@@ -235,22 +237,22 @@ def test_a_policy_looks_where_the_exhaustive_one_does() -> None:
         torch.tensor([[4, 4]]).expand(4, -1),
     )
     chosen = [
-        BOED(ClueCompleter(clues), judge, n=8, search=how).choose(seen, SENSOR, 0)
-        for how in (Exhaustive(), Screening(screen=PerfectScreen(judge), keep=49))
+        BOED(ClueCompleter(clues), classifier, n=8, search=how).choose(seen, SENSOR, 0)
+        for how in (Exhaustive(), Screening(screen=PerfectScreen(classifier), keep=49))
     ]
     assert torch.equal(chosen[0].designs, chosen[1].designs)
 
 
-@pytest.mark.parametrize("name", ["marginal", "variance", "predictive_entropy"])
+@pytest.mark.parametrize("name", ["mixture", "variance", "predictive_entropy"])
 def test_estimators_that_need_all_completions_are_refused(name: str) -> None:
-    imagined = situation()
-    with pytest.raises(ValueError, match="cannot judge completions from guessed beliefs"):
-        Screening(screen=PerfectScreen(imagined.classifier))(imagined, ESTIMATORS[name])
+    problem = situation()
+    with pytest.raises(ValueError, match="cannot evaluate completions from guessed beliefs"):
+        Screening(screen=PerfectScreen(problem.classifier))(problem, ESTIMATORS[name])
 
 
 def test_what_is_refused() -> None:
-    imagined = situation()
-    screen = PerfectScreen(imagined.classifier)
+    problem = situation()
+    screen = PerfectScreen(problem.classifier)
     for name, value, least in (
         ("keep", 0, 1),
         ("apart", -1, 0),
@@ -260,65 +262,68 @@ def test_what_is_refused() -> None:
         with pytest.raises(ValueError, match=f"{name} is {value}, expected at least {least}"):
             Screening(screen=screen, **{name: value})
     with pytest.raises(ValueError, match="distilled from another classifier"):
-        Screening(screen=PerfectScreen(ClueClassifier()))(imagined, ESTIMATORS["entropy"])
+        Screening(screen=PerfectScreen(ClueClassifier()))(problem, ESTIMATORS["entropy"])
     lines = Lines(16)
-    other = imagine(
-        Observation.nothing(6, 1, 16), imagined.completions, lines, classifier=screen.classifier
+    other = design_problem(
+        Observation.nothing(6, 1, 16), problem.completions, lines, classifier=screen.classifier
     )
     with pytest.raises(ValueError, match="sensor is Lines; a screen guesses for patch sensors"):
         Screening(screen=screen)(other, ESTIMATORS["entropy"])
     with pytest.raises(ValueError, match="classifier is ClueClassifier, expected a torch module"):
-        Screening(screen=ScreenNet(OWN, "a"))(imagined, ESTIMATORS["entropy"])
+        Screening(screen=ScreenNet(OWN, "a"))(problem, ESTIMATORS["entropy"])
 
 
 @pytest.mark.parametrize("name", ["digits-32", "kermany-64"])
 def test_the_shipped_screens_are_those_of_the_shipped_classifiers(name: str) -> None:
     path = shipped(f"screen-{name}")
-    screen, judge = ScreenNet.load(path), DenseNetClassifier.load(shipped(f"densenet-{name}"))
-    screen.check(judge, 0.25)
+    screen, classifier = ScreenNet.load(path), DenseNetClassifier.load(shipped(f"densenet-{name}"))
+    screen.check(classifier, 0.25)
     assert path.stat().st_size < 1.5e6
     for key in ("data", "fit", "steps", "scores", "command", "distilled_from"):
         assert screen.provenance[key], key
-    assert screen.provenance["data"]["sha256"] == judge.provenance["data"]["sha256"]
+    assert screen.provenance["data"]["sha256"] == classifier.provenance["data"]["sha256"]
     figures = screen.provenance["scores"]["val"]
     assert figures["kl"] < 0.25 * figures["kl_unchanged"]
 
 
-def test_a_study_by_screen_says_so() -> None:
-    made = study(search="screen", policies=("boed", "boed_marginal"), grid=5)
-    boed, marginal = made.policies["boed"], made.policies["boed_marginal"]
+def test_a_setup_by_screen_says_so() -> None:
+    made = setup(search="screen", policies=("boed", "boed_mixture"), sensor="patch,grid=5")
+    boed, marginal = made.policies["boed"], made.policies["boed_mixture"]
     assert isinstance(boed, BOED)
-    assert isinstance(marginal, BOED)
+    assert isinstance(mixture, BOED)
     assert isinstance(boed.search, Screening)
     assert isinstance(marginal.search, Exhaustive)
     kept = f"the best {boed.search.keep} and"
-    assert made.attributes["search"].startswith("screen (shipped), an approximation")
-    assert kept in made.attributes["search"]
-    assert made.attributes["checkpoints"]["screen"]["kind"] == "screen"
-    assert study(search="racing", grid=5).attributes["search"].startswith("racing, exact")
+    assert made.about["search"].startswith("screen (shipped), an approximation")
+    assert kept in made.about["search"]
+    assert made.about["checkpoints"]["screen"]["kind"] == "screen"
+    assert setup(search="racing", sensor="patch,grid=5").about["search"].startswith("racing, exact")
 
 
-def test_a_study_refuses_a_screen_that_does_not_fit(tmp_path: Any) -> None:
+def test_a_setup_refuses_a_screen_that_does_not_fit(tmp_path: Any) -> None:
     with pytest.raises(ValueError, match="trained for looks of 8 x 8 pixels, not of 16 x 16"):
-        study(search="screen", patch=0.5, grid=3)
+        setup(search="screen", sensor="patch,patch=0.5,grid=3")
     own = DenseNetClassifier(OWN.encoder, load("digits", 32, "val").label_names)
     own.save(tmp_path / "own.safetensors", {})
     with pytest.raises(ValueError, match=r"distilled from the classifier .*boed train screen"):
-        study(search="screen", classifier=str(tmp_path / "own.safetensors"), grid=3)
+        setup(search="screen", classifier=str(tmp_path / "own.safetensors"), sensor="patch,grid=3")
     ours = ScreenNet(OWN, fingerprint(own.eval()))
     ours.save(tmp_path / "screen.safetensors", {})
-    made = study(
+    made = setup(
         search=str(tmp_path / "screen.safetensors"),
         classifier=str(tmp_path / "own.safetensors"),
-        grid=3,
+        sensor="patch,grid=3",
     )
-    assert made.attributes["search"].startswith("screen (screen.safetensors)")
-    with pytest.raises(ValueError, match="search is 'lucky', expected one of exhaustive, racing"):
-        study(search="lucky")
+    assert made.about["search"].startswith("screen (screen.safetensors)")
+    with pytest.raises(ValueError, match="search is 'lucky'"):
+        setup(search="lucky")
 
 
 @pytest.mark.skipif(not os.environ.get("BOED_DATA"), reason="needs $BOED_DATA")
 def test_no_screen_is_shipped_for_other_data() -> None:
     judge = DenseNetClassifier.load(shipped("densenet-kermany-64"))
-    with pytest.raises(ValueError, match=r"no screen is shipped for .* at 32 px .*boed train scr"):
-        screen_for(load("kermany_pneumonia_128", 32, "val"), judge, "screen")
+    context = Context(load("kermany_pneumonia_128", 32, "val"), PatchSensor(32))
+    with pytest.raises(
+        ValueError, match=r"no screen screen-kermany-32 is shipped; train one with `boed train scr"
+    ):
+        screen_for(context, judge, "screen")

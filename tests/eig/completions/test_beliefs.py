@@ -1,4 +1,4 @@
-"""Judging looks at completions: in pieces, with shared work, and each different look once."""
+"""Looks at completions classified: in chunks, with shared work, each different look once."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from boed.data.observation import Observation
-from boed.eig.completions.beliefs import LooksAhead
-from boed.eig.completions.duplicates import first_alike, merged
+from boed.eig.completions.beliefs import CandidateBeliefs
+from boed.eig.completions.duplicates import first_duplicate, unique_rows
 from boed.sensors import Features, KSpaceLines, Lines, PatchSensor
 
 
@@ -18,10 +18,10 @@ class Counting:
     """Believes by what was seen, shares work if asked, and counts what it judged."""
 
     def __init__(self) -> None:
-        self.judged, self.bases = 0, []
+        self.classified, self.bases = 0, []
 
     def log_probs(self, observation: Observation) -> Tensor:
-        self.judged += len(observation)
+        self.classified += len(observation)
         total = observation.values.flatten(1).sum(1) + observation.mask.flatten(1).sum(1).sqrt()
         return torch.stack([total, total.cos()], 1).log_softmax(1)
 
@@ -34,8 +34,8 @@ class Sharing(Counting):
         known = observation.values
 
         def nearby(after: Observation, base: Tensor) -> Tensor:
-            kept = known[base] * (observation.mask[base] > 0)
-            assert torch.equal(after.values * (observation.mask[base] > 0), kept)
+            seen = known[base] * (observation.mask[base] > 0)
+            assert torch.equal(after.values * (observation.mask[base] > 0), seen)
             return self.log_probs(after)
 
         return nearby
@@ -63,30 +63,30 @@ def test_merging_changes_nothing_and_saves_looks(name: str) -> None:
     seen, designs = seen_twice(sensor, 8, 3)
     completions = torch.rand(2, 3, 1, 8, 8, generator=torch.Generator().manual_seed(2))
     merging, plain = Counting(), Counting()
-    ahead = LooksAhead(
+    ahead = CandidateBeliefs(
         observation=seen,
         completions=completions,
         designs=designs,
         sensor=sensor,
         classifier=merging,
     )
-    found = ahead.every()
-    one_by_one = LooksAhead(
+    result = ahead.all()
+    one_by_one = CandidateBeliefs(
         observation=seen, completions=completions, designs=designs, sensor=sensor, classifier=plain
     )
-    vars(one_by_one)["_alike"] = None
-    torch.testing.assert_close(found, one_by_one.every(), atol=1e-6, rtol=1e-6)
-    assert plain.judged == 2 * 3 * len(designs)
-    alike = first_alike(seen, designs, sensor)
+    vars(one_by_one)["_duplicate"] = None
+    torch.testing.assert_close(result, one_by_one.all(), atol=1e-6, rtol=1e-6)
+    assert plain.classified == 2 * 3 * len(designs)
+    alike = first_duplicate(seen, designs, sensor)
     assert alike is not None
     different = sum(len(row.unique()) for row in alike)
-    assert merging.judged == 2 * different < plain.judged
+    assert merging.classified == 2 * different < plain.classified
 
 
 def test_looks_are_alike_if_they_show_the_same() -> None:
     sensor = PatchSensor(8, 0.5, 5)
     seen, designs = seen_twice(sensor, 8, 2)
-    alike = first_alike(seen, designs, sensor)
+    alike = first_duplicate(seen, designs, sensor)
     assert alike is not None
     new = sensor.footprint(designs) * (seen.mask[:1] == 0)
     for row in alike:
@@ -98,19 +98,19 @@ def test_looks_are_alike_if_they_show_the_same() -> None:
 def test_unknown_sensors_and_unseen_scenes_are_left_alone() -> None:
     sensor = PatchSensor(8, 0.5, 5)
     blank = Observation.nothing(2, 1, 8)
-    assert first_alike(blank, sensor.designs(blank), sensor) is None
+    assert first_duplicate(blank, sensor.designs(blank), sensor) is None
 
     class Own:
         designs, observe, cost = sensor.designs, sensor.observe, sensor.cost
 
     seen, designs = seen_twice(sensor, 8, 2)
-    assert first_alike(seen, designs, Own()) is None
+    assert first_duplicate(seen, designs, Own()) is None
 
 
 def test_merged_rows_come_back_in_order() -> None:
     alike = torch.tensor([[0, 0, 2], [0, 1, 1]])
     which = (torch.tensor([1, 0, 0, 0]), torch.tensor([1, 0, 0, 1]), torch.tensor([2, 1, 0, 2]))
-    alone, again = merged(which, alike)
+    alone, again = unique_rows(which, alike)
     rows = list(zip(*(index[again].tolist() for index in alone), strict=True))
     assert rows == [(1, 1, 1), (0, 0, 0), (0, 0, 0), (0, 1, 1)]
     assert len(alone[0]) == 3
@@ -122,16 +122,16 @@ def test_features_taken_already_are_judged_once() -> None:
     seen = Observation.nothing(batch, 1, (1, 6))
     for number in (1, 4, 5):
         seen = sensor.observe(seen, rows, torch.full((batch, 1), number))
-    judge = Counting()
-    ahead = LooksAhead(
+    classifier = Counting()
+    ahead = CandidateBeliefs(
         observation=seen,
         completions=rows[None],
         designs=sensor.designs(seen),
         sensor=sensor,
-        classifier=judge,
+        classifier=classifier,
     )
-    assert ahead.every().shape == (1, batch, 6, 2)
-    assert judge.judged == batch * 4  # three new ones, and the same again
+    assert ahead.all().shape == (1, batch, 6, 2)
+    assert classifier.classified == batch * 4  # three new ones, and the same again
 
 
 @pytest.mark.parametrize("room", [1, 2, 5, 100])
@@ -139,23 +139,27 @@ def test_shared_work_is_bounded_and_changes_nothing(room: int, monkeypatch: Any)
     sensor = PatchSensor(8, 0.5, 5)
     seen, designs = seen_twice(sensor, 8, 5)
     completions = torch.rand(2, 5, 1, 8, 8)
-    expected = LooksAhead(
+    expected = CandidateBeliefs(
         observation=seen,
         completions=completions,
         designs=designs,
         sensor=sensor,
         classifier=Counting(),
-    ).every()
+    ).all()
     monkeypatch.setattr("boed.eig.completions.beliefs.images_within", lambda *_: room)
-    judge = Sharing()
-    ahead = LooksAhead(
-        observation=seen, completions=completions, designs=designs, sensor=sensor, classifier=judge
+    classifier = Sharing()
+    ahead = CandidateBeliefs(
+        observation=seen,
+        completions=completions,
+        designs=designs,
+        sensor=sensor,
+        classifier=classifier,
     )
-    torch.testing.assert_close(ahead.every(), expected, atol=1e-6, rtol=1e-6)
-    assert max(judge.bases) <= room
+    torch.testing.assert_close(ahead.all(), expected, atol=1e-6, rtol=1e-6)
+    assert max(classifier.bases) <= room
     order = torch.randperm(50)[:9]
     which = (order % 2, order % 5, order % 25)
-    found = ahead.some(*which)
-    torch.testing.assert_close(found, expected[which], atol=1e-6, rtol=1e-6)
+    result = ahead.at(*which)
+    torch.testing.assert_close(result, expected[which], atol=1e-6, rtol=1e-6)
     if room >= 5:
-        assert judge.bases == [5]  # once for all calls
+        assert classifier.bases == [5]  # once for all calls

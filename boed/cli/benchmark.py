@@ -1,0 +1,168 @@
+"""`boed benchmark`: policies on the same scenes, from a file of settings, from options, or both."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from boed.cli.console import command, counted, explained
+
+DEFAULTS: dict[str, Any] = {
+    "data": "digits",
+    "policies": ["boed", "max_variance", "centre_out", "random", "oracle"],
+    "scenes": 128,
+    "steps": 3,
+    "completions": 10,
+    "seed": 0,
+    "seeds": 1,
+    "split": "test",
+    "out": "runs/benchmark",
+    "memory": 512,
+    "device": "cpu",
+    "search": "racing",
+    "precision": "fp32",
+    "engine": "local",
+}
+"""What holds where neither a file of settings nor an option says otherwise."""
+
+OTHERS = (
+    "size", "library", "sensor", "classifier", "completer", "baseline", "workers",
+)  # fmt: skip
+"""Settings without a default of their own."""
+
+
+def _option(help_text: str, name: str = "") -> Any:
+    """An option that is not given unless it is typed, so that a file of settings may say it."""
+    default = DEFAULTS.get(name)
+    shown = ",".join(default) if isinstance(default, list) else default
+    return typer.Option(help=help_text, show_default=False if shown is None else str(shown))
+
+
+def benchmark(
+    settings: Annotated[
+        Path | None, typer.Argument(help="A run.toml, as every run writes; options override it.")
+    ] = None,
+    data: Annotated[
+        str | None, _option("Name (see `boed data list`) or path of a data set.", "data")
+    ] = None,
+    size: Annotated[int | None, _option("Width in pixels to resize scenes to.")] = None,
+    library: Annotated[
+        str | None, _option("Data set whose train split is retrieved from; that of --data.")
+    ] = None,
+    sensor: Annotated[
+        str | None,
+        _option(
+            "patch, pixels, lines, kspace, ... with options as in patch,grid=9; or your own as "
+            "package.module:Class. Features for tables, else patch."
+        ),
+    ] = None,
+    patch: Annotated[
+        float | None, _option("Of the patch sensor: width of a look over that of the scene.")
+    ] = None,
+    grid: Annotated[
+        int | None, _option("Of the patch sensor: candidate looks along each axis.")
+    ] = None,
+    policies: Annotated[
+        str | None, _option("Comma-separated; the first is what the run is about.", "policies")
+    ] = None,
+    baseline: Annotated[
+        str | None, _option("Which policy the others are compared with; random.")
+    ] = None,
+    completer: Annotated[
+        str | None,
+        _option("retrieval, gaussian, aipo, flow, a shipped model's name, or a checkpoint."),
+    ] = None,
+    classifier: Annotated[
+        str | None, _option("trees, gaussian, a shipped model's name, or a checkpoint.")
+    ] = None,
+    scenes: Annotated[int | None, _option("Number of scenes, 0 for all.", "scenes")] = None,
+    steps: Annotated[int | None, _option("Looks at each scene.", "steps")] = None,
+    completions: Annotated[
+        int | None, _option("Completions for each decision, N.", "completions")
+    ] = None,
+    seed: Annotated[int | None, _option("Seed of everything random.", "seed")] = None,
+    seeds: Annotated[int | None, _option("Repetitions: seed, seed + 1, ...", "seeds")] = None,
+    split: Annotated[str | None, _option("train, val or test.", "split")] = None,
+    out: Annotated[Path | None, _option("Run folder.", "out")] = None,
+    memory: Annotated[int | None, _option("Bound on images held at once, MiB.", "memory")] = None,
+    device: Annotated[str | None, _option("cpu or cuda.", "device")] = None,
+    search: Annotated[
+        str | None,
+        _option(
+            "racing (the exhaustive choice from fewer evaluations) or exhaustive; or fewer still, "
+            "which may miss the best look: coarse, screen, or a screen's name or path.",
+            "search",
+        ),
+    ] = None,
+    precision: Annotated[
+        str | None, _option("Of the classifier: fp32, or bf16, faster and rounded.", "precision")
+    ] = None,
+    engine: Annotated[
+        str | None,
+        _option("local, processes, or ray (the cluster at RAY_ADDRESS, if that is set).", "engine"),
+    ] = None,
+    workers: Annotated[
+        int | None, _option("Of processes and ray; one for each CPU core if not given.")
+    ] = None,
+) -> None:
+    """Run policies on the same scenes and report how soon the answer is right.
+
+    Writes results.nc, report.html, summary.json and run.toml to the run folder. An interrupted
+    run goes on when the same command is given again.
+    """
+    typed = {k: v for k, v in locals().items() if k != "settings" and v is not None}
+    with explained():
+        run_typed(settings, typed)
+
+
+def run_typed(settings: Path | None, typed: dict[str, Any]) -> None:
+    """Run what a file of settings and options say together."""
+    from rich.console import Console
+
+    from boed.benchmark.engines import named
+    from boed.report.statistics import summary
+    from boed.report.tables import table
+    from boed.run import read_settings, run
+    from boed.setup import setup
+
+    known = {*DEFAULTS, *OTHERS}
+    read = {} if settings is None else read_settings(settings, dict.fromkeys(known))
+    options = {**DEFAULTS, **read, **_sensor(typed, read.get("sensor"))}
+    if isinstance(options["policies"], str):
+        options["policies"] = [
+            each.strip() for each in options["policies"].split(",") if each.strip()
+        ]
+    out, scenes = Path(options.pop("out")), options.pop("scenes")
+    first, repetitions = options.pop("seed"), options.pop("seeds")
+    engine = named(options.pop("engine"), options.pop("workers", None))
+    console = Console()
+    with console.status("reading data and models"):
+        made = setup(**options)
+    number = len(made.data) if scenes == 0 else scenes
+    with counted(number * made.steps * repetitions, "looks") as advance:
+        results = run(
+            made,
+            out,
+            scenes=number,
+            seeds=range(first, first + repetitions),
+            engine=engine,
+            command=command(),
+            on_progress=advance,
+        )
+    console.print(table(summary(results)))
+    console.print(f"report: {out / 'report.html'}", soft_wrap=True)
+
+
+def _sensor(typed: dict[str, Any], read: Any) -> dict[str, Any]:
+    """What was typed, with --patch and --grid as options of the patch sensor."""
+    from boed.sensors.registry import sensor_options
+
+    options = {key: typed.pop(key) for key in ("patch", "grid") if key in typed}
+    if not options:
+        return typed
+    name, own = sensor_options(typed.get("sensor") or read or "patch")
+    if name != "patch":
+        raise ValueError(f"--{next(iter(options))} is for the patch sensor; the sensor is {name}")
+    return {**typed, "sensor": {"name": name, **own, **options}}

@@ -1,0 +1,13 @@
+"""Options that several commands have."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+Data = Annotated[str, typer.Option(help="Name (see `boed data list`) or path of a data set.")]
+Size = Annotated[int | None, typer.Option(help="Width in pixels to resize scenes to.")]
+Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
+Device = Annotated[str, typer.Option(help="cpu or cuda.")]
+Split = Annotated[str, typer.Option(help="train, val or test.")]

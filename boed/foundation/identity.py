@@ -1,0 +1,97 @@
+"""Whose results a folder holds: what they were made of, recorded and compared.
+
+The identity of a run is a fingerprint of the content of everything that changes its results. A
+folder belongs to the first run that claims it; another one is refused, with what differs.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from boed.foundation.files import write_json
+from boed.foundation.fingerprint import fingerprint
+
+RECORD = "run.json"
+"""The file of a run's folder that says whose it is."""
+
+DIGITS = 16
+"""Of a fingerprint that are shown and compared."""
+
+
+def identity(thing: object) -> str:
+    """The class of a thing and a fingerprint of its content.
+
+    Of a thing whose content cannot be read, such as one that holds an open file, it is another one
+    each time: what was made of it is never taken for what is made of something else.
+    """
+    try:
+        return f"{type(thing).__qualname__} {fingerprint(thing)[:DIGITS]}"
+    except TypeError as error:
+        return f"{type(thing).__qualname__} {uuid.uuid4().hex[:DIGITS]} ({error})"
+
+
+def claim(folder: Path, kind: str, content: Mapping[str, Any]) -> bool:
+    """Make a folder the home of a run, or make sure that it already is.
+
+    Args:
+        folder: of the run; it is created.
+        kind: of run, such as `benchmark`.
+        content: what a run of this kind is: identities and settings, as JSON holds them.
+
+    Returns:
+        Whether the folder was this run's before.
+
+    Raises:
+        ValueError: it holds another run, one of another kind, or a damaged description.
+    """
+    record = folder / RECORD
+    ours: dict[str, Any] = json.loads(json.dumps({"kind": kind, **content}))
+    if not record.exists():
+        write_json(record, ours)
+        return False
+    theirs = read_record(folder)
+    if theirs.get("kind") != kind:
+        raise ValueError(
+            f"out: {folder} holds a run of another kind, {theirs.get('kind')!r}, not {kind!r}; "
+            "choose another folder or remove that one"
+        )
+    differing = [key for key in {**ours, **theirs} if ours.get(key) != theirs.get(key)]
+    if differing:
+        name, there, now = _difference(differing[0], theirs, ours)
+        raise ValueError(
+            f"out: {folder} holds a run with other settings: {name} is {there!r} there, now "
+            f"{now!r}; choose another folder or remove that one"
+        )
+    return True
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """What `claim` wrote.
+
+    Raises:
+        ValueError: it is missing or damaged.
+    """
+    record = folder / RECORD
+    try:
+        content = json.loads(record.read_text(encoding="utf-8"))
+        if not isinstance(content, dict):
+            raise ValueError(f"holds a {type(content).__name__}, expected an object")
+    except (OSError, ValueError, RecursionError) as error:
+        raise ValueError(
+            f"out: {record} is damaged ({error}); choose another folder or remove that one"
+        ) from error
+    return content
+
+
+def _difference(key: str, theirs: Any, ours: Any) -> tuple[str, Any, Any]:
+    """The innermost thing that differs, and what it is in both."""
+    there, now = theirs.get(key), ours.get(key)
+    if isinstance(there, dict) and isinstance(now, dict):
+        inner = next(each for each in {**now, **there} if there.get(each) != now.get(each))
+        name, there, now = _difference(inner, there, now)
+        return f"{key}: {name}", there, now
+    return key, there, now

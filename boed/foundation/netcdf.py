@@ -1,0 +1,98 @@
+"""Labelled results as netCDF files: one schema check for all kinds, whole files or none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import xarray as xr
+
+from boed.foundation.files import atomic
+
+
+@dataclass(frozen=True)
+class Schema:
+    """Which variables a data set has, and over which dimensions.
+
+    Attributes:
+        name: what errors call such a data set.
+        needed: variables and their dimensions, in any order.
+        optional: the like, of variables that may be missing.
+        further: dimensions that any variable may have besides.
+        rules: what else has to hold: called with the data set and its name, raises ValueError.
+    """
+
+    name: str
+    needed: Mapping[str, Collection[str]]
+    optional: Mapping[str, Collection[str]] = field(default_factory=dict, kw_only=True)
+    further: Collection[str] = field(default=(), kw_only=True)
+    rules: Callable[[xr.Dataset, str], None] | None = field(default=None, kw_only=True)
+
+    def check(self, dataset: xr.Dataset, name: str | None = None) -> None:
+        """Refuse a data set of another form.
+
+        Args:
+            dataset: what is checked.
+            name: what errors call it, such as its file.
+
+        Raises:
+            ValueError: naming the variable that is missing or has other dimensions, or what the
+                rules say.
+        """
+        called = name or self.name
+        for variable, expected in {**self.needed, **self.optional}.items():
+            if variable not in dataset:
+                if variable in self.optional:
+                    continue
+                raise ValueError(
+                    f"{called} has no variable {variable!r}; is it from another program?"
+                )
+            dims = set(map(str, dataset[variable].dims)) - set(self.further)
+            if dims != set(expected):
+                raise ValueError(
+                    f"{called}: {variable} has dimensions {sorted(dims)}, "
+                    f"expected {sorted(expected)}"
+                )
+        empty = [str(name) for name, size in dataset.sizes.items() if size == 0]
+        if empty:
+            raise ValueError(f"{called} has no {', '.join(empty)}, expected at least one")
+        if self.rules is not None:
+            self.rules(dataset, called)
+
+
+def save(dataset: xr.Dataset, path: Path | str, schema: Schema) -> None:
+    """Write a data set as netCDF-4 with checksums, whole or not at all.
+
+    Raises:
+        ValueError: it is not of the schema's form.
+        OSError: the folder cannot be written or the disk is full.
+    """
+    schema.check(dataset)
+    encoding = {
+        str(name): {"zlib": True, "complevel": 4, "fletcher32": True}
+        for name, variable in dataset.data_vars.items()
+        if variable.dtype.kind in "fiu" and variable.ndim
+    }
+    with atomic(path) as temporary:
+        try:
+            dataset.to_netcdf(temporary, engine="netcdf4", encoding=encoding)
+        except RuntimeError as error:  # what HDF5 says of a full disk
+            raise OSError(str(error)) from error
+
+
+def load(path: Path | str, schema: Schema) -> xr.Dataset:
+    """Read what `save` wrote, into memory.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is damaged, cut short, or not of the schema's form.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{schema.name} {path} does not exist")
+    try:
+        dataset = xr.load_dataset(path, engine="netcdf4")
+    except (OSError, RuntimeError, ValueError, KeyError, AttributeError) as error:
+        raise ValueError(f"{schema.name} {path} is damaged or not netCDF: {error}") from error
+    schema.check(dataset, f"{schema.name} {path}")
+    return dataset

@@ -1,0 +1,71 @@
+"""The report of a finished run written again, whatever kind of run it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from boed.completion.evaluation import results as completer_results
+from boed.foundation import netcdf
+from boed.foundation.files import atomic
+from boed.report import results as benchmark_results
+from boed.report.completers import figures as completer_figures
+from boed.report.completers.page import write_completer_report
+from boed.report.completers.table import markdown
+from boed.report.figures import curves_figure, panel_figure
+from boed.report.page import write_report
+from boed.report.statistics import write_summary
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
+
+
+def report_again(run: Path, figures: Path | None = None) -> None:
+    """Write `report.html`, and what is computed for it, from the results in a run's folder.
+
+    Args:
+        run: folder of a benchmark, or of an evaluation of completers.
+        figures: folder for the figures as PNG; none are written if not given.
+
+    Raises:
+        FileNotFoundError: there are no results.
+        ValueError: they are damaged, or of another kind of run.
+    """
+    if (run / "table.md").exists():
+        _completers(run, figures)
+    else:
+        _benchmark(run, figures)
+
+
+def _benchmark(run: Path, figures: Path | None) -> None:
+    results = benchmark_results.load(run / "results.nc")
+    examples = _examples(run, benchmark_results.EXAMPLES)
+    summary = write_summary(results, run / "summary.json")
+    write_report(results, run / "report.html", examples, summary=summary)
+    drawn = {"curves": lambda: curves_figure(summary)}
+    if examples is not None:
+        drawn["panel"] = lambda: panel_figure(examples, 0)
+    if figures is not None:
+        for name, draw in drawn.items():
+            _draw(draw(), figures / f"{name}.png")
+
+
+def _completers(run: Path, figures: Path | None) -> None:
+    results = netcdf.load(run / "results.nc", completer_results.RESULTS)
+    pictures = _examples(run, completer_results.EXAMPLES)
+    write_completer_report(results, run / "report.html", pictures)
+    with atomic(run / "table.md") as temporary:
+        temporary.write_text(markdown(results), encoding="utf-8")
+    if figures is not None and pictures is not None and "sheet_sample" in pictures:
+        _draw(completer_figures.sheet_figure(pictures), figures / "sheet.png")
+
+
+def _examples(run: Path, schema: netcdf.Schema) -> xr.Dataset | None:
+    path = run / "examples.nc"
+    return netcdf.load(path, schema) if path.exists() else None
+
+
+def _draw(figure: Figure, path: Path) -> None:
+    with atomic(path) as temporary:
+        figure.savefig(temporary, dpi=130)

@@ -1,0 +1,54 @@
+"""What the reports share: their templates, and figures as part of the page."""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+    from matplotlib.figure import Figure
+
+
+def template(name: str) -> Template:
+    """A template of this folder. It escapes what it is given and refuses names it is not given."""
+    from jinja2 import Environment, FunctionLoader, StrictUndefined
+
+    folder = resources.files("boed.report")
+    loader = FunctionLoader(lambda file: folder.joinpath(file).read_text(encoding="utf-8"))
+    return Environment(autoescape=True, undefined=StrictUndefined, loader=loader).get_template(name)
+
+
+def rows_of(facts: list[tuple[str, Any]], versions: Any) -> list[tuple[str, str]]:
+    """What was run, as rows of a table without the unknown; `versions` is a mapping or nothing."""
+    if isinstance(versions, dict):
+        facts = [*facts, ("versions", ", ".join(f"{k} {v}" for k, v in versions.items()))]
+    return [(name, str(value)) for name, value in facts if value not in (None, "")]
+
+
+def rounded(value: Any) -> str | None:
+    """To one decimal; nothing where there is no number."""
+    return None if value is None or not math.isfinite(float(value)) else f"{float(value):.1f}"
+
+
+def svg(figure: Figure) -> str:
+    """A figure as a data URI of SVG: sharp at any size."""
+    return _embedded(figure, "svg", "image/svg+xml")
+
+
+def png(figure: Figure) -> str:
+    """A figure as a data URI of PNG, for pictures of many pixels."""
+    return _embedded(figure, "png", "image/png")
+
+
+def _embedded(figure: Figure, kind: str, mime: str) -> str:
+    import matplotlib
+
+    buffer = io.BytesIO()
+    with matplotlib.rc_context({"svg.hashsalt": "boed"}):  # the same figure, the same bytes
+        date = {"Date": None} if kind == "svg" else None
+        figure.savefig(buffer, format=kind, dpi=140, metadata=date)
+    return f"data:{mime};base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -1,0 +1,219 @@
+"""A whole run in one call: policies on scenes, saved, summarised, drawn and reported."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import tomli_w
+
+from boed.acquire import Budget
+from boed.benchmark import benchmark
+from boed.benchmark.engines import Engine
+from boed.benchmark.engines import named as engine_named
+from boed.benchmark.storage import finish
+from boed.foundation.files import atomic
+from boed.foundation.registry import check_known
+from boed.sensors import PatchSensor
+from boed.setup import Setup, versions
+from boed.zoo import DEFAULT_SIZE, Context, classifier_for, named_completers
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from boed.completion.evaluation.evaluate import Plan
+
+SETTINGS = "run.toml"
+"""The file of a run's folder that holds the settings of the run, to be run again."""
+
+
+def run(
+    setup: Setup,
+    out: Path | str,
+    *,
+    scenes: int | None = None,
+    seeds: Sequence[int] = (0,),
+    engine: Engine | str = "local",
+    budget: Budget | None = None,
+    command: str | None = None,
+    on_progress: Callable[[str, int], None] | None = None,
+    on_stage: Callable[[str], None] | None = None,
+) -> xr.Dataset:
+    """Run a set-up and write what came out to a folder.
+
+    The folder then holds `results.nc`, `summary.json`, `examples.nc`, `report.html`, the settings
+    as `run.toml`, and whose run it is as `run.json`. The same call on the same folder goes on
+    where it was interrupted; with another set-up it is refused.
+
+    Args:
+        setup: what `boed.setup` put together.
+        out: run folder.
+        scenes: how many of the data set's scenes, a fixed random choice; all if not given.
+        seeds: repetitions.
+        engine: `local`, `processes` or `ray`, or one of `boed.benchmark.engines`.
+        budget: of cost for each scene, and of time.
+        command: what was typed, for the record.
+        on_progress: called with a policy and the scene-looks just finished.
+        on_stage: called with what is done next, in words.
+
+    Returns:
+        The Results; see `boed.report.results`.
+
+    Raises:
+        ValueError: whatever `benchmark` refuses, such as a folder that holds another run.
+        OSError: the folder cannot be written; what was finished is kept.
+    """
+    from boed.report import write_report
+    from boed.report.results import save
+    from boed.report.statistics import write_summary
+    from boed.report.worked_scenes import worked_scenes
+
+    folder = Path(out)
+    engine = engine_named(engine) if isinstance(engine, str) else engine
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    results = benchmark(
+        setup.data,
+        setup.sensor,
+        setup.classifier,
+        policies=setup.policies,
+        steps=setup.steps,
+        seeds=seeds,
+        scenes=scenes,
+        out=folder,
+        memory=setup.memory,
+        attributes={**setup.about, "baseline": setup.baseline},
+        on_progress=on_progress,
+        device=setup.device,
+        budget=budget,
+        engine=engine,
+    )
+    results.attrs["started"] = started
+    if command is not None:
+        results.attrs["command"] = command
+    if on_stage is not None:
+        on_stage("writing the report")
+    settings = {
+        **setup.options,
+        "scenes": len(setup.data) if scenes is None else scenes,
+        "seed": min(seeds),
+        "seeds": len(seeds),
+    }
+    with atomic(folder / SETTINGS) as temporary:
+        temporary.write_text(tomli_w.dumps(settings), encoding="utf-8")
+    save(results, folder / "results.nc")
+    summary = write_summary(results, folder / "summary.json")
+    examples = worked_scenes(setup, seed=min(seeds))
+    if examples is not None:
+        save(examples, folder / "examples.nc")
+    write_report(results, folder / "report.html", examples, summary=summary)
+    finish(folder)
+    return results
+
+
+def read_settings(path: Path | str, known: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a `run.toml`.
+
+    Args:
+        path: the file.
+        known: settings that there are.
+
+    Raises:
+        ValueError: the file is missing or no TOML, or holds a setting that does not exist.
+    """
+    try:
+        settings = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+        raise ValueError(f"settings {path} cannot be read: {error}") from error
+    for key, value in settings.items():
+        check_known(f"settings {path}: setting", key, known)
+        if isinstance(value, str) and value.startswith("a ") and value.endswith(" object"):
+            raise ValueError(
+                f"settings {path}: {key} was {value} of yours, which a file cannot hold; give a "
+                "name, a path or package.module:Class"
+            )
+    return settings
+
+
+def evaluate_completers(
+    completers: Sequence[str],
+    out: Path | str,
+    *,
+    data: str | Path = "digits",
+    size: int | None = None,
+    split: str = "test",
+    plan: Plan | None = None,
+    classifier: str | None = None,
+    inception: Path | None = None,
+    device: str = "cpu",
+    command: str | None = None,
+    on_progress: Callable[[str, int], None] | None = None,
+) -> xr.Dataset:
+    """Measure completers and write what came out to a folder, as `run` does.
+
+    Args:
+        completers: names or checkpoints as `boed.zoo.completer_for` takes them, or NAME=PATH.
+        out: run folder; it then holds `results.nc`, `examples.nc`, `table.md`, `report.html`.
+        data, size, split: scenes to complete; the train split is what retrieval retrieves from.
+        plan: what is measured on how many scenes.
+        classifier: name or checkpoint of the classifier whose features describe scenes; the shipped
+            one if not given.
+        inception: weights of the FID's Inception, whose features then describe scenes.
+        device: where the models run.
+        command: what was typed, for the record.
+        on_progress: called with a completer and the completions just drawn.
+
+    Returns:
+        The figures; see `boed.completion.evaluation.evaluate`.
+
+    Raises:
+        ValueError: whatever of this is not as expected.
+        OSError: the folder cannot be written; what was finished is kept.
+    """
+    from boed.classifiers.classifier import DenseNetClassifier
+    from boed.classifiers.extractor import ClassifierExtractor
+    from boed.completion.evaluation import results as completer_results
+    from boed.completion.evaluation.compare import compare
+    from boed.completion.evaluation.evaluate import Extractor, Plan
+    from boed.completion.evaluation.inception import InceptionExtractor
+    from boed.data.load import load
+    from boed.foundation import netcdf
+    from boed.report.completers.page import write_completer_report
+    from boed.report.completers.table import markdown
+
+    folder, plan = Path(out), plan or Plan()
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    size = size or DEFAULT_SIZE.get(str(data))
+    test, library = load(data, size, split), load(data, size, "train")
+    context = Context(test, PatchSensor(test.size), library=library)
+    models = named_completers(completers, context)
+    answers = classifier_for(context, classifier)
+    if not isinstance(answers, DenseNetClassifier):
+        raise ValueError(f"classifier is {classifier}, expected one with features")
+    for model in (answers, *models.values()):
+        if hasattr(model, "to"):
+            model.to(device)
+    extractor: Extractor = ClassifierExtractor(answers, Path(classifier or "shipped").stem)
+    if inception is not None:
+        extractor = InceptionExtractor(inception, extractor)
+    results, pictures = compare(
+        models,
+        test,
+        library,
+        extractor=extractor,
+        plan=plan,
+        folder=folder,
+        advance=on_progress,
+    )
+    results.attrs |= {"started": started, "versions": json.dumps(versions())}
+    if command is not None:
+        results.attrs["command"] = command
+    netcdf.save(results, folder / "results.nc", completer_results.RESULTS)
+    netcdf.save(pictures, folder / "examples.nc", completer_results.EXAMPLES)
+    write_completer_report(results, folder / "report.html", pictures)
+    with atomic(folder / "table.md") as temporary:
+        temporary.write_text(markdown(results), encoding="utf-8")
+    return results

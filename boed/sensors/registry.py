@@ -1,0 +1,192 @@
+"""Sensors by name, with their options, for the scenes of a data set; or a user's own by its path.
+
+A sensor is asked for as `NAME`, `NAME,option=value,...` or a mapping with the key `name`; a name
+with a colon, `package.module:Class`, is imported. Options are the arguments of the class. Those
+that the scenes decide (`shape`, `size`, `channels`, `names` of features) are filled in.
+"""
+
+from __future__ import annotations
+
+import inspect
+import tomllib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from boed.data.dataset import Dataset
+from boed.data.readers.tables import TABLES, feature_names
+from boed.foundation.registry import Registry, check_known, import_object
+from boed.sensors.deepinv_physics import DeepinvSensor
+from boed.sensors.features import Features
+from boed.sensors.foveated import Foveated
+from boed.sensors.kspace import KSpaceLines
+from boed.sensors.linear import LinearSensor
+from boed.sensors.lines import Lines
+from boed.sensors.patch import PatchSensor
+from boed.sensors.pixels import PixelBlocks
+from boed.sensors.projections import Projections
+from boed.sensors.sensor import Sensor
+
+SENSORS: Registry[Callable[..., Sensor]] = Registry(
+    "sensor",
+    {
+        "patch": PatchSensor,
+        "pixels": PixelBlocks,
+        "lines": Lines,
+        "kspace": KSpaceLines,
+        "projections": Projections,
+        "foveated": Foveated,
+        "features": Features,
+        "linear": LinearSensor,
+        "deepinv": DeepinvSensor,
+    },
+    extra="or package.module:Class for your own",
+)
+"""The sensors of this package."""
+
+ARRAYS = ("designs", "operator", "angles", "costs", "looks", "grid")
+"""Options that are arrays where they are lists, or the path of an `.npy` file."""
+
+
+def sensor_options(given: str | Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Name and options of what was asked for.
+
+    Raises:
+        ValueError: options that cannot be read.
+    """
+    if isinstance(given, Mapping):
+        options = dict(given)
+        name = options.pop("name", None)
+        if not isinstance(name, str):
+            raise ValueError(f"sensor is {dict(given)}, expected a table with a name")
+        return name, options
+    name, *parts = _split(given)
+    options = {}
+    for part in parts:
+        key, equals, value = part.partition("=")
+        if not equals or not key.strip().isidentifier():
+            raise ValueError(f"sensor: {part!r} is no option=value; expected NAME,option=value,...")
+        options[key.strip()] = _value(value.strip())
+    return name.strip(), options
+
+
+def sensor_named(given: str | Mapping[str, Any], dataset: Dataset) -> Sensor:
+    """The sensor that was asked for, for the scenes of a data set.
+
+    Args:
+        given: name and options; see the module.
+        dataset: its scenes.
+
+    Raises:
+        ValueError: an unknown name or option, one that is missing or refused by the class, or a
+            class of the user's that cannot be imported.
+    """
+    name, options = sensor_options(given)
+    own = ":" in name
+    kind = import_object(name, argument="sensor") if own else SENSORS[name]
+    parameters = _parameters(kind)
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    for key in options:
+        if key not in parameters and not takes_any:
+            check_known(f"sensor {name}: option", key, parameters)
+    filled = {**_facts(dataset, parameters), **options}
+    if name == "deepinv" and isinstance(filled.get("physics"), str):
+        height, width = dataset.images.shape[-2:]
+        filled["physics"] = import_object(filled["physics"], argument="physics")((height, width))
+    missing = [
+        key
+        for key, p in parameters.items()
+        if p.default is p.empty and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
+        if key not in filled
+    ]
+    if missing:
+        raise ValueError(
+            f"sensor {name} needs {', '.join(missing)}: give it as "
+            f"{name},{','.join(f'{key}=...' for key in missing)}"
+        )
+    try:
+        sensor = kind(**{key: _array(key, value) for key, value in filled.items()})
+    except TypeError as error:
+        raise ValueError(f"sensor {name} cannot be made with {options}: {error}") from error
+    for method in ("designs", "observe", "cost"):
+        if not callable(getattr(sensor, method, None)):
+            raise ValueError(
+                f"sensor: {type(sensor).__name__} has no method {method}; a sensor has "
+                "designs(observation), observe(observation, scene, design) and cost(design)"
+            )
+    return sensor
+
+
+def default_sensor(dataset: Dataset) -> str:
+    """What looks at a data set where nothing else is said: features of a table, else patches."""
+    return "features" if is_table(dataset) else "patch"
+
+
+def is_table(dataset: Dataset) -> bool:
+    """Whether the scenes are rows of a table, `[1, 1, F]`."""
+    return tuple(dataset.images.shape[1:3]) == (1, 1)
+
+
+def _parameters(kind: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    try:
+        return inspect.signature(kind).parameters
+    except (TypeError, ValueError):  # a class in C, whose arguments cannot be read
+        return {}
+
+
+def _facts(dataset: Dataset, parameters: Mapping[str, inspect.Parameter]) -> dict[str, Any]:
+    """What the scenes decide of the arguments that are asked for."""
+    channels, height, width = dataset.images.shape[1:]
+    facts: dict[str, Any] = {
+        "shape": (height, width),
+        "height": height,
+        "width": width,
+        "channels": channels,
+        "names": feature_names(dataset.name) if dataset.name in TABLES else width,
+    }
+    if height == width:
+        facts["size"] = width
+    elif "size" in parameters:
+        raise ValueError(
+            f"sensor: {dataset.name} has scenes of {height} x {width} pixels, and this sensor is "
+            "for square ones (it takes a size)"
+        )
+    wanted = [k for k, p in parameters.items() if p.default is p.empty or k == "channels"]
+    return {key: facts[key] for key in wanted if key in facts}
+
+
+def _array(key: str, value: Any) -> Any:
+    if key not in ARRAYS or not isinstance(value, str | list):
+        return value
+    if isinstance(value, list):
+        return torch.tensor(value)
+    path = Path(value)
+    try:
+        array: Tensor = torch.from_numpy(np.load(path, allow_pickle=False))
+    except (OSError, ValueError, EOFError) as error:
+        raise ValueError(f"sensor: {key} {path} cannot be read as .npy ({error})") from error
+    return array.float() if array.is_floating_point() else array
+
+
+def _split(text: str) -> list[str]:
+    """At commas outside brackets."""
+    parts, depth = [""], 0
+    for character in text:
+        depth += (character in "[(") - (character in ")]")
+        if character == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return parts
+
+
+def _value(text: str) -> Any:
+    """What a TOML value says, or the text itself."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
