@@ -95,7 +95,7 @@ def computed(data: str, split: str, grid: int, scenes: int) -> dict[str, Tensor]
             decision, belief = run.decisions[look], run.log_beliefs[:, look]
             drawn = decision.completions
             flat = drawn.scenes.flatten(0, 1)
-            whole = log_beliefs(Observation(flat, torch.ones_like(flat[:, :1])), made.classifier)
+            whole = log_beliefs(Observation.everything(flat), made.classifier)
             whole = whole.unflatten(0, drawn.weights.shape)
             score = -(drawn.weights[..., None] * whole.exp() * belief).sum((0, -1))
             seen = run.observations[look]

@@ -84,7 +84,7 @@ class Work:
         """
         policies = {name: each for name, each in self.policies.items() if name in names}
         scene = self.dataset.scenes([0]).to(self.device)
-        blank = Observation.of(scene, torch.zeros_like(scene[:, :1]))
+        blank = Observation.nothing_of(scene)
         for policy in policies.values():
             policy.choose(blank, self.sensor, [derive("to send")], truth=scene)
         return replace(self, policies=policies)

@@ -107,7 +107,7 @@ def benchmark(
         budget=budget,
     )
     scene = used.scenes([0])
-    blank = Observation.of(scene, torch.zeros_like(scene[:, :1]))
+    blank = Observation.nothing_of(scene)
     designs = candidates(sensor, blank)
     settings = {
         **(attributes or {}),
@@ -213,7 +213,7 @@ def _full_image(
     parts = []
     for start in range(0, len(dataset), 256):
         scenes = dataset.scenes(slice(start, start + 256)).to(device)
-        everything = Observation(scenes, torch.ones_like(scenes[:, :1]))
+        everything = Observation.everything(scenes)
         with torch.no_grad():
             parts.append(log_beliefs(everything, classifier, memory).float().cpu())
     whole = torch.cat(parts).numpy()

@@ -151,9 +151,8 @@ class DenseNetClassifier(nn.Module):
         """What the network reads: standardised values, zero where unseen, and the mask."""
         config = self.config
         check_fits("classifier", config, observation, name="observation")
-        values = (observation.values - config.mean) / config.std * _known(observation)
-        stacked = torch.cat([values, observation.mask], dim=1)
-        return stacked.contiguous(memory_format=torch.channels_last)
+        read = observation.network_input(config.mean, config.std, reconstruction=True)
+        return read.contiguous(memory_format=torch.channels_last)
 
     @cached_property
     def _inference(self) -> Callable[[Tensor], Tensor]:
@@ -224,13 +223,6 @@ class DenseNetClassifier(nn.Module):
             small.fold()
         model._loaded = True
         return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-
-def _known(observation: Observation) -> Tensor:
-    """1 on the pixels whose values mean something: all of a reconstruction, once there is one."""
-    if observation.taken is None:
-        return observation.mask
-    return observation.taken.amax(1)[:, None, None, None]
 
 
 def cross_entropy(log_probs: Float[Tensor, "B *L K"], labels: Tensor) -> Float[Tensor, " B"]:

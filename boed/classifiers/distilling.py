@@ -124,12 +124,11 @@ def situations(
         ],
         dim=1,
     )
-    whole = Observation.of(completion, torch.ones_like(completion[:, :1]))
     return Situations(
         observation=observation,
         completion=completion,
         belief=classifier.log_probs(observation).float(),
-        answer=classifier.log_probs(whole).float(),
+        answer=classifier.log_probs(Observation.everything(completion)).float(),
         corners=corners.float(),
         after=after.float(),
     )

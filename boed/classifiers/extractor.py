@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -26,13 +25,9 @@ class ClassifierExtractor:
 
     def features(self, scenes: Float[Tensor, "B C H W"]) -> Float[Tensor, "B F"]:
         """What the classifier's last layer reads."""
-        return self.classifier.features(_whole(scenes))
+        return self.classifier.features(Observation.everything(scenes))
 
     def log_probs(self, scenes: Float[Tensor, "B C H W"]) -> Float[Tensor, "B K"]:
         """Log-probabilities of the answers."""
-        found = self.classifier.log_probs(_whole(scenes))
+        found = self.classifier.log_probs(Observation.everything(scenes))
         return found[:, -1] if self.classifier.multi_label else found
-
-
-def _whole(scenes: Tensor) -> Observation:
-    return Observation.of(scenes, torch.ones_like(scenes[:, :1]))

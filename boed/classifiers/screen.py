@@ -149,11 +149,11 @@ class ScreenNet(nn.Module):
     ) -> tuple[Float[Tensor, "P W h w"], Float[Tensor, "P E"]]:
         """The map at the finest resolution, and what holds for every look."""
         config = self.config.encoder
-        values = (observation.values - config.mean) / config.std * observation.mask
-        whole = (completion - config.mean) / config.std
-        seen = torch.cat([values, observation.mask], dim=1)
-        everything = torch.cat([whole, torch.ones_like(observation.mask)], dim=1)
-        x = F.pixel_unshuffle(torch.cat([seen, everything]), config.stem)
+        seen, whole = (
+            each.network_input(config.mean, config.std)
+            for each in (observation, Observation.everything(completion))
+        )
+        x = F.pixel_unshuffle(torch.cat([seen, whole]), config.stem)
         levels = []
         for number, part in enumerate(self.encoder):
             if number and isinstance(part, ConvNormReLU):  # between dense blocks

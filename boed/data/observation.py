@@ -74,6 +74,16 @@ class Observation:
         values = torch.zeros(batch, channels, height, width, device=device)
         return cls(values, torch.zeros(batch, 1, height, width, device=device))
 
+    @classmethod
+    def nothing_of(cls, scene: Float[Tensor, "B C H W"]) -> Observation:
+        """Nothing seen yet of `scene`."""
+        return cls(torch.zeros_like(scene), torch.zeros_like(scene[:, :1]))
+
+    @classmethod
+    def everything(cls, scene: Float[Tensor, "B C H W"]) -> Observation:
+        """All of `scene` seen."""
+        return cls(scene, torch.ones_like(scene[:, :1]))
+
     def __len__(self) -> int:
         return self.values.shape[0]
 
@@ -134,9 +144,22 @@ class Observation:
         values, mask, *rest = (old.index_put((rows,), new) for old, new in pairs)
         return Observation(values, mask, **dict(zip(("readings", "taken"), rest, strict=False)))
 
-    def stacked(self) -> Float[Tensor, "B C+1 H W"]:
-        """Values and mask as one image: what networks read (Harvey et al. 2021, Sec. 3)."""
-        return torch.cat([self.values, self.mask], dim=1)
+    def network_input(
+        self, mean: float, std: float, *, reconstruction: bool = False
+    ) -> Float[Tensor, "B C+1 H W"]:
+        """What networks read: standardised values, zero where unseen, and the mask behind them.
+
+        As in Harvey et al. 2021, Sec. 3.
+
+        Args:
+            mean, std: of the training set's pixels.
+            reconstruction: count as seen all of what is made of the readings of an indirect
+                sensor, as soon as one has been taken, and not only where the mask is 1.
+        """
+        known = self.mask
+        if reconstruction and self.taken is not None:
+            known = self.taken.amax(1)[:, None, None, None]
+        return torch.cat([(self.values - mean) / std * known, self.mask], dim=1)
 
     def with_seen(
         self, scene: Float[Tensor, "B C H W"], mask: Float[Tensor, "B 1 H W"]

@@ -101,7 +101,7 @@ def optimise_fixed_design(
     scene, labels = train.scenes(rows).to(device), train.labels[rows].to(device)
     noise = [derive(seed, "noise", row) for row in rows.tolist()]
     known = Completions(scene[None], torch.ones(1, len(scene), device=device), labels[None])
-    observation = Observation.of(scene, torch.zeros_like(scene[:, :1]))
+    observation = Observation.nothing_of(scene)
     chosen: list[Tensor] = []
     for number in range(looks):
         result = eig_map(

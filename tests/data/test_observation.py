@@ -30,14 +30,34 @@ def test_unseen_pixels_are_zero_and_seen_ones_true(scenes):
 
 def test_nothing_is_seen_at_first():
     observation = Observation.nothing(4, 3, 5)
-    assert observation.stacked().shape == (4, 4, 5, 5)
-    assert observation.stacked().count_nonzero() == 0
+    assert observation.network_input(0.5, 0.2).shape == (4, 4, 5, 5)
+    assert observation.network_input(0.5, 0.2).count_nonzero() == 0
 
 
-def test_stacked_ends_with_the_mask(scenes):
-    observation = Observation.of(scenes, window(slice(2, 4), slice(2, 4)))
-    assert torch.equal(observation.stacked()[:, :2], observation.values)
-    assert torch.equal(observation.stacked()[:, 2:], observation.mask)
+def test_nothing_and_everything_of_a_scene(scenes):
+    nothing, everything = Observation.nothing_of(scenes), Observation.everything(scenes)
+    assert nothing.values.count_nonzero() == nothing.mask.count_nonzero() == 0
+    assert torch.equal(everything.values, scenes)
+    assert torch.equal(everything.fraction_seen, torch.ones(3))
+    assert nothing.values.shape == everything.values.shape == (3, 2, 6, 6)
+
+
+def test_networks_read_standardised_values_and_the_mask(scenes):
+    mask = window(slice(2, 4), slice(2, 4))
+    read = Observation.of(scenes, mask).network_input(0.3, 0.2)
+    assert torch.equal(read[:, :2], (scenes - 0.3) / 0.2 * mask)
+    assert torch.equal(read[:, 2:], mask.expand(3, 1, 6, 6))
+
+
+def test_networks_read_all_of_a_reconstruction_once_there_is_one(scenes):
+    observation = with_readings(scenes, [0, 0, 1, 0])
+    everywhere = observation.network_input(0.3, 0.2, reconstruction=True)
+    assert torch.equal(everywhere[:, :2], (observation.values - 0.3) / 0.2)
+    assert torch.equal(everywhere[:, 2:], observation.mask)
+    masked = observation.network_input(0.3, 0.2)
+    assert torch.equal(masked[:, :2], (observation.values - 0.3) / 0.2 * observation.mask)
+    blank = with_readings(scenes, [0, 0, 0, 0]).network_input(0.3, 0.2, reconstruction=True)
+    assert blank[:, :2].count_nonzero() == 0
 
 
 def test_looks_add_up_in_any_order(scenes):
@@ -172,7 +192,7 @@ def test_scenes_need_not_be_square():
     scenes = torch.rand(2, 3, 4, 6)
     nothing = Observation.nothing(2, 3, (4, 6))
     assert (nothing.shape, nothing.size, nothing.channels) == ((4, 6), 6, 3)
-    assert nothing.stacked().shape == (2, 4, 4, 6)
+    assert nothing.network_input(0.5, 0.2).shape == (2, 4, 4, 6)
     mask = torch.zeros(2, 1, 4, 6)
     mask[..., 5] = 1
     seen = nothing.with_seen(scenes, mask)

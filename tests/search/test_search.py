@@ -61,10 +61,9 @@ def test_estimators_that_need_all_completions(name: str) -> None:
 def test_policies_choose_the_same_with_racing() -> None:
     clues = Clues(TILES)
     scene = clues.dataset(12, 3).scenes()
-    sensor, blank = PatchSensor(16, 0.25, 7), torch.zeros_like(scene[:, :1])
-    seen = sensor.observe(
-        Observation.of(scene, blank), scene, torch.tensor([[8, 4]]).expand(12, -1)
-    )
+    sensor = PatchSensor(16, 0.25, 7)
+    blank = Observation.nothing_of(scene)
+    seen = sensor.observe(blank, scene, torch.tensor([[8, 4]]).expand(12, -1))
     chosen = [
         BOED(ClueCompleter(clues), ClueClassifier(), n=8, search=how)
         .choose(seen, sensor, 5)

@@ -144,9 +144,7 @@ class ContextEncoder(LearnedCompleter):
 
     def guess(self, observation: Observation) -> Float[Tensor, "B C H W"]:
         """The scene in [0, 1] as the decoder has it."""
-        # the mean grey where unseen, standardised where seen
-        values = self.standardised(observation.values) * observation.mask
-        code = self.encoder(torch.cat([values, observation.mask], dim=1))
+        code = self.encoder(observation.network_input(self.config.mean, self.config.std))
         image: Tensor = self.decoder(self.bottleneck(code)).float()
         return 0.5 + 0.5 * image.tanh()
 

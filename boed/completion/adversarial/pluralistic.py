@@ -123,11 +123,10 @@ class Pluralistic(LearnedCompleter):
         )
         return config, settings
 
-    def seen_features(self, image: Tensor, mask: Float[Tensor, "B 1 H W"]) -> list[Tensor]:
-        """The encoder's features of an image where `mask` is 1."""
-        # the mean grey where unseen, standardised where seen
-        values = self.standardised(image) * mask
-        features: list[Tensor] = self.encoder(self._planes(torch.cat([values, mask], dim=1)))
+    def seen_features(self, observation: Observation) -> list[Tensor]:
+        """The encoder's features of what was seen."""
+        seen = observation.network_input(self.config.mean, self.config.std)
+        features: list[Tensor] = self.encoder(self._planes(seen))
         return features
 
     def prior(self, features: list[Tensor]) -> Normal:
@@ -144,7 +143,7 @@ class Pluralistic(LearnedCompleter):
         """Both paths, latent maps drawn with torch's global generator."""
         mask = observation.mask
         both = self.seen_features(
-            torch.cat([observation.values, scene]), torch.cat([mask, 1 - mask])
+            Observation(torch.cat([observation.values, scene]), torch.cat([mask, 1 - mask]))
         )
         seen = [each.chunk(2)[0] for each in both]
         prior, posterior = self.prior(seen), _gaussian(self.encoder.posterior(both[-1].chunk(2)[1]))
@@ -231,7 +230,7 @@ class Pluralistic(LearnedCompleter):
         batch = len(observation)
         noise = SceneNoise(per_scene(seed, batch), observation.device)
         with evaluating(self):
-            features = self.seen_features(observation.values, observation.mask)
+            features = self.seen_features(observation)
             prior = self.prior(features)
             z = prior.loc + prior.scale * noise.normal(n, *prior.loc.shape[1:])
             repeated = [each.repeat(n, 1, 1, 1) for each in features]

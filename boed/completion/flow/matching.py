@@ -67,8 +67,8 @@ class FlowMatching(LearnedCompleter):
         self, x: Float[Tensor, "B C H W"], t: Float[Tensor, " B"], observation: Observation
     ) -> Float[Tensor, "B C H W"]:
         """d x / d t at time t, in standardised pixels."""
-        seen = self.standardised(observation.values) * observation.mask
-        out: Tensor = self.network(torch.cat([x, seen, observation.mask], dim=1), t)
+        seen = observation.network_input(self.config.mean, self.config.std)
+        out: Tensor = self.network(torch.cat([x, seen], dim=1), t)
         return out
 
     def loss(

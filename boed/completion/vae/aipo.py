@@ -74,10 +74,8 @@ class AIPO(LearnedCompleter):
     def partial_activations(self, observation: Observation) -> dict[int, Tensor]:
         """The partial encoder's activation at each resolution."""
         config = self.config
-        # zero where unseen, standardised where seen
-        values = self.standardised(observation.values) * observation.mask
-        stacked = torch.cat([values, observation.mask], dim=1)
-        return self.partial_encoder(F.pixel_unshuffle(stacked, config.stem))
+        seen = observation.network_input(config.mean, config.std)
+        return self.partial_encoder(F.pixel_unshuffle(seen, config.stem))
 
     def log_prob(
         self, scene: Float[Tensor, "B C H W"], observation: Observation, seed: Seeds | None = 0

@@ -227,9 +227,8 @@ class VAEAC(LearnedCompleter):
 
     def condition(self, observation: Observation) -> tuple[Normal, list[Tensor]]:
         """p(z | seen, mask), and what the decoder is told of the observation."""
-        mask = observation.mask
-        stacked = torch.cat([self.standardised(observation.values) * mask, mask], dim=1)
-        seen = F.pixel_unshuffle(stacked, self.config.stem)
+        config = self.config
+        seen = F.pixel_unshuffle(observation.network_input(config.mean, config.std), config.stem)
         prior, activations = self.prior(seen)
         return prior, [seen, *activations]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor
@@ -63,7 +62,7 @@ class DesignProblem:
     def classified_whole(self) -> Float[Tensor, "N B *L K"]:
         """log g(v | whole completion), also where its label is known."""
         scenes = self.completions.scenes.flatten(0, 1)
-        everything = Observation(scenes, torch.ones_like(scenes[:, :1]))
+        everything = Observation.everything(scenes)
         whole = log_beliefs(everything, self.classifier, self.memory)
         return whole.unflatten(0, self.completions.scenes.shape[:2])
 

@@ -53,7 +53,7 @@ def test_the_published_network_has_the_published_parameters_but_for_what_is_said
 def test_the_published_network_has_an_image_for_each_of_four_scales():
     model = Pluralistic(Pluralistic.PUBLISHED).eval()
     observation = Observation.nothing(1, 3, 256)
-    features = model.seen_features(observation.values, observation.mask)
+    features = model.seen_features(observation)
     images = model.generator(torch.zeros(1, 128, 8, 8), features, observation.mask)
     assert [image.shape[-1] for image in images] == [32, 64, 128, 256]
     assert model.discriminator(images[-1]).shape == (1, 1, 6, 6)

@@ -65,7 +65,7 @@ def situation(classifier: Any = None, scenes: int = 6, n: int = 8) -> DesignProb
     """After one look at the centre, where there is no clue; completions of unequal weight."""
     clues = Clues(TILES)
     scene = clues.dataset(scenes, 3).scenes()
-    blank = Observation.of(scene, torch.zeros_like(scene[:, :1]))
+    blank = Observation.nothing_of(scene)
     seen = SENSOR.observe(blank, scene, torch.tensor([[4, 4]]).expand(scenes, -1))
     drawn = complete(ClueCompleter(clues), seen, n, seed=1)
     weights = torch.rand(n, scenes, generator=torch.Generator().manual_seed(2)) + 0.1
@@ -190,7 +190,7 @@ def test_known_labels_are_the_answers_but_not_shown_to_the_screen() -> None:
 
     class Watching(PerfectScreen):
         def log_beliefs(self, observation, completion, belief, answer, corners):  # type: ignore[no-untyped-def]
-            everything = Observation(completion, torch.ones_like(completion[:, :1]))
+            everything = Observation.everything(completion)
             shown.append(torch.equal(answer, self.classifier.log_probs(everything)))
             return super().log_beliefs(
                 observation, completion, belief, answer=answer, corners=corners
@@ -232,7 +232,7 @@ def test_a_policy_looks_where_the_exhaustive_one_does() -> None:
     classifier = ClueClassifier()
     scene = clues.dataset(4, 5).scenes()
     seen = SENSOR.observe(
-        Observation.of(scene, torch.zeros_like(scene[:, :1])),
+        Observation.nothing_of(scene),
         scene,
         torch.tensor([[4, 4]]).expand(4, -1),
     )
