@@ -18,7 +18,7 @@ from boed.classifiers.densenet import DenseNetConfig, SmallDenseNet, build
 from boed.classifiers.densenet121_incremental import Box, DenseNet121
 from boed.data.observation import Observation
 from boed.foundation.checks import check_fits
-from boed.foundation.files import load_weights, save_weights
+from boed.foundation.files import read_model, save_weights
 from boed.foundation.registry import check_known
 
 
@@ -202,27 +202,21 @@ class DenseNetClassifier(nn.Module):
         Raises:
             ValueError: the file is missing, damaged, or holds something else.
         """
-        tensors, header = load_weights(path, "densenet classifier")
-        try:
-            config = DenseNetConfig.read(header["config"])
-            labels = tuple(header["label_names"])
-            model = cls(config, labels, header["multi_label"])
-            for name in ("knots", "temperatures"):  # their length is part of the calibration
-                setattr(model, name, torch.empty_like(tensors[name]))
-            small = model.network if isinstance(model.network, SmallDenseNet) else None
-            if small is not None and not any(".norm." in name for name in tensors):
-                small.fold()  # as `save` writes a model that was loaded before
-            model.load_state_dict(tensors)
-        except (RuntimeError, KeyError, TypeError, ValueError) as error:
-            raise ValueError(
-                f"checkpoint {path} does not fit its configuration: {error}"
-            ) from error
-        model.provenance = header
-        model.requires_grad_(False).eval()
-        if small is not None:
-            small.fold()
+        model = read_model(path, cls._built, "densenet classifier").requires_grad_(False)
+        if isinstance(model.network, SmallDenseNet):
+            model.network.fold()
         model._loaded = True
         return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    @classmethod
+    def _built(cls, header: dict[str, Any], tensors: dict[str, Tensor]) -> DenseNetClassifier:
+        config = DenseNetConfig.read(header["config"])
+        model = cls(config, tuple(header["label_names"]), header["multi_label"])
+        for name in ("knots", "temperatures"):  # their length is part of the calibration
+            setattr(model, name, torch.empty_like(tensors[name]))
+        if isinstance(model.network, SmallDenseNet) and not any(".norm." in k for k in tensors):
+            model.network.fold()  # as `save` writes a model that was loaded before
+        return model
 
 
 def cross_entropy(log_probs: Float[Tensor, "B *L K"], labels: Tensor) -> Float[Tensor, " B"]:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from boed.classifiers.classifier import Classifier
 from boed.classifiers.densenet import ConvNormReLU, DenseNetConfig, SmallDenseNet
 from boed.data.observation import Observation
-from boed.foundation.files import load_weights, save_weights
+from boed.foundation.files import read_model, save_weights
 
 LOWEST = -10.0
 """Log-probabilities that the network is shown are not lower than this."""
@@ -248,20 +248,14 @@ class ScreenNet(nn.Module):
         Raises:
             ValueError: the file is missing, damaged, or holds something else.
         """
-        tensors, header = load_weights(path, "screen")
-        try:
-            given = dict(header["config"])
-            encoder = DenseNetConfig.read(given.pop("encoder"))
-            config = ScreenConfig(encoder=encoder, **given)
-            model = cls(config, header["classifier"])
-            model.load_state_dict(tensors)
-        except (RuntimeError, KeyError, TypeError, ValueError) as error:
-            raise ValueError(
-                f"checkpoint {path} does not fit its configuration: {error}"
-            ) from error
-        model.provenance = header
-        model.requires_grad_(False).eval()
+        model = read_model(path, cls._built, "screen").requires_grad_(False)
         return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    @classmethod
+    def _built(cls, header: dict[str, Any], tensors: dict[str, Tensor]) -> ScreenNet:
+        given = dict(header["config"])
+        encoder = DenseNetConfig.read(given.pop("encoder"))
+        return cls(ScreenConfig(encoder=encoder, **given), header["classifier"])
 
 
 def _depths(config: DenseNetConfig) -> list[int]:

@@ -14,7 +14,7 @@ from typing_extensions import Self
 from boed.data.dataset import Dataset
 from boed.data.observation import Observation, check_scenes
 from boed.foundation.checks import at_least, check_fits
-from boed.foundation.files import load_weights, save_weights
+from boed.foundation.files import read_model, save_weights
 from boed.foundation.randomness import Seeds
 from boed.training.loop import TrainingConfig
 
@@ -125,16 +125,13 @@ class LearnedCompleter(nn.Module, ABC):
         Raises:
             ValueError: the file is missing, damaged, or holds something else.
         """
-        tensors, header = load_weights(path, cls.name)
-        try:
-            model = cls.of(cls.Config(**header["config"]))
-            model.load_state_dict(tensors)
-        except (RuntimeError, KeyError, TypeError, ValueError) as error:
-            raise ValueError(
-                f"checkpoint {path} does not fit its configuration: {error}"
-            ) from error
-        model.provenance = header
-        return model.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+        return read_model(path, cls.built, cls.name)
+
+    @classmethod
+    def built(cls, header: dict[str, Any], tensors: dict[str, Tensor]) -> Self:
+        """The model that a checkpoint's header describes, before its weights are loaded."""
+        model = cls.of(cls.Config(**header["config"]))
+        return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
 def statistics(train: Dataset) -> dict[str, float]:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, cast
+
+from torch import Tensor, nn
 
 from boed.completion.completer import Completer
 from boed.completion.learned import LearnedCompleter
-from boed.foundation.files import load_weights
+from boed.completion.vae.latent import LatentPosterior
+from boed.completion.vae.vdvae import VDVAE
+from boed.foundation.files import read_model
 from boed.foundation.registry import Registry
 
 LEARNED: Registry[type[LearnedCompleter]] = Registry(
@@ -33,13 +38,10 @@ def load_completer(path: Path | str) -> Completer:
     Raises:
         ValueError: the file is missing, damaged, or holds no completer.
     """
-    kind = str(load_weights(path)[1].get("kind"))
-    if kind == "vdvae":
-        from boed.completion.vae.latent import LatentPosterior
 
-        return LatentPosterior.load(path)
-    if kind not in LEARNED:
-        raise ValueError(
-            f"checkpoint {path} holds {kind!r}, expected a completer: vdvae, {', '.join(LEARNED)}"
-        )
-    return LEARNED[kind].load(path)
+    def built(header: dict[str, Any], tensors: dict[str, Tensor]) -> nn.Module:
+        kind = header["kind"]
+        return (VDVAE if kind == "vdvae" else LEARNED[kind]).built(header, tensors)
+
+    model = read_model(path, built, "vdvae", *LEARNED)
+    return LatentPosterior(model) if isinstance(model, VDVAE) else cast(LearnedCompleter, model)

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from boed.foundation.checks import at_least, attributes, more_than
-from boed.foundation.files import load_weights, save_weights
+from boed.foundation.files import read_model, save_weights
 from boed.foundation.shipped import shipped
 
 
@@ -205,16 +205,9 @@ class DeepAdaptiveDesign(nn.Module):
         Raises:
             ValueError: the file is missing, damaged, or holds something else.
         """
-        tensors, header = load_weights(path, "deep adaptive design")
-        try:
-            policy = cls(PolicyConfig(**header["config"]))
-            policy.load_state_dict(tensors)
-        except (RuntimeError, KeyError, TypeError, ValueError) as error:
-            raise ValueError(
-                f"checkpoint {path} does not fit its configuration: {error}"
-            ) from error
-        policy.provenance = header
-        return policy.eval()
+        return read_model(
+            path, lambda header, _: cls(PolicyConfig(**header["config"])), "deep adaptive design"
+        )
 
     @classmethod
     def shipped(cls, name: str = "deep-adaptive-location-finding-10") -> DeepAdaptiveDesign:
@@ -283,9 +276,4 @@ class StaticDesign(nn.Module):
         Raises:
             ValueError: the file is missing, damaged, or holds something else.
         """
-        tensors, header = load_weights(path)
-        if header.get("kind") != "fixed design" or "designs" not in tensors:
-            raise ValueError(f"checkpoint {path} holds {header.get('kind')!r}, no 'fixed design'")
-        policy = cls(tensors["designs"])
-        policy.provenance = header
-        return policy.eval()
+        return read_model(path, lambda _, tensors: cls(tensors["designs"]), "fixed design")

@@ -6,12 +6,14 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from torch import Tensor
+from torch import Tensor, nn
+
+M = TypeVar("M", bound=nn.Module)
 
 
 @contextmanager
@@ -65,14 +67,12 @@ def save_weights(path: Path | str, tensors: dict[str, Tensor], header: dict[str,
         )
 
 
-def load_weights(
-    path: Path | str, kind: str | None = None
-) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def load_weights(path: Path | str, *kinds: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read what `save_weights` wrote. Nothing in the file is executed.
 
     Args:
         path: of the file.
-        kind: what the header must say that it holds, if given.
+        kinds: one of which the header must say that it holds, if any is given.
 
     Raises:
         ValueError: the file is missing, damaged, not one of ours, or of another kind.
@@ -91,6 +91,34 @@ def load_weights(
             f"checkpoint {path} is damaged or was not written by boed ({error}); "
             "expected a .safetensors file from `boed train`"
         ) from error
-    if kind is not None and header.get("kind") != kind:
-        raise ValueError(f"checkpoint {path} holds {header.get('kind')!r}, expected {kind!r}")
+    if kinds and header.get("kind") not in kinds:
+        expected = " or ".join(map(repr, kinds))
+        raise ValueError(f"checkpoint {path} holds {header.get('kind')!r}, expected {expected}")
     return tensors, header
+
+
+def read_model(
+    path: Path | str, build: Callable[[dict[str, Any], dict[str, Tensor]], M], *kinds: str
+) -> M:
+    """A trained model from its checkpoint, in evaluation mode; the file is read once.
+
+    Args:
+        path: of the file.
+        build: header and tensors to the model that they are of, whose weights are then loaded.
+        kinds: one of which the header must say that it holds.
+
+    Returns:
+        The model, the header as its `provenance`.
+
+    Raises:
+        ValueError: the file is missing, damaged, of another kind, or its weights do not fit the
+            model that its header describes.
+    """
+    tensors, header = load_weights(path, *kinds)
+    try:
+        model = build(header, tensors)
+        model.load_state_dict(tensors)
+    except (RuntimeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"checkpoint {path} does not fit its configuration: {error}") from error
+    model.provenance = header  # type: ignore[assignment]
+    return model.eval()

@@ -253,5 +253,5 @@ def test_unknown_names_and_checkpoints(tmp_path):
 
     path = tmp_path / "screen.safetensors"
     save_weights(path, {"a": torch.zeros(1)}, {"kind": "screen"})
-    with pytest.raises(ValueError, match="holds 'screen', expected a completer: vdvae, aipo"):
+    with pytest.raises(ValueError, match="holds 'screen', expected 'vdvae' or 'aipo'"):
         load_completer(path)

@@ -393,7 +393,7 @@ def test_fixed_designs_are_saved_and_read(tmp_path):
 def test_checkpoints_of_something_else_are_refused(tmp_path):
     path = tmp_path / "weights.safetensors"
     network().save(path, {})
-    with pytest.raises(ValueError, match="no 'fixed design'"):
+    with pytest.raises(ValueError, match="expected 'fixed design'"):
         StaticDesign.load(path)
     tensors, header = load_weights(path)
     save_weights(path, tensors, {**header, "config": {**header["config"], "hidden": 17}})

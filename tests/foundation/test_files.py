@@ -8,7 +8,14 @@ import json
 import pytest
 import torch
 
-from boed.foundation.files import atomic, load_weights, save_weights, sha256, write_json
+from boed.foundation.files import (
+    atomic,
+    load_weights,
+    read_model,
+    save_weights,
+    sha256,
+    write_json,
+)
 
 
 def names(folder):
@@ -88,3 +95,31 @@ def test_missing_and_foreign_weights_are_refused(tmp_path):
     save_file({"a": torch.zeros(2)}, tmp_path / "foreign.safetensors")
     with pytest.raises(ValueError, match=r"foreign\.safetensors .*not written by boed"):
         load_weights(tmp_path / "foreign.safetensors")
+
+
+def linear(header, tensors):
+    return torch.nn.Linear(header["inputs"], len(tensors["bias"]))
+
+
+def test_a_model_comes_back_in_evaluation_mode_with_its_header(tmp_path):
+    path, trained = tmp_path / "w.safetensors", torch.nn.Linear(2, 3)
+    save_weights(path, trained.state_dict(), {"kind": "line", "inputs": 2})
+    model = read_model(path, linear, "curve", "line")
+    assert torch.equal(model.weight, trained.weight)
+    assert (model.training, model.provenance) == (False, {"kind": "line", "inputs": 2})
+
+
+@pytest.mark.parametrize(
+    ("header", "words"),
+    [
+        ({"kind": "arc", "inputs": 2}, r"w\.safetensors holds 'arc', expected 'curve' or 'line'"),
+        ({"kind": "line"}, r"w\.safetensors does not fit its configuration: 'inputs'"),
+        ({"kind": "line", "inputs": 5}, r"does not fit its configuration: .*size mismatch"),
+        ({"kind": "line", "inputs": "a"}, "does not fit its configuration"),
+    ],
+)
+def test_a_model_that_is_not_what_its_file_says_is_refused(tmp_path, header, words):
+    path = tmp_path / "w.safetensors"
+    save_weights(path, torch.nn.Linear(2, 3).state_dict(), header)
+    with pytest.raises(ValueError, match=f"(?s){words}"):
+        read_model(path, linear, "curve", "line")

@@ -23,7 +23,7 @@ from boed.completion.vae.blocks import (
 from boed.completion.vae.likelihoods import likelihood
 from boed.data.observation import check_scenes
 from boed.foundation.checks import at_least, attributes, more_than
-from boed.foundation.files import load_weights, save_weights
+from boed.foundation.files import read_model, save_weights
 from boed.foundation.randomness import SceneNoise, Seeds, per_scene
 
 Gaussian = tuple[Tensor, Tensor]
@@ -338,16 +338,12 @@ class VDVAE(nn.Module):
         Raises:
             ValueError: the file is missing, damaged, or holds something else.
         """
-        tensors, header = load_weights(path, "vdvae")
-        try:
-            model = cls(VDVAEConfig(**header["config"]))
-            model.load_state_dict(tensors)
-        except (RuntimeError, KeyError, TypeError, ValueError) as error:
-            raise ValueError(
-                f"checkpoint {path} does not fit its configuration: {error}"
-            ) from error
-        model.provenance = header
-        return model.eval()
+        return read_model(path, cls.built, "vdvae")
+
+    @classmethod
+    def built(cls, header: dict[str, Any], tensors: dict[str, Tensor]) -> VDVAE:
+        """The model that a checkpoint's header describes, before its weights are loaded."""
+        return cls(VDVAEConfig(**header["config"]))
 
 
 def draw(gaussian: Gaussian, noise: SceneNoise | None, n: int = 1) -> Tensor:
