@@ -15,6 +15,7 @@ from boed.data.observation import Observation
 from boed.eig import candidate_log_beliefs, eig_map, posterior_entropy_eig, variational_eig
 from boed.eig.completions import beliefs as beliefs_module
 from boed.eig.completions.beliefs import images_within, log_beliefs
+from boed.search import Racing
 from boed.sensors import PatchSensor
 from tests.doubles import (
     ClueClassifier,
@@ -228,3 +229,18 @@ def test_no_gradients_are_kept() -> None:
         Observation.nothing(1, 1, 2), drawn, PatchSensor(2, 0.5, 2), classifier=Trainable()
     )
     assert not result.eig.requires_grad
+
+
+def test_a_search_may_take_the_place_of_the_whole_map() -> None:
+    blank, sensor = Observation.nothing(1, 1, 16), PatchSensor(16, 0.25, 7)
+    scenes = ClueCompleter(Clues()).sample(blank, 12)
+    drawn = Completions(scenes, torch.full((12, 1), 1 / 12))
+    whole, raced = (
+        eig_map(blank, drawn, sensor, classifier=ClueClassifier(), search=search)
+        for search in (None, Racing())
+    )
+    assert whole.finished is None
+    assert raced.finished is not None
+    assert not raced.finished.all()
+    assert torch.allclose(raced.finished_eig.amax(1), whole.finished_eig.amax(1), atol=1e-6)
+    assert torch.equal(whole.finished_eig, whole.eig)
