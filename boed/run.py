@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from boed.benchmark.engines import Engine
 from boed.benchmark.engines import named as engine_named
 from boed.benchmark.storage import finish
 from boed.foundation.files import atomic
+from boed.foundation.identity import SETTINGS, claim, identity
 from boed.foundation.registry import check_known
 from boed.sensors import PatchSensor
 from boed.setup import Setup, versions
@@ -26,9 +28,6 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from boed.completion.evaluation.evaluate import Plan
-
-SETTINGS = "run.toml"
-"""The file of a run's folder that holds the settings of the run, to be run again."""
 
 
 def run(
@@ -199,6 +198,14 @@ def evaluate_completers(
     extractor: Extractor = ClassifierExtractor(answers, Path(classifier or "shipped").stem)
     if inception is not None:
         extractor = InceptionExtractor(inception, extractor)
+    claim(
+        folder,
+        "evaluation of completers",
+        {
+            "identity": {"data": identity(test), "features": identity(extractor)},
+            "settings": {"plan": asdict(plan), "data": test.name, "split": test.split},
+        },
+    )
     results, pictures = compare(
         models,
         test,

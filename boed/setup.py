@@ -187,6 +187,14 @@ def setup(
             )
         judge.precision = precision
     chosen, said = _search(search, context, judge, device)
+    retrieved = isinstance(sampler, Retrieval) or any(
+        _INFORMED.get(each, ("", ""))[0] == "retrieval" for each in names
+    )
+    if retrieved and shelf is not None and completions > len(shelf):
+        raise ValueError(
+            f"completions is {completions}, but {shelf.name} ({shelf.split}) has {len(shelf)} "
+            f"scenes to retrieve; expected at most {len(shelf)}, or a larger library"
+        )
     first_n = FIRST_COMPLETIONS if shelf is None else min(FIRST_COMPLETIONS, len(shelf))
 
     def informed(completer: Completer, estimator: str) -> Policy:
