@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from boed.cli.console import command, counted, explained
+from boed.cli.options import with_patch_options
 
 DEFAULTS: dict[str, Any] = {
     "data": "digits",
@@ -129,7 +130,7 @@ def run_typed(settings: Path | None, typed: dict[str, Any]) -> None:
 
     known = {*DEFAULTS, *OTHERS}
     read = {} if settings is None else read_settings(settings, dict.fromkeys(known))
-    options = {**DEFAULTS, **read, **_sensor(typed, read.get("sensor"))}
+    options = {**DEFAULTS, **read, **with_patch_options(typed, read.get("sensor"))}
     if isinstance(options["policies"], str):
         options["policies"] = [
             each.strip() for each in options["policies"].split(",") if each.strip()
@@ -153,16 +154,3 @@ def run_typed(settings: Path | None, typed: dict[str, Any]) -> None:
         )
     console.print(table(summary(results)))
     console.print(f"report: {out / 'report.html'}", soft_wrap=True)
-
-
-def _sensor(typed: dict[str, Any], read: Any) -> dict[str, Any]:
-    """What was typed, with --patch and --grid as options of the patch sensor."""
-    from boed.sensors.registry import sensor_options
-
-    options = {key: typed.pop(key) for key in ("patch", "grid") if key in typed}
-    if not options:
-        return typed
-    name, own = sensor_options(typed.get("sensor") or read or "patch")
-    if name != "patch":
-        raise ValueError(f"--{next(iter(options))} is for the patch sensor; the sensor is {name}")
-    return {**typed, "sensor": {"name": name, **own, **options}}
