@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,11 +28,6 @@ DEFAULTS: dict[str, Any] = {
     "engine": "local",
 }
 """What holds where neither a file of settings nor an option says otherwise."""
-
-OTHERS = (
-    "size", "library", "sensor", "classifier", "completer", "baseline", "workers",
-)  # fmt: skip
-"""Settings without a default of their own."""
 
 
 def _option(help_text: str, name: str = "") -> Any:
@@ -128,16 +124,19 @@ def run_typed(settings: Path | None, typed: dict[str, Any]) -> None:
     from boed.run import read_settings, run
     from boed.setup import setup
 
-    known = {*DEFAULTS, *OTHERS}
-    read = {} if settings is None else read_settings(settings, dict.fromkeys(known))
+    known = inspect.signature(benchmark).parameters
+    read = {} if settings is None else read_settings(settings, known)
     options = {**DEFAULTS, **read, **with_patch_options(typed, read.get("sensor"))}
     if isinstance(options["policies"], str):
         options["policies"] = [
-            each.strip() for each in options["policies"].split(",") if each.strip()
+            name for each in options["policies"].split(",") if (name := each.strip())
         ]
     out, scenes = Path(options.pop("out")), options.pop("scenes")
     first, repetitions = options.pop("seed"), options.pop("seeds")
-    engine = named(options.pop("engine"), options.pop("workers", None))
+    try:
+        engine = named(options.pop("engine"), options.pop("workers", None))
+    except ImportError as error:  # the extra that it names is wanted
+        raise ValueError(str(error)) from error
     console = Console()
     with console.status("reading data and models"):
         made = setup(**options)

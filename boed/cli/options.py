@@ -32,3 +32,13 @@ def with_patch_options(typed: dict[str, Any], read: Any) -> dict[str, Any]:
     if name != "patch":
         raise ValueError(f"--{next(iter(options))} is for the patch sensor; the sensor is {name}")
     return {**typed, "sensor": {"name": name, **own, **options}}
+
+
+def sensor_table(text: str | None) -> dict[str, Any] | None:
+    """A sensor and its options as a recipe holds them."""
+    if text is None:
+        return None
+    from boed.sensors.registry import sensor_options
+
+    name, options = sensor_options(text)
+    return {"name": name, **options}

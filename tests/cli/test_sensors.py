@@ -1,4 +1,4 @@
-"""Any sensor from the command line to the report: ours by name, a user's own, tables, small folders."""
+"""Any sensor from the command line to the report: ours, a user's own, tables, small folders."""
 
 from __future__ import annotations
 
