@@ -40,7 +40,6 @@ def run(
     budget: Budget | None = None,
     command: str | None = None,
     on_progress: Callable[[str, int], None] | None = None,
-    on_stage: Callable[[str], None] | None = None,
 ) -> xr.Dataset:
     """Run a set-up and write what came out to a folder.
 
@@ -57,7 +56,6 @@ def run(
         budget: of cost for each scene, and of time.
         command: what was typed, for the record.
         on_progress: called with a policy and the scene-looks just finished.
-        on_stage: called with what is done next, in words.
 
     Returns:
         The Results; see `boed.report.results`.
@@ -93,8 +91,6 @@ def run(
     results.attrs["started"] = started
     if command is not None:
         results.attrs["command"] = command
-    if on_stage is not None:
-        on_stage("writing the report")
     settings = {
         **setup.options,
         "scenes": len(setup.data) if scenes is None else scenes,

@@ -128,9 +128,7 @@ def run_typed(settings: Path | None, typed: dict[str, Any]) -> None:
     read = {} if settings is None else read_settings(settings, known)
     options = {**DEFAULTS, **read, **with_patch_options(typed, read.get("sensor"))}
     if isinstance(options["policies"], str):
-        options["policies"] = [
-            name for each in options["policies"].split(",") if (name := each.strip())
-        ]
+        options["policies"] = list(filter(None, map(str.strip, options["policies"].split(","))))
     out, scenes = Path(options.pop("out")), options.pop("scenes")
     first, repetitions = options.pop("seed"), options.pop("seeds")
     try:
@@ -141,15 +139,9 @@ def run_typed(settings: Path | None, typed: dict[str, Any]) -> None:
     with console.status("reading data and models"):
         made = setup(**options)
     number = len(made.data) if scenes == 0 else scenes
+    seeds = range(first, first + repetitions)
     with counted(number * made.steps * repetitions, "looks") as advance:
-        results = run(
-            made,
-            out,
-            scenes=number,
-            seeds=range(first, first + repetitions),
-            engine=engine,
-            command=command(),
-            on_progress=advance,
-        )
+        how = {"engine": engine, "command": command(), "on_progress": advance}
+        results = run(made, out, scenes=number, seeds=seeds, **how)
     console.print(table(summary(results)))
     console.print(f"report: {out / 'report.html'}", soft_wrap=True)
