@@ -141,7 +141,7 @@ def run_typed(settings: Path | None, typed: dict[str, Any]) -> None:
     number = len(made.data) if scenes == 0 else scenes
     seeds = range(first, first + repetitions)
     with counted(number * made.steps * repetitions, "looks") as advance:
-        how = {"engine": engine, "command": command(), "on_progress": advance}
+        how: dict[str, Any] = {"engine": engine, "command": command(), "on_progress": advance}
         results = run(made, out, scenes=number, seeds=seeds, **how)
     console.print(table(summary(results)))
     console.print(f"report: {out / 'report.html'}", soft_wrap=True)
