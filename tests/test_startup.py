@@ -35,7 +35,7 @@ for name in boed.__all__:
 
 TRAINING = """
 import torch
-from boed.training.loop import TrainingConfig, fit
+from boed.training import TrainingConfig, fit
 model = torch.nn.Linear(2, 1)
 fit(model, lambda step: model(torch.ones(3, 2)).square().mean(), TrainingConfig(steps=1))
 """

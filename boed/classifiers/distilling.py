@@ -22,12 +22,14 @@ from boed.data.masks import squares
 from boed.data.observation import Observation
 from boed.foundation.checks import check_fits
 from boed.foundation.randomness import derive
-from boed.training.loop import TrainingConfig, fit, provenance
+from boed.training.config import TrainingConfig
+from boed.training.loop import conclude, fit, provenance, running_state
+from boed.training.recipes import Recipe
 
-SETTINGS = TrainingConfig(
+TRAINING = TrainingConfig(
     steps=3000, batch=32, lr=1e-3, betas=(0.9, 0.99), ema=0.998, clip=1.0, bf16=True, every=250
 )
-"""Those of the shipped screens, trained on one CPU core."""
+"""That of the shipped screens, trained on one CPU core."""
 
 LOOKS = 6
 """Situations have fewer random looks than this."""
@@ -155,10 +157,11 @@ def train_screen(
     val: Dataset,
     *,
     out: Path,
-    settings: TrainingConfig = SETTINGS,
+    training: TrainingConfig = TRAINING,
     patch: float = 0.25,
     on_step: Callable[[int, float], None] | None = None,
     command: str | None = None,
+    recipe: Recipe | None = None,
 ) -> ScreenNet:
     """Distil a classifier into a screen for patch sensors, and save it to `out`.
 
@@ -168,29 +171,30 @@ def train_screen(
     Args:
         classifier: what is distilled; it is asked 18 times for every situation.
         train, val: scenes to learn from, and to watch.
-        out: checkpoint to write; the running state lies beside it until the end.
-        settings: how long and how.
+        out: checkpoint to write, with its recipe beside it, and until the end the running state.
+        training: how long and how.
         patch: side of a look over the width of the scene.
-        on_step: told the step and loss.
+        on_step: called with step and loss.
         command: that the checkpoint's header says it was made by.
+        recipe: what was asked for, for the record; made of the arguments if not given.
 
     Raises:
         ValueError: the classifier is for other scenes, or the network cannot be for their size.
     """
-    ranks = settings.ranks()
+    ranks = training.ranks()
     device = ranks.device
-    torch.manual_seed(derive(settings.seed, "weights"))
+    torch.manual_seed(derive(training.seed, "weights"))
     screen = _begun(classifier.eval(), train, patch).to(device)
     classifier.to(device)
     strength = min(1.0, 5000 / len(train))
     with torch.random.fork_rng():
-        torch.manual_seed(derive(settings.seed, "val"))
+        torch.manual_seed(derive(training.seed, "val"))
         rows = torch.randint(len(val), (2, 128))
         scenes, pool = (val.scenes(each).to(device) for each in rows)
         watched = situations(classifier, scenes, pool, patch=patch)
 
     def loss(step: int) -> Tensor:
-        rows = torch.randint(len(train), (settings.share,))
+        rows = torch.randint(len(train), (training.share,))
         scenes = augmented(train.scenes(rows).to(device), strength)
         pool = train.scenes(torch.randint(len(train), (POOL,)))
         found = situations(classifier, scenes, pool.to(device), patch=patch)
@@ -202,25 +206,28 @@ def train_screen(
     def validate(_: nn.Module) -> dict[str, float]:
         return {f"val_{name}": value for name, value in score(screen, watched).items()}
 
-    state = out.with_suffix(".training.safetensors")
     about = {"data": train.name, "sha256": train.sha256, "look_fraction": patch}
     about["classifier"] = screen.classifier
     _, progress = fit(
-        screen, loss, settings, state=state, validate=validate, on_step=on_step, about=about
+        screen,
+        loss,
+        training,
+        state=running_state(out),
+        validate=validate,
+        on_step=on_step,
+        about=about,
     )
     source = {k: v for k, v in classifier.provenance.items() if k in ("data", "steps", "command")}
     header: dict[str, Any] = {
-        **provenance(train, settings, progress),
+        **provenance(train, training, progress),
         "distilled_from": source,
         "look_fraction": patch,
         "command": command,
         "scores": {"val": score(screen, watched)},
     }
-    if ranks.first:
-        screen.save(out, header)
-        if progress.step >= settings.steps:
-            state.unlink(missing_ok=True)
-    ranks.wait()
+    recipe = recipe or Recipe(kind="screen", data=train.name)
+    recipe = recipe.trained(training, size=train.size, patch=patch)
+    conclude(screen, out, header, recipe=recipe, progress=progress)
     return ScreenNet.load(out)
 
 

@@ -22,7 +22,9 @@ from boed.data.observation import Observation
 from boed.foundation.checks import check_fits
 from boed.foundation.files import load_weights, sha256
 from boed.foundation.randomness import derive
-from boed.training.loop import TrainingConfig, fit, provenance
+from boed.training.config import TrainingConfig
+from boed.training.loop import conclude, fit, provenance, running_state
+from boed.training.recipes import Recipe
 
 PRESETS: dict[int, tuple[DenseNetConfig, TrainingConfig]] = {
     32: (
@@ -42,7 +44,7 @@ PRESETS: dict[int, tuple[DenseNetConfig, TrainingConfig]] = {
         ),
     ),
 }
-"""Networks and settings of the shipped classifiers, trained on one CPU core."""
+"""Networks of the shipped classifiers and how they were trained, on one CPU core."""
 
 LOOKS = (0, 1, 2, 3, 4, 6, 8)
 """Numbers of looks at which calibration and scores are taken, besides the whole scene."""
@@ -111,12 +113,12 @@ def random_counts(batch: int, generator: torch.Generator | None = None) -> Int64
 
 def preset(train: Dataset) -> tuple[DenseNetConfig, TrainingConfig]:
     """The preset for a data set's size, channels and labels."""
-    config, settings = PRESETS[32 if train.size <= 32 else 64]
+    config, training = PRESETS[32 if train.size <= 32 else 64]
     stem = config.stem if train.size <= 64 else train.size // 16
     outputs = 2 * train.labels.shape[1] if train.multi_label else len(train.label_names)
     return (
         replace(config, size=train.size, channels=train.channels, outputs=outputs, stem=stem),
-        settings,
+        training,
     )
 
 
@@ -143,7 +145,7 @@ def augmented(scenes: Float[Tensor, "B C H W"], strength: float = 1.0) -> Tensor
 def train_classifier(
     train: Dataset,
     val: Dataset,
-    settings: TrainingConfig,
+    training: TrainingConfig,
     *,
     out: Path,
     config: DenseNetConfig | None = None,
@@ -152,19 +154,21 @@ def train_classifier(
     looking: Looking | None = None,
     init: Path | None = None,
     command: str | None = None,
+    recipe: Recipe | None = None,
 ) -> DenseNetClassifier:
     """Train the AVP-CNN on random looks, calibrate it on `val`, and save it to `out`.
 
     Args:
         train, val: what to learn from, and what to calibrate on and watch.
-        settings: how long, how, and on which devices.
-        out: checkpoint to write; the running state lies beside it until the end.
+        training: how long, how, and on which devices.
+        out: checkpoint to write, with its recipe beside it, and until the end the running state.
         config: the network; the preset for the data set if not given.
         fraction: side of a look over the width of the scene.
-        on_step: told the step and loss.
+        on_step: called with step and loss.
         looking: random looks of another sensor than the patch, in place of `fraction`.
         init: checkpoint of a trained classifier to start from; it may be of another size.
         command: what was typed, for the record.
+        recipe: what was asked for, for the record; made of the arguments if not given.
 
     Raises:
         ValueError: the network is not for images of this size, or not for these labels, or
@@ -175,17 +179,17 @@ def train_classifier(
     looking, val = looking or Squares(fraction), _enough(val)
     pixels = train.scenes().double()
     config = replace(config, mean=round(float(pixels.mean()), 6), std=round(float(pixels.std()), 6))
-    torch.manual_seed(derive(settings.seed, "weights"))
+    torch.manual_seed(derive(training.seed, "weights"))
     model = DenseNetClassifier(config, train.label_names, train.multi_label)
     begun = None if init is None else start_from(model, init)
-    ranks = settings.ranks()
+    ranks = training.ranks()
     device = ranks.device
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     strength = min(1.0, 5000 / len(train))  # large sets need less
 
     def loss(step: int) -> Tensor:
-        rows = torch.randint(len(train), (settings.share,))
+        rows = torch.randint(len(train), (training.share,))
         scenes = augmented(train.scenes(rows).to(device), strength)
         observation = looking(scenes, random_counts(len(scenes)))
         log_probs = F.log_softmax(model.logits(observation), dim=-1)
@@ -200,14 +204,19 @@ def train_classifier(
     if isinstance(looking, Squares):
         how = {"look_fraction": looking.fraction}
         about |= how
-    state = out.with_suffix(".training.safetensors")
     _, progress = fit(
-        model, loss, settings, state=state, validate=validate, on_step=on_step, about=about
+        model,
+        loss,
+        training,
+        state=running_state(out),
+        validate=validate,
+        on_step=on_step,
+        about=about,
     )
     _settle_batch_norm(model, train, looking)
     calibrate(model, val, looking=looking)
     header = {
-        **provenance(train, settings, progress),
+        **provenance(train, training, progress),
         **how,
         "scored_on": f"{len(val)} scenes of {val.split}",
         "scores": {"val": score(model, val, looking=looking)},
@@ -216,12 +225,13 @@ def train_classifier(
         header["init"] = begun
     if command is not None:
         header["command"] = command
-    if ranks.first:
-        model.save(out, header)
-        if progress.step >= settings.steps:
-            state.unlink(missing_ok=True)
-    ranks.wait()
-    model.provenance = header
+    recipe = (recipe or Recipe(kind="classifier", data=train.name)).trained(
+        training,
+        config,
+        size=train.size,
+        patch=looking.fraction if isinstance(looking, Squares) else None,
+    )
+    conclude(model, out, header, recipe=recipe, progress=progress)
     return model.eval()
 
 

@@ -13,6 +13,8 @@ import typer
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+    from boed.training import TrainingConfig
+
 
 @contextmanager
 def explained() -> Iterator[None]:
@@ -78,16 +80,25 @@ def counted(total: int, unit: str) -> Iterator[Callable[[str, int], None]]:
 
 
 @contextmanager
-def training_bar(steps: int, shown: bool = True) -> Iterator[Callable[[int, float], None]]:
-    """A bar of training steps; yields what is called with the step and its loss."""
-    bar = progress_bar()
-    bar.disable = not shown
-    with bar:
-        task = bar.add_task("training", total=steps, rate="")
+def training_bar() -> Iterator[tuple[Callable[[TrainingConfig], None], Callable[..., None]]]:
+    """A bar of steps for each training, shown by the first of the processes that train.
 
-        def on_step(step: int, loss: float) -> None:
-            speed = bar.tasks[task].speed
-            rate = f"{speed:.1f} steps/s" if speed else ""
-            bar.update(task, completed=step, rate=f"loss {loss:.4f} {rate}")
+    Yields what is called before a training with how it is trained, and with each step and loss.
+    """
+    bar, tasks = progress_bar(), []
 
-        yield on_step
+    def on_start(training: TrainingConfig) -> None:
+        if training.ranks().first:
+            bar.start()
+            tasks.append(bar.add_task("training", total=training.steps, rate=""))
+
+    def on_step(step: int, loss: float) -> None:
+        task = tasks[-1]
+        speed = bar.tasks[task].speed
+        rate = f"{speed:.1f} steps/s" if speed else ""
+        bar.update(task, completed=step, rate=f"loss {loss:.4f} {rate}")
+
+    try:
+        yield on_start, on_step
+    finally:
+        bar.stop()

@@ -15,7 +15,7 @@ from boed.data.observation import Observation, check_scenes
 from boed.foundation.checks import at_least, check_fits
 from boed.foundation.files import read_model, save_weights
 from boed.foundation.randomness import Seeds
-from boed.training.loop import TrainingConfig
+from boed.training.config import TrainingConfig
 
 
 class LearnedCompleter(nn.Module, ABC):

@@ -23,10 +23,18 @@ from boed.data.observation import Observation
 from boed.foundation.checks import check_fits
 from boed.foundation.randomness import derive
 from boed.foundation.registry import Registry, check_known
-from boed.training.loop import Progress, TrainingConfig, fit, provenance
+from boed.training.config import TrainingConfig
+from boed.training.loop import Progress, conclude, fit, provenance, running_state
+from boed.training.recipes import Recipe
 
 MASKS = Registry("masks", {"squares": squares, "holes": holes})
 """Distributions of masks to train on: a few squares seen, or a few squares hidden."""
+
+MOST_LOOKS = 7
+"""Of another sensor, where its random looks take the place of masks."""
+
+Looking = Callable[[torch.Tensor, torch.Tensor, torch.Generator | None], Observation]
+"""Scenes and how many random looks are taken of each to what is then seen of them."""
 
 
 def preset(name: str, train: Dataset, architecture: str = "small") -> tuple[Any, TrainingConfig]:
@@ -70,31 +78,33 @@ def train_vae(
     val: Dataset,
     config: VDVAEConfig,
     *,
-    settings: TrainingConfig,
+    training: TrainingConfig,
     out: Path,
     on_step: Callable[[int, float], None] | None = None,
     command: str | None = None,
+    recipe: Recipe | None = None,
 ) -> VDVAE:
     """Train an unconditional VD-VAE by its ELBO and save it to `out`.
 
     Args:
         train, val: images to learn from, and to watch the bound on.
         config: architecture.
-        settings: how long, how, and on which devices.
-        out: checkpoint to write; the running state lies beside it until the end.
-        on_step: told the step and loss.
+        training: how long, how, and on which devices.
+        out: checkpoint to write, with its recipe beside it, and until the end the running state.
+        on_step: called with step and loss.
         command: what was typed, for the record.
+        recipe: what was asked for, for the record; made of the arguments if not given.
 
     Raises:
         ValueError: the images are not of the configured size and channels.
     """
     config = standardised_for(config, train)
-    torch.manual_seed(derive(settings.seed, "weights"))
-    ranks = settings.ranks()
+    torch.manual_seed(derive(training.seed, "weights"))
+    ranks = training.ranks()
     model = VDVAE(config).to(ranks.device)
 
     def loss(step: int) -> torch.Tensor:
-        scenes = train.scenes(torch.randint(len(train), (settings.share,))).to(ranks.device)
+        scenes = train.scenes(torch.randint(len(train), (training.share,))).to(ranks.device)
         return -model.elbo(scenes).mean() / model.dimensions
 
     def validate(_: nn.Module) -> dict[str, float]:
@@ -103,17 +113,20 @@ def train_vae(
             bound = model.elbo(scenes, seed=0).mean() / model.dimensions
         return {"val_bits_per_dim": float(-bound) / math.log(2)}
 
-    state = out.with_suffix(".training.safetensors")
     about = {"data": train.name, "sha256": train.sha256}
     _, progress = fit(
-        model, loss, settings, state=state, validate=validate, on_step=on_step, about=about
+        model,
+        loss,
+        training,
+        state=running_state(out),
+        validate=validate,
+        on_step=on_step,
+        about=about,
     )
-    header = _provenance(train, settings, progress, command)
-    if ranks.first:
-        model.save(out, header)
-        if progress.step >= settings.steps:
-            state.unlink(missing_ok=True)
-    ranks.wait()
+    header = _provenance(train, training, progress, command)
+    recipe = recipe or Recipe(kind="vae", data=train.name)
+    recipe = recipe.trained(training, config, size=train.size)
+    conclude(model, out, header, recipe=recipe, progress=progress)
     return model.eval()
 
 
@@ -141,91 +154,104 @@ def train_completer(
     train: Dataset,
     val: Dataset,
     *,
-    settings: TrainingConfig,
+    training: TrainingConfig,
     out: Path,
     config: Any = None,
     vae: VDVAE | None = None,
     init: LearnedCompleter | None = None,
     masks: str = "squares",
+    looking: Looking | None = None,
     on_step: Callable[[int, float], None] | None = None,
     command: str | None = None,
+    recipe: Recipe | None = None,
 ) -> LearnedCompleter:
     """Train a completer on masked images and save it to `out`.
 
     Args:
         name: of the completer, one of `boed.completion.registry.LEARNED`.
         train, val: images to learn from, and to watch the loss on.
-        settings: how long, how, and on which devices.
-        out: checkpoint to write; the running state lies beside it until the end.
+        training: how long, how, and on which devices.
+        out: checkpoint to write, with its recipe beside it, and until the end the running state.
         config: architecture; the preset for the images' size if neither it nor `vae` is given.
         vae: for `aipo` and `aipo-r`, a trained VD-VAE that stays frozen while the partial
             encoder is trained.
         init: a trained completer of this kind whose weights training starts from; AIPO's may be
             of another image size.
         masks: one of `MASKS`.
-        on_step: told the step and loss.
+        looking: random looks of a sensor that sees pixels, in place of masks.
+        on_step: called with step and loss.
         command: what was typed, for the record.
+        recipe: what was asked for, for the record; made of the arguments if not given.
 
     Raises:
         ValueError: an unknown completer, masks or combination, or the architecture is for images
             of another size.
     """
-    random_masks = MASKS[masks]
-    model = _begun(name, train, settings, config, vae, init)
-    ranks = settings.ranks()
+    random_masks, said = MASKS[masks], masks if looking is None else repr(looking)
+    model = _begun(name, train, training, config, vae, init)
+    ranks = training.ranks()
     device = ranks.device
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     model.train()
 
     def masked(scenes: torch.Tensor, generator: torch.Generator | None = None) -> Observation:
+        if looking is not None:
+            counts = torch.randint(MOST_LOOKS + 1, (len(scenes),), generator=generator)
+            return looking(scenes, counts, generator)
         mask = random_masks(len(scenes), train.size, generator=generator)
         return Observation.of(scenes, mask.to(device))
 
     def loss(step: int) -> torch.Tensor:
-        scenes = train.scenes(torch.randint(len(train), (settings.share,))).to(device)
-        return model.loss(scenes, masked(scenes), step / settings.steps)
+        scenes = train.scenes(torch.randint(len(train), (training.share,))).to(device)
+        return model.loss(scenes, masked(scenes), step / training.steps)
 
     def validate(_: nn.Module) -> dict[str, float]:
         scenes = val.scenes(_spread(len(val))).to(device)
         return model.figures(scenes, masked(scenes, torch.Generator().manual_seed(0)))
 
-    state = out.with_suffix(".training.safetensors")
     origin = ("data", "steps", "command")
     begun = None if init is None else {k: init.provenance.get(k) for k in origin}
-    about = {"data": train.name, "sha256": train.sha256, "init": begun, "masks": masks}
+    about = {"data": train.name, "sha256": train.sha256, "init": begun, "masks": said}
     _, progress = fit(
-        model, loss, settings, state=state, validate=validate, on_step=on_step, about=about
+        model,
+        loss,
+        training,
+        state=running_state(out),
+        validate=validate,
+        on_step=on_step,
+        about=about,
     )
-    header = _provenance(train, settings, progress, command)
+    header = _provenance(train, training, progress, command)
     header |= {
-        "masks": masks,
+        "masks": said,
         "objective": f"{name}, {'pretrained VAE' if vae else 'from scratch'}",
     }
     if begun is not None:
         header["init"] = begun
     if vae is not None:
-        kept = (*origin, "cpu_seconds")
-        header["vae"] = {k: vae.provenance[k] for k in kept if k in vae.provenance}
-    if ranks.first:
-        model.save(out, header)
-        if progress.step >= settings.steps:
-            state.unlink(missing_ok=True)
-    ranks.wait()
-    model.provenance = header
+        known = (*origin, "cpu_seconds")
+        header["vae"] = {k: vae.provenance[k] for k in known if k in vae.provenance}
+    recipe = (recipe or Recipe(kind="completer", name=name, data=train.name)).trained(
+        training,
+        None if vae else model.config,
+        size=train.size,
+        masks=masks if looking is None else None,
+    )
+    conclude(model, out, header, recipe=recipe, progress=progress)
     return model.eval()
 
 
 def _begun(
     name: str,
     train: Dataset,
-    settings: TrainingConfig,
+    training: TrainingConfig,
     config: Any,
     vae: VDVAE | None,
     init: LearnedCompleter | None,
 ) -> LearnedCompleter:
     """The model to train, with the weights it starts from."""
     kind = LEARNED[name]
-    torch.manual_seed(derive(settings.seed, "weights"))
+    torch.manual_seed(derive(training.seed, "weights"))
     if vae is not None:
         if config is not None:
             raise ValueError("give either config (joint training) or vae (pretrained), not both")
@@ -249,9 +275,9 @@ def _spread(available: int, number: int = 256) -> torch.Tensor:
 
 
 def _provenance(
-    train: Dataset, settings: TrainingConfig, progress: Progress, command: str | None
+    train: Dataset, training: TrainingConfig, progress: Progress, command: str | None
 ) -> dict[str, Any]:
     """Where the weights come from, the last validation standing for their scores."""
     last = progress.history[-1] if progress.history else {}
-    header = {**provenance(train, settings, progress), "scores": last}
+    header = {**provenance(train, training, progress), "scores": last}
     return header if command is None else {**header, "command": command}

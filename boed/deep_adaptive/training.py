@@ -17,7 +17,8 @@ from boed.eig.model.pyro_model import Model, SiteModel
 from boed.eig.model.sequential import roll_out
 from boed.foundation.checks import at_least
 from boed.foundation.randomness import derive
-from boed.training.loop import TrainingConfig, fit
+from boed.training.config import TrainingConfig
+from boed.training.loop import fit
 
 Trainable = TypeVar("Trainable", DeepAdaptiveDesign, StaticDesign)
 

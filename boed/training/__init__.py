@@ -1,6 +1,37 @@
-"""How models learn: the one training loop, its settings, and several devices."""
+"""How models learn: the one training loop, its settings, recipes, and several devices.
 
-from boed.training.loop import Progress, TrainingConfig, fit, provenance
-from boed.training.ranks import Ranks, join
+Names are imported when first used, so that the command line knows the settings without torch.
+"""
 
-__all__ = ["Progress", "Ranks", "TrainingConfig", "fit", "join", "provenance"]
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from boed.training.config import TrainingConfig
+    from boed.training.loop import Progress, fit, provenance
+    from boed.training.ranks import Ranks, join
+    from boed.training.recipes import Recipe
+
+_HOMES = {
+    "Progress": "loop",
+    "Ranks": "ranks",
+    "Recipe": "recipes",
+    "TrainingConfig": "config",
+    "fit": "loop",
+    "join": "ranks",
+    "provenance": "loop",
+}
+
+__all__ = ["Progress", "Ranks", "Recipe", "TrainingConfig", "fit", "join", "provenance"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'boed.training' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"boed.training.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

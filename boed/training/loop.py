@@ -8,80 +8,17 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from boed.data.dataset import Dataset
-from boed.foundation.checks import at_least, attributes, more_than
 from boed.foundation.files import load_weights, save_weights
 from boed.foundation.randomness import derive
-from boed.foundation.registry import check_known
+from boed.training.config import TrainingConfig
 from boed.training.ranks import Ranks, join
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainingConfig:
-    """How to train.
-
-    Attributes:
-        steps: updates in all; the learning rate follows a cosine to zero over them.
-        batch: images per update, over all devices; each takes its `share`.
-        lr: highest learning rate, reached after `warmup` steps.
-        weight_decay, betas: of AdamW.
-        ema: decay of the running average of weights, which is what comes out.
-        clip: gradients of a larger norm are scaled down to it.
-        skip: an update whose gradient norm is larger than this, or NaN, is not made.
-            Buffers such as batch-norm statistics then stay as they were, too.
-        patience: so many skipped updates in a row go back to the last good state.
-        seed: for batches, masks and latent variables.
-        bf16: run the forward pass under bfloat16 autocast.
-        minutes: stop, resumably, after so much time in this call; 0 is no limit.
-        every: steps between checkpoints and validations.
-        device: cpu or cuda.
-        devices: processes that train together on each machine, one for each GPU.
-        nodes: machines that train together.
-    """
-
-    steps: int
-    batch: int = 64
-    lr: float = 1e-3
-    warmup: int = 100
-    weight_decay: float = 0.01
-    betas: tuple[float, float] = (0.9, 0.9)
-    ema: float = 0.999
-    clip: float = 200.0
-    skip: float = math.inf
-    patience: int = 50
-    seed: int = 0
-    bf16: bool = False
-    minutes: float = 0.0
-    every: int = 500
-    device: str = "cpu"
-    devices: int = 1
-    nodes: int = 1
-
-    def __post_init__(self) -> None:
-        at_least(1, **attributes(self, "steps", "batch", "patience", "every", "devices", "nodes"))
-        more_than(0, **attributes(self, "lr", "clip", "skip"))
-        if not 0 <= self.ema < 1:
-            raise ValueError(f"ema is {self.ema}, expected 0 <= ema < 1")
-        check_known("device", self.device, ("cpu", "cuda"))
-        if self.batch % (self.devices * self.nodes):
-            raise ValueError(
-                f"batch is {self.batch}, expected a multiple of the {self.devices * self.nodes} "
-                "devices that share it"
-            )
-
-    @property
-    def share(self) -> int:
-        """Images per update that one device takes."""
-        return self.batch // (self.devices * self.nodes)
-
-    def ranks(self) -> Ranks:
-        """This process among those that train together; starts them if there are to be several."""
-        return join(self.device, self.devices, self.nodes)
+from boed.training.recipes import Recipe, recipe_path
 
 
 @dataclass(kw_only=True)
@@ -99,7 +36,7 @@ class Progress:
     history: list[dict[str, float]] = field(default_factory=list)
 
 
-def provenance(train: Dataset, settings: TrainingConfig, progress: Progress) -> dict[str, Any]:
+def provenance(train: Dataset, training: TrainingConfig, progress: Progress) -> dict[str, Any]:
     """What a checkpoint's header says of how its weights came about."""
     return {
         "data": {
@@ -108,11 +45,49 @@ def provenance(train: Dataset, settings: TrainingConfig, progress: Progress) -> 
             "images": len(train),
             "sha256": train.sha256,
         },
-        "fit": {**asdict(settings), "skip": str(settings.skip)},
+        "fit": {**asdict(training), "skip": str(training.skip)},
         "steps": progress.step,
         "cpu_seconds": round(progress.cpu_seconds),
         "history": progress.history,
     }
+
+
+class Saved(Protocol):
+    """A model that writes its weights with provenance."""
+
+    provenance: dict[str, Any]
+
+    def save(self, path: Path, provenance: dict[str, Any]) -> None: ...
+
+
+def running_state(out: Path) -> Path:
+    """Where the running state of a training lies until its end."""
+    return out.with_suffix(".training.safetensors")
+
+
+def conclude(
+    model: Saved, out: Path, header: dict[str, Any], *, recipe: Recipe, progress: Progress
+) -> None:
+    """Write checkpoint and recipe, and remove the running state if all steps have been made.
+
+    All ranks call it; the first one writes, the others wait for it.
+
+    Args:
+        model: what was trained.
+        out: the checkpoint.
+        header: its provenance, to which the recipe is added.
+        recipe: with everything that was left out of it, `Recipe.trained`.
+        progress: how far the training has come.
+    """
+    header["recipe"] = recipe.table()
+    ranks = join(header["fit"]["device"], header["fit"]["devices"], header["fit"]["nodes"])
+    if ranks.first:
+        model.save(out, header)
+        recipe.write(recipe_path(out))
+        if progress.step >= header["fit"]["steps"]:
+            running_state(out).unlink(missing_ok=True)
+    ranks.wait()
+    model.provenance = header
 
 
 Loss = Callable[[int], Tensor]
@@ -122,7 +97,7 @@ Loss = Callable[[int], Tensor]
 def fit(
     model: nn.Module,
     loss: Loss,
-    settings: TrainingConfig,
+    training: TrainingConfig,
     *,
     state: Path | str | None = None,
     validate: Callable[[nn.Module], dict[str, float]] | None = None,
@@ -141,7 +116,7 @@ def fit(
         loss: step number to a scalar loss. Torch's global generator is seeded from
             (seed, step) before each call, with several ranks from (seed, step, rank), so a
             resumed run repeats the very same numbers.
-        settings: how.
+        training: how.
         state: file that holds the running state; if it exists the training goes on from it.
             All ranks read it, the first one writes it.
         validate: figures of merit of the averaged model, shown and kept in the history; called
@@ -158,19 +133,19 @@ def fit(
             all ranks see it, or not one update could be made: the data or the settings are at
             fault.
     """
-    ranks = settings.ranks()
+    ranks = training.ranks()
     ranks.copy_first(model)
     trained = {k: p for k, p in model.named_parameters() if p.requires_grad}
     optimiser = torch.optim.AdamW(
         trained.values(),
-        lr=settings.lr,
-        betas=settings.betas,
-        weight_decay=settings.weight_decay,
+        lr=training.lr,
+        betas=training.betas,
+        weight_decay=training.weight_decay,
     )
     average = {k: p.detach().clone() for k, p in trained.items()}
     progress = Progress()
     if state is not None and Path(state).exists():
-        progress = _restore(Path(state), model, trained, average, optimiser, settings, about)
+        progress = _restore(Path(state), model, trained, average, optimiser, training, about)
     if not ranks.agree(progress.step):
         raise ValueError(f"state {state} is not the same for all machines; use a shared folder")
     good = _snapshot(model, optimiser)
@@ -179,25 +154,25 @@ def fit(
     own = ("rank", ranks.rank) if ranks.number > 1 else ()
     before, began = progress.seconds, time.monotonic()
     cpu_before, cpu_began = progress.cpu_seconds, time.process_time()
-    while progress.step < settings.steps:
+    while progress.step < training.steps:
         step = progress.step
-        torch.manual_seed(derive(settings.seed, "step", step, *own))
+        torch.manual_seed(derive(training.seed, "step", step, *own))
         for group in optimiser.param_groups:
-            group["lr"] = settings.lr * _schedule(step, settings)
+            group["lr"] = training.lr * _schedule(step, training)
         held = {name: buffer.clone() for name, buffer in buffers.items()}
         device = next(model.parameters()).device.type
-        with torch.autocast(device, torch.bfloat16, enabled=settings.bf16):
+        with torch.autocast(device, torch.bfloat16, enabled=training.bf16):
             value = loss(step)
         optimiser.zero_grad(set_to_none=True)
         value.backward()  # type: ignore[no-untyped-call]
         if ranks.number > 1:
             value = _averaged(ranks, trained, buffers, held, value)
         amount = float(value.detach())
-        norm = float(nn.utils.clip_grad_norm_(trained.values(), settings.clip))
-        if math.isfinite(norm) and norm <= settings.skip and math.isfinite(amount):
+        norm = float(nn.utils.clip_grad_norm_(trained.values(), training.clip))
+        if math.isfinite(norm) and norm <= training.skip and math.isfinite(amount):
             optimiser.step()
             bad_in_a_row = 0
-            decay = min(settings.ema, (1 + step) / (10 + step))
+            decay = min(training.ema, (1 + step) / (10 + step))
             with torch.no_grad():
                 torch._foreach_lerp_(
                     list(average.values()), [p.detach() for p in trained.values()], 1 - decay
@@ -207,27 +182,27 @@ def fit(
                 buffer.copy_(held[name])
             progress.skipped += 1
             bad_in_a_row += 1
-            if bad_in_a_row >= settings.patience:
+            if bad_in_a_row >= training.patience:
                 _revert(model, optimiser, good)
                 progress.restored += 1
                 bad_in_a_row = 0
         progress.step += 1
         progress.seconds = before + time.monotonic() - began
         progress.cpu_seconds = cpu_before + time.process_time() - cpu_began
-        stuck = bad_in_a_row == 0 or progress.step >= settings.steps
+        stuck = bad_in_a_row == 0 or progress.step >= training.steps
         if progress.skipped == progress.step and stuck:
             raise ValueError(
                 f"none of the first {progress.step} updates could be made: the last loss was "
                 f"{amount:.4g} and its gradient norm {norm:.4g}; updates need a finite loss and a "
-                f"norm of at most skip = {settings.skip:g}; check the data, lr and skip"
+                f"norm of at most skip = {training.skip:g}; check the data, lr and skip"
             )
         if on_step is not None and ranks.first:
             on_step(progress.step, amount)
-        ended = progress.step >= settings.steps or (
-            settings.minutes > 0
-            and ranks.first_says(time.monotonic() - began > 60 * settings.minutes)
+        ended = progress.step >= training.steps or (
+            training.minutes > 0
+            and ranks.first_says(time.monotonic() - began > 60 * training.minutes)
         )
-        if progress.step % settings.every == 0 or ended:
+        if progress.step % training.every == 0 or ended:
             if bad_in_a_row == 0:
                 good = _snapshot(model, optimiser)
             row = {"step": float(progress.step), "loss": amount}
@@ -235,7 +210,7 @@ def fit(
                 row |= _with_average(model, trained, average, validate)
             progress.history.append(ranks.first_says(row))
             if state is not None and ranks.first:
-                _store(Path(state), model, trained, average, optimiser, settings, progress, about)
+                _store(Path(state), model, trained, average, optimiser, training, progress, about)
         if ended:
             break
     with torch.no_grad():
@@ -265,10 +240,10 @@ def _averaged(
     return value
 
 
-def _schedule(step: int, settings: TrainingConfig) -> float:
+def _schedule(step: int, training: TrainingConfig) -> float:
     """Linear warm-up, then a cosine to zero."""
-    warm = min(1.0, (step + 1) / max(settings.warmup, 1))
-    return warm * 0.5 * (1 + math.cos(math.pi * step / settings.steps))
+    warm = min(1.0, (step + 1) / max(training.warmup, 1))
+    return warm * 0.5 * (1 + math.cos(math.pi * step / training.steps))
 
 
 def _snapshot(model: nn.Module, optimiser: torch.optim.Optimizer) -> tuple[Any, Any]:
@@ -311,7 +286,7 @@ def _store(
     trained: dict[str, nn.Parameter],
     average: dict[str, Tensor],
     optimiser: torch.optim.Optimizer,
-    settings: TrainingConfig,
+    training: TrainingConfig,
     progress: Progress,
     about: dict[str, Any] | None,
 ) -> None:
@@ -319,7 +294,7 @@ def _store(
     tensors |= {f"average.{k}": v for k, v in average.items()}
     for index, entry in optimiser.state_dict()["state"].items():
         tensors |= {f"moment.{index}.{name}": torch.as_tensor(x) for name, x in entry.items()}
-    header = {"kind": "fit", "settings": _comparable(settings), "progress": asdict(progress)}
+    header = {"kind": "fit", "settings": _comparable(training), "progress": asdict(progress)}
     if about is not None:
         header["about"] = about
     save_weights(path, tensors, header)
@@ -331,14 +306,14 @@ def _restore(
     trained: dict[str, nn.Parameter],
     average: dict[str, Tensor],
     optimiser: torch.optim.Optimizer,
-    settings: TrainingConfig,
+    training: TrainingConfig,
     about: dict[str, Any] | None,
 ) -> Progress:
     tensors, header = load_weights(path)
-    if header.get("settings") != _comparable(settings):
+    if header.get("settings") != _comparable(training):
         raise ValueError(
             f"{path} was trained with {header.get('settings')}, now asked for "
-            f"{_comparable(settings)}; give the same settings, or remove the file to start anew"
+            f"{_comparable(training)}; give the same settings, or remove the file to start anew"
         )
     known = header.get("about", {})
     for name, value in (about or {}).items():
@@ -364,14 +339,14 @@ def _restore(
     return Progress(**header["progress"])
 
 
-def _comparable(settings: TrainingConfig) -> dict[str, Any]:
+def _comparable(training: TrainingConfig) -> dict[str, Any]:
     """What must not change between the parts of one training."""
-    fixed = asdict(settings)
+    fixed = asdict(training)
     for name in ("minutes", "every", "device"):
         del fixed[name]
     ranks = fixed.pop("devices") * fixed.pop("nodes")
     if ranks > 1:  # they draw other numbers than one
         fixed["ranks"] = ranks
-    fixed["betas"] = list(settings.betas)
-    fixed["skip"] = str(settings.skip)
+    fixed["betas"] = list(training.betas)
+    fixed["skip"] = str(training.skip)
     return fixed

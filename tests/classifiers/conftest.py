@@ -10,7 +10,7 @@ import torch
 from boed.classifiers import DenseNetClassifier, DenseNetConfig
 from boed.classifiers.training import train_classifier
 from boed.data.dataset import Dataset
-from boed.training.loop import TrainingConfig
+from boed.training.config import TrainingConfig
 
 TINY = DenseNetConfig(size=8, channels=1, outputs=2, stem=2, width=8, growth=(8, 8), layers=(1, 1))
 

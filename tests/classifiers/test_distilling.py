@@ -21,7 +21,7 @@ from boed.data.dataset import Dataset
 from boed.data.masks import squares
 from boed.data.observation import Observation
 from boed.foundation.files import load_weights
-from boed.training.loop import TrainingConfig
+from boed.training.config import TrainingConfig
 
 SHORT = TrainingConfig(
     steps=60, batch=16, lr=5e-3, warmup=5, betas=(0.9, 0.99), ema=0.9, clip=1.0, every=30
@@ -70,7 +70,7 @@ def test_a_screen_learns_and_says_from_what(
 ) -> None:
     judge = DenseNetClassifier.load(trained[1])
     out = tmp_path / "screen.safetensors"
-    made = train_screen(judge, train, val, out=out, settings=SHORT, command="boed train screen")
+    made = train_screen(judge, train, val, out=out, training=SHORT, command="boed train screen")
     figures = made.provenance["scores"]["val"]
     assert figures["kl"] < 0.5 * figures["kl_unchanged"]
     header = load_weights(out)[1]
@@ -91,7 +91,7 @@ def test_a_training_that_was_stopped_goes_on_to_the_same_screen(
 ) -> None:
     judge = DenseNetClassifier.load(trained[1])
     short = TrainingConfig(steps=4, batch=4, warmup=1, every=2)
-    whole = train_screen(judge, train, val, out=tmp_path / "whole.safetensors", settings=short)
+    whole = train_screen(judge, train, val, out=tmp_path / "whole.safetensors", training=short)
 
     def stop(step: int, loss: float) -> None:
         if step == 3:
@@ -99,10 +99,10 @@ def test_a_training_that_was_stopped_goes_on_to_the_same_screen(
 
     with pytest.raises(KeyboardInterrupt):
         train_screen(
-            judge, train, val, out=tmp_path / "parts.safetensors", settings=short, on_step=stop
+            judge, train, val, out=tmp_path / "parts.safetensors", training=short, on_step=stop
         )
     assert (tmp_path / "parts.training.safetensors").exists()
-    again = train_screen(judge, train, val, out=tmp_path / "parts.safetensors", settings=short)
+    again = train_screen(judge, train, val, out=tmp_path / "parts.safetensors", training=short)
     for name, tensor in whole.state_dict().items():
         assert torch.equal(tensor, again.state_dict()[name])
 
@@ -130,5 +130,5 @@ def test_scenes_that_the_classifier_is_not_for(
         label_names=train.label_names,
     )
     with pytest.raises(ValueError, match="is for 1 channels of 8 pixels; large has 1 of 16"):
-        train_screen(trained[0], large, val, out=tmp_path / "screen.safetensors", settings=SHORT)
+        train_screen(trained[0], large, val, out=tmp_path / "screen.safetensors", training=SHORT)
     assert not any(tmp_path.iterdir())

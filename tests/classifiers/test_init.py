@@ -11,7 +11,7 @@ from boed.classifiers import DenseNetClassifier
 from boed.classifiers.training import start_from, train_classifier
 from boed.data.dataset import Dataset
 from boed.foundation.files import load_weights, sha256
-from boed.training.loop import TrainingConfig
+from boed.training.config import TrainingConfig
 
 LABELS = ("left", "right")
 

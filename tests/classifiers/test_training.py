@@ -24,7 +24,7 @@ from boed.classifiers.training import (
 from boed.data.dataset import Dataset
 from boed.data.observation import Observation
 from boed.foundation.files import load_weights
-from boed.training.loop import TrainingConfig
+from boed.training.config import TrainingConfig
 
 SHORT = TrainingConfig(steps=4, batch=16, warmup=1, every=2)
 

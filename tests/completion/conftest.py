@@ -10,7 +10,7 @@ import torch
 from boed.completion import AIPO, VDVAEConfig
 from boed.completion.training import train_completer
 from boed.data.dataset import Dataset
-from boed.training.loop import TrainingConfig
+from boed.training.config import TrainingConfig
 
 
 def tiny(**changes) -> VDVAEConfig:
@@ -64,6 +64,6 @@ def trained(train, val, tmp_path_factory) -> tuple[AIPO, Path]:
     """AIPO trained jointly on the halves, and its checkpoint."""
     out = tmp_path_factory.mktemp("trained") / "halves.safetensors"
     settings = TrainingConfig(steps=250, batch=32, lr=5e-3, warmup=20, ema=0.98, every=125)
-    model = train_completer("aipo", train, val, settings=settings, out=out, config=tiny())
+    model = train_completer("aipo", train, val, training=settings, out=out, config=tiny())
     assert isinstance(model, AIPO)
     return model, out

@@ -17,7 +17,7 @@ from boed.data.dataset import Dataset
 from boed.data.masks import squares
 from boed.data.observation import Observation
 from boed.foundation.files import load_weights
-from boed.training.loop import TrainingConfig
+from boed.training.config import TrainingConfig
 
 SIZE = 32
 OTHERS = ("retrieval", "gaussian", "importance", "nuts")
@@ -197,7 +197,7 @@ def test_a_killed_training_goes_on_to_the_same_weights_and_losses(name, tmp_path
     def run(file: str, on_step=None):
         path = tmp_path / file
         train_completer(
-            name, images, images, settings=settings, out=path, config=config, on_step=on_step
+            name, images, images, training=settings, out=path, config=config, on_step=on_step
         )
         return load_weights(path)
 

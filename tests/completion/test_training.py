@@ -12,7 +12,7 @@ from boed.completion.training import standardised_for, train_completer, train_va
 from boed.completion.vae import presets
 from boed.data.dataset import Dataset
 from boed.foundation.files import load_weights, save_weights
-from boed.training.loop import TrainingConfig
+from boed.training.config import TrainingConfig
 
 SHORT = TrainingConfig(steps=6, batch=8, warmup=2, every=3)
 
@@ -41,12 +41,12 @@ def test_a_finished_training_leaves_only_the_checkpoint(trained):
 
 
 def test_vae_then_aipo_on_top_of_it(train, val, config, tmp_path):
-    vae = train_vae(train, val, config(), settings=SHORT, out=tmp_path / "vae.safetensors")
+    vae = train_vae(train, val, config(), training=SHORT, out=tmp_path / "vae.safetensors")
     again = VDVAE.load(tmp_path / "vae.safetensors")
     assert isinstance(again, VDVAE)
     assert torch.equal(again.sample(2, seed=1), vae.sample(2, seed=1))
     out = tmp_path / "aipo.safetensors"
-    model = train_completer("aipo", train, val, settings=SHORT, out=out, vae=again)
+    model = train_completer("aipo", train, val, training=SHORT, out=out, vae=again)
     assert load_weights(out)[1]["objective"] == "aipo, pretrained VAE"
     for name, tensor in vae.state_dict().items():
         assert torch.equal(tensor, model.vae.state_dict()[name])
@@ -59,13 +59,13 @@ def test_interrupted_and_resumed_gives_the_same_checkpoint(train, val, config, t
             raise KeyboardInterrupt
 
     whole, parts = tmp_path / "whole.safetensors", tmp_path / "parts.safetensors"
-    train_completer("aipo", train, val, settings=SHORT, out=whole, config=config())
+    train_completer("aipo", train, val, training=SHORT, out=whole, config=config())
     with pytest.raises(KeyboardInterrupt):
         train_completer(
-            "aipo", train, val, settings=SHORT, out=parts, config=config(), on_step=stop
+            "aipo", train, val, training=SHORT, out=parts, config=config(), on_step=stop
         )
     assert not parts.exists()
-    train_completer("aipo", train, val, settings=SHORT, out=parts, config=config())
+    train_completer("aipo", train, val, training=SHORT, out=parts, config=config())
     (one, header), (other, header2) = load_weights(whole), load_weights(parts)
     assert all(torch.equal(one[name], other[name]) for name in one)
     assert header["history"] == header2["history"]
@@ -79,15 +79,15 @@ def train_aipo(*args, **kwargs):
 def test_a_training_is_not_gone_on_with_on_other_images(what, train, val, config, tmp_path):
     out = tmp_path / "m.safetensors"
     settings = replace(SHORT, minutes=1e-9)
-    what(train, val, config=config(), settings=settings, out=out)
+    what(train, val, config=config(), training=settings, out=out)
     with pytest.raises(ValueError, match="was trained with sha256"):
-        what(train.subset(range(20)), val, config=config(), settings=settings, out=out)
+        what(train.subset(range(20)), val, config=config(), training=settings, out=out)
 
 
 def test_another_seed_is_another_training(train, val, config, tmp_path):
     paths = [tmp_path / f"{seed}.safetensors" for seed in (0, 1)]
     for seed, path in enumerate(paths):
-        train_vae(train, val, config(), settings=replace(SHORT, steps=1, seed=seed), out=path)
+        train_vae(train, val, config(), training=replace(SHORT, steps=1, seed=seed), out=path)
     one, other = (VDVAE.load(path).gain for path in paths)
     assert not torch.equal(one, other)
 
@@ -95,25 +95,25 @@ def test_another_seed_is_another_training(train, val, config, tmp_path):
 def test_wrong_inputs(train, val, config, tmp_path):
     out = tmp_path / "x.safetensors"
     with pytest.raises(ValueError, match="size 8 has no preset"):
-        train_completer("aipo", train, val, settings=SHORT, out=out)
+        train_completer("aipo", train, val, training=SHORT, out=out)
     with pytest.raises(ValueError, match="completer is 'aippo': did you mean 'aipo'"):
-        train_completer("aippo", train, val, settings=SHORT, out=out)
+        train_completer("aippo", train, val, training=SHORT, out=out)
     with pytest.raises(ValueError, match="masks is 'dots': did you mean 'holes'"):
-        train_completer("aipo", train, val, settings=SHORT, out=out, config=config(), masks="dots")
+        train_completer("aipo", train, val, training=SHORT, out=out, config=config(), masks="dots")
     with pytest.raises(ValueError, match="vae is for aipo and aipo-r"):
-        train_completer("flow", train, val, settings=SHORT, out=out, vae=VDVAE(config()))
+        train_completer("flow", train, val, training=SHORT, out=out, vae=VDVAE(config()))
     with pytest.raises(ValueError, match=r"either config .* or vae"):
         train_completer(
-            "aipo", train, val, settings=SHORT, out=out, config=config(), vae=VDVAE(config())
+            "aipo", train, val, training=SHORT, out=out, config=config(), vae=VDVAE(config())
         )
     colour = config(channels=3)
     message = "is for 3 channels of 8 pixels; halves has 1 of 8"
     with pytest.raises(ValueError, match=message):
-        train_completer("aipo", train, val, settings=SHORT, out=out, config=colour)
+        train_completer("aipo", train, val, training=SHORT, out=out, config=colour)
     with pytest.raises(ValueError, match=message):
-        train_completer("aipo", train, val, settings=SHORT, out=out, vae=VDVAE(colour))
+        train_completer("aipo", train, val, training=SHORT, out=out, vae=VDVAE(colour))
     with pytest.raises(ValueError, match=message):
-        train_vae(train, val, colour, settings=SHORT, out=out)
+        train_vae(train, val, colour, training=SHORT, out=out)
     black = Dataset(
         name="black",
         split="train",

@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from boed.foundation.files import load_weights
-from boed.training.loop import TrainingConfig, fit
+from boed.training.config import TrainingConfig
+from boed.training.loop import fit
 
 SETTINGS = TrainingConfig(steps=12, batch=4, lr=0.05, warmup=3, ema=0.9, every=4)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from boed.training.loop import TrainingConfig
+from boed.training.config import TrainingConfig
 from boed.training.ranks import join
 
 SCRIPT = Path(__file__).with_name("train_on_ranks.py")

@@ -13,7 +13,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from boed.training.loop import TrainingConfig, fit
+from boed.training.config import TrainingConfig
+from boed.training.loop import fit
 
 ALONE = TrainingConfig(steps=12, batch=8, lr=0.05, warmup=3, ema=0.9, every=4, clip=0.5)
 TWO = replace(ALONE, devices=2)

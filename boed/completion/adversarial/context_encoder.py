@@ -15,7 +15,7 @@ from boed.completion.learned import LearnedCompleter
 from boed.data.observation import Observation
 from boed.foundation.checks import at_least, attributes, more_than
 from boed.foundation.randomness import Seeds
-from boed.training.loop import TrainingConfig
+from boed.training.config import TrainingConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,10 +137,10 @@ class ContextEncoder(LearnedCompleter):
         if size not in SMALL and size % 64:
             raise ValueError(f"size {size} has no preset; expected 28, 32 or a multiple of 64")
         config = replace(SMALL.get(size, SMALL[64]), size=size, channels=channels)
-        settings = TrainingConfig(
+        training = TrainingConfig(
             steps=6000, batch=32, lr=1e-3, weight_decay=0.0, betas=(0.5, 0.999), ema=0.99, bf16=True
         )
-        return config, settings
+        return config, training
 
     def guess(self, observation: Observation) -> Float[Tensor, "B C H W"]:
         """The scene in [0, 1] as the decoder has it."""

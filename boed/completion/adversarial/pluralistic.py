@@ -22,7 +22,7 @@ from boed.completion.adversarial.pluralistic_networks import (
 from boed.completion.learned import LearnedCompleter
 from boed.data.observation import Observation
 from boed.foundation.randomness import SceneNoise, Seeds, per_scene
-from boed.training.loop import TrainingConfig
+from boed.training.config import TrainingConfig
 
 _SMALL = PluralisticConfig(
     size=32,
@@ -111,7 +111,7 @@ class Pluralistic(LearnedCompleter):
             raise ValueError(f"size {size} has no preset; expected 28, 32 or a multiple of 64")
         config = SMALL.get(size) or replace(SMALL[64], size=size, stem=size // 16)
         config = replace(config, channels=channels)
-        settings = TrainingConfig(
+        training = TrainingConfig(
             steps=2000,
             batch=32,
             lr=1e-3,
@@ -121,7 +121,7 @@ class Pluralistic(LearnedCompleter):
             clip=20.0,
             bf16=True,
         )
-        return config, settings
+        return config, training
 
     def seen_features(self, observation: Observation) -> list[Tensor]:
         """The encoder's features of what was seen."""

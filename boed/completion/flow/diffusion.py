@@ -16,7 +16,7 @@ from boed.data.observation import Observation
 from boed.foundation.checks import at_least
 from boed.foundation.randomness import SceneNoise, Seeds, per_scene
 from boed.foundation.torchvision_compat import torchvision
-from boed.training.loop import TrainingConfig
+from boed.training.config import TrainingConfig
 
 if TYPE_CHECKING:
     from deepinv.sampling import PosteriorDiffusion
@@ -91,10 +91,10 @@ class DiffusionPosterior(LearnedCompleter):
         Raises:
             ValueError: the size is neither 28 nor a multiple of 16.
         """
-        settings = TrainingConfig(
+        training = TrainingConfig(
             steps=6000, batch=32, lr=1e-3, betas=(0.9, 0.99), clip=1.0, bf16=True
         )
-        return DiffusionConfig(**vars(unet.small(size, channels))), settings
+        return DiffusionConfig(**vars(unet.small(size, channels))), training
 
     def loss(
         self,

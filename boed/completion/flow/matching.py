@@ -15,7 +15,7 @@ from boed.completion.learned import LearnedCompleter
 from boed.data.observation import Observation
 from boed.foundation.checks import at_least
 from boed.foundation.randomness import SceneNoise, Seeds, per_scene
-from boed.training.loop import TrainingConfig
+from boed.training.config import TrainingConfig
 
 
 @dataclass(frozen=True)
@@ -58,10 +58,10 @@ class FlowMatching(LearnedCompleter):
         Raises:
             ValueError: the size is neither 28 nor a multiple of 16.
         """
-        settings = TrainingConfig(
+        training = TrainingConfig(
             steps=6000, batch=32, lr=1e-3, betas=(0.9, 0.99), clip=1.0, bf16=True
         )
-        return FlowConfig(**vars(unet.small(size, channels))), settings
+        return FlowConfig(**vars(unet.small(size, channels))), training
 
     def velocity(
         self, x: Float[Tensor, "B C H W"], t: Float[Tensor, " B"], observation: Observation

@@ -17,7 +17,7 @@ from boed.completion.learned import LearnedCompleter
 from boed.data.observation import Observation
 from boed.foundation.checks import at_least, attributes, more_than
 from boed.foundation.randomness import SceneNoise, Seeds, per_scene
-from boed.training.loop import TrainingConfig
+from boed.training.config import TrainingConfig
 
 
 @dataclass(frozen=True, kw_only=True)

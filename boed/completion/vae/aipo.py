@@ -17,7 +17,7 @@ from boed.completion.vae.blocks import Block
 from boed.completion.vae.vdvae import VDVAE, StochasticBlock, VDVAEConfig, draw, kl_divergence
 from boed.data.observation import Observation, check_scenes
 from boed.foundation.randomness import SceneNoise, Seeds, per_scene
-from boed.training.loop import TrainingConfig
+from boed.training.config import TrainingConfig
 
 
 class AIPO(LearnedCompleter):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from boed.completion.vae.vdvae import VDVAEConfig
-from boed.training.loop import TrainingConfig
+from boed.training.config import TrainingConfig
 
 _CIFAR10 = VDVAEConfig(
     size=32,
@@ -110,10 +110,10 @@ def preset(size: int, channels: int) -> tuple[VDVAEConfig, TrainingConfig]:
         ValueError: no preset divides the size.
     """
     if size in SMALL:
-        config, settings = SMALL[size]
+        config, training = SMALL[size]
     elif size % 64 == 0:
-        config, settings = SMALL[64]
+        config, training = SMALL[64]
         config = replace(config, size=size, stem=size // 16)
     else:
         raise ValueError(f"size {size} has no preset; expected 28, 32 or a multiple of 64")
-    return replace(config, channels=channels), settings
+    return replace(config, channels=channels), training

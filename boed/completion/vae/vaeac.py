@@ -18,7 +18,7 @@ from boed.completion.vae.likelihoods import likelihood
 from boed.data.observation import Observation, check_scenes
 from boed.foundation.checks import at_least, attributes, more_than
 from boed.foundation.randomness import SceneNoise, Seeds, per_scene
-from boed.training.loop import TrainingConfig
+from boed.training.config import TrainingConfig
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,8 @@ import torch
 from boed.completion.adversarial.context_encoder import ContextEncoder, ContextEncoderConfig
 from boed.data.masks import squares
 from boed.data.observation import Observation
-from boed.training.loop import TrainingConfig, fit
+from boed.training.config import TrainingConfig
+from boed.training.loop import fit
 
 
 def tiny(**changes) -> ContextEncoder:

@@ -11,7 +11,8 @@ from boed.completion.adversarial.pluralistic import Pluralistic
 from boed.completion.adversarial.pluralistic_networks import Clamp, PluralisticConfig
 from boed.data.masks import squares
 from boed.data.observation import Observation
-from boed.training.loop import TrainingConfig, fit
+from boed.training.config import TrainingConfig
+from boed.training.loop import fit
 
 
 def tiny(**changes) -> Pluralistic:

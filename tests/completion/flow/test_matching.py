@@ -11,7 +11,7 @@ from boed.completion.flow.matching import FlowConfig, FlowMatching
 from boed.completion.flow.unet import UNet, UNetConfig
 from boed.completion.training import train_completer
 from boed.data.observation import Observation
-from boed.training.loop import TrainingConfig
+from boed.training.config import TrainingConfig
 
 SMALL = {"size": 8, "channels": 1, "stem": 1, "widths": (16, 16), "mean": 0.4, "std": 0.2}
 
@@ -119,7 +119,7 @@ def test_training_completes_the_bright_half(name, train, val, tmp_path):
     )
     losses: list[float] = []
     model = train_completer(
-        name, train, val, settings=settings, out=tmp_path / "m.safetensors", config=config,
+        name, train, val, training=settings, out=tmp_path / "m.safetensors", config=config,
         on_step=lambda step, loss: losses.append(loss),
     )  # fmt: skip
     assert sum(losses[-20:]) < 0.5 * sum(losses[:20])

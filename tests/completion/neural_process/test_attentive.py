@@ -16,7 +16,8 @@ from boed.completion.neural_process.attentive import (
 )
 from boed.data.masks import squares
 from boed.data.observation import Observation
-from boed.training.loop import TrainingConfig, fit
+from boed.training.config import TrainingConfig
+from boed.training.loop import fit
 
 
 def small(**changes) -> NeuralProcessConfig:

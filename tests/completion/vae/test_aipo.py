@@ -13,7 +13,7 @@ from boed.completion.training import train_completer
 from boed.data.masks import squares
 from boed.data.observation import Observation
 from boed.foundation.files import load_weights, save_weights
-from boed.training.loop import TrainingConfig
+from boed.training.config import TrainingConfig
 
 
 @pytest.fixture
@@ -147,7 +147,7 @@ def test_with_nothing_seen_both_kinds_come(train, val, config, tmp_path):
         "aipo",
         train,
         val,
-        settings=TrainingConfig(steps=300, batch=32, lr=5e-3, warmup=20, ema=0.98, every=300),
+        training=TrainingConfig(steps=300, batch=32, lr=5e-3, warmup=20, ema=0.98, every=300),
         out=tmp_path / "whole.safetensors",
         config=config(encoder="1x2", decoder="1x3", stem=8, width=48),
     )

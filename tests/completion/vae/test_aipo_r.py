@@ -12,7 +12,7 @@ from boed.completion.vae.aipo import AIPO
 from boed.completion.vae.aipo_r import AIPOR
 from boed.data.masks import squares
 from boed.data.observation import Observation
-from boed.training.loop import TrainingConfig
+from boed.training.config import TrainingConfig
 
 SETTINGS = TrainingConfig(steps=200, batch=32, lr=5e-3, warmup=20, ema=0.98, every=200)
 
@@ -21,7 +21,7 @@ SETTINGS = TrainingConfig(steps=200, batch=32, lr=5e-3, warmup=20, ema=0.98, eve
 def vae(train, val, config, tmp_path_factory):
     out = tmp_path_factory.mktemp("vae") / "vae.safetensors"
     return train_vae(
-        train, val, config(encoder="1x2", decoder="1x3", stem=8), settings=SETTINGS, out=out
+        train, val, config(encoder="1x2", decoder="1x3", stem=8), training=SETTINGS, out=out
     )
 
 
@@ -100,7 +100,7 @@ def test_training_lowers_the_bound_and_seeks_a_mode(vae, train, val, tmp_path):
     both = {}
     for name in ("aipo", "aipo-r"):
         out = tmp_path / f"{name}.safetensors"
-        model = train_completer(name, train, val, settings=SETTINGS, out=out, vae=vae)
+        model = train_completer(name, train, val, training=SETTINGS, out=out, vae=vae)
         assert isinstance(model, AIPO)
         assert model.provenance["objective"] == f"{name}, pretrained VAE"
         samples = model.sample(Observation.nothing(1, 1, 8), 64, seed=0)[:, 0]
@@ -118,7 +118,7 @@ def test_training_lowers_the_bound_and_seeks_a_mode(vae, train, val, tmp_path):
 def test_without_a_trained_vae_it_trains_jointly(train, val, config, tmp_path):
     out = tmp_path / "joint.safetensors"
     settings = TrainingConfig(steps=4, batch=8, warmup=2, every=4)
-    model = train_completer("aipo-r", train, val, settings=settings, out=out, config=config())
+    model = train_completer("aipo-r", train, val, training=settings, out=out, config=config())
     assert type(AIPOR.load(out)) is type(model) is AIPOR
     with pytest.raises(ValueError, match="holds 'aipo-r', expected 'aipo'"):
         AIPO.load(out)

@@ -11,7 +11,8 @@ from torch.distributions import Gamma, Normal
 from boed.completion.vae.vaeac import VAEAC, VAEACConfig
 from boed.data.masks import squares
 from boed.data.observation import Observation
-from boed.training.loop import TrainingConfig, fit
+from boed.training.config import TrainingConfig
+from boed.training.loop import fit
 
 
 def small(**changes) -> VAEACConfig:

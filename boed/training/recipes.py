@@ -1,0 +1,245 @@
+"""Recipes: a TOML file that says everything that a training needs, to be done again.
+
+    kind = "completer"
+    name = "flow"
+    data = "kermany_pneumonia_128"
+    size = 64
+    masks = "squares"
+    seed = 0
+
+    [architecture]
+    stem = 4
+    widths = [48, 96]
+
+    [training]
+    steps = 1200
+    batch = 32
+
+What is left out is the preset's. Each training writes the whole recipe beside what it trains, and
+into the header of the checkpoint; `boed.zoo.train_recipe` runs one.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from boed.foundation.checks import at_least
+from boed.foundation.registry import check_known
+from boed.training.config import TrainingConfig
+
+if TYPE_CHECKING:
+    from typing import Self
+
+KINDS: dict[str, tuple[str, ...]] = {
+    "completer": ("name", "data", "size", "masks", "sensor", "architecture", "init", "vae"),
+    "vae": ("data", "size", "architecture"),
+    "classifier": ("data", "size", "patch", "sensor", "architecture", "init"),
+    "screen": ("data", "size", "patch", "classifier"),
+    "policy": ("name", "problem", "architecture"),
+}
+"""What can be trained, and which keys its recipes have beside `kind`, `seed` and `training`."""
+
+ELSEWHERE = ("minutes", "device")
+"""Settings of a training that say where and how long it runs, not what comes out."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Everything that a training needs.
+
+    Attributes:
+        kind: one of `KINDS`.
+        name: of the completer (`aipo`, `flow`, ...), or what kind of policy.
+        data: name or path of the data set.
+        size: width in pixels; the data's default if not given.
+        masks: distribution of masks that a completer learns from.
+        patch: side of a look over the width of the scene, for classifiers and screens.
+        sensor: in place of masks or patch, random looks of this sensor: its name and options.
+        architecture: a preset's name, or the fields of the configuration that differ from the
+            preset; size, channels, answers and the statistics of pixels are the data's.
+        init: what the training starts from: a shipped model's name, or the path of a checkpoint
+            or of another recipe, which is then trained first; from the recipe's own folder.
+        vae: the like for the VD-VAE that `aipo` and `aipo-r` extend and leave as it is.
+        classifier: what a screen is distilled from; the shipped one if not given.
+        problem: what a policy is trained for.
+        seed: of everything random.
+        training: fields of `TrainingConfig` that differ from the preset.
+
+    Raises:
+        ValueError: a key that this kind does not have, or one that it needs.
+    """
+
+    kind: str
+    name: str | None = None
+    data: str | None = None
+    size: int | None = None
+    masks: str | None = None
+    patch: float | None = None
+    sensor: dict[str, Any] | None = None
+    architecture: str | dict[str, Any] | None = None
+    init: str | None = None
+    vae: str | None = None
+    classifier: str | None = None
+    problem: str | None = None
+    seed: int = 0
+    training: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_known("kind", self.kind, KINDS)
+        known = KINDS[self.kind]
+        for each in fields(self):
+            given = getattr(self, each.name) is not None
+            if given and each.name not in (*known, "kind", "seed", "training"):
+                raise ValueError(
+                    f"{each.name} is no key of a recipe of kind {self.kind}, which has "
+                    f"{', '.join((*known, 'seed', 'training'))}"
+                )
+        for needed in ("name", "data", "problem"):
+            if needed in known and getattr(self, needed) is None:
+                raise ValueError(f"{needed} is missing, which a recipe of kind {self.kind} needs")
+        for name, value in (("size", self.size), ("patch", self.patch)):
+            if value is not None and not isinstance(value, int | float):
+                raise ValueError(f"{name} is {value!r}, expected a number")
+        if self.size is not None:
+            at_least(1, size=self.size)
+        if self.sensor is not None and (self.masks or self.patch):
+            raise ValueError("sensor stands in place of masks and patch: give one of them")
+
+    @classmethod
+    def read(cls, path: Path | str) -> Self:
+        """The recipe of a TOML file, or of a checkpoint's header.
+
+        Raises:
+            ValueError: the file is missing or cannot be read, or a key is unknown (the nearest is
+                suggested), missing or of another type; the message names file and key.
+        """
+        path = Path(path)
+        if path.suffix == ".safetensors":
+            from boed.foundation.files import load_weights
+
+            table = load_weights(path)[1].get("recipe")
+            if table is None:
+                raise ValueError(f"checkpoint {path} says no recipe; give a recipe.toml")
+        else:
+            try:
+                table = tomllib.loads(path.read_text(encoding="utf-8"))
+            except FileNotFoundError as error:
+                raise ValueError(f"recipe {path} does not exist") from error
+            except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+                raise ValueError(f"recipe {path} cannot be read: {error}") from error
+        try:
+            return cls.of(table)
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"recipe {path}: {error}") from error
+
+    @classmethod
+    def of(cls, table: Mapping[str, Any]) -> Self:
+        """From what a file or a header holds.
+
+        Raises:
+            ValueError: a key is unknown, missing or of another type.
+        """
+        for key, value in table.items():
+            check_known("key", key, [each.name for each in fields(cls)])
+            expected = _TYPES[key]
+            if not isinstance(value, expected) or isinstance(value, bool):
+                words = " or ".join(_WORDS[each] for each in expected)
+                raise ValueError(f"{key} is {value!r}, expected {words}")
+        if "kind" not in table:
+            raise ValueError(f"kind is missing, expected one of {', '.join(KINDS)}")
+        return cls(**{key: _plain(value) for key, value in table.items()})
+
+    def write(self, path: Path | str) -> None:
+        """Write the recipe as TOML, atomically."""
+        import tomli_w
+
+        from boed.foundation.files import atomic
+
+        with atomic(path) as temporary:
+            temporary.write_text(tomli_w.dumps(self.table()), encoding="utf-8")
+
+    def table(self) -> dict[str, Any]:
+        """What a file or a header holds of it."""
+        held = {each.name: getattr(self, each.name) for each in fields(self)}
+        return {
+            key: _plain(value)
+            for key, value in held.items()
+            if value is not None and not (isinstance(value, dict) and not value)
+        }
+
+    def config(self, preset: TrainingConfig) -> TrainingConfig:
+        """How to train: the preset with what the recipe says.
+
+        Raises:
+            ValueError: `training` has a key that there is not (the nearest is suggested), or a
+                value out of its range.
+        """
+        known = [each.name for each in fields(preset) if each.name != "seed"]
+        for key, value in self.training.items():
+            check_known("training", key, known)
+            default = getattr(preset, key)
+            if isinstance(default, bool) != isinstance(value, bool) or (
+                isinstance(default, int | float) and not isinstance(value, int | float)
+            ):
+                raise ValueError(f"training: {key} is {value!r}, expected one like {default!r}")
+        return replace(preset, **self.training, seed=self.seed)
+
+    def trained(self, config: TrainingConfig, architecture: Any = None, **decided: Any) -> Self:
+        """The recipe with everything that was left out: how it was trained, and what.
+
+        Args:
+            config: how it was trained.
+            architecture: the configuration of what was trained, a dataclass.
+            decided: other keys that were left out.
+        """
+        training = {each.name: getattr(config, each.name) for each in fields(config)}
+        training = {
+            key: value
+            for key, value in training.items()
+            if key not in (*ELSEWHERE, "seed") and not (key == "skip" and value == float("inf"))
+        }
+        shape = self.architecture
+        if architecture is not None:
+            shape = {
+                each.name: _plain(getattr(architecture, each.name))
+                for each in fields(architecture)
+                if each.name not in OF_THE_DATA and getattr(architecture, each.name) is not None
+            }
+        return replace(
+            self, seed=config.seed, training=_plain(training), architecture=shape, **decided
+        )
+
+
+OF_THE_DATA = ("size", "channels", "outputs", "mean", "std")
+"""Fields of architectures that the data decide."""
+
+_TYPES: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("kind", "name", "data", "masks", "init", "vae"), (str,)),
+    **dict.fromkeys(("classifier", "problem"), (str,)),
+    **dict.fromkeys(("size", "seed"), (int,)),
+    **dict.fromkeys(("sensor", "training"), (dict,)),
+    "patch": (float, int),
+    "architecture": (str, dict),
+}
+_WORDS = {str: "text", int: "a whole number", float: "a number", dict: "a table"}
+
+
+def recipe_path(out: Path | str) -> Path:
+    """Where the recipe of a checkpoint stands: `recipe.toml` beside `weights.safetensors`."""
+    out = Path(out)
+    if out.name == "weights.safetensors":
+        return out.with_name("recipe.toml")
+    return out.with_suffix(".toml")
+
+
+def _plain(value: Any) -> Any:
+    """With lists in place of tuples, as files have them."""
+    if isinstance(value, Mapping):
+        return {key: _plain(each) for key, each in value.items() if each is not None}
+    if isinstance(value, tuple | list):
+        return [_plain(each) for each in value]
+    return value

@@ -1,0 +1,298 @@
+"""Running recipes: whatever can be trained, from the TOML file that says how."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from boed.classifiers.classifier import DenseNetClassifier
+from boed.classifiers.distilling import TRAINING as SCREEN_TRAINING
+from boed.classifiers.distilling import train_screen
+from boed.classifiers.training import preset as classifier_preset
+from boed.classifiers.training import train_classifier
+from boed.completion.registry import LEARNED
+from boed.completion.training import preset as completer_preset
+from boed.completion.training import train_completer, train_vae
+from boed.completion.vae.vdvae import VDVAE
+from boed.data.dataset import Dataset
+from boed.data.observation import Observation
+from boed.data.training_split import training_splits
+from boed.foundation.randomness import derive
+from boed.foundation.registry import check_known, unknown
+from boed.foundation.shipped import shipped, shipped_folder, shipped_names
+from boed.sensors import PatchSensor
+from boed.sensors.random_looks import RandomLooks
+from boed.sensors.registry import sensor_named
+from boed.sensors.sensor import candidates, look
+from boed.training.config import TrainingConfig
+from boed.training.recipes import Recipe, recipe_path
+from boed.zoo.models import DEFAULT_SIZE, Context, classifier_for
+
+OnStep = Callable[[int, float], None]
+
+
+def recipe_named(name_or_path: str | Path) -> tuple[Recipe, Path]:
+    """A recipe, and the folder from which it names other files.
+
+    Args:
+        name_or_path: the name of a shipped model, or the path of a recipe, of a checkpoint, in
+            whose header one stands, or of a folder with a `recipe.toml`.
+
+    Raises:
+        ValueError: no such name (the nearest is suggested), or the recipe is not as it should be.
+    """
+    path = Path(name_or_path)
+    if str(name_or_path) in shipped_names():
+        path = shipped_folder(str(name_or_path)) / "recipe.toml"
+    elif path.is_dir():
+        path = path / "recipe.toml"
+    elif not path.exists() and path.suffix not in (".toml", ".safetensors"):
+        extra = "or the path of a recipe or a checkpoint"
+        raise unknown("recipe", str(name_or_path), shipped_names(), extra=extra)
+    return Recipe.read(path), path.parent
+
+
+def changed(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
+    """A recipe with other values: of its own keys, or of `training` and so without a prefix.
+
+    Raises:
+        ValueError: an unknown key (the nearest is suggested), or a value that does not fit.
+    """
+    own = [each.name for each in fields(Recipe) if each.name not in ("kind", "training")]
+    settings = [each.name for each in fields(TrainingConfig)]
+    if recipe.kind == "policy":
+        from boed.deep_adaptive.training import PolicyTrainingConfig
+
+        settings = [each.name for each in fields(PolicyTrainingConfig)]
+    table = recipe.table()
+    table["training"] = dict(recipe.training)
+    for key, value in changes.items():
+        check_known("set", key, dict.fromkeys((*own, *settings)))
+        (table if key in own else table["training"])[key] = value
+    return Recipe.of(table)
+
+
+def train_recipe(
+    recipe: str | Path | Recipe,
+    out: Path | str,
+    *,
+    changes: Mapping[str, Any] | None = None,
+    on_start: Callable[[TrainingConfig], None] | None = None,
+    on_step: OnStep | None = None,
+    command: str | None = None,
+) -> torch.nn.Module:
+    """Train what a recipe says and save it, with the recipe beside it.
+
+    The same call goes on with a training that was interrupted.
+
+    Args:
+        recipe: as `recipe_named` takes it, or the recipe itself.
+        out: checkpoint to write.
+        changes: other values, such as `{"steps": 10, "device": "cuda"}`.
+        on_start: called with how it is trained, before the first step of each training.
+        on_step: called with step and loss.
+        command: what was typed, for the record.
+
+    Returns:
+        The trained model.
+
+    Raises:
+        ValueError: the recipe is not as it should be, or does not fit the data.
+    """
+    read, folder = (recipe, Path()) if isinstance(recipe, Recipe) else recipe_named(recipe)
+    read = changed(read, changes or {})
+    job = _Job(
+        recipe=read,
+        folder=folder,
+        out=Path(out),
+        on_start=on_start,
+        on_step=on_step,
+        command=command,
+    )
+    return _TRAIN[read.kind](job)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Job:
+    """One training: the recipe, where it stands, and what was asked for beside it."""
+
+    recipe: Recipe
+    folder: Path
+    out: Path
+    on_start: Callable[[TrainingConfig], None] | None
+    on_step: OnStep | None
+    command: str | None
+
+    def data(self) -> tuple[Dataset, Dataset]:
+        """Train and val images."""
+        assert self.recipe.data is not None
+        return training_splits(
+            self.recipe.data, self.recipe.size or DEFAULT_SIZE.get(self.recipe.data)
+        )
+
+    def training(self, preset: TrainingConfig) -> TrainingConfig:
+        """How to train, which is said before it begins."""
+        training = self.recipe.config(preset)
+        if self.on_start is not None:
+            self.on_start(training)
+        return training
+
+    def rest(self) -> dict[str, Any]:
+        """What all trainings are called with."""
+        return {
+            "out": self.out,
+            "on_step": self.on_step,
+            "command": self.command,
+            "recipe": self.recipe,
+        }
+
+    def architecture(self, preset: Any) -> Any:
+        """The preset's configuration with the fields that the recipe changes."""
+        table = self.recipe.architecture
+        if not isinstance(table, dict):
+            return preset
+        for key in table:
+            check_known("architecture", key, [each.name for each in fields(preset)])
+        held = {k: tuple(v) if isinstance(v, list) else v for k, v in table.items()}
+        try:
+            return replace(preset, **held)
+        except TypeError as error:
+            raise ValueError(f"architecture {table} is not as it should be: {error}") from error
+
+    def looking(self, train: Dataset, *, pixels: bool = False) -> RandomLooks | None:
+        """Random looks of the recipe's sensor, if it names one."""
+        if self.recipe.sensor is None:
+            return None
+        channels, height, width = train.images.shape[1:]
+        sensor = sensor_named(self.recipe.sensor, train)
+        blank = Observation.nothing(1, channels, (height, width))
+        design = candidates(sensor, blank)[:1]
+        seen = look(sensor, blank, blank.values, design=design, seeds=[0])
+        if pixels and seen.readings is not None:
+            raise ValueError(
+                f"sensor: {type(sensor).__name__} returns readings; completers learn from pixels"
+            )
+        return RandomLooks(sensor, (channels, height, width))
+
+    def model(self, key: str) -> Path | None:
+        """The checkpoint that a key names; a recipe is trained first, unless it has been.
+
+        It is trained as it says itself, but on the same devices.
+        """
+        named = getattr(self.recipe, key)
+        if named is None:
+            return None
+        path = next((p for p in (self.folder / named, Path(named)) if p.exists()), None)
+        if path is None:
+            if named in shipped_names():
+                return shipped(named)
+            raise unknown(key, named, shipped_names(), extra="or the path of a file that exists")
+        if path.suffix != ".toml":
+            return path
+        first = self.out.with_name(f"{self.out.stem}-{key}.safetensors")
+        if not first.exists() or first.with_suffix(".training.safetensors").exists():
+            recipe = Recipe.read(path)
+            where = ("device", "devices", "nodes", "minutes")
+            shared = {k: v for k, v in self.recipe.training.items() if k in where}
+            inner = replace(recipe, training={**recipe.training, **shared})
+            _TRAIN[inner.kind](replace(self, recipe=inner, folder=path.parent, out=first))
+        return first
+
+
+def _completer(job: _Job) -> torch.nn.Module:
+    recipe = job.recipe
+    assert recipe.name is not None
+    train, val = job.data()
+    preset = recipe.architecture if isinstance(recipe.architecture, str) else "small"
+    init, vae = job.model("init"), job.model("vae")
+    config, how = completer_preset(recipe.name, train, preset)
+    return train_completer(
+        recipe.name,
+        train,
+        val,
+        training=job.training(how),
+        config=None if vae is not None else job.architecture(config),
+        vae=None if vae is None else VDVAE.load(vae),
+        init=None if init is None else LEARNED[recipe.name].load(init),
+        masks=recipe.masks or "squares",
+        looking=job.looking(train, pixels=True),
+        **job.rest(),
+    )
+
+
+def _vae(job: _Job) -> torch.nn.Module:
+    train, val = job.data()
+    preset = job.recipe.architecture if isinstance(job.recipe.architecture, str) else "small"
+    config, how = completer_preset("vae", train, preset)
+    return train_vae(train, val, job.architecture(config), training=job.training(how), **job.rest())
+
+
+def _classifier(job: _Job) -> torch.nn.Module:
+    recipe, (train, val) = job.recipe, job.data()
+    config, how = classifier_preset(train)
+    if isinstance(recipe.architecture, str):
+        config = replace(config, kind=recipe.architecture)
+    return train_classifier(
+        train,
+        val,
+        job.training(how),
+        config=job.architecture(config),
+        fraction=recipe.patch or 0.25,
+        looking=job.looking(train),
+        init=job.model("init"),
+        **job.rest(),
+    )
+
+
+def _screen(job: _Job) -> torch.nn.Module:
+    recipe, (train, val) = job.recipe, job.data()
+    patch = recipe.patch or 0.25
+    checkpoint = job.model("classifier")
+    context = Context(val, PatchSensor(val.size, patch))
+    teacher = classifier_for(context, None if checkpoint is None else str(checkpoint))
+    if not isinstance(teacher, DenseNetClassifier):
+        raise ValueError(f"classifier is {recipe.classifier!r}, expected the checkpoint of one")
+    return train_screen(
+        teacher, train, val, training=job.training(SCREEN_TRAINING), patch=patch, **job.rest()
+    )
+
+
+def _policy(job: _Job) -> torch.nn.Module:
+    from boed.deep_adaptive import DeepAdaptiveDesign, PolicyConfig, StaticDesign, train_policy
+    from boed.deep_adaptive.training import PolicyTrainingConfig
+    from boed.problems.location_finding import LocationFinding
+
+    recipe = job.recipe
+    check_known("problem", recipe.problem, ("location-finding",))
+    check_known("name", recipe.name, ("deep-adaptive", "fixed"))
+    problem, training = LocationFinding(), job.training(PolicyTrainingConfig())
+    assert isinstance(training, PolicyTrainingConfig)
+    dimensions, looks = problem.dimensions, training.looks
+    config: PolicyConfig | None = None
+    if recipe.name == "deep-adaptive":
+        config = job.architecture(PolicyConfig(design_dim=dimensions))
+    recipe = recipe.trained(training, config)
+    about = {"problem": f"{problem.name}, T = {looks}", "loss": "sPCE", "recipe": recipe.table()}
+    if job.command is not None:
+        about["command"] = job.command
+    rest: dict[str, Any] = {"out": job.out, "provenance": about, "on_step": job.on_step}
+    recipe.write(recipe_path(job.out))
+    if config is not None:
+        torch.manual_seed(derive(recipe.seed, "weights"))
+        return train_policy(problem.model, DeepAdaptiveDesign(config), training, **rest)
+    torch.manual_seed(derive(recipe.seed, "designs"))
+    unmoved = StaticDesign(torch.randn(looks, dimensions))
+    return train_policy(problem.model, unmoved, training, **rest)
+
+
+_TRAIN: dict[str, Callable[[_Job], torch.nn.Module]] = {
+    "completer": _completer,
+    "vae": _vae,
+    "classifier": _classifier,
+    "screen": _screen,
+    "policy": _policy,
+}
