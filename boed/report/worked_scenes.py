@@ -117,7 +117,7 @@ def _completions(decision: object) -> Tensor:
 
 
 def _visible(observation: Observation) -> Float[Tensor, "B H W"]:
-    """Where the values show something: of readings, all of the reconstruction once there are any."""
+    """Where the values show something: of readings, everywhere once there are any."""
     if observation.taken is None:
         return observation.mask[:, 0]
     return observation.taken.amax(1)[:, None, None].expand_as(observation.mask[:, 0])
