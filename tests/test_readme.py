@@ -1,4 +1,4 @@
-"""What README and docs tell people to type works: Python runs, commands parse, links lead somewhere."""
+"""What README and docs tell people to type works: Python, commands, links."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def commands(path: Path) -> list[str]:
     lines = [line for code in blocks(path, "sh") for line in re.split(r"\n|&&", code)]
     lines += re.findall(r"`(boed [^`]+)`", FENCE.sub("", text))
     joined = (" ".join(line.split()) for line in lines)
-    return [line for line in joined if line.startswith("boed ")]
+    return [line for line in joined if line.startswith("boed ") and not re.search(r" [|-] ", line)]
 
 
 def complaint(line: str) -> str | None:
@@ -70,6 +70,9 @@ def complaint(line: str) -> str | None:
         command = command.commands[words.pop(0)]
     if not words:
         return None  # the command is only named
+    if hasattr(command, "commands"):
+        options = {option for each in command.params for option in each.opts}
+        return None if options.issuperset(words) else f"no options {words}"
     try:
         command.make_context(command.name, words, parent=parent)
     except Exception as error:
@@ -99,6 +102,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.mark.parametrize("path", TAUGHT, ids=named)
 def test_python_runs(path: Path, folder: Path) -> None:
+    run_python(path, folder)
+
+
+def run_python(path: Path, folder: Path) -> None:
+    """Run all Python of a page, from top to bottom."""
     written(path, folder)
     torch.manual_seed(0)
     namespace: dict[str, Any] = {"__name__": "page"}
@@ -118,8 +126,9 @@ def test_commands_parse(path: Path) -> None:
         ("boed bench", "no command bench"),
         ("boed train ghost", "no command ghost"),
         ("boed benchmark --scene 3", "--scene"),
-        ("boed benchmark --scenes many", "many"),
-        ("boed data fetch --size 64", "NAME"),
+        ("boed benchmark --scenes many", "--scenes"),
+        ("boed data fetch --size 64", "Missing argument"),
+        ("boed --versions", "no options"),
     ],
 )
 def test_wrong_commands_do_not_parse(line: str, message: str) -> None:
@@ -129,7 +138,7 @@ def test_wrong_commands_do_not_parse(line: str, message: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("path", TAUGHT, ids=named)
 def test_commands_run(path: Path, folder: Path) -> None:
-    written(path, folder)
+    run_python(path, folder)  # the commands use its files
     lines = [
         line
         for code in blocks(path, "sh")
