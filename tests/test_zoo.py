@@ -57,7 +57,8 @@ def test_recipe_and_header_agree(name):
     config = config if isinstance(config, dict) else header["config"]
     assert (recipe.data, recipe.size) == (header["data"]["name"], config["size"])
     assert recipe.patch == header.get("look_fraction")
-    assert recipe.masks == (None if recipe.patch else header.get("masks", "squares"))
+    masks = header.get("masks", "squares") if recipe.kind == "completer" else None
+    assert recipe.masks == masks
     for key, value in (recipe.architecture or {}).items():
         assert config[key] == value, key
 
