@@ -138,7 +138,7 @@ def acquire(
     scene, budget, began = scene.float(), budget or Budget(), time.monotonic()
     seeds = per_scene(seed, len(scene))
     noise = [derive(each, "noise") for each in seeds]
-    blank = observation = Observation.of(scene, torch.zeros_like(scene[:, :1]))
+    blank = observation = Observation.nothing_of(scene)
     prior = belief = log_beliefs(observation, classifier, memory)
     active = torch.arange(len(scene), device=scene.device)  # the scenes that are not finished
     spent = scene.new_zeros(len(scene))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from boed.benchmark.engines import Engine
 from boed.benchmark.engines import named as engine_named
 from boed.benchmark.storage import finish
 from boed.foundation.files import atomic
+from boed.foundation.identity import SETTINGS, claim, identity
 from boed.foundation.registry import check_known
 from boed.sensors import PatchSensor
 from boed.setup import Setup, versions
@@ -26,9 +28,6 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from boed.completion.evaluation.evaluate import Plan
-
-SETTINGS = "run.toml"
-"""The file of a run's folder that holds the settings of the run, to be run again."""
 
 
 def run(
@@ -41,7 +40,6 @@ def run(
     budget: Budget | None = None,
     command: str | None = None,
     on_progress: Callable[[str, int], None] | None = None,
-    on_stage: Callable[[str], None] | None = None,
 ) -> xr.Dataset:
     """Run a set-up and write what came out to a folder.
 
@@ -58,7 +56,6 @@ def run(
         budget: of cost for each scene, and of time.
         command: what was typed, for the record.
         on_progress: called with a policy and the scene-looks just finished.
-        on_stage: called with what is done next, in words.
 
     Returns:
         The Results; see `boed.report.results`.
@@ -94,8 +91,6 @@ def run(
     results.attrs["started"] = started
     if command is not None:
         results.attrs["command"] = command
-    if on_stage is not None:
-        on_stage("writing the report")
     settings = {
         **setup.options,
         "scenes": len(setup.data) if scenes is None else scenes,
@@ -199,6 +194,14 @@ def evaluate_completers(
     extractor: Extractor = ClassifierExtractor(answers, Path(classifier or "shipped").stem)
     if inception is not None:
         extractor = InceptionExtractor(inception, extractor)
+    claim(
+        folder,
+        "evaluation of completers",
+        {
+            "identity": {"data": identity(test), "features": identity(extractor)},
+            "settings": {"plan": asdict(plan), "data": test.name, "split": test.split},
+        },
+    )
     results, pictures = compare(
         models,
         test,

@@ -24,7 +24,9 @@ from boed.foundation.registry import check_known, import_object
 from boed.policies import BOED, CentreOut, FixedDesign, Oracle, Policy, Random
 from boed.policies import optimise_fixed_design as best_fixed_design
 from boed.policies.first_look import FirstLook, default_folder
-from boed.search import CoarseToFine, Exhaustive, Racing, Screening, Search
+from boed.policies.names import INFORMED, POLICIES
+from boed.search import Exhaustive, Racing, Screening, Search
+from boed.search.names import SEARCHES
 from boed.sensors import PatchSensor, Sensor
 from boed.sensors.registry import default_sensor, sensor_named
 from boed.sensors.sensor import candidates
@@ -32,45 +34,6 @@ from boed.zoo import DEFAULT_SIZE, Context, Missing, classifier_for, completer_f
 
 FIRST_COMPLETIONS = 500
 """Completions for the first look, which is the same for all scenes; fewer if the library has."""
-
-POLICIES: dict[str, str] = {
-    "boed": "highest EIG; Barber-Agakov bound",
-    "boed_entropy": "highest EIG; Eq. 17 as printed",
-    "boed_mixture": "highest EIG; Eq. 17 with the entropy of the mean belief as first term",
-    "boed_retrieval": "highest EIG; Barber-Agakov bound, completions by retrieval",
-    "boed_retrieval_entropy": "highest EIG; Eq. 17, completions by retrieval",
-    "boed_gaussian": "highest EIG; Barber-Agakov bound, completions of a mixture of Gaussians",
-    "boed_gaussian_entropy": "highest EIG; Eq. 17, completions of a mixture of Gaussians",
-    "max_variance": "largest predictive variance over completions",
-    "centre_out": "fixed scan from the centre outwards",
-    "in_order": "the sensor's candidates in their order",
-    "fixed": "the same looks for all scenes, optimised on the library",
-    "random": "uniformly random look",
-    "oracle": "best look knowing the whole scene, not the label; an upper reference",
-}
-"""Policies by name."""
-
-_INFORMED: dict[str, tuple[str | None, str]] = {
-    "boed": (None, "variational"),
-    "boed_entropy": (None, "entropy"),
-    "boed_mixture": (None, "mixture"),
-    "boed_retrieval": ("retrieval", "variational"),
-    "boed_retrieval_entropy": ("retrieval", "entropy"),
-    "boed_gaussian": ("gaussian", "variational"),
-    "boed_gaussian_entropy": ("gaussian", "entropy"),
-    "max_variance": (None, "variance"),
-}
-"""Completer (None: that of the set-up) and estimator of the policies that draw completions."""
-
-SEARCHES: dict[str, tuple[Search, str]] = {
-    "exhaustive": (Exhaustive(), "exact: all candidates with all completions"),
-    "racing": (Racing(), "exact: the exhaustive choice from fewer evaluations"),
-    "coarse": (
-        CoarseToFine(then=Racing()),
-        "an approximation: a coarse grid refined, which may miss the best look; by racing",
-    ),
-}
-"""Searches by name, and what results say of them."""
 
 Part = TypeVar("Part")
 
@@ -187,6 +150,14 @@ def setup(
             )
         judge.precision = precision
     chosen, said = _search(search, context, judge, device)
+    retrieved = isinstance(sampler, Retrieval) or any(
+        INFORMED.get(each, ("", ""))[0] == "retrieval" for each in names
+    )
+    if retrieved and shelf is not None and completions > len(shelf):
+        raise ValueError(
+            f"completions is {completions}, but {shelf.name} ({shelf.split}) has {len(shelf)} "
+            f"scenes to retrieve; expected at most {len(shelf)}, or a larger library"
+        )
     first_n = FIRST_COMPLETIONS if shelf is None else min(FIRST_COMPLETIONS, len(shelf))
 
     def informed(completer: Completer, estimator: str) -> Policy:
@@ -203,8 +174,8 @@ def setup(
         )
 
     def policy(name: str) -> Policy:
-        if name in _INFORMED:
-            own, estimator = _INFORMED[name]
+        if name in INFORMED:
+            own, estimator = INFORMED[name]
             drawer = sampler if own is None else completer_for(context, own)
             assert drawer is not None
             return informed(drawer, estimator)
@@ -319,7 +290,7 @@ def _models(
     policies: Sequence[str] | Mapping[str, Policy],
 ) -> tuple[Classifier, Completer | None]:
     """Classifier and completer; everything that is missing is said in one error."""
-    drawn = any(_INFORMED.get(name, ("", ""))[0] is None for name in names)
+    drawn = any(INFORMED.get(name, ("", ""))[0] is None for name in names)
     drawn = completer is not None or (drawn and not isinstance(policies, Mapping))
     missing: list[str] = []
 

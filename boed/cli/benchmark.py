@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from boed.cli.console import command, counted, explained
+from boed.cli.options import with_patch_options
 
 DEFAULTS: dict[str, Any] = {
     "data": "digits",
@@ -26,11 +28,6 @@ DEFAULTS: dict[str, Any] = {
     "engine": "local",
 }
 """What holds where neither a file of settings nor an option says otherwise."""
-
-OTHERS = (
-    "size", "library", "sensor", "classifier", "completer", "baseline", "workers",
-)  # fmt: skip
-"""Settings without a default of their own."""
 
 
 def _option(help_text: str, name: str = "") -> Any:
@@ -127,42 +124,24 @@ def run_typed(settings: Path | None, typed: dict[str, Any]) -> None:
     from boed.run import read_settings, run
     from boed.setup import setup
 
-    known = {*DEFAULTS, *OTHERS}
-    read = {} if settings is None else read_settings(settings, dict.fromkeys(known))
-    options = {**DEFAULTS, **read, **_sensor(typed, read.get("sensor"))}
+    known = inspect.signature(benchmark).parameters
+    read = {} if settings is None else read_settings(settings, known)
+    options = {**DEFAULTS, **read, **with_patch_options(typed, read.get("sensor"))}
     if isinstance(options["policies"], str):
-        options["policies"] = [
-            each.strip() for each in options["policies"].split(",") if each.strip()
-        ]
+        options["policies"] = list(filter(None, map(str.strip, options["policies"].split(","))))
     out, scenes = Path(options.pop("out")), options.pop("scenes")
     first, repetitions = options.pop("seed"), options.pop("seeds")
-    engine = named(options.pop("engine"), options.pop("workers", None))
+    try:
+        engine = named(options.pop("engine"), options.pop("workers", None))
+    except ImportError as error:  # the extra that it names is wanted
+        raise ValueError(str(error)) from error
     console = Console()
     with console.status("reading data and models"):
         made = setup(**options)
     number = len(made.data) if scenes == 0 else scenes
+    seeds = range(first, first + repetitions)
     with counted(number * made.steps * repetitions, "looks") as advance:
-        results = run(
-            made,
-            out,
-            scenes=number,
-            seeds=range(first, first + repetitions),
-            engine=engine,
-            command=command(),
-            on_progress=advance,
-        )
+        how: dict[str, Any] = {"engine": engine, "command": command(), "on_progress": advance}
+        results = run(made, out, scenes=number, seeds=seeds, **how)
     console.print(table(summary(results)))
     console.print(f"report: {out / 'report.html'}", soft_wrap=True)
-
-
-def _sensor(typed: dict[str, Any], read: Any) -> dict[str, Any]:
-    """What was typed, with --patch and --grid as options of the patch sensor."""
-    from boed.sensors.registry import sensor_options
-
-    options = {key: typed.pop(key) for key in ("patch", "grid") if key in typed}
-    if not options:
-        return typed
-    name, own = sensor_options(typed.get("sensor") or read or "patch")
-    if name != "patch":
-        raise ValueError(f"--{next(iter(options))} is for the patch sensor; the sensor is {name}")
-    return {**typed, "sensor": {"name": name, **own, **options}}

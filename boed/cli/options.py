@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -19,3 +19,26 @@ Looks = Annotated[
     str | None,
     typer.Option(help="Random looks of this sensor in place of squares: NAME,option=value,..."),
 ]
+
+
+def with_patch_options(typed: dict[str, Any], read: Any) -> dict[str, Any]:
+    """What was typed, with --patch and --grid as options of the patch sensor."""
+    from boed.sensors.registry import sensor_options
+
+    options = {key: typed.pop(key) for key in ("patch", "grid") if key in typed}
+    if not options:
+        return typed
+    name, own = sensor_options(typed.get("sensor") or read or "patch")
+    if name != "patch":
+        raise ValueError(f"--{next(iter(options))} is for the patch sensor; the sensor is {name}")
+    return {**typed, "sensor": {"name": name, **own, **options}}
+
+
+def sensor_table(text: str | None) -> dict[str, Any] | None:
+    """A sensor and its options as a recipe holds them."""
+    if text is None:
+        return None
+    from boed.sensors.registry import sensor_options
+
+    name, options = sensor_options(text)
+    return {"name": name, **options}

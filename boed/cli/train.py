@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from boed.cli.console import explained
-from boed.cli.options import Data, Looks, Size, Weights
+from boed.cli.options import Data, Looks, Size, Weights, sensor_table
 from boed.cli.recipe import recipe, trained
 from boed.cli.training_options import training_options
 
@@ -55,7 +55,7 @@ def train_completer(
     with explained():
         from boed.training import Recipe
 
-        own: dict[str, Any] = {"name": name, "masks": masks, "sensor": _sensor(sensor)}
+        own: dict[str, Any] = {"name": name, "masks": masks, "sensor": sensor_table(sensor)}
         asked = Recipe(
             kind="vae" if name == "vae" else "completer",
             data=data,
@@ -100,7 +100,7 @@ def train_classifier(
             size=size,
             architecture=kind,
             patch=patch,
-            sensor=_sensor(sensor),
+            sensor=sensor_table(sensor),
             init=None if init is None else str(init),
         )
         model: Any = trained(asked, out, training)
@@ -141,13 +141,3 @@ def train_screen(
             f"({figures['kl_unchanged']:.4f} if no look changed anything)"
         )
         typer.echo(f"checkpoint: {out}")
-
-
-def _sensor(text: str | None) -> dict[str, Any] | None:
-    """A sensor and its options as a recipe holds them."""
-    if text is None:
-        return None
-    from boed.sensors.registry import sensor_options
-
-    name, options = sensor_options(text)
-    return {"name": name, **options}

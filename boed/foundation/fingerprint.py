@@ -69,6 +69,9 @@ def _add(digest: Any, thing: object, within: tuple[int, ...]) -> None:
         digest.update(str(thing).encode())
     elif isinstance(thing, np.ndarray) and thing.dtype.kind in "US":
         digest.update(f"{thing.shape} {thing.tolist()}".encode())
+    elif isinstance(thing, Tensor) and thing.layout != torch.strided:
+        entries = thing.detach().cpu().to_sparse_coo().coalesce()
+        _add(digest, (tuple(thing.shape), entries.indices(), entries.values()), inner)
     elif isinstance(thing, Tensor | np.ndarray):
         array = thing.detach().cpu() if isinstance(thing, Tensor) else torch.from_numpy(thing)
         digest.update(f"{tuple(array.shape)} {array.dtype}".encode())

@@ -18,6 +18,9 @@ from boed.foundation.fingerprint import fingerprint
 RECORD = "run.json"
 """The file of a run's folder that says whose it is."""
 
+SETTINGS = "run.toml"
+"""The file of a run's folder that holds its settings, to be run again."""
+
 DIGITS = 16
 """Of a fingerprint that are shown and compared."""
 
@@ -30,7 +33,7 @@ def identity(thing: object) -> str:
     """
     try:
         return f"{type(thing).__qualname__} {fingerprint(thing)[:DIGITS]}"
-    except TypeError as error:
+    except (TypeError, ValueError, RuntimeError, AttributeError) as error:
         return f"{type(thing).__qualname__} {uuid.uuid4().hex[:DIGITS]} ({error})"
 
 
@@ -50,7 +53,7 @@ def claim(folder: Path, kind: str, content: Mapping[str, Any]) -> bool:
     """
     record = folder / RECORD
     ours: dict[str, Any] = json.loads(json.dumps({"kind": kind, **content}))
-    if not record.exists():
+    if not record.exists() or _is_bare(folder):
         write_json(record, ours)
         return False
     theirs = read_record(folder)
@@ -85,6 +88,13 @@ def read_record(folder: Path) -> dict[str, Any]:
             f"out: {record} is damaged ({error}); choose another folder or remove that one"
         ) from error
     return content
+
+
+def _is_bare(folder: Path) -> bool:
+    """Whether there is nothing in a folder but files of a run that ended before any result."""
+    return not any(
+        each.is_file() and each.name not in (RECORD, SETTINGS) for each in folder.rglob("*")
+    )
 
 
 def _difference(key: str, theirs: Any, ours: Any) -> tuple[str, Any, Any]:

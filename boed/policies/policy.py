@@ -85,7 +85,7 @@ def pick(
 
     Without that, equal scores would always send the sensor to the top-left corner. As good is
     within `tolerance` (nats, or relative where the highest is above 1): thirty times what the
-    size of the pieces was measured to change by rounding, so that a tie does not hang on it.
+    size of the chunks was measured to change by rounding, so that a tie does not hang on it.
 
     Raises:
         ValueError: a score is NaN.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from boed.completion.evaluation import results as completer_results
 from boed.foundation import netcdf
 from boed.foundation.files import atomic
+from boed.foundation.identity import read_record
 from boed.report import results as benchmark_results
 from boed.report.completers import figures as completer_figures
 from boed.report.completers.page import write_completer_report
@@ -32,7 +33,7 @@ def report_again(run: Path, figures: Path | None = None) -> None:
         FileNotFoundError: there are no results.
         ValueError: they are damaged, or of another kind of run.
     """
-    if (run / "table.md").exists():
+    if read_record(run).get("kind") != "benchmark":
         _completers(run, figures)
     else:
         _benchmark(run, figures)

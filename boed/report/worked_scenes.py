@@ -12,6 +12,7 @@ from torch import Tensor
 
 from boed.acquire import Trajectory, acquire
 from boed.benchmark.sweep import scene_rows
+from boed.data.observation import Observation
 from boed.foundation.randomness import derive
 from boed.policies import BOED
 from boed.search import Exhaustive
@@ -90,7 +91,7 @@ def describe(
         {
             "scene": (["example", "channel", "y", "x"], scenes.cpu().numpy()),
             "values": (["example", "look", "channel", "y", "x"], array([o.values for o in seen])),
-            "mask": (["example", "look", "y", "x"], array([o.mask[:, 0] for o in seen])),
+            "mask": (["example", "look", "y", "x"], array([_visible(o) for o in seen])),
             "completions": (
                 ["example", "step", "completion", "channel", "y", "x"],
                 array(completions),
@@ -113,3 +114,10 @@ def _completions(decision: object) -> Tensor:
     completions = getattr(decision, "completions", None)
     assert completions is not None
     return completions.scenes
+
+
+def _visible(observation: Observation) -> Float[Tensor, "B H W"]:
+    """Where the values show something: of readings, everywhere once there are any."""
+    if observation.taken is None:
+        return observation.mask[:, 0]
+    return observation.taken.amax(1)[:, None, None].expand_as(observation.mask[:, 0])

@@ -23,7 +23,8 @@ class DeepinvSensor(IndirectSensor):
     and else, everywhere, which part of them.
 
     Where `import deepinv` stops at a missing `torchvision::nms`, call
-    `boed.data.readers.xrayvision.torchvision()` first. `pip install boed[physics]` brings deepinv.
+    `boed.foundation.torchvision_compat.torchvision()` first. `pip install boed[physics]` brings
+    deepinv.
 
     Args:
         physics: with all readings that a look could take: no mask, or a mask of ones.

@@ -63,6 +63,15 @@ DEFAULT_SIZE = {
 DEFAULT_COMPLETER = {"kermany": "flow", "cifar10": "flow", "digits": "aipo"}
 """What did best of the completers that learn, by docs/completers.md."""
 
+TRAINED_SENSOR = {
+    "kspace": "kspace",
+    "pixels": "pixels,block=4",
+    "projections": "projections,angles=32",
+    "foveated": "foveated",
+    "lines": "lines,axis=row,width=2",
+}
+"""What the shipped classifiers of other sensors than patches were trained with, on digits."""
+
 LOOKS: dict[type, str] = {
     KSpaceLines: "kspace",
     PixelBlocks: "pixels",

@@ -12,6 +12,7 @@ import matplotlib.pyplot as plt
 import boed
 from boed.completion import GaussianMixture
 from boed.data import load
+from boed.policies import FirstLook
 from boed.sensors import KSpaceLines
 
 train, test = load("digits", 28, "train"), load("digits", 28, "test")
@@ -19,7 +20,7 @@ sensor = KSpaceLines((28, 28))
 mixture = GaussianMixture(
     train, components="classes", factors=32, noise=0.1, transform=sensor.forward
 )
-policy = boed.BOED(mixture, mixture, first_n=50)
+policy = boed.BOED(mixture, mixture, first_look=FirstLook(n=50))
 
 # %%
 # Lines k and 28 - k carry the same information, since the scenes are real. The first lines are near

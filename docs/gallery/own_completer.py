@@ -14,6 +14,7 @@ from boed.classifiers import DenseNetClassifier
 from boed.completion import Retrieval, load_completer
 from boed.data import Observation, load
 from boed.foundation.shipped import shipped
+from boed.policies import FirstLook
 from boed.sensors import PatchSensor
 
 
@@ -64,7 +65,7 @@ for name, completer in completers.items():
     run = boed.acquire(
         test.scenes(slice(32)),
         sensor,
-        boed.BOED(completer, classifier, first=Retrieval(library)),
+        boed.BOED(completer, classifier, first_look=FirstLook(Retrieval(library))),
         steps=3,
         classifier=classifier,
     )

@@ -14,6 +14,7 @@ from boed.classifiers import DenseNetClassifier
 from boed.completion import Retrieval
 from boed.data import load
 from boed.foundation.shipped import shipped
+from boed.policies import FirstLook
 
 
 class Cross:
@@ -37,7 +38,10 @@ class Cross:
 
 classifier = DenseNetClassifier.load(shipped("densenet-digits-32"))
 library, test = load("digits", 32, "train"), load("digits", 32, "test")
-policies = {"boed": boed.BOED(Retrieval(library), classifier, first_n=100), "random": boed.Random()}
+policies = {
+    "boed": boed.BOED(Retrieval(library), classifier, first_look=FirstLook(n=100)),
+    "random": boed.Random(),
+}
 scenes, labels = test.scenes(slice(32)), test.labels[:32]
 
 for name, policy in policies.items():

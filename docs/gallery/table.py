@@ -15,6 +15,7 @@ from boed.classifiers.tabular import TabularClassifier
 from boed.completion import GaussianMixture
 from boed.data import load
 from boed.data.readers.tables import feature_names
+from boed.policies import FirstLook
 from boed.sensors import Features
 
 train, val, test = (load("breast_cancer", None, split) for split in ("train", "val", "test"))
@@ -29,9 +30,10 @@ prices = [1.0 if name.startswith("mean") else 2.0 for name in names]
 sensor = Features(names, costs=prices)
 mixture = GaussianMixture(train, components="classes", noise=0.1)
 classifier = TabularClassifier(train, val)
+first = FirstLook(n=100)  # what decides before anything is known
 policies = {
-    "boed": boed.BOED(mixture, classifier, first_n=100),
-    "boed, per cost": boed.BOED(mixture, classifier, per_cost=True, first_n=100),
+    "boed": boed.BOED(mixture, classifier, first_look=first),
+    "boed, per cost": boed.BOED(mixture, classifier, per_cost=True, first_look=first),
     "random": boed.Random(),
 }
 

@@ -300,6 +300,7 @@ def test_a_folder_of_another_run_is_refused(
 
 
 def test_a_damaged_description_is_refused(tmp_path: Path) -> None:
+    run(out=tmp_path)
     (tmp_path / "run.json").write_text("{")
     with pytest.raises(ValueError, match=r"run\.json is damaged"):
         run(out=tmp_path)

@@ -68,6 +68,7 @@ EXAMPLES: list[tuple[Any, Any]] = [
     (nn.ReLU(), nn.Sigmoid()),
     (nn.Sequential(nn.ReLU()), nn.Sequential(nn.Sigmoid())),
     (nn.Sequential(nn.Dropout(0.1)), nn.Sequential(nn.Dropout(0.2))),
+    (torch.eye(3).to_sparse(), (2 * torch.eye(3)).to_sparse()),
     (lambda: 1, lambda: 2),
     (adder(1), adder(2)),
     (Named(f=len), Named(f=print)),

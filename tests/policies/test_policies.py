@@ -334,7 +334,7 @@ def test_all_of_ours_say_which_candidate_they_chose() -> None:
     completer = ClueCompleter(Clues(TILES))
     boed = BOED(completer, CLASSIFIER, n=4, first_look=FirstLook(n=6))
     scene = Clues(TILES).dataset(5).scenes()
-    blank = Observation.of(scene, torch.zeros_like(scene[:, :1]))
+    blank = Observation.nothing_of(scene)
     later = TILED.observe(blank, scene, torch.tensor([[8, 4]]).expand(5, -1))
     for policy in (
         boed,

@@ -76,7 +76,7 @@ def clue_problem(grid: int = 7, scenes: int = 6, n: int = 8) -> DesignProblem:
     clues = Clues(TILES)
     sensor, completer = PatchSensor(16, 0.25, grid), ClueCompleter(clues)
     scene = clues.dataset(scenes, 3).scenes()
-    blank = Observation.of(scene, torch.zeros_like(scene[:, :1]))
+    blank = Observation.nothing_of(scene)
     seen = sensor.observe(blank, scene, torch.tensor([[4, 4]]).expand(scenes, -1))
     drawn = complete(completer, seen, n, seed=1)
     weights = torch.rand(n, scenes, generator=torch.Generator().manual_seed(2)) + 0.1

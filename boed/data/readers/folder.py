@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ class _Row:
     label: str | tuple[int, ...]
     split: str
     patient: str | None = None
+    identity: str | None = None  # by which the split was dealt; None where it was stated
 
 
 def read_folder(
@@ -40,7 +42,8 @@ def read_folder(
     With a CSV file (`labels`, or `labels.csv` in the folder): a column `file`, then either a column
     `label` with class names or numbers, or a 0/1 column for each finding; optionally `split` and
     `patient`. Without: `{split}/{class}/...` or `{class}/...`; images in no class folder are all of
-    class "unknown". Where no split is given it is 80/10/10 by patient, or else by file name.
+    class "unknown". Where no split is given it is 80/10/10 by patient, or else by file name; in a
+    small folder, where one of the three would get nothing, at least one of each.
 
     Args:
         folder: where the images are, at any depth.
@@ -64,6 +67,7 @@ def read_folder(
         rows, findings = _rows_of_table(table, root)
     else:
         rows = _rows_of_folders(root)
+    rows = _no_split_empty(rows)
     chosen = [row for row in rows if row.split == split]
     if not chosen:
         raise ValueError(f"{root}: none of its {len(rows)} images is in split {split!r}")
@@ -98,6 +102,7 @@ def _rows_of_folders(root: Path) -> list[_Row]:
             file,
             label or "unknown",
             parts[0] if by_split else split_of(file.relative_to(root).as_posix()),
+            identity=None if by_split else file.relative_to(root).as_posix(),
         )
         for file, parts, label in zip(files, inner, classes, strict=True)
     ]
@@ -142,10 +147,25 @@ def _row(
         if not label:
             raise ValueError(f"{here}: the label is empty")
     patient = values.get("patient") or None
-    split = values.get("split") or split_of(patient or Path(values["file"]).as_posix())
+    identity = None if values.get("split") else patient or Path(values["file"]).as_posix()
+    split = values["split"] if identity is None else split_of(identity)
     if split not in SPLITS:
         raise ValueError(f"{here}: split is {split!r}, expected {', '.join(SPLITS)}")
-    return _Row(file, label, split, patient)
+    return _Row(file, label, split, patient, identity)
+
+
+def _no_split_empty(rows: list[_Row]) -> list[_Row]:
+    """The rows with at least one patient or file in each split, where there are three.
+
+    The order of their checksums deals them where, in a small folder, chance has left one out.
+    """
+    identities = {row.identity for row in rows}
+    if None in identities or len(identities) < 3 or {row.split for row in rows} == set(SPLITS):
+        return rows
+    order = sorted(map(str, identities), key=lambda each: sha256(each.encode()).hexdigest())
+    few = max(len(order) // 10, 1)
+    held_out = dict.fromkeys(order[:few], "test") | dict.fromkeys(order[few : 2 * few], "val")
+    return [replace(row, split=held_out.get(str(row.identity), "train")) for row in rows]
 
 
 def _check_patients(table: Path, rows: list[_Row]) -> None:

@@ -92,7 +92,7 @@ def _evaluate(
     memory: int,
     own: bool,
 ) -> Scores:
-    """The bound on fresh samples, in pieces."""
+    """The bound on fresh samples, in chunks."""
     moments = Moments()
     probe = problem.simulate(designs.expand(1, *designs.shape))
     numbers = event_numel({**probe.latents, **probe.outcomes}, 2)

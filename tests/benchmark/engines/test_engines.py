@@ -26,8 +26,9 @@ from boed.benchmark.jobs import Job, Jobs
 from boed.benchmark.sweep import benchmark
 from boed.data.observation import Observation
 from boed.policies import BOED, Decision, FirstLook, Random
+from boed.policies.names import POLICIES
 from boed.sensors import PatchSensor
-from boed.setup import POLICIES, setup
+from boed.setup import setup
 from tests.benchmark.engines.jobs import (
     Dying,
     Noted,

@@ -175,3 +175,14 @@ def test_refuses_empty_folders_and_splits(folder, tmp_path):
         read_folder(tmp_path / "empty")
     with pytest.raises(ValueError, match="absent is not a folder"):
         read_folder(tmp_path / "absent")
+
+
+@pytest.mark.parametrize("number", [3, 4, 12])
+def test_no_split_of_a_small_folder_is_empty(number, tmp_path):
+    for row in range(number):
+        kind = tmp_path / ("left", "right")[row % 2]
+        kind.mkdir(exist_ok=True)
+        Image.fromarray(np.full((8, 8), row, np.uint8)).save(kind / f"{row}.png")
+    parts = [read_folder(tmp_path, split=split) for split in ("train", "val", "test")]
+    assert all(len(part) for part in parts)
+    assert sorted(int(image.max()) for part in parts for image in part.images) == [*range(number)]

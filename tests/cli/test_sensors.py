@@ -1,0 +1,176 @@
+"""Any sensor from the command line to the report: ours, a user's own, tables, small folders."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+from PIL import Image
+from typer.testing import CliRunner
+
+from boed.cli import app
+
+SMALL = ("--scenes", "4", "--steps", "2", "--completions", "3", "--policies", "boed,random")
+
+ROW_SCANNER = '''
+import torch
+
+
+class RowScanner:
+    """Looks at a few rows."""
+
+    def __init__(self, height, rows=4):
+        self.height, self.rows = height, rows
+
+    def designs(self, observation):
+        return torch.arange(0, self.height, self.rows)[:, None]
+
+    def observe(self, observation, scene, design):
+        row = torch.arange(self.height)
+        seen = ((row >= design) & (row < design + self.rows)).float()[:, None, :, None]
+        return observation.with_seen(scene, seen * torch.ones_like(scene[:, :1]))
+
+    def cost(self, design):
+        return torch.ones(len(design))
+
+
+class Blind:
+    def designs(self, observation):
+        return torch.zeros(1, 1)
+'''
+
+
+def boed(*arguments: object) -> object:
+    return CliRunner().invoke(app, [str(each) for each in arguments])
+
+
+def succeeds(*arguments: object) -> None:
+    result = boed(*arguments)
+    assert result.exit_code == 0, result.output
+
+
+def refused(*arguments: object) -> str:
+    result = boed(*arguments)
+    assert result.exit_code == 2, result.output
+    assert "Traceback" not in result.output
+    return " ".join(result.output.split())
+
+
+@pytest.fixture
+def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of a user's with a sensor of their own, in which they work."""
+    (tmp_path / "mine.py").write_text(ROW_SCANNER)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.delitem(sys.modules, "mine", raising=False)
+    return tmp_path
+
+
+def test_a_users_own_sensor(mine: Path) -> None:
+    succeeds("benchmark", *SMALL, "--sensor", "mine:RowScanner,rows=8", "--out", "run")
+    results = xr.load_dataset(mine / "run" / "results.nc")
+    assert results["candidates"].values.ravel().tolist() == [0, 8, 16, 24]
+    assert '"kind": "RowScanner"' in results.attrs["sensor"]
+    assert "RowScanner" in (mine / "run" / "report.html").read_text()
+    other = refused("benchmark", *SMALL, "--sensor", "mine:RowScanner,rows=4", "--out", "run")
+    assert "identity: sensor is 'RowScanner" in other
+
+
+@pytest.mark.parametrize(
+    ("sensor", "words"),
+    [
+        ("mine:RowScaner", "mine:RowScanner"),
+        ("nowhere:Thing", "there is no module nowhere"),
+        ("mine:RowScanner,row=8", "did you mean 'rows'"),
+        ("mine:Blind", "Blind has no method observe"),
+        ("kspce", "did you mean 'kspace'"),
+        ("kspace,center=2", "did you mean 'centre'"),
+        ("kspace,centre", "'centre' is no option=value"),
+        ("linear", "sensor linear needs operator"),
+        ("linear,operator=none.npy", "none.npy cannot be read"),
+        ("pixels,block=99", "block is 99, expected 1 to 32"),
+    ],
+)
+def test_what_is_no_sensor_is_said(sensor: str, words: str, mine: Path) -> None:
+    assert words in refused("benchmark", *SMALL, "--sensor", sensor, "--out", "run")
+    assert not (mine / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "sensor",
+    [
+        "kspace",
+        pytest.param("pixels,block=4", marks=pytest.mark.slow),
+        pytest.param("projections,angles=32", marks=pytest.mark.slow),
+        pytest.param("foveated", marks=pytest.mark.slow),
+        pytest.param("lines,axis=row,width=2", marks=pytest.mark.slow),
+    ],
+)
+def test_ours_on_digits(sensor: str, tmp_path: Path) -> None:
+    succeeds("benchmark", *SMALL, "--sensor", sensor, "--out", tmp_path)
+    assert (tmp_path / "report.html").stat().st_size > 10_000
+
+
+def test_a_table(tmp_path: Path) -> None:
+    succeeds("benchmark", *SMALL, "--data", "wine", "--out", tmp_path)
+    results = xr.load_dataset(tmp_path / "results.nc")
+    assert results.sizes["candidate"] == 13
+    assert '"kind": "Features"' in results.attrs["sensor"]
+
+
+def test_a_folder_of_a_dozen_pictures(tmp_path: Path) -> None:
+    """One error that says what to do, and doing it works."""
+    rng = np.random.default_rng(0)
+    for number in range(12):
+        kind = tmp_path / "pictures" / ("dark", "light")[number % 2]
+        kind.mkdir(parents=True, exist_ok=True)
+        pixels = rng.integers(0, 100, (32, 32)) + 100 * (number % 2)
+        Image.fromarray(pixels.astype(np.uint8)).save(kind / f"{number}.png")
+    asked = ("benchmark", "--data", tmp_path / "pictures", "--scenes", "0", "--steps", "2")
+    asked = (*asked, "--policies", "boed,random", "--sensor", "patch,grid=3", "--completions", "5")
+    said = refused(*asked, "--out", tmp_path / "run")
+    assert "boed train classifier --data" in said
+    assert "--classifier gaussian" in said
+    assert not (tmp_path / "run").exists()
+    succeeds(*asked, "--classifier", "gaussian", "--out", tmp_path / "run")
+    weights = tmp_path / "classifier.safetensors"
+    training = ("--steps", "4", "--batch", "4", "--out", weights)
+    succeeds("train", "classifier", "--data", tmp_path / "pictures", "--size", "32", *training)
+    succeeds(*asked, "--classifier", weights, "--out", tmp_path / "other")
+
+
+def test_scenes_without_a_library_use_that_of_another(tmp_path: Path) -> None:
+    from boed.data import load
+
+    test = load("digits", 32, "test").subset(range(6))
+    np.savez(
+        tmp_path / "mine.npz",
+        test_images=test.images[:, 0].numpy(),
+        test_labels=test.labels[:, None].numpy(),
+        label_names=np.array(test.label_names),
+    )
+    asked = ("benchmark", *SMALL, "--data", tmp_path / "mine.npz", "--sensor", "patch,grid=3")
+    models = ("--completer", "aipo-digits-32", "--classifier", "densenet-digits-32")
+    succeeds(*asked, *models, "--library", "digits", "--out", tmp_path / "run")
+    succeeds(*asked, *models, "--out", tmp_path / "without")
+    said = refused(*asked, "--classifier", "densenet-digits-32", "--out", tmp_path / "none")
+    assert "--library" in said
+
+
+def test_a_file_of_settings_runs_again_and_options_override_it(tmp_path: Path) -> None:
+    asked = ("--sensor", "patch,grid=3", "--out", tmp_path / "one")
+    succeeds("benchmark", *SMALL, *asked)
+    settings = tmp_path / "one" / "run.toml"
+    succeeds("benchmark", settings, "--out", tmp_path / "two")
+    succeeds("benchmark", settings, "--seed", "1", "--out", tmp_path / "three")
+    one, two, three = (
+        xr.load_dataset(tmp_path / name / "results.nc") for name in ("one", "two", "three")
+    )
+    assert np.array_equal(one["design"], two["design"])
+    assert not np.array_equal(one["design"], three["design"])
+    settings.write_text(settings.read_text().replace("steps", "stepz"))
+    said = refused("benchmark", settings, "--out", tmp_path / "four")
+    assert "setting is 'stepz': did you mean 'steps'" in said

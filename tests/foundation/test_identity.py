@@ -1,0 +1,76 @@
+"""A folder knows whose results it holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from boed.foundation.identity import RECORD, claim, identity, read_record
+
+OURS = {"identity": {"sensor": "Rows 1", "policies": {"a": "Random 2"}}, "settings": {"steps": 3}}
+
+
+def with_result(folder: Path) -> Path:
+    """A folder claimed by `OURS` in which something was finished."""
+    assert not claim(folder, "benchmark", OURS)
+    (folder / "parts").mkdir()
+    (folder / "parts" / "one.npz").write_bytes(b"a result")
+    return folder
+
+
+def test_the_same_run_goes_on(tmp_path: Path) -> None:
+    assert claim(with_result(tmp_path), "benchmark", OURS)
+    assert read_record(tmp_path) == {"kind": "benchmark", **OURS}
+
+
+@pytest.mark.parametrize(
+    ("kind", "content", "message"),
+    [
+        ("evaluation", OURS, "another kind, 'benchmark', not 'evaluation'"),
+        (
+            "benchmark",
+            {**OURS, "identity": {**OURS["identity"], "sensor": "Rows 9"}},
+            "identity: sensor is 'Rows 1' there, now 'Rows 9'",
+        ),
+        (
+            "benchmark",
+            {**OURS, "identity": {"sensor": "Rows 1", "policies": {}}},
+            "identity: policies: a is 'Random 2' there, now None",
+        ),
+        ("benchmark", {**OURS, "settings": {"steps": 4}}, "settings: steps is 3 there, now 4"),
+        ("benchmark", {**OURS, "more": 1}, "more is None there, now 1"),
+    ],
+)
+def test_another_run_is_refused(kind: str, content: dict, message: str, tmp_path: Path) -> None:
+    with_result(tmp_path)
+    before = (tmp_path / RECORD).read_bytes()
+    with pytest.raises(ValueError, match=message):
+        claim(tmp_path, kind, content)
+    assert (tmp_path / RECORD).read_bytes() == before
+
+
+def test_a_run_that_ended_before_any_result_does_not_keep_its_folder(tmp_path: Path) -> None:
+    claim(tmp_path, "benchmark", OURS)
+    assert not claim(tmp_path, "evaluation", {"other": 1})
+    assert read_record(tmp_path) == {"kind": "evaluation", "other": 1}
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", "1", "\xff", "[" * 100_000])
+def test_a_damaged_record_is_refused(text: str, tmp_path: Path) -> None:
+    (with_result(tmp_path) / RECORD).write_text(text, encoding="latin-1")
+    with pytest.raises(ValueError, match=r"run\.json is damaged"):
+        claim(tmp_path, "benchmark", OURS)
+
+
+def test_identities_are_of_content() -> None:
+    one, other = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)
+    assert identity(one) == identity(one)
+    assert identity(one) != identity(other)
+    assert identity(one).startswith("Linear ")
+
+
+def test_what_cannot_be_read_is_never_the_same(tmp_path: Path) -> None:
+    with open(tmp_path / "file", "w") as file:
+        assert identity(file) != identity(file)

@@ -1,0 +1,120 @@
+"""A set-up from names, paths and objects, and a whole run of it in one call."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from boed import BOED, PatchSensor, Random, run, setup
+from boed.completion import GaussianMixture, Retrieval
+from boed.data import load
+from boed.policies import CentreOut
+from boed.run import read_settings
+from tests.doubles import ClueClassifier, ClueCompleter, Clues, Fixed
+
+CLUES = Clues()
+OWN: dict[str, Any] = {"sensor": PatchSensor(16, 0.25, 4), "classifier": ClueClassifier()}
+
+
+def own_policies() -> dict[str, Any]:
+    return {"ours": BOED(ClueCompleter(CLUES), ClueClassifier(), n=3), "chance": Random()}
+
+
+def test_a_users_own_parts_go_from_setup_to_report(tmp_path: Path) -> None:
+    made = setup(CLUES.dataset(12), policies=own_policies(), steps=2, **OWN)
+    assert made.baseline == "chance"  # a random policy, whatever it is called
+    assert made.completer is None
+    assert made.library is None
+    results = run(made, tmp_path / "run", scenes=6, seeds=(3, 4))
+    assert results.sizes["scene"] == 6
+    assert results["seed"].values.tolist() == [3, 4]
+    names = {each.name for each in (tmp_path / "run").iterdir()}
+    assert {"results.nc", "summary.json", "examples.nc", "report.html"} <= names
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert list(summary["paired"]) == ["ours - chance"]
+    assert "than chance" in (tmp_path / "run" / "report.html").read_text()
+    settings = tmp_path / "run" / "run.toml"
+    with pytest.raises(ValueError, match=r"sensor was a PatchSensor object of yours, which a file"):
+        read_settings(settings, {**made.options, "scenes": 6, "seed": 0, "seeds": 1})
+
+
+def test_a_run_that_was_finished_gives_the_same_again(tmp_path: Path) -> None:
+    made = setup(CLUES.dataset(12), policies=own_policies(), steps=2, **OWN)
+    one, other = (run(made, tmp_path, scenes=6) for _ in range(2))
+    assert np.array_equal(one["design"], other["design"])
+    assert not (tmp_path / "parts").exists()
+
+
+@pytest.mark.parametrize("what", ["classifier", "policy", "scenes", "sensor"])
+def test_another_run_is_refused_its_folder(what: str, tmp_path: Path) -> None:
+    run(setup(CLUES.dataset(12), policies=own_policies(), steps=2, **OWN), tmp_path)
+    before = (tmp_path / "results.nc").read_bytes()
+    parts, data, policies = dict(OWN), CLUES.dataset(12), own_policies()
+    if what == "classifier":
+        parts["classifier"] = ClueClassifier()
+        parts["classifier"].sharpness = 2.0
+    elif what == "policy":
+        policies = {"ours": CentreOut(), "chance": Random()}
+    elif what == "scenes":
+        data = CLUES.dataset(12, seed=9)
+    else:
+        parts["sensor"] = PatchSensor(16, 0.5, 4)
+    with pytest.raises(ValueError, match="holds a run with other settings: identity"):
+        run(setup(data, policies=policies, steps=2, **parts), tmp_path)
+    assert (tmp_path / "results.nc").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"policies": []}, "policies is empty"),
+        ({"policies": ["random", "random"]}, "random stands there twice"),
+        ({"policies": ["radnom"]}, "did you mean 'random'"),
+        ({"policies": ["random"], "baseline": "boed"}, "baseline is 'boed'.*Known: random"),
+        ({"steps": 0}, "steps is 0, expected at least 1"),
+        ({"completions": 0}, "completions is 0, expected at least 1"),
+        ({"sensor": "ptach"}, "did you mean 'patch'"),
+        ({"classifier": "densenet-digits-23"}, "did you mean 'densenet-digits-32'"),
+        ({"completer": "flow-digit-32"}, "completer is 'flow-digit-32': did you mean"),
+        ({"completer": "flow-kermany-64"}, "completer is for 1 channels of 64 pixels; digits has"),
+        ({"search": "fast"}, "search is 'fast'"),
+        (
+            {"precision": "bf16", "classifier": "gaussian"},
+            "precision is 'bf16', which is for",
+        ),
+    ],
+)
+def test_what_is_not_expected_is_said(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        setup("digits", **{"policies": ["boed", "random"], **options})
+
+
+def test_all_that_is_missing_is_said_at_once() -> None:
+    digits = load("digits", 28, "test")
+    with pytest.raises(
+        ValueError, match=r"(?s)no classifier is shipped.*no completer flow"
+    ) as told:
+        setup(digits, completer="flow")
+    assert "--completer retrieval needs no training" in str(told.value)
+
+
+def test_tables_and_readings_are_completed_without_training() -> None:
+    made = setup("iris", policies=["boed", "boed_retrieval", "random"])
+    assert isinstance(made.completer, GaussianMixture)
+    assert type(made.classifier).__name__ == "TabularClassifier"
+    retrieval = made.policies["boed_retrieval"]
+    assert isinstance(retrieval, BOED)
+    assert isinstance(retrieval.completer, Retrieval)
+
+
+def test_a_policy_of_the_users_by_its_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = f"{Fixed.__module__}:{Fixed.__qualname__}"
+    made = setup("iris", policies=[name, "random"], steps=2)
+    assert isinstance(made.policies[name], Fixed)
+    results = run(made, tmp_path / "run", scenes=3)
+    assert isinstance(results, xr.Dataset)
