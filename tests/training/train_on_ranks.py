@@ -70,8 +70,9 @@ def random_rows(settings, folder=None, spoilt=None, seed=0):
         on_step=lambda *each: reported.append(each),
     )
     return {
-        "end": end, "weights": weights, "drawn": drawn, "reported": reported, "validated": validated,
-        "history": progress.history, "skipped": progress.skipped, "step": progress.step,
+        "end": end, "weights": weights, "drawn": drawn, "reported": reported,
+        "validated": validated, "history": progress.history,
+        "skipped": progress.skipped, "step": progress.step,
     }  # fmt: skip
 
 
