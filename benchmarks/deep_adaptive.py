@@ -167,17 +167,17 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=1000, help="experiments per evaluation")
     parser.add_argument("--contrasts", type=int, default=100_000, help="L of the evaluation")
     parser.add_argument("--seed", type=int, default=0, help="of the evaluation")
-    parser.add_argument("--weights", type=Path, default=ROOT / "boed" / "weights")
+    parser.add_argument("--weights", type=Path, default=ROOT / "policies")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "deep_adaptive")
     given = parser.parse_args()
     torch.set_num_threads(1)
 
     policy = adaptive(
-        given.weights / f"location-finding-{LOOKS}.safetensors",
+        given.weights / f"deep-adaptive-location-finding-{LOOKS}" / "weights.safetensors",
         replace(ADAPTIVE, minutes=0.9 * given.minutes),
     )
     unmoved = fixed(
-        given.weights / f"location-finding-{LOOKS}-fixed.safetensors",
+        given.weights / f"fixed-location-finding-{LOOKS}" / "weights.safetensors",
         replace(FIXED, minutes=0.1 * given.minutes),
     )
     rules: dict[str, SequencePolicy] = {

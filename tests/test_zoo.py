@@ -1,6 +1,9 @@
-"""The shipped checkpoints do what the README says of them."""
+"""The shipped models do what is said of them, and their recipes, headers and cards agree."""
 
+import math
 import os
+import shutil
+import tomllib
 
 import pytest
 import torch
@@ -10,7 +13,10 @@ from boed.classifiers.training import score
 from boed.completion import AIPO
 from boed.data import Observation, load
 from boed.data.readers.digits import bordered, without_shipped_test
-from boed.foundation.shipped import shipped, shipped_names
+from boed.foundation.files import load_weights
+from boed.foundation.shipped import card_facts, shipped, shipped_folder, shipped_names
+from boed.training import Recipe, TrainingConfig
+from boed.zoo import recipe_named, train_recipe
 
 ROOT = os.environ.get("BOED_DATA")
 needs_data = pytest.mark.skipif(not ROOT, reason="needs $BOED_DATA")
@@ -30,6 +36,79 @@ def test_all_weights_together_are_small():
     files = [shipped(name) for name in shipped_names()]
     assert files
     assert sum(each.stat().st_size for each in files) < 40e6
+
+
+@pytest.mark.parametrize("name", shipped_names())
+def test_recipe_and_header_agree(name):
+    recipe, folder = recipe_named(name)
+    header = load_weights(shipped(name))[1]
+    assert folder == shipped_folder(name)
+    assert Recipe.of(header["recipe"]) == recipe == Recipe.read(shipped(name))
+    fitted = {**header["fit"], "skip": float(header["fit"]["skip"])}
+    assert header["steps"] == recipe.training["steps"] == fitted["steps"]
+    assert recipe.seed == fitted.pop("seed")
+    where = {"minutes", "device"}
+    for key, value in fitted.items():
+        if key not in where:
+            assert recipe.training.get(key, math.inf) == value, key
+    if recipe.kind == "policy":
+        return
+    config = header["config"].get("encoder", header["config"])
+    config = config if isinstance(config, dict) else header["config"]
+    assert (recipe.data, recipe.size) == (header["data"]["name"], config["size"])
+    assert recipe.patch == header.get("look_fraction")
+    assert recipe.masks == (None if recipe.patch else header.get("masks", "squares"))
+    for key, value in (recipe.architecture or {}).items():
+        assert config[key] == value, key
+
+
+@pytest.mark.parametrize("name", shipped_names())
+def test_card_and_weights_agree(name):
+    folder = shipped_folder(name)
+    said = tomllib.loads((folder / "card.md").read_text().split("+++")[1])
+    header, recipe = load_weights(shipped(name))[1], Recipe.read(folder / "recipe.toml")
+    facts = card_facts(folder)
+    how = "python -c 'import boed.foundation.shipped as s; s.refresh_cards()' writes the cards anew"
+    assert {key: said[key] for key in facts} == facts, how
+    assert (said["name"], said["kind"]) == (name, header["kind"])
+    assert {"licence", "data_licence"} <= set(said)
+    if recipe.kind != "policy":
+        assert (said["data"], said["size"]) == (recipe.data, recipe.size)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["aipo-digits-32", "densenet-digits-32", "screen-digits-32", "fixed-location-finding-10"],
+)
+def test_what_is_shipped_is_trained_again_by_its_recipe(name, tmp_path):
+    folder = tmp_path / name
+    shutil.copytree(shipped_folder(name), folder, ignore=shutil.ignore_patterns("*.safetensors"))
+    few = {"steps": 2, "batch": 4, "warmup": 1}
+    first = folder / "recipe-28px.toml"
+    if first.exists():
+        recipe = Recipe.read(first)
+        short = Recipe.of({**recipe.table(), "data": "digits", "training": few})
+        short.write(first)
+    changes = {**few, **({"watched": 2, "contrasts": 3} if "location" in name else {})}
+    if "location" not in name:
+        changes["data"] = "digits"  # five thousand of full MNIST
+    started: list[TrainingConfig] = []
+    out = tmp_path / "out" / "weights.safetensors"
+    train_recipe(folder, out, changes=changes, on_start=started.append)
+    assert [each.steps for each in started] == [2] * (1 + first.exists())
+    tensors, header = load_weights(out)
+    there, before = load_weights(shipped(name))
+    assert {k: v.shape for k, v in tensors.items()} == {k: v.shape for k, v in there.items()}
+    assert header["kind"] == before["kind"]
+    again = Recipe.read(out.with_name("recipe.toml"))
+    asked = recipe_named(name)[0].table()
+    table = again.table()
+    assert table["training"] == {**asked["training"], **{k: changes[k] for k in few}} | {
+        k: v for k, v in changes.items() if k in ("watched", "contrasts")
+    }
+    assert {k: v for k, v in table.items() if k not in ("training", "data")} == {
+        k: v for k, v in asked.items() if k not in ("training", "data")
+    }
 
 
 @pytest.mark.parametrize("name", ["digits-32", "kermany-64"])

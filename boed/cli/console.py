@@ -101,4 +101,5 @@ def training_bar() -> Iterator[tuple[Callable[[TrainingConfig], None], Callable[
     try:
         yield on_start, on_step
     finally:
-        bar.stop()
+        if tasks:
+            bar.stop()

@@ -52,3 +52,50 @@ def shipped(name: str) -> Path:
         ValueError: there is none of that name; the nearest is suggested.
     """
     return shipped_folder(name) / "weights.safetensors"
+
+
+def card_facts(folder: Path) -> dict[str, str | int]:
+    """What the card of a shipped model says of the file of weights, in the first lines.
+
+    Args:
+        folder: of the model.
+
+    Returns:
+        `weights_sha256`, `bytes`, and `parameters`: numbers that were learned, which the
+        statistics of what passes through a network are not.
+    """
+    from boed.foundation.files import load_weights, sha256
+
+    path = folder / "weights.safetensors"
+    tensors, _ = load_weights(path)
+    learned = [v for k, v in tensors.items() if k.rpartition(".")[2] not in _STATISTICS]
+    return {
+        "weights_sha256": sha256(path),
+        "bytes": path.stat().st_size,
+        "parameters": sum(each.numel() for each in learned),
+    }
+
+
+_STATISTICS = (
+    *("running_mean", "running_var", "num_batches_tracked"),
+    *("outcome_mean", "outcome_std"),
+)
+
+
+def refresh_cards() -> None:
+    """Write `card_facts` into all cards, after weights have changed."""
+    from boed.foundation.files import atomic
+
+    for name in shipped_names():
+        card = shipped_folder(name) / "card.md"
+        lines = card.read_text(encoding="utf-8").splitlines()
+        facts = card_facts(card.parent)
+        for number, line in enumerate(lines[: lines.index("+++", 1)]):
+            key = line.partition(" = ")[0]
+            if key in facts:
+                value = facts[key]
+                lines[number] = (
+                    f'{key} = "{value}"' if isinstance(value, str) else f"{key} = {value}"
+                )
+        with atomic(card) as temporary:
+            temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -15,8 +15,9 @@
     steps = 1200
     batch = 32
 
-What is left out is the preset's. Each training writes the whole recipe beside what it trains, and
-into the header of the checkpoint; `boed.zoo.train_recipe` runs one.
+What is left out of `training` is the preset's, or the default where the recipe has an architecture
+of its own. Each training writes the whole recipe beside what it trains, and into the header of the
+checkpoint; `boed.zoo.train_recipe` runs one.
 """
 
 from __future__ import annotations
@@ -59,8 +60,8 @@ class Recipe:
         masks: distribution of masks that a completer learns from.
         patch: side of a look over the width of the scene, for classifiers and screens.
         sensor: in place of masks or patch, random looks of this sensor: its name and options.
-        architecture: a preset's name, or the fields of the configuration that differ from the
-            preset; size, channels, answers and the statistics of pixels are the data's.
+        architecture: a preset's name, or the fields of the model's configuration; size, channels,
+            number of answers and the statistics of pixels are the data's.
         init: what the training starts from: a shipped model's name, or the path of a checkpoint
             or of another recipe, which is then trained first; from the recipe's own folder.
         vae: the like for the VD-VAE that `aipo` and `aipo-r` extend and leave as it is.
@@ -214,8 +215,8 @@ class Recipe:
         )
 
 
-OF_THE_DATA = ("size", "channels", "outputs", "mean", "std")
-"""Fields of architectures that the data decide."""
+OF_THE_DATA = ("size", "channels", "outputs", "mean", "std", "design_dim")
+"""Fields of architectures that the data or the problem decide."""
 
 _TYPES: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("kind", "name", "data", "masks", "init", "vae"), (str,)),

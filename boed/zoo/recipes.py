@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
 from boed.classifiers.classifier import DenseNetClassifier
+from boed.classifiers.densenet import DenseNetConfig
 from boed.classifiers.distilling import TRAINING as SCREEN_TRAINING
 from boed.classifiers.distilling import train_screen
 from boed.classifiers.training import preset as classifier_preset
@@ -17,7 +18,7 @@ from boed.classifiers.training import train_classifier
 from boed.completion.registry import LEARNED
 from boed.completion.training import preset as completer_preset
 from boed.completion.training import train_completer, train_vae
-from boed.completion.vae.vdvae import VDVAE
+from boed.completion.vae.vdvae import VDVAE, VDVAEConfig
 from boed.data.dataset import Dataset
 from boed.data.observation import Observation
 from boed.data.training_split import training_splits
@@ -32,6 +33,7 @@ from boed.training.config import TrainingConfig
 from boed.training.recipes import Recipe, recipe_path
 from boed.zoo.models import DEFAULT_SIZE, Context, classifier_for
 
+C = TypeVar("C")
 OnStep = Callable[[int, float], None]
 
 
@@ -134,15 +136,23 @@ class _Job:
             self.recipe.data, self.recipe.size or DEFAULT_SIZE.get(self.recipe.data)
         )
 
-    def training(self, preset: TrainingConfig) -> TrainingConfig:
-        """How to train, which is said before it begins."""
-        training = self.recipe.config(preset)
-        if self.on_start is not None:
-            self.on_start(training)
+    @property
+    def preset(self) -> str | None:
+        """Name of the preset; None where the recipe has an architecture of its own."""
+        shape = self.recipe.architecture
+        return None if isinstance(shape, dict) else shape or "small"
+
+    def training(self, preset: TrainingConfig | None = None) -> TrainingConfig:
+        """How to train."""
+        training = self.recipe.config(preset or TrainingConfig(steps=1))
+        if preset is None and "steps" not in self.recipe.training:
+            raise ValueError("training has no steps, which a recipe without a preset needs")
         return training
 
-    def rest(self) -> dict[str, Any]:
-        """What all trainings are called with."""
+    def begin(self, training: TrainingConfig) -> dict[str, Any]:
+        """Say that the training begins; returns what all trainings are called with."""
+        if self.on_start is not None:
+            self.on_start(training)
         return {
             "out": self.out,
             "on_step": self.on_step,
@@ -150,16 +160,16 @@ class _Job:
             "recipe": self.recipe,
         }
 
-    def architecture(self, preset: Any) -> Any:
-        """The preset's configuration with the fields that the recipe changes."""
+    def architecture(self, kind: type[C], **of_the_data: Any) -> C:
+        """The configuration that the recipe holds, a `kind`."""
         table = self.recipe.architecture
-        if not isinstance(table, dict):
-            return preset
+        assert isinstance(table, dict)
+        known = [each.name for each in fields(kind) if each.name not in of_the_data]  # type: ignore[arg-type]
         for key in table:
-            check_known("architecture", key, [each.name for each in fields(preset)])
+            check_known("architecture", key, known)
         held = {k: tuple(v) if isinstance(v, list) else v for k, v in table.items()}
         try:
-            return replace(preset, **held)
+            return kind(**of_the_data, **held)
         except TypeError as error:
             raise ValueError(f"architecture {table} is not as it should be: {error}") from error
 
@@ -204,61 +214,75 @@ class _Job:
 
 
 def _completer(job: _Job) -> torch.nn.Module:
-    recipe = job.recipe
+    recipe, (train, val) = job.recipe, job.data()
     assert recipe.name is not None
-    train, val = job.data()
-    preset = recipe.architecture if isinstance(recipe.architecture, str) else "small"
+    kind = LEARNED[recipe.name]
+    config: Any = None
+    if recipe.vae is not None and "steps" in recipe.training:  # of a size that may have no preset
+        training = job.training()
+    elif job.preset is not None:
+        config, how = completer_preset(recipe.name, train, job.preset)
+        training = job.training(how)
+    else:
+        config = job.architecture(kind.Config, size=train.size, channels=train.channels)
+        training = job.training()
+    looking = job.looking(train, pixels=True)
     init, vae = job.model("init"), job.model("vae")
-    config, how = completer_preset(recipe.name, train, preset)
     return train_completer(
         recipe.name,
         train,
         val,
-        training=job.training(how),
-        config=None if vae is not None else job.architecture(config),
+        training=training,
+        config=None if vae is not None else config,
         vae=None if vae is None else VDVAE.load(vae),
-        init=None if init is None else LEARNED[recipe.name].load(init),
+        init=None if init is None else kind.load(init),
         masks=recipe.masks or "squares",
-        looking=job.looking(train, pixels=True),
-        **job.rest(),
+        looking=looking,
+        **job.begin(training),
     )
 
 
 def _vae(job: _Job) -> torch.nn.Module:
     train, val = job.data()
-    preset = job.recipe.architecture if isinstance(job.recipe.architecture, str) else "small"
-    config, how = completer_preset("vae", train, preset)
-    return train_vae(train, val, job.architecture(config), training=job.training(how), **job.rest())
+    if job.preset is not None:
+        config, how = completer_preset("vae", train, job.preset)
+        training = job.training(how)
+    else:
+        config = job.architecture(VDVAEConfig, size=train.size, channels=train.channels)
+        training = job.training()
+    return train_vae(train, val, config, training=training, **job.begin(training))
 
 
 def _classifier(job: _Job) -> torch.nn.Module:
     recipe, (train, val) = job.recipe, job.data()
     config, how = classifier_preset(train)
-    if isinstance(recipe.architecture, str):
-        config = replace(config, kind=recipe.architecture)
+    if job.preset is not None:
+        config, training = replace(config, kind=job.preset), job.training(how)
+    else:
+        shape = {"size": train.size, "channels": train.channels, "outputs": config.outputs}
+        config, training = job.architecture(DenseNetConfig, **shape), job.training()
+    looking, init = job.looking(train), job.model("init")
     return train_classifier(
         train,
         val,
-        job.training(how),
-        config=job.architecture(config),
+        training,
+        config=config,
         fraction=recipe.patch or 0.25,
-        looking=job.looking(train),
-        init=job.model("init"),
-        **job.rest(),
+        looking=looking,
+        init=init,
+        **job.begin(training),
     )
 
 
 def _screen(job: _Job) -> torch.nn.Module:
     recipe, (train, val) = job.recipe, job.data()
-    patch = recipe.patch or 0.25
+    patch, training = recipe.patch or 0.25, job.training(SCREEN_TRAINING)
     checkpoint = job.model("classifier")
     context = Context(val, PatchSensor(val.size, patch))
     teacher = classifier_for(context, None if checkpoint is None else str(checkpoint))
     if not isinstance(teacher, DenseNetClassifier):
         raise ValueError(f"classifier is {recipe.classifier!r}, expected the checkpoint of one")
-    return train_screen(
-        teacher, train, val, training=job.training(SCREEN_TRAINING), patch=patch, **job.rest()
-    )
+    return train_screen(teacher, train, val, training=training, patch=patch, **job.begin(training))
 
 
 def _policy(job: _Job) -> torch.nn.Module:
@@ -274,11 +298,14 @@ def _policy(job: _Job) -> torch.nn.Module:
     dimensions, looks = problem.dimensions, training.looks
     config: PolicyConfig | None = None
     if recipe.name == "deep-adaptive":
-        config = job.architecture(PolicyConfig(design_dim=dimensions))
+        config = PolicyConfig(design_dim=dimensions)
+        if job.preset is None:
+            config = job.architecture(PolicyConfig, design_dim=dimensions)
     recipe = recipe.trained(training, config)
     about = {"problem": f"{problem.name}, T = {looks}", "loss": "sPCE", "recipe": recipe.table()}
     if job.command is not None:
         about["command"] = job.command
+    job.begin(training)
     rest: dict[str, Any] = {"out": job.out, "provenance": about, "on_step": job.on_step}
     recipe.write(recipe_path(job.out))
     if config is not None:

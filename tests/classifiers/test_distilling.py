@@ -82,7 +82,10 @@ def test_a_screen_learns_and_says_from_what(
     assert header["command"] == "boed train screen"
     assert [row["step"] for row in header["history"]] == [30, 60]
     assert header["history"][1]["val_kl"] < header["history"][0]["val_kl"]
-    assert [path.name for path in tmp_path.iterdir()] == [out.name]
+    left = sorted(path.name for path in tmp_path.iterdir())
+    assert left == [out.name, out.with_suffix(".toml").name]
+    assert header["recipe"]["kind"] == "screen"
+    assert header["recipe"]["patch"] == header["look_fraction"]
     made.check(judge, 0.25)
 
 

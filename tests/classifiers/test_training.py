@@ -25,6 +25,7 @@ from boed.data.dataset import Dataset
 from boed.data.observation import Observation
 from boed.foundation.files import load_weights
 from boed.training.config import TrainingConfig
+from boed.training.recipes import Recipe
 
 SHORT = TrainingConfig(steps=4, batch=16, warmup=1, every=2)
 
@@ -65,7 +66,12 @@ def test_what_a_checkpoint_says_of_itself(trained, train, val):
     assert set(header["scores"]["val"]) == {*map(str, LOOKS), "all"}
     assert [row["step"] for row in header["history"]] == [100, 200]
     assert header["config"]["mean"] == pytest.approx(float(train.scenes().mean()), abs=1e-5)
-    assert [path.name for path in trained[1].parent.iterdir()] == ["halves.safetensors"]
+    left = sorted(path.name for path in trained[1].parent.iterdir())
+    assert left == ["halves.safetensors", "halves.toml"]
+    recipe = Recipe.read(trained[1])
+    assert recipe == Recipe.read(trained[1].with_suffix(".toml"))
+    assert (recipe.kind, recipe.patch, recipe.training["steps"]) == ("classifier", 0.25, 200)
+    assert recipe.architecture["growth"] == [8, 8]
 
 
 def test_calibration_takes_the_over_confidence_away(tiny, val):

@@ -13,6 +13,7 @@ from boed.completion.vae import presets
 from boed.data.dataset import Dataset
 from boed.foundation.files import load_weights, save_weights
 from boed.training.config import TrainingConfig
+from boed.training.recipes import Recipe
 
 SHORT = TrainingConfig(steps=6, batch=8, warmup=2, every=3)
 
@@ -36,8 +37,22 @@ def test_what_a_checkpoint_says_of_itself(trained, train):
     assert header["config"]["mean"] == pytest.approx(float(train.scenes().mean()), abs=1e-5)
 
 
-def test_a_finished_training_leaves_only_the_checkpoint(trained):
-    assert [path.name for path in trained[1].parent.iterdir()] == ["halves.safetensors"]
+def test_a_finished_training_leaves_the_checkpoint_and_its_recipe(trained, train):
+    out = trained[1]
+    assert sorted(path.name for path in out.parent.iterdir()) == [
+        "halves.safetensors",
+        "halves.toml",
+    ]
+    recipe = Recipe.read(out.with_suffix(".toml"))
+    assert recipe == Recipe.read(out)
+    assert (recipe.kind, recipe.name, recipe.data, recipe.size) == (
+        "completer",
+        "aipo",
+        "halves",
+        8,
+    )
+    assert recipe.training["steps"] == 250
+    assert recipe.architecture["encoder"] == trained[0].config.encoder
 
 
 def test_vae_then_aipo_on_top_of_it(train, val, config, tmp_path):
