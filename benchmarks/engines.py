@@ -1,8 +1,8 @@
-"""What the engines cost and save: the same study done here, by processes and by Ray.
+"""What the engines cost and save: the same set-up run here, by processes and by Ray.
 
     python benchmarks/engines.py --out runs/engines.json
 
-All in one run, in turn, after once to warm up. Reading the study and the report are not counted;
+All in one run, in turn, after once to warm up. Reading the set-up and the report are not counted;
 starting the workers is. The results are compared as well.
 """
 
@@ -24,17 +24,17 @@ from boed.benchmark.engines import ENGINES, Engine, named
 from boed.benchmark.sweep import benchmark
 from boed.foundation.files import write_json
 from boed.policies import BOED
-from boed.setup import Study, study
+from boed.setup import Setup, setup
 
 
-def once(made: Study, engine: Engine, scenes: int, found: dict[str, xr.Dataset]) -> None:
+def once(made: Setup, engine: Engine, scenes: int, found: dict[str, xr.Dataset]) -> None:
     """One benchmark with policies that have found nothing yet."""
     policies = {
         name: replace(policy) if isinstance(policy, BOED) else policy
         for name, policy in made.policies.items()
     }
     found[str(engine)] = benchmark(
-        made.test, made.sensor, made.classifier, policies=policies, scenes=scenes, engine=engine
+        made.data, made.sensor, made.classifier, policies=policies, scenes=scenes, engine=engine
     )
 
 
@@ -53,10 +53,10 @@ def compared(found: dict[str, xr.Dataset]) -> dict[str, dict[str, float]]:
 def measured(options: argparse.Namespace) -> dict[str, Any]:
     """Seconds of each engine, their medians, and ratios to the local one."""
     described = machine()
-    made = study(
+    made = setup(
         options.data,
+        sensor={"name": "patch", "grid": options.grid},
         policies=options.policies.split(","),
-        grid=options.grid,
         completions=options.completions,
         search="racing",
     )

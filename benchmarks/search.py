@@ -32,8 +32,8 @@ from boed.foundation.randomness import derive
 from boed.search import CoarseToFine, Exhaustive, Racing, Screening, Search
 from boed.search.candidates.upper_bounds import upper_bound
 from boed.sensors import PatchSensor
-from boed.setup import study
-from boed.zoo import screen_for
+from boed.setup import setup
+from boed.zoo import Context, screen_for
 
 DATA = {"digits": (9, 250), "kermany_pneumonia_128": (17, 125)}
 """Grid and number of scenes."""
@@ -81,8 +81,11 @@ def decisions(data: str, split: str, grid: int, scenes: int, cache: Path) -> dic
 @torch.no_grad()
 def computed(data: str, split: str, grid: int, scenes: int) -> dict[str, Tensor]:
     """Situations, gains [N, B, D], weights and ceilings [N, B], and look and scene of each [B]."""
-    made = study(data, split=split, grid=grid, policies=("boed",), completer="aipo")
-    everything = made.test.scenes()
+    sensor = {"name": "patch", "grid": grid}
+    made = setup(
+        data, sensor=sensor, split=split, policies=["boed"], completer="aipo", search="exhaustive"
+    )
+    everything = made.data.scenes()
     order = torch.randperm(len(everything), generator=torch.Generator().manual_seed(0))[:scenes]
     rows: list[dict[str, Tensor]] = []
     for part in order.split(10):
@@ -123,8 +126,9 @@ def computed(data: str, split: str, grid: int, scenes: int) -> dict[str, Tensor]
 @torch.no_grad()
 def guesses(data: str, grid: int, known: dict[str, Tensor], checkpoint: str) -> dict[str, Any]:
     """The EIG of every candidate as a screen guesses it [B, D], and what its pass costs."""
-    made = study(data, split="val", grid=grid, completer="aipo")
-    screen = screen_for(made.test, made.classifier, checkpoint)
+    made = setup(data, sensor={"name": "patch", "grid": grid}, split="val", completer="aipo")
+    context = Context(made.data, made.sensor, library=made.library)
+    screen = screen_for(context, made.classifier, checkpoint)
     seen, drawn = Observation(known["values"], known["mask"]), known["completions"]
     completions = Completions(drawn, known["weights"])
     designs = made.sensor.designs(seen)
