@@ -80,7 +80,12 @@ def test_card_and_weights_agree(name):
 
 @pytest.mark.parametrize(
     "name",
-    ["aipo-digits-32", "densenet-digits-32", "screen-digits-32", "fixed-location-finding-10"],
+    [
+        pytest.param("aipo-digits-32", marks=pytest.mark.slow),
+        pytest.param("densenet-digits-32", marks=pytest.mark.slow),
+        "screen-digits-32",
+        "fixed-location-finding-10",
+    ],
 )
 def test_what_is_shipped_is_trained_again_by_its_recipe(name, tmp_path):
     folder = tmp_path / name
@@ -138,6 +143,7 @@ def test_digits_classifier_reads_whole_digits():
     assert scores["4"]["ece"] < 0.08
 
 
+@pytest.mark.slow
 @needs_data
 def test_digits_models_never_saw_the_digits_they_are_tested_on():
     kept = bordered(without_shipped_test(load("mnist_28", 28, "train")))

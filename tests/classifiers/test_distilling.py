@@ -65,6 +65,7 @@ def test_situations_hold_what_the_classifier_says(
     assert divergence(found, exact.flip(-1)).min() >= 0
 
 
+@pytest.mark.slow
 def test_a_screen_learns_and_says_from_what(
     trained: tuple[DenseNetClassifier, Path], train: Dataset, val: Dataset, tmp_path: Path
 ) -> None:

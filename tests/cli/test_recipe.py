@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from boed.cli import app
 from boed.cli.recipe import parsed
 from boed.cli.training_options import OPTIONS, training_options
+from boed.foundation.files import load_weights
 from boed.training import Recipe, TrainingConfig
 
 
@@ -30,6 +31,7 @@ def test_what_was_trained_is_trained_again_by_its_recipe(tmp_path):
     one, other = (Recipe.read(path.with_suffix(".toml")) for path in (out, again))
     assert one == other
     assert (one.seed, one.masks, one.training["batch"]) == (3, "holes", 2)
+    assert load_weights(out)[1]["command"].startswith("boed ")
     assert out.read_bytes()[-4096:] == again.read_bytes()[-4096:]  # the same weights
 
 

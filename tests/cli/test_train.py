@@ -24,6 +24,7 @@ def boed(*arguments):
     return CliRunner().invoke(app, [str(each) for each in arguments])
 
 
+@pytest.mark.slow
 def test_the_command_is_recorded_and_training_starts_from_a_checkpoint(tmp_path, monkeypatch):
     out = tmp_path / "completer.safetensors"
     arguments = ("train", "completer", "--steps", "1", "--batch", "2", "--out", str(out))
@@ -38,6 +39,7 @@ def test_the_command_is_recorded_and_training_starts_from_a_checkpoint(tmp_path,
     assert load_weights(again)[1]["init"]["command"] == typed
 
 
+@pytest.mark.slow
 def test_a_classifier_starts_from_a_classifier(tmp_path):
     out, again = tmp_path / "one.safetensors", tmp_path / "again.safetensors"
     digits = load("digits", 32, "train")
@@ -67,6 +69,7 @@ def test_devices_that_make_no_sense(what, options, words, tmp_path):
     assert words in " ".join(result.output.split())
 
 
+@pytest.mark.slow
 def test_two_machines_train_one_completer(tmp_path):
     """The same command on both, told apart by their environment; the first one writes."""
     pytest.importorskip("lightning_fabric")

@@ -67,3 +67,13 @@ def trained(train, val, tmp_path_factory) -> tuple[AIPO, Path]:
     model = train_completer("aipo", train, val, training=settings, out=out, config=tiny())
     assert isinstance(model, AIPO)
     return model, out
+
+
+@pytest.fixture(scope="session")
+def brief(train, val, tmp_path_factory) -> tuple[AIPO, Path]:
+    """AIPO after a few steps, which has learned nothing, and its checkpoint."""
+    out = tmp_path_factory.mktemp("brief") / "halves.safetensors"
+    training = TrainingConfig(steps=6, batch=32, lr=5e-3, warmup=2, every=3)
+    model = train_completer("aipo", train, val, training=training, out=out, config=tiny())
+    assert isinstance(model, AIPO)
+    return model, out

@@ -186,7 +186,12 @@ def test_checkpoints_come_back_as_they_were(name, tmp_path):
     assert ((ours - theirs).abs() > 2e-3).float().mean() < 5e-3  # another memory layout
 
 
-@pytest.mark.parametrize("name", LEARNED)
+def quick_or_slow(name):
+    """Trainings of all completers take a while; these two stand for them."""
+    return name if name in ("anp", "ce") else pytest.param(name, marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("name", [quick_or_slow(each) for each in LEARNED])
 def test_a_killed_training_goes_on_to_the_same_weights_and_losses(name, tmp_path):
     images = library(1)
     settings = replace(

@@ -35,6 +35,7 @@ def same(one, other):
     return one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)
 
 
+@pytest.mark.slow
 def test_two_do_what_one_does_with_all_their_rows(both):
     for seen in both:
         for name, value in seen["together"].items():
@@ -42,6 +43,7 @@ def test_two_do_what_one_does_with_all_their_rows(both):
     assert same(both[0]["together"], both[1]["together"])
 
 
+@pytest.mark.slow
 def test_each_draws_its_own_rows_and_all_end_the_same(both):
     first, second = both[0]["whole"], both[1]["whole"]
     assert not set(first["drawn"]) & set(second["drawn"])
@@ -54,12 +56,14 @@ def test_each_draws_its_own_rows_and_all_end_the_same(both):
     assert torch.equal(first["end"]["constant"], torch.tensor([0.1, 0.7]))
 
 
+@pytest.mark.slow
 def test_resumed_equals_uninterrupted_bit_for_bit(both):
     for seen in both:
         assert same(seen["parts"]["end"], seen["whole"]["end"])
         assert seen["parts"]["drawn"] == seen["whole"]["drawn"][-1:]
 
 
+@pytest.mark.slow
 def test_the_first_validates_and_tells_and_all_know(both):
     first, second = both[0]["whole"], both[1]["whole"]
     assert first["validated"] == [0, 0, 0]
@@ -71,6 +75,7 @@ def test_the_first_validates_and_tells_and_all_know(both):
     assert all(row["norm"] > 0 for row in second["history"])
 
 
+@pytest.mark.slow
 def test_what_spoils_one_share_makes_all_skip(both):
     for seen in both:
         spoilt = seen["spoilt"]
@@ -82,11 +87,13 @@ def test_what_spoils_one_share_makes_all_skip(both):
     assert math.isnan(both[0]["spoilt"]["reported"][5][1])
 
 
+@pytest.mark.slow
 def test_a_state_of_another_number_of_ranks_is_refused(both):
     for seen in both:
         assert "give the same settings, or remove the file" in seen["other number"]
 
 
+@pytest.mark.slow
 def test_a_state_that_not_all_see_is_refused_by_all(both):
     for seen in both:
         assert "is not the same for all machines; use a shared folder" in seen["not shared"]

@@ -182,6 +182,7 @@ def test_samples_differ_by_seed_and_leave_the_model_as_it_was():
     assert all(torch.equal(tensor, state[name]) for name, tensor in model.state_dict().items())
 
 
+@pytest.mark.slow
 def test_training_finds_the_brighter_half(train, val):
     model = tiny(mean=0.47, std=0.32).train()
     settings = TrainingConfig(

@@ -33,6 +33,7 @@ def evaluate(*arguments):
     return CliRunner().invoke(app, ["evaluate", "completer", *map(str, arguments)])
 
 
+@pytest.mark.slow
 def test_the_command_writes_figures_pictures_and_a_page(tmp_path):
     result = evaluate("aipo", "retrieval", *FEW, "--out", tmp_path)
     assert result.exit_code == 0, result.output

@@ -111,6 +111,7 @@ def test_the_network_reads_its_noise_level_and_extra_channels():
     assert not torch.allclose(out, network(changed, level), atol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["flow", "diffusion"])
 def test_training_completes_the_bright_half(name, train, val, tmp_path):
     config = {"flow": FlowConfig, "diffusion": DiffusionConfig}[name](**SMALL)

@@ -239,6 +239,7 @@ def test_large_images_are_smooth_between_the_points():
     assert torch.allclose(slope[..., 0], slope[..., 2], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_it_learns_the_halves(train, val):
     """A bright left half means a dark right one; with nothing seen, both kinds come."""
     model = model_of(frequencies=2, latent_layers=0, context=24, targets=24)

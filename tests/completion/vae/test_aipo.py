@@ -54,8 +54,8 @@ def test_with_nothing_seen_samples_differ_from_one_another(untrained):
     assert torch.pdist(samples.flatten(1)).min() > 0.1
 
 
-def test_a_scene_s_samples_do_not_depend_on_its_batch(trained):
-    model = trained[0]
+def test_a_scene_s_samples_do_not_depend_on_its_batch(brief):
+    model = brief[0]
     _, observation = observed(9)
     seeds = list(range(100, 109))
     together = model.sample(observation, 6, seeds)
@@ -74,9 +74,9 @@ def test_one_seed_for_a_batch_gives_its_scenes_different_noise(untrained):
     assert not torch.equal(first, second)
 
 
-def test_bound_is_the_mean_log_weight_and_below_the_importance_estimate(trained, val):
+def test_bound_is_the_mean_log_weight_and_below_the_importance_estimate(brief, val):
     """Against log p(scene | z) c(z | observation) / q(z | scene), written out (Eq. 10)."""
-    model, draws = trained[0], 300
+    model, draws = brief[0], 300
     scene = val.scenes(slice(4))
     masks = squares(4, 8, generator=torch.Generator().manual_seed(2))
     observation = Observation.of(scene, masks)
@@ -105,6 +105,7 @@ def test_bound_is_the_mean_log_weight_and_below_the_importance_estimate(trained,
     assert (bound.mean(0) < weights.logsumexp(0) - math.log(draws)).all()
 
 
+@pytest.mark.slow
 def test_training_raises_the_bound(trained, config, val):
     torch.manual_seed(0)
     untrained = AIPO(VDVAE(config()))
@@ -116,6 +117,7 @@ def test_training_raises_the_bound(trained, config, val):
     assert after > before + 64  # more than a nat for each pixel
 
 
+@pytest.mark.slow
 def test_the_rate_falls_with_what_is_seen(trained, val):
     scene = val.scenes()
     with torch.no_grad():
@@ -129,6 +131,7 @@ def test_the_rate_falls_with_what_is_seen(trained, val):
     assert rates[0] < rates[1] - 0.3  # which half is bright is one bit, 0.69 nats
 
 
+@pytest.mark.slow
 def test_it_learns_what_a_look_tells(trained):
     """A bright left half means a dark right one, and the other way round."""
     model = trained[0]
@@ -141,6 +144,7 @@ def test_it_learns_what_a_look_tells(trained):
     assert (right[:, 1] > 0.5).float().mean() > 0.9
 
 
+@pytest.mark.slow
 def test_with_nothing_seen_both_kinds_come(train, val, config, tmp_path):
     """A model whose latent variables are all global draws whole images of either kind."""
     model = train_completer(
@@ -188,8 +192,8 @@ def test_joint_loss_is_the_negative_bound_per_dimension(untrained):
     assert torch.allclose(loss, -bound.mean() / 64, rtol=1e-6)
 
 
-def test_a_saved_model_gives_the_same_samples(trained):
-    model, path = trained
+def test_a_saved_model_gives_the_same_samples(brief):
+    model, path = brief
     again = AIPO.load(path)
     assert again.config == model.config
     assert again.provenance["data"]["name"] == "halves"
@@ -231,8 +235,8 @@ def test_wrong_inputs(untrained):
         ({"encoder": "rubbish"}, "does not fit its configuration: encoder 'rubbish'"),
     ],
 )
-def test_wrong_checkpoints(trained, tmp_path, change, message):
-    tensors, header = load_weights(trained[1])
+def test_wrong_checkpoints(brief, tmp_path, change, message):
+    tensors, header = load_weights(brief[1])
     if set(change) <= {"kind", "config"}:
         header |= change
     else:

@@ -54,23 +54,24 @@ def test_the_published_size():
     assert model.config.resolutions == [128, 64, 32, 16, 8, 4, 2]
 
 
-def test_bound_is_the_mean_log_weight_and_below_the_importance_estimate(learnt, val):
+def test_bound_is_the_mean_log_weight_and_below_the_importance_estimate(val):
     """Against p(hidden | z, seen) p(z | seen) / q(z | scene), written out."""
+    model = model_of()
     draws, scene = 300, val.scenes(slice(6))
     _, observation = observed()
     observation = Observation.of(scene, observation.mask)
     with torch.no_grad():
-        q, _ = learnt.proposal(learnt.encoder_input(scene, observation.mask))
-        prior, skips = learnt.condition(observation)
+        q, _ = model.proposal(model.encoder_input(scene, observation.mask))
+        prior, skips = model.condition(observation)
         torch.manual_seed(0)
         log_weights = []
         for _ in range(draws):
             z = q.sample()
-            pixels = learnt.likelihood.log_prob(learnt.decode(z, skips), scene)
+            pixels = model.likelihood.log_prob(model.decode(z, skips), scene)
             pixels = torch.where(observation.mask[:, 0] > 0, 0, pixels).sum((1, 2))
             log_weights.append(pixels + (prior.log_prob(z) - q.log_prob(z)).sum(1))
         weights = torch.stack(log_weights).double()
-        bound = torch.stack([learnt.log_prob(scene, observation, s) for s in range(100)]).double()
+        bound = torch.stack([model.log_prob(scene, observation, s) for s in range(100)]).double()
     error = weights.std(0) / math.sqrt(draws) + bound.std(0) / 10
     assert ((bound.mean(0) - weights.mean(0)).abs() < 5 * error).all()
     assert (bound.mean(0) < weights.logsumexp(0) - math.log(draws)).all()
@@ -147,6 +148,7 @@ def test_samples_have_the_pixels_noise():
     assert neighbours.abs() < 0.35  # 5 standard errors: nothing else ties pixels to one another
 
 
+@pytest.mark.slow
 def test_samples_differ_by_z(learnt):
     with torch.no_grad():
         _, skips = learnt.condition(Observation.nothing(1, 1, 8))
@@ -154,6 +156,7 @@ def test_samples_differ_by_z(learnt):
     assert (parameters[0] - parameters[1]).abs().max() > 0.1
 
 
+@pytest.mark.slow
 def test_training_raises_the_bound(learnt, val):
     scene = val.scenes()
     observation = Observation.of(scene, squares(64, 8, generator=torch.Generator().manual_seed(0)))
@@ -162,6 +165,7 @@ def test_training_raises_the_bound(learnt, val):
     assert 5.3 < after < before - 1  # 41 equally likely levels are 5.36 bits
 
 
+@pytest.mark.slow
 def test_it_learns_what_a_look_tells(learnt):
     """A bright left half means a dark right one, and the other way round."""
     mask = torch.zeros(2, 1, 8, 8)
@@ -172,6 +176,7 @@ def test_it_learns_what_a_look_tells(learnt):
     assert (right[:, 1] > 0.5).float().mean() > 0.9
 
 
+@pytest.mark.slow
 def test_with_nothing_seen_both_kinds_come(learnt):
     samples = learnt.sample(Observation.nothing(1, 1, 8), 100)[:, 0]
     brighter = samples[..., :4].mean((1, 2, 3)) - samples[..., 4:].mean((1, 2, 3))

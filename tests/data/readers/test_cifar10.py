@@ -137,6 +137,7 @@ def test_what_does_not_have_the_published_checksum_is_not_kept(tmp_path, officia
     assert not list((tmp_path / "kept").iterdir())
 
 
+@pytest.mark.slow
 def test_the_real_archive(real_data):
     test = load("cifar10_jpeg_32", split="test", root=real_data)
     assert test.images.shape == (10_000, 3, 32, 32)

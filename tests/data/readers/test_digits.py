@@ -48,6 +48,7 @@ def test_held_out_digits_are_removed_by_content():
     assert torch.equal(kept.labels, train.labels[:30])
 
 
+@pytest.mark.slow
 def test_held_out_digits_are_removed_from_full_mnist(real_data):
     held_out = rows(digits("test")) | rows(digits("val"))
     removed = 0

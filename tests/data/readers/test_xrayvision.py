@@ -31,6 +31,7 @@ def run(code, folder):
     )
 
 
+@pytest.mark.slow
 def test_models_can_be_built_through_the_door():
     assert sum(p.numel() for p in torchvision().models.densenet121().parameters()) == 7_978_856
     assert torchxrayvision().datasets.default_pathologies[0] == "Atelectasis"
