@@ -57,7 +57,9 @@ def test_recipe_and_header_agree(name):
     config = config if isinstance(config, dict) else header["config"]
     assert (recipe.data, recipe.size) == (header["data"]["name"], config["size"])
     assert recipe.patch == header.get("look_fraction")
-    assert recipe.masks == (None if recipe.patch else header.get("masks", "squares"))
+    if recipe.kind == "completer" and recipe.sensor is None:
+        assert recipe.masks == header.get("masks", "squares")
+    assert ("looking" in header) == (recipe.kind == "classifier" and recipe.sensor is not None)
     for key, value in (recipe.architecture or {}).items():
         assert config[key] == value, key
 

@@ -14,8 +14,9 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
+from boed.classifiers.boxes import Box
 from boed.classifiers.densenet import DenseNetConfig, SmallDenseNet, build
-from boed.classifiers.densenet121_incremental import Box, DenseNet121
+from boed.classifiers.densenet121_incremental import DenseNet121
 from boed.data.observation import Observation
 from boed.foundation.checks import check_fits
 from boed.foundation.files import read_model, save_weights
@@ -123,8 +124,8 @@ class DenseNetClassifier(nn.Module):
         """Calibrated log-probabilities."""
         if not self._loaded:
             return self._calibrated(self.logits(observation), observation)
-        found = self._inference(self._read(observation))
-        return self._calibrated(found, observation)
+        logits = self._inference(self._read(observation))
+        return self._calibrated(logits, observation)
 
     @torch.no_grad()
     def around(self, observation: Observation) -> Nearby:

@@ -10,82 +10,11 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
+from boed.classifiers.boxes import Box
+
 PIXELS_AT_ONCE = 2**19
 """Input pixels per piece on a CPU: their features were measured to be fastest at that size, since
 they stay in the processor's cache."""
-
-
-@dataclass(frozen=True, eq=False)
-class Box:
-    """A rectangle of pixels in each of P images; it may reach over their borders.
-
-    Attributes:
-        start: first row and column, `[P, 2]`.
-        length: rows and columns, the same for all.
-    """
-
-    start: Int64[Tensor, "P 2"]
-    length: tuple[int, int]
-
-    @classmethod
-    def around(cls, changed: Bool[Tensor, "P H W"]) -> Box:
-        """The smallest boxes of one size that hold what changed in each image."""
-        starts, lengths = [], []
-        for axis in (2, 1):
-            line = changed.any(axis)
-            first = line.float().argmax(1)
-            last = line.shape[1] - 1 - line.flip(1).float().argmax(1)
-            starts.append(first)
-            lengths.append(int((last - first).max()) + 1)
-        return cls(torch.stack(starts, 1), (lengths[0], lengths[1]))
-
-    def through(self, kernel: int, stride: int, padding: int) -> Box:
-        """The outputs of a convolution or pooling that depend on the box."""
-        start = -((kernel - 1 - padding - self.start) // stride)
-        rows, columns = ((length + kernel - 2) // stride + 1 for length in self.length)
-        return Box(start, (rows, columns))
-
-    def grown(self, by: int) -> Box:
-        """The box and so many pixels around it."""
-        rows, columns = self.length
-        return Box(self.start - by, (rows + 2 * by, columns + 2 * by))
-
-    def even(self) -> Box:
-        """The box, grown so that it starts at an even pixel and is of even length."""
-        rows, columns = (length + 1 + (length + 1) % 2 for length in self.length)
-        return Box(self.start - self.start % 2, (rows, columns))
-
-    def pixels(self, size: tuple[int, int]) -> tuple[Int64[Tensor, "P h w"], Bool[Tensor, "P h w"]]:
-        """Row-major index of each pixel in an image of `size`, and whether it lies inside.
-
-        Those outside have the index of the nearest pixel inside.
-        """
-        device = self.start.device
-        axes = [
-            self.start[:, axis, None] + torch.arange(self.length[axis], device=device)
-            for axis in (0, 1)
-        ]
-        held = [place.clamp(0, size[axis] - 1) for axis, place in enumerate(axes)]
-        inside = [kept == place for kept, place in zip(held, axes, strict=True)]
-        index = held[0][:, :, None] * size[1] + held[1][:, None, :]
-        return index, inside[0][:, :, None] & inside[1][:, None, :]
-
-    def cut(
-        self, images: Float[Tensor, "B H W C"], which: Int64[Tensor, " P"]
-    ) -> Float[Tensor, "P h w C"]:
-        """The box's pixels of image `which[p]`, whatever outside."""
-        height, width, channels = images.shape[1:]
-        index, _ = self.pixels((height, width))
-        flat = (index + (which * height * width)[:, None, None]).flatten()
-        return images.reshape(-1, channels).index_select(0, flat).view(*index.shape, channels)
-
-    def paste(self, images: Float[Tensor, "P H W C"], window: Float[Tensor, "P h w c"]) -> None:
-        """Put the box's pixels into each image's first channels; those outside are dropped."""
-        height, width, channels = images.shape[1:]
-        index, inside = self.pixels((height, width))
-        image = torch.arange(len(images), device=index.device)[:, None, None] * height * width
-        rows = images.view(-1, channels)[:, : window.shape[3]]
-        rows[(index + image)[inside]] = window[inside]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -174,8 +103,8 @@ class Layer:
         middle = first.convolved(first.clamped(features[..., : self.inputs])).relu_()
         if inside is not None:
             middle *= inside[..., None]
-        found = F.conv2d(middle.permute(0, 3, 1, 2), self.weight, padding=padding)
-        return found.permute(0, 2, 3, 1)
+        appended = F.conv2d(middle.permute(0, 3, 1, 2), self.weight, padding=padding)
+        return appended.permute(0, 2, 3, 1)
 
 
 class DenseNet121:
@@ -200,8 +129,8 @@ class DenseNet121:
         self.transitions = []
         for index in (1, 2, 3):
             transition = getattr(features, f"transition{index}")
-            made = Threshold.of(transition.norm, transition.conv, dtype)
-            self.transitions.append(replace(made, bias=made.bias.to(dtype)))
+            threshold = Threshold.of(transition.norm, transition.conv, dtype)
+            self.transitions.append(replace(threshold, bias=threshold.bias.to(dtype)))
         self.last = [each.float() for each in _affine(features.norm5)]
         self.output = network.classifier
 
@@ -221,8 +150,8 @@ class DenseNet121:
     ) -> list[Float[Tensor, "P h w c"]]:
         """The features at the end of each of the first dense blocks."""
         images = images.to(self.dtype)
-        found = F.conv2d(images, self.stem, self.stem_bias, 2, 3).relu_()
-        now = F.max_pool2d(found, 3, 2, 1).permute(0, 2, 3, 1)
+        first = F.conv2d(images, self.stem, self.stem_bias, 2, 3).relu_()
+        now = F.max_pool2d(first, 3, 2, 1).permute(0, 2, 3, 1)
         ends = []
         for index, layers in enumerate(self.blocks[:number]):
             features = self._room(now, layers)
@@ -284,56 +213,75 @@ class Around:
         return torch.cat([self._piece(x, which, Box(s, box.length)) for x, which, s in parts])
 
     def _piece(self, images: Tensor, base: Tensor, box: Box) -> Tensor:
-        network = self.network
         box = box.through(7, 2, 3).through(3, 2, 1)
-        through = self._worth_a_window(box.even(), 0) == len(network.blocks[0])
-        if through:  # the transition takes pixels in pairs
-            box = box.even()
-        now, whole = self._stem(images, box), False
-        for index, layers in enumerate(network.blocks):
-            if whole:
-                features = network._room(now, layers)
-            else:
-                number = self._worth_a_window(box, index)
-                features = self._windowed(now, box, base, index, number)
-                box, whole = box.grown(number), index > 0 or not through
-                if whole:
-                    features = self._spread(features, box, base, index)
-                    layers = layers[number:]
-            if whole:
-                network.run(features, layers)
-            else:
-                box = Box(box.start // 2, (box.length[0] // 2, box.length[1] // 2))
-            if index < 3:
-                now = network.halved(features, index)
+        even = box.even()  # as the transition takes pixels in pairs
+        if self._layers_in_window(even, 0) == len(self.network.blocks[0]):
+            now, box = self._first_block_windowed(images, base, even)
+            return self._rest_whole(now, base, box, 1)
+        return self._rest_whole(self._stem(images, box), base, box, 0)
+
+    def _first_block_windowed(
+        self, images: Tensor, base: Tensor, box: Box
+    ) -> tuple[Float[Tensor, "P h w c"], Box]:
+        """What the second dense block reads, within a box that is returned with it."""
+        number = len(self.network.blocks[0])
+        features = self._windowed(self._stem(images, box), box, base, index=0, number=number)
+        return self.network.halved(features, 0), box.grown(number).halved()
+
+    def _rest_whole(
+        self, now: Float[Tensor, "P h w c"], base: Tensor, box: Box, index: int
+    ) -> Float[Tensor, "P K"]:
+        """Logits, whole images being computed as soon as a window does not pay any more.
+
+        Args:
+            now: what dense block `index` reads, within the box.
+            base: which base images these are.
+            box: outside of which they equal the base images.
+            index: of the block in which windows end.
+        """
+        network = self.network
+        number = self._layers_in_window(box, index)
+        window = self._windowed(now, box, base, index=index, number=number)
+        features = self._on_base(window, box.grown(number), base, index)
+        network.run(features, network.blocks[index][number:])
+        for later in range(index + 1, len(network.blocks)):
+            layers = network.blocks[later]
+            features = network._room(network.halved(features, later - 1), layers)
+            network.run(features, layers)
         return network._head(features)
 
     def _stem(self, images: Float[Tensor, "P C H W"], box: Box) -> Float[Tensor, "P h w c"]:
         """The first features, within the box."""
-        network, (rows, columns) = self.network, box.length
+        network = self.network
         height, width = images.shape[2:]
-        seen = Box(4 * box.start - 5, (4 * rows + 7, 4 * columns + 7))
+        pooled = box.read(3, 2, 1)
+        seen = pooled.read(7, 2, 3)
         every = torch.arange(len(images), device=images.device)
         cut = seen.cut(images.permute(0, 2, 3, 1).to(network.dtype), every)
         cut = cut * seen.pixels((height, width))[1][..., None]
-        found = F.conv2d(cut.permute(0, 3, 1, 2), network.stem, network.stem_bias, 2).relu_()
-        between = Box(2 * box.start - 1, (2 * rows + 1, 2 * columns + 1))
-        found = found * between.pixels(((height + 1) // 2, (width + 1) // 2))[1][:, None]
-        return F.max_pool2d(found, 3, 2).permute(0, 2, 3, 1)
+        first = F.conv2d(cut.permute(0, 3, 1, 2), network.stem, network.stem_bias, 2).relu_()
+        first = first * pooled.pixels(((height + 1) // 2, (width + 1) // 2))[1][:, None]
+        return F.max_pool2d(first, 3, 2).permute(0, 2, 3, 1)
 
-    def _worth_a_window(self, box: Box, index: int) -> int:
+    def _layers_in_window(self, box: Box, index: int) -> int:
         """Layers of a block for which a window costs clearly less than the whole image."""
         height, width = self.base[index].shape[1:3]
         number = 0
         for layer in range(1, len(self.network.blocks[index]) + 1):
             rows, columns = (length + 2 * layer + 2 for length in box.length)
-            if rows * columns > WORTH * height * width:
+            if rows * columns > LARGEST_WINDOW * height * width:
                 break
             number = layer
         return number
 
     def _windowed(
-        self, now: Float[Tensor, "P h w c"], box: Box, base: Tensor, index: int, number: int
+        self,
+        now: Float[Tensor, "P h w c"],
+        box: Box,
+        base: Tensor,
+        *,
+        index: int,
+        number: int,
     ) -> Float[Tensor, "P h w C"]:
         """Features after so many layers, within the box grown by as many pixels."""
         if number == 0:
@@ -348,23 +296,23 @@ class Around:
         for done, layer in enumerate(layers, 1):
             margin = number - done
             within = None if inside is None else _inner(inside, margin)
-            found = layer(_inner(buffer, margin), 0, within)
-            _inner(buffer, margin + 1)[..., layer.inputs : layer.inputs + layer.growth] = found
+            appended = layer(_inner(buffer, margin), 0, within)
+            _inner(buffer, margin + 1)[..., layer.inputs : layer.inputs + layer.growth] = appended
         return _inner(buffer, 1)
 
-    def _spread(
+    def _on_base(
         self, window: Float[Tensor, "P h w c"], box: Box, base: Tensor, index: int
     ) -> Float[Tensor, "P H W C"]:
         """Whole images: the base features, and the window's where they differ."""
         features = self.base[index]
         known = window.shape[3]
-        spread = torch.empty_like(features[:1]).expand(len(base), -1, -1, -1).contiguous()
-        spread[..., :known] = features[..., :known].index_select(0, base)
-        box.paste(spread, window)
-        return spread
+        images = torch.empty_like(features[:1]).expand(len(base), -1, -1, -1).contiguous()
+        images[..., :known] = features[..., :known].index_select(0, base)
+        box.paste(images, window)
+        return images
 
 
-WORTH = 0.9
+LARGEST_WINDOW = 0.9
 """Part of the image up to which a window is taken."""
 
 
@@ -391,9 +339,9 @@ def _affine(norm: nn.BatchNorm2d) -> tuple[Float[Tensor, " C"], Float[Tensor, " 
 
 def _scaled(conv: nn.Conv2d, scale: Tensor) -> nn.Conv2d:
     """A convolution whose outputs are multiplied by `scale`."""
-    made = nn.Conv2d(conv.in_channels, conv.out_channels, conv.kernel_size, bias=False)  # type: ignore[arg-type]
-    made.weight = nn.Parameter(conv.weight.detach().double() * scale.view(-1, 1, 1, 1))
-    return made
+    scaled = nn.Conv2d(conv.in_channels, conv.out_channels, conv.kernel_size, bias=False)  # type: ignore[arg-type]
+    scaled.weight = nn.Parameter(conv.weight.detach().double() * scale.view(-1, 1, 1, 1))
+    return scaled
 
 
 def _channels_last(weight: Tensor, dtype: torch.dtype) -> Tensor:

@@ -136,19 +136,19 @@ def situations(
     )
 
 
-def divergence(found: Situations, guessed: Float[Tensor, "P M *L K"]) -> Float[Tensor, "P M"]:
+def divergence(asked: Situations, guessed: Float[Tensor, "P M *L K"]) -> Float[Tensor, "P M"]:
     """KL from the classifier's belief after each look to the guessed one, in nats.
 
     Summed over findings.
     """
-    surprise = found.after.clamp(min=2 * LOWEST) - guessed.clamp(min=2 * LOWEST)
-    return (found.after.exp() * surprise).flatten(2).sum(-1)
+    surprise = asked.after.clamp(min=2 * LOWEST) - guessed.clamp(min=2 * LOWEST)
+    return (asked.after.exp() * surprise).flatten(2).sum(-1)
 
 
-def gain_error(found: Situations, guessed: Float[Tensor, "P M *L K"]) -> Float[Tensor, "P M"]:
+def gain_error(asked: Situations, guessed: Float[Tensor, "P M *L K"]) -> Float[Tensor, "P M"]:
     """Error of a completion's Barber-Agakov gain, sum_v g(v | I) log g(v | f_c(I)), in nats."""
-    difference = guessed.clamp(min=LOWEST) - found.after.clamp(min=LOWEST)
-    return (found.answer[:, None].exp() * difference).flatten(2).sum(-1)
+    difference = guessed.clamp(min=LOWEST) - asked.after.clamp(min=LOWEST)
+    return (asked.answer[:, None].exp() * difference).flatten(2).sum(-1)
 
 
 def train_screen(
@@ -197,11 +197,11 @@ def train_screen(
         rows = torch.randint(len(train), (training.share,))
         scenes = augmented(train.scenes(rows).to(device), strength)
         pool = train.scenes(torch.randint(len(train), (POOL,)))
-        found = situations(classifier, scenes, pool.to(device), patch=patch)
-        guessed = found.guessed_by(screen)
-        error = gain_error(found, guessed)
+        asked = situations(classifier, scenes, pool.to(device), patch=patch)
+        guessed = asked.guessed_by(screen)
+        error = gain_error(asked, guessed)
         error = error - error.mean(1, keepdim=True)  # all candidates alike: no matter
-        return divergence(found, guessed).mean() + F.smooth_l1_loss(error, 0 * error)
+        return divergence(asked, guessed).mean() + F.smooth_l1_loss(error, 0 * error)
 
     def validate(_: nn.Module) -> dict[str, float]:
         return {f"val_{name}": value for name, value in score(screen, watched).items()}
@@ -232,18 +232,18 @@ def train_screen(
 
 
 @torch.no_grad()
-def score(screen: ScreenNet, found: Situations) -> dict[str, float]:
+def score(screen: ScreenNet, asked: Situations) -> dict[str, float]:
     """KL (nats) of the guesses, and of guessing that no look changes anything, in the mean.
 
     And the root mean square error of a completion's gain over candidates, in nats.
     """
-    guessed = found.guessed_by(screen)
-    unchanged = found.belief[:, None].expand_as(found.after)
+    guessed = asked.guessed_by(screen)
+    unchanged = asked.belief[:, None].expand_as(asked.after)
     return {
-        "kl": float(divergence(found, guessed).mean()),
-        "kl_unchanged": float(divergence(found, unchanged).mean()),
-        "gain_error": float(gain_error(found, guessed).var(1).mean().sqrt()),
-        "gain_spread": float(gain_error(found, unchanged).var(1).mean().sqrt()),
+        "kl": float(divergence(asked, guessed).mean()),
+        "kl_unchanged": float(divergence(asked, unchanged).mean()),
+        "gain_error": float(gain_error(asked, guessed).var(1).mean().sqrt()),
+        "gain_spread": float(gain_error(asked, unchanged).var(1).mean().sqrt()),
     }
 
 

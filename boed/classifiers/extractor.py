@@ -29,5 +29,5 @@ class ClassifierExtractor:
 
     def log_probs(self, scenes: Float[Tensor, "B C H W"]) -> Float[Tensor, "B K"]:
         """Log-probabilities of the answers."""
-        found = self.classifier.log_probs(Observation.everything(scenes))
-        return found[:, -1] if self.classifier.multi_label else found
+        answers = self.classifier.log_probs(Observation.everything(scenes))
+        return answers[:, -1] if self.classifier.multi_label else answers

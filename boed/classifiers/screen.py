@@ -47,7 +47,7 @@ class ScreenConfig:
         return max(self.findings, 1) * self.answers
 
 
-class Block(nn.Module):
+class ModulatedBlock(nn.Module):
     """Two 3x3 convolutions added to their input, scaled and shifted by the context between."""
 
     def __init__(self, width: int, context: int) -> None:
@@ -67,7 +67,7 @@ class Block(nn.Module):
 class ScreenNet(nn.Module):
     """Guesses log g(v | f_c(I)) for one completion I and every look c of a patch sensor.
 
-    One encoder reads the observation and the whole completion; a decoder, told the current belief
+    One encoder reads the observation and the whole completion; a decoder, given the current belief
     g(v | observation) and the answer g(v | I), makes maps of both. A look is read off them twice,
     at its centre and in the mean over its footprint, since classifiers pool features over the
     scene, and two layers turn that into
@@ -97,11 +97,11 @@ class ScreenNet(nn.Module):
         self.enter = nn.ModuleList(
             nn.Conv2d(2 * depth, each, 1) for depth, each in zip(depths, widths, strict=True)
         )
-        self.blocks = nn.ModuleList(Block(each, width) for each in widths)
+        self.blocks = nn.ModuleList(ModulatedBlock(each, width) for each in widths)
         self.finer = nn.ModuleList(
             nn.Conv2d(coarse, fine, 1) for coarse, fine in itertools.pairwise(widths)
         )
-        self.last = Block(widths[-1], width)
+        self.last = ModulatedBlock(widths[-1], width)
         self.at_centre = nn.Conv2d(widths[-1], width, 1)
         self.over_footprint = nn.Conv2d(widths[-1], width, 1)
         self.everywhere = nn.Linear(widths[0] + width, width)
@@ -218,10 +218,10 @@ class ScreenNet(nn.Module):
         Raises:
             ValueError: it was distilled for another.
         """
-        if (found := fingerprint(classifier)) != self.classifier:
+        if (given := fingerprint(classifier)) != self.classifier:
             raise ValueError(
                 f"screen: it was distilled from the classifier {self.classifier[:12]}, not from "
-                f"this one, {found[:12]}; train one for it with `boed train screen`"
+                f"this one, {given[:12]}; train one for it with `boed train screen`"
             )
         size = self.config.encoder.size
         pixels = [round(fraction * size) for fraction in (self.config.patch, patch)]
@@ -260,11 +260,11 @@ class ScreenNet(nn.Module):
 
 def _depths(config: DenseNetConfig) -> list[int]:
     """Channels at the end of each dense block, finest resolution first."""
-    found, width = [], config.width
+    depths, width = [], config.width
     for growth, layers in zip(config.growth, config.layers, strict=True):
-        found.append(width + growth * layers)
-        width = found[-1] // 2
-    return found
+        depths.append(width + growth * layers)
+        width = depths[-1] // 2
+    return depths
 
 
 def _overlap(

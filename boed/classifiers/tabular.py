@@ -78,25 +78,27 @@ class TabularClassifier:
                 f"was trained on rows (1, 1, {self.features})"
             )
         missing = torch.where(observation.mask > 0, observation.values, torch.nan)
-        found = self._uncalibrated(missing.flatten(1).cpu().numpy())
+        uncalibrated = self._uncalibrated(missing.flatten(1).cpu().numpy())
         temperature = np.interp(
             observation.fraction_seen.cpu(), self.knots, self.temperatures
         ).astype(np.float32)
-        scaled = found / torch.from_numpy(temperature)[:, None]
+        scaled = uncalibrated / torch.from_numpy(temperature)[:, None]
         return scaled.log_softmax(1).to(observation.device)
 
     def _uncalibrated(self, rows: NDArray[np.float32]) -> Float[Tensor, "B K"]:
-        found = self.estimator.predict_proba(rows)
-        return torch.from_numpy(found).clamp(min=1e-12).log().float()
+        probabilities = self.estimator.predict_proba(rows)
+        return torch.from_numpy(probabilities).clamp(min=1e-12).log().float()
 
     def _calibrate(self, val: Dataset, seed: int) -> None:
         """The temperature that each fraction of features seen likes best."""
         copies = max(1000 // len(val), 1)
-        found = []
+        temperatures = []
         for knot, fraction in enumerate(self.knots.tolist()):
             rows, labels = _hidden(val, copies, derive(seed, knot), fraction)
-            found.append(best_temperature(self._uncalibrated(rows), torch.from_numpy(labels)))
-        self.temperatures = torch.tensor(found)
+            temperatures.append(
+                best_temperature(self._uncalibrated(rows), torch.from_numpy(labels))
+            )
+        self.temperatures = torch.tensor(temperatures)
 
 
 def _boosted_trees(copies: int, seed: int) -> ClassifierMixin:

@@ -267,8 +267,8 @@ def start_from(model: DenseNetClassifier, path: Path | str) -> dict[str, Any]:
                 f"expected {shapes[1]}"
             )
     model.network.load_state_dict(tensors)
-    told = {name: header.get(name) for name in ("data", "steps", "command")}
-    return {**told, "size": theirs.get("size"), "sha256": sha256(path)}
+    origin = {name: header.get(name) for name in ("data", "steps", "command")}
+    return {**origin, "size": theirs.get("size"), "sha256": sha256(path)}
 
 
 def _settle_batch_norm(model: nn.Module, train: Dataset, looking: Looking) -> None:
@@ -334,7 +334,7 @@ def calibrate(
     """
     model.eval()
     looking, device = looking or Squares(fraction), device_of(model)
-    found = {}  # counts that show the same, such as all looks and the whole scene, are one knot
+    best = {}  # counts that show the same, such as all looks and the whole scene, are one knot
     labels = val.labels.repeat(4, *([1] * (val.labels.ndim - 1)))
     scenes, piece = val.scenes().repeat(4, 1, 1, 1), max(AT_ONCE // val.size**2, 1)
     for count in (*LOOKS, None):
@@ -345,15 +345,15 @@ def calibrate(
                 for start in range(0, len(scenes), piece)
             ]
         fraction = float(observation.fraction_seen.mean())
-        found[fraction] = best_temperature(torch.cat(logits), labels)
-    if len(found) < 2:
+        best[fraction] = best_temperature(torch.cat(logits), labels)
+    if len(best) < 2:
         raise ValueError(
-            f"looking: any number of looks shows the fraction {next(iter(found)):.3g}; "
+            f"looking: any number of looks shows the fraction {next(iter(best)):.3g}; "
             "expected 0 for none and 1 for everything"
         )
-    knots = sorted(found)
+    knots = sorted(best)
     model.knots = torch.tensor(knots, device=device)
-    model.temperatures = torch.tensor([found[knot] for knot in knots], device=device)
+    model.temperatures = torch.tensor([best[knot] for knot in knots], device=device)
 
 
 def best_temperature(logits: Tensor, labels: Tensor) -> float:

@@ -109,7 +109,7 @@ def train_vae(
 
     def validate(_: nn.Module) -> dict[str, float]:
         with torch.no_grad():
-            scenes = val.scenes(_spread(len(val))).to(ranks.device)
+            scenes = val.scenes(_even_rows(len(val))).to(ranks.device)
             bound = model.elbo(scenes, seed=0).mean() / model.dimensions
         return {"val_bits_per_dim": float(-bound) / math.log(2)}
 
@@ -141,12 +141,12 @@ def start_from(model: LearnedCompleter, trained: LearnedCompleter) -> None:
     ours = sorted((k for k in new if k.startswith("vae.biases.")), key=lambda k: new[k].shape[-1])
     source = {k: k for k in new} | dict(zip(ours, biases, strict=False))
     for name, target in new.items():
-        found = old.get(source[name])
-        if found is not None and name in ours and found.shape[1] == target.shape[1]:
-            found = F.interpolate(found, target.shape[-2:], mode="bilinear", align_corners=False)
-        if found is None or found.shape != target.shape:
+        weight = old.get(source[name])
+        if weight is not None and name in ours and weight.shape[1] == target.shape[1]:
+            weight = F.interpolate(weight, target.shape[-2:], mode="bilinear", align_corners=False)
+        if weight is None or weight.shape != target.shape:
             raise ValueError(f"init has other layers than the model to train: {name} differs")
-        target.copy_(found)
+        target.copy_(weight)
 
 
 def train_completer(
@@ -206,7 +206,7 @@ def train_completer(
         return model.loss(scenes, masked(scenes), step / training.steps)
 
     def validate(_: nn.Module) -> dict[str, float]:
-        scenes = val.scenes(_spread(len(val))).to(device)
+        scenes = val.scenes(_even_rows(len(val))).to(device)
         return model.figures(scenes, masked(scenes, torch.Generator().manual_seed(0)))
 
     origin = ("data", "steps", "command")
@@ -269,7 +269,7 @@ def _begun(
     return model
 
 
-def _spread(available: int, number: int = 256) -> torch.Tensor:
+def _even_rows(available: int, number: int = 256) -> torch.Tensor:
     """Rows evenly spread over a split, whose images may be sorted by class."""
     return torch.linspace(0, available - 1, min(number, available)).long()
 

@@ -48,14 +48,14 @@ def download(
     algorithm, expected = checksum.split(":")
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f"{target.name}.part")
-    found = _digest(part, algorithm)
-    if found.hexdigest() != expected:
+    digest = _digest(part, algorithm)
+    if digest.hexdigest() != expected:
         with _bar(target.name, progress) as advance:
-            found = _download(url, part, found, most_bytes, advance)
-    if found.hexdigest() != expected:
+            digest = _download(url, part, digest, most_bytes, advance)
+    if digest.hexdigest() != expected:
         part.unlink()
         raise ValueError(
-            f"{url}: {algorithm.upper()} is {found.hexdigest()}, expected {expected}; "
+            f"{url}: {algorithm.upper()} is {digest.hexdigest()}, expected {expected}; "
             "what arrived was deleted, try again or use another mirror"
         )
     part.replace(target)

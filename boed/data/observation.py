@@ -56,11 +56,11 @@ class Observation:
         if (self.readings is None) != (self.taken is None):
             raise ValueError("readings and taken belong together: give both, or neither")
         if self.readings is not None and self.taken is not None:
-            found = tuple(self.readings.shape)
-            if len(found) != 2 or found[0] != batch or self.taken.shape != found:
+            shape = tuple(self.readings.shape)
+            if len(shape) != 2 or shape[0] != batch or self.taken.shape != shape:
                 raise ValueError(
                     f"readings and taken must be [{batch}, R] to go with values "
-                    f"{tuple(self.values.shape)}, got {found} and {tuple(self.taken.shape)}"
+                    f"{tuple(self.values.shape)}, got {shape} and {tuple(self.taken.shape)}"
                 )
 
     @classmethod

@@ -42,10 +42,10 @@ def of_source(*packages: str) -> str:
 
     digest = hashlib.sha256()
     for package in packages:
-        found = importlib.util.find_spec(package)
-        if found is None or not found.submodule_search_locations:
+        spec = importlib.util.find_spec(package)
+        if spec is None or not spec.submodule_search_locations:
             raise TypeError(f"{package} is not installed from source")
-        for folder in found.submodule_search_locations:
+        for folder in spec.submodule_search_locations:
             for path in sorted(Path(folder).rglob("*.py")):
                 digest.update(path.read_bytes())
     return digest.hexdigest()
@@ -134,5 +134,5 @@ def _installed(package: str) -> bool:
 
 def _attributes(thing: object) -> dict[str, Any]:
     """What an object holds, without what it has worked out from that (`cached_property`)."""
-    kept = vars(thing).items()
-    return {k: v for k, v in kept if not isinstance(getattr(type(thing), k, None), cached_property)}
+    held = vars(thing).items()
+    return {k: v for k, v in held if not isinstance(getattr(type(thing), k, None), cached_property)}

@@ -121,7 +121,7 @@ def fit(
             All ranks read it, the first one writes it.
         validate: figures of merit of the averaged model, shown and kept in the history; called
             on the first rank.
-        on_step: told the step number and loss after each update, on the first rank.
+        on_step: called with step number and loss after each update, on the first rank.
         about: what else must not change between the parts of a training, such as the data's
             checksum. A state that says nothing of one of these is accepted.
 

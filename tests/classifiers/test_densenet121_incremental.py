@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch import nn
 
+from boed.classifiers.boxes import Box
 from boed.classifiers.classifier import DenseNetClassifier, NearbyClassifier
 from boed.classifiers.densenet import DenseNetConfig, build
-from boed.classifiers.densenet121_incremental import Box, DenseNet121, Threshold
+from boed.classifiers.densenet121_incremental import DenseNet121, Threshold
 from boed.data.observation import Observation
 
 

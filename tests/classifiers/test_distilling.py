@@ -46,18 +46,18 @@ def test_situations_hold_what_the_classifier_says(
     trained: tuple[DenseNetClassifier, Path], val: Dataset
 ) -> None:
     torch.manual_seed(0)
-    judge = DenseNetClassifier.load(trained[1])
+    classifier = DenseNetClassifier.load(trained[1])
     found = situations(
-        judge, val.scenes(slice(0, 8)), val.scenes(slice(50, 90)), patch=0.25, candidates=5
+        classifier, val.scenes(slice(0, 8)), val.scenes(slice(50, 90)), patch=0.25, candidates=5
     )
     assert found.after.shape == (8, 5, 2)
-    assert torch.allclose(found.belief, judge.log_probs(found.observation))
+    assert torch.allclose(found.belief, classifier.log_probs(found.observation))
     assert found.observation.fraction_seen.max() <= 5 * 4 / 64
     for scene, look in ((0, 0), (3, 4), (7, 2)):
         row, column = found.corners[scene, look].long().tolist()
         mask = found.observation.mask[scene : scene + 1].clone()
         mask[..., row : row + 2, column : column + 2] = 1
-        after = judge.log_probs(Observation.of(found.completion[scene : scene + 1], mask))
+        after = classifier.log_probs(Observation.of(found.completion[scene : scene + 1], mask))
         assert torch.allclose(after[0], found.after[scene, look], atol=1e-5)
     exact = found.after
     assert divergence(found, exact).abs().max() < 1e-6
@@ -68,14 +68,16 @@ def test_situations_hold_what_the_classifier_says(
 def test_a_screen_learns_and_says_from_what(
     trained: tuple[DenseNetClassifier, Path], train: Dataset, val: Dataset, tmp_path: Path
 ) -> None:
-    judge = DenseNetClassifier.load(trained[1])
+    classifier = DenseNetClassifier.load(trained[1])
     out = tmp_path / "screen.safetensors"
-    made = train_screen(judge, train, val, out=out, training=SHORT, command="boed train screen")
+    made = train_screen(
+        classifier, train, val, out=out, training=SHORT, command="boed train screen"
+    )
     figures = made.provenance["scores"]["val"]
     assert figures["kl"] < 0.5 * figures["kl_unchanged"]
     header = load_weights(out)[1]
     assert header["kind"] == "screen"
-    assert header["classifier"] == fingerprint(judge)
+    assert header["classifier"] == fingerprint(classifier)
     assert header["distilled_from"]["data"]["sha256"] == train.sha256
     assert header["data"]["sha256"] == train.sha256
     assert header["look_fraction"] == 0.25
@@ -86,15 +88,15 @@ def test_a_screen_learns_and_says_from_what(
     assert left == [out.name, out.with_suffix(".toml").name]
     assert header["recipe"]["kind"] == "screen"
     assert header["recipe"]["patch"] == header["look_fraction"]
-    made.check(judge, 0.25)
+    made.check(classifier, 0.25)
 
 
 def test_a_training_that_was_stopped_goes_on_to_the_same_screen(
     trained: tuple[DenseNetClassifier, Path], train: Dataset, val: Dataset, tmp_path: Path
 ) -> None:
-    judge = DenseNetClassifier.load(trained[1])
+    classifier = DenseNetClassifier.load(trained[1])
     short = TrainingConfig(steps=4, batch=4, warmup=1, every=2)
-    whole = train_screen(judge, train, val, out=tmp_path / "whole.safetensors", training=short)
+    whole = train_screen(classifier, train, val, out=tmp_path / "whole.safetensors", training=short)
 
     def stop(step: int, loss: float) -> None:
         if step == 3:
@@ -102,21 +104,21 @@ def test_a_training_that_was_stopped_goes_on_to_the_same_screen(
 
     with pytest.raises(KeyboardInterrupt):
         train_screen(
-            judge, train, val, out=tmp_path / "parts.safetensors", training=short, on_step=stop
+            classifier, train, val, out=tmp_path / "parts.safetensors", training=short, on_step=stop
         )
     assert (tmp_path / "parts.training.safetensors").exists()
-    again = train_screen(judge, train, val, out=tmp_path / "parts.safetensors", training=short)
+    again = train_screen(classifier, train, val, out=tmp_path / "parts.safetensors", training=short)
     for name, tensor in whole.state_dict().items():
         assert torch.equal(tensor, again.state_dict()[name])
 
 
 def test_scores_of_no_guess_at_all(trained: tuple[DenseNetClassifier, Path], val: Dataset) -> None:
     torch.manual_seed(0)
-    judge = DenseNetClassifier.load(trained[1])
+    classifier = DenseNetClassifier.load(trained[1])
     found = situations(
-        judge, val.scenes(slice(0, 8)), val.scenes(slice(50, 90)), patch=0.25, candidates=5
+        classifier, val.scenes(slice(0, 8)), val.scenes(slice(50, 90)), patch=0.25, candidates=5
     )
-    untrained = ScreenNet(ScreenConfig(encoder=judge.config, answers=2), "any")
+    untrained = ScreenNet(ScreenConfig(encoder=classifier.config, answers=2), "any")
     figures = score(untrained, found)
     assert figures["kl"] == pytest.approx(figures["kl_unchanged"], rel=1e-4)
     assert figures["gain_error"] > 0

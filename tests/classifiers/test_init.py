@@ -32,8 +32,8 @@ def test_weights_and_statistics_are_taken_over(tiny, tmp_path, kind, size, other
     path = tmp_path / "small.safetensors"
     trained = saved(replace(tiny, kind=kind, size=size), path)
     model = DenseNetClassifier(replace(tiny, kind=kind, size=other), LABELS)
-    told = start_from(model, path)
-    assert told == {
+    origin = start_from(model, path)
+    assert origin == {
         "steps": 7, "data": {"name": "halves"}, "command": "boed train classifier", "size": size,
         "sha256": sha256(path),
     }  # fmt: skip

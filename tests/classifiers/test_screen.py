@@ -198,8 +198,8 @@ def test_a_fingerprint_survives_folding_and_saving_and_tells_classifiers_apart(
 ) -> None:
     model = classifier(0)
     found = fingerprint(model)
-    model.save(tmp_path / "judge.safetensors", {})
-    assert fingerprint(DenseNetClassifier.load(tmp_path / "judge.safetensors")) == found
+    model.save(tmp_path / "classifier.safetensors", {})
+    assert fingerprint(DenseNetClassifier.load(tmp_path / "classifier.safetensors")) == found
     assert fingerprint(classifier(1)) != found
     model.temperatures = torch.tensor([1.0, 2.0])  # its beliefs are others then
     assert fingerprint(model) != found

@@ -61,7 +61,9 @@ def interrupt_at(step):
 @pytest.mark.parametrize("bad", [(), (1, 5)])
 def test_resumed_equals_uninterrupted_bit_for_bit(tmp_path, channels_last, bad):
     whole = network(channels_last=channels_last)
-    expected, told = fit(whole, batch_loss(whole, bad), SETTINGS, state=None, validate=size_of)
+    expected, whole_progress = fit(
+        whole, batch_loss(whole, bad), SETTINGS, state=None, validate=size_of
+    )
     parts = network(channels_last=channels_last)
     state = tmp_path / "state.safetensors"
     for step in (6, 11):
@@ -77,9 +79,13 @@ def test_resumed_equals_uninterrupted_bit_for_bit(tmp_path, channels_last, bad):
         parts = network(seed=step, channels_last=channels_last)  # another process, other weights
     resumed, progress = fit(parts, batch_loss(parts, bad), SETTINGS, state=state, validate=size_of)
     assert same(resumed, expected)
-    assert progress.history == told.history
+    assert progress.history == whole_progress.history
     assert [row["step"] for row in progress.history] == [4, 8, 12]
-    assert (progress.step, progress.skipped) == (told.step, told.skipped) == (12, len(bad))
+    assert (
+        (progress.step, progress.skipped)
+        == (whole_progress.step, whole_progress.skipped)
+        == (12, len(bad))
+    )
 
 
 def test_a_finished_training_is_not_gone_on_with(tmp_path):

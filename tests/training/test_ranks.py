@@ -64,8 +64,8 @@ def test_the_first_validates_and_tells_and_all_know(both):
     first, second = both[0]["whole"], both[1]["whole"]
     assert first["validated"] == [0, 0, 0]
     assert second["validated"] == []
-    assert [step for step, _ in first["told"]] == list(range(1, 13))
-    assert second["told"] == []
+    assert [step for step, _ in first["reported"]] == list(range(1, 13))
+    assert second["reported"] == []
     assert [row["step"] for row in first["history"]] == [4, 8, 12]
     assert first["history"] == second["history"]
     assert all(row["norm"] > 0 for row in second["history"])
@@ -79,7 +79,7 @@ def test_what_spoils_one_share_makes_all_skip(both):
         assert not same(spoilt["weights"][5], spoilt["weights"][4])
         assert all(torch.isfinite(each).all() for each in spoilt["end"].values())
     assert same(both[0]["spoilt"]["end"], both[1]["spoilt"]["end"])
-    assert math.isnan(both[0]["spoilt"]["told"][5][1])
+    assert math.isnan(both[0]["spoilt"]["reported"][5][1])
 
 
 def test_a_state_of_another_number_of_ranks_is_refused(both):

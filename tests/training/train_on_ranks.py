@@ -46,7 +46,7 @@ def same_rows(settings):
 
 def random_rows(settings, folder=None, spoilt=None, seed=0):
     """Training on random batches; at the step `spoilt` the second rank's images are NaN."""
-    model, drawn, told, validated, weights = network(seed), [], [], [], []
+    model, drawn, reported, validated, weights = network(seed), [], [], [], []
 
     def loss(step):
         images = torch.randn(settings.share, 2, 7, 7)
@@ -67,11 +67,12 @@ def random_rows(settings, folder=None, spoilt=None, seed=0):
         settings,
         state=state,
         validate=validate,
-        on_step=lambda *each: told.append(each),
+        on_step=lambda *each: reported.append(each),
     )
     return {
-        "end": end, "weights": weights, "drawn": drawn, "told": told, "validated": validated,
-        "history": progress.history, "skipped": progress.skipped, "step": progress.step,
+        "end": end, "weights": weights, "drawn": drawn, "reported": reported,
+        "validated": validated, "history": progress.history,
+        "skipped": progress.skipped, "step": progress.step,
     }  # fmt: skip
 
 

@@ -93,8 +93,8 @@ class ShortTermAttention(nn.Module):
         """`values` averaged over positions whose `x` is alike (Zheng et al. 2019, Eq. 7, 8)."""
         query = self.query(x).flatten(2).transpose(1, 2)
         flat = values.flatten(2).transpose(1, 2)
-        found = (query @ query.transpose(1, 2)).softmax(-1) @ flat
-        return found.transpose(1, 2).unflatten(2, x.shape[2:])
+        attended = (query @ query.transpose(1, 2)).softmax(-1) @ flat
+        return attended.transpose(1, 2).unflatten(2, x.shape[2:])
 
 
 class ShortLongAttention(ShortTermAttention):

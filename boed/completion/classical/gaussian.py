@@ -121,8 +121,8 @@ class GaussianMixture:
         Raises:
             ValueError: the observation is of another size or sensor, or NaN.
         """
-        found = self.log_evidence(observation)
-        return found.log_softmax(1).float().to(observation.device)
+        log_evidence = self.log_evidence(observation)
+        return log_evidence.log_softmax(1).float().to(observation.device)
 
     def log_prob(
         self, scene: Float[Tensor, "B C H W"], observation: Observation
@@ -162,10 +162,10 @@ class GaussianMixture:
         Raises:
             ValueError: the observation is of another size or sensor, or NaN.
         """
-        found = torch.empty(len(observation), len(self.weights), dtype=torch.double)
+        log_evidence = torch.empty(len(observation), len(self.weights), dtype=torch.double)
         for group in self._groups(observation):
-            found[group.rows] = group.log_evidence
-        return found
+            log_evidence[group.rows] = group.log_evidence
+        return log_evidence
 
     def _drawn(
         self, observation: Observation, n: int, seed: Seeds
@@ -198,8 +198,8 @@ class GaussianMixture:
                 solved = torch.cholesky_solve(surprise, group.factor[k]).T  # G_k^-1 (y - y')
                 back = solved @ self._read_loadings[k, taken] @ self.loadings[k].T
                 scenes[where] = x + back + self.variance * (solved @ self.operator[taken])
-        found = scenes.float().unflatten(2, self.shape).to(observation.device)
-        return observation.composite(found), component.to(observation.device)
+        pictures = scenes.float().unflatten(2, self.shape).to(observation.device)
+        return observation.composite(pictures), component.to(observation.device)
 
     def _groups(self, observation: Observation) -> list[_Group]:
         """The scenes of a batch by what was taken; each group shares its matrices."""
@@ -212,9 +212,9 @@ class GaussianMixture:
 
     def _group(self, values: Tensor, taken: Tensor, rows: Tensor) -> _Group:
         read = self._read_loadings[:, taken]  # A V C_k^1/2, [K, r, q]
-        spread = self.variance * self._gram[taken][:, taken]
-        spread = spread + self.noise**2 * torch.eye(len(taken), dtype=torch.double)
-        factor = torch.linalg.cholesky(read @ read.mT + spread)  # of G_k
+        noise = self.variance * self._gram[taken][:, taken]
+        noise = noise + self.noise**2 * torch.eye(len(taken), dtype=torch.double)
+        factor = torch.linalg.cholesky(read @ read.mT + noise)  # of G_k
         readings = values[rows][:, taken]
         error = readings[None] - self._read_means[:, None, taken]  # [K, b, r]
         white = torch.linalg.solve_triangular(factor, error.mT, upper=False)
@@ -254,9 +254,9 @@ class GaussianMixture:
                 "expected 'classes' or 1 to that number, of two scenes or more"
             )
         middle = flat.mean(0)
-        _, spread, axes = np.linalg.svd(flat - middle, full_matrices=False)
+        _, singular, axes = np.linalg.svd(flat - middle, full_matrices=False)
         rank = min(factors, len(axes))
-        left = float((spread[rank:] ** 2).sum()) / len(flat)
+        left = float((singular[rank:] ** 2).sum()) / len(flat)
         self.variance = max(left / max(flat.shape[1] - rank, 1), 1e-8)
         axes = axes[:rank]
         where = (flat - middle) @ axes.T
@@ -278,9 +278,9 @@ class GaussianMixture:
             self.offset = self.transform(torch.zeros(1, *self.shape))[0].double()
             self.operator = (self.transform(units).double() - self.offset).T.contiguous()
             check = torch.rand(2, number, generator=torch.Generator().manual_seed(0))
-            found = self.transform(check.unflatten(1, self.shape)).double()
-            error = float((found - self._affine(check.double())).abs().max())
-            if error > 1e-3 * max(float(found.abs().max()), 1e-6):
+            readings = self.transform(check.unflatten(1, self.shape)).double()
+            error = float((readings - self._affine(check.double())).abs().max())
+            if error > 1e-3 * max(float(readings.abs().max()), 1e-6):
                 raise ValueError(
                     f"transform is not affine: its readings differ by up to {error:.3g} from the "
                     "sum of what it reads of single pixels"

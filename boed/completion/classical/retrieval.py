@@ -83,8 +83,8 @@ class Retrieval:
         if device not in self._flat:
             read = self.transform or (lambda scenes: scenes.flatten(1))
             pieces = torch.arange(len(self.library)).split(512)
-            found = [read(self.library.scenes(rows).to(device)) for rows in pieces]
-            self._flat[device] = torch.cat(found)
+            readings = [read(self.library.scenes(rows).to(device)) for rows in pieces]
+            self._flat[device] = torch.cat(readings)
         return self._flat[device]
 
     @cached_property

@@ -36,14 +36,14 @@ class Uniformity:
         statistic: sum of squares of the smooth components, chi-square under the null.
         p_value: probability of a statistic as large under the null.
         shift: z-score of the mean rank; positive: the truth is above the completions.
-        spread: z-score of how far ranks lie from the middle; positive: at the ends, completions
+        dispersion: z-score of how far ranks lie from the middle; positive: at the ends, completions
             are too narrow (over-confident), negative: too wide (under-confident).
     """
 
     statistic: float
     p_value: float
     shift: float
-    spread: float
+    dispersion: float
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -120,7 +120,7 @@ def rank_uniformity(ranks: Int64[Tensor, " B"], n: int) -> Uniformity:
         statistic=statistic,
         p_value=float(chi2.sf(statistic, degree)),
         shift=float(components[0]),
-        spread=float(components[1]),
+        dispersion=float(components[1]),
     )
 
 
@@ -204,7 +204,7 @@ def interval_coverage(
     check_completions(scenes, truth, hidden, least=2)
     n = len(scenes)
     below, equal = _counts(scenes, truth)
-    found = []
+    coverage = []
     for level in implied_levels(n, levels).tolist():
         order = (n + 1) * (1 - level) / 2
         k = min(int(order + 1e-9), n // 2)
@@ -212,8 +212,8 @@ def interval_coverage(
         inside = (1 - weight) * _inside(below, equal, k, n)
         if weight > 1e-9:
             inside = inside + weight * _inside(below, equal, k + 1, n)
-        found.append(hidden_mean(inside.to(scenes.dtype), hidden))
-    return torch.stack(found)
+        coverage.append(hidden_mean(inside.to(scenes.dtype), hidden))
+    return torch.stack(coverage)
 
 
 def implied_levels(n: int, levels: Sequence[float] = (0.5, 0.8, 0.9)) -> Float[Tensor, " L"]:
@@ -250,14 +250,14 @@ def crps(
     check_completions(scenes, truth, hidden, least=2)
     n = len(scenes)
     weight = 2 * torch.arange(n, device=scenes.device, dtype=scenes.dtype) - (n - 1)
-    found = []
+    scores = []
     for rows in _scene_blocks(scenes):
         x = scenes[:, rows].sort(dim=0).values
         # sum_{i<j} |x_i - x_j| = sum_i (2 i - n + 1) x_(i), i from 0
         pairs = torch.einsum("n,nbchw->bchw", weight, x - x[:1]) / (n * (n - 1))
         error = sum((each - truth[rows]).abs() for each in x) / n
-        found.append(hidden_mean(error - pairs, hidden[rows]))
-    return torch.cat(found)
+        scores.append(hidden_mean(error - pairs, hidden[rows]))
+    return torch.cat(scores)
 
 
 def energy_score(
@@ -277,7 +277,7 @@ def energy_score(
     """
     check_completions(scenes, truth, hidden, least=2)
     n = len(scenes)
-    found = []
+    scores = []
     for rows in _scene_blocks(scenes):
         mask = hidden[rows]
         y = (truth[rows] * mask).flatten(1)[:, None]
@@ -285,8 +285,8 @@ def energy_score(
         error = (x - y).square().sum(2).sqrt().mean(1)
         pairs = pair_distances(x).sum((1, 2)) / (2 * n * (n - 1))
         count = mask.sum((1, 2, 3)) * scenes.shape[2]
-        found.append((error - pairs) / count.sqrt())  # 0 / 0 is NaN
-    return torch.cat(found)
+        scores.append((error - pairs) / count.sqrt())  # 0 / 0 is NaN
+    return torch.cat(scores)
 
 
 def projections(
@@ -316,9 +316,9 @@ def projections(
     weights = weights.to(scenes.device) / shape.numel()
     flat = scenes.reshape(-1, shape.numel())
     step = max(1, BLOCK // shape.numel())
-    found = torch.cat([block.double() @ weights.T for block in flat.split(step)])
+    projected = torch.cat([block.double() @ weights.T for block in flat.split(step)])
     # Rounded, since a matrix product's last bits depend on the row.
-    return found.float().reshape(*scenes.shape[:-3], number)
+    return projected.float().reshape(*scenes.shape[:-3], number)
 
 
 def _counts(samples: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:

@@ -34,7 +34,7 @@ HOLES = "holes"
 ALL = "all"
 """The union over all numbers of squares: FID-agg of Harvey et al. 2021, Fig. 3."""
 
-_STATED = ("scenes", "deep", "n", "fraction")
+_PLAN_ATTRIBUTES = ("scenes", "deep", "n", "fraction")
 REALISM = ("frechet", "kernel", "precision", "recall", "density", "coverage")
 
 
@@ -115,7 +115,7 @@ class Task:
     other: Float[Tensor, "M C H W"] = field(repr=False)
 
 
-def task(test: Dataset, library: Dataset, plan: Plan) -> Task:
+def choose_task(test: Dataset, library: Dataset, plan: Plan) -> Task:
     """A fixed random choice of scenes and masks.
 
     Args:
@@ -175,9 +175,9 @@ def evaluate(
         library: other images of the same kind, for the floor of realism.
         extractor: describes scenes, and answers the question about them.
         plan: what is measured on how many scenes.
-        folder: where finished parts (a completer with a seed) are kept, so that an interrupted
+        folder: where finished parts (a completer with a seed) are cached, so that an interrupted
             evaluation goes on.
-        advance: told the completer and the number of completions that have been drawn.
+        advance: called with a completer and the number of completions that it has drawn.
 
     Returns:
         Dimensions completer, seed, condition (number of squares seen, or holes), group (the
@@ -187,25 +187,25 @@ def evaluate(
         ValueError: too few scenes, a completer that does not fit them, or a folder that holds
             parts of another evaluation.
     """
-    made = task(test, library, plan)
-    truth = _described(extractor, made.scenes, plan.batch)
+    task = choose_task(test, library, plan)
+    truth = _described(extractor, task.scenes, plan.batch)
     parts: dict[tuple[str, int], dict[str, Tensor]] = {}
     for name, completer in completers.items():
         for seed in plan.seeds:
             path = None if folder is None else folder / "parts" / f"{name}-{seed}.safetensors"
             identity = None
             if path is not None:
-                identity = fingerprint(plan, completer, truth, made.masks, made.scenes)
-            found = _kept(path, identity)
-            if found is None:
-                found = _measure(completer, seed, made, extractor, truth, plan, name, advance)
+                identity = fingerprint(plan, completer, truth, task.masks, task.scenes)
+            figures = _cached(path, identity)
+            if figures is None:
+                figures = _measure(completer, seed, task, extractor, truth, plan, name, advance)
                 if path is not None:
-                    save_weights(path, found, {"kind": "evaluation", "of": identity})
+                    save_weights(path, figures, {"kind": "evaluation", "of": identity})
             elif advance is not None:
                 advance(name, completions_each(plan))
-            parts[name, seed] = found
-    results = _assembled(list(completers), parts, plan, made)
-    _add_floor(results, extractor, truth, made, plan)
+            parts[name, seed] = figures
+    results = _assembled(list(completers), parts, plan, task)
+    _add_floor(results, extractor, truth, task, plan)
     results.attrs |= {
         "data": test.name,
         "split": test.split,
@@ -213,15 +213,15 @@ def evaluate(
         "sha256": test.sha256,
         "extractor": extractor.name,
         "deterministic": ", ".join(_always_the_same(results)),
-        **{key: value for key, value in asdict(plan).items() if key in _STATED},
+        **{key: value for key, value in asdict(plan).items() if key in _PLAN_ATTRIBUTES},
     }
     return results
 
 
 def _always_the_same(results: xr.Dataset) -> list[str]:
     """Completers whose completions of a scene are all equal."""
-    spread = results["pixel_std"]
-    widest = spread.max([each for each in spread.dims if each != "completer"])
+    std = results["pixel_std"]
+    widest = std.max([each for each in std.dims if each != "completer"])
     return [str(name) for name in widest["completer"][(widest == 0).values].values]
 
 
@@ -230,7 +230,7 @@ def completions_each(plan: Plan) -> int:
     return len(plan.conditions) * (plan.deep * plan.n + plan.scenes - plan.deep)
 
 
-def _kept(path: Path | None, identity: str | None) -> dict[str, Tensor] | None:
+def _cached(path: Path | None, identity: str | None) -> dict[str, Tensor] | None:
     if path is None or not path.exists():
         return None
     tensors, header = load_weights(path, "evaluation")
@@ -249,7 +249,7 @@ def _described(
 def _measure(
     completer: Completer,
     seed: int,
-    made: Task,
+    task: Task,
     extractor: Extractor,
     truth: Float[Tensor, "N F"],
     plan: Plan,
@@ -257,12 +257,12 @@ def _measure(
     advance: Callable[[str, int], None] | None,
 ) -> dict[str, Tensor]:
     """All figures of one completer with one seed."""
-    found: dict[str, list[Tensor]] = {}
+    by_condition: dict[str, list[Tensor]] = {}
     union: list[Tensor] = []
     seconds = 0.0
     for condition in plan.conditions:
-        observation = Observation.of(made.scenes, made.masks[condition])
-        seeds = [derive("evaluation", seed, condition, int(row)) for row in made.rows]
+        observation = Observation.of(task.scenes, task.masks[condition])
+        seeds = [derive("evaluation", seed, condition, int(row)) for row in task.rows]
         seen = observation[: plan.deep]
         began = time.monotonic()
 
@@ -278,14 +278,14 @@ def _measure(
         single = torch.cat([scenes[0], _levels(observation[rest].composite(once))[0]])
         features = _described(extractor, single, plan.batch)
         figures = _realism(truth, features)
-        figures |= _deep(scenes, many, made.scenes[: plan.deep], seen, made, extractor, plan, seed)
-        figures["bits_per_dim"] = _bound(completer, made.scenes[: plan.deep], seen, plan)
+        figures |= _deep(scenes, many, task.scenes[: plan.deep], seen, task, extractor, plan, seed)
+        figures["bits_per_dim"] = _bound(completer, task.scenes[: plan.deep], seen, plan)
         if condition != HOLES:
             union.append(features)
         for key, value in figures.items():
-            found.setdefault(key, []).append(value)
+            by_condition.setdefault(key, []).append(value)
     together = _realism(truth, torch.cat(union))
-    stacked = {key: torch.stack(values) for key, values in found.items()}
+    stacked = {key: torch.stack(values) for key, values in by_condition.items()}
     for key in REALISM:
         stacked[key] = torch.cat([stacked[key], together[key][None]])
     return stacked | {"seconds": torch.tensor(seconds)}
@@ -315,11 +315,11 @@ def _levels(scenes: Tensor) -> Tensor:
     return (scenes * 255).round() / 255
 
 
-def _realism(real: Tensor, made: Tensor) -> dict[str, Tensor]:
-    clouds = realism.precision_recall(real, made)
+def _realism(real: Tensor, generated: Tensor) -> dict[str, Tensor]:
+    clouds = realism.precision_recall(real, generated)
     values = {
-        "frechet": realism.frechet_distance(real, made),
-        "kernel": realism.kernel_distance(real, made),
+        "frechet": realism.frechet_distance(real, generated),
+        "kernel": realism.kernel_distance(real, generated),
         **asdict(clouds),
     }
     return {name: torch.tensor(values[name], dtype=torch.float64) for name in REALISM}
@@ -330,7 +330,7 @@ def _deep(
     drawn: Float[Tensor, "n D C H W"],
     truth: Float[Tensor, "D C H W"],
     observation: Observation,
-    made: Task,
+    task: Task,
     extractor: Extractor,
     plan: Plan,
     seed: int,
@@ -344,8 +344,8 @@ def _deep(
     answers = torch.cat([extractor.log_probs(some) for some in flat.split(plan.batch)])
     answers = answers.unflatten(0, scenes.shape[:2])
     posterior = labels.label_posterior(answers)
-    asked = made.answers[: len(truth)]
-    judged = labels.label_calibration(posterior, asked)
+    asked = task.answers[: len(truth)]
+    calibrated = labels.label_calibration(posterior, asked)
     generator = torch.Generator().manual_seed(derive("evaluation", "ties", seed))
     region = calibration.tarp(truth.flatten(1), scenes.flatten(2), generator)
     number = plan.statistics
@@ -373,15 +373,15 @@ def _deep(
         "sbc_rank": ranks,
         "sbc_p": torch.tensor([each.p_value for each in uniform], dtype=torch.float64),
         "sbc_shift": torch.tensor([each.shift for each in uniform]),
-        "sbc_spread": torch.tensor([each.spread for each in uniform]),
+        "sbc_spread": torch.tensor([each.dispersion for each in uniform]),
         "tarp_p": torch.tensor(region.p_value, dtype=torch.float64),
         "tarp_bias": torch.tensor(region.bias),
         "tarp_coverage": region.coverage,
         "label_nll": -posterior.clamp(min=1e-12).log().gather(1, asked[:, None])[:, 0],
         "label_correct": right.float(),
-        "label_brier": torch.tensor(judged["brier"]),
-        "label_ece": torch.tensor(judged["ece"]),
-        "label_ece_floor": torch.tensor(judged["ece_floor"]),
+        "label_brier": torch.tensor(calibrated["brier"]),
+        "label_ece": torch.tensor(calibrated["ece"]),
+        "label_ece_floor": torch.tensor(calibrated["ece_floor"]),
     }
 
 
@@ -406,7 +406,7 @@ def _assembled(
     names: list[str],
     parts: Mapping[tuple[str, int], Mapping[str, Tensor]],
     plan: Plan,
-    made: Task,
+    task: Task,
 ) -> xr.Dataset:
     """The parts as one data set with named dimensions."""
     import numpy as np
@@ -436,7 +436,7 @@ def _assembled(
             "seed": list(plan.seeds),
             "condition": list(plan.conditions),
             "group": [*plan.conditions, ALL],
-            "scene": made.rows[: plan.deep].numpy(),
+            "scene": task.rows[: plan.deep].numpy(),
             "level": list(LEVELS),
             "statistic": np.arange(plan.statistics),
             "fraction": np.linspace(0, 1, plan.n + 2),
@@ -450,12 +450,12 @@ def _assembled(
 
 
 def _add_floor(
-    results: xr.Dataset, extractor: Extractor, truth: Tensor, made: Task, plan: Plan
+    results: xr.Dataset, extractor: Extractor, truth: Tensor, task: Task, plan: Plan
 ) -> None:
     """Real images against other real images: what no completer can be expected to go below."""
     import numpy as np
 
-    other = _described(extractor, made.other, plan.batch)
+    other = _described(extractor, task.other, plan.batch)
     one, together = _realism(truth, other[: plan.scenes]), _realism(truth, other)
     for key in REALISM:
         each = [float(one[key])] * len(plan.conditions) + [float(together[key])]

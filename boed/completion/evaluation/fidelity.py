@@ -75,11 +75,11 @@ def ssim(
     torchvision()  # torchmetrics imports it
     from torchmetrics.functional.image import structural_similarity_index_measure
 
-    found = [
+    similarities = [
         structural_similarity_index_measure(scene, truth, reduction="none", data_range=1.0)
         for scene in scenes
     ]
-    return torch.stack([torch.as_tensor(each) for each in found])
+    return torch.stack([torch.as_tensor(each) for each in similarities])
 
 
 def best_of(values: Float[Tensor, "n B"], higher: bool) -> Float[Tensor, " B"]:

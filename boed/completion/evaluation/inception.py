@@ -45,8 +45,8 @@ class InceptionExtractor:
     def features(self, scenes: Float[Tensor, "B C H W"]) -> Float[Tensor, "B F"]:
         """The 2048 features before the last layer."""
         colour = scenes.expand(-1, 3, -1, -1) if scenes.shape[1] == 1 else scenes
-        (found,) = self._network((colour * 255).round().to(torch.uint8))
-        return found.float()
+        (features,) = self._network((colour * 255).round().to(torch.uint8))
+        return features.float()
 
     def log_probs(self, scenes: Float[Tensor, "B C H W"]) -> Float[Tensor, "B K"]:
         """Log-probabilities of the answers."""

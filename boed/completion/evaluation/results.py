@@ -145,8 +145,8 @@ def _check_names(dataset: xr.Dataset, name: str) -> None:
 
 def squares(results: xr.Dataset) -> list[str]:
     """The conditions that are a number of observed squares, fewest first."""
-    found = [str(name) for name in results["condition"].values if str(name).isdigit()]
-    return sorted(found, key=int)
+    names = [str(name) for name in results["condition"].values if str(name).isdigit()]
+    return sorted(names, key=int)
 
 
 def deterministic(results: xr.Dataset) -> set[str]:

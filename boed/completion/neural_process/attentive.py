@@ -128,8 +128,8 @@ class Attention(nn.Module):
             each.unflatten(2, (self.heads, -1)).transpose(1, 2)
             for each in (self.query(query), self.key(key), self.value(value))
         )
-        found = F.scaled_dot_product_attention(q, k, v, attn_mask=valid[:, None, None])
-        out = self.norm(query + found.transpose(1, 2).flatten(2))
+        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=valid[:, None, None])
+        out = self.norm(query + attended.transpose(1, 2).flatten(2))
         return self.norm(out + self.inner(out))
 
 
@@ -283,8 +283,8 @@ class AttentiveNeuralProcess(LearnedCompleter):
         weight = points.valid[:, :, None].float()
         s = (x.float() * weight).sum(1) / weight.sum(1).clamp(min=1)  # zero if there are none
         raw = self.latent_output(self.latent_hidden(s).relu()).float()
-        mean, spread = raw.chunk(2, dim=1)
-        return Normal(mean, 0.1 + 0.9 * spread.sigmoid())
+        mean, raw_std = raw.chunk(2, dim=1)
+        return Normal(mean, 0.1 + 0.9 * raw_std.sigmoid())
 
     def attended(self, context: Points, place: Float[Tensor, "B T P"]) -> Float[Tensor, "B T D"]:
         """The deterministic path: what each target takes from the context, zero from none."""
@@ -305,16 +305,16 @@ class AttentiveNeuralProcess(LearnedCompleter):
         """p(values at the targets | z, context), for values in [0, 1]."""
         hidden = self.from_place(torch.cat([place, attended], dim=2)) + self.from_latent(z)[:, None]
         raw = self.output(self.decoder(hidden.relu()).relu()).float()
-        mean, spread = raw.chunk(2, dim=2)
+        mean, raw_std = raw.chunk(2, dim=2)
         config = self.config
-        return Normal(config.mean + config.std * mean, config.floor + 0.9 * F.softplus(spread))
+        return Normal(config.mean + config.std * mean, config.floor + 0.9 * F.softplus(raw_std))
 
     def terms(
         self, scene: Float[Tensor, "B C H W"], observation: Observation
     ) -> tuple[Float[Tensor, " B"], Float[Tensor, " B"]]:
         """log p(hidden | z, seen), z ~ q(z | all), and KL(q(z | all) || q(z | seen)), in nats.
 
-        Both over points drawn with torch's global generator if there are more than are kept.
+        Both over points drawn with torch's global generator if there are more than are used.
 
         Raises:
             ValueError: scene and observation do not fit the model or each other.
@@ -337,8 +337,8 @@ class AttentiveNeuralProcess(LearnedCompleter):
         p = self.decode(q.rsample(), self.attended(context, targets.place), targets.place)
         value = config.mean + config.std * targets.value
         each = p.log_prob(value).sum(2) * targets.valid  # [B, K]
-        kept = targets.valid.sum(1).clamp(min=1)
-        return each.sum(1) * hidden.flatten(1).sum(1) / kept, kl_divergence(q, prior).sum(1)
+        number = targets.valid.sum(1).clamp(min=1)
+        return each.sum(1) * hidden.flatten(1).sum(1) / number, kl_divergence(q, prior).sum(1)
 
     def loss(
         self,

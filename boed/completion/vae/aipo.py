@@ -13,7 +13,7 @@ from torch import Tensor
 
 from boed.completion.learned import LearnedCompleter
 from boed.completion.vae import presets
-from boed.completion.vae.blocks import Block
+from boed.completion.vae.blocks import BottleneckBlock
 from boed.completion.vae.vdvae import VDVAE, StochasticBlock, VDVAEConfig, draw, kl_divergence
 from boed.data.observation import Observation, check_scenes
 from boed.foundation.randomness import SceneNoise, Seeds, per_scene
@@ -44,7 +44,7 @@ class AIPO(LearnedCompleter):
         for specification, block in zip(vae.decoder_blocks, vae.blocks, strict=True):
             assert isinstance(block, StochasticBlock)
             resolution = specification.resolution
-            block.partial = Block(
+            block.partial = BottleneckBlock(
                 2 * vae.widths[resolution],
                 vae.middle(resolution),
                 2 * block.latent,

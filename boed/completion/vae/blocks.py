@@ -104,7 +104,7 @@ def pad_channels(x: Float[Tensor, "B C H W"], width: int) -> Float[Tensor, "B D 
     return F.pad(x, (0, 0, 0, 0, 0, missing)) if missing > 0 else x[:, :width]
 
 
-class Block(nn.Module):
+class BottleneckBlock(nn.Module):
     """GELU before each of four convolutions: 1x1, 3x3, 3x3, 1x1, through a bottleneck.
 
     The 3x3 convolutions are 1x1 where the resolution is 2 or less. No normalisation, zero
@@ -167,7 +167,7 @@ class Encoder(nn.Module):
             width = widths[block.resolution]
             middle = max(int(width * bottleneck), 1)
             self.blocks.append(
-                Block(
+                BottleneckBlock(
                     width,
                     middle,
                     width,

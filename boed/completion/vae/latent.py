@@ -160,9 +160,9 @@ class LatentPosterior:
                 disable_progbar=True,
             )
             chain.run()
-            found = chain.get_samples()
-        kept = slice(self.thinning - 1, None, self.thinning)
-        return [found[f"noise_{level}"][kept, 0] for level in range(len(shapes))]
+            samples = chain.get_samples()
+        thinned = slice(self.thinning - 1, None, self.thinning)
+        return [samples[f"noise_{level}"][thinned, 0] for level in range(len(shapes))]
 
     def _prior(self, seed: int, number: int) -> list[Tensor]:
         """Noise of so many latent variables, drawn from p(z)."""
@@ -176,13 +176,13 @@ class LatentPosterior:
         likelihood = self.vae.likelihood
         per_image = 4 * 8 * likelihood.n_parameters * self.vae.config.size**2
         together = max(1, (self.memory << 20) // per_image)
-        found = []
+        sums = []
         for start in range(0, len(noise[0]), together):
             parameters = self.vae.decode([each[start : start + together] for each in noise])
             image = observation.values.expand(len(parameters), -1, -1, -1)
             each = likelihood.log_prob(parameters, image) * observation.mask[:, 0]
-            found.append(each.flatten(1).sum(1))
-        return torch.cat(found)
+            sums.append(each.flatten(1).sum(1))
+        return torch.cat(sums)
 
     def _check(self, observation: Observation) -> None:
         self.vae.check_scene(observation.values)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.distributions import Normal, kl_divergence
 
 from boed.completion.learned import LearnedCompleter
-from boed.completion.vae.blocks import Block
+from boed.completion.vae.blocks import BottleneckBlock
 from boed.completion.vae.likelihoods import likelihood
 from boed.data.observation import Observation, check_scenes
 from boed.foundation.checks import at_least, attributes, more_than
@@ -81,7 +81,9 @@ def stage(width: int, resolution: int, blocks: int, *, depth: int) -> nn.Sequent
     middle = min(max(width // 2, 8), width)
     return nn.Sequential(
         *(
-            Block(width, middle, width, resolution=resolution, residual=True, last_scale=scale)
+            BottleneckBlock(
+                width, middle, width, resolution=resolution, residual=True, last_scale=scale
+            )
             for _ in range(blocks)
         )
     )
@@ -122,12 +124,12 @@ class GaussianEncoder(nn.Module):
         for index, (enter, blocks) in enumerate(zip(self.enter, self.stages, strict=True)):
             x = blocks(enter(F.avg_pool2d(x, 2) if index else x))
             activations.append(x)
-        mean, spread = self.head(x).float().flatten(1).chunk(2, dim=1)
-        return Normal(mean, F.softplus(spread) + 1e-3), activations
+        mean, raw_std = self.head(x).float().flatten(1).chunk(2, dim=1)
+        return Normal(mean, F.softplus(raw_std) + 1e-3), activations
 
 
 class Decoder(nn.Module):
-    """z to the parameters of the pixels, told of what is seen by the prior's activations."""
+    """z to the parameters of the pixels; it reads what is seen by the prior's activations."""
 
     def __init__(self, config: VAEACConfig, n_parameters: int) -> None:
         super().__init__()
@@ -226,7 +228,7 @@ class VAEAC(LearnedCompleter):
         return F.pixel_unshuffle(stacked, self.config.stem)
 
     def condition(self, observation: Observation) -> tuple[Normal, list[Tensor]]:
-        """p(z | seen, mask), and what the decoder is told of the observation."""
+        """p(z | seen, mask), and what the decoder reads of the observation."""
         config = self.config
         seen = F.pixel_unshuffle(observation.network_input(config.mean, config.std), config.stem)
         prior, activations = self.prior(seen)

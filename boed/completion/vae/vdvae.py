@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from boed.completion.vae.blocks import (
-    Block,
+    BottleneckBlock,
     Encoder,
     pad_channels,
     parse_decoder,
@@ -88,16 +88,18 @@ class StochasticBlock(nn.Module):
         super().__init__()
         self.latent = latent
         scale = math.sqrt(1 / n)
-        self.posterior = Block(2 * width, middle, 2 * latent, resolution=resolution)
-        self.prior = Block(width, middle, 2 * latent + width, resolution=resolution, last_scale=0.0)
+        self.posterior = BottleneckBlock(2 * width, middle, 2 * latent, resolution=resolution)
+        self.prior = BottleneckBlock(
+            width, middle, 2 * latent + width, resolution=resolution, last_scale=0.0
+        )
         self.project = nn.Conv2d(latent, width, 1)
         nn.init.zeros_(self.project.bias)  # type: ignore[arg-type]
         with torch.no_grad():
             self.project.weight.mul_(scale)
-        self.residual = Block(
+        self.residual = BottleneckBlock(
             width, middle, width, resolution=resolution, residual=True, last_scale=scale
         )
-        self.partial: Block | None = None
+        self.partial: BottleneckBlock | None = None
 
     def prior_head(self, state: Tensor) -> tuple[Gaussian, Tensor]:
         """p(z_l | z_<l), and a residual feature for the state."""

@@ -70,7 +70,7 @@ def read_celeba(
 
 def _files(partition: Path, split: str) -> list[str]:
     """Names of the pictures of a split."""
-    found = []
+    names = []
     for number, line in enumerate(partition.read_text().splitlines(), 1):
         if not line.strip():
             continue
@@ -78,10 +78,10 @@ def _files(partition: Path, split: str) -> list[str]:
         if len(fields) != 2 or fields[1] not in ("0", "1", "2") or "/" in fields[0]:
             raise ValueError(f"{partition}, line {number}: {line!r}, expected FILE 0, 1 or 2")
         if SPLITS[int(fields[1])] == split:
-            found.append(fields[0])
-    if not found:
+            names.append(fields[0])
+    if not names:
         raise ValueError(f"{partition} has no picture of {split}")
-    return found
+    return names
 
 
 def _attributes(table: Path) -> tuple[tuple[str, ...], dict[str, np.ndarray]]:
@@ -92,7 +92,7 @@ def _attributes(table: Path) -> tuple[tuple[str, ...], dict[str, np.ndarray]]:
     if len(lines) < 2:
         raise ValueError(f"{table} has {len(lines)} lines, expected a number, names, and pictures")
     names = tuple(lines[1].split())
-    found = {}
+    attributes = {}
     for number, line in enumerate(lines[2:], 3):
         fields = line.split()
         if fields and (len(fields) != 1 + len(names) or set(fields[1:]) - {"1", "-1"}):
@@ -100,8 +100,8 @@ def _attributes(table: Path) -> tuple[tuple[str, ...], dict[str, np.ndarray]]:
                 f"{table}, line {number}: expected FILE and {len(names)} times 1 or -1"
             )
         if fields:
-            found[fields[0]] = np.array([field == "1" for field in fields[1:]], np.int64)
-    return names, found
+            attributes[fields[0]] = np.array([field == "1" for field in fields[1:]], np.int64)
+    return names, attributes
 
 
 def _face(file: Path, crop: int, size: int) -> torch.Tensor:

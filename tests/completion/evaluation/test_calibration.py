@@ -75,7 +75,7 @@ def test_ranks_find_a_broken_posterior(made, kind, n):
     assert found[0].p_value < FOUND  # the mean brightness
     if kind in WIDTH:  # every direction is too narrow, or too wide
         assert all(each.p_value < FOUND for each in found)
-        assert all(each.spread * WIDTH[kind] < -3 for each in found)
+        assert all(each.dispersion * WIDTH[kind] < -3 for each in found)
         assert abs(found[0].shift) < 4
     else:  # the truth is below completions that are too bright
         assert found[0].shift * BROKEN[kind]["shift"] < 0
@@ -130,7 +130,7 @@ def test_uniform_ranks_raise_the_alarm_as_often_as_stated(batch, n):
     found = [rank_uniformity(uniform_ranks(batch, n, generator), n) for _ in range(1000)]
     alarms = torch.tensor([each.p_value < 0.05 for each in found]).double().mean()
     assert alarms == pytest.approx(0.05, abs=4 * 0.007)
-    scores = torch.tensor([[each.shift, each.spread] for each in found])
+    scores = torch.tensor([[each.shift, each.dispersion] for each in found])
     torch.testing.assert_close(scores.var(0), torch.ones(2), atol=0.2, rtol=0)
 
 
@@ -163,7 +163,7 @@ def test_a_deterministic_completer_is_found(made):
     """n equal scenes: the ranks are 0 or n, no interval holds the truth."""
     mean = made.mean.view(made.truth.shape).float()
     scenes = mean.expand(10, *mean.shape)
-    assert all(each.p_value < FOUND and each.spread > 10 for each in sbc(made, scenes))
+    assert all(each.p_value < FOUND and each.dispersion > 10 for each in sbc(made, scenes))
     assert interval_coverage(scenes, made.truth, made.hidden).nanmean() == 0
     error = ((mean - made.truth).abs() * made.hidden).sum((1, 2, 3)) / made.hidden.sum((1, 2, 3))
     torch.testing.assert_close(crps(scenes, made.truth, made.hidden), error)

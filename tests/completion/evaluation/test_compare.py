@@ -101,28 +101,28 @@ def test_a_checkpoint_of_another_data_set_is_used_with_a_warning(digits, tmp_pat
 
 
 def test_the_classifier_describes_and_answers(digits):
-    judge = ClassifierExtractor(classifier_for(Context(digits[0], PatchSensor(32))), "shipped")
+    extractor = ClassifierExtractor(classifier_for(Context(digits[0], PatchSensor(32))), "shipped")
     scenes = digits[0].scenes(slice(100))
-    features = judge.features(scenes)
-    answers = judge.log_probs(scenes)
+    features = extractor.features(scenes)
+    answers = extractor.log_probs(scenes)
     assert features.shape[0] == 100
     assert features.std(0).min() >= 0
     assert answers.exp().sum(1) == pytest.approx(torch.ones(100), abs=1e-5)
     assert accuracy(answers.numpy(), digits[0].labels[:100].numpy()) > 0.95
-    alone = judge.features(scenes[:1])
+    alone = extractor.features(scenes[:1])
     assert torch.allclose(alone, features[:1], atol=1e-4)
 
 
 def test_inception_needs_its_weights(digits, tmp_path):
-    judge = ClassifierExtractor(classifier_for(Context(digits[0], PatchSensor(32))), "shipped")
+    extractor = ClassifierExtractor(classifier_for(Context(digits[0], PatchSensor(32))), "shipped")
     try:
         import torch_fidelity  # noqa: F401
     except ImportError:
         with pytest.raises(ImportError, match="torch_fidelity"):
-            InceptionExtractor(tmp_path / "none.pth", judge)
+            InceptionExtractor(tmp_path / "none.pth", extractor)
     else:
         with pytest.raises(ValueError, match="do not exist"):
-            InceptionExtractor(tmp_path / "none.pth", judge)
+            InceptionExtractor(tmp_path / "none.pth", extractor)
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -129,7 +129,7 @@ def test_seeds_change_completions_but_not_scenes(results):
 
 def test_finished_parts_are_kept_and_belong_to_their_plan(sets, tmp_path):
     test, library = sets
-    told: list[int] = []
+    reported: list[int] = []
     first = Once()
     evaluate(
         {"once": first},
@@ -138,10 +138,10 @@ def test_finished_parts_are_kept_and_belong_to_their_plan(sets, tmp_path):
         extractor=Pixels(),
         plan=PLAN,
         folder=tmp_path,
-        advance=lambda _, k: told.append(k),
+        advance=lambda _, k: reported.append(k),
     )
     assert first.calls > 0
-    assert sum(told) == 2 * completions_each(PLAN)
+    assert sum(reported) == 2 * completions_each(PLAN)
     whole = evaluate({"once": first}, test, library, extractor=Pixels(), plan=PLAN)
 
     class Broken(Once):

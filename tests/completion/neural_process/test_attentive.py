@@ -121,8 +121,8 @@ def test_padding_says_nothing():
 def test_hidden_values_have_no_influence(size):
     model = model_of(size=size)
     scene, observation = observed(size=size)
-    told = Observation(scene, observation.mask)  # also has the values that are hidden
-    assert torch.equal(model.draw(told, 2), model.draw(observation, 2))
+    knowing = Observation(scene, observation.mask)  # also has the values that are hidden
+    assert torch.equal(model.draw(knowing, 2), model.draw(observation, 2))
 
 
 def test_seen_values_have_influence():

@@ -1,4 +1,4 @@
-"""VAEAC: its bound, its regularised prior, what the decoder is told, what it learns."""
+"""VAEAC: its bound, its regularised prior, what the decoder reads, what it learns."""
 
 from __future__ import annotations
 
@@ -116,8 +116,8 @@ def test_regularisation_is_a_normal_and_a_gamma_density():
 def test_hidden_values_have_no_influence(channels):
     model = model_of(channels=channels)
     scene, observation = observed(channels=channels)
-    told = Observation(scene, observation.mask)  # also has the values that are hidden
-    assert torch.equal(model.draw(told, 2), model.draw(observation, 2))
+    knowing = Observation(scene, observation.mask)  # also has the values that are hidden
+    assert torch.equal(model.draw(knowing, 2), model.draw(observation, 2))
 
 
 def test_the_decoder_is_told_of_the_observation():
