@@ -27,6 +27,10 @@ slow *options:
 docs:
     NO_MKDOCS_2_WARNING=1 mkdocs build --strict
 
+# the notebooks, run and stored with their outputs
+notebooks:
+    python notebooks/execute.py
+
 # all that CI runs, in a fresh environment
 ci:
     .ci/run

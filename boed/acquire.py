@@ -115,6 +115,15 @@ def acquire(
     The loop of Harvey et al. 2021, Sec. 3: decide on a look, look, believe. A scene is finished
     early when the policy's decision says stop, or its budget is spent.
 
+    >>> from boed import PatchSensor, Random
+    >>> class Undecided:
+    ...     def log_probs(self, observation):
+    ...         return torch.full((len(observation), 2), 0.5).log()
+    >>> scenes = torch.rand(3, 1, 32, 32)
+    >>> path = acquire(scenes, PatchSensor(32), Random(), steps=2, classifier=Undecided())
+    >>> path.designs.shape, path.log_beliefs.shape  # looks, and beliefs before and after them
+    (torch.Size([3, 2, 2]), torch.Size([3, 3, 2]))
+
     Args:
         scene: whole scenes, values in [0, 1]; the policy only sees what the sensor returns.
         sensor: what a look returns.

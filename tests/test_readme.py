@@ -101,7 +101,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("path", TAUGHT, ids=named)
-def test_python_runs(path: Path, folder: Path) -> None:
+def test_python_runs(path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("boed.report.write_report", lambda *_, **__: None)  # the slow test draws it
     run_python(path, folder)
 
 

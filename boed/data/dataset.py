@@ -17,6 +17,14 @@ from boed.data.observation import check_scenes
 class Dataset:
     """Images of one split with their labels.
 
+    >>> images = torch.zeros(4, 1, 8, 8, dtype=torch.uint8)
+    >>> labels = torch.tensor([0, 1, 0, 1])
+    >>> blank = Dataset(
+    ...     name="blank", split="test", images=images, labels=labels, label_names=("no", "yes")
+    ... )
+    >>> len(blank), blank.scenes(slice(2)).shape, blank.multi_label
+    (4, torch.Size([2, 1, 8, 8]), False)
+
     Attributes:
         name: what the set is called in reports.
         split: `train`, `val` or `test`.

@@ -63,6 +63,13 @@ def load(
 ) -> Dataset:
     """Images and labels of one split.
 
+    >>> digits = load("digits", 32, "test")
+    >>> len(digits), digits.scenes([0]).shape, digits.label_names[:3]
+    (500, torch.Size([1, 1, 32, 32]), ('0', '1', '2'))
+    >>> load("digit")
+    Traceback (most recent call last):
+    ValueError: data set is 'digit': did you mean 'digits'? ...
+
     Args:
         name_or_path: a name of `catalogue()`, or the path of an npz file, a folder of images, a
             tar archive of CIFAR-10, or a folder with CelebA's layout.

@@ -18,6 +18,14 @@ class Observation:
     projections, any operator) keeps what it read in `readings` and shows in `values` what can be
     made of it, such as a zero-filled reconstruction, which is what a classifier is shown.
 
+    >>> import torch
+    >>> scene = torch.rand(2, 1, 8, 8)
+    >>> left_half = torch.zeros(2, 1, 8, 8)
+    >>> left_half[..., :4] = 1
+    >>> seen = Observation.nothing_of(scene).with_seen(scene, left_half)
+    >>> seen.fraction_seen
+    tensor([0.5000, 0.5000])
+
     Attributes:
         values: measured pixel values in [0, 1], zero where unseen, `[B, C, H, W]`; a
             reconstruction where there are `readings`.

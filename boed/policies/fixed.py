@@ -26,6 +26,15 @@ class FixedDesign:
 
     A scene's next look is the first that would read anything new; when none would, it stops.
 
+    >>> from boed.sensors import PatchSensor
+    >>> corners = FixedDesign(torch.tensor([[0, 0], [24, 24]]))
+    >>> sensor, nothing = PatchSensor(32), Observation.nothing(3, 1, 32)
+    >>> corners.choose(nothing, sensor).designs.tolist()
+    [[0, 0], [0, 0], [0, 0]]
+    >>> seen = sensor.observe(nothing, torch.zeros(3, 1, 32, 32), torch.zeros(3, 2))
+    >>> corners.choose(seen, sensor).designs.tolist()
+    [[24, 24], [24, 24], [24, 24]]
+
     Attributes:
         designs: the looks in order, `[T, K]`.
 

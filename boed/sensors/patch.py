@@ -15,6 +15,17 @@ class PatchSensor(DirectSensor):
 
     A design is the (row, column) of the patch's top-left pixel; one that is not whole is rounded.
 
+    >>> import torch
+    >>> from boed.data import Observation
+    >>> sensor = PatchSensor(32, patch=0.25, grid=9)
+    >>> scene = torch.rand(1, 1, 32, 32)
+    >>> nothing = Observation.nothing_of(scene)
+    >>> sensor.designs(nothing).shape
+    torch.Size([81, 2])
+    >>> seen = sensor.observe(nothing, scene, torch.tensor([[12, 3]]))
+    >>> int(seen.mask.sum()), seen.fraction_seen
+    (64, tensor([0.0625]))
+
     Args:
         size: width of the scene in pixels.
         patch: width of the patch over the width of the scene, 0.25 as in the paper.

@@ -55,6 +55,11 @@ ARRAYS = ("designs", "operator", "angles", "costs", "looks", "grid")
 def sensor_options(given: str | Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     """Name and options of what was asked for.
 
+    >>> sensor_options("kspace,centre=4")
+    ('kspace', {'centre': 4})
+    >>> sensor_options({"name": "patch", "grid": 9})
+    ('patch', {'grid': 9})
+
     Raises:
         ValueError: options that cannot be read.
     """

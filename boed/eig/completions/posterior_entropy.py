@@ -31,6 +31,17 @@ def posterior_entropy_eig(
 ) -> tuple[Float[Tensor, "B D"], Float[Tensor, "N B D"]]:
     """Eq. 17: EIG(c) = H[g(v | observation)] - sum_n w_n H[g(v | f_c(I^(n)))].
 
+    One scene, two answers, two completions, two looks; the first look settles the answer, the
+    second shows nothing:
+
+    >>> prior = torch.tensor([[0.5, 0.5]]).log()
+    >>> settled = torch.tensor([[1.0, 0.0], [0.0, 1.0]])  # by the completion
+    >>> unchanged = torch.tensor([[0.5, 0.5], [0.5, 0.5]])
+    >>> posterior = torch.stack([settled, unchanged], dim=1)[:, None].log()  # [N, B, D, K]
+    >>> eig, gains = posterior_entropy_eig(prior, posterior)
+    >>> eig  # ln 2 and 0 nats
+    tensor([[0.6931, 0.0000]])
+
     Args:
         prior: log g(v | observation), the current belief.
         posterior: log g(v | f_c(I^(n))), after candidate look c at completion n; g_n below.

@@ -31,6 +31,14 @@ def variational_eig(
     not attract looks. It is a lower bound as far as the completions are true posterior samples
     and the current belief is right: both forms of the first term stand for its entropy.
 
+    A look after which the classifier is sure, and wrong for one of two completions:
+
+    >>> prior = torch.tensor([[0.5, 0.5]]).log()
+    >>> whole_scene = torch.tensor([[[1.0, 0.0]], [[0.0, 1.0]]]).log()  # [N, B, K]
+    >>> posterior = torch.tensor([[[[0.99, 0.01]]], [[[0.99, 0.01]]]]).log()  # [N, B, D, K]
+    >>> variational_eig(prior, posterior, whole_scene)[0]  # Eq. 17 would say +0.6371
+    tensor([[-1.6145]])
+
     Args:
         prior: log g(v | observation), the current belief.
         posterior: log g(v | f_c(I^(n))), after candidate look c at completion n.
