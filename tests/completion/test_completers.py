@@ -240,6 +240,7 @@ def test_presets_build_and_take_a_step(name, size, channels):
     assert all(torch.isfinite(each).all() for each in gradients)
 
 
+@pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("name", [each for each in NAMES if each != "nuts"])
 def test_on_a_gpu_as_on_the_cpu(name):

@@ -330,6 +330,7 @@ def test_bad_input_is_refused():
         projections(truth, 0, 0)
 
 
+@pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_a_gpu_gives_the_same_figures(made):
     scenes, truth, hidden = made.samples(10, 1), made.truth, made.hidden
