@@ -43,6 +43,7 @@ def test_a_users_own_parts_go_from_setup_to_report(tmp_path: Path) -> None:
         read_settings(settings, {**made.options, "scenes": 6, "seed": 0, "seeds": 1})
 
 
+@pytest.mark.slow
 def test_a_run_that_was_finished_gives_the_same_again(tmp_path: Path) -> None:
     made = setup(CLUES.dataset(12), policies=own_policies(), steps=2, **OWN)
     one, other = (run(made, tmp_path, scenes=6) for _ in range(2))

@@ -55,6 +55,7 @@ def test_benchmark_writes_results_report_and_summary(run):
     assert "Where to look next" in (run / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_what_is_exact_and_what_is_not_is_said(run, tmp_path):
     plain = xr.load_dataset(run / "results.nc").attrs
     assert plain["search"].startswith("racing, exact")
@@ -83,6 +84,7 @@ def test_report_can_be_written_again(run, tmp_path):
     assert {each.name for each in tmp_path.iterdir()} == {"curves.png", "panel.png"}
 
 
+@pytest.mark.slow
 def test_interrupted_benchmark_goes_on(tmp_path, monkeypatch):
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     options = [*SMALL, "--policies", "boed,random,centre_out"]
@@ -165,6 +167,7 @@ def test_scan_of_a_png(tmp_path):
     assert result.output.count("EIG") == 1
 
 
+@pytest.mark.slow
 def test_scan_of_a_dicom_with_the_chest_models(tmp_path):
     from pydicom.dataset import Dataset, FileMetaDataset
     from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
@@ -206,6 +209,7 @@ def test_data_list_names_the_default():
     assert "digits" in result.output
 
 
+@pytest.mark.slow
 def test_train_completer_jointly_and_from_a_vae(tmp_path):
     few = ["--steps", "2", "--batch", "4"]
     vae, frozen, joint = (tmp_path / f"{n}.safetensors" for n in ("vae", "frozen", "joint"))

@@ -142,6 +142,7 @@ def test_a_folder_of_a_dozen_pictures(tmp_path: Path) -> None:
     succeeds(*asked, "--classifier", weights, "--out", tmp_path / "other")
 
 
+@pytest.mark.slow
 def test_scenes_without_a_library_use_that_of_another(tmp_path: Path) -> None:
     from boed.data import load
 

@@ -59,6 +59,7 @@ def test_a_finished_training_leaves_the_checkpoint_and_its_recipe(brief, train):
     assert recipe.architecture["encoder"] == model.config.encoder
 
 
+@pytest.mark.slow
 def test_vae_then_aipo_on_top_of_it(train, val, config, tmp_path):
     vae = train_vae(train, val, config(), training=SHORT, out=tmp_path / "vae.safetensors")
     again = VDVAE.load(tmp_path / "vae.safetensors")

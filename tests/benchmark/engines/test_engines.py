@@ -125,6 +125,7 @@ def group(pgid: int) -> list[str]:
 # --- jobs ------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_every_job_is_done_once(engine: Engine, tmp_path: Path) -> None:
     found = list(engine.run(Noted(tmp_path), range(9)))
     assert sorted(found) == [(job, job * job) for job in range(9)]
@@ -141,12 +142,14 @@ def test_what_a_job_raises_is_raised(engine: Engine, tmp_path: Path) -> None:
     assert lines(tmp_path / "jobs").count("-2") == 1  # it is not tried again
 
 
+@pytest.mark.slow
 def test_a_lost_worker_is_replaced(apart: Callable[..., Engine], tmp_path: Path) -> None:
     found = list(apart(2).run(Dying(3, tmp_path / "died"), range(9)))
     assert (tmp_path / "died").exists()
     assert sorted(found) == [(job, job * job) for job in range(9)]
 
 
+@pytest.mark.slow
 def test_workers_are_not_replaced_for_ever(apart: Callable[..., Engine]) -> None:
     with pytest.raises(ChildProcessError, match=r"worker"):
         list(apart(1, retries=1).run(Dying(1, None), range(3)))
@@ -157,6 +160,7 @@ def test_workers_share_out_the_threads() -> None:
     assert [found for _, found in Processes(2).run(threads, [0, 1])] == [shared] * 2
 
 
+@pytest.mark.slow
 def test_closing_ends_the_workers(apart: Callable[..., Engine], tmp_path: Path) -> None:
     with closing(apart(2).run(Slow(tmp_path / "log"), range(4))) as found:
         assert next(found) == (0, 0)
@@ -165,6 +169,7 @@ def test_closing_ends_the_workers(apart: Callable[..., Engine], tmp_path: Path) 
     wait_for(lambda: not any(alive(pid) for pid in pids), 20)
 
 
+@pytest.mark.slow
 def test_workers_end_with_a_killed_head(tmp_path: Path) -> None:
     head = script(
         tmp_path,
@@ -184,6 +189,7 @@ def test_workers_end_with_a_killed_head(tmp_path: Path) -> None:
     wait_for(lambda: not any(alive(pid) for pid in lines(tmp_path / "log")), 20)
 
 
+@pytest.mark.slow
 def test_a_cluster_of_its_own_is_started_and_stopped_quietly(tmp_path: Path) -> None:
     pytest.importorskip("ray", reason="Ray is not installed")
     done = script(
@@ -205,6 +211,7 @@ def test_a_cluster_of_its_own_is_started_and_stopped_quietly(tmp_path: Path) -> 
     wait_for(lambda: not group(done.pid), 20)
 
 
+@pytest.mark.slow
 def test_a_lost_machine_of_the_cluster(cluster: Any, tmp_path: Path) -> None:
     second = cluster.add_node(num_cpus=1)
     log = tmp_path / "log"
@@ -301,6 +308,7 @@ class Stop(Exception):
     pass
 
 
+@pytest.mark.slow
 def test_one_engine_goes_on_where_another_stopped(
     apart: Callable[..., Engine], alone: xr.Dataset, tmp_path: Path
 ) -> None:
@@ -324,6 +332,7 @@ def test_one_engine_goes_on_where_another_stopped(
     assert all(file.read_bytes() == content for file, content in kept.items())
 
 
+@pytest.mark.slow
 def test_a_worker_lost_in_the_middle_of_a_benchmark(
     apart: Callable[..., Engine], tmp_path: Path
 ) -> None:
@@ -346,6 +355,7 @@ def test_what_cannot_be_sent_is_refused() -> None:
         run({"inner": Inner()}, engine=Processes(2))
 
 
+@pytest.mark.slow
 def test_a_whole_setup_can_be_sent() -> None:
     """Also after its models were used, with what they keep from that."""
     slow_or_large = ("fixed", "boed_gaussian", "boed_gaussian_entropy")
@@ -379,6 +389,7 @@ def test_a_whole_setup_can_be_sent() -> None:
 COMMAND = [sys.executable, "-m", "boed.cli", "benchmark", "--policies", "random", "--grid", "5"]
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_everything_and_keeps_what_was_finished(tmp_path: Path) -> None:
     options = ["--scenes", "500", "--seeds", "200", "--engine", "processes", "--workers", "2"]
     head = subprocess.Popen(

@@ -288,11 +288,11 @@ def test_the_shipped_screens_are_those_of_the_shipped_classifiers(name: str) -> 
 
 def test_a_setup_by_screen_says_so() -> None:
     made = setup(search="screen", policies=("boed", "boed_mixture"), sensor="patch,grid=5")
-    boed, marginal = made.policies["boed"], made.policies["boed_mixture"]
+    boed, mixture = made.policies["boed"], made.policies["boed_mixture"]
     assert isinstance(boed, BOED)
     assert isinstance(mixture, BOED)
     assert isinstance(boed.search, Screening)
-    assert isinstance(marginal.search, Exhaustive)
+    assert isinstance(mixture.search, Exhaustive)
     kept = f"the best {boed.search.keep} and"
     assert made.about["search"].startswith("screen (shipped), an approximation")
     assert kept in made.about["search"]
