@@ -42,6 +42,8 @@ _HOMES = {
     "setup": "setup",
 }
 
+_PACKAGES = ("classifiers", "completion", "data", "policies", "search", "sensors")
+
 __all__ = [
     "BOED",
     "Budget",
@@ -67,6 +69,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name in _PACKAGES:  # `boed.data.load(...)` after `import boed` alone
+        return importlib.import_module(f"boed.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'boed' has no attribute {name!r}")
     value = getattr(importlib.import_module(f"boed.{_HOMES[name]}"), name)

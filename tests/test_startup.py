@@ -91,3 +91,9 @@ def test_lazy_names_are_what_they_say():
     assert boed.acquire.__module__ == "boed.acquire"
     with pytest.raises(AttributeError, match="module 'boed' has no attribute 'nonsense'"):
         _ = boed.nonsense
+
+
+def test_packages_are_there_after_import_boed_alone():
+    code = "import boed; boed.data.load; boed.sensors.PatchSensor; boed.completion.Retrieval"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
