@@ -9,13 +9,11 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from boed.classifiers.training import EVERYTHING
 from boed.data.observation import Observation
 from boed.sensors.direct import DirectSensor
 from boed.sensors.indirect import IndirectSensor
 from boed.sensors.sensor import Sensor, candidate_masks, candidates, look
-
-EVERYTHING = -1
-"""The number of looks that stands for all of them, as in `boed.classifiers.training`."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -102,6 +102,13 @@ def candidates(sensor: Sensor, observation: Observation) -> Float[Tensor, "D K"]
     return designs
 
 
+def returns_readings(sensor: Sensor, shape: tuple[int, int, int]) -> bool:
+    """Whether a look at scenes of (channels, height, width) returns readings that are no pixels."""
+    blank = Observation.nothing(1, shape[0], shape[1:])
+    design = candidates(sensor, blank)[:1]
+    return look(sensor, blank, blank.values, design=design, seeds=[0]).readings is not None
+
+
 def candidate_masks(
     sensor: Sensor, observation: Observation, designs: Float[Tensor, "D K"]
 ) -> Float[Tensor, "D H W"]:

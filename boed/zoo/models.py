@@ -40,7 +40,7 @@ from boed.sensors import (
 )
 from boed.sensors.random_looks import RandomLooks
 from boed.sensors.registry import is_table
-from boed.sensors.sensor import candidates, look
+from boed.sensors.sensor import returns_readings
 
 FAMILY: dict[str, str] = {
     "digits": "digits",
@@ -62,15 +62,6 @@ DEFAULT_SIZE = {
 
 DEFAULT_COMPLETER = {"kermany": "flow", "cifar10": "flow", "digits": "aipo"}
 """What did best of the completers that learn, by docs/completers.md."""
-
-TRAINED_SENSOR = {
-    "kspace": "kspace",
-    "pixels": "pixels,block=4",
-    "projections": "projections,angles=32",
-    "foveated": "foveated",
-    "lines": "lines,axis=row,width=2",
-}
-"""What the shipped classifiers of other sensors than patches were trained with, on digits."""
 
 LOOKS: dict[type, str] = {
     KSpaceLines: "kspace",
@@ -126,10 +117,7 @@ class Context:
     @cached_property
     def indirect(self) -> bool:
         """Whether a look returns readings that are no pixels."""
-        blank = Observation.nothing(1, self.shape[0], self.shape[1:])
-        design = candidates(self.sensor, blank)[:1]
-        seen = look(self.sensor, blank, blank.values, design=design, seeds=[0])
-        return seen.readings is not None
+        return returns_readings(self.sensor, self.shape)
 
     def fitted(self, name: str) -> Completer:
         """`retrieval` or `gaussian`, fitted to the library once and shared."""

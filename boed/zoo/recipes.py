@@ -20,7 +20,6 @@ from boed.completion.training import preset as completer_preset
 from boed.completion.training import train_completer, train_vae
 from boed.completion.vae.vdvae import VDVAE, VDVAEConfig
 from boed.data.dataset import Dataset
-from boed.data.observation import Observation
 from boed.data.training_split import training_splits
 from boed.foundation.randomness import derive
 from boed.foundation.registry import check_known, unknown
@@ -28,7 +27,7 @@ from boed.foundation.shipped import shipped, shipped_folder, shipped_names
 from boed.sensors import PatchSensor
 from boed.sensors.random_looks import RandomLooks
 from boed.sensors.registry import sensor_named
-from boed.sensors.sensor import candidates, look
+from boed.sensors.sensor import returns_readings
 from boed.training.config import TrainingConfig
 from boed.training.recipes import Recipe, recipe_path
 from boed.zoo.models import DEFAULT_SIZE, Context, classifier_for
@@ -179,10 +178,8 @@ class _Job:
             return None
         channels, height, width = train.images.shape[1:]
         sensor = sensor_named(self.recipe.sensor, train)
-        blank = Observation.nothing(1, channels, (height, width))
-        design = candidates(sensor, blank)[:1]
-        seen = look(sensor, blank, blank.values, design=design, seeds=[0])
-        if pixels and seen.readings is not None:
+        readings = returns_readings(sensor, (channels, height, width))  # a bad sensor shows here
+        if pixels and readings:
             raise ValueError(
                 f"sensor: {type(sensor).__name__} returns readings; completers learn from pixels"
             )
