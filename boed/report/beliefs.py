@@ -23,8 +23,8 @@ def belief_in_words(
     >>> belief_in_words(np.log([0.2, 0.8]), ["cat", "dog"])
     'dog: 0.80'
     >>> belief = np.log([[0.4, 0.6], [0.9, 0.1]])
-    >>> belief_in_words(belief, ["absent", "present"], findings=["mass", "any"], truth=np.array([1, 0]))
-    'mass: present 0.60'
+    >>> belief_in_words(belief, ["absent", "present"], findings=["mass", "any"])
+    'any: absent 0.90'
 
     Args:
         log_belief: `[K]`, or `[L, K]` of L findings.
@@ -55,5 +55,5 @@ def truth_in_words(
     labels = np.asarray(truth)
     if labels.ndim == 0:
         return str(answers[int(labels)])
-    present = [findings[i] if findings else f"finding {i}" for i in np.flatnonzero(labels)]
+    present = [findings[i] if findings else f"finding {i}" for i in np.flatnonzero(labels).tolist()]
     return ", ".join(present) or f"none of the {len(labels)} findings"

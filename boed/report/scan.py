@@ -240,8 +240,8 @@ def _unlike(setup: Setup, scene: Float[Tensor, "1 C H W"]) -> list[str]:
         return []
     return [
         "the image is unlike those that the classifier was trained on, so what is said of it means "
-        f"little: by the classifier's features it is {float(found.distance):.1f} off, 99 % of images "
-        f"of {setup.data.name} are within {found.limit:.1f}"
+        f"little: by the classifier's features it is {float(found.distance):.1f} off, 99 % of "
+        f"images of {setup.data.name} are within {found.limit:.1f}"
     ]
 
 

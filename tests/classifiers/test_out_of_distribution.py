@@ -12,6 +12,8 @@ from boed.data.readers.image import read_image
 from boed.foundation.shipped import shipped, shipped_names
 
 needs_data = pytest.mark.skipif(not os.environ.get("BOED_DATA"), reason="needs $BOED_DATA")
+SLOW = [needs_data, pytest.mark.slow]
+DIGITS = "densenet-digits-32"
 OWN = [n for n in shipped_names("classifiers") if n.startswith("densenet-")]
 TEST = {
     "digits-32": "digits",
@@ -40,15 +42,15 @@ def test_every_shipped_classifier_knows_what_is_usual(name):
     assert record["scenes"] >= 4096
 
 
-@pytest.mark.parametrize("name", ["densenet-digits-32", *(pytest.param(n, marks=[needs_data, pytest.mark.slow])
-                         for n in OWN if n != "densenet-digits-32")])  # fmt: skip
+@pytest.mark.parametrize(
+    "name", [DIGITS, *(pytest.param(each, marks=SLOW) for each in OWN if each != DIGITS)]
+)
 def test_test_images_are_hardly_ever_called_unlike(name):
     found = feature_distance(shipped_classifier(name), of_its_own_kind(name))
     assert float(found.unlike.float().mean()) <= 0.03
 
 
-@pytest.mark.parametrize("name", ["densenet-digits-32",
-                         pytest.param("densenet-kermany-64", marks=[needs_data, pytest.mark.slow])])  # fmt: skip
+@pytest.mark.parametrize("name", [DIGITS, pytest.param("densenet-kermany-64", marks=SLOW)])
 @pytest.mark.parametrize("kind", ["inverted", "noise", "ct", "black", "white", "another set"])
 def test_images_of_another_kind_are_called_unlike(name, kind):
     model = shipped_classifier(name)
