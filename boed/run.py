@@ -27,7 +27,7 @@ from boed.zoo import DEFAULT_SIZE, Context, classifier_for, named_completers
 if TYPE_CHECKING:
     import xarray as xr
 
-    from boed.completion.evaluation.evaluate import Plan
+    from boed.completion.evaluation.plan import Plan
 
 
 def run(
@@ -172,8 +172,8 @@ def evaluate_completers(
     from boed.classifiers.extractor import ClassifierExtractor
     from boed.completion.evaluation import results as completer_results
     from boed.completion.evaluation.compare import compare
-    from boed.completion.evaluation.evaluate import Extractor, Plan
     from boed.completion.evaluation.inception import InceptionExtractor
+    from boed.completion.evaluation.plan import Extractor, Plan
     from boed.data.load import load
     from boed.foundation import netcdf
     from boed.report.completers.page import write_completer_report

@@ -172,9 +172,10 @@ def train_classifier(
         recipe: what was asked for, for the record; made of the arguments if not given.
 
     Raises:
-        ValueError: the network is not for images of this size, or not for these labels, or
-            `init` is another network.
+        ValueError: the network is not for images of this size, or not for these labels, the
+            images are all of one class, or `init` is another network.
     """
+    train.check_question()
     config = config or preset(train)[0]
     check_fits("the network", config, train, name=train.name)
     looking, val = looking or Squares(fraction), _enough(val)

@@ -47,7 +47,7 @@ def completer(
     run goes on when the same command is given again.
     """
     with explained():
-        from boed.completion.evaluation.evaluate import Plan, completions_each
+        from boed.completion.evaluation.plan import Plan, completions_each
         from boed.run import evaluate_completers
 
         plan = Plan(scenes=scenes, deep=deep, n=completions, seeds=tuple(range(seed, seed + seeds)))

@@ -17,6 +17,7 @@ from boed.classifiers.out_of_distribution import feature_distance
 from boed.data.dataset import Dataset
 from boed.data.load import load
 from boed.data.observation import Observation
+from boed.data.polarity import inverted
 from boed.data.readers.image import read_image
 from boed.foundation.files import atomic
 from boed.foundation.randomness import Seeds, derive
@@ -157,6 +158,7 @@ def scan(
         memory=setup.memory,
     )
     trajectory = _taken(trajectory)
+    warnings += _inverted(trajectory, pixels)
     data = setup.data
     findings = data.label_names if data.multi_label else ()
     answers = ["absent", "present"] if data.multi_label else list(data.label_names)
@@ -242,6 +244,17 @@ def _unlike(setup: Setup, scene: Float[Tensor, "1 C H W"]) -> list[str]:
         "the image is unlike those that the classifier was trained on, so what is said of it means "
         f"little: by the classifier's features it is {float(found.distance):.1f} off, 99 % of "
         f"images of {setup.data.name} are within {found.limit:.1f}"
+    ]
+
+
+def _inverted(trajectory: Trajectory, scene: Float[Tensor, "1 C H W"]) -> list[str]:
+    """Beside what was imagined before anything was seen."""
+    imagined = trajectory.decisions[0].completions if trajectory.decisions else None
+    if imagined is None or not inverted(scene, imagined.scenes[:, 0].mean(0)).any():
+        return []
+    return [
+        "the image looks inverted: dark where the training images are bright; exchange black and "
+        "white first (--invert)"
     ]
 
 

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from boed.completion.completer import Completer
-from boed.completion.evaluation.evaluate import Extractor, Plan, evaluate
+from boed.completion.evaluation.evaluate import evaluate
 from boed.completion.evaluation.pictures import examples
+from boed.completion.evaluation.plan import Extractor, Plan
 from boed.data.dataset import Dataset
 
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float
@@ -15,11 +15,18 @@ from torch import Tensor
 
 from boed.completion.completer import Completer
 from boed.completion.evaluation import calibration, diversity, fidelity, labels, realism
+from boed.completion.evaluation.plan import (
+    ALL,
+    HOLES,
+    Extractor,
+    Plan,
+    Task,
+    choose_task,
+    completions_each,
+)
 from boed.completion.learned import LearnedCompleter
 from boed.data.dataset import Dataset
-from boed.data.masks import holes, squares
 from boed.data.observation import Observation
-from boed.foundation.checks import at_least
 from boed.foundation.files import load_weights, save_weights
 from boed.foundation.fingerprint import fingerprint
 from boed.foundation.randomness import derive
@@ -30,131 +37,8 @@ if TYPE_CHECKING:
 LEVELS = (0.5, 0.8, 0.9)
 """Of the central intervals."""
 
-HOLES = "holes"
-ALL = "all"
-"""The union over all numbers of squares: FID-agg of Harvey et al. 2021, Fig. 3."""
-
 _PLAN_ATTRIBUTES = ("scenes", "deep", "n", "fraction")
 REALISM = ("frechet", "kernel", "precision", "recall", "density", "coverage")
-
-
-class Extractor(Protocol):
-    """What describes scenes for the distances between sets of them, and answers the question."""
-
-    name: str
-
-    def features(self, scenes: Float[Tensor, "B C H W"]) -> Float[Tensor, "B F"]: ...
-
-    def log_probs(self, scenes: Float[Tensor, "B C H W"]) -> Float[Tensor, "B K"]:
-        """Log-probabilities of the answers."""
-        ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """What is measured on how many scenes.
-
-    Attributes:
-        scenes: for realism, with one completion each; N of the Fréchet distance.
-        deep: how many of them get `n` completions, for everything else.
-        n: completions of each of those.
-        seeds: of the completions; scenes and masks are the same for all.
-        counts: numbers of squares seen.
-        holes: whether to measure with everything seen but a few squares, too.
-        fraction: side of a square over the width.
-        statistics: random projections for simulation-based calibration.
-        batch: completions asked for at once.
-
-    Raises:
-        ValueError: a number that is too small.
-    """
-
-    scenes: int = 256
-    deep: int = 64
-    n: int = 10
-    seeds: tuple[int, ...] = (0, 1, 2)
-    counts: tuple[int, ...] = (0, 1, 2, 3, 4, 5)
-    holes: bool = True
-    fraction: float = 0.35
-    statistics: int = 6
-    batch: int = 64
-
-    def __post_init__(self) -> None:
-        at_least(8, deep=self.deep)
-        at_least(2, n=self.n)
-        at_least(8, scenes=self.scenes)
-        at_least(1, statistics=self.statistics, batch=self.batch)
-        if self.deep > self.scenes:
-            raise ValueError(f"deep is {self.deep}, expected at most scenes = {self.scenes}")
-        if not self.seeds or not self.counts:
-            raise ValueError("seeds and counts must not be empty")
-
-    @property
-    def conditions(self) -> tuple[str, ...]:
-        """Names of the masks that are measured with."""
-        return (*map(str, self.counts), *([HOLES] if self.holes else []))
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Task:
-    """The scenes and masks on which completers are compared.
-
-    Attributes:
-        scenes: `[N, C, H, W]`.
-        answers: `[N]`.
-        masks: by condition, `[N, 1, H, W]`.
-        rows: of the scenes in the data set.
-        other: real images that completions are not made of, for the floor, `[M, C, H, W]`: as
-            many as there are scenes, for each number of squares, where the library has so many.
-    """
-
-    scenes: Float[Tensor, "N C H W"]
-    answers: Tensor
-    masks: Mapping[str, Float[Tensor, "N 1 H W"]]
-    rows: Tensor
-    other: Float[Tensor, "M C H W"] = field(repr=False)
-
-
-def choose_task(test: Dataset, library: Dataset, plan: Plan) -> Task:
-    """A fixed random choice of scenes and masks.
-
-    Args:
-        test: scenes to complete.
-        library: other images of the same kind, such as the training split.
-        plan: how many.
-
-    Raises:
-        ValueError: fewer images than the plan asks for.
-    """
-    for dataset in (test, library):
-        if len(dataset) < plan.scenes:
-            raise ValueError(
-                f"scenes is {plan.scenes}, but {dataset.name} ({dataset.split}) has {len(dataset)}"
-            )
-    generator = torch.Generator().manual_seed(derive("evaluation", "scenes"))
-    rows = torch.randperm(len(test), generator=generator)[: plan.scenes]
-    others = torch.randperm(len(library), generator=generator)[: plan.scenes * len(plan.counts)]
-    masks = {}
-    for name in plan.conditions:
-        generator = torch.Generator().manual_seed(derive("evaluation", "masks", name))
-        count = torch.randint(1, 6, (plan.scenes,), generator=generator)
-        if name == HOLES:
-            masks[name] = holes(
-                plan.scenes, test.size, plan.fraction, counts=count, generator=generator
-            )
-        else:
-            count = torch.full((plan.scenes,), int(name))
-            masks[name] = squares(
-                plan.scenes, test.size, plan.fraction, counts=count, generator=generator
-            )
-    answers = test.labels[rows] if not test.multi_label else test.labels[rows, -1]
-    return Task(
-        scenes=test.scenes(rows),
-        answers=answers,
-        masks=masks,
-        rows=rows,
-        other=library.scenes(others),
-    )
 
 
 def evaluate(
@@ -223,11 +107,6 @@ def _always_the_same(results: xr.Dataset) -> list[str]:
     std = results["pixel_std"]
     widest = std.max([each for each in std.dims if each != "completer"])
     return [str(name) for name in widest["completer"][(widest == 0).values].values]
-
-
-def completions_each(plan: Plan) -> int:
-    """Completions that one completer draws with one seed."""
-    return len(plan.conditions) * (plan.deep * plan.n + plan.scenes - plan.deep)
 
 
 def _cached(path: Path | None, identity: str | None) -> dict[str, Tensor] | None:

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from boed.completion.evaluation.evaluate import Extractor
+from boed.completion.evaluation.plan import Extractor
 from boed.foundation.torchvision_compat import torchvision
 
 

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from boed.completion import GaussianMixture
-from boed.completion.evaluation.evaluate import Plan, completions_each, evaluate
+from boed.completion.evaluation.evaluate import evaluate
+from boed.completion.evaluation.plan import Plan, completions_each
 from boed.data.dataset import Dataset
 from boed.foundation.randomness import SceneNoise, per_scene
 
