@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from boed.classifiers.classifier import Classifier, DenseNetClassifier, cross_entropy
 from boed.classifiers.densenet import DenseNetConfig
 from boed.classifiers.metrics import accuracy, auroc, ece, nll
+from boed.classifiers.out_of_distribution import KEY, feature_record
 from boed.data.dataset import Dataset
 from boed.data.masks import squares
 from boed.data.observation import Observation
@@ -222,6 +223,7 @@ def train_classifier(
         **how,
         "scored_on": f"{len(val)} scenes of {val.split}",
         "scores": {"val": score(model, val, looking=looking)},
+        KEY: feature_record(model, train, val),
     }
     if begun is not None:
         header["init"] = begun

@@ -3,54 +3,105 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from boed.cli.console import explained
-from boed.cli.options import Seed
+from boed.cli.console import counted, explained
+from boed.cli.options import Device, Seed, Size, with_patch_options
 
 
 def scan(
     image: Annotated[Path, typer.Argument(help="PNG, JPEG or DICOM.")],
-    model: Annotated[
-        str, typer.Option(help="Shipped models: kermany-64 (chest x-rays) or digits-32.")
-    ] = "kermany-64",
+    data: Annotated[
+        str,
+        typer.Option(
+            help="Data set that the image is taken for one of: what is asked, and the default "
+            "models, library and size."
+        ),
+    ] = "kermany_pneumonia_128",
+    policy: Annotated[str, typer.Option(help="As for benchmark.")] = "boed",
+    completer: Annotated[
+        str | None, typer.Option(help="As for benchmark; the data set's own.", show_default=False)
+    ] = None,
+    classifier: Annotated[
+        str | None, typer.Option(help="As for benchmark; the data set's own.", show_default=False)
+    ] = None,
+    sensor: Annotated[
+        str | None, typer.Option(help="As for benchmark; patch.", show_default=False)
+    ] = None,
+    library: Annotated[
+        str | None, typer.Option(help="As for benchmark; that of --data.", show_default=False)
+    ] = None,
+    size: Size = None,
     steps: Annotated[int, typer.Option(help="Number of looks.")] = 3,
     completions: Annotated[int, typer.Option(help="Completions for each decision, N.")] = 10,
-    grid: Annotated[int, typer.Option(help="Candidate looks along each axis.")] = 17,
-    patch: Annotated[float, typer.Option(help="Width of a look over that of the scene.")] = 0.25,
-    completer: Annotated[Path | None, typer.Option(help="Your own AIPO checkpoint.")] = None,
-    classifier: Annotated[Path | None, typer.Option(help="Your own checkpoint.")] = None,
+    grid: Annotated[
+        int | None, typer.Option(help="Of the patch sensor: candidate looks along each axis.")
+    ] = None,
+    patch: Annotated[
+        float | None, typer.Option(help="Of the patch sensor: width of a look over the scene's.")
+    ] = None,
+    search: Annotated[str, typer.Option(help="As for benchmark.")] = "racing",
     invert: Annotated[bool, typer.Option(help="Exchange black and white first.")] = False,
     seed: Seed = 0,
-    out: Annotated[Path, typer.Option(help="Figure to write.")] = Path("scan.png"),
+    scene: Annotated[
+        int, typer.Option(help="Row of the image in its data set, for a benchmark's numbers.")
+    ] = 0,
+    device: Device = "cpu",
+    out: Annotated[Path, typer.Option(help="Figure to write: PNG, PDF or SVG.")] = Path("scan.png"),
 ) -> None:
-    """Where to look at one image, step by step, as a figure. Needs no data set."""
+    """Where to look at one image, step by step, as a figure: the benchmark's policy on it.
+
+    Needs no data set; with the one that --data names, its train split decides the first look.
+    """
+    names = ("completer", "classifier", "sensor", "library", "size", "steps", "completions",
+             "grid", "patch", "search", "device")  # fmt: skip
+    given = locals()
+    typed: dict[str, Any] = {each: given[each] for each in names if given[each] is not None}
     with explained():
-        from rich.console import Console
-        from rich.table import Table
+        scan_typed(image, out, data=data, policy=policy, invert=invert, seed=seed, scene=scene,
+                   options=with_patch_options(typed, None))  # fmt: skip
 
-        from boed.report.scan import scan_image
 
-        looks = scan_image(
-            image,
-            out,
-            model=model,
-            steps=steps,
-            completions=completions,
-            grid=grid,
-            patch=patch,
-            completer=completer,
-            classifier=classifier,
-            invert=invert,
-            seed=seed,
+def scan_typed(
+    image: Path,
+    out: Path,
+    *,
+    data: str,
+    policy: str,
+    invert: bool,
+    seed: int,
+    scene: int,
+    options: dict[str, Any],
+) -> None:
+    """Scan what was typed, and print what came out."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from boed.foundation.checks import at_least
+    from boed.policies.names import INFORMED
+    from boed.report.figures import check_figure_path
+    from boed.report.scan import scan, scan_setup
+
+    check_figure_path("out", out)
+    at_least(0, scene=scene)
+    console = Console()
+    with console.status("reading data and models"):
+        made = scan_setup(image, data, policy=policy, invert=invert, **options)
+    with counted(made.steps, "looks") as advance:
+        found = scan(made, seed=seed, scene=scene, on_look=lambda: advance(policy, 1))
+    found.draw(out)
+    width = max(len(look.where) for look in found.looks)
+    axes = ("row", "column") if width == 2 else [f"design {i}" for i in range(width)]
+    informed = INFORMED.get(policy, (None, "variance"))[1] != "variance"
+    table = Table("look", *axes, "EIG (nats)" if informed else "score", "belief")
+    for number, look in enumerate(found.looks):
+        where = [f"{each:g}" for each in look.where] or [""] * width
+        table.add_row(
+            str(number), *where, "" if look.eig is None else f"{look.eig:.4f}", look.belief
         )
-        table = Table("look", "row", "column", "EIG (nats)", "belief")
-        for number, look in enumerate(looks):
-            where = [str(each) for each in look.where] or ["", ""]
-            score = "" if look.eig is None else f"{look.eig:.4f}"
-            table.add_row(str(number), *where, score, f"{look.answer} {look.probability:.2f}")
-        console = Console()
-        console.print(table)
-        console.print(f"figure: {out}", soft_wrap=True)
+    console.print(table)
+    for warning in found.warnings:
+        typer.secho(f"boed: {warning}", fg="yellow", err=True)
+    console.print(f"figure: {out}", soft_wrap=True)

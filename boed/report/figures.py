@@ -5,6 +5,8 @@ Every function returns a `matplotlib.figure.Figure` and touches no global state.
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -15,6 +17,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from boed.classifiers.metrics import ece, reliability
+from boed.report.beliefs import belief_in_words, truth_in_words
 from boed.report.statistics import summary
 
 if TYPE_CHECKING:
@@ -76,60 +79,99 @@ def panel_figure(examples: xr.Dataset, index: int = 0) -> Figure:
 
     A row per look: what had been seen; completions with their information gain over them (blue:
     the answer becomes clearer, red: less clear); the EIG map; the mean completion with the chosen
-    look; what was seen afterwards, and the belief.
+    look; what was seen afterwards, and the belief; the whole scene with the look. What a policy
+    does not have is left out.
     """
     one = examples.isel(example=index)
     steps, number = one.sizes["step"], min(one.sizes["completion"], 5)
-    figure = Figure(figsize=(1.25 * (number + 4) + 0.9, 1.45 * steps + 0.6), layout="constrained")
-    axes = figure.subplots(steps, number + 4, squeeze=False)
-    masks = one["candidate_mask"].values
-    gains = one["gain"].values[:, :number]
+    gains, maps = one["gain"].values[:, :number], one["eig"].values
+    names = ["seen", *["completions"] * number]
+    names += ["EIG"] if np.isfinite(maps).any() else []
+    names += ["mean"] if number else []
+    names += ["next", "scene"]
+    figure = Figure(figsize=(1.25 * len(names) + 0.9, 1.45 * steps + 0.6), layout="constrained")
+    axes = figure.subplots(steps, len(names), squeeze=False)
+    masks, whole = one["candidate_mask"].values, one["scene"].values
+    place = {name: names.index(name) for name in dict.fromkeys(names)}
     for step in range(steps):
         row = axes[step]
-        reach = max(float(np.nanpercentile(np.abs(gains[step]), 99)), 1e-6)
-        norm = TwoSlopeNorm(0, -reach, reach)  # its own, since gains shrink look by look
+        chosen = int(one["chosen"].values[step])
+        look = masks[chosen] if chosen >= 0 else np.zeros_like(masks[0])
         _show_seen(row[0], one, step)
         row[0].set_ylabel(f"look {step + 1}", fontsize=10)
-        for k in range(number):
-            _show(row[k + 1], one["completions"].values[step, k])
-            gain = _on_scene(gains[step, k], masks)
+        if number:
+            _completions(figure, row, one, gains=gains[step], step=step)
+            _show(row[place["mean"]], one["completions"].values[step].mean(0))
+            _outline(row[place["mean"]], look)
+        if "EIG" in place:
+            _eig_map(row[place["EIG"]], maps[step], masks)
+        _show_seen(row[place["next"]], one, step + 1)
+        _outline(row[place["next"]], look)
+        row[place["next"]].set_xlabel(_belief(one, step + 1), fontsize=8)
+        _show(row[place["scene"]], whole)
+        _outline(row[place["scene"]], look)
+    titles = {"EIG": "EIG (nats)", "mean": "mean, next look", "next": "seen next"}
+    titles |= {"scene": "whole scene"}
+    for name, column in place.items():
+        if name == "completions":
+            column += (number - 1) // 2
+            titles[name] = "completions, gain over them" if np.isfinite(gains).any() else name
+        axes[0, column].set_title(titles.get(name, name), fontsize=10)
+    if "label" in one:
+        findings, answers = _names(one)
+        told = truth_in_words(one["label"].values, answers, findings=findings)
+        what = "the findings that are there" if findings else "the true answer"
+        figure.suptitle(f"{what}: {told}", fontsize=10, x=0.01, ha="left")
+    return figure
+
+
+def _completions(
+    figure: Figure, row: NDArray, one: xr.Dataset, *, gains: NDArray, step: int
+) -> None:
+    """Completions from the second column on, with what the looks would gain over them."""
+    masks = one["candidate_mask"].values
+    known = np.isfinite(gains).any()
+    reach = max(float(np.nanpercentile(np.abs(gains), 99)), 1e-6) if known else 1.0
+    norm = TwoSlopeNorm(0, -reach, reach)  # its own, since gains shrink look by look
+    for k in range(len(gains)):
+        _show(row[k + 1], one["completions"].values[step, k])
+        if known:
+            gain = _on_scene(gains[k], masks)
             overlay = row[k + 1].imshow(
                 gain, cmap="RdBu", norm=norm, alpha=0.55, aspect=_aspect(gain)
             )
-        eig = _on_scene(one["eig"].values[step], masks)
-        row[number + 1].imshow(eig, cmap="viridis", aspect=_aspect(eig))
-        _bare(row[number + 1])
-        top = float(np.nanmax(one["eig"].values[step]))
-        row[number + 1].text(
-            0.5,
-            0.02,
-            f"max {top:.3f}",
-            transform=row[number + 1].transAxes,
-            ha="center",
-            va="bottom",
-            fontsize=8,
-            color="white",
-            bbox={"facecolor": "black", "alpha": 0.5, "lw": 0, "pad": 1.5},
-        )
-        _show(row[number + 2], one["completions"].values[step].mean(0))
-        chosen = int(one["chosen"].values[step])
-        _outline(row[number + 2], masks[chosen])
-        _show_seen(row[number + 3], one, step + 1)
-        _outline(row[number + 3], masks[chosen])
-        row[number + 3].set_xlabel(_belief(one, step + 1), fontsize=8)
-        bar = figure.colorbar(overlay, ax=row[number + 3], shrink=0.9, aspect=14, extend="both")
+    if known:
+        bar = figure.colorbar(overlay, ax=row[-1], shrink=0.9, aspect=14, extend="both")
         bar.set_label("gain (nats)", fontsize=8)
         bar.ax.tick_params(labelsize=7)
-    row = axes[0]
-    row[0].set_title("seen", fontsize=10)
-    row[1 + (number - 1) // 2].set_title("completions, gain over them", fontsize=10)
-    row[number + 1].set_title("EIG (nats)", fontsize=10)
-    row[number + 2].set_title("mean, next look", fontsize=10)
-    row[number + 3].set_title("seen next", fontsize=10)
-    if "label" in one and one["label"].ndim == 0:
-        truth = int(one["label"])
-        answer = one["answer"].values[truth] if "answer" in one.coords else truth
-        figure.suptitle(f"the true answer: {answer}", fontsize=10, x=0.01, ha="left")
+
+
+def _eig_map(axis: Axes, scores: NDArray, masks: NDArray) -> None:
+    """The scores of all candidates, with the highest."""
+    image = _on_scene(scores, masks)
+    axis.imshow(image, cmap="viridis", aspect=_aspect(image))
+    _bare(axis)
+    if not np.isfinite(scores).any():
+        return
+    axis.text(
+        0.5,
+        0.02,
+        f"max {float(np.nanmax(scores)):.3f}",
+        transform=axis.transAxes,
+        ha="center",
+        va="bottom",
+        fontsize=8,
+        color="white",
+        bbox={"facecolor": "black", "alpha": 0.5, "lw": 0, "pad": 1.5},
+    )
+
+
+def scene_figure(scene: NDArray, title: str) -> Figure:
+    """A scene `[C, H, W]` on its own."""
+    figure = Figure(figsize=(2.5, 2.8), layout="constrained")
+    axis = figure.subplots()
+    _show(axis, scene)
+    axis.set_title(title, fontsize=10)
     return figure
 
 
@@ -297,9 +339,34 @@ def _aspect(image: NDArray) -> Literal["equal", "auto"]:
 
 
 def _belief(one: xr.Dataset, look: int) -> str:
-    """The likeliest answer after a look; of several findings, of the last."""
-    belief = np.exp(one["log_belief"].values[look])
-    belief = belief.reshape(-1, belief.shape[-1])[-1]
-    best = int(belief.argmax())
-    answer = one["answer"].values[best] if "answer" in one.coords else best
-    return f"{answer}: {belief[best]:.2f}"
+    """The likeliest answer after a look; of several findings, those that hold or the last."""
+    findings, answers = _names(one)
+    truth = one["label"].values if "label" in one and findings else None
+    belief = one["log_belief"].values[look]
+    return belief_in_words(belief, answers, findings=findings, truth=truth)
+
+
+def _names(one: xr.Dataset) -> tuple[list[str], list[str]]:
+    """Of the findings, none where one question is asked, and of the answers."""
+    belief = one["log_belief"]
+    answers = [str(each) for each in belief["answer"].values]
+    if "finding" not in belief.dims:
+        return [], answers
+    return [str(each) for each in belief["finding"].values], answers
+
+
+def check_figure_path(argument: str, path: Path) -> None:
+    """Refuse a path that no figure can be written to.
+
+    Raises:
+        ValueError: its suffix is no kind of picture, it is a folder, or its folder cannot be
+            written. The message names the argument.
+    """
+    known = ("png", "pdf", "svg", "jpg", "jpeg", "tif", "tiff", "webp", "eps", "ps")
+    if path.suffix.lower().lstrip(".") not in known:
+        raise ValueError(f"{argument} is {path}, expected a file that ends in .png, .pdf or .svg")
+    if path.is_dir():
+        raise ValueError(f"{argument} is {path}, a folder; expected a file")
+    folder = next(each for each in path.absolute().parents if each.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise ValueError(f"{argument} is {path}: {folder} is not a folder that can be written to")

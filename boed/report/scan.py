@@ -1,21 +1,39 @@
-"""Where to look at one image, step by step, as a figure."""
+"""Where to look at one image: the benchmark's policy on a picture from a file."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from boed.acquire import acquire
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from boed.acquire import Trajectory, acquire
 from boed.classifiers import DenseNetClassifier
-from boed.completion import AIPO
-from boed.data.polarity import warn_if_inverted
+from boed.classifiers.out_of_distribution import feature_distance
+from boed.data.dataset import Dataset
+from boed.data.load import load
+from boed.data.observation import Observation
+from boed.data.polarity import inverted
 from boed.data.readers.image import read_image
 from boed.foundation.files import atomic
-from boed.foundation.shipped import shipped
-from boed.policies import BOED
-from boed.report.figures import panel_figure
-from boed.report.worked_scenes import describe
-from boed.sensors import PatchSensor
+from boed.foundation.randomness import Seeds, derive
+from boed.foundation.shipped import shipped, shipped_names
+from boed.policies import BOED, Decision, Policy
+from boed.policies.first_look import FirstLook
+from boed.report.beliefs import belief_in_words
+from boed.report.figures import panel_figure, scene_figure
+from boed.report.worked_scenes import describe, named_answers, with_whole_maps
+from boed.sensors import Sensor
+from boed.sensors.registry import is_table
+from boed.setup import Setup, setup
+from boed.zoo import DEFAULT_SIZE, FAMILY
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,74 +41,247 @@ class Look:
     """What was believed after a look, and where it was; the first is before any.
 
     Attributes:
-        where: row and column of the patch's top-left pixel; nothing before the first look.
-        eig: of the look, in nats.
-        answer: the likeliest, and its `probability`.
+        where: the design, such as row and column of a patch's top-left pixel; empty before the
+            first look.
+        eig: the policy's score of it, in nats where it is EIG; None where there is none.
+        belief: the likeliest answer with its probability.
     """
 
-    where: tuple[int, ...]
+    where: tuple[float, ...]
     eig: float | None
-    answer: str
-    probability: float
+    belief: str
 
 
-def scan_image(
-    image: Path,
-    out: Path,
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Scan:
+    """What came of looking at one image.
+
+    Attributes:
+        looks: before the first and after each.
+        trajectory: with the decisions.
+        panels: the same as labelled arrays, for the figure; None where there was no look.
+        warnings: what should be known before any of it is believed.
+    """
+
+    looks: list[Look]
+    trajectory: Trajectory
+    panels: xr.Dataset | None
+    warnings: list[str]
+
+    def draw(self, out: Path | str) -> None:
+        """Write the figure.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        if self.panels is None:
+            scene = self.trajectory.observations[0].values[0]
+            figure = scene_figure(scene.cpu().numpy(), f"no look; {self.looks[0].belief}")
+        else:
+            figure = panel_figure(self.panels, 0)
+        with atomic(out) as temporary:
+            figure.savefig(temporary, dpi=150, bbox_inches="tight")
+
+
+def scan_setup(
+    image: Path | str,
+    data: str = "kermany_pneumonia_128",
     *,
-    model: str = "kermany-64",
-    steps: int = 3,
-    completions: int = 10,
-    grid: int = 17,
-    patch: float = 0.25,
-    completer: Path | None = None,
-    classifier: Path | None = None,
+    policy: str = "boed",
+    size: int | None = None,
     invert: bool = False,
-    seed: int = 0,
-) -> list[Look]:
-    """Look at one image under BOED and draw what it saw, imagined and chose.
+    library: str | None = None,
+    **options: Any,
+) -> Setup:
+    """What the benchmark would run on a data set, for one picture in place of its scenes.
 
     Args:
-        image: PNG, JPEG or DICOM.
-        out: figure to write.
-        model: which shipped models.
-        steps: number of looks.
-        completions: N, for each decision.
-        grid, patch: of the sensor.
-        completer, classifier: your own checkpoints.
+        image: PNG, JPEG or DICOM; cut to its centre square.
+        data: the data set that the picture is taken for one of: it says what is asked, and which
+            models, library and size are the default.
+        policy: a name as `setup` takes it.
+        size: width in pixels; the one for which models are shipped if not given.
         invert: exchange black and white first.
-        seed: of everything random.
+        library: as for `setup`; that of `data` if not given.
+        options: further arguments of `setup`, such as `completer` or `steps`.
 
     Raises:
-        ValueError: the image or a checkpoint cannot be read.
+        ValueError: whatever `setup` refuses, a picture that cannot be read, or a data set of no
+            pictures.
     """
-    sampler = AIPO.load(completer or shipped(f"aipo-{model}"))
-    believer = DenseNetClassifier.load(classifier or shipped(f"densenet-{model}"))
-    size, channels = sampler.config.size, sampler.config.channels
-    sensor = PatchSensor(size, patch, grid)
-    scene = read_image(image, size, channels)[None].float() / 255
-    scene = 1 - scene if invert else scene
-    policy = BOED(sampler, believer, n=completions)
-    trajectory = acquire(scene, sensor, policy, steps=steps, classifier=believer, seed=seed)
-    imagined = trajectory.decisions[0].completions  # of nothing seen
-    if imagined is not None:
-        warn_if_inverted(scene, imagined.scenes[:, 0].mean(0), name=str(image))
-    names = ["absent", "present"] if believer.multi_label else list(believer.label_names)
-    panels = describe(trajectory, scene, None, sensor=sensor).assign_coords(answer=names)
-    panels.attrs = {"policy": "boed"}
-    with atomic(out) as temporary:
-        panel_figure(panels, 0).savefig(temporary, dpi=150, bbox_inches="tight")
-    looks = []
-    for step in range(steps + 1):
-        belief = trajectory.log_beliefs[0, step].exp()
-        belief = belief.reshape(-1, belief.shape[-1])[-1]  # of several findings the last: any
-        row_and_column = trajectory.designs[0, step - 1].tolist() if step else []
+    like = _like(data, size, options.get("classifier"))
+    if is_table(like) or like.shape[0] != like.shape[1]:
+        raise ValueError(
+            f"data is {data!r}, which holds no square pictures; expected a data set of images, "
+            "such as digits"
+        )
+    picture = _scene(Path(image), like, invert=invert)
+    labels = torch.zeros((1, len(like.label_names)) if like.multi_label else 1, dtype=torch.int64)
+    scene = replace(like, split="scan", images=picture[None], labels=labels, patients=None)
+    made = setup(scene, library=library or data, policies=[policy], **options)
+    chosen = made.policies[policy]
+    if made.library is None and isinstance(chosen, BOED):  # no library: the completer's own draws
+        first = FirstLook(n=chosen.n)
+        made = replace(made, policies={policy: replace(chosen, first_look=first)})
+    return made
+
+
+def scan(
+    setup: Setup,
+    *,
+    seed: int = 0,
+    scene: int = 0,
+    on_look: Callable[[], None] | None = None,
+) -> Scan:
+    """Look at the first scene of a set-up under its first policy, as `benchmark` does.
+
+    Args:
+        setup: see `scan_setup`.
+        seed: of everything random.
+        scene: the scene's row in its data set, to which the benchmark's random numbers belong.
+        on_look: called after each decision.
+
+    Raises:
+        ValueError: what `acquire` refuses.
+    """
+    name, policy = next(iter(setup.policies.items()))
+    pixels = setup.data.scenes([0]).to(setup.device)
+    warnings = [*_unlike(setup, pixels), *_first_look(setup, policy)]
+    watched = with_whole_maps(policy)
+    trajectory = acquire(
+        pixels,
+        setup.sensor,
+        watched if on_look is None else _Watched(watched, on_look),
+        steps=setup.steps,
+        classifier=setup.classifier,
+        seed=[derive(seed, "scene", scene)],
+        memory=setup.memory,
+    )
+    trajectory = _taken(trajectory)
+    warnings += _inverted(trajectory, pixels)
+    data = setup.data
+    findings = data.label_names if data.multi_label else ()
+    answers = ["absent", "present"] if data.multi_label else list(data.label_names)
+    panels = None
+    if trajectory.decisions:
+        panels = describe(trajectory, pixels, None, sensor=setup.sensor)
+        panels = named_answers(panels, data).assign_attrs(policy=name)
+    beliefs = trajectory.log_beliefs[0].cpu().numpy()
+    looks = [Look(where=(), eig=None, belief=_line(beliefs[0], answers, findings))]
+    for step in range(len(beliefs) - 1):
+        score = float(trajectory.scores[0, step])
         looks.append(
             Look(
-                where=tuple(int(each) for each in row_and_column),
-                eig=float(trajectory.scores[0, step - 1]) if step else None,
-                answer=names[int(belief.argmax())],
-                probability=float(belief.max()),
+                where=tuple(trajectory.designs[0, step].tolist()),
+                eig=None if score != score else score,
+                belief=_line(beliefs[step + 1], answers, findings),
             )
         )
-    return looks
+    return Scan(looks=looks, trajectory=trajectory, panels=panels, warnings=warnings)
+
+
+@dataclass
+class _Watched:
+    """A policy whose decisions are counted."""
+
+    policy: Policy
+    on_look: Callable[[], None]
+
+    def choose(
+        self,
+        observation: Observation,
+        sensor: Sensor,
+        seed: Seeds = 0,
+        *,
+        truth: Float[Tensor, "B C H W"] | None = None,
+    ) -> Decision:
+        decision = self.policy.choose(observation, sensor, seed, truth=truth)
+        self.on_look()
+        return decision
+
+
+def _like(data: str, size: int | None, classifier: object) -> Dataset:
+    """A data set whose scenes are of the kind: the train split, or what a checkpoint says."""
+    size = size or DEFAULT_SIZE.get(data)
+    try:
+        return load(data, size, "train").subset([0])
+    except ValueError:
+        named = f"densenet-{FAMILY.get(data)}-{size}"
+        path = Path(str(classifier)) if classifier is not None else None
+        if data not in FAMILY or (named not in shipped_names("classifiers") and path is None):
+            raise
+        model = DenseNetClassifier.load(path if path and path.exists() else shipped(named))
+    config = model.config
+    images = torch.zeros(1, config.channels, config.size, config.size, dtype=torch.uint8)
+    labels = torch.zeros((1, len(model.label_names)) if model.multi_label else 1).long()
+    return Dataset(
+        name=data, split="train", images=images, labels=labels, label_names=model.label_names
+    )
+
+
+def _scene(image: Path, like: Dataset, *, invert: bool) -> UInt8[Tensor, "C H W"]:
+    """The picture as a scene of the data set: digits get the border that theirs have."""
+    size, channels = like.size, like.channels
+    bordered = FAMILY.get(like.name) == "digits" and size == 32
+    picture = read_image(image, channels=channels)
+    inner = 28 if bordered and picture.shape[-1] != 32 else size
+    picture = read_image(image, inner, channels)
+    picture = 255 - picture if invert else picture
+    border = (size - inner) // 2
+    return torch.nn.functional.pad(picture, (border,) * 4)
+
+
+def _unlike(setup: Setup, scene: Float[Tensor, "1 C H W"]) -> list[str]:
+    found = feature_distance(setup.classifier, scene)
+    if found is None:
+        return [
+            f"{type(setup.classifier).__name__} has no record of its training data: whether the "
+            "image is like it is not known"
+        ]
+    if not bool(found.unlike):
+        return []
+    return [
+        "the image is unlike those that the classifier was trained on, so what is said of it means "
+        f"little: by the classifier's features it is {float(found.distance):.1f} off, 99 % of "
+        f"images of {setup.data.name} are within {found.limit:.1f}"
+    ]
+
+
+def _inverted(trajectory: Trajectory, scene: Float[Tensor, "1 C H W"]) -> list[str]:
+    """Beside what was imagined before anything was seen."""
+    imagined = trajectory.decisions[0].completions if trajectory.decisions else None
+    if imagined is None or not inverted(scene, imagined.scenes[:, 0].mean(0)).any():
+        return []
+    return [
+        "the image looks inverted: dark where the training images are bright; exchange black and "
+        "white first (--invert)"
+    ]
+
+
+def _first_look(setup: Setup, policy: Policy) -> list[str]:
+    if setup.library is not None or not isinstance(policy, BOED):
+        return []
+    return [
+        f"the train split of {setup.data.name} is not here, so the first look is decided with "
+        f"{policy.first_look.n} draws of the completer, not with retrieved images as in a benchmark"
+    ]
+
+
+def _taken(trajectory: Trajectory) -> Trajectory:
+    """Without the steps after the policy stopped."""
+    looks = int(trajectory.looks[0])
+    if looks == trajectory.designs.shape[1]:
+        return trajectory
+    return replace(
+        trajectory,
+        observations=trajectory.observations[: looks + 1],
+        log_beliefs=trajectory.log_beliefs[:, : looks + 1],
+        designs=trajectory.designs[:, :looks],
+        scores=trajectory.scores[:, :looks],
+        costs=trajectory.costs[:, :looks],
+        decisions=trajectory.decisions[:looks],
+    )
+
+
+def _line(log_belief: Any, answers: list[str], findings: tuple[str, ...]) -> str:
+    return belief_in_words(log_belief, answers, findings=findings).replace("\n", "; ")

@@ -12,10 +12,11 @@ from torch import Tensor
 
 from boed.acquire import Trajectory, acquire
 from boed.benchmark.sweep import scene_rows
+from boed.data.dataset import Dataset
 from boed.data.observation import Observation
 from boed.foundation.randomness import derive
-from boed.policies import BOED
-from boed.search import Exhaustive
+from boed.policies import BOED, Decision, Policy
+from boed.search import Exhaustive, Racing
 from boed.sensors.sensor import Sensor, candidate_masks
 
 if TYPE_CHECKING:
@@ -44,16 +45,27 @@ def worked_scenes(setup: Setup, seed: int = 0, count: int = 3) -> xr.Dataset | N
     trajectory = acquire(
         scenes,
         setup.sensor,
-        replace(policy, search=Exhaustive()),  # whole maps
+        with_whole_maps(policy),
         steps=setup.steps,
         classifier=setup.classifier,
         seed=[derive(seed, "scene", row) for row in rows],
     )
     panels = describe(trajectory, scenes, data.labels[rows], sensor=setup.sensor)
-    panels.attrs = {"policy": name}
-    return panels.assign_coords(
-        answer=["absent", "present"] if data.multi_label else list(data.label_names)
-    )
+    return named_answers(panels, data).assign_attrs(policy=name)
+
+
+def named_answers(panels: xr.Dataset, data: Dataset) -> xr.Dataset:
+    """With the names of the answers, and of the findings where there are several."""
+    if not data.multi_label:
+        return panels.assign_coords(answer=list(data.label_names))
+    return panels.assign_coords(answer=["absent", "present"], finding=list(data.label_names))
+
+
+def with_whole_maps(policy: Policy) -> Policy:
+    """The policy, with an EIG for every candidate where its search makes the exhaustive choice."""
+    if isinstance(policy, BOED) and isinstance(policy.search, Racing):
+        return replace(policy, search=Exhaustive())
+    return policy
 
 
 def describe(
@@ -64,6 +76,9 @@ def describe(
     sensor: Sensor,
 ) -> xr.Dataset:
     """What a policy saw, imagined and chose on each scene, as labelled arrays.
+
+    Of a policy that draws no completions there are none, and NaN stands for gains and scores that
+    a policy does not have.
 
     Raises:
         ValueError: decisions that were not kept, or scenes that stopped early.
@@ -76,14 +91,14 @@ def describe(
             f"trajectory keeps {[len(each.designs) for each in decisions]} decisions, expected "
             f"{len(scenes)} for every look: panels show scenes that did not stop early"
         )
-    number = min(SHOWN, *(len(_completions(d)) for d in decisions))
+    number = min(SHOWN, *(len(_completions(d, scenes)) for d in decisions))
 
     def array(tensors: list[Tensor]) -> np.ndarray:
         return torch.stack(tensors, dim=1).cpu().numpy()
 
-    completions = [_completions(d)[:number].transpose(0, 1) for d in decisions]
-    gains = [d.gains[:number].transpose(0, 1) for d in decisions if d.gains is not None]
-    maps = [d.scores for d in decisions if d.scores is not None]
+    completions = [_completions(d, scenes)[:number].transpose(0, 1) for d in decisions]
+    gains = [_gains(d, number).transpose(0, 1) for d in decisions]
+    maps = [_scores(d) for d in decisions]
     seen, looks = trajectory.observations, decisions[0].candidates
     masks = candidate_masks(sensor, seen[0], looks)
     answer = ["finding", "answer"] if trajectory.log_beliefs.ndim == 4 else ["answer"]
@@ -110,10 +125,20 @@ def describe(
     return found
 
 
-def _completions(decision: object) -> Tensor:
-    completions = getattr(decision, "completions", None)
-    assert completions is not None
-    return completions.scenes
+def _completions(decision: Decision, scenes: Tensor) -> Float[Tensor, "N B C H W"]:
+    drawn = decision.completions
+    return scenes.new_zeros(0, *scenes.shape) if drawn is None else drawn.scenes
+
+
+def _scores(decision: Decision) -> Float[Tensor, "B D"]:
+    shape = (len(decision.designs), len(decision.candidates))
+    return torch.full(shape, torch.nan) if decision.scores is None else decision.scores
+
+
+def _gains(decision: Decision, number: int) -> Float[Tensor, "N B D"]:
+    if decision.gains is not None:
+        return decision.gains[:number]
+    return torch.full((number, len(decision.designs), len(decision.candidates)), torch.nan)
 
 
 def _visible(observation: Observation) -> Float[Tensor, "B H W"]:

@@ -1,6 +1,7 @@
 """Trained models by name, and the recipes that train them."""
 
 from boed.foundation.shipped import shipped, shipped_names
+from boed.zoo.features import refresh_features
 from boed.zoo.models import (
     DEFAULT_COMPLETER,
     DEFAULT_SIZE,
@@ -28,6 +29,7 @@ __all__ = [
     "completer_for",
     "named_completers",
     "recipe_named",
+    "refresh_features",
     "screen_for",
     "shipped",
     "shipped_names",

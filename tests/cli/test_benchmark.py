@@ -5,14 +5,12 @@ import json
 import numpy as np
 import pytest
 import xarray as xr
-from PIL import Image
 from typer.testing import CliRunner
 
 from boed.benchmark import jobs as blocks
 from boed.classifiers import DenseNetClassifier
 from boed.cli import app
 from boed.completion import AIPO
-from boed.data import load
 
 SMALL = ["--scenes", "6", "--steps", "2", "--grid", "3", "--completions", "3"]
 
@@ -151,49 +149,6 @@ def test_checkpoint_for_another_size_is_refused(tmp_path):
     model = AIPO.load("completion/aipo-kermany-64/weights.safetensors")
     model.save(tmp_path / "other.safetensors", {})
     refused(boed("benchmark", *SMALL, "--completer", tmp_path / "other.safetensors"), "64", "32")
-
-
-def test_scan_of_a_png(tmp_path):
-    digit = load("digits", 28, "test").images[0, 0].numpy()
-    Image.fromarray(digit).resize((56, 56)).save(tmp_path / "digit.png")
-    out = tmp_path / "scan.png"
-    result = boed(
-        "scan", tmp_path / "digit.png", "--model", "digits-32", "--steps", "2",
-        "--grid", "5", "--out", out,
-    )  # fmt: skip
-    assert result.exit_code == 0, result.output
-    with Image.open(out) as figure:
-        assert figure.width > 1000
-    assert result.output.count("EIG") == 1
-
-
-@pytest.mark.slow
-def test_scan_of_a_dicom_with_the_chest_models(tmp_path):
-    from pydicom.dataset import Dataset, FileMetaDataset
-    from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
-
-    picture = Dataset()
-    picture.file_meta = FileMetaDataset()
-    picture.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    picture.file_meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
-    picture.file_meta.MediaStorageSOPInstanceUID = generate_uid()
-    picture.Rows = picture.Columns = 80
-    picture.SamplesPerPixel, picture.PhotometricInterpretation = 1, "MONOCHROME2"
-    picture.BitsAllocated = picture.BitsStored = 8
-    picture.HighBit, picture.PixelRepresentation = 7, 0
-    picture.PixelData = np.random.default_rng(0).integers(0, 255, (80, 80), np.uint8).tobytes()
-    picture.save_as(tmp_path / "x.dcm", enforce_file_format=True)
-    out = tmp_path / "scan.png"
-    result = boed("scan", tmp_path / "x.dcm", "--steps", "1", "--grid", "3", "--out", out)
-    assert result.exit_code == 0, result.output
-    assert "pneumonia" in result.output
-    assert out.exists()
-
-
-def test_scan_of_something_else(tmp_path):
-    (tmp_path / "x.png").write_text("not an image")
-    refused(boed("scan", tmp_path / "x.png", "--out", tmp_path / "y.png"), "x.png")
-    assert not (tmp_path / "y.png").exists()
 
 
 @pytest.mark.parametrize("scene", [0, -1])

@@ -57,7 +57,7 @@ def test_panel_tells_the_true_answer_where_it_is_known(examples):
 def test_panel_has_a_row_per_look_and_outlines_the_chosen_patch(examples):
     one = examples(looks=3)
     figure = figures.panel_figure(one, 0)
-    axes = np.array(figure.axes[:27]).reshape(3, 9)
+    axes = np.array(figure.axes[:30]).reshape(3, 10)
     row, column = one["design"].values[0, 1]
     edges = np.array(axes[1, 7].collections[0].get_segments())
     assert len(edges) == 4 * 8  # a patch of 8 x 8 px

@@ -1,0 +1,30 @@
+"""What the headers of the shipped classifiers say of the features of their training data."""
+
+from __future__ import annotations
+
+from boed.classifiers.classifier import DenseNetClassifier
+from boed.classifiers.out_of_distribution import KEY, feature_record
+from boed.data.training_split import training_splits
+from boed.foundation.files import load_weights, save_weights
+from boed.foundation.shipped import refresh_cards, shipped, shipped_names
+
+
+def refresh_features() -> None:
+    """Write `feature_record` into the headers of all shipped classifiers, and their cards anew.
+
+    `boed train classifier` writes it too; this is for weights that were trained before. The
+    tensors stay as they are. `$BOED_DATA` has to hold what they were trained on.
+
+    Raises:
+        ValueError: a data set is missing, or is not the one that a classifier was trained on.
+    """
+    for name in shipped_names("classifiers"):
+        tensors, header = load_weights(shipped(name))
+        if header["kind"] != "densenet classifier":
+            continue
+        train, val = training_splits(header["data"]["name"], header["config"]["size"])
+        if train.sha256 != header["data"]["sha256"]:
+            raise ValueError(f"{name}: {train.name} is not the data that it was trained on")
+        record = feature_record(DenseNetClassifier.load(shipped(name)), train, val)
+        save_weights(shipped(name), tensors, {**header, KEY: record})
+    refresh_cards()

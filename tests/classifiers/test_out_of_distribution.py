@@ -1,0 +1,98 @@
+"""Images of another kind are called so, those of the classifier's own kind hardly ever."""
+
+import os
+
+import pytest
+import torch
+
+from boed.classifiers import DenseNetClassifier
+from boed.classifiers.out_of_distribution import KEY, feature_distance, feature_record
+from boed.data import load
+from boed.data.readers.image import read_image
+from boed.foundation.shipped import shipped, shipped_names
+
+needs_data = pytest.mark.skipif(not os.environ.get("BOED_DATA"), reason="needs $BOED_DATA")
+SLOW = [needs_data, pytest.mark.slow]
+DIGITS = "densenet-digits-32"
+OWN = [n for n in shipped_names("classifiers") if n.startswith("densenet-")]
+TEST = {
+    "digits-32": "digits",
+    "kermany-64": "kermany_pneumonia_128",
+    "cifar10-32": "cifar10_jpeg_32",
+}
+
+
+def of_its_own_kind(name: str, number: int = 300) -> torch.Tensor:
+    """Test scenes of the data that a shipped classifier is for."""
+    kind = next(each for each in TEST if name.endswith(each))
+    test = load(TEST[kind], int(kind.rpartition("-")[2]), "test")
+    rows = torch.randperm(len(test), generator=torch.Generator().manual_seed(0))[:number]
+    return test.scenes(rows)
+
+
+def shipped_classifier(name: str) -> DenseNetClassifier:
+    return DenseNetClassifier.load(shipped(name))
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_every_shipped_classifier_knows_what_is_usual(name):
+    record = shipped_classifier(name).provenance[KEY]
+    assert record["limit"] > 0
+    assert record["quantile"] == 0.99
+    assert record["scenes"] >= 4096
+
+
+@pytest.mark.parametrize(
+    "name", [DIGITS, *(pytest.param(each, marks=SLOW) for each in OWN if each != DIGITS)]
+)
+def test_test_images_are_hardly_ever_called_unlike(name):
+    found = feature_distance(shipped_classifier(name), of_its_own_kind(name))
+    assert float(found.unlike.float().mean()) <= 0.03
+
+
+@pytest.mark.parametrize("name", [DIGITS, pytest.param("densenet-kermany-64", marks=SLOW)])
+@pytest.mark.parametrize("kind", ["inverted", "noise", "ct", "black", "white", "another set"])
+def test_images_of_another_kind_are_called_unlike(name, kind):
+    model = shipped_classifier(name)
+    size = model.config.size
+    generator = torch.Generator().manual_seed(1)
+    if kind == "inverted":
+        scenes = 1 - of_its_own_kind(name, 100)
+    elif kind == "noise":
+        scenes = torch.rand(20, 1, size, size, generator=generator)
+    elif kind == "ct":
+        from pydicom.data import get_testdata_file
+
+        scenes = read_image(get_testdata_file("CT_small.dcm", download=False), size)[None] / 255
+    elif kind == "another set":
+        other = "mnist_28" if "kermany" in name else "kermany_pneumonia_128"
+        if not os.environ.get("BOED_DATA"):
+            pytest.skip("needs $BOED_DATA")
+        scenes = load("digits" if other == "mnist_28" else other, size, "test").scenes(slice(50))
+    else:
+        scenes = torch.full((1, 1, size, size), float(kind == "white"))
+    assert float(feature_distance(model, scenes).unlike.float().mean()) >= 0.99
+
+
+def test_the_record_is_the_same_after_folding_and_in_pieces(monkeypatch):
+    val = load("digits", 32, "val")
+    model = shipped_classifier("densenet-digits-32")
+    whole = feature_record(model, val, val)
+    monkeypatch.setattr("boed.classifiers.out_of_distribution.AT_ONCE", 32 * 32 * 37)
+    pieces = feature_record(model, val, val)
+    assert pieces["limit"] == pytest.approx(whole["limit"], rel=1e-3)
+
+
+@pytest.mark.parametrize("record", [{}, {"means": 3, "whitening": "", "limit": 1.0},
+                         {"means": "AAAA", "whitening": "AAAA", "limit": 1.0}, [1]])  # fmt: skip
+def test_a_damaged_record_is_refused(record):
+    model = shipped_classifier("densenet-digits-32")
+    model.provenance = {**model.provenance, KEY: record}
+    with pytest.raises(ValueError, match="record of features"):
+        feature_distance(model, torch.rand(1, 1, 32, 32))
+
+
+def test_no_record_is_no_answer():
+    model = shipped_classifier("densenet-digits-32")
+    model.provenance = {}
+    assert feature_distance(model, torch.rand(1, 1, 32, 32)) is None
