@@ -130,7 +130,7 @@ class Recipe:
                 table = tomllib.loads(path.read_text(encoding="utf-8"))
             except FileNotFoundError as error:
                 raise ValueError(f"recipe {path} does not exist") from error
-            except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            except (OSError, ValueError, RecursionError) as error:
                 raise ValueError(f"recipe {path} cannot be read: {error}") from error
         try:
             return cls.of(table)
@@ -144,6 +144,8 @@ class Recipe:
         Raises:
             ValueError: a key is unknown, missing or of another type.
         """
+        if not isinstance(table, Mapping):
+            raise ValueError(f"holds {table!r}, expected a table of keys and values")
         for key, value in table.items():
             check_known("key", key, [each.name for each in fields(cls)])
             expected = _TYPES[key]
@@ -183,9 +185,7 @@ class Recipe:
         for key, value in self.training.items():
             check_known("training", key, known)
             default = getattr(preset, key)
-            if isinstance(default, bool) != isinstance(value, bool) or (
-                isinstance(default, int | float) and not isinstance(value, int | float)
-            ):
+            if not _alike(value, default):
                 raise ValueError(f"training: {key} is {value!r}, expected one like {default!r}")
         return replace(preset, **self.training, seed=self.seed)
 
@@ -227,6 +227,18 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "architecture": (str, dict),
 }
 _WORDS = {str: "text", int: "a whole number", float: "a number", dict: "a table"}
+
+
+def _alike(value: Any, default: Any) -> bool:
+    """Whether a value of a file may stand in place of a default."""
+    if isinstance(default, tuple):
+        many = isinstance(value, list | tuple) and len(value) == len(default)
+        return many and all(map(_alike, value, default))
+    if isinstance(default, bool) or isinstance(value, bool):
+        return isinstance(default, bool) and isinstance(value, bool)
+    if isinstance(default, int | float):
+        return isinstance(value, int | float)
+    return isinstance(value, type(default))
 
 
 def recipe_path(out: Path | str) -> Path:
