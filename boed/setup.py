@@ -21,10 +21,11 @@ from boed.data.load import load
 from boed.data.observation import Observation
 from boed.eig.completions.estimators import AdditiveEstimator
 from boed.eig.completions.estimators import named as estimator_named
+from boed.foundation.cache import cache_folder
 from boed.foundation.registry import check_known, import_object
 from boed.policies import BOED, CentreOut, FixedDesign, Oracle, Policy, Random
 from boed.policies import optimise_fixed_design as best_fixed_design
-from boed.policies.first_look import FirstLook, default_folder
+from boed.policies.first_look import FirstLook
 from boed.policies.names import INFORMED, POLICIES
 from boed.search import Exhaustive, Racing, Screening, Search
 from boed.search.names import SEARCHES
@@ -185,7 +186,7 @@ def setup(
             first_look=FirstLook(_first_completer(context, completer), first_n),
             search=chosen if additive else Exhaustive(),
             memory=memory,
-            cache=default_folder(),
+            cache=cache_folder(),
         )
 
     def policy(name: str) -> Policy:

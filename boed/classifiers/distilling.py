@@ -181,6 +181,7 @@ def train_screen(
     Raises:
         ValueError: the classifier is for other scenes, or the network cannot be for their size.
     """
+    training.check_batch(train)
     ranks = training.ranks()
     device = ranks.device
     torch.manual_seed(derive(training.seed, "weights"))

@@ -176,6 +176,7 @@ def train_classifier(
             images are all of one class, or `init` is another network.
     """
     train.check_question()
+    training.check_batch(train)
     config = config or preset(train)[0]
     check_fits("the network", config, train, name=train.name)
     looking, val = looking or Squares(fraction), _enough(val)

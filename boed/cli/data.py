@@ -41,11 +41,21 @@ def data_list() -> None:
 @app.command("fetch")
 def data_fetch(
     name: Annotated[str, typer.Argument(help="pneumoniamnist, chestmnist or cifar10.")],
-    size: Annotated[int, typer.Option(help="MedMNIST's: 28, 64, 128 or 224 pixels.")] = 64,
+    size: Annotated[
+        int | None, typer.Option(help="MedMNIST's: 28, 64, 128 or 224 pixels; 64 if not given.")
+    ] = None,
 ) -> None:
     """Download a data set, resuming what was begun, and check it."""
     with explained():
         from boed.data.readers import cifar10, medmnist
+        from boed.foundation.registry import check_known
 
-        path = cifar10.fetch() if name == "cifar10" else medmnist.fetch(name, size)
+        check_known("name", name, (*medmnist.SOURCES, "cifar10"))
+        if name == "cifar10" and size not in (None, 32):
+            raise ValueError(f"size is {size}; cifar10 has images of 32 pixels only")
+        path = (
+            cifar10.fetch()
+            if name == "cifar10"
+            else medmnist.fetch(name, 64 if size is None else size)
+        )
         typer.echo(f"{name}: {path}")

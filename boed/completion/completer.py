@@ -11,6 +11,7 @@ from torch import Tensor
 
 from boed.data.observation import Observation
 from boed.foundation.checks import at_least
+from boed.foundation.memory import check_memory
 from boed.foundation.randomness import Seeds
 
 
@@ -89,10 +90,12 @@ def complete(
     """Completions with weights: the completer's own, or equal ones.
 
     Raises:
-        ValueError: fewer than one completion asked for, or the completer returned another shape
-            or NaN pixels.
+        ValueError: fewer than one completion asked for, or more than the memory limit has room
+            for, or the completer returned another shape or NaN pixels.
     """
     at_least(1, n=n)
+    pixels = observation.values
+    check_memory(f"completions {n}: of {len(pixels)} scenes", 4 * n * pixels.numel())
     own = getattr(completer, "complete", None)
     completions: Completions | None = None if own is None else own(observation, n, seed)
     scenes = completer.sample(observation, n, seed) if completions is None else completions.scenes

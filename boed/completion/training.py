@@ -98,6 +98,7 @@ def train_vae(
     Raises:
         ValueError: the images are not of the configured size and channels.
     """
+    training.check_batch(train)
     config = standardised_for(config, train)
     torch.manual_seed(derive(training.seed, "weights"))
     ranks = training.ranks()
@@ -187,6 +188,7 @@ def train_completer(
         ValueError: an unknown completer, masks or combination, or the architecture is for images
             of another size.
     """
+    training.check_batch(train)
     random_masks, said = MASKS[masks], masks if looking is None else repr(looking)
     model = _begun(name, train, training, config, vae, init)
     ranks = training.ranks()

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 
 from boed.data.dataset import Dataset
-from boed.data.download import cache
 from boed.data.labels import check_split
 from boed.data.readers import medmnist
 from boed.data.readers.cifar10 import fetch as fetch_cifar10
@@ -18,6 +17,7 @@ from boed.data.readers.cifar10 import read_cifar10
 from boed.data.readers.npz import read_npz
 from boed.data.readers.tables import TABLES, table
 from boed.data.resize import resize
+from boed.foundation.cache import cache_folder
 from boed.foundation.checks import at_least
 from boed.foundation.registry import unknown
 
@@ -157,7 +157,7 @@ def catalogue(root: str | Path | None = None) -> list[Entry]:
         how = f"put {name}.npz into the folder that BOED_DATA names"
         entries.append(Entry(name=name, what=what, sizes=(size,), available=available, how=how))
     for name, (file, what) in _CIFAR10.items():
-        places = [folder, cache()] if name == "cifar10" else [folder]
+        places = [folder, cache_folder()] if name == "cifar10" else [folder]
         available = any(place is not None and (place / file).is_file() for place in places)
         how = f"put {file} into the folder that BOED_DATA names"
         if name == "cifar10":
@@ -208,7 +208,7 @@ def _cifar10_file(name: str, root: str | Path | None) -> Path:
 
 def _present(name: str, size: int, root: str | Path | None) -> Path | None:
     """MedMNIST's file of one published size, if it is in the data folder or the cache."""
-    for folder in (_folder(root), cache()):
+    for folder in (_folder(root), cache_folder()):
         if folder is not None and (folder / medmnist.file_name(name, size)).is_file():
             return folder / medmnist.file_name(name, size)
     return None

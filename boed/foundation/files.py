@@ -42,14 +42,18 @@ def atomic(path: Path | str) -> Iterator[Path]:
         temporary.replace(target)
     except Exception as error:
         # netCDF and safetensors have other words for a full disk, so the disk itself is asked
-        if _says_full(error) or (temporary is not None and _is_full(temporary.parent)):
-            raise OSError(f"could not write {target}: disk full ({error})") from error
-        if isinstance(error, OSError):
-            raise OSError(f"could not write {target}: {error}") from error
+        if isinstance(error, OSError) or _is_full(target.parent):
+            raise unwritable(target, error) from error
         raise
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def unwritable(path: Path, error: Exception) -> OSError:
+    """The error of a file that could not be written, which says so if the disk is full."""
+    full = _says_full(error) or _is_full(path.parent)
+    return OSError(f"could not write {path}: {f'disk full ({error})' if full else error}")
 
 
 def _says_full(error: Exception) -> bool:

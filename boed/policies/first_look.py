@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -50,34 +49,25 @@ PACKAGES = (
 KIND = "first look"
 
 
-def default_folder() -> Path | None:
-    """`$BOED_CACHE`, or `boed` in the user's cache folder; None where `BOED_CACHE` is empty."""
-    folder = os.environ.get("BOED_CACHE")
-    if folder is not None:
-        return Path(folder) if folder else None
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "boed"
-
-
 def cached(
     folder: Path, depends_on: tuple[object, ...], decide: Callable[[], Decision]
 ) -> Decision:
     """The decision from the cache, where the same code decided it from the same things.
 
     Args:
-        folder: of the cache; one that cannot be written is gone without.
+        folder: of the cache; one that cannot be read or written is gone without.
         depends_on: everything that the decision depends on: models, data, sensor, settings.
         decide: makes it anew.
     """
     try:
         key = fingerprint(depends_on, of_source(*PACKAGES), torch.__version__)
-    except TypeError:  # a user's own model without a fingerprint
+    except (TypeError, ValueError, RuntimeError, AttributeError):  # a model without a fingerprint
         return decide()
     path = folder / f"first-look-{key[:40]}.safetensors"
-    if path.exists():
-        with suppress(ValueError):  # damaged: decided anew
-            return _read(path)
+    with suppress(Exception):  # whatever is wrong with a cache, it is decided anew
+        return _read(path)
     decision = decide()
-    with suppress(OSError):
+    with suppress(Exception):
         _write(path, decision)
     return decision
 
@@ -95,19 +85,18 @@ def _write(path: Path, decision: Decision) -> None:
         "gains": decision.gains,
     }
     known = {name: tensor for name, tensor in tensors.items() if tensor is not None}
-    save_weights(path, known, {"kind": KIND})
+    save_weights(path, known, {"kind": KIND, "sha256": fingerprint(dict(sorted(known.items())))})
 
 
 def _read(path: Path) -> Decision:
-    tensors, _ = load_weights(path, KIND)
-    try:
-        return Decision(
-            tensors["designs"],
-            candidates=tensors["candidates"],
-            index=tensors["index"],
-            scores=tensors.get("scores"),
-            gains=tensors.get("gains"),
-            completions=Completions(tensors["scenes"], tensors["weights"]),
-        )
-    except KeyError as error:
-        raise ValueError(f"{path} lacks {error}") from error
+    tensors, header = load_weights(path, KIND)
+    if header.get("sha256") != fingerprint(dict(sorted(tensors.items()))):
+        raise ValueError(f"{path} holds other numbers than were stored")
+    return Decision(
+        tensors["designs"],
+        candidates=tensors["candidates"],
+        index=tensors["index"],
+        scores=tensors.get("scores"),
+        gains=tensors.get("gains"),
+        completions=Completions(tensors["scenes"], tensors["weights"]),
+    )

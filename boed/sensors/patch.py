@@ -63,7 +63,9 @@ class PatchSensor(DirectSensor):
             raise ValueError(f"grid is {grid}, expected at least 1 position along each axis")
         else:
             last = size - self.patch
-            spots = torch.linspace(0, last, grid) if grid > 1 else torch.tensor([last / 2])
+            spots = torch.tensor([last / 2])
+            if grid > 1:
+                spots = torch.linspace(0, last, min(grid, last + 1))  # more are the same pixels
             positions: Int64[Tensor, " P"] = spots.round().long().unique()
             designs = torch.cartesian_prod(positions, positions)
         super().__init__((size, size), designs, noise)

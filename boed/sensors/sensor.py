@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from boed.data.observation import Observation
+from boed.foundation.memory import check_memory
 from boed.foundation.randomness import SceneNoise
 from boed.sensors.scanner import Scanner
 
@@ -80,7 +81,8 @@ def candidates(sensor: Sensor, observation: Observation) -> Float[Tensor, "D K"]
     """`sensor.designs`, after making sure that there are some.
 
     Raises:
-        ValueError: there is no candidate, or the designs are not `[D, K]` and finite.
+        ValueError: there is no candidate, more than the memory limit has room for, or the designs
+            are not `[D, K]` and finite.
     """
     name = f"{type(sensor).__name__}.designs"
     designs = _tensor(sensor.designs(observation), name)
@@ -90,6 +92,11 @@ def candidates(sensor: Sensor, observation: Observation) -> Float[Tensor, "D K"]
         raise ValueError(f"{name} returned no candidate")
     if not designs.isfinite().all():
         raise ValueError(f"{name} returned designs that are NaN or infinite")
+    height, width = observation.shape
+    check_memory(
+        f"the masks of the {len(designs):,} candidates of {type(sensor).__name__}",
+        4 * len(designs) * height * width,
+    )
     bounds = getattr(sensor, "bounds", None)
     if isinstance(bounds, Tensor) and tuple(bounds.shape) == (2, designs.shape[1]):
         low, high = bounds.to(designs.device)

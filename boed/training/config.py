@@ -6,7 +6,8 @@ import math
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
-from boed.foundation.checks import at_least, more_than
+from boed.foundation.checks import Sized, at_least, more_than
+from boed.foundation.memory import check_memory
 from boed.foundation.registry import check_known
 
 if TYPE_CHECKING:
@@ -83,6 +84,15 @@ class TrainingConfig:
     def share(self) -> int:
         """Images per update that one device takes."""
         return self.batch // (self.devices * self.nodes)
+
+    def check_batch(self, images: Sized) -> None:
+        """Refuse a batch that one device has no room for.
+
+        Raises:
+            ValueError: its images alone need more memory than the limit.
+        """
+        pixels = images.channels * images.size**2
+        check_memory(f"batch {self.batch}: {self.share} images at once", 4 * self.share * pixels)
 
     def ranks(self) -> Ranks:
         """This process among those that train together; starts them if there are to be several."""

@@ -14,8 +14,8 @@ from boed.classifiers.densenet import DenseNetConfig
 from boed.completion.classical.retrieval import Retrieval
 from boed.data.dataset import Dataset
 from boed.data.observation import Observation
+from boed.foundation.files import load_weights, save_weights
 from boed.policies import BOED, FirstLook
-from boed.policies.first_look import default_folder
 from boed.sensors import PatchSensor
 
 
@@ -124,11 +124,39 @@ def test_a_folder_that_cannot_be_written_is_gone_without(
     )
 
 
-def test_the_default_folder(monkeypatch: Any) -> None:
-    monkeypatch.setenv("BOED_CACHE", "")
-    assert default_folder() is None
-    monkeypatch.setenv("BOED_CACHE", "/somewhere")
-    assert default_folder() == Path("/somewhere")
-    monkeypatch.delenv("BOED_CACHE")
-    monkeypatch.setenv("XDG_CACHE_HOME", "/cache")
-    assert default_folder() == Path("/cache/boed")
+@pytest.mark.parametrize(
+    "fault", ["garbage", "empty", "folder", "other numbers", "other kind", "no reading", "full"]
+)
+def test_no_cache_stops_a_run(
+    fault: str, tmp_path: Path, classifier: DenseNetClassifier, library: Dataset, monkeypatch: Any
+) -> None:
+    sensor = PatchSensor(16, grid=5)
+    first = choose(policy(classifier, library, tmp_path), sensor)
+    file = next(tmp_path.iterdir())
+    tensors, header = load_weights(file)
+    if fault == "garbage":
+        file.write_bytes(b"garbage" * 99)
+    elif fault == "empty":
+        file.write_bytes(b"")
+    elif fault == "folder":
+        file.unlink()
+        file.mkdir()
+    elif fault == "other numbers":
+        save_weights(file, {**tensors, "scores": tensors["scores"].flip(1)}, header)
+    elif fault == "other kind":
+        save_weights(file, tensors, {"kind": "aipo"})
+    else:
+        file.unlink()
+        error = PermissionError if fault == "no reading" else OSError
+        monkeypatch.setattr("boed.policies.first_look._write", raising(error))
+        monkeypatch.setattr("boed.policies.first_look._read", raising(PermissionError))
+    again = choose(policy(classifier, library, tmp_path), sensor)
+    torch.testing.assert_close(again.scores, first.scores)
+    torch.testing.assert_close(again.designs, first.designs)
+
+
+def raising(error: type[Exception]) -> Any:
+    def raises(*_: object) -> None:
+        raise error(28, "No space left on device")
+
+    return raises

@@ -15,6 +15,7 @@ from boed.data.dataset import Dataset
 from boed.data.labels import SPLITS, check_split
 from boed.data.readers.image import read_image
 from boed.data.resize import resize
+from boed.foundation.memory import check_memory
 
 CROP = 89
 _WIDTH = 178
@@ -53,8 +54,10 @@ def read_celeba(
     if not is_celeba(root):
         raise ValueError(f"{root}: expected a folder {_FOLDER} and a file {_PARTITION}")
     files = _files(root / _PARTITION, split)
+    side = size or 32
+    check_memory(f"size {side}: {len(files)} faces", 2 * len(files) * 3 * side**2)
     names, attributes = _attributes(root / _ATTRIBUTES)
-    pictures = [_face(root / _FOLDER / file, crop, size or 32) for file in files]
+    pictures = [_face(root / _FOLDER / file, crop, side) for file in files]
     unknown = next((file for file in files if attributes and file not in attributes), None)
     if unknown is not None:
         raise ValueError(f"{root / _ATTRIBUTES} has no line for {unknown}")
@@ -71,7 +74,7 @@ def read_celeba(
 def _files(partition: Path, split: str) -> list[str]:
     """Names of the pictures of a split."""
     names = []
-    for number, line in enumerate(partition.read_text().splitlines(), 1):
+    for number, line in enumerate(_lines(partition), 1):
         if not line.strip():
             continue
         fields = line.split()
@@ -88,7 +91,7 @@ def _attributes(table: Path) -> tuple[tuple[str, ...], dict[str, np.ndarray]]:
     """Names of the attributes and, by picture, 1 where one holds; nothing without the file."""
     if not table.is_file():
         return (), {}
-    lines = table.read_text().splitlines()
+    lines = _lines(table)
     if len(lines) < 2:
         raise ValueError(f"{table} has {len(lines)} lines, expected a number, names, and pictures")
     names = tuple(lines[1].split())
@@ -102,6 +105,13 @@ def _attributes(table: Path) -> tuple[tuple[str, ...], dict[str, np.ndarray]]:
         if fields:
             attributes[fields[0]] = np.array([field == "1" for field in fields[1:]], np.int64)
     return names, attributes
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        return file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{file} cannot be read as text ({error})") from error
 
 
 def _face(file: Path, crop: int, size: int) -> torch.Tensor:

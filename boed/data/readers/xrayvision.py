@@ -12,6 +12,7 @@ import torch
 from boed.data.dataset import Dataset
 from boed.data.labels import absent_or_present, check_split, split_of, with_any
 from boed.data.resize import centre_square, resize
+from boed.foundation.memory import check_memory
 
 
 def from_torchxrayvision(
@@ -66,6 +67,7 @@ def from_torchxrayvision(
         findings, names = findings[:, 0], absent_or_present(names[0])
     else:
         findings, names = with_any(findings, names)
+    check_memory(f"size {size}: {len(rows)} images", 2 * len(rows) * size**2)
     images = np.concatenate([_pixels(dataset, int(row), size, title) for row in rows])
     return Dataset(
         name=title,

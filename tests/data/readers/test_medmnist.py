@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import hashlib
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from http.client import IncompleteRead
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
 
 from boed import data
+from boed.data import download
 from boed.data.readers import medmnist
 
 
@@ -25,6 +32,8 @@ class Server(ThreadingHTTPServer):
     with_length = True
     ignores_start = False
     break_after: int | None = None
+    pause = 0.0
+    before: Callable[[], object] | None = None
     ranges: list[str | None]
 
     @property
@@ -56,7 +65,13 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         stop = len(whole) if self.server.break_after is None else start + self.server.break_after
         with contextlib.suppress(ConnectionError):  # the client may have had enough
-            self.wfile.write(whole[start:stop])
+            middle = min(start + 1000, stop)
+            self.wfile.write(whole[start:middle])
+            self.wfile.flush()
+            time.sleep(self.server.pause)
+            if self.server.before is not None:
+                self.server.before()
+            self.wfile.write(whole[middle:stop])
         return None
 
     def log_message(self, *_: object) -> None:
@@ -93,7 +108,8 @@ def get(server, tmp_path):
 
 
 def kept(tmp_path):
-    return sorted(path.name for path in (tmp_path / "kept").iterdir())
+    names = {path.name for path in (tmp_path / "kept").iterdir()}
+    return sorted(names - {"pneumoniamnist.npz.lock", "pneumoniamnist_64.npz.lock"})
 
 
 @pytest.mark.parametrize("with_length", [True, False])
@@ -101,14 +117,14 @@ def test_downloads_once(server, get, tmp_path, with_length):
     server.with_length = with_length
     path = get("pneumoniamnist", 28)
     assert path.read_bytes() == server.payload
-    assert kept(tmp_path) == ["pneumoniamnist.npz"]
+    assert [each.name for each in path.parent.iterdir()] == ["pneumoniamnist.npz"]
     assert get("pneumoniamnist", 28) == path
     assert server.ranges == [None]
 
 
 def test_goes_on_where_it_broke_off(server, get, tmp_path):
     server.break_after = 300_000
-    with pytest.raises(OSError, match=r"broke off after 300,000 of \d+,\d+ bytes; run again"):
+    with pytest.raises(OSError, match=r"broke off after 300,000 of \d+,\d+ bytes; the same"):
         get("pneumoniamnist", 28)
     assert kept(tmp_path) == ["pneumoniamnist.npz.part"]
     server.break_after = None
@@ -163,6 +179,59 @@ def test_a_corrupted_part_does_not_survive(server, get, tmp_path):
 def test_refuses_more_bytes_than_the_set_can_have(server, get, with_length, message):
     server.payload, server.with_length = bytes(6_000_000), with_length
     with pytest.raises(ValueError, match=message):
+        get("pneumoniamnist", 28)
+
+
+def test_two_at_once_are_one_download(server, get, tmp_path):
+    server.pause = 0.2
+    with ThreadPoolExecutor(2) as pool:
+        paths = list(pool.map(lambda _: get("pneumoniamnist", 28), range(2)))
+    assert [path.read_bytes() == server.payload for path in paths] == [True, True]
+    assert server.ranges == [None]
+
+
+def test_what_another_program_writes_between_is_noticed(server, get, tmp_path):
+    server.break_after = 300_000
+    with pytest.raises(OSError, match="broke off"):
+        get("pneumoniamnist", 28)
+    part = tmp_path / "kept" / "pneumoniamnist.npz.part"
+
+    def another():
+        with part.open("ab") as file:
+            file.write(b"of another program")
+
+    server.break_after, server.before, server.pause = None, another, 0.1
+    with pytest.raises(ValueError, match=r"pneumoniamnist\.npz: MD5 is .*, expected .*deleted"):
+        get("pneumoniamnist", 28)
+    assert kept(tmp_path) == []
+
+
+@pytest.mark.parametrize("after", [None, 0, 1000])
+def test_a_server_that_stalls_is_named(server, get, monkeypatch, after):
+    monkeypatch.setattr(download, "_TIMEOUT_S", 0.05)
+    server.break_after, server.pause = after, 0.3
+    said = r"/files/pneumoniamnist\.npz: .*(timed out|Timeout).*; the same command goes on"
+    with pytest.raises(OSError, match=said):
+        get("pneumoniamnist", 28)
+
+
+@pytest.mark.parametrize(
+    "error", [ConnectionResetError(104, "reset"), TimeoutError("timed out"), IncompleteRead(b"")]
+)
+def test_a_broken_connection_names_the_url(server, get, monkeypatch, error):
+    def broken(self, *_):
+        raise error
+
+    monkeypatch.setattr("http.client.HTTPResponse.read", broken)
+    with pytest.raises(OSError, match=r"pneumoniamnist\.npz: broke off after 0 .*same command"):
+        get("pneumoniamnist", 28)
+
+
+def test_a_full_disk_names_the_file(server, get, tmp_path, monkeypatch):
+    file = mock.MagicMock()
+    file.__enter__.return_value.write.side_effect = OSError(errno.ENOSPC, "No space left")
+    monkeypatch.setattr(Path, "open", lambda *_: file)
+    with pytest.raises(OSError, match=r"could not write .*pneumoniamnist\.npz\.part: disk full"):
         get("pneumoniamnist", 28)
 
 

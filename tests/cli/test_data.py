@@ -1,0 +1,24 @@
+"""`boed data` says what it can fetch before it tries."""
+
+from __future__ import annotations
+
+import pytest
+from typer.testing import CliRunner
+
+from boed.cli import app
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["foo"], "pneumoniamnist, chestmnist, cifar10"),
+        (["cifar"], "name is 'cifar': did you mean 'cifar10'?"),
+        (["cifar10", "--size", "28"], "size is 28; cifar10 has images of 32 pixels only"),
+        (["chestmnist", "--size", "32"], "size must be one of 28, 64, 128, 224; got 32"),
+        (["chestmnist", "--size", "0"], "size must be one of 28, 64, 128, 224; got 0"),
+    ],
+)
+def test_what_cannot_be_fetched_is_refused(arguments, said):
+    result = CliRunner().invoke(app, ["data", "fetch", *arguments])
+    assert result.exit_code == 2
+    assert said in result.output.replace("\n", " ")
