@@ -43,9 +43,9 @@ def run(
 ) -> xr.Dataset:
     """Run a set-up and write what came out to a folder.
 
-    The folder then holds `results.nc`, `summary.json`, `examples.nc`, `report.html`, the settings
-    as `run.toml`, and whose run it is as `run.json`. The same call on the same folder goes on
-    where it was interrupted; with another set-up it is refused.
+    The folder then holds `results.nc`, `summary.json`, `examples.nc`, `report.html`, its tables as
+    CSV in `tables/`, the settings as `run.toml`, and whose run it is as `run.json`. The same call
+    on the same folder goes on where it was interrupted; with another set-up it is refused.
 
     Args:
         setup: what `boed.setup` put together.
@@ -64,7 +64,8 @@ def run(
         ValueError: whatever `benchmark` refuses, such as a folder that holds another run.
         OSError: the folder cannot be written; what was finished is kept.
     """
-    from boed.report import write_report
+    from boed.report import report_tables, write_report
+    from boed.report.csv_tables import write_tables
     from boed.report.results import save
     from boed.report.statistics import write_summary
     from boed.report.worked_scenes import worked_scenes
@@ -82,6 +83,7 @@ def run(
         scenes=scenes,
         out=folder,
         memory=setup.memory,
+        primary=setup.primary,
         attributes={**setup.about, "baseline": setup.baseline},
         on_progress=on_progress,
         device=setup.device,
@@ -101,10 +103,11 @@ def run(
         temporary.write_text(tomli_w.dumps(settings), encoding="utf-8")
     save(results, folder / "results.nc")
     summary = write_summary(results, folder / "summary.json")
-    examples = worked_scenes(setup, seed=min(seeds))
+    examples = worked_scenes(setup, seed=min(seeds), results=results)
     if examples is not None:
         save(examples, folder / "examples.nc")
     write_report(results, folder / "report.html", examples, summary=summary)
+    write_tables(report_tables(results, summary), folder / "tables")
     finish(folder)
     return results
 

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import torch
 
 from boed.classifiers.classifier import Classifier, DenseNetClassifier, Precision
+from boed.classifiers.primary import Primary
 from boed.completion.classical.gaussian import GaussianMixture
 from boed.completion.classical.retrieval import Retrieval
 from boed.completion.completer import Completer
@@ -31,7 +32,15 @@ from boed.search.names import SEARCHES
 from boed.sensors import PatchSensor, Sensor
 from boed.sensors.registry import default_sensor, sensor_named
 from boed.sensors.sensor import candidates
-from boed.zoo import DEFAULT_SIZE, Context, Missing, classifier_for, completer_for, screen_for
+from boed.zoo import (
+    DEFAULT_SIZE,
+    Context,
+    Missing,
+    classifier_for,
+    completer_for,
+    primary_for,
+    screen_for,
+)
 
 FIRST_COMPLETIONS = 500
 """Completions for the first look, which is the same for all scenes; fewer if the library has."""
@@ -52,6 +61,7 @@ class Setup:
         policies: by name, in order; the first is what the run is about.
         baseline: name of the policy that the others are compared with; None if there is none.
         steps: looks at most.
+        primary: the metric and number of looks that the run is judged by, as `accuracy@2`.
         device: where the scenes are put; the models are there.
         memory: bound on the images held at once, MiB.
         options: what was asked for, as a file of settings holds it.
@@ -66,6 +76,7 @@ class Setup:
     policies: dict[str, Policy]
     baseline: str | None
     steps: int
+    primary: str
     device: str = "cpu"
     memory: int = 512
     options: dict[str, Any] = field(default_factory=dict)
@@ -80,6 +91,7 @@ def setup(
     completer: str | Path | Completer | None = None,
     policies: Sequence[str] | Mapping[str, Policy] = ("boed", "random"),
     baseline: str | None = None,
+    primary: str | None = None,
     library: str | Path | Dataset | None = None,
     val: Dataset | None = None,
     size: int | None = None,
@@ -104,6 +116,8 @@ def setup(
         policies: names of `POLICIES` or `package.module:Class`; or objects by name. The first is
             what the run is about.
         baseline: which policy the others are compared with; a random one if there is one.
+        primary: the metric and number of looks that the run is judged by, such as `nll@2`, stated
+            beforehand; that of the data set if not given (see `boed.zoo.primary_for`).
         library: where the library is, of which the train split is taken; that of `data` if not
             given. Or a `Dataset`.
         val: scenes on which numbers are chosen; the val split of the library if not given.
@@ -127,7 +141,7 @@ def setup(
     names = _policy_names(policies)
     options = {
         "data": _asked(data), "sensor": _asked(sensor), "classifier": _asked(classifier),
-        "completer": _asked(completer), "policies": names, "baseline": baseline,
+        "completer": _asked(completer), "policies": names, "baseline": baseline, "primary": primary,
         "library": _asked(library), "size": size, "split": split, "steps": steps,
         "completions": completions, "search": _asked(search), "precision": precision,
         "memory": memory, "device": device,
@@ -185,6 +199,7 @@ def setup(
 
     made = dict(policies) if isinstance(policies, Mapping) else {n: policy(n) for n in names}
     _check_baseline(baseline, made)
+    outcome = primary_for(scenes, steps) if primary is None else Primary.read(primary, steps=steps)
     about = {
         **_about_sensor(looker),
         "completions": completions,
@@ -211,6 +226,7 @@ def setup(
         policies=made,
         baseline=baseline or next((n for n, p in made.items() if isinstance(p, Random)), None),
         steps=steps,
+        primary=str(outcome),
         device=device,
         memory=memory,
         options={key: value for key, value in options.items() if value is not None},

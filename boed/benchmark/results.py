@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boed.benchmark.jobs import JobResult
+from boed.benchmark.thumbnails import thumbnails
 from boed.data.dataset import Dataset
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ def assemble(
             "label": (label, dataset.labels.numpy()),
             "full_image_log_belief": (["scene", *question], whole),
             "seconds": (["policy", "seed"], np.array(seconds)),
+            "thumbnail": (["scene", "channel", "v", "u"], thumbnails(dataset)),
         },
         coords={
             "policy": policies,
@@ -88,6 +90,7 @@ def assemble(
         "long_name": "the look; of a patch its top-left pixel; NaN from the look on that a scene "
         "stopped before"
     }
+    results["thumbnail"].attrs = {"long_name": "the scene, perhaps shrunk, for the report"}
     results["cost"].attrs = {"long_name": "cost of the look, in the sensor's unit"}
     results["looks"].attrs = {"long_name": "looks taken"}
     return results

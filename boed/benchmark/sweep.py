@@ -21,6 +21,7 @@ from boed.benchmark.jobs import Job, JobResult, Jobs
 from boed.benchmark.results import assemble
 from boed.benchmark.storage import JobStore
 from boed.classifiers.classifier import Classifier
+from boed.classifiers.primary import Primary
 from boed.data.dataset import Dataset
 from boed.data.observation import Observation
 from boed.eig.completions.beliefs import log_beliefs
@@ -47,6 +48,7 @@ def benchmark(
     scenes: int | None = None,
     out: Path | str | None = None,
     memory: int = 512,
+    primary: str | None = None,
     attributes: Mapping[str, Any] | None = None,
     on_progress: Callable[[str, int], None] | None = None,
     device: str = "cpu",
@@ -71,6 +73,8 @@ def benchmark(
         out: run folder; finished jobs are stored there, so that the same call goes on after an
             interruption. Nothing is written if not given.
         memory: bound on the images held at once, MiB.
+        primary: the metric and number of looks that the run is judged by, such as `accuracy@2`;
+            it is recorded before the run begins.
         attributes: further words on what was run, recorded with the results.
         on_progress: called with the policy and the scene-looks just finished, or found finished.
         device: where the scenes are put; the models must be there.
@@ -93,6 +97,8 @@ def benchmark(
     number = len(dataset) if scenes is None else scenes
     seeds = [int(seed) for seed in seeds]
     _check(dataset, number, policies, seeds=seeds, steps=steps)
+    if primary is not None:
+        Primary.read(primary, steps=steps)
     engine = named(engine) if isinstance(engine, str) else engine
     rows = scene_rows(len(dataset), number)
     used = dataset.subset(rows)
@@ -105,6 +111,7 @@ def benchmark(
         "scenes": number,
         "steps": steps,
         "seed_numbers": seeds,
+        "primary": primary,
         "budget": None if budget is None else dataclasses.asdict(budget),
         "policy_settings": {name: describe_policy(policy) for name, policy in policies.items()},
         "sensor": describe_sensor(sensor, designs),

@@ -67,6 +67,10 @@ def benchmark(
     baseline: Annotated[
         str | None, _option("Which policy the others are compared with; random.")
     ] = None,
+    primary: Annotated[
+        str | None,
+        _option("Metric and look that the run is judged by, as auroc@2; the data set's own."),
+    ] = None,
     completer: Annotated[
         str | None,
         _option("retrieval, gaussian, aipo, flow, a shipped model's name, or a checkpoint."),

@@ -35,6 +35,8 @@ def curves_figure(
     results: xr.Dataset | dict[str, Any],
     metrics: tuple[str, ...] = ("accuracy", "auroc", "nll"),
     stacked: bool = False,
+    *,
+    against: Literal["looks", "cost"] = "looks",
 ) -> Figure:
     """Metrics against the number of looks with 95 % intervals: Fig. 5 of the AIPO paper.
 
@@ -44,6 +46,7 @@ def curves_figure(
         results: Results, or their `summary`.
         metrics: which, one panel each; those that exist nowhere are left out.
         stacked: the panels below one another, for narrow pages, not side by side.
+        against: number of looks, or the mean cost of a scene after so many.
     """
     found = results if isinstance(results, dict) else summary(results)
     present = [m for m in metrics if found["full_image"][m] is not None] or list(metrics[:1])
@@ -58,15 +61,17 @@ def curves_figure(
             mean, low, high = (
                 np.array(curve[metric][key], dtype=float) for key in ("mean", "low", "high")
             )
-            axis.fill_between(looks, low, high, color=colour, alpha=0.13, lw=0)
+            along = looks if against == "looks" else found["cost_after"][name]
+            axis.fill_between(along, low, high, color=colour, alpha=0.13, lw=0)
             marker = MARKERS[index % len(MARKERS)]
-            axis.plot(looks, mean, color=colour, marker=marker, ms=5, lw=1.8, label=name)
+            axis.plot(along, mean, color=colour, marker=marker, ms=5, lw=1.8, label=name)
         whole = found["full_image"][metric]
         if whole is not None:
             axis.axhline(whole, color="black", ls="--", lw=1.2, label="whole scene")
-        axis.set_xlabel("number of looks")
+        axis.set_xlabel("number of looks" if against == "looks" else "mean cost of a scene")
         axis.set_title(LABELS[metric], fontsize=11)
-        axis.set_xticks(looks)
+        if against == "looks":
+            axis.set_xticks(looks)
         _tidy(axis)
     handles, labels = axes[0].get_legend_handles_labels()
     across = min(len(labels), 2 if columns == 1 else 3 * columns)
@@ -367,6 +372,16 @@ def check_figure_path(argument: str, path: Path) -> None:
         raise ValueError(f"{argument} is {path}, expected a file that ends in .png, .pdf or .svg")
     if path.is_dir():
         raise ValueError(f"{argument} is {path}, a folder; expected a file")
-    folder = next(each for each in path.absolute().parents if each.exists())
-    if not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise ValueError(f"{argument} is {path}: {folder} is not a folder that can be written to")
+    check_folder(argument, path.absolute().parent)
+
+
+def check_folder(argument: str, path: Path) -> None:
+    """Refuse a folder that cannot be written to, nor be made.
+
+    Raises:
+        ValueError: naming the argument and the path that is in the way.
+    """
+    where = path.absolute()
+    there = next(each for each in (where, *where.parents) if each.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise ValueError(f"{argument} is {path}: {there} is not a folder that can be written to")

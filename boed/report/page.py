@@ -5,18 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from boed.classifiers.metrics import HIGHER_IS_BETTER
 from boed.foundation.files import atomic
+from boed.report.csv_tables import benchmark_tables, link
+from boed.report.headline import NAMES, headline, plain_words
 from boed.report.html import png, rounded, rows_of, svg, template
 from boed.report.results import structured, validate
 from boed.report.statistics import Summary, first_better
 from boed.report.statistics import summary as summarise
+from boed.report.stepping import script, stepping
 from boed.report.tables import with_interval
 
 if TYPE_CHECKING:
     import xarray as xr
-
-NAMES = {"auroc": "AUROC", "accuracy": "accuracy", "nll": "NLL"}
 
 
 def write_report(
@@ -55,6 +55,8 @@ def render(
     summary = summarise(results) if summary is None else summary
     attributes = results.attrs
     panels = [] if examples is None else range(examples.sizes["example"])
+    steps, cost = stepping(results), costs_differ(results)
+    tables = report_tables(results, summary)
     return template("report.html.j2").render(
         summary=summary,
         metrics=[m for m in NAMES if summary["full_image"][m] is not None],
@@ -62,11 +64,27 @@ def render(
         headline=headline(summary),
         curves=svg(figures.curves_figure(summary)),
         curves_narrow=svg(figures.curves_figure(summary, stacked=True)),
+        plain=plain_words(
+            summary,
+            answers=results.sizes["answer"],
+            findings=results.sizes.get("finding", 0),
+            seen=_seen_by_a_look(results),
+        ),
+        against_cost=[
+            svg(figures.curves_figure(summary, stacked=stacked, against="cost"))
+            for stacked in (False, True)
+            if cost
+        ],
+        csv={name: link(text) for name, text in tables.items()},
+        together=summary["together"],
+        stepping=steps,
+        script=script() if steps else None,
         sides=sides(summary),
         against_baseline=[
             pair for pair in summary["paired"] if pair.endswith(f" - {summary['baseline']}")
         ],
         panels=[png(figures.panel_figure(examples, i)) for i in panels if examples is not None],
+        panel_titles=[] if examples is None else panel_titles(examples),
         panel_policy="" if examples is None else str(examples.attrs.get("policy", "")),
         looks=png(figures.looks_figure(results)),
         calibration=svg(figures.calibration_figure(results)),
@@ -82,36 +100,35 @@ def render(
     )
 
 
-def headline(summary: Summary) -> str:
-    """One sentence on the run's first policy against its baseline, honest when it is undecided."""
-    names, baseline = list(summary["policies"]), summary["baseline"]
-    ours = names[0]
-    if baseline is None or ours == baseline:
-        count = f"{len(names)} polic{'y' if len(names) == 1 else 'ies'}"
-        return f"{count} on {summary['scenes']} scenes."
-    better = first_better(summary, ours, baseline)
-    worse = first_better(summary, baseline, ours)
-    metric = "auroc" if summary["full_image"]["auroc"] is not None else "accuracy"
-    if not better and not worse:
-        return (
-            f"No difference between {ours} and {baseline} is certain at 95 % "
-            f"on these {summary['scenes']} scenes."
-        )
-    winner, loser, wins = (ours, baseline, better) if better else (baseline, ours, worse)
-    chosen = [w for w in wins if w[0] == metric] or wins
-    paired = summary["paired"][f"{ours} - {baseline}"]
-    metric, look = max(chosen, key=lambda w: abs(paired[w[0]]["mean"][w[1]] or 0.0))
-    sentence = (
-        f"After {look} look{'s' if look > 1 else ''} {winner} has "
-        f"{'higher' if HIGHER_IS_BETTER[metric] else 'lower'} {NAMES[metric]} than {loser}: "
-        f"{summary['policies'][winner][metric]['mean'][look]:.3f} against "
-        f"{summary['policies'][loser][metric]['mean'][look]:.3f}, paired difference "
-        f"{with_interval(paired[metric], look, signed=True)}."
-    )
-    if better and worse:
-        where = ", ".join(f"{NAMES[m]} after {k}" for m, k in worse)
-        sentence += f" {baseline} is better in {where} look{'s' if worse[-1][1] > 1 else ''}."
-    return sentence
+def report_tables(results: xr.Dataset, summary: Summary) -> dict[str, str]:
+    """Every table of the report by name, as CSV."""
+    return benchmark_tables(summary, timing=timing(results), run=what_was_run(results))
+
+
+def panel_titles(examples: xr.Dataset) -> list[str]:
+    """What is said above each worked scene: its number, and how it ended."""
+    told = {
+        "success": "one of the first that ended well",
+        "failure": "a failure: among those with the least belief in the truth",
+        "unsure": "among those with the least belief in the truth, though right",
+        "first": "one of the first",
+    }
+    if "case" not in examples:
+        return [f"Scene {number + 1}" for number in range(examples.sizes["example"])]
+    both = zip(examples["row"].values, examples["case"].values, strict=True)
+    return [f"Scene {int(row)}, {told[str(case)]}" for row, case in both]
+
+
+def costs_differ(results: xr.Dataset) -> bool:
+    """Whether looks differ in cost, so that the same number of them is not the same effort."""
+    cost = results["cost"]
+    return float(cost.max()) - float(cost.min()) > 1e-6 * abs(float(cost.max()))
+
+
+def _seen_by_a_look(results: xr.Dataset) -> float | None:
+    """The fraction of a scene in a look at a patch; None of other sensors."""
+    patch, size = (results.attrs.get(key) for key in ("patch", "size"))
+    return None if patch is None or not size else (float(patch) / float(size)) ** 2
 
 
 def sides(summary: Summary) -> dict[str, dict[tuple[str, int], str]]:
@@ -142,6 +159,7 @@ def what_was_run(results: xr.Dataset) -> list[tuple[str, str]]:
         ("checksum of the split", attributes.get("sha256")),
         ("scenes", f"{results.sizes['scene']} of {attributes.get('size')} px"),
         ("question", attributes.get("question")),
+        ("primary outcome", _primary(attributes.get("primary"))),
         ("sensor", _sensor(structured(attributes.get("sensor", "{}")))),
         ("budget", _budget(structured(attributes.get("budget", "null")))),
         ("look", _pixels(attributes.get("patch"))),
@@ -157,6 +175,10 @@ def what_was_run(results: xr.Dataset) -> list[tuple[str, str]]:
         ("seconds in all", rounded(attributes.get("seconds"))),
     ]
     return rows_of(rows, structured(attributes.get("versions", "{}")))
+
+
+def _primary(stated: Any) -> str | None:
+    return None if structured(stated) is None else f"{stated}, stated before the run"
 
 
 def _sensor(sensor: Any) -> str | None:

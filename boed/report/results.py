@@ -49,6 +49,7 @@ RESULTS = Schema(
         "full_image_log_belief": {"scene", "answer"},
         "seconds": {"policy", "seed"},
     },
+    optional={"thumbnail": {"scene", "channel", "v", "u"}},
     further=("finding",),
     rules=_beliefs_and_labels,
 )

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from boed.classifiers.metrics import HIGHER_IS_BETTER, METRICS
 from boed.foundation.files import write_json
 from boed.report.results import structured, validate
+from boed.report.rivals import primary_of, rivals
+from boed.report.simultaneous import simultaneous
 
 Summary = dict[str, Any]
 """What `summary` returns and `summary.json` holds."""
@@ -46,13 +48,14 @@ def summary(results: xr.Dataset, resamples: int = 2000, seed: int = 0) -> Summar
     Scenes are resampled, or patients with all their scenes where `patient` is known. Every policy
     and seed sees the same resamples, and seeds are averaged inside each, so that paired
     differences keep what policies share (Efron and Tibshirani 1993, ch. 13). The intervals hold
-    one by one; they are not adjusted for how many there are.
+    one by one; those of `primary`, and what `together` says, hold for all comparisons at once.
 
     Returns:
         What `summary.json` holds: data, scenes, looks (T), baseline, policies, looks_taken and
-        cost (means over scenes and seeds), paired, full_image, seconds, versions. Lists have
-        T + 1 entries, the first before any look. Values that do not exist, such as the AUROC of
-        one class, are None. See `pairs` for what is compared.
+        cost (means over scenes and seeds), cost_after (the same after each look), paired, together
+        (whether a difference is certain among all that are compared), primary, full_image,
+        seconds, versions. Lists have T + 1 entries, the first before any look. Values that do not
+        exist, such as the AUROC of one class, are None. See `pairs` for what is compared.
 
     Raises:
         ValueError: fewer than 1 resample, or no Results.
@@ -86,13 +89,82 @@ def summary(results: xr.Dataset, resamples: int = 2000, seed: int = 0) -> Summar
         "policies": {name: metrics_of(name) for name in names},
         "looks_taken": _per_policy(results["looks"].mean(("seed", "scene"))),
         "cost": _per_policy(results["cost"].sum("step").mean(("seed", "scene"))),
+        "cost_after": _cost_after(results),
         "paired": {f"{a} - {b}": metrics_of(a, b) for a, b in pairs(names, baseline)},
+        "together": _together(point, drawn, names, baseline),
+        "primary": _primary(results, point, drawn, names),
         "full_image": {
             metric: _plain([float(score(whole, labels))])[0] for metric, score in METRICS.items()
         },
         "seconds": float(results.attrs.get("seconds", results["seconds"].sum())),
         "versions": structured(results.attrs.get("versions", "{}")),
     }
+
+
+def _cost_after(results: xr.Dataset) -> dict[str, list[float]]:
+    """Mean cost of a scene after 0, 1, ... T looks."""
+    total = results["cost"].mean(("seed", "scene")).cumsum("step").transpose("policy", "step")
+    names = map(str, results["policy"].values)
+    return {name: [0.0, *map(float, row)] for name, row in zip(names, total.values, strict=True)}
+
+
+def _difference(values: NDArray[Any], names: list[str], a: str, b: str) -> NDArray[np.float64]:
+    """Of two policies, `[*R, look]`."""
+    with np.errstate(invalid="ignore"):  # two infinite NLLs
+        return values[..., names.index(a), :] - values[..., names.index(b), :]
+
+
+def _together(
+    point: dict[str, NDArray[Any]],
+    drawn: dict[str, NDArray[Any]],
+    names: list[str],
+    baseline: str | None,
+) -> dict[str, dict[str, list[bool]]]:
+    """Which differences after a look exclude zero among all pairs, metrics and looks at once."""
+    compared = [(pair, metric) for pair in pairs(names, baseline) for metric in METRICS]
+    if not compared:
+        return {}
+
+    def all_of(values: dict[str, NDArray[Any]]) -> NDArray[np.float64]:
+        parts = [_difference(values[metric], names, *pair)[..., 1:] for pair, metric in compared]
+        return np.concatenate(parts, axis=-1)
+
+    low, high = simultaneous(all_of(point), all_of(drawn))
+    certain = ((low > 0) | (high < 0)).reshape(len(compared), -1)
+    found: dict[str, dict[str, list[bool]]] = {}
+    for ((a, b), metric), row in zip(compared, certain, strict=True):
+        found.setdefault(f"{a} - {b}", {})[metric] = [False, *map(bool, row)]
+    return found
+
+
+def _primary(
+    results: xr.Dataset,
+    point: dict[str, NDArray[Any]],
+    drawn: dict[str, NDArray[Any]],
+    names: list[str],
+) -> dict[str, Any]:
+    """The primary outcome: the first policy against its rivals, all of them at once.
+
+    The strongest is picked among the rivals by what came out, so the intervals hold for all.
+    """
+    primary, stated = primary_of(results)
+    others, metric, look = rivals(results), primary.metric, primary.looks
+    found: dict[str, Any] = {
+        "metric": metric, "looks": look, "stated": stated, "policy": names[0],
+        "strongest": None, "differences": {},
+    }  # fmt: skip
+    values = {name: float(point[metric][names.index(name), look]) for name in names}
+    others = [name for name in others if np.isfinite(values[name])]
+    if not others or not np.isfinite(values[names[0]]):
+        return found
+    sign = 1 if HIGHER_IS_BETTER[metric] else -1
+    found["strongest"] = max(others, key=lambda name: sign * values[name])
+    mean = np.array([values[names[0]] - values[name] for name in others])
+    many = [_difference(drawn[metric], names, names[0], name)[:, look] for name in others]
+    low, high = simultaneous(mean, np.stack(many, axis=1))
+    for name, *interval in zip(others, _plain(mean), _plain(low), _plain(high), strict=True):
+        found["differences"][name] = dict(zip(("mean", "low", "high"), interval, strict=True))
+    return found
 
 
 def _per_policy(values: xr.DataArray) -> dict[str, float]:

@@ -28,10 +28,19 @@ SHOWN = 5
 """Completions shown for each look."""
 
 
-def worked_scenes(setup: Setup, seed: int = 0, count: int = 3) -> xr.Dataset | None:
-    """The first scenes of a set-up under its first BOED policy; None if it has none.
+def worked_scenes(
+    setup: Setup, seed: int = 0, count: int = 4, *, results: xr.Dataset | None = None
+) -> xr.Dataset | None:
+    """Some scenes of a set-up under its first BOED policy; None if it has none.
 
     The seeds are those of the benchmark, so the panels show what was measured.
+
+    Args:
+        setup: what was run.
+        seed: of the run.
+        count: of scenes.
+        results: of the run: half of the scenes are then those of which it knew least in the end.
+            The first ones if not given.
     """
     name, policy = next(
         ((name, each) for name, each in setup.policies.items() if isinstance(each, BOED)),
@@ -40,7 +49,11 @@ def worked_scenes(setup: Setup, seed: int = 0, count: int = 3) -> xr.Dataset | N
     if policy is None:
         return None
     data = setup.data
-    rows = scene_rows(len(data), min(count, len(data)))
+    rows, cases = scene_rows(len(data), min(count, len(data))), ["first"] * min(count, len(data))
+    if results is not None:
+        known = results.sel(policy=name, seed=seed)
+        chosen, cases = successes_and_failures(known, count)
+        rows = known["scene"].values[chosen]
     scenes = data.scenes(torch.from_numpy(rows)).to(setup.device)
     trajectory = acquire(
         scenes,
@@ -51,7 +64,35 @@ def worked_scenes(setup: Setup, seed: int = 0, count: int = 3) -> xr.Dataset | N
         seed=[derive(seed, "scene", row) for row in rows],
     )
     panels = describe(trajectory, scenes, data.labels[rows], sensor=setup.sensor)
+    panels["row"] = ("example", rows)
+    panels["case"] = ("example", np.array(cases, dtype=object))
     return named_answers(panels, data).assign_attrs(policy=name)
+
+
+def successes_and_failures(results: xr.Dataset, count: int) -> tuple[list[int], list[str]]:
+    """Scenes to show: the first that ended well, then those with the least belief in the truth.
+
+    Args:
+        results: of one policy and seed.
+        count: how many; half of them failures, where there are so many scenes.
+
+    Returns:
+        Their numbers in the results, and of each whether it is a success, a failure (the likeliest
+        answer is wrong, or is wrong for a finding) or, where nothing failed, unsure.
+    """
+    question = [each for each in ("finding",) if each in results.sizes]
+    beliefs = results["log_belief"].isel(look=-1).transpose("scene", *question, "answer").values
+    labels = results["label"].transpose("scene", *question).values
+    picked = np.take_along_axis(beliefs, labels[..., None], -1)[..., 0].reshape(len(labels), -1)
+    right = (beliefs.argmax(-1) == labels).reshape(len(labels), -1).all(1)
+    order = np.argsort(picked.mean(1), kind="stable").tolist()
+    worst = order[: min(count // 2, len(order) - 1)]
+    better = set(order[len(order) // 2 :])
+    rest = [i for i in range(len(order)) if i not in worst]
+    good = [i for i in rest if right[i]] or [i for i in rest if i in better]
+    chosen = [*good[: count - len(worst)], *worst]
+    told = ["success"] * (len(chosen) - len(worst))
+    return chosen, told + ["unsure" if right[i] else "failure" for i in worst]
 
 
 def named_answers(panels: xr.Dataset, data: Dataset) -> xr.Dataset:

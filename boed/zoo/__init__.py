@@ -13,6 +13,7 @@ from boed.zoo.models import (
     classifier_for,
     completer_for,
     named_completers,
+    primary_for,
     screen_for,
 )
 from boed.zoo.recipes import recipe_named, train_recipe
@@ -28,6 +29,7 @@ __all__ = [
     "classifier_for",
     "completer_for",
     "named_completers",
+    "primary_for",
     "recipe_named",
     "refresh_features",
     "screen_for",

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from boed.classifiers.classifier import Classifier, DenseNetClassifier, cross_entropy
+from boed.classifiers.primary import Primary
 from boed.classifiers.screen import ScreenNet
 from boed.completion.classical.gaussian import GaussianMixture
 from boed.completion.classical.retrieval import Retrieval
@@ -62,6 +63,13 @@ DEFAULT_SIZE = {
 
 DEFAULT_COMPLETER = {"kermany": "flow", "cifar10": "flow", "digits": "aipo"}
 """What did best of the completers that learn, by docs/completers.md."""
+
+PRIMARY = {
+    "kermany": Primary("auroc", 2),
+    "cifar10": Primary("accuracy", 2),
+    "digits": Primary("accuracy", 2),
+}
+"""What a run is judged by, unless it says otherwise: by family, as the data's cards say too."""
 
 LOOKS: dict[type, str] = {
     KSpaceLines: "kspace",
@@ -136,6 +144,13 @@ class Context:
             return None
         forward: Callable[[Tensor], Tensor] | None = getattr(self.sensor, "forward", None)
         return forward
+
+
+def primary_for(data: Dataset, steps: int) -> Primary:
+    """The primary outcome of a data set, after no more looks than are taken."""
+    usual = Primary.usual(answers=len(data.label_names), multi_label=data.multi_label, steps=steps)
+    named = PRIMARY.get(FAMILY.get(data.name, ""), usual)
+    return replace(named, looks=min(named.looks, steps))
 
 
 class Missing(ValueError):

@@ -38,14 +38,15 @@ def run(tmp_path_factory):
 def test_benchmark_writes_results_report_and_summary(run):
     assert {each.name for each in run.iterdir()} == {
         "run.json", "run.toml", "results.nc", "examples.nc", "report.html", "summary.json",
+        "tables",
     }  # fmt: skip
     results = xr.load_dataset(run / "results.nc")
     assert results["log_belief"].dims == ("policy", "seed", "scene", "look", "answer")
     assert results["log_belief"].shape == (5, 1, 6, 3, 10)
     found = json.loads((run / "summary.json").read_text())
     assert set(found) == {
-        "data", "scenes", "looks", "baseline", "policies", "looks_taken", "cost", "paired",
-        "full_image", "seconds", "versions",
+        "data", "scenes", "looks", "baseline", "policies", "looks_taken", "cost", "cost_after",
+        "paired", "together", "primary", "full_image", "seconds", "versions",
     }  # fmt: skip
     assert found["looks"] == 2
     assert len(found["policies"]["boed"]["nll"]["mean"]) == 3
@@ -70,9 +71,11 @@ def test_what_is_exact_and_what_is_not_is_said(run, tmp_path):
 
 def test_panels_of_the_report_show_what_was_measured(run):
     results, panels = (xr.load_dataset(run / f) for f in ("results.nc", "examples.nc"))
-    measured = results["design"].sel(policy="boed", seed=0).values[:3]
-    assert np.array_equal(panels["design"].values, measured)
-    assert np.array_equal(panels["label"].values, results["label"].values[:3])
+    shown = results.sel(policy="boed", seed=0, scene=panels["row"].values)
+    assert np.array_equal(panels["design"].values, shown["design"].values)
+    assert np.array_equal(panels["label"].values, shown["label"].values)
+    assert list(panels["case"].values[:2]) == ["success", "success"]
+    assert set(panels["case"].values[2:]) <= {"failure", "unsure"}
 
 
 def test_report_can_be_written_again(run, tmp_path):
@@ -111,6 +114,39 @@ def test_other_settings_need_another_folder(run):
     refused(boed("benchmark", *SMALL, "--seed", "1", "--out", run), "other settings", "seed")
 
 
+def test_what_a_run_is_judged_by_is_recorded_before_it_and_stays(run):
+    record = json.loads((run / "run.json").read_text())
+    assert record["settings"]["primary"] == "accuracy@2"
+    assert xr.load_dataset(run / "results.nc").attrs["primary"] == "accuracy@2"
+    other = boed("benchmark", *SMALL, "--primary", "nll@1", "--out", run)
+    refused(other, "primary is 'accuracy@2' there, now 'nll@1'")
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda folder: folder / "none", ["nothing there", "boed benchmark"]),
+        (lambda folder: folder, ["holds no run", "boed benchmark"]),
+        (lambda folder: folder / "unfinished", ["not finished", "no results.nc"]),
+        (lambda folder: folder / "unfinished" / "run.json", ["a file", "boed benchmark"]),
+    ],
+)
+def test_a_report_of_no_run_says_so(tmp_path, make, words):
+    (tmp_path / "unfinished").mkdir()
+    (tmp_path / "unfinished" / "run.json").write_text('{"kind": "benchmark"}')
+    result = boed("report", make(tmp_path))
+    refused(result, "run is ", *words)
+    assert "remove" not in result.output
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_a_report_whose_figures_cannot_be_written_says_so_first(run, tmp_path):
+    (tmp_path / "file").write_text("")
+    before = (run / "report.html").stat().st_mtime_ns
+    refused(boed("report", run, "--figures", tmp_path / "file"), "figures is ", "not a folder")
+    assert (run / "report.html").stat().st_mtime_ns == before
+
+
 def test_full_disk_keeps_what_was_finished(tmp_path, monkeypatch):
     def full(*_, **__):
         raise OSError(28, "No space left on device")
@@ -132,6 +168,9 @@ def test_full_disk_keeps_what_was_finished(tmp_path, monkeypatch):
         (["--completer", "nowhere.safetensors"], ["completer", "nowhere.safetensors"]),
         (["--size", "48"], ["48", "boed train"]),
         (["--completions", "0"], ["completions is 0"]),
+        (["--primary", "accuracy"], ["primary is 'accuracy'", "accuracy@1"]),
+        (["--primary", "f1@1"], ["primary: metric is 'f1'", "auroc, accuracy, nll"]),
+        (["--primary", "nll@3"], ["primary is 'nll@3'", "1 to 2 looks"]),
         (["--search", "lucky"], ["lucky", "racing, coarse"]),
         (["--precision", "fp8"], ["precision is 'fp8'", "bf16"]),
         (["--scenes", "100000"], ["scenes", "500"]),

@@ -51,6 +51,7 @@ def make_results(
     candidates, masks = patches(size, patch, 5)
     chosen = rng.integers(len(candidates), size=(len(policies), seeds, scenes, looks))
     design = candidates[chosen]
+    pictures = rng.integers(256, size=(scenes, 1, 8, 8), dtype=np.uint8)
     asked = ["finding", "answer"] if findings else ["answer"]
     results = xr.Dataset(
         {
@@ -70,6 +71,7 @@ def make_results(
             "candidate_mask": (["candidate", "y", "x"], masks),
             "full_image_log_belief": (["scene", *asked], believed(8.0)[0, :, 0].astype("float32")),
             "seconds": (["policy", "seed"], np.full((len(policies), seeds), 12.5)),
+            "thumbnail": (["scene", "channel", "v", "u"], pictures),
         },
         coords={
             "policy": list(policies),
@@ -86,6 +88,7 @@ def make_results(
             "sha256": "0123456789abcdef" * 4,
             "size": size,
             "sensor": json.dumps({"kind": "PatchSensor", "candidates": 25, "noise": 0.0}),
+            "primary": f"accuracy@{min(looks, 2)}",
             "baseline": "random" if "random" in policies else "",
             "completions": 10,
             "first_completions": 100,
@@ -104,7 +107,12 @@ def make_results(
 
 
 def make_examples(
-    number: int = 1, looks: int = 2, size: int = 32, patch: int = 8, grid: int = 7
+    number: int = 1,
+    looks: int = 2,
+    size: int = 32,
+    patch: int = 8,
+    grid: int = 7,
+    findings: int = 0,
 ) -> xr.Dataset:
     """Worked scenes: a bright blob, noisy completions of it, and an EIG map with one peak."""
     rng = np.random.default_rng(1)
@@ -121,8 +129,12 @@ def make_examples(
     samples = scene + 0.2 * rng.normal(size=(number, looks, 6, 1, size, size))
     middle = (candidates - (size - patch) / 2) / size
     gain = 1 - 6 * (middle**2).sum(-1) + 0.4 * rng.normal(size=(number, looks, 6, len(candidates)))
-    belief = np.log(rng.dirichlet(np.ones(4), size=(number, looks + 1)))
-    return xr.Dataset(
+    answers = ["absent", "present"] if findings else ["zero", "one", "two", "three"]
+    asked = ["finding", "answer"] if findings else ["answer"]
+    shape = (number, looks + 1, findings) if findings else (number, looks + 1)
+    belief = np.log(rng.dirichlet(np.ones(len(answers)), size=shape))
+    label = np.zeros((number, findings) if findings else number, int)
+    made = xr.Dataset(
         {
             "scene": (["example", "channel", "y", "x"], scenes),
             "values": (
@@ -140,11 +152,14 @@ def make_examples(
             "candidate_mask": (["candidate", "y", "x"], masks),
             "design": (["example", "step", "axis"], design),
             "chosen": (["example", "step"], chosen),
-            "log_belief": (["example", "look", "answer"], belief),
-            "label": (["example"], np.zeros(number, int)),
+            "log_belief": (["example", "look", *asked], belief),
+            "label": (["example", *asked[:-1]], label),
         },
-        coords={"answer": ["zero", "one", "two", "three"]},
+        coords={"answer": answers},
         attrs={"policy": "boed"},
+    )
+    return (
+        made.assign_coords(finding=[f"finding {k}" for k in range(findings)]) if findings else made
     )
 
 

@@ -1,0 +1,62 @@
+"""Whom the run's first policy is compared with: its baselines, and the primary outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from boed.classifiers.primary import Primary
+from boed.policies.names import INFORMED
+from boed.report.results import structured
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+NO_EIG = ("variance", "Variance")
+"""Utilities of `BOED` that are no information about the question."""
+
+
+def primary_of(results: xr.Dataset) -> tuple[Primary, bool]:
+    """The primary outcome, and whether it was stated before the run."""
+    steps = results.sizes["step"]
+    stated = results.attrs.get("primary")
+    try:
+        return Primary.read(str(stated), steps=steps), True
+    except ValueError:  # a run from before there was one
+        answers, several = results.sizes["answer"], "finding" in results.sizes
+        return Primary.usual(answers=answers, multi_label=several, steps=steps), False
+
+
+def rivals(results: xr.Dataset) -> list[str]:
+    """The policies that neither maximise information nor know the scene, but the first one."""
+    described = structured(results.attrs.get("policy_settings", "{}"))
+    names = [str(name) for name in results["policy"].values]
+    settings = described if isinstance(described, dict) else {}
+    return [name for name in names[1:] if not _informed(name, settings.get(name))]
+
+
+def _informed(name: str, described: Any) -> bool:
+    if described is None:
+        return name == "oracle" or INFORMED.get(name, ("", "variance"))[1] not in NO_EIG
+    kinds = list(_parts(described))
+    return any(
+        part.get("kind") in ("Oracle", "TwoStep")
+        or (part.get("kind") == "BOED" and _utility(part) not in NO_EIG)
+        for part in kinds
+    )
+
+
+def _utility(part: dict[str, Any]) -> Any:
+    estimator = part.get("estimator")
+    return estimator.get("kind") if isinstance(estimator, dict) else estimator
+
+
+def _parts(described: Any) -> Iterator[dict[str, Any]]:
+    """A policy's description and those of the policies that it wraps."""
+    if isinstance(described, dict):
+        yield described
+        for each in described.values():
+            yield from _parts(each)
+    elif isinstance(described, list):
+        for each in described:
+            yield from _parts(each)
