@@ -6,46 +6,44 @@ from typing import Annotated
 
 import typer
 
-from boed.cli.console import explained
+from boed.cli.commands import Command
 
 app = typer.Typer(help="List and fetch data sets.", no_args_is_help=True)
 
 
-@app.command("list")
+@app.command("list", cls=Command)
 def data_list() -> None:
     """What can be loaded by name, and what is there already. Piped: columns between tabs."""
-    with explained():
-        from rich.console import Console
-        from rich.table import Table
+    from rich.console import Console
+    from rich.table import Table
 
-        from boed.data.load import catalogue
+    from boed.data.load import catalogue
 
-        rows = [
-            (each.name, each.what, "/".join(map(str, each.sizes)), each.available, each.how)
-            for each in catalogue()
-        ]
-        console = Console()
-        if not console.is_terminal:
-            for name, what, sizes, here, how in rows:
-                typer.echo("\t".join((name, what, sizes, "yes" if here else "no", how)))
-            return
-        table = Table()
-        table.add_column("name", no_wrap=True)
-        for heading in ("what", "pixels", "here", "how to get it"):
-            table.add_column(heading)
+    rows = [
+        (each.name, each.what, "/".join(map(str, each.sizes)), each.available, each.how)
+        for each in catalogue()
+    ]
+    console = Console()
+    if not console.is_terminal:
         for name, what, sizes, here, how in rows:
-            table.add_row(name, what, sizes, "yes" if here else "", how)
-        console.print(table)
+            typer.echo("\t".join((name, what, sizes, "yes" if here else "no", how)))
+        return
+    table = Table()
+    table.add_column("name", no_wrap=True)
+    for heading in ("what", "pixels", "here", "how to get it"):
+        table.add_column(heading)
+    for name, what, sizes, here, how in rows:
+        table.add_row(name, what, sizes, "yes" if here else "", how)
+    console.print(table)
 
 
-@app.command("fetch")
+@app.command("fetch", cls=Command)
 def data_fetch(
     name: Annotated[str, typer.Argument(help="pneumoniamnist, chestmnist or cifar10.")],
     size: Annotated[int, typer.Option(help="MedMNIST's: 28, 64, 128 or 224 pixels.")] = 64,
 ) -> None:
     """Download a data set, resuming what was begun, and check it."""
-    with explained():
-        from boed.data.readers import cifar10, medmnist
+    from boed.data.readers import cifar10, medmnist
 
-        path = cifar10.fetch() if name == "cifar10" else medmnist.fetch(name, size)
-        typer.echo(f"{name}: {path}")
+    path = cifar10.fetch() if name == "cifar10" else medmnist.fetch(name, size)
+    typer.echo(f"{name}: {path}")

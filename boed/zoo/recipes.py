@@ -28,6 +28,7 @@ from boed.sensors import PatchSensor
 from boed.sensors.random_looks import RandomLooks
 from boed.sensors.registry import sensor_named
 from boed.sensors.sensor import returns_readings
+from boed.training.checkpoints import check_recipe, running_state
 from boed.training.config import TrainingConfig
 from boed.training.recipes import Recipe, recipe_path
 from boed.zoo.models import DEFAULT_SIZE, Context, classifier_for
@@ -201,7 +202,7 @@ class _Job:
         if path.suffix != ".toml":
             return path
         first = self.out.with_name(f"{self.out.stem}-{key}.safetensors")
-        if not first.exists() or first.with_suffix(".training.safetensors").exists():
+        if not first.exists() or running_state(first).exists():
             recipe = Recipe.read(path)
             where = ("device", "devices", "nodes", "minutes")
             shared = {k: v for k, v in self.recipe.training.items() if k in where}
@@ -304,13 +305,17 @@ def _policy(job: _Job) -> torch.nn.Module:
         about["command"] = job.command
     job.begin(training)
     rest: dict[str, Any] = {"out": job.out, "provenance": about, "on_step": job.on_step}
-    recipe.write(recipe_path(job.out))
-    if config is not None:
-        torch.manual_seed(derive(recipe.seed, "weights"))
-        return train_policy(problem.model, DeepAdaptiveDesign(config), training, **rest)
-    torch.manual_seed(derive(recipe.seed, "designs"))
-    unmoved = StaticDesign(torch.randn(looks, dimensions))
-    return train_policy(problem.model, unmoved, training, **rest)
+    check_recipe(job.out, recipe)
+    torch.manual_seed(derive(recipe.seed, "designs" if config is None else "weights"))
+    trained: torch.nn.Module
+    if config is None:
+        unmoved = StaticDesign(torch.randn(looks, dimensions))
+        trained = train_policy(problem.model, unmoved, training, **rest)
+    else:
+        trained = train_policy(problem.model, DeepAdaptiveDesign(config), training, **rest)
+    if not recipe_path(job.out).exists():
+        recipe.write(recipe_path(job.out))
+    return trained
 
 
 _TRAIN: dict[str, Callable[[_Job], torch.nn.Module]] = {
