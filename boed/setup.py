@@ -132,6 +132,7 @@ def setup(
         "memory": memory, "device": device,
     }  # fmt: skip
     scenes = data if isinstance(data, Dataset) else _load(data, size, split)
+    scenes.check_question()
     where = data if library is None else library
     shelf = _library(where, scenes)
     val = val if val is not None or isinstance(where, Dataset) else _split(where, scenes, "val")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -13,6 +11,7 @@ import numpy as np
 
 from boed.benchmark.jobs import ARRAYS, Job, JobResult
 from boed.foundation.files import atomic
+from boed.foundation.npz import Arrays
 
 
 @dataclass(frozen=True)
@@ -38,15 +37,11 @@ class JobStore:
         if path is None or not path.exists():
             return None
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with Arrays(path) as file:
                 result = {name: file[name] for name in ARRAYS}
-        except (
-            ValueError, TypeError, AttributeError, KeyError, EOFError, OSError, RuntimeError,
-            NotImplementedError, zipfile.BadZipFile, zlib.error,
-        ):  # fmt: skip
+        except ValueError:
             return None
-        whole = result["design"].shape[:2] == (len(job.scenes), steps)
-        return result if whole and not np.isnan(result["log_belief"]).any() else None
+        return result if _is_whole(result, len(job.scenes), steps) else None
 
     def save(self, job: Job, result: JobResult) -> None:
         """Store the result of a job.
@@ -59,6 +54,26 @@ class JobStore:
             return
         with atomic(path) as temporary, open(temporary, "wb") as file:
             np.savez(file, **result)  # type: ignore[arg-type]
+
+
+def _is_whole(result: JobResult, scenes: int, steps: int) -> bool:
+    """Whether a result is of so many scenes and steps, and holds nothing that Results refuse."""
+    shapes = {name: array.shape for name, array in result.items()}
+    belief, design = shapes.pop("log_belief"), shapes.pop("design")
+    expected = {
+        "score": (scenes, steps),
+        "cost": (scenes, steps),
+        "looks": (scenes,),
+        "seconds": (),
+    }
+    if shapes != expected or belief[:2] != (scenes, steps + 1) or design[:2] != (scenes, steps):
+        return False
+    if len(belief) < 3 or len(design) != 3:
+        return False
+    if any(array.dtype.kind not in "fiu" for array in result.values()):
+        return False
+    known = ("log_belief", "design", "cost", "seconds")  # a policy may have no score: NaN
+    return not any(np.isnan(result[name]).any() for name in known)
 
 
 def finish(out: Path | str) -> None:

@@ -153,6 +153,7 @@ def scene_rows(available: int, number: int) -> NDArray[np.int64]:
 def _check(
     dataset: Dataset, number: int, policies: Mapping[str, Policy], seeds: list[int], steps: int
 ) -> None:
+    dataset.check_question()
     if not 1 <= number <= len(dataset):
         raise ValueError(f"scenes is {number}; {dataset.name} ({dataset.split}) has {len(dataset)}")
     if not policies:

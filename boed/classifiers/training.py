@@ -172,10 +172,12 @@ def train_classifier(
         recipe: what was asked for, for the record; made of the arguments if not given.
 
     Raises:
-        ValueError: the network is not for images of this size, or not for these labels, or
-            `init` is another network, or `out` holds another training.
+        ValueError: the network is not for images of this size, or not for these labels, the
+            images are all of one class, `init` is another network, or `out` holds another
+            training.
         Interrupted: Ctrl-C or SIGTERM came; what was trained is stored.
     """
+    train.check_question()
     config = config or preset(train)[0]
     check_fits("the network", config, train, name=train.name)
     looking, val = looking or Squares(fraction), _enough(val)

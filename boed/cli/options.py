@@ -34,6 +34,7 @@ KINDS: dict[str, Kind] = {
     "patch": FRACTION,
     "grid": COUNT,
     "policies": kinds.Names(),
+    "policy": Text(),
     "baseline": Text(),
     "completer": Text(),
     "completers": Text(),
@@ -115,14 +116,19 @@ def repetitions(seed: int, seeds: int) -> range:
     return range(seed, seed + seeds)
 
 
-def with_patch_options(asked: dict[str, Any]) -> dict[str, Any]:
-    """What was asked for, with patch and grid as options of the patch sensor."""
+def with_patch_options(asked: dict[str, Any], read: Any = None) -> dict[str, Any]:
+    """What was asked for, with patch and grid as options of the patch sensor.
+
+    Args:
+        asked: by name.
+        read: the sensor where that is not among them.
+    """
     from boed.sensors.registry import sensor_options
 
     options = {key: asked[key] for key in ("patch", "grid") if key in asked}
     if not options:
         return asked
-    name, own = sensor_options(asked.get("sensor") or "patch")
+    name, own = sensor_options(asked.get("sensor") or read or "patch")
     if name != "patch":
         given = next(iter(options))
         raise ValueError(f"{given} is for the patch sensor; the sensor is {name}")

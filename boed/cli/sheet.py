@@ -25,11 +25,11 @@ def sheet(
     ] = None,
 ) -> None:
     """Draw completions of one scene for 0 to 5 looks, as in Fig. 8 of the AIPO paper."""
-    from boed.data.load import check_images
+    from boed.data.readers.tables import refuse_table
     from boed.report.sheet import write_sheet
     from boed.setup import setup
 
-    check_images(data, "sheet")
+    refuse_table(data, "sheet")
     asked = {"data": data, "size": size, "completer": completer, "split": split, "scene": scene}
     target = out or Path(f"{named_after('sheet', data)}-{scene if scene >= 0 else 'sampled'}.png")
     record = claim_picture(target, "sheet", {**asked, "patch": patch, "seed": seed})

@@ -106,6 +106,19 @@ class Dataset:
         digest.update(self.labels.numpy().tobytes())
         return digest.hexdigest()
 
+    def check_question(self) -> None:
+        """Refuse a set that asks nothing: of a single class, every belief is right.
+
+        Raises:
+            ValueError: saying how to label images.
+        """
+        if not self.multi_label and len(self.label_names) < 2:
+            raise ValueError(
+                f"{self.name} ({self.split}): all images are of one class, "
+                f"{', '.join(self.label_names)!r}, so there is nothing to ask; label them by a "
+                "labels.csv with columns file and label, or by a subfolder for each class"
+            )
+
     def scenes(self, index: slice | Tensor | list[int] | None = None) -> Float[Tensor, "B C H W"]:
         """Images as floats in [0, 1]."""
         images = self.images if index is None else self.images[index]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from boed.foundation.checks import at_least
+from boed.foundation.memory import check_memory
 
 
 def resize(images: np.ndarray, size: int) -> np.ndarray:
@@ -18,7 +19,8 @@ def resize(images: np.ndarray, size: int) -> np.ndarray:
         size: new width in pixels.
 
     Raises:
-        ValueError: images that are not square uint8, or a size below one pixel.
+        ValueError: images that are not square uint8, a size below one pixel, or one that needs
+            more memory than the limit.
     """
     if images.ndim != 4 or images.dtype != np.uint8 or images.shape[1] != images.shape[2]:
         raise ValueError(
@@ -28,6 +30,9 @@ def resize(images: np.ndarray, size: int) -> np.ndarray:
     number, width, _, channels = images.shape
     if size == width:
         return images
+    check_memory(
+        f"size {size}: {number} images of {size} x {size} pixels", 1.0 * number * channels * size**2
+    )
     if width % size == 0:
         factor = width // size
         resized = np.empty((number, size, size, channels), np.uint8)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
+import re
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -21,23 +25,51 @@ def atomic(path: Path | str) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it to `path` if the block succeeds.
 
     Raises:
-        OSError: the folder cannot be written or the disk is full; `path` is then as it was.
+        OSError: the folder cannot be written or the disk is full, whatever the block raises then;
+            the message names `path`, which is as it was.
     """
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(
-        dir=target.parent, prefix=f".{target.name}.", suffix=target.suffix
-    )
-    os.close(handle)
-    temporary = Path(name)
+    temporary: Path | None = None
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(
+            dir=target.parent, prefix=f".{target.name}.", suffix=target.suffix
+        )
+        os.close(handle)
+        temporary = Path(name)
         yield temporary
         temporary.chmod(0o644)
         temporary.replace(target)
-    except OSError as error:
-        raise OSError(f"could not write {target}: {error}") from error
+    except Exception as error:
+        # netCDF and safetensors have other words for a full disk, so the disk itself is asked
+        if _says_full(error) or (temporary is not None and _is_full(temporary.parent)):
+            raise OSError(f"could not write {target}: disk full ({error})") from error
+        if isinstance(error, OSError):
+            raise OSError(f"could not write {target}: {error}") from error
+        raise
     finally:
-        temporary.unlink(missing_ok=True)
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def _says_full(error: Exception) -> bool:
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+_PROBE = 1 << 24
+"""Bytes that have to fit on a disk that is not full."""
+
+
+def _is_full(folder: Path) -> bool:
+    """Whether a folder's disk, quota or limit takes no more."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(bytes(_PROBE))
+            probe.flush()
+            os.fsync(probe.fileno())
+    except OSError as error:
+        return _says_full(error)
+    return False
 
 
 def sha256(path: Path | str) -> str:
@@ -77,16 +109,18 @@ def load_weights(path: Path | str, *kinds: str) -> tuple[dict[str, Tensor], dict
     Raises:
         ValueError: the file is missing, damaged, not one of ours, or of another kind.
     """
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
 
+    if not Path(path).exists():
+        raise ValueError(f"checkpoint {path} does not exist")
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         header = json.loads(metadata["boed"])
-    except FileNotFoundError as error:
-        raise ValueError(f"checkpoint {path} does not exist") from error
-    except (SafetensorError, KeyError, json.JSONDecodeError, OSError) as error:
+        if not isinstance(header, dict):
+            raise ValueError(f"its header is a {type(header).__name__}, expected an object")
+    except Exception as error:  # a parser of foreign bytes
         raise ValueError(
             f"checkpoint {path} is damaged or was not written by boed ({error}); "
             "expected a .safetensors file from `boed train`"
@@ -116,9 +150,66 @@ def read_model(
     """
     tensors, header = load_weights(path, *kinds)
     try:
+        _check_numbers(header.get("config"))
+        with _no_larger_than(tensors), torch.device("meta"):  # takes no memory
+            build(header, tensors)
         model = build(header, tensors)
         model.load_state_dict(tensors)
-    except (RuntimeError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"checkpoint {path} does not fit its configuration: {error}") from error
+        for name, tensor in model.state_dict().items():
+            if tensor.is_floating_point() and tensor.isnan().any():
+                raise ValueError(f"{name} holds NaN")
+    except Exception as error:  # whatever a constructor makes of what a header says
+        reason = str(error) or type(error).__name__
+        raise ValueError(f"checkpoint {path} does not fit its configuration: {reason}") from error
     model.provenance = header  # type: ignore[assignment]
     return model.eval()
+
+
+_LARGEST = 1_000_000
+"""Of the whole numbers in an architecture: widths, layers, sizes."""
+
+
+def _check_numbers(config: Any) -> None:
+    """Refuse numbers that no architecture has, also within its words, before they are looped over.
+
+    Raises:
+        ValueError: naming the number.
+    """
+    if isinstance(config, Mapping):
+        config = list(config.values())
+    if isinstance(config, list):
+        for each in config:
+            _check_numbers(each)
+    numbers = re.findall(r"\d+", config) if isinstance(config, str) else []
+    if isinstance(config, int | float):
+        numbers = [config]
+    for number in numbers:
+        if not abs(float(number)) <= _LARGEST:
+            raise ValueError(f"its config holds {number}, expected at most {_LARGEST:,}")
+
+
+@contextmanager
+def _no_larger_than(tensors: Mapping[str, Tensor]) -> Iterator[None]:
+    """Stop the building of a model as soon as it is far larger than what its file holds.
+
+    Raises:
+        ValueError: it has many times as many parameters.
+    """
+    most = 4 * sum(each.numel() for each in tensors.values()) + 10_000
+    most_tensors, built, numbers = 4 * len(tensors) + 1_000, 0, 0
+
+    def count(module: nn.Module, name: str, parameter: nn.Parameter | None) -> None:
+        nonlocal built, numbers
+        built += 1
+        numbers += 0 if parameter is None else parameter.numel()
+        if numbers > most or built > most_tensors:
+            raise ValueError(
+                f"it describes a model of {numbers:,} parameters or more; the file holds "
+                f"{sum(each.numel() for each in tensors.values()):,} numbers"
+            )
+
+    hook = register_module_parameter_registration_hook(count)
+    try:
+        yield
+    finally:
+        hook.remove()

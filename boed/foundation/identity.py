@@ -21,6 +21,9 @@ RECORD = "run.json"
 SETTINGS = "run.toml"
 """The file of a run's folder that holds its settings, to be run again."""
 
+PICTURE_RECORD = "boed"
+"""The key under which a PNG says what it shows."""
+
 DIGITS = 16
 """Of a fingerprint that are shown and compared."""
 
@@ -69,6 +72,45 @@ def claim(folder: Path, kind: str, content: Mapping[str, Any]) -> bool:
         advice="choose another folder or remove that one",
     )
     return True
+
+
+def claim_picture(path: Path, kind: str, content: Mapping[str, Any]) -> dict[str, str]:
+    """Make sure that a picture is not there yet, or shows the very same.
+
+    What a PNG shows is recorded inside; of other formats nothing is known, and they are never
+    written over.
+
+    Args:
+        path: of the picture.
+        kind: of picture, such as `sheet`.
+        content: what it shows: names and settings, as JSON holds them.
+
+    Returns:
+        What is to be recorded inside, as matplotlib's `savefig` takes it as `metadata`.
+
+    Raises:
+        ValueError: there is another picture, or a file of which nothing is known.
+    """
+    ours = {"kind": kind, **content}
+    advice = "choose another file or remove that one"
+    if path.exists():
+        theirs = _picture_record(path)
+        if theirs is None:
+            raise ValueError(f"out: {path} exists and was not written by boed; {advice}")
+        check_same(f"out: {path} shows something else", theirs, ours, advice=advice)
+    return {PICTURE_RECORD: json.dumps(ours)} if path.suffix.lower() == ".png" else {}
+
+
+def _picture_record(path: Path) -> dict[str, Any] | None:
+    """What a picture says of itself; None if that is nothing."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as picture:
+            record = json.loads(picture.info[PICTURE_RECORD])
+    except (OSError, ValueError, KeyError, SyntaxError, TypeError, RecursionError):
+        return None
+    return record if isinstance(record, dict) else None
 
 
 def check_same(

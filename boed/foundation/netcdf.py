@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import xarray as xr
 
 from boed.foundation.files import atomic
+from boed.foundation.memory import check_memory
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ def save(dataset: xr.Dataset, path: Path | str, schema: Schema) -> None:
     with atomic(path) as temporary:
         try:
             dataset.to_netcdf(temporary, engine="netcdf4", encoding=encoding)
-        except RuntimeError as error:  # what HDF5 says of a full disk
+        except RuntimeError as error:  # what HDF5 says of a disk that it cannot write
             raise OSError(str(error)) from error
 
 
@@ -86,13 +88,38 @@ def load(path: Path | str, schema: Schema) -> xr.Dataset:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is damaged, cut short, or not of the schema's form.
+        ValueError: the file is damaged, cut short, not of the schema's form, or holds more than
+            the memory limit.
     """
+    called = f"{schema.name} {path}"
     if not Path(path).is_file():
-        raise FileNotFoundError(f"{schema.name} {path} does not exist")
+        raise FileNotFoundError(f"{called} does not exist")
+    try:
+        nbytes = _unpacked(path)
+    except Exception as error:  # a parser of foreign bytes
+        raise ValueError(f"{called} is damaged or not netCDF: {error}") from error
+    check_memory(called, nbytes)
     try:
         dataset = xr.load_dataset(path, engine="netcdf4")
-    except (OSError, RuntimeError, ValueError, KeyError, AttributeError) as error:
-        raise ValueError(f"{schema.name} {path} is damaged or not netCDF: {error}") from error
-    schema.check(dataset, f"{schema.name} {path}")
+    except Exception as error:
+        raise ValueError(f"{called} is damaged or not netCDF: {error}") from error
+    try:
+        schema.check(dataset, called)
+    except (TypeError, OverflowError) as error:  # text where numbers are compared
+        raise ValueError(f"{called} holds values of another kind: {error}") from error
     return dataset
+
+
+def _unpacked(path: Path | str) -> int:
+    """Bytes of what a file holds, in memory."""
+    import netCDF4
+
+    with netCDF4.Dataset(path) as file:
+        return sum(
+            math.prod(variable.shape) * getattr(variable.dtype, "itemsize", _TEXT)
+            for variable in file.variables.values()
+        )
+
+
+_TEXT = 64
+"""Bytes that a text takes, about: netCDF does not tell."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from boed.acquire import acquire
 from boed.classifiers import DenseNetClassifier
 from boed.completion import AIPO
+from boed.data.polarity import warn_if_inverted
 from boed.data.readers.image import read_image
 from boed.foundation.files import atomic
 from boed.foundation.shipped import shipped
@@ -71,6 +72,9 @@ def scan_image(
     scene = 1 - scene if invert else scene
     policy = BOED(sampler, believer, n=completions)
     trajectory = acquire(scene, sensor, policy, steps=steps, classifier=believer, seed=seed)
+    imagined = trajectory.decisions[0].completions  # of nothing seen
+    if imagined is not None:
+        warn_if_inverted(scene, imagined.scenes[:, 0].mean(0), name=str(image))
     names = ["absent", "present"] if believer.multi_label else list(believer.label_names)
     panels = describe(trajectory, scene, None, sensor=sensor).assign_coords(answer=names)
     panels.attrs = {"policy": "boed"}

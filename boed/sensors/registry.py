@@ -10,15 +10,14 @@ from __future__ import annotations
 import inspect
 import tomllib
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from boed.data.dataset import Dataset
 from boed.data.readers.tables import TABLES, feature_names
+from boed.foundation.npz import read_array
 from boed.foundation.registry import Registry, check_known, import_object
 from boed.sensors.deepinv_physics import DeepinvSensor
 from boed.sensors.features import Features
@@ -169,11 +168,10 @@ def _array(key: str, value: Any) -> Any:
         return value
     if isinstance(value, list):
         return torch.tensor(value)
-    path = Path(value)
     try:
-        array: Tensor = torch.from_numpy(np.load(path, allow_pickle=False))
-    except (OSError, ValueError, EOFError) as error:
-        raise ValueError(f"sensor: {key} {path} cannot be read as .npy ({error})") from error
+        array: Tensor = torch.from_numpy(read_array(value))
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"sensor: {key} {error}") from error
     return array.float() if array.is_floating_point() else array
 
 
@@ -193,5 +191,5 @@ def _value(text: str) -> Any:
     """What a TOML value says, or the text itself."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (tomllib.TOMLDecodeError, RecursionError):
         return text

@@ -4,6 +4,7 @@ import errno
 import io
 import json
 import math
+import re
 import subprocess
 import sys
 import textwrap
@@ -102,24 +103,49 @@ def test_a_full_disk_leaves_the_old_file(results, tmp_path, monkeypatch, said):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="limits file sizes with POSIX rlimits")
 def test_a_really_full_disk_is_an_error(results, tmp_path):
-    """The system refuses to let any file grow beyond 4 kB."""
+    """The system refuses to let any file grow beyond 4 kB; each writer says so, and of which."""
     results(scenes=2000).to_netcdf(tmp_path / "source.nc")
     code = f"""
-        import resource, xarray as xr
+        import resource, numpy as np, torch, xarray as xr
+        from matplotlib.figure import Figure
+        from boed.foundation.files import atomic, save_weights, write_json
         from boed.report.results import save
+        from pathlib import Path
+        run = Path({str(tmp_path / "run")!r})
         results = xr.load_dataset({str(tmp_path / "source.nc")!r})
+        noise, many = torch.rand(9999), [0] * 9999
+        image = Figure(); image.add_subplot().plot(noise)
+        def figure(path):
+            with atomic(path) as temporary:
+                image.savefig(temporary)
+        def part(path):
+            with atomic(path) as temporary, open(temporary, "wb") as file:
+                np.savez(file, a=noise.numpy())
+        writers = {{
+            "results.nc": lambda path: save(results, path),
+            "weights.safetensors": lambda path: save_weights(path, {{"a": noise}}, {{}}),
+            "run.json": lambda path: write_json(path, many),
+            "scan.png": figure,
+            "page.svg": figure,
+            "part.npz": part,
+        }}
         resource.setrlimit(resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
-        try:
-            save(results, {str(tmp_path / "run" / "results.nc")!r})
-        except OSError as error:
-            print("refused:", error)
+        for name, write in writers.items():
+            try:
+                write(run / name)
+            except OSError as error:
+                print(f"refused: {{error}}".replace(chr(10), " "))
     """
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code)],
         cwd=HERE, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
-    assert "refused: could not write" in done.stdout, done.stderr
-    assert list((tmp_path / "run").iterdir()) == []
+    said = done.stdout.splitlines()
+    names = ("results.nc", "weights.safetensors", "run.json", "scan.png", "page.svg", "part.npz")
+    assert len(said) == len(names), done.stderr
+    for line, name in zip(said, names, strict=True):
+        assert re.match(rf"refused: could not write \S*{name}: disk full", line)
+    assert [each for each in (tmp_path / "run").rglob("*") if each.is_file()] == []
 
 
 @pytest.mark.parametrize(

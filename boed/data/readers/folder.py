@@ -1,8 +1,10 @@
-"""A folder of PNG, JPEG or DICOM images, labelled by a CSV file or by the names of subfolders."""
+"""A folder of image files, labelled by a CSV file or by the names of subfolders."""
 
 from __future__ import annotations
 
 import csv
+import os
+import warnings
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -12,7 +14,9 @@ import torch
 
 from boed.data.dataset import Dataset
 from boed.data.labels import SPLITS, absent_or_present, check_split, split_of, with_any
+from boed.data.polarity import unlike_the_others
 from boed.data.readers.image import SUFFIXES, read_image
+from boed.foundation.memory import check_memory
 
 _NOT_FINDINGS = ("file", "split", "patient")
 
@@ -43,7 +47,8 @@ def read_folder(
     `label` with class names or numbers, or a 0/1 column for each finding; optionally `split` and
     `patient`. Without: `{split}/{class}/...` or `{class}/...`; images in no class folder are all of
     class "unknown". Where no split is given it is 80/10/10 by patient, or else by file name; in a
-    small folder, where one of the three would get nothing, at least one of each.
+    small folder, where one of the three would get nothing, at least one of each. Pictures that
+    look inverted beside the others, and ones of 12 bits stored as 16, are told of in a warning.
 
     Args:
         folder: where the images are, at any depth.
@@ -117,6 +122,9 @@ def _rows_of_table(table: Path, root: Path) -> tuple[list[_Row], tuple[str, ...]
             lines = [(reader.line_num, line) for line in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{table} cannot be read as CSV ({error})") from error
+    twice = next((column for column in columns if columns.count(column) > 1), None)
+    if twice is not None:
+        raise ValueError(f"{table}: column {twice!r} is there {columns.count(twice)} times")
     if "file" not in columns or not lines:
         raise ValueError(
             f"{table}: expected a header with a column 'file' and at least one line, "
@@ -126,6 +134,7 @@ def _rows_of_table(table: Path, root: Path) -> tuple[list[_Row], tuple[str, ...]
     if "label" not in columns and not findings:
         raise ValueError(f"{table}: expected a column 'label' or 0/1 columns, found neither")
     rows = [_row(table, root, number, line, findings) for number, line in lines]
+    _check_files(table, rows, [number for number, _ in lines])
     _check_patients(table, rows)
     return rows, findings
 
@@ -134,10 +143,12 @@ def _row(
     table: Path, root: Path, number: int, line: dict[str, str | None], findings: tuple[str, ...]
 ) -> _Row:
     here = f"{table}, line {number}"
-    values = {column: (value or "").strip() for column, value in line.items() if column}
-    file = root / values["file"]
-    if not values["file"] or not file.is_file():
-        raise ValueError(f"{here}: there is no file {file}")
+    if None in line:  # where csv puts what is beyond the last column
+        raise ValueError(
+            f"{here}: more fields than the {len(line) - 1} columns; put text with commas in quotes"
+        )
+    values = {column: (value or "").strip() for column, value in line.items()}
+    file = _file(root, values["file"], here)
     for finding in findings:
         if values[finding] not in ("0", "1"):
             raise ValueError(f"{here}: {finding!r} is {values[finding]!r}, expected 0 or 1")
@@ -154,6 +165,20 @@ def _row(
     return _Row(file, label, split, patient, identity)
 
 
+def _file(root: Path, name: str, here: str) -> Path:
+    """The picture that a line names."""
+    file = Path(os.path.normpath(root / name))
+    if not file.is_relative_to(os.path.normpath(root)):
+        raise ValueError(f"{here}: {name!r} lies outside of {root}")
+    try:
+        there = bool(name) and file.is_file()
+    except (OSError, ValueError) as error:  # no name that a file can have
+        raise ValueError(f"{here}: {name!r} cannot be a file ({error})") from error
+    if not there:
+        raise ValueError(f"{here}: there is no file {file}")
+    return file
+
+
 def _no_split_empty(rows: list[_Row]) -> list[_Row]:
     """The rows with at least one patient or file in each split, where there are three.
 
@@ -166,6 +191,24 @@ def _no_split_empty(rows: list[_Row]) -> list[_Row]:
     few = max(len(order) // 10, 1)
     held_out = dict.fromkeys(order[:few], "test") | dict.fromkeys(order[few : 2 * few], "val")
     return [replace(row, split=held_out.get(str(row.identity), "train")) for row in rows]
+
+
+def _check_files(table: Path, rows: list[_Row], numbers: list[int]) -> None:
+    """Refuse a picture on two lines, by whichever path."""
+    first: dict[Path, tuple[int, _Row]] = {}
+    for number, row in zip(numbers, rows, strict=True):
+        before, same = first.setdefault(row.file.resolve(), (number, row))
+        if same is row:
+            continue
+        differs = "the same"
+        if same.label != row.label:
+            differs = f"label {same.label!r} there and {row.label!r} here"
+        elif same.split != row.split:
+            differs = f"in {same.split} there and in {row.split} here"
+        raise ValueError(
+            f"{table}, line {number}: {row.file.name} stands on line {before} already, {differs}; "
+            "expected each picture once"
+        )
 
 
 def _check_patients(table: Path, rows: list[_Row]) -> None:
@@ -197,12 +240,29 @@ def _number_first(label: str) -> tuple[int, str]:
 
 def _images(rows: list[_Row], size: int | None, channels: int, pad: bool) -> torch.Tensor:
     images: list[torch.Tensor] = []
-    for row in rows:
-        image = read_image(row.file, size, channels, pad=pad)
-        if images and image.shape != images[0].shape:
-            raise ValueError(
-                f"{row.file} is {image.shape[-1]} pixels wide, {rows[0].file} is "
-                f"{images[0].shape[-1]}; give the size to resize them to"
-            )
-        images.append(image)
-    return torch.stack(images)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        for row in rows:
+            image = read_image(row.file, size, channels, pad=pad)
+            if not images:
+                side = image.shape[-1]
+                what = f"{len(rows)} pictures of {side} x {side} pixels"
+                check_memory(what, 2.0 * len(rows) * image.numel())
+            elif image.shape != images[0].shape:
+                raise ValueError(
+                    f"{row.file} is {image.shape[-1]} pixels wide, {rows[0].file} is "
+                    f"{images[0].shape[-1]}; give the size to resize them to"
+                )
+            images.append(image)
+    if said:
+        others = f" (and {len(said) - 1} warnings of others)" if len(said) > 1 else ""
+        warnings.warn(f"{said[0].message}{others}", said[0].category, stacklevel=3)
+    pictures = torch.stack(images)
+    found = unlike_the_others(pictures).nonzero().flatten().tolist()
+    if found:
+        warnings.warn(
+            f"{len(found)} of {len(rows)} pictures look inverted, dark where the others are bright "
+            f"({rows[found[0]].file} is the first): exchange their black and white",
+            stacklevel=3,
+        )
+    return pictures

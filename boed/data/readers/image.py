@@ -1,7 +1,8 @@
-"""One picture from a PNG, JPEG or DICOM file, as the square uint8 image that a Dataset holds."""
+"""One PNG, JPEG, TIFF or DICOM file as the square uint8 image that a Dataset holds."""
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,9 @@ from torch import Tensor
 
 from boed.data.readers.dicom import read_dicom
 from boed.data.resize import centre_square, resize
+from boed.foundation.memory import check_memory
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".dcm", ".dicom")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm", ".dicom")
 
 
 def read_image(
@@ -20,9 +22,10 @@ def read_image(
 ) -> UInt8[Tensor, "C H W"]:
     """A picture as uint8, square and resized.
 
-    16-bit pictures keep their full range (65535 becomes 255). DICOM files go through the modality
-    LUT or rescale slope and intercept, then the first VOI LUT or window, or from the lowest to the
-    highest value where they have neither; MONOCHROME1 is inverted, so bright is always dense.
+    16-bit pictures keep their full range (65535 becomes 255), with a warning where they use 12 bits
+    of it or less; floats are 0 to 1. DICOM files go through the modality LUT or rescale slope and
+    intercept, then the first VOI LUT or window, or from the lowest to the highest value where they
+    have neither; MONOCHROME1 is inverted, so bright is always dense.
 
     Args:
         path: the file. DICOM is recognised by content, whatever the name.
@@ -31,13 +34,16 @@ def read_image(
         pad: add black borders to make it square, rather than cut to the centre square.
 
     Raises:
-        ValueError: the file is missing, unreadable or has no pixels. The message names it.
+        ValueError: the file is missing, unreadable or has no pixels, more than one picture,
+            transparent pixels, or values out of range. The message names it.
     """
     if channels not in (1, 3):
         raise ValueError(f"channels must be 1 or 3, got {channels}")
     file = Path(path)
     if not file.is_file():
         raise ValueError(f"{file} does not exist or is not a file")
+    if size is not None:
+        check_memory(f"size {size}: a picture of {size} x {size} pixels", 4.0 * channels * size**2)
     dicom = file.suffix.lower() in (".dcm", ".dicom") or _has_dicom_preamble(file)
     pixels = read_dicom(file) if dicom else _picture(file)
     if pixels.shape[2] != channels:
@@ -58,17 +64,55 @@ def _picture(file: Path) -> np.ndarray:
 
     try:
         with Image.open(file) as opened:
+            number = 1 if opened.format == "MPO" else getattr(opened, "n_frames", 1)
             picture = ImageOps.exif_transpose(opened)
-            if picture.mode.startswith("I"):  # 16 bits of grey
-                values = np.asarray(picture).astype(np.int64)
-                return ((values * 255 + 32767) // 65535).clip(0, 255).astype(np.uint8)[..., None]
-            grey = picture.mode in ("1", "L", "LA")
-            pixels = np.asarray(picture.convert("L" if grey else "RGB"))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            mode = picture.mode
+            deep = mode.startswith(("I", "F"))  # more than 8 bits of grey
+            grey = deep or mode in ("1", "L", "LA")
+            alpha = None
+            if not deep and picture.has_transparency_data:
+                alpha = np.asarray(picture.convert("RGBA").getchannel("A"))
+            pixels = np.asarray(picture if deep else picture.convert("L" if grey else "RGB"))
+    except Exception as error:  # Pillow's decoders raise kinds of their own
         raise ValueError(
-            f"{file} is not a readable image ({error}); expected PNG, JPEG or DICOM"
+            f"{file} is not a readable image ({error}); expected PNG, JPEG, TIFF or DICOM"
         ) from error
+    if number > 1:
+        raise ValueError(
+            f"{file} holds {number} pictures, as frames or pages; expected one: store each as a "
+            "file of its own"
+        )
+    if alpha is not None and alpha.min() < 255:
+        raise ValueError(
+            f"{file} has transparent pixels, and what is behind them is not known; flatten it onto "
+            "a background"
+        )
+    if deep:
+        pixels = _eight_bits(pixels, file)
     return pixels[..., None] if grey else pixels
+
+
+def _eight_bits(values: np.ndarray, file: Path) -> np.ndarray:
+    """Grey of 16 bits, or of floats in [0, 1], as uint8."""
+    low, high = values.min(), values.max()
+    if values.dtype.kind == "f":
+        if not (low >= 0 and high <= 1):
+            raise ValueError(
+                f"{file} holds floats from {low:g} to {high:g}, expected 0 for black to 1 for white"
+            )
+        return np.rint(values * 255).astype(np.uint8)
+    if low < 0 or high > 65535:
+        raise ValueError(
+            f"{file} holds whole numbers from {low} to {high}, expected 16 bits: 0 for black to "
+            "65535 for white"
+        )
+    if 0 < high < 4096:
+        warnings.warn(
+            f"{file} has 16 bits of grey but holds no more than {high}, as of 12 bits or less; "
+            "65535 is taken as white, so it is almost black: scale its values to 0..65535",
+            stacklevel=2,
+        )
+    return ((values.astype(np.int64) * 255 + 32767) // 65535).astype(np.uint8)
 
 
 def _grey(pixels: np.ndarray) -> np.ndarray:

@@ -6,8 +6,6 @@ findings `[N, L]`. `label_names` and `{split}_patients` are used when present.
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +14,8 @@ import torch
 from boed.data.dataset import Dataset
 from boed.data.labels import SPLITS, absent_or_present, check_split, with_any
 from boed.data.resize import resize
-
-_UNREADABLE = (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error)
+from boed.foundation.memory import check_memory
+from boed.foundation.npz import Arrays
 
 
 def read_npz(
@@ -62,44 +60,16 @@ def read_npz(
     )
 
 
-class _Archive:
-    """An open npz whose every failure is a ValueError that names the file and the key."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __enter__(self) -> _Archive:
-        if not self.path.is_file():
-            raise ValueError(f"{self.path} does not exist or is not a file")
-        try:
-            self._file = np.load(self.path, allow_pickle=False)
-        except _UNREADABLE as error:
-            raise ValueError(
-                f"{self.path} is truncated or is not an npz file ({error}); copy it again"
-            ) from error
-        if not isinstance(self._file, np.lib.npyio.NpzFile):
-            raise ValueError(f"{self.path} holds a single array; expected an npz file")
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-
-    def __contains__(self, key: str) -> bool:
-        return key in self._file.files
+class _Archive(Arrays):
+    """An npz of the MedMNIST convention."""
 
     def __getitem__(self, key: str) -> np.ndarray:
         if key not in self:
             raise ValueError(
                 f"{self.path}: no key {key!r}; expected the MedMNIST convention "
-                f"({{train,val,test}}_images and _labels), found {', '.join(self._file.files)}"
+                f"({{train,val,test}}_images and _labels), found {', '.join(self.names)}"
             )
-        try:
-            array = self._file[key]
-        except _UNREADABLE as error:
-            raise ValueError(f"{self.path}: {key!r} is damaged ({error}); copy it again") from error
-        if not isinstance(array, np.ndarray):  # numpy hands out as bytes what has no npy header
-            raise ValueError(f"{self.path}: {key!r} is damaged (not an array); copy it again")
-        return array
+        return super().__getitem__(key)
 
     def wrong(self, key: str, given: object, expected: str) -> ValueError:
         return ValueError(f"{self.path}: {key!r} is {given}; expected {expected}")
@@ -144,7 +114,10 @@ def _checked_labels(
             for part in SPLITS
             if f"{part}_labels" in archive
         ]
-        names = tuple(f"class {index}" for index in range(max(highest) + 1))
+        classes = max(highest) + 1  # each has a name, and a belief for each image
+        what = f"{archive.path}: {classes:,} classes, as {key!r} has no label_names,"
+        check_memory(what, classes * (100 + 8 * number))
+        names = tuple(f"class {index}" for index in range(classes))
     elif len(names) == 1:  # one finding, absent or present
         names = absent_or_present(names[0])
     _check_range(archive, key, labels, len(names) - 1)

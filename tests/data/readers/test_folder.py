@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from boed import setup
 from boed.data.readers.folder import read_folder
 
 
@@ -129,13 +130,74 @@ def test_csv_without_split_keeps_patients_together(folder):
             "file,label,split,patient\n0.png,a,test,p\n1.png,a,val,p\n",
             "patient 'p' is in test and in val",
         ),
+        ("file,label\n0.png,a\n0.png,a\n", "line 3: 0.png stands on line 2 already, the same;"),
+        ("file,label\n0.png,a\n./0.png,b\n", "line 3: .*already, label 'a' there and 'b' here"),
+        ("file,label\n0.png,a\nx/../0.png,a\n", "line 3: 0.png stands on line 2 already"),
+        ("file,label\n0.png,a\nlink.png,a\n", "line 3: link.png stands on line 2 already"),
+        ("file,mass\n0.png,1\n0.png,0\n", "line 3: 0.png stands on line 2 already, label"),
+        (
+            "file,label,split\n0.png,a,test\n1.png,a,test\n0.png,a,train\n",
+            "line 4: 0.png stands on line 2 already, in test there and in train here",
+        ),
+        ("file,label\n../0.png,a\n", "line 2: '../0.png' lies outside of .*pictures"),
+        ("file,label\nx/../../0.png,a\n", "line 2: 'x/../../0.png' lies outside"),
+        ("file,label\n/etc/hostname,a\n", "line 2: '/etc/hostname' lies outside"),
+        (f"file,label\n{'n' * 300}.png,a\n", "line 2: 'n+.png' cannot be a file|there is no file"),
+        ("file,label\n0.png,a, b\n", "line 2: more fields than the 2 columns; .*in quotes"),
+        ("file,label,label\n0.png,a,b\n", "column 'label' is there 2 times"),
     ],
 )
 def test_refuses_a_wrong_csv(folder, text, message):
     root = csv(folder("0.png", "1.png"), text)
+    (root / "link.png").symlink_to("0.png")
     with pytest.raises(ValueError, match=message) as refused:
         read_folder(root)
     assert "labels.csv" in str(refused.value)
+
+
+def test_a_path_from_the_root_may_lie_within_the_folder(folder):
+    root = folder("0.png", "1.png")
+    csv(root, f"file,label,split\n{root / '0.png'},a,test\n1.png,b,test\n")
+    assert values(read_folder(root)) == [0, 1]
+
+
+def test_pictures_without_labels_are_no_question(folder):
+    dataset = read_folder(folder("test/0.png", "test/1.png"))
+    said = r"pictures \(test\): all images are of one class, 'unknown'.*labels\.csv .*subfolder"
+    with pytest.raises(ValueError, match=said):
+        dataset.check_question()
+    with pytest.raises(ValueError, match=said):
+        setup(data=dataset)
+
+
+def bright_middle(root, number, inverted):
+    pixels = np.zeros((16, 16), np.uint8)
+    pixels[4:12, 4:12] = 200 + number
+    (root / "test" / "a").mkdir(parents=True, exist_ok=True)
+    Image.fromarray(255 - pixels if inverted else pixels).save(root / f"test/a/{number}.png")
+
+
+def test_an_inverted_picture_among_others_is_told_of(tmp_path):
+    for number in range(9):
+        bright_middle(tmp_path, number, inverted=number == 7)
+    with pytest.warns(UserWarning, match=r"1 of 9 pictures look inverted.*7\.png is the first"):
+        read_folder(tmp_path)
+
+
+def test_pictures_that_are_not_alike_are_not_called_inverted(tmp_path, recwarn):
+    for number in range(8):
+        bright_middle(tmp_path, number, inverted=number % 2)
+    read_folder(tmp_path)
+    assert not recwarn.list
+
+
+def test_warnings_of_many_pictures_are_one(folder):
+    root = folder("test/a/0.png")
+    for number in range(3):
+        Image.fromarray(np.full((6, 8), 900, np.uint16)).save(root / f"test/a/{number}.png")
+    with pytest.warns(UserWarning, match=r"16 bits.* \(and 2 warnings of others\)$") as said:
+        read_folder(root)
+    assert len(said) == 1
 
 
 def test_refuses_bytes_that_are_no_csv(folder, tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -48,6 +50,72 @@ def test_palettes_and_transparency_are_seen_through(tmp_path):
     for mode in ("LA", "RGBA", "P"):
         grey.convert(mode).save(tmp_path / f"{mode}.png")
         assert np.abs(shown(tmp_path / f"{mode}.png") - np.asarray(grey).astype(int)).max() <= 1
+
+
+SHADES = np.linspace(0, 1, 64).reshape(8, 8)
+
+
+@pytest.mark.parametrize("name", ["a.tif", "a.tiff"])
+def test_floats_are_black_to_white(tmp_path, name):
+    path = save(tmp_path / name, SHADES.astype(np.float32))
+    assert np.abs(shown(path) - 255 * SHADES).max() <= 0.51
+
+
+@pytest.mark.parametrize(
+    ("pixels", "said"),
+    [
+        ((255 * SHADES).astype(np.float32), "floats from 0 to 255, expected 0 for black to 1"),
+        ((SHADES - 0.5).astype(np.float32), "floats from -0.5 to 0.5"),
+        (np.full((8, 8), np.nan, np.float32), "floats from nan to nan"),
+        ((1e6 * SHADES).astype(np.int32), "whole numbers from 0 to 1000000, expected 16 bits"),
+        (np.full((8, 8), -1, np.int32), "whole numbers from -1 to -1"),
+    ],
+)
+def test_values_out_of_range_are_refused(tmp_path, pixels, said):
+    with pytest.raises(ValueError, match=rf"a\.tif holds {said}"):
+        read_image(save(tmp_path / "a.tif", pixels))
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.tif"])
+@pytest.mark.parametrize(("highest", "warns"), [(255, True), (4095, True), (4096, False)])
+def test_twelve_bits_in_sixteen_are_told_of(tmp_path, name, highest, warns):
+    path = save(tmp_path / name, (highest * SHADES).astype(np.uint16))
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always", UserWarning)
+        assert shown(path).max() == round(highest / 257)
+    assert [f"{name} has 16 bits" in str(each.message) for each in said] == [True] * warns
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.gif", "a.tif", "a.webp"])
+def test_several_pictures_in_a_file_are_refused(tmp_path, name):
+    pages = [Image.fromarray((255 * each).astype(np.uint8)) for each in (SHADES, SHADES.T)]
+    pages[0].save(tmp_path / name, save_all=True, append_images=pages[1:])
+    with pytest.raises(ValueError, match=rf"{name} holds 2 pictures, as frames or pages"):
+        read_image(tmp_path / name)
+
+
+@pytest.mark.parametrize("mode", ["LA", "RGBA"])
+def test_transparent_pixels_are_refused(tmp_path, mode):
+    picture = Image.fromarray((255 * SHADES).astype(np.uint8)).convert(mode)
+    picture.putalpha(Image.fromarray((255 * SHADES).astype(np.uint8)))
+    picture.save(tmp_path / "a.png")
+    with pytest.raises(ValueError, match=r"a\.png has transparent pixels"):
+        read_image(tmp_path / "a.png")
+
+
+def test_a_transparent_colour_is_refused_where_it_is_used(tmp_path):
+    grey = Image.fromarray((250 * SHADES).astype(np.uint8))
+    grey.save(tmp_path / "a.png", transparency=0)
+    with pytest.raises(ValueError, match=r"a\.png has transparent pixels"):
+        read_image(tmp_path / "a.png")
+    grey.save(tmp_path / "a.png", transparency=255)
+    assert np.array_equal(shown(tmp_path / "a.png"), np.asarray(grey))
+
+
+def test_a_size_beyond_the_memory_limit_is_refused(tmp_path):
+    path = save(tmp_path / "a.png", np.zeros((8, 8), np.uint8))
+    with pytest.raises(ValueError, match=r"size 100000: .* needs about 37 GiB of memory"):
+        read_image(path, 100_000)
 
 
 def test_jpeg_and_its_orientation(tmp_path):
@@ -155,7 +223,7 @@ def test_refuses_a_dicom_that_ends_early(dicom):
 def test_refuses_frames_and_empty_windows(dicom):
     with pytest.raises(ValueError, match=r"one\.dcm is a DICOM file of .*expected one grey"):
         read_image(dicom(np.stack([RAMP] * 3), NumberOfFrames=3))
-    with pytest.raises(ValueError, match="WindowWidth is 0"):
+    with pytest.raises(ValueError, match=r"one\.dcm: .*WindowWidth \(5.0, 0.0\) cannot be used"):
         read_image(dicom(RAMP, WindowCenter=5, WindowWidth=0))
 
 
