@@ -141,9 +141,9 @@ def run_typed(settings: Path | None, typed: dict[str, Any]) -> None:
     from boed.setup import setup
 
     options = with_patch_options({**DEFAULTS, **_read(settings), **typed})
-    data = options["data"]
-    whole = settings is not None and settings.is_dir()
-    fallback = settings if whole else Path("runs") / named_after("benchmark", data)
+    fallback = Path("runs") / named_after("benchmark", options["data"])
+    if settings is not None and settings.is_dir():  # that run goes on
+        fallback = settings
     out, scenes = Path(options.pop("out", None) or fallback), options.pop("scenes")
     seeds = repetitions(options.pop("seed"), options.pop("seeds"))
     try:

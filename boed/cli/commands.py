@@ -42,12 +42,12 @@ class Command(TyperCommand):
 class Group(TyperGroup):
     """The group of all commands, whose errors are one line, too."""
 
-    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
-        """See typer's; nothing typed but the name of a group shows its help."""
-        if not standalone_mode:
-            return super().main(*args, standalone_mode=False, **extra)
+    def main(self, *given: Any, **options: Any) -> Any:
+        """See typer's; the bare name of a group shows its help."""
+        if not options.get("standalone_mode", True):
+            return super().main(*given, **options)
         try:
-            code = super().main(*args, standalone_mode=False, **extra)
+            code = super().main(*given, **{**options, "standalone_mode": False})
         except PARSING as error:
             if type(error).__name__ == "NoArgsIsHelpError":
                 typer.echo(error.ctx.get_help())  # type: ignore[attr-defined]

@@ -141,7 +141,7 @@ def training_bar() -> Iterator[tuple[Callable[[TrainingConfig], None], Callable[
 
 def _as_typed(message: str, options: dict[str, str]) -> str:
     """An error of the library, `steps is 0, ...`, with the option as it is typed."""
-    first = re.match(r"(\w+)(?=:| is | are )", message)
-    if first is None or first[0] not in options:
+    first = re.match(r"(\w+)( set)?\b", message)
+    if first is None or first[1] not in options:
         return message
-    return options[first[0]] + message[first.end() :]
+    return options[first[1]] + message[first.end() :]

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from boed.cli.commands import Command
+from boed.foundation.options import OneOf
 
 app = typer.Typer(help="List and fetch data sets.", no_args_is_help=True)
 
@@ -39,7 +40,11 @@ def data_list() -> None:
 
 @app.command("fetch", cls=Command)
 def data_fetch(
-    name: Annotated[str, typer.Argument(help="pneumoniamnist, chestmnist or cifar10.")],
+    name: Annotated[
+        str,
+        typer.Argument(help="pneumoniamnist, chestmnist or cifar10."),
+        OneOf("boed.data.load:FETCHED"),
+    ],
     size: Annotated[int, typer.Option(help="MedMNIST's: 28, 64, 128 or 224 pixels.")] = 64,
 ) -> None:
     """Download a data set, resuming what was begun, and check it."""

@@ -14,7 +14,9 @@ from boed.foundation.identity import claim_picture
 def sheet(
     data: Data = "digits",
     size: Size = None,
-    completer: Annotated[str | None, typer.Option(help="As for benchmark.", show_default="as for benchmark")] = None,
+    completer: Annotated[
+        str | None, typer.Option(help="As for benchmark.", show_default="as for benchmark")
+    ] = None,
     split: Annotated[str, typer.Option(help="Split whose scene is completed.")] = "test",
     scene: Annotated[int, typer.Option(help="Which scene; -1 samples one from the model.")] = 0,
     patch: Annotated[float, typer.Option(help="Width of a square over that of the scene.")] = 0.35,

@@ -73,12 +73,13 @@ class Number:
         """See `Kind`."""
         if isinstance(value, bool) or not isinstance(value, Real):
             raise refusal(name, value, "a number")
+        given = {name: float(value)}
         if self.minimum is not None:
-            at_least(self.minimum, **{name: value})
+            at_least(self.minimum, **given)
         if self.above is not None:
-            more_than(self.above, **{name: value})
+            more_than(self.above, **given)
         if self.maximum is not None:
-            at_most(self.maximum, **{name: value})
+            at_most(self.maximum, **given)
         if math.isnan(value) or (self.finite and math.isinf(value)):
             raise refusal(name, value, "a finite number")
 

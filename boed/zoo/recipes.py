@@ -20,7 +20,9 @@ from boed.completion.training import preset as completer_preset
 from boed.completion.training import train_completer, train_vae
 from boed.completion.vae.vdvae import VDVAE, VDVAEConfig
 from boed.data.dataset import Dataset
+from boed.data.readers.tables import refuse_table
 from boed.data.training_split import training_splits
+from boed.foundation.options import Device, OutFile
 from boed.foundation.randomness import derive
 from boed.foundation.registry import check_known, unknown
 from boed.foundation.shipped import shipped, shipped_folder, shipped_names
@@ -107,6 +109,9 @@ def train_recipe(
     """
     read, folder = (recipe, Path()) if isinstance(recipe, Recipe) else recipe_named(recipe)
     read = changed(read, changes or {})
+    OutFile(endings=(".safetensors",)).check("out", out)
+    if isinstance(read.training.get("device"), str):
+        Device().check("device", read.training["device"])
     job = _Job(
         recipe=read,
         folder=folder,
@@ -132,6 +137,7 @@ class _Job:
     def data(self) -> tuple[Dataset, Dataset]:
         """Train and val images."""
         assert self.recipe.data is not None
+        refuse_table(self.recipe.data, f"a {self.recipe.kind}")
         return training_splits(
             self.recipe.data, self.recipe.size or DEFAULT_SIZE.get(self.recipe.data)
         )
