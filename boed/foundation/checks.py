@@ -31,6 +31,17 @@ def more_than(bound: float, **values: float) -> None:
             raise ValueError(f"{name} is {value}, expected more than {bound}")
 
 
+def at_most(maximum: float, **values: float) -> None:
+    """Refuse a value above `maximum`, or NaN.
+
+    Raises:
+        ValueError: naming the first such argument.
+    """
+    for name, value in values.items():
+        if not value <= maximum:
+            raise ValueError(f"{name} is {value}, expected at most {maximum}")
+
+
 def attributes(owner: object, *names: str) -> dict[str, Any]:
     """Some attributes of an object by name, as the checks take them."""
     return {name: getattr(owner, name) for name in names}

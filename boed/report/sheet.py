@@ -22,6 +22,7 @@ def write_sheet(
     scene: int = 0,
     fraction: float = 0.35,
     seed: int = 0,
+    record: dict[str, str] | None = None,
 ) -> None:
     """Draw five completions of a scene after 0 to 5 squares of it were seen.
 
@@ -32,6 +33,7 @@ def write_sheet(
         scene: which; -1 completes a sample of the completer.
         fraction: side of a square over the width.
         seed: of the squares and completions.
+        record: what the file says of itself, as `claim_picture` returns it.
 
     Raises:
         ValueError: there is no such scene.
@@ -67,4 +69,4 @@ def write_sheet(
         truth=truth[0].numpy(),
     )
     with atomic(out) as temporary:
-        figure.savefig(temporary, dpi=150, bbox_inches="tight")
+        figure.savefig(temporary, dpi=150, bbox_inches="tight", metadata=record)

@@ -28,7 +28,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from boed.foundation.checks import at_least
+from boed.foundation.options import COUNT, FRACTION, SEED
 from boed.foundation.registry import check_known
 from boed.training.config import TrainingConfig
 
@@ -102,11 +102,15 @@ class Recipe:
         for needed in ("name", "data", "problem"):
             if needed in known and getattr(self, needed) is None:
                 raise ValueError(f"{needed} is missing, which a recipe of kind {self.kind} needs")
-        for name, value in (("size", self.size), ("patch", self.patch)):
-            if value is not None and not isinstance(value, int | float):
-                raise ValueError(f"{name} is {value!r}, expected a number")
         if self.size is not None:
-            at_least(1, size=self.size)
+            COUNT.check("size", self.size)
+        if self.patch is not None:
+            FRACTION.check("patch", self.patch)
+        SEED.check("seed", self.seed)
+        for each in fields(TrainingConfig):
+            if each.name in self.training and "kind" in each.metadata:
+                name = f"training: {each.name}"
+                each.metadata["kind"].check(name, self.training[each.name])
         if self.sensor is not None and (self.masks or self.patch):
             raise ValueError("sensor stands in place of masks and patch: give one of them")
 
