@@ -417,10 +417,19 @@ def _fitted(context: Context, name: str) -> Completer:
     patches = not context.indirect and not is_table(context.data)
     if name == "retrieval" and (patches or context.val is None):
         large = not context.indirect and len(library) > LARGE
-        return Retrieval(library, transform=context.transform, candidates=1_000 if large else None)
+        return Retrieval(
+            library,
+            transform=context.transform,
+            labelled=_same_question(library, context),
+            candidates=1_000 if large else None,
+        )
     if name == "retrieval":
         return _chosen(
-            context, BANDWIDTHS, lambda width: Retrieval(library, width, context.transform)
+            context,
+            BANDWIDTHS,
+            lambda width: Retrieval(
+                library, width, context.transform, labelled=_same_question(library, context)
+            ),
         )
     mixture = _mixture(context, library)
     if context.val is None:
@@ -434,8 +443,14 @@ def _fitted(context: Context, name: str) -> Completer:
     return _chosen(context, NOISES, with_noise)
 
 
+def _same_question(library: Dataset, context: Context) -> bool:
+    """Whether the library's labels answer what the scenes are asked."""
+    return library.label_names == context.data.label_names
+
+
 def _mixture(context: Context, library: Dataset) -> GaussianMixture:
-    components: Any = 10 if library.multi_label else "classes"
+    by_class = not library.multi_label and _same_question(library, context)
+    components: Any = "classes" if by_class else 10
     return GaussianMixture(library, components, transform=context.transform)
 
 
@@ -445,7 +460,7 @@ def _chosen(
     """The one under which the completer itself says most of the labels of 200 val scenes."""
     assert context.val is not None
     val = context.val
-    if val.multi_label:  # there is no such posterior: the default serves
+    if val.multi_label or not _same_question(val, context):  # no such posterior: the default
         return make(numbers[len(numbers) // 2])
     if len(val) > 200:
         rows = torch.randperm(len(val), generator=torch.Generator().manual_seed(derive("val")))
@@ -458,7 +473,8 @@ def _chosen(
         model = make(number)
         if isinstance(model, Retrieval):
             weights = (-model.distances(seen) / (2 * number**2)).softmax(1)
-            classes = torch.nn.functional.one_hot(model.library.labels).float()
+            answers = len(model.library.label_names)
+            classes = torch.nn.functional.one_hot(model.library.labels, answers).float()
             belief = (weights @ classes + 1e-3).log().log_softmax(1)
         else:
             assert isinstance(model, GaussianMixture)
