@@ -186,6 +186,7 @@ def evaluate_completers(
     started = datetime.now(UTC).isoformat(timespec="seconds")
     size = size or DEFAULT_SIZE.get(str(data))
     test, library = load(data, size, split), load(data, size, "train")
+    test.check_pictures("the evaluation of completers")
     context = Context(test, PatchSensor(test.size), library=library)
     models = named_completers(completers, context)
     answers = classifier_for(context, classifier)

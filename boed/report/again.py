@@ -36,7 +36,7 @@ def report_again(run: Path, figures: Path | None = None) -> None:
     """
     check_run_folder(run)
     if figures is not None:
-        check_folder("figures", figures)
+        check_folder("figures", figures, figures)
     if read_record(run).get("kind") != "benchmark":
         _completers(run, figures)
     else:

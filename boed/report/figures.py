@@ -372,16 +372,16 @@ def check_figure_path(argument: str, path: Path) -> None:
         raise ValueError(f"{argument} is {path}, expected a file that ends in .png, .pdf or .svg")
     if path.is_dir():
         raise ValueError(f"{argument} is {path}, a folder; expected a file")
-    check_folder(argument, path.absolute().parent)
+    check_folder(argument, path, path.parent)
 
 
-def check_folder(argument: str, path: Path) -> None:
-    """Refuse a folder that cannot be written to, nor be made.
+def check_folder(argument: str, given: Path, folder: Path) -> None:
+    """Refuse what was given where its folder cannot be written to, nor be made.
 
     Raises:
         ValueError: naming the argument and the path that is in the way.
     """
-    where = path.absolute()
+    where = folder.absolute()
     there = next(each for each in (where, *where.parents) if each.exists())
     if not there.is_dir() or not os.access(there, os.W_OK):
-        raise ValueError(f"{argument} is {path}: {there} is not a folder that can be written to")
+        raise ValueError(f"{argument} is {given}: {there} is not a folder that can be written to")

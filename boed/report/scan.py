@@ -28,7 +28,6 @@ from boed.report.beliefs import belief_in_words
 from boed.report.figures import panel_figure, scene_figure
 from boed.report.worked_scenes import describe, named_answers, with_whole_maps
 from boed.sensors import Sensor
-from boed.sensors.registry import is_table
 from boed.setup import Setup, setup
 from boed.zoo import DEFAULT_SIZE, FAMILY
 
@@ -110,10 +109,11 @@ def scan_setup(
             pictures.
     """
     like = _like(data, size, options.get("classifier"))
-    if is_table(like) or like.shape[0] != like.shape[1]:
+    like.check_pictures("scan")
+    if like.shape[0] != like.shape[1]:
         raise ValueError(
-            f"data is {data!r}, which holds no square pictures; expected a data set of images, "
-            "such as digits"
+            f"data is {data!r}, whose pictures are {like.shape[0]} x {like.shape[1]} px; expected "
+            "square ones"
         )
     picture = _scene(Path(image), like, invert=invert)
     labels = torch.zeros((1, len(like.label_names)) if like.multi_label else 1, dtype=torch.int64)

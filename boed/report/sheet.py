@@ -6,12 +6,25 @@ from pathlib import Path
 
 import torch
 
+from boed.completion.classical.retrieval import Retrieval
 from boed.completion.completer import Completer
 from boed.data.dataset import Dataset
 from boed.data.masks import squares
 from boed.data.observation import Observation
+from boed.foundation.checks import at_least
 from boed.foundation.files import atomic
 from boed.report.figures import completions_figure
+
+
+def check_sheet(*, scene: int, patch: float) -> None:
+    """Refuse what makes no sheet of any data set.
+
+    Raises:
+        ValueError: `scene` below -1, or a `patch` that is not above 0 and at most 1.
+    """
+    at_least(-1, scene=scene)
+    if not 0 < patch <= 1:
+        raise ValueError(f"patch is {patch}, expected above 0 and at most 1")
 
 
 def write_sheet(
@@ -20,7 +33,7 @@ def write_sheet(
     out: Path,
     *,
     scene: int = 0,
-    fraction: float = 0.35,
+    patch: float = 0.35,
     seed: int = 0,
 ) -> None:
     """Draw five completions of a scene after 0 to 5 squares of it were seen.
@@ -30,12 +43,20 @@ def write_sheet(
         completer: draws the completions.
         out: figure to write.
         scene: which; -1 completes a sample of the completer.
-        fraction: side of a square over the width.
+        patch: side of a square over the width.
         seed: of the squares and completions.
 
     Raises:
-        ValueError: there is no such scene.
+        ValueError: there is no such scene, the scenes are no pictures, or the completer has no
+            samples of its own.
     """
+    check_sheet(scene=scene, patch=patch)
+    data.check_pictures("a sheet")
+    if scene == -1 and isinstance(completer, Retrieval):
+        raise ValueError(
+            "scene is -1, a sample of the completer; Retrieval draws images of its library and has "
+            f"none: expected 0 to {len(data) - 1}, or another completer"
+        )
     if scene >= len(data) or scene < -1:
         raise ValueError(
             f"scene is {scene}, expected -1 to {len(data) - 1}: {data.name} ({data.split}) has "
@@ -53,7 +74,7 @@ def write_sheet(
         one = squares(
             1,
             data.size,
-            fraction,
+            patch,
             counts=torch.ones(1, dtype=torch.long),
             generator=torch.Generator().manual_seed(each),
         )

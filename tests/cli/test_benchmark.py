@@ -190,13 +190,6 @@ def test_checkpoint_for_another_size_is_refused(tmp_path):
     refused(boed("benchmark", *SMALL, "--completer", tmp_path / "other.safetensors"), "64", "32")
 
 
-@pytest.mark.parametrize("scene", [0, -1])
-def test_sheet(tmp_path, scene):
-    out = tmp_path / "sheet.png"
-    assert boed("sheet", "--scene", scene, "--out", out).exit_code == 0
-    assert out.stat().st_size > 10_000
-
-
 def test_data_list_names_the_default():
     result = boed("data", "list")
     assert result.exit_code == 0

@@ -146,7 +146,7 @@ def test_a_classifier_without_a_record_says_so(digit):
     ("options", "words"),
     [
         (["--data", "digitz"], ["digitz", "digits"]),
-        (["--data", "iris"], ["iris", "no square pictures"]),
+        (["--data", "iris"], ["iris", "a table of 4 features"]),
         (["--policy", "radnom"], ["radnom", "random"]),
         (["--completer", "flwo"], ["flwo", "flow"]),
         (["--classifier", "gausian"], ["gausian", "gaussian"]),
