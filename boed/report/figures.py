@@ -94,7 +94,8 @@ def panel_figure(examples: xr.Dataset, index: int = 0) -> Figure:
     names += ["EIG"] if np.isfinite(maps).any() else []
     names += ["mean"] if number else []
     names += ["next", "scene"]
-    figure = Figure(figsize=(1.25 * len(names) + 0.9, 1.45 * steps + 0.6), layout="constrained")
+    tall = 1.25 * _tall(one["scene"].values) + 0.2
+    figure = Figure(figsize=(1.25 * len(names) + 0.9, tall * steps + 0.6), layout="constrained")
     axes = figure.subplots(steps, len(names), squeeze=False)
     masks, whole = one["candidate_mask"].values, one["scene"].values
     place = {name: names.index(name) for name in dict.fromkeys(names)}
@@ -217,7 +218,8 @@ def looks_figure(results: xr.Dataset) -> Figure:
     policies, steps = results["policy"].values, results.sizes["step"]
     masks = results["candidate_mask"].values.astype(float)
     number = {tuple(row): index for index, row in enumerate(results["candidates"].values.tolist())}
-    figure = Figure(figsize=(1.5 * len(policies) + 1.1, 1.5 * steps + 0.4), layout="constrained")
+    tall = 1.5 * _tall(masks)
+    figure = Figure(figsize=(1.5 * len(policies) + 1.1, tall * steps + 0.7), layout="constrained")
     axes = figure.subplots(steps, len(policies), squeeze=False)
     norm = PowerNorm(0.5, 0, 1)
     shown = None
@@ -341,6 +343,12 @@ def _aspect(image: NDArray) -> Literal["equal", "auto"]:
     """Square pixels, unless the scene is a strip such as a table's row."""
     height, width = image.shape[-2:]
     return "equal" if max(height, width) < 8 * min(height, width) else "auto"
+
+
+def _tall(image: NDArray) -> float:
+    """Height over width of a picture's place; a strip such as a table's row gets some more."""
+    height, width = image.shape[-2:]
+    return min(max(height / width, 0.35), 1.0)
 
 
 def _belief(one: xr.Dataset, look: int) -> str:
