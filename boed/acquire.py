@@ -15,7 +15,8 @@ from boed.eig.completions.beliefs import log_beliefs
 from boed.foundation.checks import at_least
 from boed.foundation.randomness import Seeds, derive, per_scene
 from boed.policies import Decision, Policy
-from boed.sensors.sensor import Sensor, costs, look
+from boed.policies.policy import check_is_policy, decide
+from boed.sensors.sensor import Sensor, candidates, costs, footprints, look, reads_new
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,8 @@ def acquire(
     """Look up to `steps` times at each scene, where the policy says.
 
     The loop of Harvey et al. 2021, Sec. 3: decide on a look, look, believe. A scene is finished
-    early when the policy's decision says stop, or its budget is spent.
+    early when the policy's decision says stop, its budget is spent, or everything that the
+    candidates can read has been read.
 
     >>> from boed import PatchSensor, Random
     >>> class Undecided:
@@ -144,10 +146,12 @@ def acquire(
         raise ValueError(f"scene is {tuple(scene.shape)}, expected at least one scene")
     check_scenes(scene, "scene")
     at_least(1, steps=steps)
+    check_is_policy(policy)
     scene, budget, began = scene.float(), budget or Budget(), time.monotonic()
     seeds = per_scene(seed, len(scene))
     noise = [derive(each, "noise") for each in seeds]
     blank = observation = Observation.nothing_of(scene)
+    candidates(sensor, blank)  # what is no sensor is told before any work
     prior = belief = log_beliefs(observation, classifier, memory)
     active = torch.arange(len(scene), device=scene.device)  # the scenes that are not finished
     spent = scene.new_zeros(len(scene))
@@ -159,12 +163,14 @@ def acquire(
             break
         # decide
         at = [derive(seeds[b], "look", step) for b in active.tolist()]
-        decision = policy.choose(observation[active], sensor, at, truth=scene[active])
-        _check(decision, policy, len(active))
+        now = observation[active]
+        decision = decide(policy, now, sensor, seeds=at, truth=scene[active])
         cost = costs(sensor, decision.designs).to(scene)
         going = budget.affords(spent[active] + cost)
         if decision.stop is not None:
             going = going & ~decision.stop.to(going.device)
+        if step > 0:
+            going = going & ~_all_read(sensor, now, decision)
         active, design, cost = active[going], decision.designs[going], cost[going]
         spent[active] += cost
         if len(active) > 0:
@@ -191,34 +197,14 @@ def acquire(
     return _trajectory(blank, prior, taken, steps=steps, decisions=decisions)
 
 
-def _check(decision: Decision, policy: Policy, scenes: int) -> None:
-    """Refuse a decision that is not about so many scenes.
-
-    Raises:
-        ValueError: its designs, index or stop are of another shape or type, or the index is not
-            that of the designs.
-    """
-    name, designs = f"{type(policy).__name__}.choose", decision.designs
-    if designs.ndim != 2 or len(designs) != scenes:
-        raise ValueError(
-            f"{name} returned designs {tuple(designs.shape)}, "
-            f"expected one row for each of {scenes} scenes"
-        )
-    for what, dtype in (("index", torch.int64), ("stop", torch.bool)):
-        part = getattr(decision, what)
-        if part is not None and (part.dtype != dtype or tuple(part.shape) != (scenes,)):
-            raise ValueError(
-                f"{name} returned {what} {part.dtype} {tuple(part.shape)}, "
-                f"expected {str(dtype).removeprefix('torch.')} ({scenes},)"
-            )
-    index, number = decision.index, len(decision.candidates)
-    if index is not None:
-        within = bool(((index >= 0) & (index < number)).all())
-        if not within or not torch.equal(decision.candidates[index].to(designs), designs):
-            raise ValueError(
-                f"{name} returned index {index.tolist()}, expected the chosen designs' rows of its "
-                f"{number} candidates"
-            )
+def _all_read(sensor: Sensor, observation: Observation, decision: Decision) -> Bool[Tensor, " b"]:
+    """Of which scenes no candidate would read anything more, the look chosen included."""
+    shown, unseen = footprints(sensor, observation, decision.designs) > 0, observation.seen < 1
+    done = shown.any(1) & ~(shown & unseen).any(1)
+    if done.any():  # seldom: a policy chose a look that it knows
+        rows = done.nonzero()[:, 0]
+        done[rows] = ~reads_new(sensor, observation[rows], decision.candidates).any(1)
+    return done
 
 
 def _trajectory(

@@ -17,9 +17,10 @@ from boed.benchmark import benchmark
 from boed.benchmark.engines import Engine
 from boed.benchmark.engines import named as engine_named
 from boed.benchmark.storage import finish
+from boed.data.readers.tables import refuse_table
 from boed.foundation.files import atomic
 from boed.foundation.identity import SETTINGS, claim, identity
-from boed.foundation.registry import check_known
+from boed.foundation.registry import nearest
 from boed.sensors import PatchSensor
 from boed.setup import Setup, versions
 from boed.zoo import DEFAULT_SIZE, Context, classifier_for, named_completers
@@ -122,12 +123,18 @@ def read_settings(path: Path | str, known: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ValueError: the file is missing or no TOML, or holds a setting that does not exist.
     """
+    if not Path(path).exists():
+        raise ValueError(f"settings is '{path}', which does not exist; expected a {SETTINGS}")
     try:
         settings = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise ValueError(f"settings {path} cannot be read: {error}") from error
     for key, value in settings.items():
-        check_known(f"settings {path}: setting", key, known)
+        if key not in known:
+            raise ValueError(
+                f"settings {path}: there is no setting {key!r}: {nearest(key, known)}Settings: "
+                f"{', '.join(known)}"
+            )
         if isinstance(value, str) and value.startswith("a ") and value.endswith(" object"):
             raise ValueError(
                 f"settings {path}: {key} was {value} of yours, which a file cannot hold; give a "
@@ -182,12 +189,12 @@ def evaluate_completers(
     from boed.report.completers.page import write_completer_report
     from boed.report.completers.table import markdown
 
+    refuse_table(data, "an evaluation of completers")
     folder, plan = Path(out), plan or Plan()
     started = datetime.now(UTC).isoformat(timespec="seconds")
     size = size or DEFAULT_SIZE.get(str(data))
     test, library = load(data, size, split), load(data, size, "train")
-    test.check_pictures("the evaluation of completers")
-    context = Context(test, PatchSensor(test.size), library=library)
+    context = Context(test, PatchSensor(test.size), library=library, source=str(data))
     models = named_completers(completers, context)
     answers = classifier_for(context, classifier)
     if not isinstance(answers, DenseNetClassifier):

@@ -7,7 +7,7 @@ import platform
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import torch
 
@@ -17,11 +17,13 @@ from boed.completion.classical.gaussian import GaussianMixture
 from boed.completion.classical.retrieval import Retrieval
 from boed.completion.completer import Completer
 from boed.data.dataset import Dataset
+from boed.data.labels import SPLITS
 from boed.data.load import load
 from boed.data.observation import Observation
 from boed.eig.completions.estimators import AdditiveEstimator
 from boed.eig.completions.estimators import named as estimator_named
 from boed.foundation.cache import cache_folder
+from boed.foundation.options import COUNT, Device, Names, OneOf, split_names
 from boed.foundation.registry import check_known, import_object
 from boed.policies import BOED, CentreOut, FixedDesign, Oracle, Policy, Random
 from boed.policies import optimise_fixed_design as best_fixed_design
@@ -30,7 +32,7 @@ from boed.policies.names import INFORMED, POLICIES
 from boed.search import Exhaustive, Racing, Screening, Search
 from boed.search.names import SEARCHES
 from boed.sensors import PatchSensor, Sensor
-from boed.sensors.registry import default_sensor, sensor_named
+from boed.sensors.registry import check_sensor_name, default_sensor, sensor_named
 from boed.sensors.sensor import candidates
 from boed.zoo import (
     DEFAULT_SIZE,
@@ -41,6 +43,7 @@ from boed.zoo import (
     primary_for,
     screen_for,
 )
+from boed.zoo.models import weights
 
 FIRST_COMPLETIONS = 500
 """Completions for the first look, which is the same for all scenes; fewer if the library has."""
@@ -89,7 +92,7 @@ def setup(
     sensor: str | Mapping[str, Any] | Sensor | None = None,
     classifier: str | Path | Classifier | None = None,
     completer: str | Path | Completer | None = None,
-    policies: Sequence[str] | Mapping[str, Policy] = ("boed", "random"),
+    policies: str | Sequence[str] | Mapping[str, Policy] = ("boed", "random"),
     baseline: str | None = None,
     primary: str | None = None,
     library: str | Path | Dataset | None = None,
@@ -113,8 +116,8 @@ def setup(
             fitted to the library; or an object. What is shipped for data and sensor by default.
         completer: `aipo`, `flow`, ... as shipped for the data, a shipped model's name, a
             checkpoint's path, `retrieval` or `gaussian`; or an object.
-        policies: names of `POLICIES` or `package.module:Class`; or objects by name. The first is
-            what the run is about.
+        policies: names of `POLICIES` or `package.module:Class`, as a list or with commas between;
+            or objects by name. The first is what the run is about.
         baseline: which policy the others are compared with; a random one if there is one.
         primary: the metric and number of looks that the run is judged by, such as `nll@2`, stated
             beforehand; that of the data set if not given (see `boed.zoo.primary_for`).
@@ -136,9 +139,22 @@ def setup(
         ValueError: something is unknown, missing or does not fit; what is missing is said at once.
     """
     for name, number in (("steps", steps), ("completions", completions), ("memory", memory)):
-        if number < 1:
-            raise ValueError(f"{name} is {number}, expected at least 1")
+        COUNT.check(name, number)
+    if size is not None:
+        COUNT.check("size", size)
+    OneOf(SPLITS).check("split", split)
+    OneOf(get_args(Precision)).check("precision", precision)
+    Device().check("device", device)
+    if isinstance(sensor, str | Mapping):
+        check_sensor_name(sensor)
+    if isinstance(policies, str):
+        policies = split_names(policies)
+    if primary is not None:
+        Primary.read(primary, steps=steps)
     names = _policy_names(policies)
+    _check_baseline(baseline, names)
+    if isinstance(search, str) and search not in (*SEARCHES, "screen"):
+        weights("search", search, "screens", known=(*SEARCHES, "screen"))
     options = {
         "data": _asked(data), "sensor": _asked(sensor), "classifier": _asked(classifier),
         "completer": _asked(completer), "policies": names, "baseline": baseline, "primary": primary,
@@ -153,7 +169,8 @@ def setup(
     val = val if val is not None or isinstance(where, Dataset) else _split(where, scenes, "val")
     looks = sensor if sensor is not None else default_sensor(scenes)
     looker = sensor_named(looks, scenes) if isinstance(looks, str | Mapping) else looks
-    context = Context(scenes, looker, library=shelf, val=val, steps=steps)
+    source = None if isinstance(data, Dataset) else str(data)
+    context = Context(scenes, looker, library=shelf, val=val, steps=steps, source=source)
     judge, sampler = _models(context, classifier, completer, names, policies)
     for model in (judge, sampler):
         if isinstance(model, torch.nn.Module):
@@ -198,8 +215,6 @@ def setup(
         return _uninformed(name, context, judge, memory=memory, device=device)
 
     made = dict(policies) if isinstance(policies, Mapping) else {n: policy(n) for n in names}
-    _check_baseline(baseline, made)
-    outcome = primary_for(scenes, steps) if primary is None else Primary.read(primary, steps=steps)
     about = {
         **_about_sensor(looker),
         "completions": completions,
@@ -226,7 +241,7 @@ def setup(
         policies=made,
         baseline=baseline or next((n for n, p in made.items() if isinstance(p, Random)), None),
         steps=steps,
-        primary=str(outcome),
+        primary=primary or str(primary_for(scenes, steps)),
         device=device,
         memory=memory,
         options={key: value for key, value in options.items() if value is not None},
@@ -246,19 +261,14 @@ def versions() -> dict[str, str]:
 
 
 def _policy_names(policies: Sequence[str] | Mapping[str, Policy]) -> list[str]:
-    names = list(policies)
-    if not names:
-        raise ValueError("policies is empty, expected at least one")
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise ValueError(f"policies: {', '.join(twice)} stands there twice")
+    Names().check("policies", list(policies))
     if not isinstance(policies, Mapping):
-        for name in names:
+        for name in policies:
             if ":" not in name:
                 check_known(
                     "policies", name, POLICIES, extra="or package.module:Class for your own"
                 )
-    return names
+    return list(policies)
 
 
 def _asked(part: object) -> Any:
@@ -294,8 +304,9 @@ def _split(where: str | Path, scenes: Dataset, split: str) -> Dataset | None:
         return None
     if found.images.shape[1:] != scenes.images.shape[1:]:
         raise ValueError(
-            f"library: {found.name} has scenes {tuple(found.images.shape[1:])}, "
-            f"{scenes.name} has {tuple(scenes.images.shape[1:])}"
+            f"library: {found.name} ({split}) has scenes {tuple(found.images.shape[1:])}, "
+            f"expected {tuple(scenes.images.shape[1:])}, as {scenes.name} ({scenes.split}) has: "
+            "give --library a set of the same size, or --size"
         )
     return found
 
@@ -390,8 +401,6 @@ def _search(
             f"search is {search!r}, but screens are for DenseNet classifiers and patch sensors; "
             f"expected one of {', '.join(SEARCHES)}"
         )
-    if not Path(search).exists():
-        check_known("search", search, [*SEARCHES, "screen"], extra="or the path of a screen")
     screen = screen_for(context, classifier, search)
     screen.check(classifier, context.sensor.patch / context.sensor.size)
     screening = Screening(screen=screen.to(device), then=Racing())
@@ -403,7 +412,7 @@ def _search(
     )
 
 
-def _check_baseline(baseline: str | None, policies: Mapping[str, Policy]) -> None:
+def _check_baseline(baseline: str | None, policies: Iterable[str]) -> None:
     if baseline is not None:
         check_known("baseline", baseline, policies)
 

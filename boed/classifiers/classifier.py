@@ -18,7 +18,7 @@ from boed.classifiers.boxes import Box
 from boed.classifiers.densenet import DenseNetConfig, SmallDenseNet, build
 from boed.classifiers.densenet121_incremental import DenseNet121
 from boed.data.observation import Observation
-from boed.foundation.checks import check_fits
+from boed.foundation.checks import check_fits, check_floating, check_protocol
 from boed.foundation.files import read_model, save_weights
 from boed.foundation.registry import check_known
 
@@ -30,6 +30,46 @@ class Classifier(Protocol):
     def log_probs(self, observation: Observation) -> Float[Tensor, "B *L K"]:
         """Log-probabilities `[B, K]` of K answers, or `[B, L, 2]` for L findings."""
         ...
+
+
+def check_is_classifier(classifier: object) -> None:
+    """Refuse what is no classifier.
+
+    Raises:
+        ValueError: it has no `log_probs` that can be called as the protocol's.
+    """
+    network = isinstance(classifier, nn.Module) and not hasattr(classifier, "log_probs")
+    advice = "boed.classifiers.from_module(network) makes one of a network" if network else ""
+    check_protocol("classifier", classifier, Classifier, advice=advice)
+
+
+def check_belief(
+    belief: object, observation: Observation, classifier: Classifier
+) -> Float[Tensor, "B *L K"]:
+    """What a classifier returned for an observation, after making sure that it is a belief.
+
+    Raises:
+        ValueError: it is no tensor of floating-point numbers, of another shape, has NaN, or its
+            exponentials do not sum to 1.
+    """
+    name, number = f"{type(classifier).__name__}.log_probs", len(observation)
+    expected = f"log-probabilities ({number}, K) or ({number}, L, 2)"
+    belief = check_floating(name, belief, expected)
+    if belief.ndim not in (2, 3) or len(belief) != number:
+        raise ValueError(
+            f"{name} returned {tuple(belief.shape)} for {number} observations, "
+            f"expected ({number}, K) or ({number}, L, 2)"
+        )
+    if torch.isnan(belief).any():
+        raise ValueError(f"{name} returned NaN")
+    total = belief.exp().sum(-1)
+    if not ((total - 1).abs() < 0.01).all():
+        worst = float(total.flatten()[(total - 1).abs().argmax()])
+        raise ValueError(
+            f"{name} returned numbers whose exponentials sum to {worst:.3g}, not 1; "
+            "expected log-probabilities (log_softmax of logits)"
+        )
+    return belief.to(observation.device)
 
 
 Precision = Literal["fp32", "bf16"]

@@ -22,8 +22,9 @@ from boed.data.masks import squares
 from boed.data.observation import Observation
 from boed.foundation.checks import check_fits
 from boed.foundation.randomness import derive
+from boed.training.checkpoints import claim_trained, conclude, running_state
 from boed.training.config import TrainingConfig
-from boed.training.loop import conclude, fit, provenance, running_state
+from boed.training.loop import fit, provenance
 from boed.training.recipes import Recipe
 
 TRAINING = TrainingConfig(
@@ -179,13 +180,21 @@ def train_screen(
         recipe: what was asked for, for the record; made of the arguments if not given.
 
     Raises:
-        ValueError: the classifier is for other scenes, or the network cannot be for their size.
+        ValueError: the classifier is for other scenes, the network cannot be for their size, or
+            `out` holds another training.
+        Interrupted: Ctrl-C or SIGTERM came; what was trained is stored.
     """
     training.check_batch(train)
     ranks = training.ranks()
     device = ranks.device
     torch.manual_seed(derive(training.seed, "weights"))
     screen = _begun(classifier.eval(), train, patch).to(device)
+    about = {"data": train.name, "sha256": train.sha256, "look_fraction": patch}
+    about["classifier"] = screen.classifier
+    recipe = recipe or Recipe(kind="screen", data=train.name)
+    recipe = recipe.trained(training, size=train.size, patch=patch)
+    if claim_trained(out, recipe, about, steps=training.steps):
+        return ScreenNet.load(out)
     classifier.to(device)
     strength = min(1.0, 5000 / len(train))
     with torch.random.fork_rng():
@@ -207,8 +216,6 @@ def train_screen(
     def validate(_: nn.Module) -> dict[str, float]:
         return {f"val_{name}": value for name, value in score(screen, watched).items()}
 
-    about = {"data": train.name, "sha256": train.sha256, "look_fraction": patch}
-    about["classifier"] = screen.classifier
     _, progress = fit(
         screen,
         loss,
@@ -226,9 +233,7 @@ def train_screen(
         "command": command,
         "scores": {"val": score(screen, watched)},
     }
-    recipe = recipe or Recipe(kind="screen", data=train.name)
-    recipe = recipe.trained(training, size=train.size, patch=patch)
-    conclude(screen, out, header, recipe=recipe, progress=progress)
+    conclude(screen, out, header, recipe=recipe, about=about, progress=progress)
     return ScreenNet.load(out)
 
 

@@ -23,8 +23,9 @@ from boed.data.observation import Observation
 from boed.foundation.checks import check_fits
 from boed.foundation.files import load_weights, sha256
 from boed.foundation.randomness import derive
+from boed.training.checkpoints import claim_trained, conclude, running_state
 from boed.training.config import TrainingConfig
-from boed.training.loop import conclude, fit, provenance, running_state
+from boed.training.loop import fit, provenance
 from boed.training.recipes import Recipe
 
 PRESETS: dict[int, tuple[DenseNetConfig, TrainingConfig]] = {
@@ -173,7 +174,9 @@ def train_classifier(
 
     Raises:
         ValueError: the network is not for images of this size, or not for these labels, the
-            images are all of one class, or `init` is another network.
+            images are all of one class, `init` is another network, or `out` holds another
+            training.
+        Interrupted: Ctrl-C or SIGTERM came; what was trained is stored.
     """
     train.check_question()
     training.check_batch(train)
@@ -185,6 +188,19 @@ def train_classifier(
     torch.manual_seed(derive(training.seed, "weights"))
     model = DenseNetClassifier(config, train.label_names, train.multi_label)
     begun = None if init is None else start_from(model, init)
+    about: dict[str, Any] = {"data": train.name, "sha256": train.sha256, "init": begun}
+    how: dict[str, Any] = {"looking": repr(looking)}  # which may differ between processes
+    if isinstance(looking, Squares):
+        how = {"look_fraction": looking.fraction}
+        about |= how
+    recipe = (recipe or Recipe(kind="classifier", data=train.name)).trained(
+        training,
+        config,
+        size=train.size,
+        patch=looking.fraction if isinstance(looking, Squares) else None,
+    )
+    if claim_trained(out, recipe, about, steps=training.steps):
+        return DenseNetClassifier.load(out)
     ranks = training.ranks()
     device = ranks.device
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -202,11 +218,6 @@ def train_classifier(
         scores = score(model, val, (1, 3), looking=looking)
         return {f"val_nll_{name}": figures["nll"] for name, figures in scores.items()}
 
-    about: dict[str, Any] = {"data": train.name, "sha256": train.sha256, "init": begun}
-    how: dict[str, Any] = {"looking": repr(looking)}  # which may differ between processes
-    if isinstance(looking, Squares):
-        how = {"look_fraction": looking.fraction}
-        about |= how
     _, progress = fit(
         model,
         loss,
@@ -229,13 +240,7 @@ def train_classifier(
         header["init"] = begun
     if command is not None:
         header["command"] = command
-    recipe = (recipe or Recipe(kind="classifier", data=train.name)).trained(
-        training,
-        config,
-        size=train.size,
-        patch=looking.fraction if isinstance(looking, Squares) else None,
-    )
-    conclude(model, out, header, recipe=recipe, progress=progress)
+    conclude(model, out, header, recipe=recipe, about=about, progress=progress)
     return model.eval()
 
 

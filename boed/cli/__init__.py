@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from boed.cli.benchmark import benchmark
+from boed.cli.commands import Command, Group
 from boed.cli.data import app as data_app
 from boed.cli.evaluate import app as evaluate_app
 from boed.cli.report import report
@@ -15,6 +16,7 @@ from boed.cli.sheet import sheet
 from boed.cli.train import app as train_app
 
 app = typer.Typer(
+    cls=Group,
     help="Bayesian optimal experimental design in sequential sensing: where to look next.",
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
@@ -38,10 +40,8 @@ def boed(
     """Where to look next: Bayesian optimal experimental design in sequential sensing."""
 
 
-app.command()(benchmark)
-app.command()(scan)
-app.command()(sheet)
-app.command()(report)
+for each in (benchmark, scan, sheet, report):
+    app.command(cls=Command)(each)
 app.add_typer(train_app, name="train")
 app.add_typer(evaluate_app, name="evaluate")
 app.add_typer(data_app, name="data")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import inspect
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from boed.cli.console import command, counted, explained
-from boed.cli.options import with_patch_options
+from boed.cli.console import command, counted, ends_with
+from boed.cli.options import kinds_of, named_after, repetitions, with_patch_options
+from boed.foundation.options import OutFolder
 
 DEFAULTS: dict[str, Any] = {
     "data": "digits",
@@ -20,7 +20,6 @@ DEFAULTS: dict[str, Any] = {
     "seed": 0,
     "seeds": 1,
     "split": "test",
-    "out": "runs/benchmark",
     "memory": 512,
     "device": "cpu",
     "search": "racing",
@@ -30,16 +29,23 @@ DEFAULTS: dict[str, Any] = {
 """What holds where neither a file of settings nor an option says otherwise."""
 
 
-def _option(help_text: str, name: str = "") -> Any:
-    """An option that is not given unless it is typed, so that a file of settings may say it."""
-    default = DEFAULTS.get(name)
-    shown = ",".join(default) if isinstance(default, list) else default
-    return typer.Option(help=help_text, show_default=False if shown is None else str(shown))
+def _option(help_text: str, name: str = "", shown: str = "") -> Any:
+    """An option that is not given unless it is typed, so that a file of settings may say it.
+
+    Its default is that of `name`, or is said in words by `shown`.
+    """
+    default = DEFAULTS.get(name, shown)
+    words = ",".join(default) if isinstance(default, list) else str(default)
+    return typer.Option(help=help_text, show_default=words or False)
 
 
 def benchmark(
     settings: Annotated[
-        Path | None, typer.Argument(help="A run.toml, as every run writes; options override it.")
+        Path | None,
+        typer.Argument(
+            help="A run.toml, as every run writes, or the folder of a run, which then goes on; "
+            "options override it."
+        ),
     ] = None,
     data: Annotated[
         str | None, _option("Name (see `boed data list`) or path of a data set.", "data")
@@ -73,10 +79,17 @@ def benchmark(
     ] = None,
     completer: Annotated[
         str | None,
-        _option("retrieval, gaussian, aipo, flow, a shipped model's name, or a checkpoint."),
+        _option(
+            "retrieval, gaussian, aipo, flow, a shipped model's name, or a checkpoint.",
+            shown="the best that is shipped for the data, else retrieval; gaussian for readings",
+        ),
     ] = None,
     classifier: Annotated[
-        str | None, _option("trees, gaussian, a shipped model's name, or a checkpoint.")
+        str | None,
+        _option(
+            "trees, gaussian, a shipped model's name, or a checkpoint.",
+            shown="what is shipped for the data and sensor; trees for tables",
+        ),
     ] = None,
     scenes: Annotated[int | None, _option("Number of scenes, 0 for all.", "scenes")] = None,
     steps: Annotated[int | None, _option("Looks at each scene.", "steps")] = None,
@@ -86,7 +99,11 @@ def benchmark(
     seed: Annotated[int | None, _option("Seed of everything random.", "seed")] = None,
     seeds: Annotated[int | None, _option("Repetitions: seed, seed + 1, ...", "seeds")] = None,
     split: Annotated[str | None, _option("train, val or test.", "split")] = None,
-    out: Annotated[Path | None, _option("Run folder.", "out")] = None,
+    out: Annotated[
+        Path | None,
+        _option("Run folder.", shown="runs/benchmark-DATA, or the folder that is given"),
+        OutFolder(),
+    ] = None,
     memory: Annotated[int | None, _option("Bound on images held at once, MiB.", "memory")] = None,
     device: Annotated[str | None, _option("cpu or cuda.", "device")] = None,
     search: Annotated[
@@ -114,8 +131,7 @@ def benchmark(
     interrupted run goes on when the same command is given again.
     """
     typed = {k: v for k, v in locals().items() if k != "settings" and v is not None}
-    with explained():
-        run_typed(settings, typed)
+    run_typed(settings, typed)
 
 
 def run_typed(settings: Path | None, typed: dict[str, Any]) -> None:
@@ -126,16 +142,15 @@ def run_typed(settings: Path | None, typed: dict[str, Any]) -> None:
     from boed.report.headline import headline
     from boed.report.statistics import summary
     from boed.report.tables import table
-    from boed.run import read_settings, run
+    from boed.run import run
     from boed.setup import setup
 
-    known = inspect.signature(benchmark).parameters
-    read = {} if settings is None else read_settings(settings, known)
-    options = {**DEFAULTS, **read, **with_patch_options(typed, read.get("sensor"))}
-    if isinstance(options["policies"], str):
-        options["policies"] = list(filter(None, map(str.strip, options["policies"].split(","))))
-    out, scenes = Path(options.pop("out")), options.pop("scenes")
-    first, repetitions = options.pop("seed"), options.pop("seeds")
+    options = with_patch_options({**DEFAULTS, **_read(settings), **typed})
+    fallback = Path("runs") / named_after("benchmark", options["data"])
+    if settings is not None and settings.is_dir():  # that run goes on
+        fallback = settings
+    out, scenes = Path(options.pop("out", None) or fallback), options.pop("scenes")
+    seeds = repetitions(options.pop("seed"), options.pop("seeds"))
     try:
         engine = named(options.pop("engine"), options.pop("workers", None))
     except ImportError as error:  # the extra that it names is wanted
@@ -144,11 +159,28 @@ def run_typed(settings: Path | None, typed: dict[str, Any]) -> None:
     with console.status("reading data and models"):
         made = setup(**options)
     number = len(made.data) if scenes == 0 else scenes
-    seeds = range(first, first + repetitions)
-    with counted(number * made.steps * repetitions, "looks") as advance:
+    with (
+        ends_with(f"what was finished is kept in {out}, and the same command goes on"),
+        counted(number * made.steps * len(seeds), "looks") as advance,
+    ):
         how: dict[str, Any] = {"engine": engine, "command": command(), "on_progress": advance}
         results = run(made, out, scenes=number, seeds=seeds, **how)
     found = summary(results)
     console.print(table(found))
     console.print(headline(found), highlight=False)
     console.print(f"report: {out / 'report.html'}", soft_wrap=True)
+
+
+def _read(settings: Path | None) -> dict[str, Any]:
+    """What a file of settings says, each value of the kind of its option."""
+    if settings is None:
+        return {}
+    from boed.foundation.identity import SETTINGS
+    from boed.run import read_settings
+
+    file = settings / SETTINGS if settings.is_dir() else settings
+    kinds = {k: v for k, v in kinds_of(benchmark).items() if k not in ("settings", "out")}
+    read = read_settings(file, kinds)
+    for name, value in read.items():
+        kinds[name].check(f"settings {file}: {name}", value)
+    return read

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import shlex
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import typer
+
+from boed.foundation.interruption import Interrupted
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -17,18 +21,36 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def explained() -> Iterator[None]:
-    """Turn expected errors into one line on stderr, and Ctrl-C into a word on how to go on."""
+def explained(options: dict[str, str] | None = None) -> Iterator[None]:
+    """Turn expected errors into one line on stderr, and interruption into a word on what is stored.
+
+    Args:
+        options: how the options that errors may begin with are typed, by the library's names.
+    """
     try:
         yield
     except (ValueError, OSError) as error:
-        typer.secho(f"boed: {error}", fg="red", err=True)
+        say(_as_typed(str(error), options or {}))
         raise typer.Exit(2) from error
-    except KeyboardInterrupt:
-        typer.secho(
-            "\nboed: interrupted; what was finished is kept, the same command goes on", err=True
-        )
-        raise typer.Exit(130) from None
+    except KeyboardInterrupt as error:
+        number = error.signal if isinstance(error, Interrupted) else signal.SIGINT
+        say(str(error) or "interrupted; nothing was written")
+        raise typer.Exit(128 + number) from None
+
+
+@contextmanager
+def ends_with(kept: str) -> Iterator[None]:
+    """Say of an interruption what is kept."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        number = error.signal if isinstance(error, Interrupted) else signal.SIGINT
+        raise Interrupted(number, f"interrupted; {kept}") from error
+
+
+def say(message: str) -> None:
+    """Say on stderr what is wrong."""
+    typer.secho(f"boed: {message}", fg="red", err=True)
 
 
 def command() -> str:
@@ -36,8 +58,13 @@ def command() -> str:
     return "boed " + " ".join(shlex.quote(argument) for argument in sys.argv[1:])
 
 
-def progress_bar() -> Progress:
-    """A progress bar with a rate and an estimate of the end."""
+@contextmanager
+def progress_bar() -> Iterator[Progress]:
+    """A progress bar with a rate and an estimate of the end, gone when something goes wrong.
+
+    It is drawn from its first task on, in a terminal only.
+    """
+    from rich.console import Console
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -47,7 +74,7 @@ def progress_bar() -> Progress:
         TimeRemainingColumn,
     )
 
-    return Progress(
+    bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
@@ -55,7 +82,16 @@ def progress_bar() -> Progress:
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
+        disable=not Console().is_terminal,
     )
+    try:
+        yield bar
+    except BaseException:
+        bar.live.transient = True
+        raise
+    finally:
+        if bar.tasks:
+            bar.stop()
 
 
 @contextmanager
@@ -71,6 +107,7 @@ def counted(total: int, unit: str) -> Iterator[Callable[[str, int], None]]:
 
         def advance(name: str, number: int) -> None:
             if name not in tasks:
+                bar.start()
                 tasks[name] = bar.add_task(name, total=total, rate="")
             bar.advance(tasks[name], number)
             speed = bar.tasks[tasks[name]].speed
@@ -85,21 +122,26 @@ def training_bar() -> Iterator[tuple[Callable[[TrainingConfig], None], Callable[
 
     Yields what is called before a training with how it is trained, and with each step and loss.
     """
-    bar, tasks = progress_bar(), []
+    with progress_bar() as bar:
+        tasks = []
 
-    def on_start(training: TrainingConfig) -> None:
-        if training.ranks().first:
-            bar.start()
-            tasks.append(bar.add_task("training", total=training.steps, rate=""))
+        def on_start(training: TrainingConfig) -> None:
+            if training.ranks().first:
+                bar.start()
+                tasks.append(bar.add_task("training", total=training.steps, rate=""))
 
-    def on_step(step: int, loss: float) -> None:
-        task = tasks[-1]
-        speed = bar.tasks[task].speed
-        rate = f"{speed:.1f} steps/s" if speed else ""
-        bar.update(task, completed=step, rate=f"loss {loss:.4f} {rate}")
+        def on_step(step: int, loss: float) -> None:
+            task = tasks[-1]
+            speed = bar.tasks[task].speed
+            rate = f"{speed:.1f} steps/s" if speed else ""
+            bar.update(task, completed=step, rate=f"loss {loss:.4f} {rate}")
 
-    try:
         yield on_start, on_step
-    finally:
-        if tasks:
-            bar.stop()
+
+
+def _as_typed(message: str, options: dict[str, str]) -> str:
+    """An error of the library, `steps is 0, ...`, with the option as it is typed."""
+    first = re.match(r"(\w+)( set)?\b", message)
+    if first is None or first[1] not in options:
+        return message
+    return options[first[1]] + message[first.end() :]

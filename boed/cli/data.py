@@ -6,56 +6,55 @@ from typing import Annotated
 
 import typer
 
-from boed.cli.console import explained
+from boed.cli.commands import Command
+from boed.foundation.options import OneOf
 
 app = typer.Typer(help="List and fetch data sets.", no_args_is_help=True)
 
 
-@app.command("list")
+@app.command("list", cls=Command)
 def data_list() -> None:
     """What can be loaded by name, and what is there already. Piped: columns between tabs."""
-    with explained():
-        from rich.console import Console
-        from rich.table import Table
+    from rich.console import Console
+    from rich.table import Table
 
-        from boed.data.load import catalogue
+    from boed.data.load import catalogue
 
-        rows = [
-            (each.name, each.what, "/".join(map(str, each.sizes)), each.available, each.how)
-            for each in catalogue()
-        ]
-        console = Console()
-        if not console.is_terminal:
-            for name, what, sizes, here, how in rows:
-                typer.echo("\t".join((name, what, sizes, "yes" if here else "no", how)))
-            return
-        table = Table()
-        table.add_column("name", no_wrap=True)
-        for heading in ("what", "pixels", "here", "how to get it"):
-            table.add_column(heading)
+    rows = [
+        (each.name, each.what, "/".join(map(str, each.sizes)), each.available, each.how)
+        for each in catalogue()
+    ]
+    console = Console()
+    if not console.is_terminal:
         for name, what, sizes, here, how in rows:
-            table.add_row(name, what, sizes, "yes" if here else "", how)
-        console.print(table)
+            typer.echo("\t".join((name, what, sizes, "yes" if here else "no", how)))
+        return
+    table = Table()
+    table.add_column("name", no_wrap=True)
+    for heading in ("what", "pixels", "here", "how to get it"):
+        table.add_column(heading)
+    for name, what, sizes, here, how in rows:
+        table.add_row(name, what, sizes, "yes" if here else "", how)
+    console.print(table)
 
 
-@app.command("fetch")
+@app.command("fetch", cls=Command)
 def data_fetch(
-    name: Annotated[str, typer.Argument(help="pneumoniamnist, chestmnist or cifar10.")],
+    name: Annotated[
+        str,
+        typer.Argument(help="pneumoniamnist, chestmnist or cifar10."),
+        OneOf("boed.data.load:FETCHED"),
+    ],
     size: Annotated[
         int | None, typer.Option(help="MedMNIST's: 28, 64, 128 or 224 pixels; 64 if not given.")
     ] = None,
 ) -> None:
     """Download a data set, resuming what was begun, and check it."""
-    with explained():
-        from boed.data.readers import cifar10, medmnist
-        from boed.foundation.registry import check_known
+    from boed.data.readers import cifar10, medmnist
 
-        check_known("name", name, (*medmnist.SOURCES, "cifar10"))
-        if name == "cifar10" and size not in (None, 32):
-            raise ValueError(f"size is {size}; cifar10 has images of 32 pixels only")
-        path = (
-            cifar10.fetch()
-            if name == "cifar10"
-            else medmnist.fetch(name, 64 if size is None else size)
-        )
-        typer.echo(f"{name}: {path}")
+    if name == "cifar10" and size not in (None, 32):
+        raise ValueError(f"size is {size}; cifar10 has images of 32 pixels only")
+    path = (
+        cifar10.fetch() if name == "cifar10" else medmnist.fetch(name, 64 if size is None else size)
+    )
+    typer.echo(f"{name}: {path}")

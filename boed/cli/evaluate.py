@@ -7,8 +7,10 @@ from typing import Annotated
 
 import typer
 
-from boed.cli.console import command, counted, explained
-from boed.cli.options import Data, Device, Seed, Size, Split
+from boed.cli.commands import Command
+from boed.cli.console import command, counted, ends_with
+from boed.cli.options import Data, Device, Seed, Size, Split, named_after, repetitions
+from boed.foundation.options import OutFolder, Whole
 
 app = typer.Typer(help="Measure completers.", no_args_is_help=True)
 
@@ -18,7 +20,7 @@ def evaluate() -> None:
     """Measure completers."""
 
 
-@app.command("completer")
+@app.command("completer", cls=Command)
 def completer(
     completers: Annotated[
         list[str],
@@ -27,18 +29,30 @@ def completer(
     data: Data = "digits",
     size: Size = None,
     split: Split = "test",
-    scenes: Annotated[int, typer.Option(help="Scenes for realism, one completion each.")] = 256,
-    deep: Annotated[int, typer.Option(help="How many of them get N completions.")] = 64,
-    completions: Annotated[int, typer.Option(help="Completions of each of those, N.")] = 10,
+    scenes: Annotated[
+        int, typer.Option(help="Scenes for realism, one completion each."), Whole(8)
+    ] = 256,
+    deep: Annotated[int, typer.Option(help="How many of them get N completions."), Whole(8)] = 64,
+    completions: Annotated[
+        int, typer.Option(help="Completions of each of those, N."), Whole(2)
+    ] = 10,
     seed: Seed = 0,
     seeds: Annotated[int, typer.Option(help="Sampling seeds: seed, seed + 1, ...")] = 3,
     classifier: Annotated[
-        str | None, typer.Option(help="Name or checkpoint whose features describe scenes.")
+        str | None,
+        typer.Option(
+            help="Name or checkpoint whose features describe scenes.",
+            show_default="what is shipped for the data",
+        ),
     ] = None,
     inception: Annotated[
         Path | None, typer.Option(help="Your weights of the FID's Inception, to use instead.")
     ] = None,
-    out: Annotated[Path, typer.Option(help="Run folder.")] = Path("runs/completers"),
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Run folder.", show_default="runs/completers-DATA"),
+        OutFolder(),
+    ] = None,
     device: Device = "cpu",
 ) -> None:
     """Compare completers: realism, fidelity, diversity, calibration and the answers they imply.
@@ -46,23 +60,28 @@ def completer(
     Writes results.nc, examples.nc, report.html and table.md to the run folder. An interrupted
     run goes on when the same command is given again.
     """
-    with explained():
-        from boed.completion.evaluation.plan import Plan, completions_each
-        from boed.run import evaluate_completers
+    from boed.completion.evaluation.plan import Plan, completions_each
+    from boed.run import evaluate_completers
 
-        plan = Plan(scenes=scenes, deep=deep, n=completions, seeds=tuple(range(seed, seed + seeds)))
-        with counted(completions_each(plan) * seeds, "completions") as advance:
-            evaluate_completers(
-                completers,
-                out,
-                data=data,
-                size=size,
-                split=split,
-                plan=plan,
-                classifier=classifier,
-                inception=inception,
-                device=device,
-                command=command(),
-                on_progress=advance,
-            )
-        typer.echo(f"report: {out / 'report.html'}")
+    if deep > scenes:
+        raise ValueError(f"deep is {deep}, expected at most scenes = {scenes}")
+    folder = out or Path("runs") / named_after("completers", data)
+    plan = Plan(scenes=scenes, deep=deep, n=completions, seeds=tuple(repetitions(seed, seeds)))
+    with (
+        ends_with(f"what was finished is kept in {folder}, and the same command goes on"),
+        counted(completions_each(plan) * seeds, "completions") as advance,
+    ):
+        evaluate_completers(
+            completers,
+            folder,
+            data=data,
+            size=size,
+            split=split,
+            plan=plan,
+            classifier=classifier,
+            inception=inception,
+            device=device,
+            command=command(),
+            on_progress=advance,
+        )
+    typer.echo(f"report: {folder / 'report.html'}")

@@ -1,11 +1,67 @@
-"""Options that several commands have."""
+"""Options of the commands: what each one's value may be, by its name."""
 
 from __future__ import annotations
 
+import inspect
+import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args, get_origin
 
 import typer
+
+from boed.foundation import options as kinds
+from boed.foundation.options import COUNT, FRACTION, LARGEST_SEED, SEED, Kind, Text, Whole
+
+MOST_SEEDS = 10_000
+"""Repetitions of a run."""
+
+FIGURE = kinds.OutFile(endings=(".png", ".pdf", ".svg"))
+CHECKPOINT = kinds.OutFile(endings=(".safetensors",))
+RUN_FOLDER = kinds.OutFolder()
+
+KINDS: dict[str, Kind] = {
+    "settings": Text(),
+    "data": Text(),
+    "library": Text(),
+    "size": COUNT,
+    "split": kinds.OneOf("boed.data.labels:SPLITS"),
+    "scenes": Whole(0),
+    "scene": Whole(-1),
+    "primary": Text(),
+    "image": kinds.Existing(),
+    "invert": kinds.Switch(),
+    "sensor": kinds.SensorTable(),
+    "patch": FRACTION,
+    "grid": COUNT,
+    "policies": kinds.Names(),
+    "policy": Text(),
+    "baseline": Text(),
+    "completer": Text(),
+    "completers": Text(),
+    "classifier": Text(),
+    "model": Text(),
+    "name": Text(),
+    "change": Text(),
+    "vae": Text(),
+    "init": Text(),
+    "inception": kinds.Existing(),
+    "steps": COUNT,
+    "completions": COUNT,
+    "deep": COUNT,
+    "seed": SEED,
+    "seeds": Whole(1, MOST_SEEDS),
+    "memory": COUNT,
+    "device": kinds.Device(),
+    "search": Text(),
+    "precision": kinds.OneOf(("fp32", "bf16")),
+    "engine": kinds.OneOf("boed.benchmark.engines:ENGINES"),
+    "workers": COUNT,
+    "run": kinds.Existing(folder=True),
+    "figures": kinds.OutFolder(),
+    "out": FIGURE,
+}
+"""Kinds of options; one whose annotation has a kind of its own is of that one."""
 
 Data = Annotated[str, typer.Option(help="Name (see `boed data list`) or path of a data set.")]
 Size = Annotated[int | None, typer.Option(help="Width in pixels to resize scenes to.")]
@@ -13,7 +69,12 @@ Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
 Device = Annotated[str, typer.Option(help="cpu or cuda.")]
 Split = Annotated[str, typer.Option(help="train, val or test.")]
 Weights = Annotated[
-    Path, typer.Option(help="Checkpoint to write (.safetensors); its recipe lies beside it.")
+    Path | None,
+    typer.Option(
+        help="Checkpoint to write (.safetensors); its recipe lies beside it.",
+        show_default="named after what is trained and the data",
+    ),
+    CHECKPOINT,
 ]
 Looks = Annotated[
     str | None,
@@ -21,17 +82,59 @@ Looks = Annotated[
 ]
 
 
-def with_patch_options(typed: dict[str, Any], read: Any) -> dict[str, Any]:
-    """What was typed, with --patch and --grid as options of the patch sensor."""
+def kinds_of(command: Callable[..., Any]) -> dict[str, Kind]:
+    """The kind of each parameter of a command.
+
+    Raises:
+        KeyError: a parameter has none.
+    """
+    parameters = inspect.signature(command, eval_str=True).parameters
+    return {name: _annotated(each.annotation) or KINDS[name] for name, each in parameters.items()}
+
+
+def _annotated(annotation: Any) -> Kind | None:
+    if get_origin(annotation) is not Annotated:
+        return None
+    return next((each for each in get_args(annotation)[1:] if hasattr(each, "check")), None)
+
+
+def named_after(*parts: str | Path | None) -> str:
+    """The name of an output that nobody named, such as `benchmark-digits`."""
+    words = [Path(each).stem if Path(each).suffix else Path(each).name for each in parts if each]
+    return "-".join(re.sub(r"[^\w.]+", "_", word) for word in words)
+
+
+def repetitions(seed: int, seeds: int) -> range:
+    """The seeds of a run: `seed`, `seed + 1`, ...
+
+    Raises:
+        ValueError: the last one would be too large.
+    """
+    if seed + seeds - 1 > LARGEST_SEED:
+        raise ValueError(
+            f"seeds is {seeds}, expected at most {LARGEST_SEED - seed + 1} from {seed}"
+        )
+    return range(seed, seed + seeds)
+
+
+def with_patch_options(asked: dict[str, Any], read: Any = None) -> dict[str, Any]:
+    """What was asked for, with patch and grid as options of the patch sensor.
+
+    Args:
+        asked: by name.
+        read: the sensor where that is not among them.
+    """
     from boed.sensors.registry import sensor_options
 
-    options = {key: typed.pop(key) for key in ("patch", "grid") if key in typed}
+    options = {key: asked[key] for key in ("patch", "grid") if key in asked}
     if not options:
-        return typed
-    name, own = sensor_options(typed.get("sensor") or read or "patch")
+        return asked
+    name, own = sensor_options(asked.get("sensor") or read or "patch")
     if name != "patch":
-        raise ValueError(f"--{next(iter(options))} is for the patch sensor; the sensor is {name}")
-    return {**typed, "sensor": {"name": name, **own, **options}}
+        given = next(iter(options))
+        raise ValueError(f"{given} is for the patch sensor; the sensor is {name}")
+    rest = {key: value for key, value in asked.items() if key not in options}
+    return {**rest, "sensor": {"name": name, **own, **options}}
 
 
 def sensor_table(text: str | None) -> dict[str, Any] | None:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from boed.cli.console import command, explained, training_bar
+from boed.cli.console import command, ends_with, training_bar
+from boed.cli.options import CHECKPOINT
 
 if TYPE_CHECKING:
     import torch
@@ -25,34 +26,58 @@ def recipe(
     out: Annotated[
         Path | None,
         typer.Option(help="Checkpoint to write (.safetensors); NAME.safetensors if not given."),
+        CHECKPOINT,
     ] = None,
     change: Annotated[
         list[str] | None,
         typer.Option("--set", help="Another value, such as steps=10 or device=cuda; repeatable."),
     ] = None,
 ) -> None:
-    """Train what a recipe says. Resumes where it stopped."""
-    with explained():
-        target = out or Path(f"{_stem(name)}.safetensors")
-        if trained(name, target, parsed(change or ())) is not None:
-            typer.echo(f"checkpoint: {target}")
+    """Train what a recipe says.
+
+    The same command goes on where it was interrupted, or stopped by minutes. A finished checkpoint
+    is not trained again.
+    """
+    trained(name, out or Path(f"{_stem(name)}.safetensors"), parsed(change or ()))
 
 
 def trained(asked: str | Recipe, out: Path, changes: Mapping[str, Any]) -> torch.nn.Module | None:
-    """What a recipe trains; None on all processes that train together but the first."""
+    """What a recipe trains, said where it lies; None on all processes but the first.
+
+    Raises:
+        Interrupted: by Ctrl-C or SIGTERM; saying what is stored.
+    """
+    from boed.training.checkpoints import running_state
     from boed.zoo import train_recipe
 
-    first = []
-    with training_bar() as (on_start, on_step):
+    first, steps = [], 0
+    with training_bar() as (on_start, draw):
 
         def begin(training: TrainingConfig) -> None:
             first.append(training.ranks().first)
             on_start(training)
 
-        model = train_recipe(
-            asked, out, changes=changes, on_start=begin, on_step=on_step, command=command()
-        )
-    return model if first[-1] else None
+        def on_step(step: int, loss: float) -> None:
+            nonlocal steps
+            steps += 1
+            draw(step, loss)
+
+        try:
+            model = train_recipe(
+                asked, out, changes=changes, on_start=begin, on_step=on_step, command=command()
+            )
+        except KeyboardInterrupt as error:
+            if str(error):  # it says what is stored
+                raise
+            stored = running_state(out)
+            said = f"what {stored} holds is kept" if stored.exists() else "nothing is stored yet"
+            with ends_with(f"{said}, and the same command goes on"):
+                raise
+    if not first[-1]:
+        return None
+    done = "" if steps else " (was finished before: nothing to do)"
+    typer.echo(f"checkpoint: {out}{done}")
+    return model
 
 
 def parsed(changes: Iterable[str]) -> dict[str, Any]:

@@ -7,8 +7,6 @@ from typing import Annotated
 
 import typer
 
-from boed.cli.console import explained
-
 
 def report(
     run: Annotated[Path, typer.Argument(help="Run folder of `boed benchmark` or `boed evaluate`.")],
@@ -17,8 +15,7 @@ def report(
     ] = None,
 ) -> None:
     """Write the report of a finished run again."""
-    with explained():
-        from boed.report.again import report_again
+    from boed.report.again import report_again
 
-        report_again(run, figures)
-        typer.echo(f"report: {run / 'report.html'}")
+    report_again(run, figures)
+    typer.echo(f"report: {run / 'report.html'}")

@@ -7,16 +7,17 @@ from typing import Annotated, Any
 
 import typer
 
-from boed.cli.console import explained
-from boed.cli.options import Data, Looks, Size, Weights, sensor_table
+from boed.cli.commands import Command
+from boed.cli.options import Data, Looks, Size, Weights, named_after, sensor_table
 from boed.cli.recipe import recipe, trained
 from boed.cli.training_options import training_options
+from boed.foundation.options import OneOf
 
 app = typer.Typer(help="Train a completer or a classifier.", no_args_is_help=True)
-app.command()(recipe)
+app.command(cls=Command)(recipe)
 
 
-@app.command("completer")
+@app.command("completer", cls=Command)
 @training_options
 def train_completer(
     name: Annotated[
@@ -25,6 +26,7 @@ def train_completer(
             help="aipo, aipo-r, flow, diffusion, vaeac, pic, anp, ce, or vae: the unconditional "
             "VD-VAE."
         ),
+        OneOf("boed.completion.training:TRAINED"),
     ] = "aipo",
     data: Data = "digits",
     size: Size = None,
@@ -39,6 +41,7 @@ def train_completer(
     masks: Annotated[
         str | None,
         typer.Option(help="squares (all hidden but a few squares, the default) or holes."),
+        OneOf("boed.completion.training:MASKS"),
     ] = None,
     sensor: Looks = None,
     architecture: Annotated[
@@ -46,35 +49,42 @@ def train_completer(
         typer.Option(
             help="small, or the paper's for aipo, aipo-r and vae: cifar10, ffhq-256, chest-256."
         ),
+        OneOf("boed.completion.training:ARCHITECTURES"),
     ] = "small",
-    out: Weights = Path("completer.safetensors"),
+    out: Weights = None,
     *,
     training: dict[str, Any],
 ) -> None:
-    """Train a completer, or an unconditional VD-VAE. Resumes where it stopped."""
-    with explained():
-        from boed.training import Recipe
+    """Train a completer, or an unconditional VD-VAE.
 
-        own: dict[str, Any] = {"name": name, "masks": masks, "sensor": sensor_table(sensor)}
-        asked = Recipe(
-            kind="vae" if name == "vae" else "completer",
-            data=data,
-            size=size,
-            architecture=None if vae is not None else architecture,
-            init=None if init is None else str(init),
-            vae=None if vae is None else str(vae),
-            **({} if name == "vae" else own),
-        )
-        if trained(asked, out, training) is not None:
-            typer.echo(f"checkpoint: {out}")
+    The same command goes on where it was interrupted, or stopped by --minutes. A finished
+    checkpoint is not trained again; --init starts another one from its weights.
+    """
+    from boed.training import Recipe
+
+    own: dict[str, Any] = {"name": name, "masks": masks, "sensor": sensor_table(sensor)}
+    asked = Recipe(
+        kind="vae" if name == "vae" else "completer",
+        data=data,
+        size=size,
+        architecture=None if vae is not None else architecture,
+        init=None if init is None else str(init),
+        vae=None if vae is None else str(vae),
+        **({} if name == "vae" else own),
+    )
+    trained(asked, out or _default(name, data), training)
 
 
-@app.command("classifier")
+@app.command("classifier", cls=Command)
 @training_options
 def train_classifier(
     data: Data = "digits",
     size: Size = None,
-    kind: Annotated[str, typer.Option(help="small, or densenet121 as in the paper.")] = "small",
+    kind: Annotated[
+        str,
+        typer.Option(help="small, or densenet121 as in the paper."),
+        OneOf("boed.classifiers.densenet:KINDS"),
+    ] = "small",
     patch: Annotated[
         float | None, typer.Option(help="Width of a look over that of the scene; 0.25.")
     ] = None,
@@ -83,37 +93,39 @@ def train_classifier(
         Path | None,
         typer.Option(help="Trained classifier to start from, perhaps of another size."),
     ] = None,
-    out: Weights = Path("classifier.safetensors"),
+    out: Weights = None,
     *,
     training: dict[str, Any],
 ) -> None:
-    """Train and calibrate a classifier of partly seen scenes. Resumes where it stopped."""
-    with explained():
-        from rich.console import Console
-        from rich.table import Table
+    """Train and calibrate a classifier of partly seen scenes.
 
-        from boed.training import Recipe
+    The same command goes on where it was interrupted, or stopped by --minutes. A finished
+    checkpoint is not trained again; --init starts another one from its weights.
+    """
+    from rich.console import Console
+    from rich.table import Table
 
-        asked = Recipe(
-            kind="classifier",
-            data=data,
-            size=size,
-            architecture=kind,
-            patch=patch,
-            sensor=sensor_table(sensor),
-            init=None if init is None else str(init),
-        )
-        model: Any = trained(asked, out, training)
-        if model is None:
-            return
-        table = Table("looks", "AUROC", "accuracy", "NLL (nats)", "ECE", title=f"{data}, val")
-        for looks, figures in model.provenance["scores"]["val"].items():
-            table.add_row(looks, *(f"{value:.3f}" for value in figures.values()))
-        Console().print(table)
-        typer.echo(f"checkpoint: {out}")
+    from boed.training import Recipe
+
+    asked = Recipe(
+        kind="classifier",
+        data=data,
+        size=size,
+        architecture=kind,
+        patch=patch,
+        sensor=sensor_table(sensor),
+        init=None if init is None else str(init),
+    )
+    model: Any = trained(asked, out or _default("classifier", data), training)
+    if model is None:
+        return
+    table = Table("looks", "AUROC", "accuracy", "NLL (nats)", "ECE", title=f"{data}, val")
+    for looks, figures in model.provenance["scores"]["val"].items():
+        table.add_row(looks, *(f"{value:.3f}" for value in figures.values()))
+    Console().print(table)
 
 
-@app.command("screen")
+@app.command("screen", cls=Command)
 @training_options
 def train_screen(
     data: Data = "digits",
@@ -123,21 +135,28 @@ def train_screen(
         typer.Option(help="Checkpoint or shipped model to distil; the data's own if none."),
     ] = None,
     patch: Annotated[float, typer.Option(help="Width of a look over that of the scene.")] = 0.25,
-    out: Weights = Path("screen.safetensors"),
+    out: Weights = None,
     *,
     training: dict[str, Any],
 ) -> None:
-    """Distil a classifier into a screen, for `--search screen`. Resumes where it stopped."""
-    with explained():
-        from boed.training import Recipe
+    """Distil a classifier into a screen, for `--search screen`.
 
-        asked = Recipe(kind="screen", data=data, size=size, classifier=classifier, patch=patch)
-        screen: Any = trained(asked, out, training)
-        if screen is None:
-            return
-        figures = screen.provenance["scores"]["val"]
-        typer.echo(
-            f"KL from the classifier on val: {figures['kl']:.4f} nats "
-            f"({figures['kl_unchanged']:.4f} if no look changed anything)"
-        )
-        typer.echo(f"checkpoint: {out}")
+    The same command goes on where it was interrupted, or stopped by --minutes. A finished
+    checkpoint is not trained again.
+    """
+    from boed.training import Recipe
+
+    asked = Recipe(kind="screen", data=data, size=size, classifier=classifier, patch=patch)
+    screen: Any = trained(asked, out or _default("screen", data), training)
+    if screen is None:
+        return
+    figures = screen.provenance["scores"]["val"]
+    typer.echo(
+        f"KL from the classifier on val: {figures['kl']:.4f} nats "
+        f"({figures['kl_unchanged']:.4f} if no look changed anything)"
+    )
+
+
+def _default(what: str, data: str) -> Path:
+    """Where a checkpoint goes that nobody named."""
+    return Path(f"{named_after(what, data)}.safetensors")

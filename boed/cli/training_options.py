@@ -9,17 +9,19 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
+from boed.cli.options import KINDS
 from boed.training.config import TrainingConfig
 
 
-def _option(name: str, text: str) -> Any:
-    """The annotation of an option that is None unless it is given."""
-    kind = get_type_hints(TrainingConfig)[name]
-    return Annotated[kind | None, typer.Option(help=text)]
+def _option(name: str, metadata: Mapping[str, Any]) -> Any:
+    """The annotation of an option that is None unless it is given, with its kind."""
+    hint = get_type_hints(TrainingConfig)[name]
+    kind = KINDS["device"] if name == "device" else metadata["kind"]  # here it has to be there
+    return Annotated[hint | None, typer.Option(help=metadata["help"]), kind]
 
 
 OPTIONS: dict[str, Any] = {
-    each.name: _option(each.name, each.metadata["help"])
+    each.name: _option(each.name, each.metadata)
     for each in fields(TrainingConfig)
     if "help" in each.metadata
 }

@@ -21,14 +21,22 @@ from boed.data.dataset import Dataset
 from boed.data.masks import holes, squares
 from boed.data.observation import Observation
 from boed.foundation.checks import check_fits
+from boed.foundation.identity import identity
 from boed.foundation.randomness import derive
 from boed.foundation.registry import Registry, check_known
+from boed.training.checkpoints import claim_trained, conclude, running_state
 from boed.training.config import TrainingConfig
-from boed.training.loop import Progress, conclude, fit, provenance, running_state
+from boed.training.loop import Progress, fit, provenance
 from boed.training.recipes import Recipe
 
 MASKS = Registry("masks", {"squares": squares, "holes": holes})
 """Distributions of masks to train on: a few squares seen, or a few squares hidden."""
+
+TRAINED = (*LEARNED, "vae")
+"""What can be trained: the completers that learn, and the unconditional VD-VAE."""
+
+ARCHITECTURES = ("small", "latent", *PAPER)
+"""Presets by name; not every one is there for each of `TRAINED`."""
 
 MOST_LOOKS = 7
 """Of another sensor, where its random looks take the place of masks."""
@@ -96,10 +104,17 @@ def train_vae(
         recipe: what was asked for, for the record; made of the arguments if not given.
 
     Raises:
-        ValueError: the images are not of the configured size and channels.
+        ValueError: the images are not of the configured size and channels, or `out` holds
+            another training.
+        Interrupted: Ctrl-C or SIGTERM came; what was trained is stored.
     """
     training.check_batch(train)
     config = standardised_for(config, train)
+    about = {"data": train.name, "sha256": train.sha256}
+    recipe = recipe or Recipe(kind="vae", data=train.name)
+    recipe = recipe.trained(training, config, size=train.size)
+    if claim_trained(out, recipe, about, steps=training.steps):
+        return VDVAE.load(out)
     torch.manual_seed(derive(training.seed, "weights"))
     ranks = training.ranks()
     model = VDVAE(config).to(ranks.device)
@@ -114,7 +129,6 @@ def train_vae(
             bound = model.elbo(scenes, seed=0).mean() / model.dimensions
         return {"val_bits_per_dim": float(-bound) / math.log(2)}
 
-    about = {"data": train.name, "sha256": train.sha256}
     _, progress = fit(
         model,
         loss,
@@ -125,9 +139,7 @@ def train_vae(
         about=about,
     )
     header = _provenance(train, training, progress, command)
-    recipe = recipe or Recipe(kind="vae", data=train.name)
-    recipe = recipe.trained(training, config, size=train.size)
-    conclude(model, out, header, recipe=recipe, progress=progress)
+    conclude(model, out, header, recipe=recipe, about=about, progress=progress)
     return model.eval()
 
 
@@ -186,11 +198,25 @@ def train_completer(
 
     Raises:
         ValueError: an unknown completer, masks or combination, or the architecture is for images
-            of another size.
+            of another size, or `out` holds another training.
+        Interrupted: Ctrl-C or SIGTERM came; what was trained is stored.
     """
     training.check_batch(train)
     random_masks, said = MASKS[masks], masks if looking is None else repr(looking)
     model = _begun(name, train, training, config, vae, init)
+    origin = ("data", "steps", "command")
+    begun = None if init is None else {k: init.provenance.get(k) for k in origin}
+    about = {"data": train.name, "sha256": train.sha256, "init": begun, "masks": said}
+    models = {"weights": init, "vae": vae}
+    about |= {role: identity(each) for role, each in models.items() if each is not None}
+    recipe = (recipe or Recipe(kind="completer", name=name, data=train.name)).trained(
+        training,
+        None if vae else model.config,
+        size=train.size,
+        masks=masks if looking is None else None,
+    )
+    if claim_trained(out, recipe, about, steps=training.steps):
+        return LEARNED[name].load(out)
     ranks = training.ranks()
     device = ranks.device
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -211,9 +237,6 @@ def train_completer(
         scenes = val.scenes(_even_rows(len(val))).to(device)
         return model.figures(scenes, masked(scenes, torch.Generator().manual_seed(0)))
 
-    origin = ("data", "steps", "command")
-    begun = None if init is None else {k: init.provenance.get(k) for k in origin}
-    about = {"data": train.name, "sha256": train.sha256, "init": begun, "masks": said}
     _, progress = fit(
         model,
         loss,
@@ -233,13 +256,7 @@ def train_completer(
     if vae is not None:
         known = (*origin, "cpu_seconds")
         header["vae"] = {k: vae.provenance[k] for k in known if k in vae.provenance}
-    recipe = (recipe or Recipe(kind="completer", name=name, data=train.name)).trained(
-        training,
-        None if vae else model.config,
-        size=train.size,
-        masks=masks if looking is None else None,
-    )
-    conclude(model, out, header, recipe=recipe, progress=progress)
+    conclude(model, out, header, recipe=recipe, about=about, progress=progress)
     return model.eval()
 
 

@@ -119,21 +119,6 @@ class Dataset:
                 "labels.csv with columns file and label, or by a subfolder for each class"
             )
 
-    def check_pictures(self, what: str) -> None:
-        """Refuse a table, whose scenes `[1, 1, F]` are rows of features.
-
-        Args:
-            what: needs pictures.
-
-        Raises:
-            ValueError: naming the set, and what takes tables.
-        """
-        if tuple(self.images.shape[1:3]) == (1, 1):
-            raise ValueError(
-                f"data is {self.name}, a table of {self.size} features; {what} is for pictures. "
-                "`boed benchmark` takes tables too"
-            )
-
     def scenes(self, index: slice | Tensor | list[int] | None = None) -> Float[Tensor, "B C H W"]:
         """Images as floats in [0, 1]."""
         images = self.images if index is None else self.images[index]

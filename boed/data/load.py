@@ -32,6 +32,9 @@ _CIFAR10 = {
     "cifar10": ("cifar-10-binary.tar.gz", "60,000 colour photographs of 10 kinds of things"),
     "cifar10_jpeg_32": ("cifar10_jpeg_32.tar.gz", "the same as JPEG files, which lose a little"),
 }
+FETCHED = (*medmnist.SOURCES, "cifar10")
+"""What `boed data fetch` downloads."""
+
 NAMES = ("digits", *TABLES, *_LOCAL, *_CIFAR10, "celeba", *medmnist.SOURCES)
 
 

@@ -9,6 +9,8 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from boed.foundation.checks import describe
+
 
 @dataclass(frozen=True, eq=False)
 class Observation:
@@ -45,6 +47,10 @@ class Observation:
     taken: Float[Tensor, "B R"] | None = None
 
     def __post_init__(self) -> None:
+        for name in ("values", "mask", "readings", "taken"):
+            part = getattr(self, name)
+            if not isinstance(part, Tensor) and (part is not None or name in ("values", "mask")):
+                raise ValueError(f"{name} is {describe(part)}, expected a tensor")
         if self.values.ndim != 4:
             raise ValueError(f"values must be [B, C, H, W], got {tuple(self.values.shape)}")
         batch, _, height, width = self.values.shape

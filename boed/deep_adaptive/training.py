@@ -17,8 +17,9 @@ from boed.eig.model.pyro_model import Model, SiteModel
 from boed.eig.model.sequential import roll_out
 from boed.foundation.checks import at_least
 from boed.foundation.randomness import derive
+from boed.training.checkpoints import claim_checkpoint, running_state
 from boed.training.config import TrainingConfig
-from boed.training.loop import fit
+from boed.training.loop import comparable, fit
 
 Trainable = TypeVar("Trainable", DeepAdaptiveDesign, StaticDesign)
 
@@ -84,13 +85,22 @@ def train_policy(
 
     Raises:
         ValueError: the model lacks a named site, samples other latent sites, or has
-            log-densities of the wrong shape or NaN; or the running state is of other settings.
+            log-densities of the wrong shape or NaN; or `out` or its running state is of another
+            training.
+        Interrupted: Ctrl-C or SIGTERM came; what was trained is stored.
     """
     problem = single_look(model, policy, observation, target=target)
+    about = {key: value for key, value in (provenance or {}).items() if key != "command"}
+    ours = {"settings": comparable(settings), **about}
+    if out is not None and claim_checkpoint(Path(out), ours, steps=settings.steps):
+        finished = type(policy).load(out)
+        policy.load_state_dict(finished.state_dict())
+        policy.provenance = finished.provenance
+        return policy.eval()
     with torch.random.fork_rng():
         torch.manual_seed(derive(settings.seed, "units"))
         _use_units(problem, policy, settings)
-        state = None if out is None else Path(out).with_suffix(".training.safetensors")
+        state = None if out is None else running_state(Path(out))
         with pyro.validation_enabled(False):  # it would double the time
             _, progress = fit(
                 policy,
@@ -103,10 +113,12 @@ def train_policy(
                 ),
                 settings,
                 state=state,
+                about=about,
                 validate=lambda _: _watch(problem, policy, settings),
                 on_step=on_step,
             )
     header = {
+        **ours,
         "fit": {**asdict(settings), "skip": str(settings.skip)},
         "steps": progress.step,
         "seconds": round(progress.seconds, 1),

@@ -31,6 +31,8 @@ class EIGEstimate:
             NaN for those not used.
         finished: where a search dropped candidates early: which ones were evaluated with
             every completion, `[B, D]`. The others' `eig` comes from fewer, NaN if none.
+        fresh: where designs are looks: which would read anything that has not been read yet,
+            `[B, D]`; all of them where none would. The others' EIG is 0.
         evaluations: where a search saved some: beliefs computed, of N B D.
         effective_sample_size: of weighted completions: how many equal ones they equal, `[B]`.
     """
@@ -41,13 +43,21 @@ class EIGEstimate:
     bound: Bound
     gains: Float[Tensor, "N B D"] | None = None
     finished: Bool[Tensor, "B D"] | None = None
+    fresh: Bool[Tensor, "B D"] | None = None
     evaluations: int | None = None
     effective_sample_size: Float[Tensor, " B"] | None = None
 
     @property
     def finished_eig(self) -> Float[Tensor, "*B D"]:
-        """`eig`, -inf for candidates that a search dropped: what a choice may be made from."""
-        return self.eig if self.finished is None else self.eig.where(self.finished, -torch.inf)
+        """`eig`, -inf for candidates that no choice is made from.
+
+        These are the ones that a search dropped, and those that would read nothing new: their EIG
+        is 0, but an estimate for another one may be below that.
+        """
+        eig = self.eig
+        for among in (self.finished, self.fresh):
+            eig = eig if among is None else eig.where(among, -torch.inf)
+        return eig
 
     @property
     def best(self) -> Float[Tensor, "..."]:

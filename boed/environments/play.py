@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from boed.environments.single import SensingEnv
 from boed.environments.vector import VectorSensingEnv
 from boed.foundation.randomness import derive
-from boed.policies.policy import Policy
+from boed.policies.policy import Policy, decide
 
 
 def play(
@@ -49,7 +49,7 @@ def play(
     for step in range(task.looks):
         now = inner.episode
         seeds = [derive(each, "look", step) for each in now.seeds]
-        decision = policy.choose(now.observation, task.sensor, seeds, truth=now.scene)
+        decision = decide(policy, now.observation, task.sensor, seeds=seeds, truth=now.scene)
         action, prediction = task.actions(decision), now.prediction
         assert prediction is not None
         if isinstance(inner, SensingEnv):

@@ -16,6 +16,7 @@ from torch import Tensor
 from boed.classifiers.classifier import Classifier
 from boed.data.dataset import Dataset
 from boed.data.observation import Observation
+from boed.eig.completions.beliefs import log_beliefs
 from boed.environments.loss import CrossEntropy, Loss
 from boed.foundation.checks import at_least
 from boed.policies.policy import Decision, rows_of
@@ -261,14 +262,11 @@ class Task:
         """The classifier's finite log-beliefs, flattened to predictions `[B, P]`."""
         if self.classifier is None:
             return None
-        belief = self.classifier.log_probs(observation)
+        belief = log_beliefs(observation, self.classifier)
         expected = (len(observation), *self.question)
-        name = f"{type(self.classifier).__name__}.log_probs"
         if tuple(belief.shape) != expected:
+            name = f"{type(self.classifier).__name__}.log_probs"
             raise ValueError(f"{name} returned {tuple(belief.shape)}, expected {expected}")
-        total = belief.exp().sum(-1)
-        if not ((total - 1).abs() < 0.01).all():
-            raise ValueError(f"{name} returned no log-probabilities: exponentials must sum to 1")
         return belief.clamp(min=LEAST).flatten(1).float().cpu().numpy()
 
 

@@ -1,8 +1,13 @@
-"""Checks of arguments: counts and sizes, each refused in one way of saying it."""
+"""Checks of arguments: counts, sizes and objects, each refused in one way of saying it."""
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+import inspect
+from types import FunctionType
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def at_least(minimum: float, **values: float) -> None:
@@ -31,9 +36,107 @@ def more_than(bound: float, **values: float) -> None:
             raise ValueError(f"{name} is {value}, expected more than {bound}")
 
 
+def at_most(maximum: float, **values: float) -> None:
+    """Refuse a value above `maximum`, or NaN.
+
+    Raises:
+        ValueError: naming the first such argument.
+    """
+    for name, value in values.items():
+        if not value <= maximum:
+            raise ValueError(f"{name} is {value}, expected at most {maximum}")
+
+
 def attributes(owner: object, *names: str) -> dict[str, Any]:
     """Some attributes of an object by name, as the checks take them."""
     return {name: getattr(owner, name) for name in names}
+
+
+def check_protocol(argument: str, thing: object, protocol: type, *, advice: str = "") -> None:
+    """Refuse what lacks a method of a protocol, or has one that cannot be called as the protocol's.
+
+    >>> class Speaks(Protocol):
+    ...     def speak(self, word): ...
+    >>> check_protocol("dog", "Rex", Speaks)
+    Traceback (most recent call last):
+    ValueError: dog is a str, 'Rex', without speak; expected an object with speak(word)
+
+    Args:
+        argument: what the thing was given as.
+        thing: anything; a class in place of an object of it is refused, too.
+        protocol: its public methods are what is asked for.
+        advice: what to do about a missing method.
+
+    Raises:
+        ValueError: naming what was given and all that is expected.
+    """
+    methods = {
+        name: list(inspect.signature(method).parameters.values())[1:]
+        for name, method in vars(protocol).items()
+        if isinstance(method, FunctionType) and not name.startswith("_")
+    }
+    called = {
+        name: f"{name}({', '.join(each.name for each in parameters)})"
+        for name, parameters in methods.items()
+    }
+    expected = f"expected an object with {', '.join(called.values())}{advice and '; '}{advice}"
+    if isinstance(thing, type):
+        raise ValueError(f"{argument} is the class {thing.__qualname__} itself; {expected}")
+    for name, parameters in methods.items():
+        method = getattr(thing, name, None)
+        if not callable(method):
+            raise ValueError(f"{argument} is {describe(thing)}, without {name}; {expected}")
+        keywords = [each.name for each in parameters if each.kind is each.KEYWORD_ONLY]
+        try:
+            inspect.signature(method).bind(
+                *parameters[: len(parameters) - len(keywords)], **dict.fromkeys(keywords)
+            )
+        except TypeError as error:
+            raise ValueError(
+                f"{argument}: {type(thing).__qualname__}.{name} cannot be called as "
+                f"{called[name]}: {error}"
+            ) from error
+        except ValueError:  # one in C, whose arguments cannot be read
+            continue
+
+
+def describe(thing: object) -> str:
+    """What was given or returned, in an error's words.
+
+    >>> describe(None), describe(5), describe([1]), describe(object)
+    ('None', 'a int, 5', 'a list', 'the class object')
+    """
+    if thing is None:
+        return "None"
+    if isinstance(thing, type):
+        return f"the class {thing.__qualname__}"
+    kind = f"a {type(thing).__qualname__}"
+    if hasattr(thing, "dtype") and hasattr(thing, "shape"):  # a tensor or an array
+        return f"{kind}, {str(thing.dtype).removeprefix('torch.')} {tuple(thing.shape)}"
+    return f"{kind}, {thing!r}" if isinstance(thing, str | int | float) else kind
+
+
+def check_floating(name: str, returned: object, expected: str) -> Tensor:
+    """What a user's method returned, which has to be a tensor of floating-point numbers.
+
+    Args:
+        name: class and method.
+        returned: by it.
+        expected: in words, such as `log-probabilities [B, K]`.
+
+    Raises:
+        ValueError: it is another thing, or of another dtype.
+    """
+    import torch
+
+    if not isinstance(returned, torch.Tensor):
+        raise ValueError(f"{name} returned {describe(returned)}, expected a tensor of {expected}")
+    if not returned.is_floating_point():
+        low_high = f", from {returned.min()} to {returned.max()}" if returned.numel() else ""
+        raise ValueError(
+            f"{name} returned {describe(returned)}{low_high}, expected floating-point {expected}"
+        )
+    return returned
 
 
 class Sized(Protocol):

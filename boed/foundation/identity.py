@@ -21,6 +21,9 @@ RECORD = "run.json"
 SETTINGS = "run.toml"
 """The file of a run's folder that holds its settings, to be run again."""
 
+PICTURE_RECORD = "boed"
+"""The key under which a PNG says what it shows."""
+
 DIGITS = 16
 """Of a fingerprint that are shown and compared."""
 
@@ -62,23 +65,86 @@ def claim(folder: Path, kind: str, content: Mapping[str, Any]) -> bool:
             f"out: {folder} holds a run of another kind, {theirs.get('kind')!r}, not {kind!r}; "
             "choose another folder or remove that one"
         )
+    check_same(
+        f"out: {folder} holds a run with other settings",
+        theirs,
+        ours,
+        advice="choose another folder or remove that one",
+    )
+    return True
+
+
+def claim_picture(path: Path, kind: str, content: Mapping[str, Any]) -> dict[str, str]:
+    """Make sure that a picture is not there yet, or shows the very same.
+
+    What a PNG shows is recorded inside; of other formats nothing is known, and they are never
+    written over.
+
+    Args:
+        path: of the picture.
+        kind: of picture, such as `sheet`.
+        content: what it shows: names and settings, as JSON holds them.
+
+    Returns:
+        What is to be recorded inside, as matplotlib's `savefig` takes it as `metadata`.
+
+    Raises:
+        ValueError: there is another picture, or a file of which nothing is known.
+    """
+    ours = {"kind": kind, **content}
+    advice = "choose another file or remove that one"
+    if path.exists():
+        theirs = _picture_record(path)
+        if theirs is None:
+            raise ValueError(f"out: {path} exists and was not written by boed; {advice}")
+        check_same(f"out: {path} shows something else", theirs, ours, advice=advice)
+    return {PICTURE_RECORD: json.dumps(ours)} if path.suffix.lower() == ".png" else {}
+
+
+def _picture_record(path: Path) -> dict[str, Any] | None:
+    """What a picture says of itself; None if that is nothing."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as picture:
+            record = json.loads(picture.info[PICTURE_RECORD])
+    except (OSError, ValueError, KeyError, SyntaxError, TypeError, RecursionError):
+        return None
+    return record if isinstance(record, dict) else None
+
+
+def check_same(
+    what: str, theirs: Mapping[str, Any], ours: Mapping[str, Any], *, advice: str
+) -> None:
+    """Refuse what was made of something else than now.
+
+    Args:
+        what: where it is, and that it is another one.
+        theirs, ours: what it is of, and what is asked for now, as JSON holds them.
+        advice: what to do.
+
+    Raises:
+        ValueError: naming the first thing that differs, and both.
+    """
+    ours = json.loads(json.dumps(ours))
     differing = [key for key in {**ours, **theirs} if ours.get(key) != theirs.get(key)]
     if differing:
         name, there, now = _difference(differing[0], theirs, ours)
-        raise ValueError(
-            f"out: {folder} holds a run with other settings: {name} is {there!r} there, now "
-            f"{now!r}; choose another folder or remove that one"
-        )
-    return True
+        raise ValueError(f"{what}: {name} is {there!r} there, now {now!r}; {advice}")
 
 
 def read_record(folder: Path) -> dict[str, Any]:
     """What `claim` wrote.
 
     Raises:
-        ValueError: it is missing or damaged.
+        ValueError: there is none, or it is damaged.
     """
     record = folder / RECORD
+    if not record.exists():
+        raise ValueError(
+            f"run is '{folder}', which has no {RECORD}; expected the folder of a run of "
+            "`boed benchmark` or `boed evaluate`"
+        )
     try:
         content = json.loads(record.read_text(encoding="utf-8"))
         if not isinstance(content, dict):
@@ -97,7 +163,9 @@ def _is_bare(folder: Path) -> bool:
     )
 
 
-def _difference(key: str, theirs: Any, ours: Any) -> tuple[str, Any, Any]:
+def _difference(
+    key: str, theirs: Mapping[str, Any], ours: Mapping[str, Any]
+) -> tuple[str, Any, Any]:
     """The innermost thing that differs, and what it is in both."""
     there, now = theirs.get(key), ours.get(key)
     if isinstance(there, dict) and isinstance(now, dict):

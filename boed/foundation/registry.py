@@ -22,11 +22,16 @@ def unknown(argument: str, name: object, known: Iterable[str], *, extra: str = "
         extra: what else may be given, such as `or the path of a checkpoint`.
     """
     names = list(known)
-    by_lower = {each.lower(): each for each in names}
-    near = difflib.get_close_matches(str(name).lower(), by_lower, n=1, cutoff=0.4)
-    hint = f"did you mean {by_lower[near[0]]!r}? " if near else ""
+    hint = nearest(name, names)
     tail = f"; {extra}" if extra else ""
-    return ValueError(f"{argument} is {name!r}: {hint}Known: {', '.join(names)}{tail}")
+    return ValueError(f"{argument} is {name!r}: {hint}Known: {', '.join(names) or 'none'}{tail}")
+
+
+def nearest(name: object, known: Iterable[str]) -> str:
+    """The question whether another name was meant; nothing where none is near."""
+    by_lower = {each.lower(): each for each in known}
+    near = difflib.get_close_matches(str(name).lower(), by_lower, n=1, cutoff=0.4)
+    return f"did you mean {by_lower[near[0]]!r}? " if near else ""
 
 
 def check_known(argument: str, name: object, known: Iterable[str], *, extra: str = "") -> None:
@@ -132,7 +137,11 @@ def import_object(text: str, *, argument: str) -> Any:
         ) from error
     for part in attribute.split("."):
         if not hasattr(thing, part):
-            public = [each for each in vars(thing) if not each.startswith("_")]
-            raise unknown(argument, text, [f"{name}:{each}" for each in public])
+            own = [
+                f"{name}:{each}"
+                for each, value in vars(thing).items()
+                if not each.startswith("_") and getattr(value, "__module__", None) == name
+            ]  # what it has imported is not meant
+            raise unknown(argument, text, own)
         thing = getattr(thing, part)
     return thing

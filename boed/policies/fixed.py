@@ -16,8 +16,7 @@ from boed.eig.completions.estimate import eig_map
 from boed.foundation.checks import at_least
 from boed.foundation.randomness import Seeds, derive
 from boed.policies.policy import Decision, pick
-from boed.policies.scanning import new_readings
-from boed.sensors.sensor import Sensor, footprints, look
+from boed.sensors.sensor import Sensor, look, reads_new
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +62,7 @@ class FixedDesign:
     ) -> Decision:
         """The next look of the sequence for each scene."""
         designs = self.designs.to(observation.device)
-        new = new_readings(observation, footprints(sensor, observation, designs)) > 0
+        new = reads_new(sensor, observation, designs)
         first = new.float().argmax(1)
         return Decision(designs[first], candidates=designs, index=first, stop=~new.any(1))
 
@@ -122,7 +121,7 @@ def optimise_fixed_design(
             memory=memory,
             seed=noise,
         )
-        best = pick(result.eig.mean(0)[None], [derive(seed, "look", number)])
+        best = pick(result.finished_eig.mean(0)[None], [derive(seed, "look", number)])
         chosen.append(result.designs[best])
         observation = look(
             sensor, observation, scene, design=chosen[-1].expand(len(scene), -1), seeds=noise

@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from boed.classifiers.classifier import Classifier
-from boed.completion.completer import Completer, Completions, complete
+from boed.classifiers.classifier import Classifier, check_is_classifier
+from boed.completion.completer import Completer, Completions, check_is_completer, complete
 from boed.data.observation import Observation
 from boed.eig.completions.estimate import eig_map
 from boed.eig.completions.estimators import Estimator, named
@@ -59,6 +59,8 @@ class BOED:
 
     def __post_init__(self) -> None:
         at_least(1, n=self.n)
+        check_is_completer(self.completer)
+        check_is_classifier(self.classifier)
         named(self.estimator)
         if self.per_cost and not isinstance(self.search, Exhaustive):
             raise ValueError(
@@ -224,6 +226,9 @@ class Oracle:
     classifier: Classifier
     memory: int = field(default=512, compare=False)
 
+    def __post_init__(self) -> None:
+        check_is_classifier(self.classifier)
+
     def choose(
         self,
         observation: Observation,
@@ -243,4 +248,4 @@ class Oracle:
             estimator="variational",
             memory=self.memory,
         )
-        return _highest(result, result.eig, per_scene(seed, len(observation)))
+        return _highest(result, result.finished_eig, per_scene(seed, len(observation)))

@@ -13,7 +13,7 @@ from boed.foundation.checks import at_least
 from boed.foundation.randomness import Seeds, derive, per_scene
 from boed.policies.informed import BOED
 from boed.policies.policy import Decision, pick
-from boed.sensors.sensor import Sensor, look
+from boed.sensors.sensor import Sensor, look, reads_new
 
 
 @dataclass
@@ -92,7 +92,9 @@ class TwoStep:
         assert decision.scores is not None
         assert decision.completions is not None
         eig, weights = decision.scores[scene], decision.completions.weights[:, scene]
-        followed, n = _most_promising(eig, self.m, seed), len(weights)
+        new = reads_new(sensor, observation, decision.candidates)[0]
+        promising = eig.where(new | ~new.any(), torch.nan)
+        followed, n = _most_promising(promising, self.m, seed), len(weights)
         number = len(followed)
         after = look(
             sensor,

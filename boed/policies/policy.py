@@ -12,6 +12,7 @@ from torch import Tensor
 
 from boed.completion.completer import Completions
 from boed.data.observation import Observation
+from boed.foundation.checks import check_protocol, describe
 from boed.foundation.randomness import Seeds, derive
 from boed.sensors import Sensor
 
@@ -76,6 +77,73 @@ class Policy(Protocol):
     ) -> Decision:
         """The next look. `truth` is the whole scene; only reference policies may use it."""
         ...
+
+
+def check_is_policy(policy: object, name: str = "policy") -> None:
+    """Refuse what is no policy.
+
+    Raises:
+        ValueError: it has no `choose` that can be called as the protocol's.
+    """
+    check_protocol(name, policy, Policy)
+
+
+def decide(
+    policy: Policy,
+    observation: Observation,
+    sensor: Sensor,
+    *,
+    seeds: list[int],
+    truth: Float[Tensor, "B C H W"] | None,
+) -> Decision:
+    """`policy.choose`, after making sure that it is a decision about these scenes.
+
+    Raises:
+        ValueError: what it returned is no decision, its designs, scores, index or stop are of
+            another shape or type, or the index is not that of the designs.
+    """
+    name, scenes = f"{type(policy).__name__}.choose", len(observation)
+    decision = policy.choose(observation, sensor, seeds, truth=truth)
+    if not isinstance(decision, Decision):
+        raise ValueError(f"{name} returned {describe(decision)}, expected a Decision")
+    for part in ("designs", "candidates"):
+        rows = getattr(decision, part)
+        if not isinstance(rows, Tensor) or rows.ndim != 2:
+            raise ValueError(f"{name} returned {part} {describe(rows)}, expected rows of designs")
+    designs, number = decision.designs, len(decision.candidates)
+    if len(designs) != scenes:
+        raise ValueError(
+            f"{name} returned designs {tuple(designs.shape)}, "
+            f"expected one row for each of {scenes} scenes"
+        )
+    if not designs.isfinite().all():
+        raise ValueError(f"{name} returned designs that are NaN or infinite")
+    each = (scenes,)
+    shapes = {
+        "index": (torch.int64, each), "stop": (torch.bool, each),
+        "scores": (torch.get_default_dtype(), (scenes, number)),
+    }  # fmt: skip
+    for part, (dtype, shape) in shapes.items():
+        given = getattr(decision, part)
+        if given is None:
+            continue
+        alike = isinstance(given, Tensor) and (
+            given.dtype == dtype or (given.is_floating_point() and dtype.is_floating_point)
+        )
+        if not alike or tuple(given.shape) != shape:
+            raise ValueError(
+                f"{name} returned {part} {describe(given)}, "
+                f"expected {str(dtype).removeprefix('torch.')} {shape}"
+            )
+    index = decision.index
+    if index is not None:
+        within = bool(((index >= 0) & (index < number)).all())
+        if not within or not torch.equal(decision.candidates[index].to(designs), designs):
+            raise ValueError(
+                f"{name} returned index {index.tolist()}, expected the chosen designs' rows of its "
+                f"{number} candidates"
+            )
+    return decision
 
 
 def pick(

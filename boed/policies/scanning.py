@@ -9,7 +9,7 @@ from torch import Tensor
 from boed.data.observation import Observation
 from boed.foundation.randomness import Seeds, per_scene
 from boed.policies.policy import Decision, pick
-from boed.sensors.sensor import Sensor, candidates, footprints
+from boed.sensors.sensor import Sensor, candidates, footprints, new_readings, reads_new
 
 
 class Random:
@@ -24,7 +24,7 @@ class Random:
         truth: Float[Tensor, "B C H W"] | None = None,
     ) -> Decision:
         designs = candidates(sensor, observation)
-        new = new_readings(observation, footprints(sensor, observation, designs)) > 0
+        new = reads_new(sensor, observation, designs)
         chosen = pick(new.float(), per_scene(seed, len(observation)))
         return Decision(designs[chosen], candidates=designs, index=chosen)
 
@@ -49,14 +49,6 @@ class CentreOut:
         off_centre = _off_centre(shown, observation.shape) if direct else 0
         chosen = (new - off_centre).argmax(1)
         return Decision(designs[chosen], candidates=designs, index=chosen)
-
-
-def new_readings(observation: Observation, shown: Float[Tensor, "D R"]) -> Float[Tensor, "B D"]:
-    """How many readings, or pixels, that were not taken yet each candidate look would take."""
-    seen = observation.seen
-    if seen.shape[1] != shown.shape[1]:  # an indirect sensor that has not read anything
-        return shown.sum(1).expand(len(seen), -1)
-    return (1 - seen) @ shown.T
 
 
 def _off_centre(shown: Float[Tensor, "D R"], shape: tuple[int, int]) -> Float[Tensor, " D"]:

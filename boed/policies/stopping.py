@@ -15,7 +15,7 @@ from boed.data.observation import Observation
 from boed.eig.completions.beliefs import log_beliefs
 from boed.foundation.randomness import Seeds, per_scene
 from boed.policies.conformal import SplitConformal
-from boed.policies.policy import Decision, Policy
+from boed.policies.policy import Decision, Policy, decide
 from boed.sensors.sensor import Sensor, candidates
 
 
@@ -187,7 +187,8 @@ class Until:
             return Decision(designs[first], candidates=designs, index=first, stop=stop)
         left = observation[rows]
         whole = None if truth is None else truth[rows]
-        decision = self.policy.choose(left, sensor, [seeds[b] for b in rows.tolist()], truth=whole)
+        own = [seeds[b] for b in rows.tolist()]
+        decision = decide(self.policy, left, sensor, seeds=own, truth=whole)
         late = torch.zeros_like(rows, dtype=torch.bool)
         if decision.stop is not None:
             late = late | decision.stop

@@ -5,8 +5,6 @@ Every function returns a `matplotlib.figure.Figure` and touches no global state.
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -366,30 +364,3 @@ def _names(one: xr.Dataset) -> tuple[list[str], list[str]]:
     if "finding" not in belief.dims:
         return [], answers
     return [str(each) for each in belief["finding"].values], answers
-
-
-def check_figure_path(argument: str, path: Path) -> None:
-    """Refuse a path that no figure can be written to.
-
-    Raises:
-        ValueError: its suffix is no kind of picture, it is a folder, or its folder cannot be
-            written. The message names the argument.
-    """
-    known = ("png", "pdf", "svg", "jpg", "jpeg", "tif", "tiff", "webp", "eps", "ps")
-    if path.suffix.lower().lstrip(".") not in known:
-        raise ValueError(f"{argument} is {path}, expected a file that ends in .png, .pdf or .svg")
-    if path.is_dir():
-        raise ValueError(f"{argument} is {path}, a folder; expected a file")
-    check_folder(argument, path, path.parent)
-
-
-def check_folder(argument: str, given: Path, folder: Path) -> None:
-    """Refuse what was given where its folder cannot be written to, nor be made.
-
-    Raises:
-        ValueError: naming the argument and the path that is in the way.
-    """
-    where = folder.absolute()
-    there = next(each for each in (where, *where.parents) if each.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK):
-        raise ValueError(f"{argument} is {given}: {there} is not a folder that can be written to")

@@ -19,6 +19,7 @@ from boed.data.load import load
 from boed.data.observation import Observation
 from boed.data.polarity import inverted
 from boed.data.readers.image import read_image
+from boed.data.readers.tables import refuse_table
 from boed.foundation.files import atomic
 from boed.foundation.randomness import Seeds, derive
 from boed.foundation.shipped import shipped, shipped_names
@@ -67,8 +68,8 @@ class Scan:
     panels: xr.Dataset | None
     warnings: list[str]
 
-    def draw(self, out: Path | str) -> None:
-        """Write the figure.
+    def draw(self, out: Path | str, record: dict[str, str] | None = None) -> None:
+        """Write the figure; `record` is what it says of itself, as `claim_picture` returns it.
 
         Raises:
             OSError: it cannot be written.
@@ -79,7 +80,7 @@ class Scan:
         else:
             figure = panel_figure(self.panels, 0)
         with atomic(out) as temporary:
-            figure.savefig(temporary, dpi=150, bbox_inches="tight")
+            figure.savefig(temporary, dpi=150, bbox_inches="tight", metadata=record)
 
 
 def scan_setup(
@@ -108,8 +109,8 @@ def scan_setup(
         ValueError: whatever `setup` refuses, a picture that cannot be read, or a data set of no
             pictures.
     """
+    refuse_table(data, "scan")
     like = _like(data, size, options.get("classifier"))
-    like.check_pictures("scan")
     if like.shape[0] != like.shape[1]:
         raise ValueError(
             f"data is {data!r}, whose pictures are {like.shape[0]} x {like.shape[1]} px; expected "

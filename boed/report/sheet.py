@@ -11,20 +11,9 @@ from boed.completion.completer import Completer
 from boed.data.dataset import Dataset
 from boed.data.masks import squares
 from boed.data.observation import Observation
-from boed.foundation.checks import at_least
 from boed.foundation.files import atomic
+from boed.foundation.options import FRACTION
 from boed.report.figures import completions_figure
-
-
-def check_sheet(*, scene: int, patch: float) -> None:
-    """Refuse what makes no sheet of any data set.
-
-    Raises:
-        ValueError: `scene` below -1, or a `patch` that is not above 0 and at most 1.
-    """
-    at_least(-1, scene=scene)
-    if not 0 < patch <= 1:
-        raise ValueError(f"patch is {patch}, expected above 0 and at most 1")
 
 
 def write_sheet(
@@ -35,6 +24,7 @@ def write_sheet(
     scene: int = 0,
     patch: float = 0.35,
     seed: int = 0,
+    record: dict[str, str] | None = None,
 ) -> None:
     """Draw five completions of a scene after 0 to 5 squares of it were seen.
 
@@ -45,13 +35,12 @@ def write_sheet(
         scene: which; -1 completes a sample of the completer.
         patch: side of a square over the width.
         seed: of the squares and completions.
+        record: what the file says of itself, as `claim_picture` returns it.
 
     Raises:
-        ValueError: there is no such scene, the scenes are no pictures, or the completer has no
-            samples of its own.
+        ValueError: there is no such scene, or the completer has no samples of its own.
     """
-    check_sheet(scene=scene, patch=patch)
-    data.check_pictures("a sheet")
+    FRACTION.check("patch", patch)
     if scene == -1 and isinstance(completer, Retrieval):
         raise ValueError(
             "scene is -1, a sample of the completer; Retrieval draws images of its library and has "
@@ -88,4 +77,4 @@ def write_sheet(
         truth=truth[0].numpy(),
     )
     with atomic(out) as temporary:
-        figure.savefig(temporary, dpi=150, bbox_inches="tight")
+        figure.savefig(temporary, dpi=150, bbox_inches="tight", metadata=record)

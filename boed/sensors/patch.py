@@ -58,6 +58,8 @@ class PatchSensor(DirectSensor):
             )
         self.bounds = torch.tensor([[0.0, 0.0], [size - self.patch] * 2])
         if isinstance(grid, Tensor):
+            if grid.ndim != 2 or grid.shape[1] != 2:
+                raise ValueError(f"grid is {tuple(grid.shape)}, expected candidates [D, 2]")
             designs = grid
         elif grid < 1:
             raise ValueError(f"grid is {grid}, expected at least 1 position along each axis")

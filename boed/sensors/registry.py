@@ -8,9 +8,11 @@ that the scenes decide (`shape`, `size`, `channels`, `names` of features) are fi
 from __future__ import annotations
 
 import inspect
+import sys
 import tomllib
 from collections.abc import Callable, Mapping
-from typing import Any
+from types import UnionType
+from typing import Any, get_args
 
 import torch
 from torch import Tensor
@@ -18,7 +20,8 @@ from torch import Tensor
 from boed.data.dataset import Dataset
 from boed.data.readers.tables import TABLES, feature_names
 from boed.foundation.npz import read_array
-from boed.foundation.registry import Registry, check_known, import_object
+from boed.foundation.options import Kind, Number, Switch, Text, Whole, refusal
+from boed.foundation.registry import Registry, check_known, import_object, nearest
 from boed.sensors.deepinv_physics import DeepinvSensor
 from boed.sensors.features import Features
 from boed.sensors.foveated import Foveated
@@ -51,6 +54,18 @@ ARRAYS = ("designs", "operator", "angles", "costs", "looks", "grid")
 """Options that are arrays where they are lists, or the path of an `.npy` file."""
 
 
+OF_THE_SCENES = ("shape", "size", "height", "width", "channels")
+"""Arguments of this package's sensors that the scenes decide."""
+
+_KINDS: dict[Any, tuple[Kind, str]] = {
+    bool: (Switch(), "true or false"),
+    int: (Whole(-sys.maxsize), "a whole number"),
+    float: (Number(), "a number"),
+    str: (Text(), "text"),
+}
+"""Kinds of options by the annotation of the class's argument, and in words."""
+
+
 def sensor_options(given: str | Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     """Name and options of what was asked for.
 
@@ -72,10 +87,24 @@ def sensor_options(given: str | Mapping[str, Any]) -> tuple[str, dict[str, Any]]
     options = {}
     for part in parts:
         key, equals, value = part.partition("=")
-        if not equals or not key.strip().isidentifier():
+        key = key.strip()
+        if not equals or not key.isidentifier():
             raise ValueError(f"sensor: {part!r} is no option=value; expected NAME,option=value,...")
-        options[key.strip()] = _value(value.strip())
+        if key in options:
+            raise ValueError(f"sensor: option {key} stands there twice in {given!r}, expected once")
+        options[key] = _value(value.strip())
     return name.strip(), options
+
+
+def check_sensor_name(given: str | Mapping[str, Any]) -> None:
+    """Refuse what no data set could make a sensor of.
+
+    Raises:
+        ValueError: options that cannot be read, or an unknown name.
+    """
+    name, _ = sensor_options(given)
+    if ":" not in name:
+        check_known("sensor", name, SENSORS, extra=SENSORS.extra)
 
 
 def sensor_named(given: str | Mapping[str, Any], dataset: Dataset) -> Sensor:
@@ -92,11 +121,27 @@ def sensor_named(given: str | Mapping[str, Any], dataset: Dataset) -> Sensor:
     name, options = sensor_options(given)
     own = ":" in name
     kind = import_object(name, argument="sensor") if own else SENSORS[name]
+    if name == "features" and not is_table(dataset):
+        raise ValueError(
+            f"sensor is 'features', which is for tables; {dataset.name} has images, for patch, "
+            "pixels, lines, kspace, projections or foveated"
+        )
     parameters = _parameters(kind)
+    decided = () if own else OF_THE_SCENES
+    offered = [  # a width with a default is that of a look, not of the scenes
+        key
+        for key, p in parameters.items()
+        if key not in decided or (p.default is not p.empty and key != "channels")
+    ]
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-    for key in options:
-        if key not in parameters and not takes_any:
-            check_known(f"sensor {name}: option", key, parameters)
+    for key, value in options.items():
+        if key not in offered and not takes_any:
+            raise ValueError(
+                f"sensor {name} has no option {key!r}: {nearest(key, offered)}Its options: "
+                f"{', '.join(offered) or 'none'}"
+            )
+        if key in parameters:
+            _check_option(f"sensor {name}: {key}", key, value, parameters[key].annotation)
     filled = {**_facts(dataset, parameters), **options}
     if name == "deepinv" and isinstance(filled.get("physics"), str):
         height, width = dataset.images.shape[-2:]
@@ -114,8 +159,12 @@ def sensor_named(given: str | Mapping[str, Any], dataset: Dataset) -> Sensor:
         )
     try:
         sensor = kind(**{key: _array(key, value) for key, value in filled.items()})
-    except TypeError as error:
-        raise ValueError(f"sensor {name} cannot be made with {options}: {error}") from error
+    except ValueError as error:
+        raise ValueError(f"sensor {name}: {error}") from error
+    except Exception as error:  # whatever a user's class raises
+        raise ValueError(
+            f"sensor {name} cannot be made with {options}: {type(error).__name__}: {error}"
+        ) from error
     for method in ("designs", "observe", "cost"):
         if not callable(getattr(sensor, method, None)):
             raise ValueError(
@@ -137,9 +186,30 @@ def is_table(dataset: Dataset) -> bool:
 
 def _parameters(kind: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
     try:
-        return inspect.signature(kind).parameters
+        return inspect.signature(kind, eval_str=True).parameters
     except (TypeError, ValueError):  # a class in C, whose arguments cannot be read
         return {}
+    except Exception:  # annotations that mean something to a type checker alone
+        return inspect.signature(kind).parameters
+
+
+def _check_option(name: str, key: str, value: Any, annotation: Any) -> None:
+    """Refuse a number or text where the class says that it takes another kind."""
+    members = get_args(annotation) if isinstance(annotation, UnionType) else (annotation,)
+    kinds = [_KINDS[each] for each in members if each in _KINDS]
+    if not kinds or not isinstance(value, bool | int | float | str):
+        return
+    arrays = key in ARRAYS and len(kinds) < len(members)
+    if arrays and isinstance(value, str) and value.endswith(".npy"):
+        return
+    for kind, _ in kinds:
+        try:
+            kind.check(name, value)
+        except ValueError:
+            continue
+        return
+    expected = " or ".join(words for _, words in kinds)
+    raise refusal(name, value, expected + (", a list, or the path of an .npy file" * arrays))
 
 
 def _facts(dataset: Dataset, parameters: Mapping[str, inspect.Parameter]) -> dict[str, Any]:

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from typing import Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from boed.data.observation import Observation
+from boed.foundation.checks import check_floating, check_protocol, describe
 from boed.foundation.memory import check_memory
 from boed.foundation.randomness import SceneNoise
 from boed.sensors.scanner import Scanner
@@ -43,6 +44,21 @@ class Sensor(Protocol):
         ...
 
 
+def check_is_sensor(sensor: object) -> None:
+    """Refuse what is no sensor.
+
+    Raises:
+        ValueError: it lacks a method, one cannot be called as the protocol's, or its noise is no
+            standard deviation.
+    """
+    check_protocol("sensor", sensor, Sensor)
+    noise = getattr(sensor, "noise", 0)
+    if not isinstance(noise, int | float) or not 0 <= noise < float("inf"):
+        raise ValueError(
+            f"sensor: {type(sensor).__name__}.noise is {noise}, expected a standard deviation"
+        )
+
+
 def look(
     sensor: Sensor,
     observation: Observation,
@@ -53,8 +69,11 @@ def look(
 ) -> Observation:
     """`sensor.observe`, with the scenes' seeds where the sensor has noise.
 
+    Numbers of another precision, or on another device, are converted to the scene's.
+
     Raises:
-        ValueError: the sensor returns an observation of another shape, or one that is not finite.
+        ValueError: the sensor returns an observation of another shape, of whole numbers, one that
+            is not finite, or pixels outside [0, 1] though it has no noise.
     """
     if getattr(sensor, "noise", 0) > 0:
         after = sensor.observe(observation, scene, design, seed=seeds)  # type: ignore[call-arg]
@@ -62,28 +81,54 @@ def look(
         after = sensor.observe(observation, scene, design)
     name = f"{type(sensor).__name__}.observe"
     if not isinstance(after, Observation):
-        raise ValueError(f"{name} returned {type(after).__name__}, expected an Observation")
+        raise ValueError(f"{name} returned {describe(after)}, expected an Observation")
     if after.values.shape != scene.shape:
         raise ValueError(
             f"{name} returned values {tuple(after.values.shape)}, expected {tuple(scene.shape)}"
         )
-    for part in ("values", "mask", "readings"):
+    after = _converted(after, scene, name)
+    for part in ("values", "mask", "readings", "taken"):
         tensor = getattr(after, part)
         if tensor is not None and not tensor.isfinite().all():
             raise ValueError(f"{name} returned {part} that are NaN or infinite")
     if after.mask.min() < 0 or after.mask.max() > 1 + 1e-4:
         low, high = float(after.mask.min()), float(after.mask.max())
         raise ValueError(f"{name} returned a mask from {low:.3g} to {high:.3g}, expected 0 to 1")
+    if after.readings is None and not getattr(sensor, "noise", 0) > 0:
+        low, high = (float(end) for end in after.values.aminmax())
+        outside = low < -ROUNDING or high > 1 + ROUNDING
+        if outside and (low < scene.min() - ROUNDING or high > scene.max() + ROUNDING):
+            raise ValueError(
+                f"{name} returned values from {low:.3g} to {high:.3g}, expected pixels of the "
+                "scene, in [0, 1]; what is no pixel belongs in readings"
+            )
     return after
+
+
+ROUNDING = 1e-3
+"""How far a pixel may be from what it has to be."""
+
+
+def _converted(after: Observation, scene: Tensor, name: str) -> Observation:
+    """The observation in the scene's precision and on its device; masks may be of any dtype."""
+    parts = {each: getattr(after, each) for each in ("values", "mask", "readings", "taken")}
+    given = {each: part for each, part in parts.items() if part is not None}
+    if all(part.dtype == scene.dtype and part.device == scene.device for part in given.values()):
+        return after
+    for each in ("values", "readings"):
+        if each in given:
+            check_floating(f"{name}: {each}", given[each], "numbers, pixels in [0, 1]")
+    return Observation(**{each: part.to(scene) for each, part in given.items()})
 
 
 def candidates(sensor: Sensor, observation: Observation) -> Float[Tensor, "D K"]:
     """`sensor.designs`, after making sure that there are some.
 
     Raises:
-        ValueError: there is no candidate, more than the memory limit has room for, or the designs
-            are not `[D, K]` and finite.
+        ValueError: it is no sensor, there is no candidate, more than the memory limit has room
+            for, or the designs are not `[D, K]` and finite.
     """
+    check_is_sensor(sensor)
     name = f"{type(sensor).__name__}.designs"
     designs = _tensor(sensor.designs(observation), name)
     if designs.ndim != 2:
@@ -106,7 +151,7 @@ def candidates(sensor: Sensor, observation: Observation) -> Float[Tensor, "D K"]
                 f"{name} returned {designs[outside][0].tolist()}, outside the sensor's bounds "
                 f"{low.tolist()} to {high.tolist()}"
             )
-    return designs
+    return designs.to(observation.device)
 
 
 def returns_readings(sensor: Sensor, shape: tuple[int, int, int]) -> bool:
@@ -130,6 +175,33 @@ def footprints(
     if isinstance(sensor, Scanner) and hasattr(sensor, "footprint"):  # it tells without looking
         return sensor.footprint(designs).flatten(1)  # type: ignore[no-any-return]
     return torch.cat([seen.seen for seen in _looks_alone(sensor, observation, designs)])
+
+
+def new_readings(observation: Observation, shown: Float[Tensor, "D R"]) -> Float[Tensor, "B D"]:
+    """How many readings, or pixels, that were not taken yet each look would take.
+
+    Args:
+        observation: what has been taken, of B scenes.
+        shown: what each look takes, as `footprints` says.
+    """
+    seen = observation.seen
+    if seen.shape[1] != shown.shape[1]:  # an indirect sensor that has not read anything
+        return shown.sum(1).expand(len(seen), -1)
+    return (1 - seen) @ shown.T
+
+
+def reads_new(
+    sensor: Sensor, observation: Observation, designs: Float[Tensor, "D K"]
+) -> Bool[Tensor, "B D"]:
+    """Which looks would take anything of each scene that has not been taken yet.
+
+    The others tell nothing: what was read is known, and stays as it was read.
+    """
+    counts = [  # so that no footprint per candidate is held
+        new_readings(observation, footprints(sensor, observation, some))
+        for some in designs.split(64)
+    ]
+    return torch.cat(counts, dim=1) > 0
 
 
 def _looks_alone(
@@ -162,7 +234,7 @@ def costs(sensor: Sensor, design: Float[Tensor, "B K"]) -> Float[Tensor, " B"]:
 
 def _tensor(returned: object, name: str) -> Tensor:
     if not isinstance(returned, Tensor):
-        raise ValueError(f"{name} returned {type(returned).__name__}, expected a tensor")
+        raise ValueError(f"{name} returned {describe(returned)}, expected a tensor")
     return returned
 
 

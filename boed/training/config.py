@@ -6,17 +6,22 @@ import math
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
-from boed.foundation.checks import Sized, at_least, more_than
+from boed.foundation.checks import Sized
 from boed.foundation.memory import check_memory
-from boed.foundation.registry import check_known
+from boed.foundation.options import COUNT, SEED, Kind, Number, OneOf, Switch, Whole
 
 if TYPE_CHECKING:
     from boed.training.ranks import Ranks
 
 
-def _asked(default: Any, text: str, **bounds: float) -> Any:
-    """A field that the command line asks for, too; its help, and the bound that it must keep."""
-    return field(default=default, metadata={"help": text, **bounds})
+def _asked(default: Any, kind: Kind, text: str) -> Any:
+    """A field that the command line asks for, too: what it may be, and its help."""
+    return field(default=default, metadata={"kind": kind, "help": text})
+
+
+def _of(default: Any, kind: Kind) -> Any:
+    """A field that only Python and recipes give."""
+    return field(default=default, metadata={"kind": kind})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,35 +50,33 @@ class TrainingConfig:
         ValueError: a number out of its range, or a batch that the devices cannot share.
     """
 
-    steps: int = field(metadata={"help": "Updates; the preset's if not given.", "minimum": 1})
-    batch: int = _asked(64, "Images per update; the preset's if not given.", minimum=1)
-    lr: float = _asked(1e-3, "Highest learning rate; the preset's if not given.", above=0)
-    warmup: int = 100
-    weight_decay: float = 0.01
+    steps: int = field(metadata={"kind": COUNT, "help": "Updates; the preset's if not given."})
+    batch: int = _asked(64, COUNT, "Images per update; the preset's if not given.")
+    lr: float = _asked(1e-3, Number(above=0), "Highest learning rate; the preset's if not given.")
+    warmup: int = _of(100, Whole(0))
+    weight_decay: float = _of(0.01, Number(minimum=0))
     betas: tuple[float, float] = (0.9, 0.9)
     ema: float = 0.999
-    clip: float = field(default=200.0, metadata={"above": 0})
-    skip: float = field(default=math.inf, metadata={"above": 0})
-    patience: int = field(default=50, metadata={"minimum": 1})
-    seed: int = _asked(0, "Seed of everything random; 0 if not given.")
-    bf16: bool = _asked(False, "bfloat16 autocast in the forward pass; as in the preset.")
-    minutes: float = _asked(0.0, "Stop, resumably, after so long; 0 is no limit.", minimum=0)
-    every: int = field(default=500, metadata={"minimum": 1})
-    device: str = _asked("cpu", "cpu, the default, or cuda.")
-    devices: int = _asked(1, "GPUs of this machine that train together.", minimum=1)
-    nodes: int = _asked(1, "Machines that train together (docs/training.md).", minimum=1)
+    clip: float = _of(200.0, Number(above=0, finite=False))
+    skip: float = _of(math.inf, Number(above=0, finite=False))
+    patience: int = _of(50, COUNT)
+    seed: int = _asked(0, SEED, "Seed of everything random; 0 if not given.")
+    bf16: bool = _asked(False, Switch(), "bfloat16 autocast in the forward pass; as in the preset.")
+    minutes: float = _asked(
+        0.0, Number(minimum=0), "Stop, resumably, after so long; 0 is no limit."
+    )
+    every: int = _of(500, COUNT)
+    device: str = _asked("cpu", OneOf(("cpu", "cuda")), "cpu, the default, or cuda.")
+    devices: int = _asked(1, COUNT, "GPUs of this machine that train together.")
+    nodes: int = _asked(1, COUNT, "Machines that train together (docs/training.md).")
 
     def __post_init__(self) -> None:
         for each in fields(TrainingConfig):
-            value = {each.name: getattr(self, each.name)}
-            if "minimum" in each.metadata:
-                at_least(each.metadata["minimum"], **value)
-            if "above" in each.metadata:
-                more_than(each.metadata["above"], **value)
+            if "kind" in each.metadata:
+                each.metadata["kind"].check(each.name, getattr(self, each.name))
         object.__setattr__(self, "betas", tuple(self.betas))  # files have lists
         if not 0 <= self.ema < 1:
             raise ValueError(f"ema is {self.ema}, expected 0 <= ema < 1")
-        check_known("device", self.device, ("cpu", "cuda"))
         if self.batch % (self.devices * self.nodes):
             raise ValueError(
                 f"batch is {self.batch}, expected a multiple of the {self.devices * self.nodes} "

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import copy
 import math
+import signal
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from boed.data.dataset import Dataset
 from boed.foundation.files import load_weights, save_weights
+from boed.foundation.interruption import Interrupted, held_back
 from boed.foundation.randomness import derive
 from boed.training.config import TrainingConfig
-from boed.training.ranks import Ranks, join
-from boed.training.recipes import Recipe, recipe_path
+from boed.training.ranks import Ranks
 
 
 @dataclass(kw_only=True)
@@ -50,44 +51,6 @@ def provenance(train: Dataset, training: TrainingConfig, progress: Progress) -> 
         "cpu_seconds": round(progress.cpu_seconds),
         "history": progress.history,
     }
-
-
-class Saved(Protocol):
-    """A model that writes its weights with provenance."""
-
-    provenance: dict[str, Any]
-
-    def save(self, path: Path, provenance: dict[str, Any]) -> None: ...
-
-
-def running_state(out: Path) -> Path:
-    """Where the running state of a training lies until its end."""
-    return out.with_suffix(".training.safetensors")
-
-
-def conclude(
-    model: Saved, out: Path, header: dict[str, Any], *, recipe: Recipe, progress: Progress
-) -> None:
-    """Write checkpoint and recipe, and remove the running state if all steps have been made.
-
-    All ranks call it; the first one writes, the others wait for it.
-
-    Args:
-        model: what was trained.
-        out: the checkpoint.
-        header: its provenance, to which the recipe is added.
-        recipe: with everything that was left out of it, `Recipe.trained`.
-        progress: how far the training has come.
-    """
-    header["recipe"] = recipe.table()
-    ranks = join(header["fit"]["device"], header["fit"]["devices"], header["fit"]["nodes"])
-    if ranks.first:
-        model.save(out, header)
-        recipe.write(recipe_path(out))
-        if progress.step >= header["fit"]["steps"]:
-            running_state(out).unlink(missing_ok=True)
-    ranks.wait()
-    model.provenance = header
 
 
 Loss = Callable[[int], Tensor]
@@ -129,6 +92,7 @@ def fit(
         The averaged weights (all buffers included) and the progress.
 
     Raises:
+        Interrupted: Ctrl-C or SIGTERM came; the step was finished and its state stored.
         ValueError: `state` belongs to another model or was made with other settings or data, not
             all ranks see it, or not one update could be made: the data or the settings are at
             fault.
@@ -154,65 +118,75 @@ def fit(
     own = ("rank", ranks.rank) if ranks.number > 1 else ()
     before, began = progress.seconds, time.monotonic()
     cpu_before, cpu_began = progress.cpu_seconds, time.process_time()
-    while progress.step < training.steps:
-        step = progress.step
-        torch.manual_seed(derive(training.seed, "step", step, *own))
-        for group in optimiser.param_groups:
-            group["lr"] = training.lr * _schedule(step, training)
-        held = {name: buffer.clone() for name, buffer in buffers.items()}
-        device = next(model.parameters()).device.type
-        with torch.autocast(device, torch.bfloat16, enabled=training.bf16):
-            value = loss(step)
-        optimiser.zero_grad(set_to_none=True)
-        value.backward()  # type: ignore[no-untyped-call]
-        if ranks.number > 1:
-            value = _averaged(ranks, trained, buffers, held, value)
-        amount = float(value.detach())
-        norm = float(nn.utils.clip_grad_norm_(trained.values(), training.clip))
-        if math.isfinite(norm) and norm <= training.skip and math.isfinite(amount):
-            optimiser.step()
-            bad_in_a_row = 0
-            decay = min(training.ema, (1 + step) / (10 + step))
-            with torch.no_grad():
-                torch._foreach_lerp_(
-                    list(average.values()), [p.detach() for p in trained.values()], 1 - decay
-                )
-        else:
-            for name, buffer in buffers.items():
-                buffer.copy_(held[name])
-            progress.skipped += 1
-            bad_in_a_row += 1
-            if bad_in_a_row >= training.patience:
-                _revert(model, optimiser, good)
-                progress.restored += 1
+    stop = False
+    with held_back() as interruption:  # in the middle of a step there is nothing to go on from
+        while progress.step < training.steps:
+            step = progress.step
+            torch.manual_seed(derive(training.seed, "step", step, *own))
+            for group in optimiser.param_groups:
+                group["lr"] = training.lr * _schedule(step, training)
+            held = {name: buffer.clone() for name, buffer in buffers.items()}
+            device = next(model.parameters()).device.type
+            with torch.autocast(device, torch.bfloat16, enabled=training.bf16):
+                value = loss(step)
+            optimiser.zero_grad(set_to_none=True)
+            value.backward()  # type: ignore[no-untyped-call]
+            if ranks.number > 1:
+                stop = interruption.signal is not None
+                value, stop = _averaged(ranks, trained, buffers, held, value, stop)
+            amount = float(value.detach())
+            norm = float(nn.utils.clip_grad_norm_(trained.values(), training.clip))
+            if math.isfinite(norm) and norm <= training.skip and math.isfinite(amount):
+                optimiser.step()
                 bad_in_a_row = 0
-        progress.step += 1
-        progress.seconds = before + time.monotonic() - began
-        progress.cpu_seconds = cpu_before + time.process_time() - cpu_began
-        stuck = bad_in_a_row == 0 or progress.step >= training.steps
-        if progress.skipped == progress.step and stuck:
-            raise ValueError(
-                f"none of the first {progress.step} updates could be made: the last loss was "
-                f"{amount:.4g} and its gradient norm {norm:.4g}; updates need a finite loss and a "
-                f"norm of at most skip = {training.skip:g}; check the data, lr and skip"
+                decay = min(training.ema, (1 + step) / (10 + step))
+                with torch.no_grad():
+                    torch._foreach_lerp_(
+                        list(average.values()), [p.detach() for p in trained.values()], 1 - decay
+                    )
+            else:
+                for name, buffer in buffers.items():
+                    buffer.copy_(held[name])
+                progress.skipped += 1
+                bad_in_a_row += 1
+                if bad_in_a_row >= training.patience:
+                    _revert(model, optimiser, good)
+                    progress.restored += 1
+                    bad_in_a_row = 0
+            progress.step += 1
+            progress.seconds = before + time.monotonic() - began
+            progress.cpu_seconds = cpu_before + time.process_time() - cpu_began
+            stuck = bad_in_a_row == 0 or progress.step >= training.steps
+            if progress.skipped == progress.step and stuck:
+                raise ValueError(
+                    f"none of the first {progress.step} updates could be made: the last loss was "
+                    f"{amount:.4g} and its gradient norm {norm:.4g}; updates need a finite loss "
+                    f"and a norm of at most skip = {training.skip:g}; check the data, lr and skip"
+                )
+            if on_step is not None and ranks.first:
+                on_step(progress.step, amount)
+            ended = progress.step >= training.steps or (
+                training.minutes > 0
+                and ranks.first_says(time.monotonic() - began > 60 * training.minutes)
             )
-        if on_step is not None and ranks.first:
-            on_step(progress.step, amount)
-        ended = progress.step >= training.steps or (
-            training.minutes > 0
-            and ranks.first_says(time.monotonic() - began > 60 * training.minutes)
-        )
-        if progress.step % training.every == 0 or ended:
-            if bad_in_a_row == 0:
-                good = _snapshot(model, optimiser)
-            row = {"step": float(progress.step), "loss": amount}
-            if validate is not None and ranks.first:
-                row |= _with_average(model, trained, average, validate)
-            progress.history.append(ranks.first_says(row))
-            if state is not None and ranks.first:
+            if ranks.number == 1:
+                stop = interruption.signal is not None
+            stored_now = progress.step % training.every == 0 or ended
+            if stored_now:
+                if bad_in_a_row == 0:
+                    good = _snapshot(model, optimiser)
+                row = {"step": float(progress.step), "loss": amount}
+                if validate is not None and ranks.first:
+                    row |= _with_average(model, trained, average, validate)
+                progress.history.append(ranks.first_says(row))
+            if state is not None and ranks.first and (stored_now or stop):
                 _store(Path(state), model, trained, average, optimiser, training, progress, about)
-        if ended:
-            break
+            if ended or stop:
+                break
+        stop = stop or (ranks.number == 1 and interruption.signal is not None)
+    if stop:
+        number = interruption.signal or signal.SIGINT
+        raise Interrupted(number, _stored(progress, training, state))
     with torch.no_grad():
         for name, parameter in trained.items():
             parameter.copy_(average[name])
@@ -225,8 +199,13 @@ def _averaged(
     buffers: dict[str, Tensor],
     held: dict[str, Tensor],
     value: Tensor,
-) -> Tensor:
-    """Average gradients and changes of floating buffers in place; returns the mean loss."""
+    stop: bool,
+) -> tuple[Tensor, bool]:
+    """Average gradients and changes of floating buffers in place.
+
+    Returns:
+        The mean loss, and whether any rank is to stop, upon which all do after this step.
+    """
     gradients = []
     for parameter in trained.values():
         if parameter.grad is None:  # this rank's share did not need it
@@ -234,10 +213,21 @@ def _averaged(
         gradients.append(parameter.grad)
     changes = {k: each - held[k] for k, each in buffers.items() if each.is_floating_point()}
     value = value.detach().clone()
-    ranks.average_([*gradients, *changes.values(), value])
+    stopping = torch.full_like(value, stop)
+    ranks.average_([*gradients, *changes.values(), value, stopping])
     for name, change in changes.items():
         buffers[name].copy_(held[name] + change)
-    return value
+    return value, float(stopping) > 0
+
+
+def _stored(progress: Progress, training: TrainingConfig, state: Path | str | None) -> str:
+    """What of an interrupted training is stored, and how it goes on."""
+    if state is None:
+        return f"interrupted after step {progress.step} of {training.steps}; nothing is stored"
+    return (
+        f"interrupted; {progress.step} of {training.steps} steps are stored in {state}, and the "
+        "same command goes on from there"
+    )
 
 
 def _schedule(step: int, training: TrainingConfig) -> float:
@@ -294,7 +284,7 @@ def _store(
     tensors |= {f"average.{k}": v for k, v in average.items()}
     for index, entry in optimiser.state_dict()["state"].items():
         tensors |= {f"moment.{index}.{name}": torch.as_tensor(x) for name, x in entry.items()}
-    header = {"kind": "fit", "settings": _comparable(training), "progress": asdict(progress)}
+    header = {"kind": "fit", "settings": comparable(training), "progress": asdict(progress)}
     if about is not None:
         header["about"] = about
     save_weights(path, tensors, header)
@@ -310,10 +300,10 @@ def _restore(
     about: dict[str, Any] | None,
 ) -> Progress:
     tensors, header = load_weights(path)
-    if header.get("settings") != _comparable(training):
+    if header.get("settings") != comparable(training):
         raise ValueError(
             f"{path} was trained with {header.get('settings')}, now asked for "
-            f"{_comparable(training)}; give the same settings, or remove the file to start anew"
+            f"{comparable(training)}; give the same settings, or remove the file to start anew"
         )
     known = header.get("about", {})
     for name, value in (about or {}).items():
@@ -339,8 +329,8 @@ def _restore(
     return Progress(**header["progress"])
 
 
-def _comparable(training: TrainingConfig) -> dict[str, Any]:
-    """What must not change between the parts of one training."""
+def comparable(training: TrainingConfig) -> dict[str, Any]:
+    """What must not change between the parts of one training, as JSON holds it."""
     fixed = asdict(training)
     for name in ("minutes", "every", "device"):
         del fixed[name]

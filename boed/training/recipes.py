@@ -28,7 +28,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from boed.foundation.checks import at_least
+from boed.foundation.options import COUNT, FRACTION, SEED
 from boed.foundation.registry import check_known
 from boed.training.config import TrainingConfig
 
@@ -102,11 +102,15 @@ class Recipe:
         for needed in ("name", "data", "problem"):
             if needed in known and getattr(self, needed) is None:
                 raise ValueError(f"{needed} is missing, which a recipe of kind {self.kind} needs")
-        for name, value in (("size", self.size), ("patch", self.patch)):
-            if value is not None and not isinstance(value, int | float):
-                raise ValueError(f"{name} is {value!r}, expected a number")
         if self.size is not None:
-            at_least(1, size=self.size)
+            COUNT.check("size", self.size)
+        if self.patch is not None:
+            FRACTION.check("patch", self.patch)
+        SEED.check("seed", self.seed)
+        for each in fields(TrainingConfig):
+            if each.name in self.training and "kind" in each.metadata:
+                name = f"training: {each.name}"
+                each.metadata["kind"].check(name, self.training[each.name])
         if self.sensor is not None and (self.masks or self.patch):
             raise ValueError("sensor stands in place of masks and patch: give one of them")
 
@@ -130,7 +134,7 @@ class Recipe:
                 table = tomllib.loads(path.read_text(encoding="utf-8"))
             except FileNotFoundError as error:
                 raise ValueError(f"recipe {path} does not exist") from error
-            except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            except (OSError, ValueError, RecursionError) as error:
                 raise ValueError(f"recipe {path} cannot be read: {error}") from error
         try:
             return cls.of(table)
@@ -144,6 +148,8 @@ class Recipe:
         Raises:
             ValueError: a key is unknown, missing or of another type.
         """
+        if not isinstance(table, Mapping):
+            raise ValueError(f"holds {table!r}, expected a table of keys and values")
         for key, value in table.items():
             check_known("key", key, [each.name for each in fields(cls)])
             expected = _TYPES[key]
@@ -183,9 +189,7 @@ class Recipe:
         for key, value in self.training.items():
             check_known("training", key, known)
             default = getattr(preset, key)
-            if isinstance(default, bool) != isinstance(value, bool) or (
-                isinstance(default, int | float) and not isinstance(value, int | float)
-            ):
+            if not _alike(value, default):
                 raise ValueError(f"training: {key} is {value!r}, expected one like {default!r}")
         return replace(preset, **self.training, seed=self.seed)
 
@@ -227,6 +231,18 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "architecture": (str, dict),
 }
 _WORDS = {str: "text", int: "a whole number", float: "a number", dict: "a table"}
+
+
+def _alike(value: Any, default: Any) -> bool:
+    """Whether a value of a file may stand in place of a default."""
+    if isinstance(default, tuple):
+        many = isinstance(value, list | tuple) and len(value) == len(default)
+        return many and all(map(_alike, value, default))
+    if isinstance(default, bool) or isinstance(value, bool):
+        return isinstance(default, bool) and isinstance(value, bool)
+    if isinstance(default, int | float):
+        return isinstance(value, int | float)
+    return isinstance(value, type(default))
 
 
 def recipe_path(out: Path | str) -> Path:

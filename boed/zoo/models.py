@@ -7,6 +7,8 @@ their folders, such as `flow-kermany-64`; any of them can be asked for with any 
 from __future__ import annotations
 
 import copy
+import re
+import shlex
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
@@ -28,7 +30,7 @@ from boed.data.dataset import Dataset
 from boed.data.observation import Observation
 from boed.foundation.checks import check_fits
 from boed.foundation.randomness import derive
-from boed.foundation.registry import check_known
+from boed.foundation.registry import unknown
 from boed.foundation.shipped import shipped, shipped_names
 from boed.sensors import (
     Foveated,
@@ -102,6 +104,7 @@ class Context:
         library: scenes to retrieve from and to fit to; None where there is none.
         val: scenes on which numbers are chosen; None where there is none.
         steps: looks at most.
+        source: name or path of the data, as advice on what to type gives it; its name if None.
     """
 
     data: Dataset
@@ -110,6 +113,12 @@ class Context:
     library: Dataset | None = None
     val: Dataset | None = None
     steps: int = 3
+    source: str | None = None
+
+    @property
+    def options(self) -> str:
+        """What is typed for these data."""
+        return f"--data {shlex.quote(self.source or self.data.name)} --size {self.data.size}"
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -176,19 +185,15 @@ def completer_for(context: Context, name: str | None = None) -> Completer:
         name = _default_completer(context)
     if name in FITTED:
         return context.fitted(name)
-    if name in LEARNED:
-        path = _shipped("completer", f"{name}-{context.family}-{context.data.size}", context)
-    elif Path(name).exists():
-        path = Path(name)
-    else:
-        known = [*FITTED, *LEARNED, *shipped_names("completion")]
-        check_known("completer", name, known, extra="or give the path of a checkpoint")
-        path = shipped(name)
+    if name not in LEARNED:
+        path = weights("completer", name, "completion", known=(*FITTED, *LEARNED))
     if context.indirect:
         raise ValueError(
             f"completer: {name} completes pixels; {type(context.sensor).__name__} returns "
             "readings, which gaussian and retrieval can be given"
         )
+    if name in LEARNED:
+        path = _shipped("completer", name, context)
     model = load_completer(path)
     config: Any = getattr(model, "config", None)
     check_fits("completer", config, context.data, name=context.data.name)
@@ -238,25 +243,28 @@ def classifier_for(context: Context, name: str | None = None) -> Classifier:
     if name in ("trees", "gaussian"):
         library = _library(context, f"classifier {name}")
         if name == "gaussian":
+            if context.data.multi_label:
+                raise ValueError(
+                    f"classifier is 'gaussian', which answers one question with one answer; "
+                    f"{context.data.name} asks for several findings: train one with "
+                    f"`boed train classifier {context.options}`"
+                )
             return GaussianClassifier(_mixture(context, library))
         from boed.classifiers.tabular import TabularClassifier
 
         if context.val is None:
             raise Missing(f"classifier trees is calibrated on a val split; {library.name} has none")
         return TabularClassifier(library, context.val)
-    if Path(name).exists():
-        path = Path(name)
-    else:
-        known = ["trees", "gaussian", *_classifiers()]
-        check_known("classifier", name, known, extra="or give the path of a checkpoint")
-        path = shipped(name)
+    path = weights("classifier", name, "classifiers", known=("trees", "gaussian"))
     model = DenseNetClassifier.load(path)
     check_fits("classifier", model.config, context.data, name=context.data.name)
     data = context.data
     if model.label_names != data.label_names or model.multi_label != data.multi_label:
+        unnamed = all(re.fullmatch(r"(class|finding) \d+|any", each) for each in data.label_names)
+        advice = "; if they are the same, give the file the key label_names" if unnamed else ""
         raise ValueError(
             f"classifier: {name} answers {', '.join(model.label_names)}; "
-            f"{data.name} asks {', '.join(data.label_names)}"
+            f"{data.name} asks {', '.join(data.label_names)}{advice}"
         )
     return model
 
@@ -269,11 +277,9 @@ def screen_for(context: Context, classifier: DenseNetClassifier, name: str) -> S
         ValueError: it was distilled from another classifier, or there is no such file.
     """
     if name == "screen":
-        path = _shipped("screen", f"screen-{context.family}-{context.data.size}", context)
-    elif Path(name).exists():
-        path = Path(name)
+        path = _shipped("screen", "screen", context)
     else:
-        path = shipped(name)
+        path = weights("search", name, "screens", known=("screen",))
     model = ScreenNet.load(path)
     model.check(classifier, model.config.patch)
     return model
@@ -298,8 +304,50 @@ class GaussianClassifier:
         return self.mixture.log_probs(observation)
 
 
-def _classifiers() -> list[str]:
-    return [name for name in shipped_names("classifiers") if not name.startswith("screen-")]
+def weights(argument: str, name: str, kind: str, *, known: Sequence[str] = ()) -> Path:
+    """The checkpoint that a shipped model's name or a path stands for.
+
+    Args:
+        argument: what it was given for.
+        name: of the model, or path.
+        kind: `completion`, `classifiers` or `screens`.
+        known: what else could have been given.
+
+    Raises:
+        ValueError: there is no such file, no such name (the nearest is suggested), or it is the
+            name of a model of another kind.
+    """
+    if Path(name).exists():
+        return Path(name)
+    if Path(name).suffix == ".safetensors" or "/" in name or "\\" in name:
+        raise ValueError(f"{argument} is {name!r}, a file that does not exist")
+    ours = shipped_of(kind)
+    if name in ours:
+        return shipped(name)
+    extra = "or give the path of a checkpoint"
+    if name in shipped_names():
+        what = next(word for each, word in _ROLES.items() if name in shipped_of(each))
+        raise ValueError(
+            f"{argument} is {name!r}, which is a {what}. Known: {', '.join((*known, *ours))}; "
+            f"{extra}"
+        )
+    raise unknown(argument, name, (*known, *ours), extra=extra)
+
+
+def shipped_of(kind: str) -> list[str]:
+    """Names of the shipped completers (`completion`), `classifiers`, `screens` or `policies`."""
+    names = shipped_names("classifiers" if kind == "screens" else kind)
+    if kind in ("classifiers", "screens"):
+        names = [each for each in names if each.startswith("screen-") == (kind == "screens")]
+    return names
+
+
+_ROLES = {
+    "completion": "completer",
+    "classifiers": "classifier",
+    "screens": "screen for --search",
+    "policies": "policy for Pyro models",
+}
 
 
 def _default_completer(context: Context) -> str:
@@ -315,30 +363,38 @@ def _default_classifier(context: Context) -> str:
     family = f"{context.family}-{context.data.size}"
     name = f"densenet-{family}" if looks is None else f"densenet-{looks}-{family}"
     unseen = looks is None and context.indirect
-    if name in _classifiers() and not unseen:
+    if name in shipped_of("classifiers") and not unseen:
         return name
-    how = f"boed train classifier --data {context.data.name} --size {context.data.size}"
+    how = f"boed train classifier {context.options}"
     if not isinstance(context.sensor, PatchSensor):
         how += f" --sensor {looks or 'SENSOR'}"
+    untrained = (
+        ""
+        if context.data.multi_label
+        # which has a posterior of one answer
+        else (", or take --classifier gaussian, a baseline that needs no training")
+    )
     raise Missing(
         f"no classifier is shipped for {context.data.name} at {context.data.size} px seen by "
         f"{type(context.sensor).__name__}. Train one with `{how} --out classifier.safetensors` and "
-        "give it as --classifier classifier.safetensors, or take --classifier gaussian, a "
-        f"baseline that needs no training. Shipped: {', '.join(_classifiers())}"
+        f"give it as --classifier classifier.safetensors{untrained}. "
+        f"Shipped: {', '.join(shipped_of('classifiers'))}"
     )
 
 
-def _shipped(role: str, name: str, context: Context) -> Path:
-    kind = "completion" if role == "completer" else "classifiers"
-    if name in shipped_names(kind):
+def _shipped(role: str, what: str, context: Context) -> Path:
+    """The completer or screen that is shipped for the data."""
+    kind = "completion" if role == "completer" else "screens"
+    name = f"{what}-{context.family}-{context.data.size}"
+    if name in shipped_of(kind):
         return shipped(name)
+    train = f"boed train {role}{f' {what}' if role == 'completer' else ''} {context.options}"
     raise Missing(
-        f"no {role} {name} is shipped; train one with `boed train {role}"
-        f"{' ' + name.split('-')[0] if role == 'completer' else ''} --data {context.data.name} "
-        f"--size {context.data.size} --out {role}.safetensors` and give it as "
+        f"no {role} {what} is shipped for {context.data.name} at {context.data.size} px; train one "
+        f"with `{train} --out {role}.safetensors` and give it as "
         f"--{'search' if role == 'screen' else role} {role}.safetensors"
         + ("; --completer retrieval needs no training" if role == "completer" else "")
-        + f". Shipped: {', '.join(shipped_names(kind))}"
+        + f". Shipped: {', '.join(shipped_of(kind))}"
     )
 
 
@@ -361,10 +417,19 @@ def _fitted(context: Context, name: str) -> Completer:
     patches = not context.indirect and not is_table(context.data)
     if name == "retrieval" and (patches or context.val is None):
         large = not context.indirect and len(library) > LARGE
-        return Retrieval(library, transform=context.transform, candidates=1_000 if large else None)
+        return Retrieval(
+            library,
+            transform=context.transform,
+            labelled=_same_question(library, context),
+            candidates=1_000 if large else None,
+        )
     if name == "retrieval":
         return _chosen(
-            context, BANDWIDTHS, lambda width: Retrieval(library, width, context.transform)
+            context,
+            BANDWIDTHS,
+            lambda width: Retrieval(
+                library, width, context.transform, labelled=_same_question(library, context)
+            ),
         )
     mixture = _mixture(context, library)
     if context.val is None:
@@ -378,8 +443,14 @@ def _fitted(context: Context, name: str) -> Completer:
     return _chosen(context, NOISES, with_noise)
 
 
+def _same_question(library: Dataset, context: Context) -> bool:
+    """Whether the library's labels answer what the scenes are asked."""
+    return library.label_names == context.data.label_names
+
+
 def _mixture(context: Context, library: Dataset) -> GaussianMixture:
-    components: Any = 10 if library.multi_label else "classes"
+    by_class = not library.multi_label and _same_question(library, context)
+    components: Any = "classes" if by_class else 10
     return GaussianMixture(library, components, transform=context.transform)
 
 
@@ -389,7 +460,7 @@ def _chosen(
     """The one under which the completer itself says most of the labels of 200 val scenes."""
     assert context.val is not None
     val = context.val
-    if val.multi_label:  # there is no such posterior: the default serves
+    if val.multi_label or not _same_question(val, context):  # no such posterior: the default
         return make(numbers[len(numbers) // 2])
     if len(val) > 200:
         rows = torch.randperm(len(val), generator=torch.Generator().manual_seed(derive("val")))
@@ -402,7 +473,8 @@ def _chosen(
         model = make(number)
         if isinstance(model, Retrieval):
             weights = (-model.distances(seen) / (2 * number**2)).softmax(1)
-            classes = torch.nn.functional.one_hot(model.library.labels).float()
+            answers = len(model.library.label_names)
+            classes = torch.nn.functional.one_hot(model.library.labels, answers).float()
             belief = (weights @ classes + 1e-3).log().log_softmax(1)
         else:
             assert isinstance(model, GaussianMixture)

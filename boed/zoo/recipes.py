@@ -20,7 +20,9 @@ from boed.completion.training import preset as completer_preset
 from boed.completion.training import train_completer, train_vae
 from boed.completion.vae.vdvae import VDVAE, VDVAEConfig
 from boed.data.dataset import Dataset
+from boed.data.readers.tables import refuse_table
 from boed.data.training_split import training_splits
+from boed.foundation.options import Device, OutFile
 from boed.foundation.randomness import derive
 from boed.foundation.registry import check_known, unknown
 from boed.foundation.shipped import shipped, shipped_folder, shipped_names
@@ -28,6 +30,7 @@ from boed.sensors import PatchSensor
 from boed.sensors.random_looks import RandomLooks
 from boed.sensors.registry import sensor_named
 from boed.sensors.sensor import returns_readings
+from boed.training.checkpoints import check_recipe, running_state
 from boed.training.config import TrainingConfig
 from boed.training.recipes import Recipe, recipe_path
 from boed.zoo.models import DEFAULT_SIZE, Context, classifier_for
@@ -106,6 +109,9 @@ def train_recipe(
     """
     read, folder = (recipe, Path()) if isinstance(recipe, Recipe) else recipe_named(recipe)
     read = changed(read, changes or {})
+    OutFile(endings=(".safetensors",)).check("out", out)
+    if isinstance(read.training.get("device"), str):
+        Device().check("device", read.training["device"])
     job = _Job(
         recipe=read,
         folder=folder,
@@ -131,6 +137,7 @@ class _Job:
     def data(self) -> tuple[Dataset, Dataset]:
         """Train and val images."""
         assert self.recipe.data is not None
+        refuse_table(self.recipe.data, f"a {self.recipe.kind}")
         return training_splits(
             self.recipe.data, self.recipe.size or DEFAULT_SIZE.get(self.recipe.data)
         )
@@ -201,7 +208,7 @@ class _Job:
         if path.suffix != ".toml":
             return path
         first = self.out.with_name(f"{self.out.stem}-{key}.safetensors")
-        if not first.exists() or first.with_suffix(".training.safetensors").exists():
+        if not first.exists() or running_state(first).exists():
             recipe = Recipe.read(path)
             where = ("device", "devices", "nodes", "minutes")
             shared = {k: v for k, v in self.recipe.training.items() if k in where}
@@ -304,13 +311,17 @@ def _policy(job: _Job) -> torch.nn.Module:
         about["command"] = job.command
     job.begin(training)
     rest: dict[str, Any] = {"out": job.out, "provenance": about, "on_step": job.on_step}
-    recipe.write(recipe_path(job.out))
-    if config is not None:
-        torch.manual_seed(derive(recipe.seed, "weights"))
-        return train_policy(problem.model, DeepAdaptiveDesign(config), training, **rest)
-    torch.manual_seed(derive(recipe.seed, "designs"))
-    unmoved = StaticDesign(torch.randn(looks, dimensions))
-    return train_policy(problem.model, unmoved, training, **rest)
+    check_recipe(job.out, recipe)
+    torch.manual_seed(derive(recipe.seed, "designs" if config is None else "weights"))
+    trained: torch.nn.Module
+    if config is None:
+        unmoved = StaticDesign(torch.randn(looks, dimensions))
+        trained = train_policy(problem.model, unmoved, training, **rest)
+    else:
+        trained = train_policy(problem.model, DeepAdaptiveDesign(config), training, **rest)
+    if not recipe_path(job.out).exists():
+        recipe.write(recipe_path(job.out))
+    return trained
 
 
 _TRAIN: dict[str, Callable[[_Job], torch.nn.Module]] = {

@@ -174,4 +174,4 @@ def test_a_file_of_settings_runs_again_and_options_override_it(tmp_path: Path) -
     assert not np.array_equal(one["design"], three["design"])
     settings.write_text(settings.read_text().replace("steps", "stepz"))
     said = refused("benchmark", settings, "--out", tmp_path / "four")
-    assert "setting is 'stepz': did you mean 'steps'" in said
+    assert "no setting 'stepz': did you mean 'steps'" in said

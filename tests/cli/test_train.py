@@ -57,7 +57,7 @@ def test_a_classifier_starts_from_a_classifier(tmp_path):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (("--device", "gpu"), "device is 'gpu': did you mean 'cpu'? Known: cpu, cuda"),
+        (("--device", "gpu"), "--device is 'gpu', expected cpu or cuda"),
         (("--devices", "3", "--batch", "8"), "batch is 8, expected a multiple of the 3 devices"),
         (("--nodes", "0"), "nodes is 0, expected at least 1"),
     ],

@@ -9,6 +9,7 @@ import torch
 
 from boed.completion import Completer, Completions, complete
 from boed.data.observation import Observation
+from boed.foundation.randomness import per_scene
 
 
 class Noise:
@@ -18,7 +19,7 @@ class Noise:
         self.change = change
 
     def sample(self, observation, n, seed=0):
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator().manual_seed(per_scene(seed, len(observation))[0])
         shape = (n, *observation.values.shape)
         return self.change(observation.composite(torch.rand(shape, generator=generator)))
 

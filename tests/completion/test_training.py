@@ -100,7 +100,7 @@ def test_a_training_is_not_gone_on_with_on_other_images(what, train, val, config
     out = tmp_path / "m.safetensors"
     settings = replace(SHORT, minutes=1e-9)
     what(train, val, config=config(), training=settings, out=out)
-    with pytest.raises(ValueError, match="was trained with sha256"):
+    with pytest.raises(ValueError, match="holds another training: about: sha256"):
         what(train.subset(range(20)), val, config=config(), training=settings, out=out)
 
 

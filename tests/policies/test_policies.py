@@ -14,6 +14,7 @@ from boed.acquire import Trajectory, acquire
 from boed.completion.classical.retrieval import Retrieval
 from boed.completion.completer import Completions
 from boed.data.observation import Observation
+from boed.eig import eig_map
 from boed.policies import (
     BOED,
     CentreOut,
@@ -139,14 +140,9 @@ def test_max_variance_scores_the_unseen_pixels() -> None:
     )
     samples = torch.zeros(2, 1, 1, 16, 16)
     samples[1] = 1.0  # variance 1/4 everywhere, also where the completer should know better
-
-    class Certain:
-        def sample(self, observation: Observation, n: int, seed: Any = 0) -> Tensor:
-            return samples
-
-    decision = BOED(Certain(), CLASSIFIER, estimator="variance", n=2).choose(observation, TILED)
-    assert decision.scores is not None
-    assert decision.scores[0].tolist() == [0.0] + [4.0] * 15
+    drawn = Completions(samples, torch.full((2, 1), 0.5))
+    result = eig_map(observation, drawn, TILED, classifier=CLASSIFIER, estimator="variance")
+    assert result.eig[0].tolist() == [0.0] + [4.0] * 15
 
 
 def test_centre_out_starts_at_the_centre_and_tiles_without_overlap() -> None:

@@ -34,6 +34,7 @@ class Table:
         scenes = torch.zeros(number, batch, 1, 1, 1)
         self.completions = Completions(scenes, equal if weights is None else weights)
         self.posterior = gains[..., None]
+        self.fresh = torch.ones(batch, candidates, dtype=torch.bool)
 
     def posterior_at(self, completion: Tensor, scene: Tensor, candidate: Tensor) -> Tensor:
         return self.gains[completion, scene, candidate][:, None]

@@ -104,8 +104,8 @@ def test_a_missing_file(tmp_path):
         ({"stpes": 3}, "training is 'stpes': did you mean 'steps'"),
         ({"seed": 3}, "training is 'seed'"),
         ({"steps": 0}, "steps is 0, expected at least 1"),
-        ({"steps": "3"}, "training: steps is '3', expected one like 100"),
-        ({"bf16": 1}, "training: bf16 is 1, expected one like False"),
+        ({"steps": "3"}, "training: steps is '3', expected a whole number"),
+        ({"bf16": 1}, "training: bf16 is 1, expected true or false"),
         ({"device": "gpu"}, "device is 'gpu'"),
     ],
 )

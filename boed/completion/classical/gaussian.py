@@ -76,6 +76,8 @@ class GaussianMixture:
             transform that is not affine.
     """
 
+    unbounded = True
+
     def __init__(
         self,
         library: Dataset,

@@ -37,6 +37,8 @@ class Retrieval:
         bandwidth: standard deviation of d, in pixel values of [0, 1], or units of the readings.
         transform: for an indirect sensor, scenes to all its readings, such as its `forward`;
             applied to the library once.
+        labelled: whether the completions carry the library's labels as answers; not if the library
+            answers another question than the classifier.
         candidates: only so many images, the best by a `PrincipalIndex` of the library, are
             compared with what was seen: for libraries of ten thousands, whose pixels are then
             not held as floats. All are if not given.
@@ -53,6 +55,7 @@ class Retrieval:
         bandwidth: float = 0.1,
         transform: Transform | None = None,
         *,
+        labelled: bool = True,
         candidates: int | None = None,
     ) -> None:
         more_than(0, bandwidth=bandwidth)
@@ -61,6 +64,7 @@ class Retrieval:
         order = torch.randperm(len(library), generator=torch.Generator().manual_seed(0))
         self.library = library.subset(order)  # sorted by class, equal matches would be of one
         self.bandwidth = bandwidth
+        self.labelled = labelled
         self.transform = transform
         self.index = None if candidates is None else PrincipalIndex(self.library, 32, candidates)
 
@@ -93,7 +97,7 @@ class Retrieval:
         return {}
 
     def complete(self, observation: Observation, n: int, seed: Seeds = 0) -> Completions:
-        """The n best matches with weights and labels, the seen pixels composited in.
+        """The n best matches with weights, and labels if asked for, the seen pixels composited in.
 
         Raises:
             ValueError: n is less than 1 or more than the library has, the images are of another
@@ -110,7 +114,7 @@ class Retrieval:
         weights = F.softmax(scores, dim=1).T
         rows = library_rows.gather(1, best.to(library_rows.device)).T
         scenes = self.library.scenes(rows).to(observation.device)
-        labels = self.library.labels[rows].to(observation.device)
+        labels = self.library.labels[rows].to(observation.device) if self.labelled else None
         return Completions(observation.composite(scenes), weights, labels)
 
     def sample(

@@ -21,14 +21,17 @@ class InceptionExtractor:
         answers: what answers the question about scenes, which Inception does not know.
 
     Raises:
-        ImportError: torch-fidelity is not installed.
-        ValueError: the file is missing, or not these weights.
+        ValueError: torch-fidelity is not installed, the file is missing, or not these weights.
     """
 
     def __init__(self, weights: Path | str, answers: Extractor) -> None:
         torchvision()
-        from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
-
+        try:
+            from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+        except ImportError as error:
+            raise ValueError(
+                "inception needs torch-fidelity: pip install torch-fidelity"
+            ) from error
         if not Path(weights).is_file():
             raise ValueError(f"inception weights {weights} do not exist")
         try:

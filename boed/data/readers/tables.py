@@ -6,6 +6,7 @@ A row of F features is a scene `[1, 1, F]`, scaled to [0, 1] by the range of the
 from __future__ import annotations
 
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -85,3 +86,17 @@ def _read(name: str) -> tuple[NDArray[np.float64], NDArray[np.int64], tuple[str,
     features = tuple(map(str, bunch.feature_names))
     classes = tuple(str(each).replace("_", " ") for each in bunch.target_names)
     return bunch.data.astype(np.float64), bunch.target.astype(np.int64), features, classes
+
+
+def refuse_table(data: str | Path, what: str) -> None:
+    """Refuse a table where images are needed.
+
+    Args:
+        data: name of a data set.
+        what: needs images.
+
+    Raises:
+        ValueError: it is a table.
+    """
+    if str(data) in TABLES:
+        raise ValueError(f"data is {str(data)!r}, a table; {what} is for images, such as digits")

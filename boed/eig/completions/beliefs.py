@@ -10,7 +10,13 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from boed.classifiers.classifier import Classifier, Nearby, NearbyClassifier
+from boed.classifiers.classifier import (
+    Classifier,
+    Nearby,
+    NearbyClassifier,
+    check_belief,
+    check_is_classifier,
+)
 from boed.data.observation import Observation
 from boed.eig.completions.duplicates import Rows, first_duplicate, unique_rows
 from boed.foundation.randomness import Seeds, derive, per_scene
@@ -133,7 +139,7 @@ class CandidateBeliefs:
         for n, b, c in chunks(rows, images_within(self.memory, self.observation)):
             before, scene, seeds = self.observation[b], self.completions[n, b], self._seeds(n, b)
             after = look(self.sensor, before, scene, design=self.designs[c], seeds=seeds)
-            results.append(_checked(nearby(after, b - first), after, self.classifier))
+            results.append(check_belief(nearby(after, b - first), after, self.classifier))
         return torch.cat(results)
 
     def _seeds(self, completion: Int64[Tensor, " P"], scene: Int64[Tensor, " P"]) -> list[int]:
@@ -179,11 +185,12 @@ def log_beliefs(
     Raises:
         ValueError: as `CandidateBeliefs.all` does.
     """
+    check_is_classifier(classifier)
     size = images_within(memory, observation)
     parts = []
     for start in range(0, len(observation), size):
         some = observation[slice(start, start + size)]
-        parts.append(_checked(classifier.log_probs(some), some, classifier))
+        parts.append(check_belief(classifier.log_probs(some), some, classifier))
     return torch.cat(parts)
 
 
@@ -192,25 +199,3 @@ def _around(observation: Observation, classifier: Classifier) -> Nearby:
     if isinstance(classifier, NearbyClassifier):
         return classifier.around(observation)
     return lambda after, _: classifier.log_probs(after)
-
-
-def _checked(
-    belief: Tensor, observation: Observation, classifier: Classifier
-) -> Float[Tensor, "B *L K"]:
-    """The classifier's belief, after making sure that it is one."""
-    name = f"{type(classifier).__name__}.log_probs"
-    if belief.ndim not in (2, 3) or len(belief) != len(observation):
-        raise ValueError(
-            f"{name} returned {tuple(belief.shape)} for {len(observation)} observations, "
-            f"expected ({len(observation)}, K) or ({len(observation)}, L, 2)"
-        )
-    if torch.isnan(belief).any():
-        raise ValueError(f"{name} returned NaN")
-    total = belief.exp().sum(-1)
-    if not ((total - 1).abs() < 0.01).all():
-        worst = float(total.flatten()[(total - 1).abs().argmax()])
-        raise ValueError(
-            f"{name} returned numbers whose exponentials sum to {worst:.3g}, not 1; "
-            "expected log-probabilities (log_softmax of logits)"
-        )
-    return belief

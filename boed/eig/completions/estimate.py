@@ -11,9 +11,10 @@ from torch import Tensor
 from boed.classifiers.classifier import Classifier
 from boed.completion.completer import Completions
 from boed.data.observation import Observation
-from boed.eig.completions.estimators import Estimator, named
+from boed.eig.completions.estimators import Estimator, check_utility, named
 from boed.eig.completions.problem import DesignProblem
 from boed.eig.result import EIGEstimate
+from boed.foundation.checks import describe
 from boed.foundation.randomness import Seeds
 from boed.sensors.sensor import Sensor, candidates
 
@@ -52,7 +53,11 @@ def eig_map(
     problem = design_problem(
         observation, completions, sensor, classifier=classifier, memory=memory, seed=seed
     )
-    return (search or estimate)(problem, named(estimator))
+    result = (search or estimate)(problem, named(estimator))
+    if not isinstance(result, EIGEstimate):
+        kind = getattr(search, "__name__", type(search).__name__)
+        raise ValueError(f"search: {kind} returned {describe(result)}, expected an EIGEstimate")
+    return result
 
 
 def design_problem(
@@ -91,15 +96,10 @@ def estimate(problem: DesignProblem, estimator: str | Estimator) -> EIGEstimate:
     """The EIG of every candidate of a design problem, with all completions.
 
     Raises:
-        ValueError: an unknown estimator, or one that returns another shape.
+        ValueError: an unknown estimator, or one that returns no utility of every candidate.
     """
     estimator = named(estimator)
-    eig, gains = estimator(problem)
-    if tuple(eig.shape) != problem.shape[1:] or tuple(gains.shape) != problem.shape:
-        raise ValueError(
-            f"estimator: {type(estimator).__name__} returned {tuple(eig.shape)} and "
-            f"{tuple(gains.shape)}, expected {problem.shape[1:]} and {problem.shape}"
-        )
+    eig, gains = check_utility(estimator(problem), estimator, problem.shape)
     completions = problem.completions
     error = standard_error(gains, completions.weights)
     return EIGEstimate(
@@ -108,6 +108,7 @@ def estimate(problem: DesignProblem, estimator: str | Estimator) -> EIGEstimate:
         standard_error=error,
         bound=estimator.bound,
         gains=gains,
+        fresh=problem.fresh,
         effective_sample_size=completions.effective_sample_size,
     )
 

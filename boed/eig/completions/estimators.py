@@ -7,7 +7,7 @@ every completion, `[N, B, D]`, whose weighted mean it is.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Protocol, runtime_checkable
+from typing import ClassVar, Literal, Protocol, get_args, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -23,6 +23,7 @@ from boed.eig.completions.posterior_entropy import (
 from boed.eig.completions.problem import DesignProblem
 from boed.eig.completions.variational import variational_eig
 from boed.eig.result import Bound
+from boed.foundation.checks import check_floating, describe
 from boed.foundation.registry import Registry
 
 Utility = tuple[Float[Tensor, "B D"], Float[Tensor, "N B D"]]
@@ -274,6 +275,40 @@ def named(estimator: str | Estimator) -> Estimator:
     """The estimator of that name, or the one given.
 
     Raises:
-        ValueError: an unknown name.
+        ValueError: an unknown name, or what is no estimator.
     """
-    return ESTIMATORS[estimator] if isinstance(estimator, str) else estimator
+    if isinstance(estimator, str):
+        return ESTIMATORS[estimator]
+    bound = getattr(estimator, "bound", None)
+    if isinstance(estimator, type) or not callable(estimator) or bound not in get_args(Bound):
+        raise ValueError(
+            f"estimator is {describe(estimator)}, with bound {bound!r}; expected a name or an "
+            f"object that is called with a problem, whose bound is one of {get_args(Bound)}"
+        )
+    return estimator
+
+
+def check_utility(returned: object, estimator: Estimator, shape: tuple[int, int, int]) -> Utility:
+    """What an estimator returned, after making sure that it is the utility of every candidate.
+
+    Args:
+        returned: by the estimator.
+        estimator: for its name.
+        shape: completions, scenes and candidates.
+
+    Raises:
+        ValueError: it is no pair of tensors, of another shape or dtype, or has NaN.
+    """
+    name = f"estimator: {type(estimator).__name__}"
+    expected = f"(eig, gains), {shape[1:]} and {shape}"
+    if not isinstance(returned, tuple | list) or len(returned) != 2:
+        raise ValueError(f"{name} returned {describe(returned)}, expected {expected}")
+    eig, gains = (check_floating(name, each, expected) for each in returned)
+    if tuple(eig.shape) != shape[1:] or tuple(gains.shape) != shape:
+        raise ValueError(
+            f"{name} returned {tuple(eig.shape)} and {tuple(gains.shape)}, "
+            f"expected {shape[1:]} and {shape}"
+        )
+    if eig.isnan().any() or gains.isnan().any():
+        raise ValueError(f"{name} returned NaN, expected {expected}")
+    return eig, gains

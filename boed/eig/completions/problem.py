@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch.nn.functional as F
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from boed.classifiers.classifier import Classifier
@@ -15,7 +15,7 @@ from boed.data.observation import Observation
 from boed.eig.completions.beliefs import CandidateBeliefs, log_beliefs
 from boed.foundation.randomness import Seeds
 from boed.sensors.direct import DirectSensor
-from boed.sensors.sensor import Sensor, footprints, look
+from boed.sensors.sensor import Sensor, footprints, look, reads_new
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -46,15 +46,36 @@ class DesignProblem:
         return (*self.completions.weights.shape, len(self.designs))  # type: ignore[return-value]
 
     @cached_property
+    def fresh(self) -> Bool[Tensor, "B D"]:
+        """Which candidates would read anything new of each scene; all of them where none would.
+
+        The EIG of the others is 0, and no estimate of it below 0 makes one of them the best.
+        """
+        new = reads_new(self.sensor, self.observation, self.designs)
+        return new | ~new.any(1, keepdim=True)
+
+    @cached_property
     def prior(self) -> Float[Tensor, "B *L K"]:
         """log g(v | observation), the current belief."""
         return log_beliefs(self.observation, self.classifier, self.memory)
 
     @cached_property
     def whole_scene(self) -> Float[Tensor, "N B *L K"]:
-        """log p(v | whole completion): the true label where known, else the classifier's belief."""
+        """log p(v | whole completion): the true label where known, else the classifier's belief.
+
+        Raises:
+            ValueError: labels that are none of the classifier's answers.
+        """
         if self.completions.labels is not None:
             labels = self.completions.labels.to(self.observation.device)
+            answers = self.prior.shape[-1]
+            low, high = int(labels.min()), int(labels.max())
+            if labels.shape[1:] != self.prior.shape[:-1] or low < 0 or high >= answers:
+                raise ValueError(
+                    f"completions carry labels {tuple(labels.shape)} from {low} to {high}; the "
+                    f"classifier gives {tuple(self.prior.shape[1:])} answers, another question: "
+                    "label the library for it, or leave labels out (Retrieval: labelled=False)"
+                )
             return F.one_hot(labels, self.prior.shape[-1]).float().log()
         return self.classified_whole
 

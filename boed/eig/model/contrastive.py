@@ -79,8 +79,7 @@ def _proposed(
     problem.needs_likelihood()
     proposal = guide or Conditional(problem, designs, problem.latents, given=problem.observation)
     fit_conditional(problem, designs, proposal, steps=steps, batch=batch)
-    with torch.no_grad():
-        return _evaluate(problem, designs, proposal, samples, contrasts, memory, own)
+    return _evaluate(problem, designs, proposal, samples, contrasts, memory, own)
 
 
 def _evaluate(
@@ -96,13 +95,13 @@ def _evaluate(
     moments = Moments()
     probe = problem.simulate(designs.expand(1, *designs.shape))
     numbers = event_numel({**probe.latents, **probe.outcomes}, 2)
-    cells = max(1, tile_cells(memory, designs) // (len(designs) * numbers))
+    cells = max(1, tile_cells(memory, problem.dtype) // (len(designs) * numbers))
     for rows in slices(samples, max(1, cells // min(contrasts, 64))):
         where = designs.expand(rows.stop - rows.start, *designs.shape)
         draws = problem.simulate(where)
         shape = tuple(where.shape[:2])
         pairs = {**draws.latents, **draws.outcomes}
-        total = torch.full(shape, -torch.inf).to(designs)
+        total = torch.full(shape, -torch.inf, dtype=problem.dtype, device=designs.device)
         for inner in slices(contrasts, max(1, cells // shape[0])):
             number = inner.stop - inner.start
             latents, log_q = proposal.sample(draws.outcomes, number)
@@ -115,8 +114,7 @@ def _evaluate(
             total = torch.logaddexp(total, prior + likelihood - proposal.log_prob(pairs, shape))
         terms = draws.log_likelihood - total + math.log(contrasts + own)
         moments.add(terms, total.new_zeros(1, *shape))
-    eig, error = moments.scores(samples, None)
-    return eig.to(designs), error.to(designs)
+    return moments.scores(samples, None)
 
 
 def fit_conditional(
@@ -134,6 +132,7 @@ def fit_conditional(
     fit_network(guide, loss, steps, estimator=problem.estimator)
 
 
+@torch.enable_grad()
 def fit_network(
     network: nn.Module,
     loss: Callable[[], Tensor],

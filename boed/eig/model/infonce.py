@@ -52,8 +52,7 @@ def infonce(
         return -(scores.diagonal().T - scores.logsumexp(0)).mean(0).sum()
 
     fit_network(scorer, loss, steps, estimator=problem.estimator)
-    with torch.no_grad():
-        return _evaluate(problem, designs, scorer, samples, contrasts, memory)
+    return _evaluate(problem, designs, scorer, samples, contrasts, memory)
 
 
 def _evaluate(
@@ -64,7 +63,7 @@ def _evaluate(
     others = problem.draw_latents(designs.expand(contrasts, *designs.shape))
     left, right = critic.embed(draws.latents, draws.outcomes)
     contrast, _ = critic.embed(others, {name: y[:1] for name, y in draws.outcomes.items()})
-    cells = max(1, tile_cells(memory, left) // (INNER * len(designs)))
+    cells = max(1, tile_cells(memory, problem.dtype) // (INNER * len(designs)))
     moments = Moments()
     for rows in slices(samples, cells):
         outcome, truth = right[rows], (left[rows] * right[rows]).sum(-1)
@@ -75,5 +74,4 @@ def _evaluate(
         groups = group_sums(evaluate, contrasts, INNER, shared=True)
         total = torch.logaddexp(groups.logsumexp(0), truth)
         moments.add(truth - total + math.log(contrasts + 1), (groups - total).exp())
-    eig, error = moments.scores(samples, fractions(contrasts) if contrasts > 1 else None)
-    return eig.to(designs), error.to(designs)
+    return moments.scores(samples, fractions(contrasts) if contrasts > 1 else None)

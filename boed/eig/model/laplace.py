@@ -15,19 +15,16 @@ from pyro.optim import ClippedAdam
 from torch import Tensor
 
 from boed.eig.model.nested import Scores, slices
-from boed.eig.model.pyro_model import SiteModel, check_count
-from boed.eig.model.pyro_oed import (
-    check_prior,
-    outer_that_fit,
-    prior_entropy,
-    probe,
-    program,
-    sites_of,
-)
+from boed.eig.model.priors import check_gradients, check_prior, prior_entropy
+from boed.eig.model.pyro_model import SiteModel, check_count, own_parameters
+from boed.eig.model.pyro_oed import outer_that_fit, probe, program, sites_of
 from boed.eig.model.site_kinds import SiteKind, site_kinds
 
 DRAWS = 256
 """Draws for the entropy of a Gaussian that a bijection bends."""
+
+FLAT = 1e-2
+"""Least precision, where the prior's variance is 1: a posterior is at most ten times as wide."""
 
 
 def laplace(
@@ -50,37 +47,31 @@ def laplace(
         samples: outcomes, each with a posterior of its own.
         steps: of Adam towards each posterior's mode.
         memory: bound in MiB.
-        rate: Adam's first rate; it falls to a hundredth.
+        rate: Adam's first rate, in standard deviations of the prior; it falls to a hundredth.
 
     Raises:
-        ValueError: fewer than 2 samples, no likelihood, a discrete latent, or a target whose
-            prior depends on nuisances.
+        ValueError: fewer than 2 samples, no likelihood, a discrete latent, bounds that move with
+            the latents, a target whose prior depends on nuisances, or a curvature that is NaN.
     """
     check_count("samples", samples, least=2)
     problem.needs_likelihood(nuisances=True)
     probe(problem, designs)
     check_prior(problem, designs)
+    check_gradients(problem, designs)
     kinds, draws = site_kinds(problem, designs, [*problem.target, *problem.nuisances])
-    for kind in kinds:
-        if kind.choices >= 0:
-            raise ValueError(
-                f"target: latent site {kind.name!r} is discrete; 'laplace' needs all "
-                "latents continuous"
-            )
-    start = torch.cat([kind.encode(draws[kind.name]).mean(0) for kind in kinds], -1)
-    fits = outer_that_fit(
-        problem, designs, sum(kind.unconstrained for kind in kinds), memory=memory
-    )
+    moments = [kind.moments(draws[kind.name]) for kind in kinds]
+    loc, scale = (torch.cat(parts, -1) for parts in zip(*moments, strict=True))
+    fits = outer_that_fit(problem, designs, loc.shape[-1], memory=memory)
     parts = []
     for rows in slices(samples, fits):
         count = rows.stop - rows.start
         where = designs.expand(count, *designs.shape)
-        with pyro.get_param_store().scope(), pyro.validation_enabled(False):
+        with own_parameters(), pyro.validation_enabled(False), torch.enable_grad():
             after = oed.laplace_eig(
-                program(problem),
+                program(problem, gradients=True),
                 where,
                 *sites_of(problem),
-                guide=LaplaceGuide(kinds, start.expand(count, *start.shape)),
+                guide=LaplaceGuide(kinds, loc.expand(count, *loc.shape), scale),
                 loss=Trace_ELBO().differentiable_loss,
                 optim=ClippedAdam({"lr": rate, "lrd": 0.01 ** (1 / max(1, steps))}),
                 num_steps=steps,
@@ -96,16 +87,20 @@ def laplace(
 class LaplaceGuide:
     """A point in training; afterwards the Gaussian of the curvature there, site by site.
 
+    The point counts in standard deviations of the prior on the unconstrained scale, so that
+    neither the search for the mode nor what is called flat depends on units.
+
     The sites follow one another: with covariance L L^T, site k given the ones before it has the
     scale L_kk, so that the entropies of the first sites add up to their joint entropy.
 
     Args:
         kinds: all latents, targets first.
-        start: on the unconstrained scale, `[*batch, p]`.
+        loc: prior mean on the unconstrained scale, where the search starts, `[*batch, p]`.
+        scale: prior standard deviation there, of a shape that broadcasts.
     """
 
-    def __init__(self, kinds: list[SiteKind], start: Tensor) -> None:
-        self.kinds, self.start = kinds, start
+    def __init__(self, kinds: list[SiteKind], loc: Tensor, scale: Tensor) -> None:
+        self.kinds, self.loc, self.scale = kinds, loc, scale
         self.tril: Tensor | None = None
 
     def train(self) -> None:
@@ -115,7 +110,10 @@ class LaplaceGuide:
     def finalize(self, loss: Tensor, target: list[str]) -> None:
         """The Gaussian whose precision is the loss' Hessian at the point.
 
-        Flat or falling directions, as at a saddle, get a small positive precision.
+        Flat or falling directions, as at a saddle, get the precision `FLAT`.
+
+        Raises:
+            ValueError: a curvature that is NaN or infinite.
         """
         point = pyro.param("boed.laplace")
         (slope,) = torch.autograd.grad(loss, point, create_graph=True)
@@ -124,14 +122,19 @@ class LaplaceGuide:
             for i in range(slope.shape[-1])
         ]
         precision = torch.stack(rows, -2)
+        bad = ~torch.isfinite(precision).flatten(-2).all(-1)
+        if bool(bad.any()):
+            raise ValueError(
+                f"the posterior's curvature is not finite in {int(bad.sum())} of {bad.numel()} "
+                "fits of estimator 'laplace'; pce, snmc and posterior need none"
+            )
         precision = 0.5 * (precision + precision.transpose(-1, -2))
         values, vectors = torch.linalg.eigh(precision.double())
-        values = values.clamp(min=1e-5 * values.amax(-1, keepdim=True).clamp(min=1e-5))
-        covariance = vectors @ torch.diag_embed(1 / values) @ vectors.mT
-        self.tril = torch.linalg.cholesky(covariance).to(loss).detach()
+        covariance = vectors @ torch.diag_embed(1 / values.clamp(min=FLAT)) @ vectors.mT
+        self.tril = self.scale[..., None] * torch.linalg.cholesky(covariance).to(loss).detach()
 
     def __call__(self, design: Tensor) -> None:
-        point = pyro.param("boed.laplace", self.start.clone())
+        point = self.loc + self.scale * pyro.param("boed.laplace", torch.zeros_like(self.loc))
         begin = 0
         noise: list[Tensor] = []
         for kind in self.kinds:
@@ -156,7 +159,7 @@ class LaplaceGuide:
     def _sample_point(self, kind: SiteKind, flat: Tensor) -> None:
         """A point mass whose log-density carries the bijection's volume."""
         value, volume = _bend(kind, flat)
-        law = dist.Delta(value, log_density=-volume, event_dim=len(kind.shape))
+        law = dist.Delta(value.to(kind.dtype), log_density=-volume, event_dim=len(kind.shape))
         pyro.sample(kind.name, law)
 
 
@@ -164,7 +167,7 @@ def _bend(kind: SiteKind, flat: Tensor) -> tuple[Tensor, Tensor]:
     """From the unconstrained scale to the support, and the log-volume of that step."""
     bijection = biject_to(kind.support)
     batch = flat.shape[:-1]
-    inner = flat.reshape(*batch, *bijection.inverse_shape(kind.shape))
+    inner = flat.reshape(*batch, *kind.unconstrained_shape)
     value = bijection(inner)
     volume = bijection.log_abs_det_jacobian(inner, value)
     return value, volume.reshape(*batch, -1).sum(-1)
@@ -175,10 +178,9 @@ class _Bent(dist.TransformedDistribution):
 
     def __init__(self, base: Any, kind: SiteKind) -> None:
         self._kind = kind
-        bijection = biject_to(kind.support)
-        inner = torch.Size(bijection.inverse_shape(kind.shape))
+        inner = torch.Size(kind.unconstrained_shape)
         flat = torch.Size((kind.unconstrained,))
-        super().__init__(base, [ReshapeTransform(flat, inner), bijection])
+        super().__init__(base, [ReshapeTransform(flat, inner), biject_to(kind.support)])
 
     def entropy(self) -> Tensor:
         """H[base] + E log|det|."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pyro
+import torch
 from jaxtyping import Float
 from pyro.contrib.oed import eig as oed
 from torch import Tensor, nn
 
-from boed.eig.model.guides import PerDesign, Standardiser
-from boed.eig.model.nested import Scores
-from boed.eig.model.pyro_model import SiteModel
+from boed.eig.model.nested import Scores, slices
+from boed.eig.model.networks import PerDesign, Standardiser
+from boed.eig.model.pyro_model import SiteModel, own_parameters
 from boed.eig.model.pyro_oed import adam, outer_that_fit, over_replicates, program, sites_of
 from boed.eig.model.site_kinds import site_kinds
 
@@ -34,25 +35,36 @@ def lfire(
         samples: values of theta, each with a classifier for every design.
         contrasts: fresh outcomes for every theta on which its classifier is evaluated.
         steps: of training.
-        memory: bound in MiB.
+        memory: bound in MiB; the values of theta are worked off in pieces.
         batch: outcomes of each class per training step.
     """
-    outer_that_fit(problem, designs, samples * max(batch, contrasts), memory=memory)
-    network = _OutcomeClassifiers(problem, designs, samples)
-    with pyro.validation_enabled(False):
+    fits = outer_that_fit(problem, designs, max(batch, contrasts), memory=memory)
+    ratios = [
+        _log_ratios(problem, designs, part.stop - part.start, contrasts, steps, batch)
+        for part in slices(samples, fits)
+    ]
+    return over_replicates(torch.cat(ratios))
+
+
+def _log_ratios(
+    problem: SiteModel, designs: Tensor, thetas: int, contrasts: int, steps: int, batch: int
+) -> Float[Tensor, "T D"]:
+    """E log p(y | theta) / p(y) for some values of theta, by classifiers of their own."""
+    network = _OutcomeClassifiers(problem, designs, thetas)
+    with pyro.validation_enabled(False), own_parameters(), torch.enable_grad():
         oed.lfire_eig(
             program(problem),
             designs,
             *sites_of(problem),
             num_y_samples=batch,
-            num_theta_samples=samples,
+            num_theta_samples=thetas,
             num_steps=steps,
             classifier=network,
             optim=adam(steps),
             final_num_samples=contrasts,
         )
     assert network.last is not None
-    return over_replicates(network.last.mean(0))
+    return network.last.mean(0)
 
 
 class _OutcomeClassifiers(nn.Module):
@@ -66,7 +78,7 @@ class _OutcomeClassifiers(nn.Module):
         kinds, draws = site_kinds(problem, designs, problem.observation)
         self.inputs = Standardiser(kinds, draws, products=True)
         self.network = PerDesign(thetas * len(designs), self.inputs.size, 1, hidden=8)
-        self.to(device=designs.device, dtype=designs.dtype)
+        self.to(device=designs.device, dtype=problem.dtype)
         self.last: Tensor | None = None
 
     def forward(

@@ -104,7 +104,8 @@ def model_eig(
     Args:
         model: a Pyro program as pyro.contrib.oed takes them: `model(design)` with design
             `[*batch, *K]`, every site of batch shape `*batch` (use `pyro.plate_stack`).
-        designs: the candidates.
+        designs: the candidates, of any real type; the model gets them as they are. No gradient
+            reaches them.
         estimator: one of `MODEL_ESTIMATORS`.
         observation: the site or sites that a look measures.
         target: the latent site or sites that the question is about; the others are nuisances,
@@ -121,7 +122,8 @@ def model_eig(
         options: of the estimator; see its own function.
 
     Returns:
-        EIG and standard error in nats, `[D]`, and which bound it is.
+        EIG and standard error in nats, `[D]`, and which bound it is; in the widest floating type
+        of the designs and the model's sites.
 
     Raises:
         ValueError: an unknown estimator or option; designs that are empty, not finite or of
@@ -138,16 +140,16 @@ def model_eig(
     numbers = {"samples": samples, "contrasts": contrasts, "steps": steps, "memory": memory}
     accepted = inspect.signature(entry.run).parameters
     _check_options(estimator, options, [name for name in accepted if name not in numbers])
-    with isolated(derive(seed, "model_eig")):
-        problem = site_model(model, designs, observation, target=target, estimator=estimator)
+    with isolated(derive(seed, "model_eig")), torch.no_grad():
+        plain = designs.detach()
+        problem = site_model(model, plain, observation, target=target, estimator=estimator)
         given = {name: value for name, value in numbers.items() if name in accepted}
-        eig, error = entry.run(problem, designs, **given, **options)
+        scores = entry.run(problem, plain, **given, **options)
+    eig, error = (score.to(problem.dtype) for score in scores)
     if bool(torch.isnan(eig).any()):
         rows = torch.isnan(eig).nonzero().flatten().tolist()
         raise ValueError(f"estimator {estimator!r} gives NaN at designs {rows[:5]}")
-    return EIGEstimate(
-        designs=designs, eig=eig.detach(), standard_error=error.detach(), bound=entry.bound
-    )
+    return EIGEstimate(designs=designs, eig=eig, standard_error=error, bound=entry.bound)
 
 
 def _check_options(estimator: str, options: dict[str, Any], parameters: list[str]) -> None:

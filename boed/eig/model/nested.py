@@ -35,7 +35,6 @@ Scores = tuple[Float[Tensor, " D"], Float[Tensor, " D"]]
 """EIG and its standard error in nats, per design."""
 
 
-@torch.no_grad()
 def nmc(
     problem: SiteModel,
     designs: Float[Tensor, "D *K"],
@@ -62,7 +61,6 @@ def nmc(
     return _contrasted(problem, designs, samples, contrasts, memory, reuse, own=False)
 
 
-@torch.no_grad()
 def pce(
     problem: SiteModel,
     designs: Float[Tensor, "D *K"],
@@ -108,7 +106,7 @@ def _contrasted(
             terms = likelihood - denominator + math.log(contrasts + own)
             moments.add(terms, (groups - denominator).exp_().nan_to_num_(0.0))
         results.append(moments.scores(samples, fractions(contrasts) if reuse else None))
-    eig, error = (torch.cat(parts).to(designs) for parts in zip(*results, strict=True))
+    eig, error = (torch.cat(parts) for parts in zip(*results, strict=True))
     return eig, error
 
 
@@ -255,14 +253,14 @@ def event_numel(values: Mapping[str, Tensor], batch_dims: int) -> int:
     return max(1, sum(math.prod(value.shape[batch_dims:]) for value in values.values()))
 
 
-def tile_cells(memory: int, like: Tensor) -> int:
-    """Most numbers evaluated at once, within `memory` MiB.
+def tile_cells(memory: int, dtype: torch.dtype) -> int:
+    """Most numbers of a type evaluated at once, within `memory` MiB.
 
     Raises:
         ValueError: `memory` is below one MiB.
     """
     check_count("memory", memory)
-    return min(TILE, memory * 2**20 // (LIVE * like.element_size()))
+    return min(TILE, memory * 2**20 // (LIVE * dtype.itemsize))
 
 
 def _tiles(
@@ -271,7 +269,7 @@ def _tiles(
     """Outer and inner samples evaluated at once."""
     first = outcomes[problem.observation[0]]
     cells = first.shape[1] * event_numel(outcomes, 2)
-    tile = tile_cells(memory, first)
+    tile = tile_cells(memory, problem.dtype)
     fewest = INNER
     if reuse and len(problem.observation) == 1:
         fewest = min(contrasts, INNER_CACHED)
@@ -286,7 +284,7 @@ def design_blocks(
 ) -> Iterator[Tensor]:
     """The designs in blocks whose draws stay within half of `memory` and whose rows fill a tile."""
     check_count("memory", memory)
-    each = draws * (problem.numbers + 1 + math.prod(designs.shape[1:])) * designs.element_size()
+    each = draws * (problem.numbers + 1 + math.prod(designs.shape[1:])) * problem.dtype.itemsize
     fits = memory * 2**19 // each
     if fits < 1:
         raise ValueError(

@@ -8,6 +8,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -34,14 +35,21 @@ def isolated(seed: int) -> Iterator[None]:
 
     The inner store starts as a copy, so that a model's trained parameters are there and stay.
     """
-    store = pyro.get_param_store()
     numbers = pyro.util.get_rng_state()
-    with torch.random.fork_rng(), store.scope(copy.deepcopy(store.get_state())):
+    with torch.random.fork_rng(), own_parameters():
         _seed_everything(seed % 2**32)
         try:
             yield
         finally:
             pyro.util.set_rng_state(numbers)
+
+
+@contextmanager
+def own_parameters() -> Iterator[None]:
+    """Runs with a copy of Pyro's parameter store; what is added or changed is gone afterwards."""
+    store = pyro.get_param_store()
+    with store.scope(copy.deepcopy(store.get_state())):
+        yield
 
 
 def _seed_everything(seed: int) -> None:
@@ -81,6 +89,7 @@ class SiteModel:
         latents: names of all latent sites, in the order of sampling.
         numbers: per draw of all latents and outcomes.
         implicit: some observation site is deterministic, so there is no likelihood.
+        dtype: floating type of networks and estimates: the widest of the designs and sites.
         estimator: who asks; named in errors.
     """
 
@@ -90,6 +99,7 @@ class SiteModel:
     latents: tuple[str, ...]
     numbers: int
     implicit: bool
+    dtype: torch.dtype
     estimator: str
 
     @property
@@ -113,7 +123,7 @@ class SiteModel:
         for name, value in outcomes.items():
             self.check_finite(name, "the outcome", value)
         if self.implicit:
-            likelihood = designs.new_tensor(torch.nan)
+            likelihood = torch.full((), torch.nan, dtype=self.dtype, device=designs.device)
         else:
             likelihood = self._log_prob(trace, self.observation)
             self.check_likelihood(trace)
@@ -232,7 +242,10 @@ def names_of(argument: str, names: str | Sequence[str]) -> tuple[str, ...]:
 
 
 def check_designs(designs: Tensor, design_dims: int) -> None:
-    """Raises a ValueError unless the designs are `[D, *K]`, finite, and at least one."""
+    """Raises a ValueError unless the designs are `[D, *K]`, real, finite, and at least one."""
+    if not isinstance(designs, Tensor) or designs.is_complex():
+        kind = designs.dtype if isinstance(designs, Tensor) else type(designs).__name__
+        raise ValueError(f"designs must be a tensor [D, *K] of real numbers, got {kind}")
     if designs.ndim != 1 + design_dims:
         raise ValueError(
             f"designs must be [D, *K] with {design_dims} design dimension(s) (design_dims), "
@@ -307,8 +320,15 @@ def site_model(
         latents=tuple(name for name in latents if name not in seen),
         numbers=sum(value[0, 0].numel() for value in values),
         implicit=any(_deterministic(sites[name]) for name in seen),
+        dtype=_widest([designs, *values]),
         estimator=estimator,
     )
+
+
+def _widest(values: Sequence[Tensor]) -> torch.dtype:
+    """The floating type that holds them all, float32 or wider; the default one for integers."""
+    types = [value.dtype for value in values if value.is_floating_point()]
+    return reduce(torch.promote_types, types or [torch.get_default_dtype()], torch.float32)
 
 
 def _check_roles(

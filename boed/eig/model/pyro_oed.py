@@ -23,8 +23,8 @@ from torch import Tensor, nn
 from boed.eig.model.contrastive import fit_network
 from boed.eig.model.guides import Conditional, Critic
 from boed.eig.model.nested import LIVE, Scores, event_numel
+from boed.eig.model.priors import check_gradients, check_prior, prior_entropy
 from boed.eig.model.pyro_model import SiteModel, check_count, site_value
-from boed.eig.model.site_kinds import site_kinds
 
 REPLICATES = 16
 """Fewest shares of the samples, each evaluated by itself."""
@@ -160,16 +160,13 @@ def pyro_vnmc(
     """
     problem.needs_likelihood()
     if guide is None:
-        for kind in site_kinds(problem, designs, problem.target)[0]:
-            if kind.choices >= 0:
-                raise ValueError(
-                    f"target: site {kind.name!r} is discrete; {problem.estimator!r} has gradients "
-                    "for continuous targets only, vnmc takes both"
-                )
+        check_gradients(problem, designs)
     network = guide or _guide(
         problem, designs, problem.target, problem.observation, "posterior", components=1
     )
-    run = _trained(oed.vnmc_eig, problem, designs, steps, (batch, inner), guide=network)
+    run = _trained(
+        oed.vnmc_eig, problem, designs, steps, (batch, inner), gradients=True, guide=network
+    )
     return _replicated(
         problem, designs, samples, contrasts, memory, lambda share: run((share, contrasts))
     )
@@ -220,9 +217,17 @@ def sites_of(problem: SiteModel) -> tuple[list[str], list[str]]:
     return list(problem.observation), list(problem.target)
 
 
-def program(problem: SiteModel) -> Any:
-    """The model without its parameters, which Pyro's training loop would train as well."""
-    return poutine.block(problem.model, hide_fn=lambda site: site["type"] == "param")
+def program(problem: SiteModel, *, gradients: bool = False) -> Any:
+    """The model without its parameters, which Pyro's training loop would train as well.
+
+    With `gradients`, they reach its latents, and whatever else the model computes with.
+    """
+
+    def model(design: Tensor) -> Any:
+        with torch.set_grad_enabled(gradients and torch.is_grad_enabled()):
+            return problem.model(design)
+
+    return poutine.block(model, hide_fn=lambda site: site["type"] == "param")
 
 
 def probe(problem: SiteModel, designs: Tensor) -> None:
@@ -240,6 +245,8 @@ def _trained(
     designs: Tensor,
     steps: int,
     batch: int | tuple[int, int],
+    *,
+    gradients: bool = False,
     **parts: Any,
 ) -> Callable[..., Tensor]:
     """Trains by Pyro's public function; the result evaluates on a number of fresh samples."""
@@ -247,9 +254,9 @@ def _trained(
     probe(problem, designs)
 
     def run(num_steps: int, final: Any) -> Tensor:
-        with pyro.validation_enabled(False):
+        with pyro.validation_enabled(False), torch.set_grad_enabled(num_steps > 0):
             value = estimator(
-                program(problem),
+                program(problem, gradients=gradients),
                 designs,
                 *sites,
                 num_samples=batch,
@@ -287,8 +294,7 @@ def _replicated(
     check_count("samples", samples, least=REPLICATES)
     fits = outer_that_fit(problem, designs, inner, memory=memory)
     shares = max(REPLICATES, -(-samples // fits))
-    with torch.no_grad():
-        return over_replicates(torch.stack([evaluate(samples // shares) for _ in range(shares)]))
+    return over_replicates(torch.stack([evaluate(samples // shares) for _ in range(shares)]))
 
 
 def outer_that_fit(problem: SiteModel, designs: Tensor, inner: int, *, memory: int) -> int:
@@ -299,7 +305,7 @@ def outer_that_fit(problem: SiteModel, designs: Tensor, inner: int, *, memory: i
     """
     draws = problem.simulate(designs.expand(1, *designs.shape))
     numbers = event_numel({**draws.latents, **draws.outcomes}, 2)
-    each = inner * len(designs) * numbers * LIVE * designs.element_size()
+    each = inner * len(designs) * numbers * LIVE * problem.dtype.itemsize
     fits = memory * 2**20 // each
     if fits < 1:
         raise ValueError(
@@ -335,36 +341,6 @@ def _guide(
             known[site] = pyro.sample(site, law.expand(batch))
 
     return guide
-
-
-def check_prior(problem: SiteModel, designs: Tensor) -> None:
-    """Raises a ValueError if the target's prior changes with the nuisances."""
-    if not problem.nuisances:
-        return
-    where = designs.expand(16, *designs.shape)
-    latents = problem.draw_latents(where)
-    target = {name: latents[name] for name in problem.target}
-    first, second = (problem.log_prior(target, where) for _ in range(2))
-    if not torch.allclose(first, second, atol=1e-5):
-        raise ValueError(
-            f"target: the prior of {list(problem.target)} depends on nuisances "
-            f"{list(problem.nuisances)}, so that its entropy is unknown to "
-            f"{problem.estimator!r}; marginal_likelihood, infonce and donsker_varadhan can do it"
-        )
-
-
-def prior_entropy(problem: SiteModel, designs: Tensor, samples: int) -> Float[Tensor, " D"]:
-    """H[p(target)] in nats: exact where the sites' entropies are, else from samples."""
-    trace = problem.trace(designs.expand(samples, *designs.shape), {})
-    total = designs.new_zeros(len(designs))
-    for name in problem.target:
-        site: Any = trace.nodes[name]
-        try:
-            value = site["fn"].entropy()
-        except NotImplementedError:
-            value = -site["fn"].log_prob(site["value"])
-        total = total + value.expand(samples, len(designs)).mean(0)
-    return total
 
 
 class _TraceCritic(nn.Module):

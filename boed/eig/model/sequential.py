@@ -157,7 +157,7 @@ def contrastive_terms(
     """
     batch, steps = roll.designs.shape[:2]
     cells = batch * steps * max(event_numel({"y": roll.outcomes}, 2), event_numel(roll.latents, 1))
-    piece = max(1, tile_cells(memory, roll.outcomes) // cells)
+    piece = max(1, tile_cells(memory, problem.dtype) // cells)
     total = roll.log_likelihood.new_full((batch,), -torch.inf)
     for part in slices(contrasts, piece):
         where = example.expand(part.stop - part.start, batch, *example.shape)
@@ -215,7 +215,7 @@ def sequential_pce(
         if len(problem.observation) > 1:
             raise ValueError(f"observation must be one site, got {list(problem.observation)}")
         roll = roll_out(problem, policy, example, steps=steps, batch=samples)
-        rows = max(1, tile_cells(memory, roll.outcomes) // (16 * steps))
+        rows = max(1, tile_cells(memory, problem.dtype) // (16 * steps))
         terms = [
             contrastive_terms(problem, _part(roll, part), contrasts, example=example, memory=memory)
             for part in slices(samples, rows)

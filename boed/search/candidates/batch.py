@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from boed.classifiers.classifier import Classifier
@@ -18,7 +18,7 @@ from boed.eig.completions.problem import DesignProblem
 from boed.foundation.checks import at_least
 from boed.foundation.randomness import derive, per_scene
 from boed.search.candidates.exhaustive import Exhaustive, Search
-from boed.sensors.sensor import look
+from boed.sensors.sensor import look, reads_new
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,6 +144,12 @@ class JointProblem(DesignProblem):
         for designs in self.earlier.unbind(1):
             seen = look(self.sensor, seen, scenes, design=designs.repeat(number, 1), seeds=seeds)
         return seen
+
+    @cached_property
+    def fresh(self) -> Bool[Tensor, "B D"]:
+        """Which candidates would read anything new after the earlier looks, at any completion."""
+        new = reads_new(self.sensor, self.taken, self.designs).unflatten(0, self.shape[:2]).any(0)
+        return new | ~new.any(1, keepdim=True)
 
     @cached_property
     def seeds(self) -> list[int]:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from boed.completion.completer import Completions
 from boed.eig.completions.estimate import standard_error
-from boed.eig.completions.estimators import AdditiveEstimator, Estimator
+from boed.eig.completions.estimators import AdditiveEstimator, Estimator, check_utility
 from boed.eig.completions.problem import DesignProblem
 from boed.eig.result import EIGEstimate
 from boed.foundation.randomness import per_scene
@@ -57,7 +57,8 @@ class Evaluations:
         whole = (
             problem.whole_scene[completion, scene][None] if estimator.needs_whole_scene else None
         )
-        _, gains = estimator.from_log_beliefs(problem.prior[scene], posterior, whole_scene=whole)
+        utility = estimator.from_log_beliefs(problem.prior[scene], posterior, whole_scene=whole)
+        _, gains = check_utility(utility, estimator, (1, len(scene), 1))
         self.gains[missing] = gains[0, :, 0].to(self.gains)
 
     def _evaluate_scene_by_scene(self, missing: Bool[Tensor, "N B D"]) -> None:
@@ -66,7 +67,8 @@ class Evaluations:
             raise needs_additive(self.estimator, "some completions of a candidate")
         for scene in missing.any(0).any(1).nonzero()[:, 0].tolist():
             candidates = missing[0, scene].nonzero()[:, 0]
-            _, gains = self.estimator(self._problem_of(scene, candidates))
+            one = self._problem_of(scene, candidates)
+            _, gains = check_utility(self.estimator(one), self.estimator, one.shape)
             self.gains[:, scene, candidates] = gains[:, 0].to(self.gains)
 
     def _problem_of(self, scene: int, candidates: Tensor) -> DesignProblem:
@@ -127,6 +129,7 @@ class Evaluations:
             bound=self.estimator.bound,
             gains=self.gains,
             finished=self.done.all(0),
+            fresh=self.problem.fresh,
             evaluations=int(self.done.sum()),
             effective_sample_size=self.problem.completions.effective_sample_size,
         )

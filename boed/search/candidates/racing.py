@@ -73,7 +73,7 @@ class Racing:
         """
         self.check(estimator)
         evaluations = Evaluations(problem, estimator)
-        self.race(evaluations, torch.ones_like(evaluations.done[0]))
+        self.race(evaluations, problem.fresh)
         return evaluations.estimate()
 
     def check(self, estimator: Estimator) -> None:

@@ -36,10 +36,12 @@ class Refining:
             first: candidates to start with.
             near: which candidates are each one's neighbours.
         """
-        active = self._evaluate(evaluations, first, max(self.around, 1))
+        fresh = evaluations.problem.fresh
+        known = ~(first & fresh).any(1, keepdim=True)  # nothing new among them: all that is
+        active = self._evaluate(evaluations, fresh & (first | known), max(self.around, 1))
         for left in reversed(range(self.rounds if self.around else 0)):
             near_best = neighbours(evaluations.finished_eig, near, self.around)
-            new = near_best & ~evaluations.done.any(0)
+            new = near_best & fresh & ~evaluations.done.any(0)
             if not new.any():
                 break
             active = self._evaluate(evaluations, active | new, self.around if left else 1)

@@ -89,7 +89,7 @@ class Screening:
             raise needs_additive(estimator, "completions from guessed beliefs")
         patch = patch_sensor(problem).patch
         evaluations = Evaluations(problem, estimator)
-        guessed = self.screened(problem, estimator)
+        guessed = self.screened(problem, estimator).where(problem.fresh, -torch.inf)
         lead = torch.zeros_like(guessed, dtype=torch.bool)
         lead = lead.scatter(1, guessed.argmax(1, keepdim=True), True)
         evaluations.evaluate(lead.expand_as(evaluations.done))  # the first mark to race against

@@ -1,0 +1,136 @@
+"""The files of a training: whose they are, where they lie, and how they are written at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from boed.foundation.files import load_weights
+from boed.foundation.identity import check_same
+from boed.training.loop import Progress
+from boed.training.ranks import join
+from boed.training.recipes import Recipe, recipe_path
+
+ANOTHER = (
+    "choose another file, perhaps with this one's weights as init, or remove it and what lies "
+    "beside it"
+)
+"""What to do about a checkpoint of another training."""
+
+
+class Saved(Protocol):
+    """A model that writes its weights with provenance."""
+
+    provenance: dict[str, Any]
+
+    def save(self, path: Path, provenance: dict[str, Any]) -> None: ...
+
+
+def running_state(out: Path) -> Path:
+    """Where the running state of a training lies until its end."""
+    return out.with_suffix(".training.safetensors")
+
+
+def claim_checkpoint(out: Path, ours: Mapping[str, Any], *, steps: int) -> bool:
+    """Make sure that a checkpoint is not there yet, or is of the very same training.
+
+    Args:
+        out: the checkpoint.
+        ours: what the training is of, by keys of the header, as JSON holds them.
+        steps: after which it is finished.
+
+    Returns:
+        Whether the training is finished: there is nothing to do but to read the checkpoint.
+
+    Raises:
+        ValueError: there is a checkpoint of another training, or another file; naming what differs.
+    """
+    if not out.exists():
+        return False
+    try:
+        _, header = load_weights(out)
+    except ValueError as error:
+        raise ValueError(
+            f"out: {out} exists and is no checkpoint of boed, which would be lost ({error}); "
+            "choose another file"
+        ) from error
+    theirs = {key: header.get(key) for key in ours}
+    check_same(f"out: {out} holds another training", theirs, ours, advice=ANOTHER)
+    return int(header.get("steps", 0)) >= steps
+
+
+def claim_trained(out: Path, recipe: Recipe, about: Mapping[str, Any], *, steps: int) -> bool:
+    """`claim_checkpoint` of a training with a recipe, which lies beside the checkpoint.
+
+    Args:
+        out: the checkpoint.
+        recipe: with everything that was left out of it, `Recipe.trained`.
+        about: what else must be the same, such as the data's checksum.
+        steps: after which it is finished.
+
+    Raises:
+        ValueError: there is a checkpoint or a recipe of another training.
+    """
+    check_recipe(out, recipe)
+    return claim_checkpoint(out, {"recipe": recipe.table(), "about": dict(about)}, steps=steps)
+
+
+def check_recipe(out: Path, recipe: Recipe) -> None:
+    """Refuse to train where another training's recipe lies in the place of this one's.
+
+    Raises:
+        ValueError: naming what differs.
+    """
+    beside = recipe_path(out)
+    if beside.exists() and not out.exists():
+        check_same(
+            f"out: {beside}, where the recipe of {out.name} belongs, says another training",
+            _filled(Recipe.read(beside).table(), recipe.table()),
+            recipe.table(),
+            advice="choose another file, or remove that one",
+        )
+
+
+def conclude(
+    model: Saved,
+    out: Path,
+    header: dict[str, Any],
+    *,
+    recipe: Recipe,
+    about: Mapping[str, Any],
+    progress: Progress,
+) -> None:
+    """Write checkpoint and recipe, and remove the running state if all steps have been made.
+
+    All ranks call it; the first one writes, the others wait for it. A recipe that is there, from
+    which the model was trained, stays as it is.
+
+    Args:
+        model: what was trained.
+        out: the checkpoint.
+        header: its provenance, to which `recipe` and `about` are added.
+        recipe, about: as `claim_trained` was given them.
+        progress: how far the training has come.
+    """
+    header |= {"recipe": recipe.table(), "about": dict(about)}
+    ranks = join(header["fit"]["device"], header["fit"]["devices"], header["fit"]["nodes"])
+    if ranks.first:
+        model.save(out, header)
+        if not recipe_path(out).exists():
+            recipe.write(recipe_path(out))
+        if progress.step >= header["fit"]["steps"]:
+            running_state(out).unlink(missing_ok=True)
+    ranks.wait()
+    model.provenance = header
+
+
+def _filled(partial: Mapping[str, Any], whole: Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe with what it leaves out, or names by a preset, as another one has it."""
+    filled = {**whole, **partial}
+    for key, value in partial.items():
+        if isinstance(value, Mapping) and isinstance(whole.get(key), Mapping):
+            filled[key] = _filled(value, whole[key])
+        elif key == "architecture" and isinstance(value, str):
+            filled[key] = whole.get(key)
+    return filled
