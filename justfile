@@ -23,6 +23,10 @@ test *options:
 slow *options:
     pytest -n 2 -m slow {{ options }}
 
+# files of every format that is read, changed at random for so many seconds a format
+fuzz seconds="60" *options:
+    BOED_FUZZ_SECONDS={{ seconds }} pytest -n 2 tests/fuzz {{ options }}
+
 # the site, as site/; runs the gallery's scripts
 docs:
     NO_MKDOCS_2_WARNING=1 mkdocs build --strict

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
+import netCDF4
 import numpy as np
 import pytest
 import torch
@@ -17,6 +18,7 @@ from boed.completion.training import preset, train_completer, train_vae
 from boed.data import Dataset, Observation, load
 from boed.foundation.files import load_weights, save_weights
 from boed.foundation.shipped import shipped
+from boed.report.results import load as load_results
 from boed.sensors import PatchSensor, Projections
 from boed.sensors.sensor import candidates
 from boed.training import TrainingConfig
@@ -36,6 +38,15 @@ def test_a_size_of_images(tmp_path, blank):
     np.savez(tmp_path / "a.npz", test_images=blank.images[:, 0], test_labels=blank.labels)
     with pytest.raises(ValueError, match=f"size 100000: 4 images .*{MUCH}"):
         load(tmp_path / "a.npz", 100_000)
+
+
+def test_what_results_unpack_to(tmp_path):
+    with netCDF4.Dataset(tmp_path / "results.nc", "w") as file:
+        file.createDimension("scene", 10**10)
+        file.createVariable("label", "i8", ("scene",), zlib=True, chunksizes=(1000,))
+    assert (tmp_path / "results.nc").stat().st_size < 20_000
+    with pytest.raises(ValueError, match=rf"results \S+results\.nc {MUCH}"):
+        load_results(tmp_path / "results.nc")
 
 
 class Never:

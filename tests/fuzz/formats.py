@@ -262,11 +262,13 @@ FORMATS = {
         "results.nc",
         lambda path: results.save(make_results(scenes=3, looks=2), path),
         results.load,
+        (mutations.of_netcdf,),
     ),
     "examples": Format(
         "examples.nc",
         lambda path: results.save(make_examples(), path),
         results.load_examples,
+        (mutations.of_netcdf,),
     ),
     "CIFAR-10": Format("a.tar.gz", _tar, _read_tar),
     "CelebA": Format(

@@ -6,8 +6,11 @@ import io
 import json
 import random
 import struct
+import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -195,8 +198,6 @@ def of_npz(rng: random.Random, content: bytes) -> bytes:
 
 def of_chunks(rng: random.Random, content: bytes) -> bytes:
     """A PNG with another byte in a chunk whose checksum is right all the same."""
-    import zlib
-
     chunks, at = [], 8
     while at < len(content):
         (length,) = struct.unpack(">I", content[at : at + 4])
@@ -238,6 +239,38 @@ def of_dicom(rng: random.Random, content: bytes) -> bytes:
     except Exception:
         return of_bytes(rng, content)
     return written.getvalue()
+
+
+def of_netcdf(rng: random.Random, content: bytes) -> bytes:
+    """A netCDF file with another variable, dimension or attribute."""
+    import xarray as xr
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "a.nc")
+        path.write_bytes(content)
+        dataset = xr.load_dataset(path, engine="netcdf4")
+        name = rng.choice(list(dataset.variables))
+        kind = rng.randrange(6)
+        variable = dataset[name].variable
+        if kind == 0:
+            dataset = dataset.drop_vars(name)
+        elif kind == 1:
+            dataset = dataset.rename({name: rng.choice(("x", "label", "design"))})
+        elif kind == 2:
+            dataset = dataset.drop_vars(name)
+            array = of_array(rng, variable.values)
+            dataset[name] = ([f"d{axis}" for axis in range(array.ndim)], array)
+        elif kind == 3:
+            changed = of_array(rng, variable.values)
+            if changed.shape == variable.shape and name not in dataset.dims:
+                dataset[name] = (variable.dims, changed)
+        elif kind == 4:
+            dataset = dataset.isel({rng.choice(list(dataset.dims)): slice(rng.randrange(2))})
+        else:
+            odd = rng.choice([each for each in ODD if isinstance(each, str | int | float)])
+            dataset.attrs[rng.choice(("n", "scenes", "data", "units"))] = str(odd)
+        dataset.to_netcdf(path, engine="netcdf4")
+        return path.read_bytes()
 
 
 Mutation = Callable[[random.Random, bytes], bytes]

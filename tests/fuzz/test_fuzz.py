@@ -48,10 +48,13 @@ def test_only_the_one_error_comes_out(name: str, tmp_path: Path, monkeypatch) ->
     for seed in seeds():
         rng = random.Random(seed)
         change = rng.choice((mutations.of_bytes, *kind.changes, *kind.changes))
-        path.write_bytes(change(rng, sound))
-        began = time.monotonic()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            try:
+                path.write_bytes(change(rng, sound))
+            except Exception:
+                continue  # no library writes such a file
+            began = time.monotonic()
             try:
                 kind.read(path)
             except ValueError as error:

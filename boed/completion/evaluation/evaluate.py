@@ -29,6 +29,7 @@ from boed.data.dataset import Dataset
 from boed.data.observation import Observation
 from boed.foundation.files import load_weights, save_weights
 from boed.foundation.fingerprint import fingerprint
+from boed.foundation.memory import check_memory
 from boed.foundation.randomness import derive
 
 if TYPE_CHECKING:
@@ -68,10 +69,12 @@ def evaluate(
         conditions, and all numbers of squares together) and scene.
 
     Raises:
-        ValueError: too few scenes, a completer that does not fit them, or a folder that holds
-            parts of another evaluation.
+        ValueError: too few scenes, a completer that does not fit them, or more completions than
+            the memory limit has room for.
     """
     task = choose_task(test, library, plan)
+    pixels = task.scenes[: plan.deep].numel()
+    check_memory(f"completions {plan.n}: of {plan.deep} scenes", 4 * plan.n * pixels)
     truth = _described(extractor, task.scenes, plan.batch)
     parts: dict[tuple[str, int], dict[str, Tensor]] = {}
     for name, completer in completers.items():
@@ -112,7 +115,10 @@ def _always_the_same(results: xr.Dataset) -> list[str]:
 def _cached(path: Path | None, identity: str | None) -> dict[str, Tensor] | None:
     if path is None or not path.exists():
         return None
-    tensors, header = load_weights(path, "evaluation")
+    try:
+        tensors, header = load_weights(path, "evaluation")
+    except ValueError:
+        return None  # damaged: measured anew
     if header.get("of") != identity:
         return None  # of other weights or settings: measured anew, and replaced
     return tensors

@@ -39,7 +39,7 @@ class InceptionExtractor:
             self._network: nn.Module = FeatureExtractorInceptionV3(
                 "inception-v3-compat", ["2048"], feature_extractor_weights_path=str(weights)
             )
-        except (RuntimeError, KeyError, EOFError, ValueError) as error:
+        except Exception as error:  # an unpickler of foreign bytes
             raise ValueError(f"inception weights {weights} cannot be read: {error}") from error
         self.answers = answers
         self.name = "Inception (FID)"

@@ -155,12 +155,20 @@ def test_finished_parts_are_kept_and_belong_to_their_plan(sets, tmp_path):
         evaluate({"once": Broken()}, test, library, extractor=Pixels(), plan=PLAN, folder=tmp_path)
     kept = sorted((tmp_path / "parts").iterdir())
     assert [path.name for path in kept] == ["once-0.safetensors", "once-1.safetensors"]
+    kept[0].write_bytes(b"garbage")  # of no plan
     other = Plan(scenes=40, deep=24, n=5, seeds=(0, 1), counts=(0, 2), statistics=2)
     again = evaluate(
         {"once": Once()}, test, library, extractor=Pixels(), plan=other, folder=tmp_path
     )
     assert again.attrs["n"] == 5
     assert whole.attrs["n"] == 6
+
+
+def test_more_completions_than_memory_has_room_for_are_refused(sets):
+    test, library = sets
+    plan = Plan(scenes=40, deep=24, n=10**9, seeds=(0, 1), counts=(0, 2), statistics=2)
+    with pytest.raises(ValueError, match=r"completions 1000000000: of 24 scenes needs about"):
+        evaluate({"once": Once()}, test, library, extractor=Pixels(), plan=plan)
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from boed import setup
+from boed.benchmark import benchmark
+from boed.classifiers.training import train_classifier
 from boed.data.readers.folder import read_folder
+from boed.policies import Random
+from boed.sensors import PatchSensor
+from boed.training import TrainingConfig
 
 
 @pytest.fixture
@@ -161,13 +168,18 @@ def test_a_path_from_the_root_may_lie_within_the_folder(folder):
     assert values(read_folder(root)) == [0, 1]
 
 
-def test_pictures_without_labels_are_no_question(folder):
+def test_pictures_without_labels_are_no_question(folder, tmp_path):
     dataset = read_folder(folder("test/0.png", "test/1.png"))
     said = r"pictures \(test\): all images are of one class, 'unknown'.*labels\.csv .*subfolder"
-    with pytest.raises(ValueError, match=said):
-        dataset.check_question()
-    with pytest.raises(ValueError, match=said):
-        setup(data=dataset)
+    training = TrainingConfig(steps=1)
+    for ask in (
+        dataset.check_question,
+        partial(setup, data=dataset),
+        partial(benchmark, dataset, PatchSensor(6), None, policies={"random": Random()}),
+        partial(train_classifier, dataset, dataset, training, out=tmp_path / "w.safetensors"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            ask()
 
 
 def bright_middle(root, number, inverted):
