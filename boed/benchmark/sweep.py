@@ -26,6 +26,7 @@ from boed.data.dataset import Dataset
 from boed.data.observation import Observation
 from boed.eig.completions.beliefs import log_beliefs
 from boed.foundation.identity import claim
+from boed.foundation.options import COUNT, SEED
 from boed.foundation.randomness import derive
 from boed.policies import Policy
 from boed.sensors.sensor import Sensor, candidate_masks, candidates
@@ -167,8 +168,9 @@ def _check(
         raise ValueError("policies is empty, expected at least one")
     if not seeds or len(set(seeds)) != len(seeds):
         raise ValueError(f"seeds is {seeds}, expected different numbers, at least one")
-    if steps < 1:
-        raise ValueError(f"steps is {steps}, expected at least 1")
+    for seed in seeds:
+        SEED.check("seeds", seed)
+    COUNT.check("steps", steps)
 
 
 def _run_all(

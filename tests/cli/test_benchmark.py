@@ -168,7 +168,7 @@ def test_full_disk_keeps_what_was_finished(tmp_path, monkeypatch):
     [
         (["--data", "digitz"], ["digitz", "digits"]),
         (["--policies", "boed,radnom"], ["radnom", "random"]),
-        (["--patch", "1.5"], ["patch is 1.5", "at most 1"]),
+        (["--patch", "1.5"], ["--patch is 1.5", "at most 1"]),
         (["--completer", "nowhere.safetensors"], ["completer", "nowhere.safetensors"]),
         (["--size", "48"], ["48", "boed train"]),
         (["--completions", "0"], ["completions is 0"]),

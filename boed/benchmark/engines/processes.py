@@ -6,8 +6,8 @@ import functools
 import multiprocessing
 import os
 import pickle
+import shutil
 import signal
-import tempfile
 import threading
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -55,9 +55,11 @@ class Processes:
             ValueError: `work` cannot be pickled.
             ChildProcessError: workers died more often than `retries`.
         """
+        from boed.benchmark.engines.scratch import scratch_folder  # which Windows does not have
+
         left = list(jobs)
-        with tempfile.TemporaryDirectory(prefix="boed-") as folder:
-            file = Path(folder) / "work.pt"
+        with scratch_folder() as folder:
+            file = folder / "work.pt"
             _write(work, file)
             for _ in range(self.retries + 1):
                 for job, result in self._round(file, left, device):
@@ -75,7 +77,7 @@ class Processes:
         self, file: Path, jobs: Sequence[Job], device: str
     ) -> Generator[tuple[Job, Any], None, None]:
         """The jobs that are finished before a worker dies; all if none does."""
-        with _pool(min(self.workers, max(len(jobs), 1)), device) as pool:
+        with _pool(min(self.workers, max(len(jobs), 1)), device, file.parent) as pool:
             futures = {}
             with _ctrl_c_later(), suppress(BrokenProcessPool):  # so are the futures then
                 for job in jobs:
@@ -95,7 +97,9 @@ def _write(work: object, file: Path) -> None:
 
 
 @contextmanager
-def _pool(workers: int, device: str) -> Generator[ProcessPoolExecutor, None, None]:
+def _pool(
+    workers: int, device: str, folder: Path
+) -> Generator[ProcessPoolExecutor, None, None]:
     """A pool whose workers are ended on the way out, in the middle of their jobs if need be."""
     context = multiprocessing.get_context("spawn")
     threads = max(torch.get_num_threads() // workers, 1)
@@ -105,7 +109,7 @@ def _pool(workers: int, device: str) -> Generator[ProcessPoolExecutor, None, Non
         gpus = context.SimpleQueue()
         for index in range(workers):
             gpus.put(visible[index % len(visible)])
-    pool = ProcessPoolExecutor(workers, context, _begin, (threads, gpus))
+    pool = ProcessPoolExecutor(workers, context, _begin, (threads, gpus, folder))
     try:
         yield pool
     finally:
@@ -134,19 +138,21 @@ def _visible_gpus() -> list[str]:
     return stated.split(",") if stated else every
 
 
-def _begin(threads: int, gpus: SimpleQueue[str] | None) -> None:
+def _begin(threads: int, gpus: SimpleQueue[str] | None, folder: Path) -> None:
     """Prepare a worker, which leaves Ctrl-C to the process that started it and ends with that."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=_end_with_parent, args=(folder,), daemon=True).start()
     torch.set_num_threads(threads)
     if gpus is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpus.get()
 
 
-def _end_with_parent() -> None:
+def _end_with_parent(folder: Path) -> None:
+    """End when the process that started this one does, and remove what it could not."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()
+    shutil.rmtree(folder, ignore_errors=True)
     os._exit(1)
 
 
