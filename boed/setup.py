@@ -11,25 +11,32 @@ from typing import Any, TypeVar
 
 import torch
 
-from boed.classifiers.classifier import Classifier, DenseNetClassifier, Precision
+from boed.classifiers.classifier import (
+    Classifier,
+    DenseNetClassifier,
+    Precision,
+    check_is_classifier,
+)
 from boed.completion.classical.gaussian import GaussianMixture
 from boed.completion.classical.retrieval import Retrieval
-from boed.completion.completer import Completer
+from boed.completion.completer import Completer, check_is_completer
 from boed.data.dataset import Dataset
 from boed.data.load import load
 from boed.data.observation import Observation
 from boed.eig.completions.estimators import AdditiveEstimator
 from boed.eig.completions.estimators import named as estimator_named
+from boed.foundation.checks import at_least, describe
 from boed.foundation.registry import check_known, import_object
 from boed.policies import BOED, CentreOut, FixedDesign, Oracle, Policy, Random
 from boed.policies import optimise_fixed_design as best_fixed_design
 from boed.policies.first_look import FirstLook, default_folder
 from boed.policies.names import INFORMED, POLICIES
+from boed.policies.policy import check_is_policy
 from boed.search import Exhaustive, Racing, Screening, Search
 from boed.search.names import SEARCHES
 from boed.sensors import PatchSensor, Sensor
 from boed.sensors.registry import default_sensor, sensor_named
-from boed.sensors.sensor import candidates
+from boed.sensors.sensor import candidates, check_is_sensor
 from boed.zoo import DEFAULT_SIZE, Context, Missing, classifier_for, completer_for, screen_for
 
 FIRST_COMPLETIONS = 500
@@ -77,7 +84,7 @@ def setup(
     sensor: str | Mapping[str, Any] | Sensor | None = None,
     classifier: str | Path | Classifier | None = None,
     completer: str | Path | Completer | None = None,
-    policies: Sequence[str] | Mapping[str, Policy] = ("boed", "random"),
+    policies: str | Sequence[str] | Mapping[str, Policy] = ("boed", "random"),
     baseline: str | None = None,
     library: str | Path | Dataset | None = None,
     val: Dataset | None = None,
@@ -100,8 +107,8 @@ def setup(
             fitted to the library; or an object. What is shipped for data and sensor by default.
         completer: `aipo`, `flow`, ... as shipped for the data, a shipped model's name, a
             checkpoint's path, `retrieval` or `gaussian`; or an object.
-        policies: names of `POLICIES` or `package.module:Class`; or objects by name. The first is
-            what the run is about.
+        policies: names of `POLICIES` or `package.module:Class`, as a list or with commas between
+            them; or objects by name. The first is what the run is about.
         baseline: which policy the others are compared with; a random one if there is one.
         library: where the library is, of which the train split is taken; that of `data` if not
             given. Or a `Dataset`.
@@ -120,9 +127,13 @@ def setup(
     Raises:
         ValueError: something is unknown, missing or does not fit; what is missing is said at once.
     """
-    for name, number in (("steps", steps), ("completions", completions), ("memory", memory)):
-        if number < 1:
-            raise ValueError(f"{name} is {number}, expected at least 1")
+    at_least(1, steps=steps, completions=completions, memory=memory)
+    _check_parts(data, sensor=sensor, classifier=classifier, completer=completer, search=search)
+    for name, scenes_of in (("library", library), ("val", val)):
+        if scenes_of is not None and not isinstance(scenes_of, str | Path | Dataset):
+            raise ValueError(f"{name} is {describe(scenes_of)}, expected a Dataset or a name")
+    if isinstance(policies, str):
+        policies = [each.strip() for each in policies.split(",")]
     names = _policy_names(policies)
     options = {
         "data": _asked(data), "sensor": _asked(sensor), "classifier": _asked(classifier),
@@ -227,7 +238,37 @@ def versions() -> dict[str, str]:
     return installed
 
 
+def _check_parts(data: object, *, search: object, **parts: object) -> None:
+    """Refuse what is neither a name, a path nor an object of its kind, before any work.
+
+    Raises:
+        ValueError: naming the argument.
+    """
+    if not isinstance(data, str | Path | Dataset):
+        raise ValueError(f"data is {describe(data)}, expected a name, a path or a Dataset")
+    if not isinstance(search, str) and (isinstance(search, type) or not callable(search)):
+        raise ValueError(
+            f"search is {describe(search)}, expected a name or an object of boed.search"
+        )
+    checks = {
+        "sensor": (check_is_sensor, str | Mapping),
+        "classifier": (check_is_classifier, str | Path),
+        "completer": (check_is_completer, str | Path),
+    }
+    for name, part in parts.items():
+        check, named = checks[name]
+        if part is not None and not isinstance(part, named):
+            check(part)
+
+
 def _policy_names(policies: Sequence[str] | Mapping[str, Policy]) -> list[str]:
+    if isinstance(policies, Mapping):
+        for name, policy in policies.items():
+            check_is_policy(policy, f"policies: {name!r}")
+    elif not isinstance(policies, Sequence) or not all(isinstance(p, str) for p in policies):
+        raise ValueError(
+            f"policies is {policies!r}, expected names of policies, or objects by name"
+        )
     names = list(policies)
     if not names:
         raise ValueError("policies is empty, expected at least one")
@@ -352,9 +393,13 @@ def _uninformed(
         )
     kind: Callable[[], Policy] = import_object(name, argument="policies")
     try:
-        return kind()
-    except TypeError as error:
-        raise ValueError(f"policies: {name} cannot be made without arguments: {error}") from error
+        made = kind()
+    except Exception as error:
+        raise ValueError(
+            f"policies: {name} cannot be made without arguments: {type(error).__name__}: {error}"
+        ) from error
+    check_is_policy(made, f"policies: {name}")
+    return made
 
 
 def _search(

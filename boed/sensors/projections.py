@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from boed.foundation.checks import at_least
 from boed.sensors.indirect import IndirectSensor
 from boed.sensors.scanner import Shape, height_and_width
 
@@ -46,7 +47,8 @@ class Projections(IndirectSensor):
     ) -> None:
         height, width = height_and_width(shape)
         if isinstance(angles, int):
-            angles = torch.arange(angles) * (180 / max(angles, 1))
+            at_least(1, angles=angles)
+            angles = torch.arange(angles) * (180 / angles)
         apart = _apart(angles[:, None], angles).fill_diagonal_(90) if angles.ndim == 1 else None
         if apart is None or len(angles) == 0 or not bool((apart > 1e-3).all()):
             raise ValueError(f"angles are {angles}, expected [D] different ones in degrees")
