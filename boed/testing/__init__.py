@@ -1,7 +1,7 @@
 """Checks of a part of your own: all that the rest of the package, and its results, rely on.
 
-`check_sensor(mine)` and its like run every property of a kind and raise one AssertionError that lists
-what does not hold; `sensor_checks(mine)` and its like give the properties one by one, for
+`check_sensor(mine)` and its like run every property of a kind and raise one AssertionError that
+lists what does not hold; `sensor_checks(mine)` and its like give the properties one by one, for
 `pytest.mark.parametrize`. The parts of this package go through the same lists.
 """
 

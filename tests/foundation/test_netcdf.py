@@ -49,7 +49,7 @@ def test_an_attribute_comes_back(name: str, where: str, tmp_path: Path) -> None:
 
 def test_what_no_file_can_hold_is_refused(tmp_path: Path) -> None:
     data = xr.Dataset({"x": ("row", np.arange(3.0))}, attrs={"thing": object()})
-    with pytest.raises(ValueError, match="attributes hold what no file can: .*object"):
+    with pytest.raises(ValueError, match=r"attributes hold what no file can: .*object"):
         netcdf.save(data, tmp_path / "x.nc", SCHEMA)
     assert not (tmp_path / "x.nc").exists()
 
