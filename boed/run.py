@@ -18,6 +18,7 @@ from boed.benchmark.engines import Engine
 from boed.benchmark.engines import named as engine_named
 from boed.benchmark.storage import finish
 from boed.data.readers.tables import refuse_table
+from boed.foundation.checks import describe
 from boed.foundation.files import atomic
 from boed.foundation.identity import SETTINGS, claim, identity
 from boed.foundation.registry import nearest
@@ -71,6 +72,8 @@ def run(
     from boed.report.statistics import write_summary
     from boed.report.worked_scenes import worked_scenes
 
+    if not isinstance(setup, Setup):
+        raise ValueError(f"setup is {describe(setup)}, expected what boed.setup returns")
     folder = Path(out)
     engine = engine_named(engine) if isinstance(engine, str) else engine
     started = datetime.now(UTC).isoformat(timespec="seconds")

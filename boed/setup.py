@@ -11,11 +11,16 @@ from typing import Any, TypeVar, get_args
 
 import torch
 
-from boed.classifiers.classifier import Classifier, DenseNetClassifier, Precision
+from boed.classifiers.classifier import (
+    Classifier,
+    DenseNetClassifier,
+    Precision,
+    check_is_classifier,
+)
 from boed.classifiers.primary import Primary
 from boed.completion.classical.gaussian import GaussianMixture
 from boed.completion.classical.retrieval import Retrieval
-from boed.completion.completer import Completer
+from boed.completion.completer import Completer, check_is_completer
 from boed.data.dataset import Dataset
 from boed.data.labels import SPLITS
 from boed.data.load import load
@@ -23,17 +28,19 @@ from boed.data.observation import Observation
 from boed.eig.completions.estimators import AdditiveEstimator
 from boed.eig.completions.estimators import named as estimator_named
 from boed.foundation.cache import cache_folder
+from boed.foundation.checks import describe
 from boed.foundation.options import COUNT, Device, Names, OneOf, split_names
 from boed.foundation.registry import check_known, import_object
 from boed.policies import BOED, CentreOut, FixedDesign, Oracle, Policy, Random
 from boed.policies import optimise_fixed_design as best_fixed_design
 from boed.policies.first_look import FirstLook
 from boed.policies.names import INFORMED, POLICIES
+from boed.policies.policy import check_is_policy
 from boed.search import Exhaustive, Racing, Screening, Search
 from boed.search.names import SEARCHES
 from boed.sensors import PatchSensor, Sensor
 from boed.sensors.registry import check_sensor_name, default_sensor, sensor_named
-from boed.sensors.sensor import candidates
+from boed.sensors.sensor import candidates, check_is_sensor
 from boed.zoo import (
     DEFAULT_SIZE,
     Context,
@@ -142,6 +149,10 @@ def setup(
         COUNT.check(name, number)
     if size is not None:
         COUNT.check("size", size)
+    _check_parts(data, sensor=sensor, classifier=classifier, completer=completer, search=search)
+    for name, scenes_of in (("library", library), ("val", val)):
+        if scenes_of is not None and not isinstance(scenes_of, str | Path | Dataset):
+            raise ValueError(f"{name} is {describe(scenes_of)}, expected a Dataset or a name")
     OneOf(SPLITS).check("split", split)
     OneOf(get_args(Precision)).check("precision", precision)
     Device().check("device", device)
@@ -260,7 +271,37 @@ def versions() -> dict[str, str]:
     return installed
 
 
+def _check_parts(data: object, *, search: object, **parts: object) -> None:
+    """Refuse what is neither a name, a path nor an object of its kind, before any work.
+
+    Raises:
+        ValueError: naming the argument.
+    """
+    if not isinstance(data, str | Path | Dataset):
+        raise ValueError(f"data is {describe(data)}, expected a name, a path or a Dataset")
+    if not isinstance(search, str) and (isinstance(search, type) or not callable(search)):
+        raise ValueError(
+            f"search is {describe(search)}, expected a name or an object of boed.search"
+        )
+    checks = {
+        "sensor": (check_is_sensor, str | Mapping),
+        "classifier": (check_is_classifier, str | Path),
+        "completer": (check_is_completer, str | Path),
+    }
+    for name, part in parts.items():
+        check, named = checks[name]
+        if part is not None and not isinstance(part, named):
+            check(part)
+
+
 def _policy_names(policies: Sequence[str] | Mapping[str, Policy]) -> list[str]:
+    if isinstance(policies, Mapping):
+        for name, policy in policies.items():
+            check_is_policy(policy, f"policies: {name!r}")
+    elif not isinstance(policies, Sequence):
+        raise ValueError(
+            f"policies is {policies!r}, expected names of policies, or objects by name"
+        )
     Names().check("policies", list(policies))
     if not isinstance(policies, Mapping):
         for name in policies:
@@ -381,9 +422,13 @@ def _uninformed(
         )
     kind: Callable[[], Policy] = import_object(name, argument="policies")
     try:
-        return kind()
-    except TypeError as error:
-        raise ValueError(f"policies: {name} cannot be made without arguments: {error}") from error
+        made = kind()
+    except Exception as error:
+        raise ValueError(
+            f"policies: {name} cannot be made without arguments: {type(error).__name__}: {error}"
+        ) from error
+    check_is_policy(made, f"policies: {name}")
+    return made
 
 
 def _search(

@@ -25,10 +25,12 @@ from boed.classifiers.primary import Primary
 from boed.data.dataset import Dataset
 from boed.data.observation import Observation
 from boed.eig.completions.beliefs import log_beliefs
+from boed.foundation.checks import describe
 from boed.foundation.identity import claim
 from boed.foundation.options import COUNT, SEED
 from boed.foundation.randomness import derive
 from boed.policies import Policy
+from boed.policies.policy import check_is_policy
 from boed.sensors.sensor import Sensor, candidate_masks, candidates
 
 if TYPE_CHECKING:
@@ -95,6 +97,12 @@ def benchmark(
         OSError: `out` cannot be written, or workers died again and again; what was finished
             before is kept.
     """
+    if not isinstance(dataset, Dataset):
+        raise ValueError(f"dataset is {describe(dataset)}, expected a boed.data.Dataset")
+    if not isinstance(policies, Mapping):
+        raise ValueError(f"policies is {policies!r}, expected objects by name")
+    for name, policy in policies.items():
+        check_is_policy(policy, f"policies: {name!r}")
     number = len(dataset) if scenes is None else scenes
     seeds = [int(seed) for seed in seeds]
     _check(dataset, number, policies, seeds=seeds, steps=steps)
