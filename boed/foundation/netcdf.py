@@ -82,8 +82,9 @@ def save(dataset: xr.Dataset, path: Path | str, schema: Schema) -> None:
         if variable.dtype.kind in "fiu" and variable.ndim
     }
     stored = dataset.copy()
-    for owner in (stored, *stored.variables.values()):
-        owner.attrs = _stored(owner.attrs)
+    stored.attrs = _stored(stored.attrs)
+    for variable in stored.variables.values():
+        variable.attrs = _stored(variable.attrs)
     with atomic(path) as temporary:
         try:
             stored.to_netcdf(temporary, engine="netcdf4", encoding=encoding)
@@ -104,8 +105,9 @@ def load(path: Path | str, schema: Schema) -> xr.Dataset:
         dataset = xr.load_dataset(path, engine="netcdf4")
     except (OSError, RuntimeError, ValueError, KeyError, AttributeError) as error:
         raise ValueError(f"{schema.name} {path} is damaged or not netCDF: {error}") from error
-    for owner in (dataset, *dataset.variables.values()):
-        owner.attrs = _read(owner.attrs, f"{schema.name} {path}")
+    dataset.attrs = _read(dataset.attrs, f"{schema.name} {path}")
+    for variable in dataset.variables.values():
+        variable.attrs = _read(variable.attrs, f"{schema.name} {path}")
     schema.check(dataset, f"{schema.name} {path}")
     return dataset
 

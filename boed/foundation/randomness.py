@@ -26,7 +26,7 @@ def per_scene(seed: Seeds, batch: int) -> list[int]:
         ValueError: neither a whole number nor a sequence of them, or one of another length than
             the batch.
     """
-    if isinstance(seed, Integral):
+    if isinstance(seed, int | Integral):
         return [derive(int(seed), "scene", index) for index in range(batch)]
     if isinstance(seed, str) or not hasattr(seed, "__len__"):
         raise ValueError(f"seed is {seed!r}, expected a whole number, or one for each scene")
