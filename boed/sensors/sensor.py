@@ -115,7 +115,8 @@ def look(
         if outside and (low < scene.min() - ROUNDING or high > scene.max() + ROUNDING):
             raise ValueError(
                 f"{name} returned values from {low:.3g} to {high:.3g}, expected pixels of the "
-                "scene, in [0, 1]; what is no pixel belongs in readings"
+                "scene, in [0, 1]; what is no pixel belongs in readings, and a sensor with noise "
+                "says so with an attribute `noise` above zero"
             )
     return after
 
