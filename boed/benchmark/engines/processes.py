@@ -97,9 +97,7 @@ def _write(work: object, file: Path) -> None:
 
 
 @contextmanager
-def _pool(
-    workers: int, device: str, folder: Path
-) -> Generator[ProcessPoolExecutor, None, None]:
+def _pool(workers: int, device: str, folder: Path) -> Generator[ProcessPoolExecutor, None, None]:
     """A pool whose workers are ended on the way out, in the middle of their jobs if need be."""
     context = multiprocessing.get_context("spawn")
     threads = max(torch.get_num_threads() // workers, 1)
