@@ -149,6 +149,8 @@ def setup(
         check_sensor_name(sensor)
     if isinstance(policies, str):
         policies = split_names(policies)
+    if primary is not None:
+        Primary.read(primary, steps=steps)
     names = _policy_names(policies)
     _check_baseline(baseline, names)
     if isinstance(search, str) and search not in (*SEARCHES, "screen"):
@@ -213,7 +215,6 @@ def setup(
         return _uninformed(name, context, judge, memory=memory, device=device)
 
     made = dict(policies) if isinstance(policies, Mapping) else {n: policy(n) for n in names}
-    outcome = primary_for(scenes, steps) if primary is None else Primary.read(primary, steps=steps)
     about = {
         **_about_sensor(looker),
         "completions": completions,
@@ -240,7 +241,7 @@ def setup(
         policies=made,
         baseline=baseline or next((n for n, p in made.items() if isinstance(p, Random)), None),
         steps=steps,
-        primary=str(outcome),
+        primary=primary or str(primary_for(scenes, steps)),
         device=device,
         memory=memory,
         options={key: value for key, value in options.items() if value is not None},

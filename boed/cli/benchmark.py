@@ -127,8 +127,8 @@ def benchmark(
 ) -> None:
     """Run policies on the same scenes and report how soon the answer is right.
 
-    Writes results.nc, report.html, summary.json and run.toml to the run folder. An interrupted
-    run goes on when the same command is given again.
+    Writes results.nc, report.html with its tables, summary.json and run.toml to the run folder. An
+    interrupted run goes on when the same command is given again.
     """
     typed = {k: v for k, v in locals().items() if k != "settings" and v is not None}
     run_typed(settings, typed)
@@ -139,6 +139,7 @@ def run_typed(settings: Path | None, typed: dict[str, Any]) -> None:
     from rich.console import Console
 
     from boed.benchmark.engines import named
+    from boed.report.headline import headline
     from boed.report.statistics import summary
     from boed.report.tables import table
     from boed.run import run
@@ -164,7 +165,9 @@ def run_typed(settings: Path | None, typed: dict[str, Any]) -> None:
     ):
         how: dict[str, Any] = {"engine": engine, "command": command(), "on_progress": advance}
         results = run(made, out, scenes=number, seeds=seeds, **how)
-    console.print(table(summary(results)))
+    found = summary(results)
+    console.print(table(found))
+    console.print(headline(found), highlight=False)
     console.print(f"report: {out / 'report.html'}", soft_wrap=True)
 
 

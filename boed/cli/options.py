@@ -28,6 +28,7 @@ KINDS: dict[str, Kind] = {
     "split": kinds.OneOf("boed.data.labels:SPLITS"),
     "scenes": Whole(0),
     "scene": Whole(-1),
+    "primary": Text(),
     "image": kinds.Existing(),
     "invert": kinds.Switch(),
     "sensor": kinds.SensorTable(),

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from boed.cli.console import counted, explained
-from boed.cli.options import Device, Seed, Size, with_patch_options
+from boed.cli.console import counted
+from boed.cli.options import Device, Seed, Size, named_after, with_patch_options
+from boed.foundation.files import sha256
+from boed.foundation.identity import DIGITS, claim_picture
+from boed.foundation.options import Whole
+
+if TYPE_CHECKING:
+    from boed.report.scan import Scan
 
 
 def scan(
@@ -46,52 +52,50 @@ def scan(
     invert: Annotated[bool, typer.Option(help="Exchange black and white first.")] = False,
     seed: Seed = 0,
     scene: Annotated[
-        int, typer.Option(help="Row of the image in its data set, for a benchmark's numbers.")
+        int,
+        typer.Option(help="Row of the image in its data set, for a benchmark's numbers."),
+        Whole(0),
     ] = 0,
     device: Device = "cpu",
-    out: Annotated[Path, typer.Option(help="Figure to write: PNG, PDF or SVG.")] = Path("scan.png"),
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Figure to write: PNG, PDF or SVG.", show_default="scan-IMAGE.png"),
+    ] = None,
 ) -> None:
     """Where to look at one image, step by step, as a figure: the benchmark's policy on it.
 
     Needs no data set; with the one that --data names, its train split decides the first look.
     """
+    from rich.console import Console
+
+    from boed.report.scan import scan as scan_scene
+    from boed.report.scan import scan_setup
+
     names = ("completer", "classifier", "sensor", "library", "size", "steps", "completions",
              "grid", "patch", "search", "device")  # fmt: skip
     given = locals()
     typed: dict[str, Any] = {each: given[each] for each in names if given[each] is not None}
-    with explained():
-        scan_typed(image, out, data=data, policy=policy, invert=invert, seed=seed, scene=scene,
-                   options=with_patch_options(typed, None))  # fmt: skip
+    options = with_patch_options(typed)
+    target = out or Path(f"{named_after('scan', image)}.png")
+    asked = {"data": data, "policy": policy, **options, "invert": invert}
+    numbers = {"seed": seed, "scene": scene, "image": sha256(image)[:DIGITS]}
+    record = claim_picture(target, "scan", {**asked, **numbers})
+    with Console().status("reading data and models"):
+        made = scan_setup(image, data, policy=policy, invert=invert, **options)
+    with counted(made.steps, "looks") as advance:
+        found = scan_scene(made, seed=seed, scene=scene, on_look=lambda: advance(policy, 1))
+    found.draw(target, record)
+    show(found, policy)
+    Console().print(f"figure: {target}", soft_wrap=True)
 
 
-def scan_typed(
-    image: Path,
-    out: Path,
-    *,
-    data: str,
-    policy: str,
-    invert: bool,
-    seed: int,
-    scene: int,
-    options: dict[str, Any],
-) -> None:
-    """Scan what was typed, and print what came out."""
+def show(found: Scan, policy: str) -> None:
+    """Print the looks as a table, and what should be known before they are believed."""
     from rich.console import Console
     from rich.table import Table
 
-    from boed.foundation.checks import at_least
     from boed.policies.names import INFORMED
-    from boed.report.figures import check_figure_path
-    from boed.report.scan import scan, scan_setup
 
-    check_figure_path("out", out)
-    at_least(0, scene=scene)
-    console = Console()
-    with console.status("reading data and models"):
-        made = scan_setup(image, data, policy=policy, invert=invert, **options)
-    with counted(made.steps, "looks") as advance:
-        found = scan(made, seed=seed, scene=scene, on_look=lambda: advance(policy, 1))
-    found.draw(out)
     width = max(len(look.where) for look in found.looks)
     axes = ("row", "column") if width == 2 else [f"design {i}" for i in range(width)]
     informed = INFORMED.get(policy, (None, "variance"))[1] != "variance"
@@ -101,7 +105,6 @@ def scan_typed(
         table.add_row(
             str(number), *where, "" if look.eig is None else f"{look.eig:.4f}", look.belief
         )
-    console.print(table)
+    Console().print(table)
     for warning in found.warnings:
         typer.secho(f"boed: {warning}", fg="yellow", err=True)
-    console.print(f"figure: {out}", soft_wrap=True)

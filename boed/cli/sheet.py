@@ -18,7 +18,9 @@ def sheet(
         str | None, typer.Option(help="As for benchmark.", show_default="as for benchmark")
     ] = None,
     split: Annotated[str, typer.Option(help="Split whose scene is completed.")] = "test",
-    scene: Annotated[int, typer.Option(help="Which scene; -1 samples one from the model.")] = 0,
+    scene: Annotated[
+        int, typer.Option(help="Which scene; -1 completes a sample of the completer.")
+    ] = 0,
     patch: Annotated[float, typer.Option(help="Width of a square over that of the scene.")] = 0.35,
     seed: Seed = 0,
     out: Annotated[
@@ -38,6 +40,6 @@ def sheet(
     made = setup(data, size=size, split=split, completer=completer, policies=["boed"])
     assert made.completer is not None
     write_sheet(
-        made.data, made.completer, target, scene=scene, fraction=patch, seed=seed, record=record
+        made.data, made.completer, target, scene=scene, patch=patch, seed=seed, record=record
     )
     typer.echo(f"figure: {target}")

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from boed.completion.evaluation import results as completer_results
 from boed.foundation import netcdf
 from boed.foundation.files import atomic
-from boed.foundation.identity import RECORD, read_record
+from boed.foundation.identity import read_record
 from boed.report import results as benchmark_results
 from boed.report.completers import figures as completer_figures
 from boed.report.completers.page import write_completer_report
 from boed.report.completers.table import markdown
 from boed.report.csv_tables import write_tables
-from boed.report.figures import check_folder, curves_figure, panel_figure
+from boed.report.figures import curves_figure, panel_figure
 from boed.report.page import report_tables, write_report
 from boed.report.statistics import write_summary
 
@@ -31,35 +31,18 @@ def report_again(run: Path, figures: Path | None = None) -> None:
         figures: folder for the figures as PNG; none are written if not given.
 
     Raises:
-        FileNotFoundError: there are no results.
         ValueError: the folder is of no run, or the results are damaged.
     """
-    check_run_folder(run)
-    if figures is not None:
-        check_folder("figures", figures)
-    if read_record(run).get("kind") != "benchmark":
+    kind = read_record(run).get("kind")
+    if not (run / "results.nc").exists():
+        raise ValueError(
+            f"run is '{run}', which was not finished (it has no results.nc); the command that "
+            "began it goes on with it"
+        )
+    if kind != "benchmark":
         _completers(run, figures)
     else:
         _benchmark(run, figures)
-
-
-def check_run_folder(run: Path) -> None:
-    """Refuse what is no folder of a finished run, and say what it lacks.
-
-    Raises:
-        ValueError: naming the folder and what is missing.
-    """
-    expected = "expected the folder that `boed benchmark` or `boed evaluate completer` wrote"
-    if not run.is_dir():
-        what = "a file" if run.exists() else "nothing there"
-        raise ValueError(f"run is {run}, {what}; {expected}")
-    if not (run / RECORD).exists():
-        raise ValueError(f"run is {run}, which holds no run (no {RECORD}); {expected}")
-    if not (run / "results.nc").exists():
-        raise ValueError(
-            f"run is {run}, which was not finished (no results.nc); the command that began it goes "
-            "on with it"
-        )
 
 
 def _benchmark(run: Path, figures: Path | None) -> None:

@@ -5,8 +5,6 @@ Every function returns a `matplotlib.figure.Figure` and touches no global state.
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -94,7 +92,8 @@ def panel_figure(examples: xr.Dataset, index: int = 0) -> Figure:
     names += ["EIG"] if np.isfinite(maps).any() else []
     names += ["mean"] if number else []
     names += ["next", "scene"]
-    figure = Figure(figsize=(1.25 * len(names) + 0.9, 1.45 * steps + 0.6), layout="constrained")
+    tall = 1.25 * _tall(one["scene"].values) + 0.2
+    figure = Figure(figsize=(1.25 * len(names) + 0.9, tall * steps + 0.6), layout="constrained")
     axes = figure.subplots(steps, len(names), squeeze=False)
     masks, whole = one["candidate_mask"].values, one["scene"].values
     place = {name: names.index(name) for name in dict.fromkeys(names)}
@@ -217,7 +216,8 @@ def looks_figure(results: xr.Dataset) -> Figure:
     policies, steps = results["policy"].values, results.sizes["step"]
     masks = results["candidate_mask"].values.astype(float)
     number = {tuple(row): index for index, row in enumerate(results["candidates"].values.tolist())}
-    figure = Figure(figsize=(1.5 * len(policies) + 1.1, 1.5 * steps + 0.4), layout="constrained")
+    tall = 1.5 * _tall(masks)
+    figure = Figure(figsize=(1.5 * len(policies) + 1.1, tall * steps + 0.7), layout="constrained")
     axes = figure.subplots(steps, len(policies), squeeze=False)
     norm = PowerNorm(0.5, 0, 1)
     shown = None
@@ -343,6 +343,12 @@ def _aspect(image: NDArray) -> Literal["equal", "auto"]:
     return "equal" if max(height, width) < 8 * min(height, width) else "auto"
 
 
+def _tall(image: NDArray) -> float:
+    """Height over width of a picture's place; a strip such as a table's row gets some more."""
+    height, width = image.shape[-2:]
+    return min(max(height / width, 0.35), 1.0)
+
+
 def _belief(one: xr.Dataset, look: int) -> str:
     """The likeliest answer after a look; of several findings, those that hold or the last."""
     findings, answers = _names(one)
@@ -358,30 +364,3 @@ def _names(one: xr.Dataset) -> tuple[list[str], list[str]]:
     if "finding" not in belief.dims:
         return [], answers
     return [str(each) for each in belief["finding"].values], answers
-
-
-def check_figure_path(argument: str, path: Path) -> None:
-    """Refuse a path that no figure can be written to.
-
-    Raises:
-        ValueError: its suffix is no kind of picture, it is a folder, or its folder cannot be
-            written. The message names the argument.
-    """
-    known = ("png", "pdf", "svg", "jpg", "jpeg", "tif", "tiff", "webp", "eps", "ps")
-    if path.suffix.lower().lstrip(".") not in known:
-        raise ValueError(f"{argument} is {path}, expected a file that ends in .png, .pdf or .svg")
-    if path.is_dir():
-        raise ValueError(f"{argument} is {path}, a folder; expected a file")
-    check_folder(argument, path.absolute().parent)
-
-
-def check_folder(argument: str, path: Path) -> None:
-    """Refuse a folder that cannot be written to, nor be made.
-
-    Raises:
-        ValueError: naming the argument and the path that is in the way.
-    """
-    where = path.absolute()
-    there = next(each for each in (where, *where.parents) if each.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK):
-        raise ValueError(f"{argument} is {path}: {there} is not a folder that can be written to")

@@ -19,6 +19,7 @@ from boed.data.load import load
 from boed.data.observation import Observation
 from boed.data.polarity import inverted
 from boed.data.readers.image import read_image
+from boed.data.readers.tables import refuse_table
 from boed.foundation.files import atomic
 from boed.foundation.randomness import Seeds, derive
 from boed.foundation.shipped import shipped, shipped_names
@@ -28,7 +29,6 @@ from boed.report.beliefs import belief_in_words
 from boed.report.figures import panel_figure, scene_figure
 from boed.report.worked_scenes import describe, named_answers, with_whole_maps
 from boed.sensors import Sensor
-from boed.sensors.registry import is_table
 from boed.setup import Setup, setup
 from boed.zoo import DEFAULT_SIZE, FAMILY
 
@@ -68,8 +68,8 @@ class Scan:
     panels: xr.Dataset | None
     warnings: list[str]
 
-    def draw(self, out: Path | str) -> None:
-        """Write the figure.
+    def draw(self, out: Path | str, record: dict[str, str] | None = None) -> None:
+        """Write the figure; `record` is what it says of itself, as `claim_picture` returns it.
 
         Raises:
             OSError: it cannot be written.
@@ -80,7 +80,7 @@ class Scan:
         else:
             figure = panel_figure(self.panels, 0)
         with atomic(out) as temporary:
-            figure.savefig(temporary, dpi=150, bbox_inches="tight")
+            figure.savefig(temporary, dpi=150, bbox_inches="tight", metadata=record)
 
 
 def scan_setup(
@@ -109,11 +109,12 @@ def scan_setup(
         ValueError: whatever `setup` refuses, a picture that cannot be read, or a data set of no
             pictures.
     """
+    refuse_table(data, "scan")
     like = _like(data, size, options.get("classifier"))
-    if is_table(like) or like.shape[0] != like.shape[1]:
+    if like.shape[0] != like.shape[1]:
         raise ValueError(
-            f"data is {data!r}, which holds no square pictures; expected a data set of images, "
-            "such as digits"
+            f"data is {data!r}, whose pictures are {like.shape[0]} x {like.shape[1]} px; expected "
+            "square ones"
         )
     picture = _scene(Path(image), like, invert=invert)
     labels = torch.zeros((1, len(like.label_names)) if like.multi_label else 1, dtype=torch.int64)

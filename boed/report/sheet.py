@@ -6,11 +6,13 @@ from pathlib import Path
 
 import torch
 
+from boed.completion.classical.retrieval import Retrieval
 from boed.completion.completer import Completer
 from boed.data.dataset import Dataset
 from boed.data.masks import squares
 from boed.data.observation import Observation
 from boed.foundation.files import atomic
+from boed.foundation.options import FRACTION
 from boed.report.figures import completions_figure
 
 
@@ -20,7 +22,7 @@ def write_sheet(
     out: Path,
     *,
     scene: int = 0,
-    fraction: float = 0.35,
+    patch: float = 0.35,
     seed: int = 0,
     record: dict[str, str] | None = None,
 ) -> None:
@@ -31,13 +33,19 @@ def write_sheet(
         completer: draws the completions.
         out: figure to write.
         scene: which; -1 completes a sample of the completer.
-        fraction: side of a square over the width.
+        patch: side of a square over the width.
         seed: of the squares and completions.
         record: what the file says of itself, as `claim_picture` returns it.
 
     Raises:
-        ValueError: there is no such scene.
+        ValueError: there is no such scene, or the completer has no samples of its own.
     """
+    FRACTION.check("patch", patch)
+    if scene == -1 and isinstance(completer, Retrieval):
+        raise ValueError(
+            "scene is -1, a sample of the completer; Retrieval draws images of its library and has "
+            f"none: expected 0 to {len(data) - 1}, or another completer"
+        )
     if scene >= len(data) or scene < -1:
         raise ValueError(
             f"scene is {scene}, expected -1 to {len(data) - 1}: {data.name} ({data.split}) has "
@@ -55,7 +63,7 @@ def write_sheet(
         one = squares(
             1,
             data.size,
-            fraction,
+            patch,
             counts=torch.ones(1, dtype=torch.long),
             generator=torch.Generator().manual_seed(each),
         )

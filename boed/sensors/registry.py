@@ -128,7 +128,11 @@ def sensor_named(given: str | Mapping[str, Any], dataset: Dataset) -> Sensor:
         )
     parameters = _parameters(kind)
     decided = () if own else OF_THE_SCENES
-    offered = [key for key in parameters if key not in decided]
+    offered = [  # a width with a default is that of a look, not of the scenes
+        key
+        for key, p in parameters.items()
+        if key not in decided or (p.default is not p.empty and key != "channels")
+    ]
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     for key, value in options.items():
         if key not in offered and not takes_any:

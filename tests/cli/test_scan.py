@@ -115,11 +115,12 @@ def test_what_the_command_prints_and_draws(digit, tmp_path):
     result = scanned(digit, *options, "--completer", "retrieval", "--out", out)
     assert result.exit_code == 0, result.output
     assert result.output.count("EIG (nats)") == 1
-    assert "2/2" in result.output  # the progress
     assert "unlike" not in result.output
     with Image.open(out) as figure:
         assert figure.width > 1000
-    upside = scanned(digit, *options, "--policy", "random", "--invert", "--out", out)
+    other = (*options, "--policy", "random", "--invert", "--out")
+    refused(scanned(digit, *other, out), "scan.png shows something else")
+    upside = scanned(digit, *other, tmp_path / "inverted.png")
     assert "the image is unlike those that the classifier was trained on" in upside.output
 
 
@@ -135,6 +136,13 @@ def test_a_ct_slice_is_no_chest_x_ray(tmp_path):
     assert "unlike" in result.output
 
 
+def test_each_decision_is_told(digit):
+    told = []
+    made = scan_setup(digit, "digits", policy="random", sensor="patch,grid=3", steps=2)
+    scan(made, on_look=lambda: told.append(1))
+    assert len(told) == 2
+
+
 @pytest.mark.slow
 def test_a_classifier_without_a_record_says_so(digit):
     made = scan_setup(digit, "digits", policy="random", classifier="gaussian", steps=1)
@@ -146,7 +154,7 @@ def test_a_classifier_without_a_record_says_so(digit):
     ("options", "words"),
     [
         (["--data", "digitz"], ["digitz", "digits"]),
-        (["--data", "iris"], ["iris", "no square pictures"]),
+        (["--data", "iris"], ["iris", "a table"]),
         (["--policy", "radnom"], ["radnom", "random"]),
         (["--completer", "flwo"], ["flwo", "flow"]),
         (["--classifier", "gausian"], ["gausian", "gaussian"]),
@@ -154,10 +162,10 @@ def test_a_classifier_without_a_record_says_so(digit):
         (["--steps", "0"], ["steps is 0"]),
         (["--completions", "0"], ["completions is 0"]),
         (["--scene", "-1"], ["scene is -1"]),
-        (["--out", "s.foo"], ["out is s.foo", ".png"]),
-        (["--out", "."], ["out is .", ".png"]),
-        (["--out", "scan"], ["out is scan", ".png"]),
-        (["--out", "digit.png/s.png"], ["out is digit.png/s.png", "not a folder"]),
+        (["--out", "s.foo"], ["out is 's.foo'", ".png"]),
+        (["--out", "."], ["out is '.'", "a folder"]),
+        (["--out", "digit.png"], ["out: digit.png exists and was not written by boed"]),
+        (["--out", "digit.png/s.png"], ["out is 'digit.png/s.png'", "is a file"]),
     ],
 )
 def test_bad_options_are_refused_before_any_work(digit, options, words, monkeypatch):
@@ -172,7 +180,8 @@ def test_scan_of_something_else(tmp_path, content):
     (tmp_path / "x.png").write_bytes(content)
     out = tmp_path / "y.png"
     refused(scanned(tmp_path / "x.png", "--data", "digits", "--out", out), "x.png")
-    refused(scanned(tmp_path / "none.png", "--data", "digits", "--out", out), "none.png")
+    missing = scanned(tmp_path / "none.png", "--data", "digits", "--out", out)
+    refused(missing, "none.png", "does not exist")
     assert not out.exists()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pyro
@@ -9,13 +10,14 @@ import pyro.distributions as dist
 import torch
 from jaxtyping import Float
 from pyro.contrib.oed import eig as oed
-from pyro.distributions.transforms import ReshapeTransform, biject_to
+from pyro.distributions.transforms import ReshapeTransform
 from pyro.infer import Trace_ELBO
 from pyro.optim import ClippedAdam
 from torch import Tensor
 
 from boed.eig.model.nested import Scores, slices
 from boed.eig.model.priors import check_gradients, check_prior, prior_entropy
+from boed.eig.model.probit import between_bounds
 from boed.eig.model.pyro_model import SiteModel, check_count, own_parameters
 from boed.eig.model.pyro_oed import outer_that_fit, probe, program, sites_of
 from boed.eig.model.site_kinds import SiteKind, site_kinds
@@ -38,8 +40,8 @@ def laplace(
 ) -> Scores:
     """`laplace_eig`: H[p(theta)] - E H[Laplace approximation of p(theta | y, d)].
 
-    No bound: it is as good as the posterior is Gaussian on the unconstrained scale. All outcomes
-    are fitted at once, as one batch of designs.
+    No bound: it is as good as the posterior is Gaussian on the unconstrained scale, on which a
+    uniform prior is one. All outcomes are fitted at once, as one batch of designs.
 
     Args:
         problem: the model; all latents continuous, nuisances are integrated out as Gaussians.
@@ -59,6 +61,9 @@ def laplace(
     check_prior(problem, designs)
     check_gradients(problem, designs)
     kinds, draws = site_kinds(problem, designs, [*problem.target, *problem.nuisances])
+    kinds = [
+        replace(kind, bijection=between_bounds(kind.support) or kind.bijection) for kind in kinds
+    ]
     moments = [kind.moments(draws[kind.name]) for kind in kinds]
     loc, scale = (torch.cat(parts, -1) for parts in zip(*moments, strict=True))
     fits = outer_that_fit(problem, designs, loc.shape[-1], memory=memory)
@@ -165,11 +170,10 @@ class LaplaceGuide:
 
 def _bend(kind: SiteKind, flat: Tensor) -> tuple[Tensor, Tensor]:
     """From the unconstrained scale to the support, and the log-volume of that step."""
-    bijection = biject_to(kind.support)
     batch = flat.shape[:-1]
     inner = flat.reshape(*batch, *kind.unconstrained_shape)
-    value = bijection(inner)
-    volume = bijection.log_abs_det_jacobian(inner, value)
+    value = kind.bijection(inner)
+    volume = kind.bijection.log_abs_det_jacobian(inner, value)
     return value, volume.reshape(*batch, -1).sum(-1)
 
 
@@ -180,7 +184,7 @@ class _Bent(dist.TransformedDistribution):
         self._kind = kind
         inner = torch.Size(kind.unconstrained_shape)
         flat = torch.Size((kind.unconstrained,))
-        super().__init__(base, [ReshapeTransform(flat, inner), biject_to(kind.support)])
+        super().__init__(base, [ReshapeTransform(flat, inner), kind.bijection])
 
     def entropy(self) -> Tensor:
         """H[base] + E log|det|."""

@@ -16,6 +16,9 @@ from boed.eig.model.pyro_model import SiteModel, own_parameters
 from boed.eig.model.pyro_oed import adam, outer_that_fit, over_replicates, program, sites_of
 from boed.eig.model.site_kinds import site_kinds
 
+RATE = 5e-2
+"""Adam's first rate: a log-ratio of narrow outcomes has coefficients of tens to reach."""
+
 
 def lfire(
     problem: SiteModel,
@@ -60,7 +63,7 @@ def _log_ratios(
             num_theta_samples=thetas,
             num_steps=steps,
             classifier=network,
-            optim=adam(steps),
+            optim=adam(steps, RATE),
             final_num_samples=contrasts,
         )
     assert network.last is not None

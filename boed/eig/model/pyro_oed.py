@@ -18,6 +18,8 @@ from jaxtyping import Float
 from pyro import poutine
 from pyro.contrib.oed import eig as oed
 from pyro.optim import ClippedAdam
+from pyro.poutine.messenger import Messenger
+from pyro.poutine.util import site_is_subsample
 from torch import Tensor, nn
 
 from boed.eig.model.contrastive import fit_network
@@ -224,10 +226,20 @@ def program(problem: SiteModel, *, gradients: bool = False) -> Any:
     """
 
     def model(design: Tensor) -> Any:
-        with torch.set_grad_enabled(gradients and torch.is_grad_enabled()):
+        with torch.set_grad_enabled(gradients and torch.is_grad_enabled()), _FullBatch():
             return problem.model(design)
 
     return poutine.block(model, hide_fn=lambda site: site["type"] == "param")
+
+
+class _FullBatch(Messenger):  # type: ignore[misc]
+    """Hands the model values of its whole batch shape where Pyro holds ones of fewer dimensions."""
+
+    def _pyro_post_sample(self, msg: Any) -> None:
+        if not site_is_subsample(msg):
+            shape = msg["fn"].batch_shape + msg["fn"].event_shape
+            if msg["value"].ndim < len(shape):
+                msg["value"] = msg["value"].expand(shape)
 
 
 def probe(problem: SiteModel, designs: Tensor) -> None:
@@ -235,8 +247,9 @@ def probe(problem: SiteModel, designs: Tensor) -> None:
     problem.simulate(designs.expand(PROBES, *designs.shape))
 
 
-def adam(steps: int) -> Any:
-    return ClippedAdam({"lr": RATE, "lrd": 0.02 ** (1 / max(1, steps)), "clip_norm": 100.0})
+def adam(steps: int, rate: float = RATE) -> Any:
+    """Pyro's Adam, whose rate falls to a fiftieth over the steps."""
+    return ClippedAdam({"lr": rate, "lrd": 0.02 ** (1 / max(1, steps)), "clip_norm": 100.0})
 
 
 def _trained(
@@ -294,7 +307,8 @@ def _replicated(
     check_count("samples", samples, least=REPLICATES)
     fits = outer_that_fit(problem, designs, inner, memory=memory)
     shares = max(REPLICATES, -(-samples // fits))
-    return over_replicates(torch.stack([evaluate(samples // shares) for _ in range(shares)]))
+    with pyro.validation_enabled(False):
+        return over_replicates(torch.stack([evaluate(samples // shares) for _ in range(shares)]))
 
 
 def outer_that_fit(problem: SiteModel, designs: Tensor, inner: int, *, memory: int) -> int:

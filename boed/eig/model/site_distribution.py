@@ -8,7 +8,7 @@ import pyro.distributions as dist
 import torch
 import torch.nn.functional as F
 from pyro.distributions import constraints
-from pyro.distributions.transforms import ReshapeTransform, biject_to
+from pyro.distributions.transforms import ReshapeTransform
 from torch import Tensor, nn
 
 from boed.eig.model.networks import PerDesign
@@ -134,7 +134,7 @@ class SiteDistribution(nn.Module):
         flat = torch.Size((size,))
         transforms: list[Any] = [] if inner == flat else [ReshapeTransform(flat, inner)]
         if not _is_real(self.kind.support):
-            transforms.append(biject_to(self.kind.support))
+            transforms.append(self.kind.bijection)
         return dist.TransformedDistribution(base, transforms) if transforms else base
 
 

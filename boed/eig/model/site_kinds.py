@@ -40,6 +40,7 @@ class SiteKind:
         moving: its bounds differ from draw to draw, so that `support` leaves them out.
         dtype: of its values.
         feature_dtype: of what `encode` returns.
+        bijection: from the reals to a continuous site's support.
         unconstrained_shape: of a continuous value mapped to the reals.
     """
 
@@ -52,6 +53,7 @@ class SiteKind:
     moving: bool
     dtype: torch.dtype
     feature_dtype: torch.dtype
+    bijection: Any = None
     unconstrained_shape: tuple[int, ...] = ()
 
     @property
@@ -79,7 +81,7 @@ class SiteKind:
             index = (flat - self.low).long()
             return F.one_hot(index, self.choices).flatten(-2).to(self.feature_dtype)
         if self.family == "real":
-            inner = biject_to(self.support).inv(value.to(self.feature_dtype))
+            inner = self.bijection.inv(value.to(self.feature_dtype))
             return inner.reshape(*batch, self.unconstrained)
         return flat.to(self.feature_dtype)
 
@@ -167,14 +169,18 @@ def _discrete(support: Any, moving: bool) -> dict[str, Any]:
 
 
 def _continuous(support: Any, draws: Tensor) -> dict[str, Any]:
-    """Whether it can be mapped to the reals with a density, and the shape there."""
+    """Family, map to the reals and shape there, if a density can be mapped as well."""
     try:
         bijection = biject_to(support)
         inner = bijection.inv(draws[:1])
         bijection.log_abs_det_jacobian(inner, draws[:1])
     except NotImplementedError:
         return {"family": "other"}
-    return {"family": "real", "unconstrained_shape": tuple(inner.shape[2:])}
+    return {
+        "family": "real",
+        "bijection": bijection,
+        "unconstrained_shape": tuple(inner.shape[2:]),
+    }
 
 
 def _settled(support: Any, shape: torch.Size) -> Any:

@@ -18,6 +18,7 @@ from boed.report.completers.table import (
     over_groups,
     table,
 )
+from boed.report.csv_tables import as_csv, link
 from boed.report.html import png, rounded, rows_of, svg, template
 from boed.report.results import structured
 
@@ -84,14 +85,18 @@ def render(results: xr.Dataset, examples: xr.Dataset | None = None) -> str:
         wide: Figure = draw(results)
         return svg(wide), svg(draw(results, **narrow))
 
-    sections = table(results)
+    sections, squared = table(results), by_squares(results)
+    rows = what_was_run(results)
+    csv = {title: link(section_csv(section)) for title, section in squared}
+    csv |= {each.title: link(section_csv(each)) for each in sections}
     used = any(name in results for name in ("use_accuracy", "use_auroc", "use_nll"))
     return template("completers.html.j2").render(
         data=str(results.attrs.get("data", "unknown data")),
         headline=headline(sections),
         attributes=results.attrs,
         sections=sections,
-        by_squares=by_squares(results),
+        by_squares=squared,
+        csv={**csv, "run": link(as_csv(("what", "value"), rows))},
         squares=squares(results),
         seeds=results.sizes["seed"],
         same=SAME if deterministic(results) else "",
@@ -102,9 +107,20 @@ def render(results: xr.Dataset, examples: xr.Dataset | None = None) -> str:
         sheet=picture("sheet_sample", figures.sheet_figure),
         free=picture("free_sample", figures.free_figure),
         foreign=picture("foreign_reconstruction", figures.foreign_figure),
-        run=what_was_run(results),
+        run=rows,
         checkpoints=structured(results.attrs.get("checkpoints", "{}")),
     )
+
+
+def section_csv(section: Section) -> str:
+    """A table as CSV: a row for each completer and metric, means in full, half the intervals."""
+    rows = [
+        (row.name, column.label, cell.mean, None if math.isnan(cell.half) else cell.half)
+        for row in section.rows
+        for column, cell in zip(section.columns, row.cells, strict=True)
+        if math.isfinite(cell.mean)
+    ]
+    return as_csv(("completer", "metric", "mean", "half_interval"), rows)
 
 
 def by_squares(results: xr.Dataset) -> list[tuple[str, Section]]:
