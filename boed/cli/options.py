@@ -37,6 +37,7 @@ KINDS: dict[str, Kind] = {
     "policies": kinds.Names(),
     "policy": Text(),
     "baseline": Text(),
+    "primary": Text(),
     "completer": Text(),
     "completers": Text(),
     "classifier": Text(),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from boed.foundation.identity import RECORD, claim, identity, read_record
+from boed.foundation.identity import RECORD, claim, claim_picture, identity, read_record
 
 OURS = {"identity": {"sensor": "Rows 1", "policies": {"a": "Random 2"}}, "settings": {"steps": 3}}
 
@@ -74,3 +74,43 @@ def test_identities_are_of_content() -> None:
 def test_what_cannot_be_read_is_never_the_same(tmp_path: Path) -> None:
     with open(tmp_path / "file", "w") as file:
         assert identity(file) != identity(file)
+
+
+SHEET = {"data": "digits", "scene": 3}
+
+
+def drawn(path: Path, record: dict[str, str]) -> Path:
+    """A picture with a record."""
+    from matplotlib.figure import Figure
+
+    Figure(figsize=(1, 1)).savefig(path, metadata=record)
+    return path
+
+
+def test_the_same_picture_is_drawn_again(tmp_path: Path) -> None:
+    path = tmp_path / "sheet.png"
+    drawn(path, claim_picture(path, "sheet", SHEET))
+    assert claim_picture(path, "sheet", SHEET)
+
+
+@pytest.mark.parametrize(
+    ("kind", "content", "message"),
+    [
+        ("scan", SHEET, "kind is 'sheet' there, now 'scan'"),
+        ("sheet", {**SHEET, "scene": 4}, "scene is 3 there, now 4"),
+        ("sheet", {"data": "wine"}, "data is 'digits' there, now 'wine'"),
+    ],
+)
+def test_another_picture_is_refused(kind: str, content: dict, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "sheet.png"
+    drawn(path, claim_picture(path, "sheet", SHEET))
+    with pytest.raises(ValueError, match=f"sheet.png shows something else: {message}; choose"):
+        claim_picture(path, kind, content)
+
+
+@pytest.mark.parametrize("name", ["photo.png", "photo.pdf", "photo.svg", "text.png"])
+def test_a_picture_of_which_nothing_is_known_is_not_written_over(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.write_text("a text") if name == "text.png" else drawn(path, {})
+    with pytest.raises(ValueError, match="exists and was not written by boed; choose another"):
+        claim_picture(path, "sheet", SHEET)

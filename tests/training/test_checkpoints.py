@@ -1,0 +1,123 @@
+"""A checkpoint is of one training: the same goes on, another one is refused, a finished one stays."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from boed.foundation.files import save_weights
+from boed.training import Recipe, TrainingConfig
+from boed.training.checkpoints import claim_checkpoint, claim_trained, conclude, running_state
+from boed.training.loop import Progress
+
+STEPS = 5
+TRAINING = TrainingConfig(steps=STEPS)
+ASKED = Recipe(kind="completer", name="flow", data="digits")
+TRAINED = ASKED.trained(TRAINING, size=32, masks="squares")
+ABOUT = {"data": "digits", "sha256": "123"}
+
+
+class Model(nn.Linear):
+    provenance: dict
+
+    def save(self, path, provenance):
+        save_weights(path, self.state_dict(), {"kind": "flow", **provenance})
+
+
+def finish(out: Path, steps: int = STEPS) -> None:
+    header = {"fit": {"device": "cpu", "devices": 1, "nodes": 1, "steps": STEPS}, "steps": steps}
+    progress = Progress(step=steps)
+    conclude(Model(1, 1), out, header, recipe=TRAINED, about=ABOUT, progress=progress)
+
+
+def claim(out: Path, recipe: Recipe = TRAINED, about: dict | None = None) -> bool:
+    return claim_trained(out, recipe, ABOUT if about is None else about, steps=STEPS)
+
+
+def test_the_same_training_goes_on_until_it_is_finished(tmp_path: Path) -> None:
+    out = tmp_path / "m.safetensors"
+    assert not claim(out)
+    finish(out, steps=3)  # stopped by minutes
+    assert not claim(out)
+    finish(out)
+    assert claim(out)
+    assert Recipe.read(tmp_path / "m.toml") == TRAINED
+
+
+@pytest.mark.parametrize(
+    ("recipe", "about", "words"),
+    [
+        (
+            Recipe(kind="classifier", data="digits").trained(TRAINING, size=32),
+            ABOUT,
+            "recipe: kind is 'completer' there, now 'classifier'",
+        ),
+        (
+            Recipe(kind="completer", name="aipo", data="digits").trained(TRAINING),
+            ABOUT,
+            "recipe: name is 'flow' there, now 'aipo'",
+        ),
+        (
+            ASKED.trained(TrainingConfig(steps=6), size=32, masks="squares"),
+            ABOUT,
+            "recipe: training: steps is 5 there, now 6",
+        ),
+        (
+            ASKED.trained(TrainingConfig(steps=5, seed=1), size=32, masks="squares"),
+            ABOUT,
+            "recipe: seed is 0 there, now 1",
+        ),
+        (TRAINED, {**ABOUT, "sha256": "456"}, "about: sha256 is '123' there, now '456'"),
+        (TRAINED, {**ABOUT, "weights": "Flow 1"}, "about: weights is None there, now 'Flow 1'"),
+    ],
+)
+@pytest.mark.parametrize("steps", [3, STEPS])
+def test_another_training_is_refused(
+    recipe: Recipe, about: dict, words: str, steps: int, tmp_path: Path
+) -> None:
+    out = tmp_path / "m.safetensors"
+    finish(out, steps)
+    before = out.read_bytes()
+    with pytest.raises(ValueError, match=f"m.safetensors holds another training: {words}; choose"):
+        claim(out, recipe, about)
+    assert out.read_bytes() == before
+
+
+@pytest.mark.parametrize("content", [b"", b"a photograph", b"\x08\0\0\0\0\0\0\0{}      "])
+def test_another_file_is_not_written_over(content: bytes, tmp_path: Path) -> None:
+    out = tmp_path / "m.safetensors"
+    out.write_bytes(content)
+    with pytest.raises(ValueError, match="is no checkpoint of boed, which would be lost"):
+        claim_checkpoint(out, {"settings": {}}, steps=1)
+    assert out.read_bytes() == content
+
+
+def test_another_recipe_in_the_place_of_ours_is_refused(tmp_path: Path) -> None:
+    out, beside = tmp_path / "m.safetensors", tmp_path / "m.toml"
+    Recipe(kind="completer", name="flow", data="digits", seed=4).write(beside)
+    with pytest.raises(ValueError, match=r"m.toml, where the recipe of m.safetensors .* seed is 4"):
+        claim(out)
+    beside.write_text("[settings]\nof = 'another program'\n")
+    with pytest.raises(ValueError, match=r"recipe .*m.toml"):
+        claim(out)
+
+
+def test_the_recipe_that_is_trained_stays_as_its_author_wrote_it(tmp_path: Path) -> None:
+    out, beside = tmp_path / "m.safetensors", tmp_path / "m.toml"
+    written = '# mine\nkind = "completer"\nname = "flow"\ndata = "digits"\narchitecture = "small"\n'
+    beside.write_text(written)
+    assert not claim(out)
+    finish(out)
+    assert beside.read_text() == written
+
+
+def test_the_running_state_is_gone_when_all_steps_are_made(tmp_path: Path) -> None:
+    out = tmp_path / "m.safetensors"
+    save_weights(running_state(out), {"a": torch.zeros(1)}, {})
+    finish(out, steps=3)
+    assert running_state(out).exists()
+    finish(out)
+    assert not running_state(out).exists()
