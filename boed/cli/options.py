@@ -37,7 +37,6 @@ KINDS: dict[str, Kind] = {
     "policies": kinds.Names(),
     "policy": Text(),
     "baseline": Text(),
-    "primary": Text(),
     "completer": Text(),
     "completers": Text(),
     "classifier": Text(),
