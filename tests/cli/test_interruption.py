@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -122,14 +123,23 @@ def test_before_the_first_step_nothing_is_stored(
     assert "interrupted; nothing is stored yet, and the same command goes on" in result.output
 
 
-def test_a_second_signal_does_not_wait() -> None:
-    before = [signal.getsignal(number) for number in SIGNALS]
-    with pytest.raises(Interrupted), held_back() as held:
+def twice() -> None:
+    with held_back() as held:
         signal.raise_signal(signal.SIGINT)
         assert held.signal == signal.SIGINT
         signal.raise_signal(signal.SIGTERM)
-    with pytest.raises(Interrupted) as end, sigterm_interrupts():
+
+
+def terminated() -> None:
+    with sigterm_interrupts():
         signal.raise_signal(signal.SIGTERM)
+
+
+@pytest.mark.parametrize("what", [twice, terminated])
+def test_a_second_signal_does_not_wait_nor_sigterm_elsewhere(what: Callable[[], None]) -> None:
+    before = [signal.getsignal(number) for number in SIGNALS]
+    with pytest.raises(Interrupted) as end:
+        what()
     assert end.value.signal == signal.SIGTERM
     assert [signal.getsignal(number) for number in SIGNALS] == before
 

@@ -1,4 +1,4 @@
-"""A checkpoint is of one training: the same goes on, another one is refused, a finished one stays."""
+"""A checkpoint is of one training: the same goes on, another one is refused."""
 
 from __future__ import annotations
 
