@@ -16,7 +16,7 @@ from boed.acquire import Budget
 from boed.benchmark import benchmark
 from boed.benchmark.engines import Engine
 from boed.benchmark.engines import named as engine_named
-from boed.benchmark.storage import finish
+from boed.benchmark.storage import RESULTS_FILE, finish
 from boed.data.readers.tables import refuse_table
 from boed.foundation.checks import describe
 from boed.foundation.files import atomic
@@ -94,7 +94,7 @@ def run(
         budget=budget,
         engine=engine,
     )
-    results.attrs["started"] = started
+    results.attrs.setdefault("started", started)
     if command is not None:
         results.attrs["command"] = command
     settings = {
@@ -105,7 +105,7 @@ def run(
     }
     with atomic(folder / SETTINGS) as temporary:
         temporary.write_text(tomli_w.dumps(settings), encoding="utf-8")
-    save(results, folder / "results.nc")
+    save(results, folder / RESULTS_FILE)
     summary = write_summary(results, folder / "summary.json")
     examples = worked_scenes(setup, seed=min(seeds), results=results)
     if examples is not None:

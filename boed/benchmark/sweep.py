@@ -19,7 +19,7 @@ from boed.benchmark.engines import Engine, Local, named
 from boed.benchmark.identity import benchmark_identity, describe_policy, describe_sensor
 from boed.benchmark.jobs import Job, JobResult, Jobs
 from boed.benchmark.results import assemble
-from boed.benchmark.storage import JobStore
+from boed.benchmark.storage import JobStore, saved_results
 from boed.classifiers.classifier import Classifier
 from boed.classifiers.primary import Primary
 from boed.data.dataset import Dataset
@@ -74,7 +74,8 @@ def benchmark(
         seeds: repetitions.
         scenes: how many of the data set's scenes, a fixed random choice; all if not given.
         out: run folder; finished jobs are stored there, so that the same call goes on after an
-            interruption. Nothing is written if not given.
+            interruption. The results of a run that was saved there are read again. Nothing is
+            written if not given.
         memory: bound on the images held at once, MiB.
         primary: the metric and number of looks that the run is judged by, such as `accuracy@2`;
             it is recorded before the run begins.
@@ -130,6 +131,13 @@ def benchmark(
     folder = None if out is None else Path(out)
     if folder is not None:
         claim(folder, "benchmark", {"identity": known, "settings": settings})
+    recorded = {**settings, **(attributes or {}), "sha256": dataset.sha256, "identity": known}
+    finished = saved_results(folder)
+    if finished is not None:
+        if on_progress is not None:
+            for name in policies:
+                on_progress(name, number * steps * len(seeds))
+        return _recorded(finished, recorded)
     began = time.monotonic()
     jobs = Jobs(
         dataset=used,
@@ -147,15 +155,17 @@ def benchmark(
     table["candidates"] = (["candidate", "axis"], designs.cpu().numpy())
     masks = candidate_masks(sensor, blank, designs).float().cpu().numpy()
     table["candidate_mask"] = (["candidate", "y", "x"], masks)
-    recorded = {**settings, **(attributes or {}), "sha256": dataset.sha256, "identity": known}
-    table.attrs = {
+    times = {"seconds": seconds, "wall_seconds": time.monotonic() - began}
+    return _recorded(table, {**recorded, "engine": str(engine), **times})
+
+
+def _recorded(results: xr.Dataset, attributes: Mapping[str, Any]) -> xr.Dataset:
+    """Results with what was run as attributes, as text or numbers."""
+    results.attrs |= {
         key: value if isinstance(value, str | int | float) else json.dumps(value)
-        for key, value in recorded.items()
+        for key, value in attributes.items()
     }
-    table.attrs["engine"] = str(engine)
-    table.attrs["seconds"] = seconds
-    table.attrs["wall_seconds"] = time.monotonic() - began
-    return table
+    return results
 
 
 def scene_rows(available: int, number: int) -> NDArray[np.int64]:
