@@ -11,32 +11,53 @@ from boed.cli.console import explained, say
 from boed.cli.options import kinds_of
 from boed.foundation.interruption import sigterm_interrupts
 
+USAGE: type[Exception] = typer.BadParameter.__mro__[1]
 PARSING: type[Exception] = typer.BadParameter.__mro__[2]
-"""Of all errors that typer finds in what was typed, wherever a version of it keeps the class."""
+"""What typer raises of what was typed, wherever a version of it keeps the classes."""
+
+TYPED = "boed.typed"
+"""Where a context keeps what was typed, as text."""
 
 
 class Command(TyperCommand):
     """A command that refuses what was typed in the project's own words."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Check each value that was typed against the kind of its option, then parse."""
-        typed, _, _ = self.make_parser(ctx).parse_args(args=list(args))
-        assert self.callback is not None
-        kinds = kinds_of(self.callback)
-        with explained():
-            for parameter in self.params:
-                given = typed.get(parameter.name)
-                values = [given] if isinstance(given, str) else given
-                if parameter.name in kinds and isinstance(values, list | tuple):
-                    for value in values:
-                        kinds[parameter.name].read(_shown(parameter), value)
-        return super().parse_args(ctx, args)
+        """Parse; of a value that cannot be read the kind of its option says what is expected."""
+        ctx.meta[TYPED], _, _ = self.make_parser(ctx).parse_args(args=list(args))
+        try:
+            return super().parse_args(ctx, args)
+        except PARSING:
+            try:
+                self.check(ctx.meta[TYPED])
+            except ValueError as error:
+                raise USAGE(str(error)) from None
+            raise
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command; what the library calls an argument is the option that was typed."""
+        """Check all that was typed, then run the command; its errors name options as typed."""
         options = {each.name: _shown(each) for each in self.params}
         with explained(options), sigterm_interrupts():
+            self.check(ctx.meta[TYPED])
             return super().invoke(ctx)
+
+    def check(self, typed: dict[str, Any]) -> None:
+        """Refuse a value that is not of the kind of its option.
+
+        Args:
+            typed: text, or several of it, by name of the option.
+
+        Raises:
+            ValueError: naming the option, what was given, and what is expected.
+        """
+        assert self.callback is not None
+        kinds = kinds_of(self.callback)
+        for parameter in self.params:
+            given = typed.get(str(parameter.name))
+            values = [given] if isinstance(given, str) else given
+            if isinstance(values, list | tuple):
+                for value in values:
+                    kinds[str(parameter.name)].read(_shown(parameter), value)
 
 
 class Group(TyperGroup):

@@ -137,9 +137,14 @@ def read_record(folder: Path) -> dict[str, Any]:
     """What `claim` wrote.
 
     Raises:
-        ValueError: it is missing or damaged.
+        ValueError: there is none, or it is damaged.
     """
     record = folder / RECORD
+    if not record.exists():
+        raise ValueError(
+            f"run is '{folder}', which has no {RECORD}; expected the folder of a run of "
+            "`boed benchmark` or `boed evaluate`"
+        )
     try:
         content = json.loads(record.read_text(encoding="utf-8"))
         if not isinstance(content, dict):
