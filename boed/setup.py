@@ -165,7 +165,7 @@ def setup(
     scenes = data if isinstance(data, Dataset) else _load(data, size, split)
     scenes.check_question()
     where = data if library is None else library
-    shelf = _library(where, scenes)
+    shelf = _library(where, scenes, asked=library is not None)
     val = val if val is not None or isinstance(where, Dataset) else _split(where, scenes, "val")
     looks = sensor if sensor is not None else default_sensor(scenes)
     looker = sensor_named(looks, scenes) if isinstance(looks, str | Mapping) else looks
@@ -288,27 +288,36 @@ def _load(data: str | Path, size: int | None, split: str) -> Dataset:
     return load(data, size or DEFAULT_SIZE.get(str(data)), split)
 
 
-def _library(where: str | Path | Dataset, scenes: Dataset) -> Dataset | None:
-    """The train split of the same width; None where the scenes' own source has none."""
+def _library(where: str | Path | Dataset, scenes: Dataset, *, asked: bool) -> Dataset | None:
+    """The train split of the same width; None where the scenes' own source has none.
+
+    Raises:
+        ValueError: it is of another size, or one that was asked for cannot be read.
+    """
     if isinstance(where, Dataset):
-        return None if where is scenes else where
+        return None if where is scenes else _same_size(where, scenes)
+    if asked:
+        return _same_size(load(where, scenes.size, "train"), scenes)
     return _split(where, scenes, "train")
 
 
 def _split(where: str | Path, scenes: Dataset, split: str) -> Dataset | None:
+    """Another split of the same width; None where there is none."""
     try:
         found = load(where, scenes.size, split)
     except ValueError:
-        if str(where) != scenes.name and not Path(where).exists():
-            raise  # a library that was asked for
         return None
-    if found.images.shape[1:] != scenes.images.shape[1:]:
+    return _same_size(found, scenes)
+
+
+def _same_size(library: Dataset, scenes: Dataset) -> Dataset:
+    if library.images.shape[1:] != scenes.images.shape[1:]:
         raise ValueError(
-            f"library: {found.name} ({split}) has scenes {tuple(found.images.shape[1:])}, "
-            f"expected {tuple(scenes.images.shape[1:])}, as {scenes.name} ({scenes.split}) has: "
-            "give --library a set of the same size, or --size"
+            f"library: {library.name} ({library.split}) has scenes "
+            f"{tuple(library.images.shape[1:])}, expected {tuple(scenes.images.shape[1:])}, as "
+            f"{scenes.name} ({scenes.split}) has: give --library a set of the same size, or --size"
         )
-    return found
+    return library
 
 
 def _models(
