@@ -16,8 +16,9 @@ from boed.acquire import Budget
 from boed.benchmark import benchmark
 from boed.benchmark.engines import Engine
 from boed.benchmark.engines import named as engine_named
-from boed.benchmark.storage import finish
+from boed.benchmark.storage import RESULTS_FILE, finish
 from boed.data.readers.tables import refuse_table
+from boed.foundation.checks import describe
 from boed.foundation.files import atomic
 from boed.foundation.identity import SETTINGS, claim, identity
 from boed.foundation.registry import nearest
@@ -71,6 +72,8 @@ def run(
     from boed.report.statistics import write_summary
     from boed.report.worked_scenes import worked_scenes
 
+    if not isinstance(setup, Setup):
+        raise ValueError(f"setup is {describe(setup)}, expected what boed.setup returns")
     folder = Path(out)
     engine = engine_named(engine) if isinstance(engine, str) else engine
     started = datetime.now(UTC).isoformat(timespec="seconds")
@@ -91,7 +94,7 @@ def run(
         budget=budget,
         engine=engine,
     )
-    results.attrs["started"] = started
+    results.attrs.setdefault("started", started)
     if command is not None:
         results.attrs["command"] = command
     settings = {
@@ -102,7 +105,7 @@ def run(
     }
     with atomic(folder / SETTINGS) as temporary:
         temporary.write_text(tomli_w.dumps(settings), encoding="utf-8")
-    save(results, folder / "results.nc")
+    save(results, folder / RESULTS_FILE)
     summary = write_summary(results, folder / "summary.json")
     examples = worked_scenes(setup, seed=min(seeds), results=results)
     if examples is not None:

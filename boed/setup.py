@@ -11,29 +11,29 @@ from typing import Any, TypeVar, get_args
 
 import torch
 
-from boed.classifiers.classifier import Classifier, DenseNetClassifier, Precision
+from boed.classifiers.classifier import (
+    Classifier,
+    DenseNetClassifier,
+    Precision,
+    check_is_classifier,
+)
 from boed.classifiers.primary import Primary
-from boed.completion.classical.gaussian import GaussianMixture
 from boed.completion.classical.retrieval import Retrieval
-from boed.completion.completer import Completer
+from boed.completion.completer import Completer, check_is_completer
 from boed.data.dataset import Dataset
 from boed.data.labels import SPLITS
 from boed.data.load import load
-from boed.data.observation import Observation
-from boed.eig.completions.estimators import AdditiveEstimator
-from boed.eig.completions.estimators import named as estimator_named
-from boed.foundation.cache import cache_folder
+from boed.foundation.checks import describe
 from boed.foundation.options import COUNT, Device, Names, OneOf, split_names
-from boed.foundation.registry import check_known, import_object
-from boed.policies import BOED, CentreOut, FixedDesign, Oracle, Policy, Random
-from boed.policies import optimise_fixed_design as best_fixed_design
-from boed.policies.first_look import FirstLook
+from boed.foundation.registry import check_known
+from boed.policies import Policy, Random
 from boed.policies.names import INFORMED, POLICIES
-from boed.search import Exhaustive, Racing, Screening, Search
+from boed.policies.policy import check_is_policy
+from boed.search import Screening, Search
 from boed.search.names import SEARCHES
 from boed.sensors import PatchSensor, Sensor
 from boed.sensors.registry import check_sensor_name, default_sensor, sensor_named
-from boed.sensors.sensor import candidates
+from boed.sensors.sensor import check_is_sensor
 from boed.zoo import (
     DEFAULT_SIZE,
     Context,
@@ -41,12 +41,9 @@ from boed.zoo import (
     classifier_for,
     completer_for,
     primary_for,
-    screen_for,
 )
 from boed.zoo.models import weights
-
-FIRST_COMPLETIONS = 500
-"""Completions for the first look, which is the same for all scenes; fewer if the library has."""
+from boed.zoo.policies import first_completions, policies_for, search_for
 
 Part = TypeVar("Part")
 
@@ -142,6 +139,10 @@ def setup(
         COUNT.check(name, number)
     if size is not None:
         COUNT.check("size", size)
+    _check_parts(data, sensor=sensor, classifier=classifier, completer=completer, search=search)
+    for name, scenes_of in (("library", library), ("val", val)):
+        if scenes_of is not None and not isinstance(scenes_of, str | Path | Dataset):
+            raise ValueError(f"{name} is {describe(scenes_of)}, expected a Dataset or a name")
     OneOf(SPLITS).check("split", split)
     OneOf(get_args(Precision)).check("precision", precision)
     Device().check("device", device)
@@ -182,7 +183,7 @@ def setup(
                 f"{type(judge).__name__}"
             )
         judge.precision = precision
-    chosen, said = _search(search, context, judge, device)
+    chosen, said = search_for(context, judge, search, device)
     retrieved = isinstance(sampler, Retrieval) or any(
         INFORMED.get(each, ("", ""))[0] == "retrieval" for each in names
     )
@@ -191,34 +192,23 @@ def setup(
             f"completions is {completions}, but {shelf.name} ({shelf.split}) has {len(shelf)} "
             f"scenes to retrieve; expected at most {len(shelf)}, or a larger library"
         )
-    first_n = FIRST_COMPLETIONS if shelf is None else min(FIRST_COMPLETIONS, len(shelf))
-
-    def informed(completer: Completer, estimator: str) -> Policy:
-        additive = isinstance(estimator_named(estimator), AdditiveEstimator)
-        return BOED(
-            completer,
+    if isinstance(policies, Mapping):
+        made = dict(policies)
+    else:
+        made = policies_for(
+            context,
+            names,
             judge,
-            estimator=estimator,
-            n=completions,
-            first_look=FirstLook(_first_completer(context, completer), first_n),
-            search=chosen if additive else Exhaustive(),
+            completer=sampler,
+            completions=completions,
+            search=chosen,
             memory=memory,
-            cache=cache_folder(),
+            device=device,
         )
-
-    def policy(name: str) -> Policy:
-        if name in INFORMED:
-            own, estimator = INFORMED[name]
-            drawer = sampler if own is None else completer_for(context, own)
-            assert drawer is not None
-            return informed(drawer, estimator)
-        return _uninformed(name, context, judge, memory=memory, device=device)
-
-    made = dict(policies) if isinstance(policies, Mapping) else {n: policy(n) for n in names}
     about = {
         **_about_sensor(looker),
         "completions": completions,
-        "first_completions": first_n,
+        "first_completions": first_completions(context),
         "search": said,
         "precision": "fp32" if precision == "fp32" else f"{precision}, an approximation",
         "question": ", ".join(scenes.label_names),
@@ -260,7 +250,37 @@ def versions() -> dict[str, str]:
     return installed
 
 
+def _check_parts(data: object, *, search: object, **parts: object) -> None:
+    """Refuse what is neither a name, a path nor an object of its kind, before any work.
+
+    Raises:
+        ValueError: naming the argument.
+    """
+    if not isinstance(data, str | Path | Dataset):
+        raise ValueError(f"data is {describe(data)}, expected a name, a path or a Dataset")
+    if not isinstance(search, str) and (isinstance(search, type) or not callable(search)):
+        raise ValueError(
+            f"search is {describe(search)}, expected a name or an object of boed.search"
+        )
+    checks = {
+        "sensor": (check_is_sensor, str | Mapping),
+        "classifier": (check_is_classifier, str | Path),
+        "completer": (check_is_completer, str | Path),
+    }
+    for name, part in parts.items():
+        check, named = checks[name]
+        if part is not None and not isinstance(part, named):
+            check(part)
+
+
 def _policy_names(policies: Sequence[str] | Mapping[str, Policy]) -> list[str]:
+    if isinstance(policies, Mapping):
+        for name, policy in policies.items():
+            check_is_policy(policy, f"policies: {name!r}")
+    elif not isinstance(policies, Sequence):
+        raise ValueError(
+            f"policies is {policies!r}, expected names of policies, or objects by name"
+        )
     Names().check("policies", list(policies))
     if not isinstance(policies, Mapping):
         for name in policies:
@@ -353,72 +373,6 @@ def _object(
     if given is None or isinstance(given, str | Path):
         return make(context, None if given is None else str(given))
     return given
-
-
-def _first_completer(context: Context, completer: Completer) -> Completer | None:
-    """For the first look, random images of the library as in the paper; else the completer."""
-    unreadable = context.indirect and context.transform is None
-    if context.library is None or unreadable or isinstance(completer, GaussianMixture | Retrieval):
-        return None
-    return context.fitted("retrieval")
-
-
-def _uninformed(
-    name: str, context: Context, classifier: Classifier, *, memory: int, device: str
-) -> Policy:
-    """The policies that draw no completions."""
-    if name == "centre_out":
-        return CentreOut()
-    if name == "random":
-        return Random()
-    if name == "oracle":
-        return Oracle(classifier, memory)
-    if name == "in_order":
-        blank = Observation.nothing(1, context.shape[0], context.shape[1:])
-        return FixedDesign(candidates(context.sensor, blank))
-    if name == "fixed":
-        if context.library is None:
-            raise Missing("policy fixed is optimised on a library: give --library")
-        return best_fixed_design(  # it takes a while to find
-            context.library,
-            context.sensor,
-            classifier,
-            looks=context.steps,
-            scenes=200,
-            memory=memory,
-            device=device,
-        )
-    kind: Callable[[], Policy] = import_object(name, argument="policies")
-    try:
-        return kind()
-    except TypeError as error:
-        raise ValueError(f"policies: {name} cannot be made without arguments: {error}") from error
-
-
-def _search(
-    search: str | Search, context: Context, classifier: Classifier, device: str
-) -> tuple[Search, str]:
-    """The search, and what results say of it."""
-    if not isinstance(search, str):
-        return search, repr(search)
-    if search in SEARCHES:
-        return SEARCHES[search][0], f"{search}, {SEARCHES[search][1]}"
-    if not isinstance(classifier, DenseNetClassifier) or not isinstance(
-        context.sensor, PatchSensor
-    ):
-        raise ValueError(
-            f"search is {search!r}, but screens are for DenseNet classifiers and patch sensors; "
-            f"expected one of {', '.join(SEARCHES)}"
-        )
-    screen = screen_for(context, classifier, search)
-    screen.check(classifier, context.sensor.patch / context.sensor.size)
-    screening = Screening(screen=screen.to(device), then=Racing())
-    name = "shipped" if search == "screen" else Path(search).name
-    return screening, (
-        f"screen ({name}), an approximation: a network guesses; the best {screening.keep} "
-        f"and {screening.rounds} x the neighbours of the best {screening.around} are judged "
-        "exactly, by racing"
-    )
 
 
 def _check_baseline(baseline: str | None, policies: Iterable[str]) -> None:

@@ -93,7 +93,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An empty working folder, first looks from few completions; modules of the folder go again."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr(importlib.import_module("boed.setup"), "FIRST_COMPLETIONS", 20)
+    monkeypatch.setattr(importlib.import_module("boed.zoo.policies"), "FIRST_COMPLETIONS", 20)
     modules = set(sys.modules)
     yield tmp_path
     for name in {each.stem for each in tmp_path.glob("*.py")} - modules:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from pathlib import Path
 from typing import Any
@@ -44,11 +45,25 @@ def test_a_users_own_parts_go_from_setup_to_report(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_run_that_was_finished_gives_the_same_again(tmp_path: Path) -> None:
+def test_a_run_that_was_finished_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made = setup(CLUES.dataset(12), policies=own_policies(), steps=2, **OWN)
-    one, other = (run(made, tmp_path, scenes=6) for _ in range(2))
-    assert np.array_equal(one["design"], other["design"])
+    one = run(made, tmp_path, scenes=6)
     assert not (tmp_path / "parts").exists()
+    (tmp_path / "report.html").unlink()
+    sweep = importlib.import_module("boed.benchmark.sweep")
+    with monkeypatch.context() as patched:
+        patched.setattr(sweep, "_run_all", pytest.fail)
+        counted: list[int] = []
+        other = run(made, tmp_path, scenes=6, on_progress=lambda _, looks: counted.append(looks))
+    assert one.equals(other)
+    assert one.attrs["started"] == other.attrs["started"]
+    assert sum(counted) == 6 * 2 * len(made.policies)
+    assert (tmp_path / "report.html").exists()
+    (tmp_path / "results.nc").write_bytes(b"damaged")
+    again = run(made, tmp_path, scenes=6)
+    assert np.array_equal(one["design"], again["design"])
 
 
 @pytest.mark.parametrize("what", ["classifier", "policy", "scenes", "sensor"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import numpy as np
@@ -12,6 +13,12 @@ import numpy as np
 from boed.benchmark.jobs import ARRAYS, Job, JobResult
 from boed.foundation.files import atomic
 from boed.foundation.npz import Arrays
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+RESULTS_FILE = "results.nc"
+"""In the folder of a run that was finished."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +81,18 @@ def _is_whole(result: JobResult, scenes: int, steps: int) -> bool:
         return False
     known = ("log_belief", "design", "cost", "seconds")  # a policy may have no score: NaN
     return not any(np.isnan(result[name]).any() for name in known)
+
+
+def saved_results(folder: Path | None) -> xr.Dataset | None:
+    """The results in a run folder that is claimed; None if there are none, or they are damaged."""
+    from boed.report.results import load
+
+    if folder is None or not (folder / RESULTS_FILE).exists():
+        return None
+    try:
+        return load(folder / RESULTS_FILE)
+    except ValueError:
+        return None
 
 
 def finish(out: Path | str) -> None:

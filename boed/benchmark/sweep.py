@@ -19,16 +19,18 @@ from boed.benchmark.engines import Engine, Local, named
 from boed.benchmark.identity import benchmark_identity, describe_policy, describe_sensor
 from boed.benchmark.jobs import Job, JobResult, Jobs
 from boed.benchmark.results import assemble
-from boed.benchmark.storage import JobStore
+from boed.benchmark.storage import JobStore, saved_results
 from boed.classifiers.classifier import Classifier
 from boed.classifiers.primary import Primary
 from boed.data.dataset import Dataset
 from boed.data.observation import Observation
 from boed.eig.completions.beliefs import log_beliefs
+from boed.foundation.checks import describe
 from boed.foundation.identity import claim
 from boed.foundation.options import COUNT, SEED
 from boed.foundation.randomness import derive
 from boed.policies import Policy
+from boed.policies.policy import check_is_policy
 from boed.sensors.sensor import Sensor, candidate_masks, candidates
 
 if TYPE_CHECKING:
@@ -72,7 +74,8 @@ def benchmark(
         seeds: repetitions.
         scenes: how many of the data set's scenes, a fixed random choice; all if not given.
         out: run folder; finished jobs are stored there, so that the same call goes on after an
-            interruption. Nothing is written if not given.
+            interruption. The results of a run that was saved there are read again. Nothing is
+            written if not given.
         memory: bound on the images held at once, MiB.
         primary: the metric and number of looks that the run is judged by, such as `accuracy@2`;
             it is recorded before the run begins.
@@ -95,6 +98,12 @@ def benchmark(
         OSError: `out` cannot be written, or workers died again and again; what was finished
             before is kept.
     """
+    if not isinstance(dataset, Dataset):
+        raise ValueError(f"dataset is {describe(dataset)}, expected a boed.data.Dataset")
+    if not isinstance(policies, Mapping):
+        raise ValueError(f"policies is {policies!r}, expected objects by name")
+    for name, policy in policies.items():
+        check_is_policy(policy, f"policies: {name!r}")
     number = len(dataset) if scenes is None else scenes
     seeds = [int(seed) for seed in seeds]
     _check(dataset, number, policies, seeds=seeds, steps=steps)
@@ -122,6 +131,13 @@ def benchmark(
     folder = None if out is None else Path(out)
     if folder is not None:
         claim(folder, "benchmark", {"identity": known, "settings": settings})
+    recorded = {**settings, **(attributes or {}), "sha256": dataset.sha256, "identity": known}
+    finished = saved_results(folder)
+    if finished is not None:
+        if on_progress is not None:
+            for name in policies:
+                on_progress(name, number * steps * len(seeds))
+        return _recorded(finished, recorded)
     began = time.monotonic()
     jobs = Jobs(
         dataset=used,
@@ -139,15 +155,17 @@ def benchmark(
     table["candidates"] = (["candidate", "axis"], designs.cpu().numpy())
     masks = candidate_masks(sensor, blank, designs).float().cpu().numpy()
     table["candidate_mask"] = (["candidate", "y", "x"], masks)
-    recorded = {**settings, **(attributes or {}), "sha256": dataset.sha256, "identity": known}
-    table.attrs = {
+    times = {"seconds": seconds, "wall_seconds": time.monotonic() - began}
+    return _recorded(table, {**recorded, "engine": str(engine), **times})
+
+
+def _recorded(results: xr.Dataset, attributes: Mapping[str, Any]) -> xr.Dataset:
+    """Results with what was run as attributes, as text or numbers."""
+    results.attrs |= {
         key: value if isinstance(value, str | int | float) else json.dumps(value)
-        for key, value in recorded.items()
+        for key, value in attributes.items()
     }
-    table.attrs["engine"] = str(engine)
-    table.attrs["seconds"] = seconds
-    table.attrs["wall_seconds"] = time.monotonic() - began
-    return table
+    return results
 
 
 def scene_rows(available: int, number: int) -> NDArray[np.int64]:

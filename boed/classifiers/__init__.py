@@ -2,6 +2,14 @@
 
 from boed.classifiers.classifier import Classifier, DenseNetClassifier
 from boed.classifiers.densenet import DenseNetConfig
+from boed.classifiers.module import from_module
 from boed.classifiers.screen import ScreenConfig, ScreenNet
 
-__all__ = ["Classifier", "DenseNetClassifier", "DenseNetConfig", "ScreenConfig", "ScreenNet"]
+__all__ = [
+    "Classifier",
+    "DenseNetClassifier",
+    "DenseNetConfig",
+    "ScreenConfig",
+    "ScreenNet",
+    "from_module",
+]

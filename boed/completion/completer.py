@@ -148,10 +148,8 @@ def _checked(
     if not torch.isfinite(scenes).all():
         raise ValueError(f"{name} returned NaN or infinite pixels")
     scenes = scenes.to(observation.values)
-    indirect = observation.readings is not None  # no pixel is measured
-    seen = (
-        torch.zeros_like(observation.mask, dtype=torch.bool) if indirect else observation.mask > 0
-    )
+    measures_pixels = observation.readings is None
+    seen = (observation.mask > 0) & measures_pixels
     if not getattr(completer, "unbounded", False):
         low, high = (float(end) for end in scenes.masked_fill(seen, 0.5).aminmax())
         if low < -ROUNDING or high > 1 + ROUNDING:

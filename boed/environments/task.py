@@ -25,9 +25,6 @@ from boed.sensors.sensor import Sensor, candidates, costs, look
 LEAST = float(np.log(np.finfo(np.float32).tiny))
 """Log-probability, in nats, that stands for zero: predictions stay finite."""
 
-ROUNDING = 1e-4
-"""How far a value may lie outside [0, 1] and count as rounding."""
-
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Episodes:
@@ -194,21 +191,10 @@ class Task:
         return loss
 
     def shown(self, now: Episodes) -> dict[str, NDArray]:
-        """What the agent is shown: arrays of its own, `[B, ...]` float32.
-
-        Raises:
-            ValueError: a sensor without noise returned pixels outside [0, 1].
-        """
+        """What the agent is shown: arrays of its own, `[B, ...]` float32."""
         values = now.observation.values
         if self._pixels:
-            low, high = float(values.min()), float(values.max())
-            if low < -ROUNDING or high > 1 + ROUNDING:
-                raise ValueError(
-                    f"{type(self.sensor).__name__}.observe returned values in [{low:.3g}, "
-                    f"{high:.3g}], expected [0, 1] of a sensor that sees pixels without noise; "
-                    "one that has noise says so with an attribute `noise` above zero"
-                )
-            values = values.clamp(0, 1)
+            values = values.clamp(0, 1)  # but for rounding they are
         parts = {"image": values, "mask": now.observation.mask}
         if now.observation.readings is not None and now.observation.taken is not None:
             parts |= {"readings": now.observation.readings, "taken": now.observation.taken}

@@ -72,7 +72,8 @@ def check_protocol(argument: str, thing: object, protocol: type, *, advice: str 
     """
     methods = {
         name: list(inspect.signature(method).parameters.values())[1:]
-        for name, method in vars(protocol).items()
+        for each in reversed(protocol.__mro__)
+        for name, method in vars(each).items()
         if isinstance(method, FunctionType) and not name.startswith("_")
     }
     called = {
@@ -132,7 +133,8 @@ def check_floating(name: str, returned: object, expected: str) -> Tensor:
     if not isinstance(returned, torch.Tensor):
         raise ValueError(f"{name} returned {describe(returned)}, expected a tensor of {expected}")
     if not returned.is_floating_point():
-        low_high = f", from {returned.min()} to {returned.max()}" if returned.numel() else ""
+        ordered = returned.numel() > 0 and not returned.is_complex()
+        low_high = f", from {returned.min()} to {returned.max()}" if ordered else ""
         raise ValueError(
             f"{name} returned {describe(returned)}{low_high}, expected floating-point {expected}"
         )

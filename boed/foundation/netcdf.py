@@ -1,12 +1,19 @@
-"""Labelled results as netCDF files: one schema check for all kinds, whole files or none."""
+"""Labelled results as netCDF files: one schema check for all kinds, whole files or none.
+
+Attributes that netCDF has no type for (None, bool, lists, dicts) are stored as JSON; the attribute
+`as_json` beside them says which ones, so that they are read as what they were.
+"""
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import xarray as xr
 
 from boed.foundation.files import atomic
@@ -67,7 +74,7 @@ def save(dataset: xr.Dataset, path: Path | str, schema: Schema) -> None:
     """Write a data set as netCDF-4 with checksums, whole or not at all.
 
     Raises:
-        ValueError: it is not of the schema's form.
+        ValueError: it is not of the schema's form, or has an attribute that no file can hold.
         OSError: the folder cannot be written or the disk is full.
     """
     schema.check(dataset)
@@ -76,9 +83,12 @@ def save(dataset: xr.Dataset, path: Path | str, schema: Schema) -> None:
         for name, variable in dataset.data_vars.items()
         if variable.dtype.kind in "fiu" and variable.ndim
     }
+    stored = dataset.copy()
+    for owner in _owners(stored):
+        owner.attrs = _stored(owner.attrs)
     with atomic(path) as temporary:
         try:
-            dataset.to_netcdf(temporary, engine="netcdf4", encoding=encoding)
+            stored.to_netcdf(temporary, engine="netcdf4", encoding=encoding)
         except RuntimeError as error:  # what HDF5 says of a disk that it cannot write
             raise OSError(str(error)) from error
 
@@ -103,6 +113,8 @@ def load(path: Path | str, schema: Schema) -> xr.Dataset:
         dataset = xr.load_dataset(path, engine="netcdf4")
     except Exception as error:
         raise ValueError(f"{called} is damaged or not netCDF: {error}") from error
+    for owner in _owners(dataset):
+        owner.attrs = _read(owner.attrs, called)
     try:
         schema.check(dataset, called)
     except (TypeError, OverflowError) as error:  # text where numbers are compared
@@ -123,3 +135,39 @@ def _unpacked(path: Path | str) -> int:
 
 _TEXT = 64
 """Bytes that a text takes, about: netCDF does not tell."""
+
+
+def _owners(dataset: xr.Dataset) -> list[xr.Dataset | xr.Variable]:
+    """Everything that has attributes."""
+    return [dataset, *dataset.variables.values()]
+
+
+AS_JSON = "as_json"
+"""The attribute that names those stored as JSON."""
+
+
+def _stored(attributes: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Attributes as netCDF can hold them."""
+    as_json = {
+        name: value
+        for name, value in attributes.items()
+        if not isinstance(value, str | int | float | np.ndarray | np.integer | np.floating)
+        or isinstance(value, bool)
+    }
+    try:
+        texts = {name: json.dumps(value) for name, value in as_json.items()}
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"attributes hold what no file can: {error}") from error
+    marked = {AS_JSON: ",".join(as_json)} if as_json else {}
+    return {**attributes, **texts, **marked}
+
+
+def _read(attributes: Mapping[Any, Any], name: str) -> dict[Any, Any]:
+    """What `_stored` was given."""
+    known = dict(attributes)
+    try:
+        for each in filter(None, str(known.pop(AS_JSON, "")).split(",")):
+            known[each] = json.loads(known[each])
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"{name} is damaged: attribute {each} is no JSON") from error
+    return known

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from numbers import Integral
 
 import torch
 from torch import Tensor
@@ -22,10 +23,13 @@ def per_scene(seed: Seeds, batch: int) -> list[int]:
     """One seed per scene.
 
     Raises:
-        ValueError: a sequence of another length than the batch was given.
+        ValueError: neither a whole number nor a sequence of them, or one of another length than
+            the batch.
     """
-    if isinstance(seed, int):
-        return [derive(seed, "scene", index) for index in range(batch)]
+    if isinstance(seed, int | Integral):
+        return [derive(int(seed), "scene", index) for index in range(batch)]
+    if isinstance(seed, str) or not hasattr(seed, "__len__"):
+        raise ValueError(f"seed is {seed!r}, expected a whole number, or one for each scene")
     if len(seed) != batch:
         raise ValueError(f"seed has {len(seed)} entries for a batch of {batch} scenes")
     return [int(value) for value in seed]

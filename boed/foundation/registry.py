@@ -7,6 +7,7 @@ import importlib
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from types import ModuleType
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -137,11 +138,18 @@ def import_object(text: str, *, argument: str) -> Any:
         ) from error
     for part in attribute.split("."):
         if not hasattr(thing, part):
-            own = [
-                f"{name}:{each}"
-                for each, value in vars(thing).items()
-                if not each.startswith("_") and getattr(value, "__module__", None) == name
-            ]  # what it has imported is not meant
-            raise unknown(argument, text, own)
+            raise unknown(argument, text, [f"{name}:{each}" for each in _own_names(thing)])
         thing = getattr(thing, part)
     return thing
+
+
+def _own_names(thing: Any) -> list[str]:
+    """The public classes and functions of a module or class that it has not imported."""
+    home = thing.__name__ if isinstance(thing, ModuleType) else getattr(thing, "__module__", "")
+    return [
+        each
+        for each, value in vars(thing).items()
+        if not each.startswith("_")
+        and callable(value)
+        and f"{getattr(value, '__module__', None)}.".startswith(f"{home}.")
+    ]

@@ -31,7 +31,7 @@ from boed.sensors.lines import Lines
 from boed.sensors.patch import PatchSensor
 from boed.sensors.pixels import PixelBlocks
 from boed.sensors.projections import Projections
-from boed.sensors.sensor import Sensor
+from boed.sensors.sensor import Sensor, check_is_sensor
 
 SENSORS: Registry[Callable[..., Sensor]] = Registry(
     "sensor",
@@ -159,18 +159,13 @@ def sensor_named(given: str | Mapping[str, Any], dataset: Dataset) -> Sensor:
         )
     try:
         sensor = kind(**{key: _array(key, value) for key, value in filled.items()})
-    except ValueError as error:
+    except ValueError as error:  # its own words
         raise ValueError(f"sensor {name}: {error}") from error
-    except Exception as error:  # whatever a user's class raises
+    except Exception as error:
         raise ValueError(
             f"sensor {name} cannot be made with {options}: {type(error).__name__}: {error}"
         ) from error
-    for method in ("designs", "observe", "cost"):
-        if not callable(getattr(sensor, method, None)):
-            raise ValueError(
-                f"sensor: {type(sensor).__name__} has no method {method}; a sensor has "
-                "designs(observation), observe(observation, scene, design) and cost(design)"
-            )
+    check_is_sensor(sensor)
     return sensor
 
 

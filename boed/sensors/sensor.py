@@ -44,6 +44,21 @@ class Sensor(Protocol):
         ...
 
 
+class NoisySensor(Sensor, Protocol):
+    """A sensor whose noise is above 0: `observe` also takes the scenes' seeds."""
+
+    def observe(
+        self,
+        observation: Observation,
+        scene: Float[Tensor, "B C H W"],
+        design: Float[Tensor, "B K"],
+        *,
+        seed: list[int] | int = 0,
+    ) -> Observation:
+        """The observation after the look; the same seed is the same noise."""
+        ...
+
+
 def check_is_sensor(sensor: object) -> None:
     """Refuse what is no sensor.
 
@@ -51,12 +66,12 @@ def check_is_sensor(sensor: object) -> None:
         ValueError: it lacks a method, one cannot be called as the protocol's, or its noise is no
             standard deviation.
     """
-    check_protocol("sensor", sensor, Sensor)
     noise = getattr(sensor, "noise", 0)
     if not isinstance(noise, int | float) or not 0 <= noise < float("inf"):
         raise ValueError(
             f"sensor: {type(sensor).__name__}.noise is {noise}, expected a standard deviation"
         )
+    check_protocol("sensor", sensor, NoisySensor if noise > 0 else Sensor)
 
 
 def look(
@@ -100,7 +115,8 @@ def look(
         if outside and (low < scene.min() - ROUNDING or high > scene.max() + ROUNDING):
             raise ValueError(
                 f"{name} returned values from {low:.3g} to {high:.3g}, expected pixels of the "
-                "scene, in [0, 1]; what is no pixel belongs in readings"
+                "scene, in [0, 1]; what is no pixel belongs in readings, and a sensor with noise "
+                "says so with an attribute `noise` above zero"
             )
     return after
 

@@ -6,164 +6,23 @@ their folders, such as `flow-kermany-64`; any of them can be asked for with any 
 
 from __future__ import annotations
 
-import copy
 import re
-import shlex
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import KW_ONLY, dataclass, replace
-from functools import cached_property
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-
-from boed.classifiers.classifier import Classifier, DenseNetClassifier, cross_entropy
-from boed.classifiers.primary import Primary
+from boed.classifiers.classifier import Classifier, DenseNetClassifier
 from boed.classifiers.screen import ScreenNet
-from boed.completion.classical.gaussian import GaussianMixture
-from boed.completion.classical.retrieval import Retrieval
 from boed.completion.completer import Completer
 from boed.completion.registry import LEARNED, load_completer
-from boed.data.dataset import Dataset
-from boed.data.observation import Observation
 from boed.foundation.checks import check_fits
-from boed.foundation.randomness import derive
 from boed.foundation.registry import unknown
 from boed.foundation.shipped import shipped, shipped_names
-from boed.sensors import (
-    Foveated,
-    KSpaceLines,
-    Lines,
-    PatchSensor,
-    PixelBlocks,
-    Projections,
-    Sensor,
-)
-from boed.sensors.random_looks import RandomLooks
+from boed.sensors import PatchSensor
 from boed.sensors.registry import is_table
-from boed.sensors.sensor import returns_readings
-
-FAMILY: dict[str, str] = {
-    "digits": "digits",
-    "mnist_28": "digits",
-    "kermany_pneumonia_128": "kermany",
-    "cifar10_jpeg_32": "cifar10",
-    "cifar10": "cifar10",
-}
-"""Data sets whose scenes are of one kind, by the word that stands for them in names of models."""
-
-DEFAULT_SIZE = {
-    "digits": 32,
-    "mnist_28": 32,
-    "kermany_pneumonia_128": 64,
-    "cifar10_jpeg_32": 32,
-    "cifar10": 32,
-}
-"""Width in pixels at which a data set is read when none is asked for."""
-
-DEFAULT_COMPLETER = {"kermany": "flow", "cifar10": "flow", "digits": "aipo"}
-"""What did best of the completers that learn, by docs/completers.md."""
-
-PRIMARY = {
-    "kermany": Primary("auroc", 2),
-    "cifar10": Primary("accuracy", 2),
-    "digits": Primary("accuracy", 2),
-}
-"""What a run is judged by, unless it says otherwise: by family, as the data's cards say too."""
-
-LOOKS: dict[type, str] = {
-    KSpaceLines: "kspace",
-    PixelBlocks: "pixels",
-    Projections: "projections",
-    Foveated: "foveated",
-    Lines: "lines",
-}
-"""Sensors that have classifiers of their own, by the word that stands for them in names of models;
-other sensors that see pixels use those that were trained on patches."""
-
-LARGE = 20_000
-"""Retrieval from more images than this goes through an index."""
-
-BANDWIDTHS = (0.01, 0.02, 0.05, 0.1, 0.2)
-NOISES = (0.02, 0.05, 0.1, 0.2, 0.4)
-"""What is tried on val where a completer without training needs a number."""
-
-FITTED = ("retrieval", "gaussian")
-"""Completers that need a library and no training."""
-
-
-@dataclass(frozen=True, eq=False)
-class Context:
-    """What models are chosen for: a data set, its library and its sensor.
-
-    Attributes:
-        data: the scenes.
-        sensor: what looks at them.
-        library: scenes to retrieve from and to fit to; None where there is none.
-        val: scenes on which numbers are chosen; None where there is none.
-        steps: looks at most.
-        source: name or path of the data, as advice on what to type gives it; its name if None.
-    """
-
-    data: Dataset
-    sensor: Sensor
-    _: KW_ONLY
-    library: Dataset | None = None
-    val: Dataset | None = None
-    steps: int = 3
-    source: str | None = None
-
-    @property
-    def options(self) -> str:
-        """What is typed for these data."""
-        return f"--data {shlex.quote(self.source or self.data.name)} --size {self.data.size}"
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Channels, height and width."""
-        channels, height, width = self.data.images.shape[1:]
-        return channels, height, width
-
-    @property
-    def family(self) -> str | None:
-        """The word for this kind of scenes in the names of models, where there are any."""
-        return FAMILY.get(self.data.name)
-
-    @cached_property
-    def indirect(self) -> bool:
-        """Whether a look returns readings that are no pixels."""
-        return returns_readings(self.sensor, self.shape)
-
-    def fitted(self, name: str) -> Completer:
-        """`retrieval` or `gaussian`, fitted to the library once and shared."""
-        if name not in self._fitted:
-            self._fitted[name] = _fitted(self, name)
-        return self._fitted[name]
-
-    @cached_property
-    def _fitted(self) -> dict[str, Completer]:
-        return {}
-
-    @property
-    def transform(self) -> Callable[[Tensor], Tensor] | None:
-        """From scenes to readings, where the sensor has such a thing."""
-        if not self.indirect:
-            return None
-        forward: Callable[[Tensor], Tensor] | None = getattr(self.sensor, "forward", None)
-        return forward
-
-
-def primary_for(data: Dataset, steps: int) -> Primary:
-    """The primary outcome of a data set, after no more looks than are taken."""
-    usual = Primary.usual(answers=len(data.label_names), multi_label=data.multi_label, steps=steps)
-    named = PRIMARY.get(FAMILY.get(data.name, ""), usual)
-    return replace(named, looks=min(named.looks, steps))
-
-
-class Missing(ValueError):
-    """Nothing is shipped for what was asked, and what to do about it."""
+from boed.zoo.defaults import DEFAULT_COMPLETER, FAMILY, LOOKS
+from boed.zoo.fitted import FITTED, Context, GaussianClassifier, Missing, library_of, mixture_for
 
 
 def completer_for(context: Context, name: str | None = None) -> Completer:
@@ -241,7 +100,7 @@ def classifier_for(context: Context, name: str | None = None) -> Classifier:
     if name is None:
         name = "trees" if is_table(context.data) else _default_classifier(context)
     if name in ("trees", "gaussian"):
-        library = _library(context, f"classifier {name}")
+        library = library_of(context, f"classifier {name}")
         if name == "gaussian":
             if context.data.multi_label:
                 raise ValueError(
@@ -249,7 +108,7 @@ def classifier_for(context: Context, name: str | None = None) -> Classifier:
                     f"{context.data.name} asks for several findings: train one with "
                     f"`boed train classifier {context.options}`"
                 )
-            return GaussianClassifier(_mixture(context, library))
+            return GaussianClassifier(mixture_for(context, library))
         from boed.classifiers.tabular import TabularClassifier
 
         if context.val is None:
@@ -283,25 +142,6 @@ def screen_for(context: Context, classifier: DenseNetClassifier, name: str) -> S
     model = ScreenNet.load(path)
     model.check(classifier, model.config.patch)
     return model
-
-
-class GaussianClassifier:
-    """The classes' posterior under a mixture of Gaussians with a component for each class.
-
-    It is exact for that mixture, and needs no training: a baseline, not a good classifier.
-    """
-
-    def __init__(self, mixture: GaussianMixture) -> None:
-        self.mixture = mixture
-
-    def log_probs(self, observation: Observation) -> Tensor:
-        """Log-probabilities of the classes, `[B, K]`."""
-        transform = self.mixture.transform
-        if transform is not None and observation.readings is None and observation.mask.all():
-            readings = transform(observation.values)  # of whole scenes, all that can be read
-            everything = torch.ones_like(readings)
-            observation = replace(observation, readings=readings, taken=everything)
-        return self.mixture.log_probs(observation)
 
 
 def weights(argument: str, name: str, kind: str, *, known: Sequence[str] = ()) -> Path:
@@ -396,88 +236,3 @@ def _shipped(role: str, what: str, context: Context) -> Path:
         + ("; --completer retrieval needs no training" if role == "completer" else "")
         + f". Shipped: {', '.join(shipped_of(kind))}"
     )
-
-
-def _library(context: Context, role: str) -> Dataset:
-    if context.library is None:
-        raise Missing(
-            f"{role} is fitted to a library, and {context.data.name} has no train split: give "
-            "--library the name or path of a data set that has one"
-        )
-    return context.library
-
-
-def _fitted(context: Context, name: str) -> Completer:
-    library = _library(context, f"completer {name}")
-    if context.indirect and context.transform is None:
-        raise ValueError(
-            f"completer {name}: {type(context.sensor).__name__} returns readings and has no method "
-            "forward(scenes) -> readings [B, R] that tells what it would read of a scene"
-        )
-    patches = not context.indirect and not is_table(context.data)
-    if name == "retrieval" and (patches or context.val is None):
-        large = not context.indirect and len(library) > LARGE
-        return Retrieval(
-            library,
-            transform=context.transform,
-            labelled=_same_question(library, context),
-            candidates=1_000 if large else None,
-        )
-    if name == "retrieval":
-        return _chosen(
-            context,
-            BANDWIDTHS,
-            lambda width: Retrieval(
-                library, width, context.transform, labelled=_same_question(library, context)
-            ),
-        )
-    mixture = _mixture(context, library)
-    if context.val is None:
-        return mixture
-
-    def with_noise(noise: float) -> GaussianMixture:
-        model = copy.copy(mixture)  # the noise plays no part in the fit
-        model.noise = noise
-        return model
-
-    return _chosen(context, NOISES, with_noise)
-
-
-def _same_question(library: Dataset, context: Context) -> bool:
-    """Whether the library's labels answer what the scenes are asked."""
-    return library.label_names == context.data.label_names
-
-
-def _mixture(context: Context, library: Dataset) -> GaussianMixture:
-    by_class = not library.multi_label and _same_question(library, context)
-    components: Any = "classes" if by_class else 10
-    return GaussianMixture(library, components, transform=context.transform)
-
-
-def _chosen(
-    context: Context, numbers: Sequence[float], make: Callable[[float], Completer]
-) -> Completer:
-    """The one under which the completer itself says most of the labels of 200 val scenes."""
-    assert context.val is not None
-    val = context.val
-    if val.multi_label or not _same_question(val, context):  # no such posterior: the default
-        return make(numbers[len(numbers) // 2])
-    if len(val) > 200:
-        rows = torch.randperm(len(val), generator=torch.Generator().manual_seed(derive("val")))
-        val = val.subset(rows[:200])
-    generator = torch.Generator().manual_seed(0)
-    counts = torch.randint(1, context.steps + 1, (len(val),), generator=generator)
-    seen = RandomLooks(context.sensor, context.shape)(val.scenes(), counts, generator)
-    losses = []
-    for number in numbers:
-        model = make(number)
-        if isinstance(model, Retrieval):
-            weights = (-model.distances(seen) / (2 * number**2)).softmax(1)
-            answers = len(model.library.label_names)
-            classes = torch.nn.functional.one_hot(model.library.labels, answers).float()
-            belief = (weights @ classes + 1e-3).log().log_softmax(1)
-        else:
-            assert isinstance(model, GaussianMixture)
-            belief = model.log_probs(seen)
-        losses.append(float(cross_entropy(belief, val.labels).mean()))
-    return make(numbers[losses.index(min(losses))])

@@ -33,7 +33,9 @@ from boed.sensors.sensor import returns_readings
 from boed.training.checkpoints import check_recipe, running_state
 from boed.training.config import TrainingConfig
 from boed.training.recipes import Recipe, recipe_path
-from boed.zoo.models import DEFAULT_SIZE, Context, classifier_for
+from boed.zoo.defaults import DEFAULT_SIZE
+from boed.zoo.fitted import Context
+from boed.zoo.models import classifier_for
 
 C = TypeVar("C")
 OnStep = Callable[[int, float], None]

@@ -83,7 +83,7 @@ def test_results_hold_what_acquire_does() -> None:
     results = run().sortby("scene")
     assert dict(results.sizes) == {
         "policy": 2, "seed": 2, "scene": 40, "look": 3, "step": 2, "axis": 2, "answer": 3,
-        "candidate": 16, "y": 16, "x": 16,
+        "candidate": 16, "y": 16, "x": 16, "channel": 1, "v": 16, "u": 16,
     }  # fmt: skip
     for name, policy in {"boed": boed(), "random": Random()}.items():
         for seed in (0, 1):

@@ -90,7 +90,7 @@ def test_a_users_own_sensor(mine: Path) -> None:
         ("mine:RowScaner", "mine:RowScanner"),
         ("nowhere:Thing", "there is no module nowhere"),
         ("mine:RowScanner,row=8", "did you mean 'rows'"),
-        ("mine:Blind", "Blind has no method observe"),
+        ("mine:Blind", "sensor is a Blind, without observe"),
         ("kspce", "did you mean 'kspace'"),
         ("kspace,center=2", "did you mean 'centre'"),
         ("kspace,centre", "'centre' is no option=value"),

@@ -469,15 +469,15 @@ def test_refuses_what_cannot_be_played() -> None:
     ("sensor", "classifier", "message"),
     [
         (Nan(), None, "Nan.observe returned values that are NaN"),
-        (Loud(), None, r"Loud.observe returned values in \[0, 1\..*attribute `noise`"),
-        (RowSensor(), Constant([0.0, 0.0, 0.0]), "Constant.log_probs returned no log-prob"),
-        (RowSensor(), Constant([math.nan] * 3), "Constant.log_probs returned no log-prob"),
+        (Loud(), None, r"Loud.observe returned values from 0 to 1\..*attribute `noise`"),
+        (RowSensor(), Constant([0.0, 0.0, 0.0]), "Constant.log_probs .* sum to 3, not 1"),
+        (RowSensor(), Constant([math.nan] * 3), "Constant.log_probs returned NaN"),
         (RowSensor(), Constant([math.log(0.5)] * 2), r"returned \(1, 2\), expected \(1, 3\)"),
     ],
 )
 def test_names_the_part_that_misbehaves(sensor: Any, classifier: Any, message: str) -> None:
-    env = SensingEnv(DATA, sensor, 2, classifier=classifier)
     with pytest.raises(ValueError, match=message):  # noqa: PT012
+        env = SensingEnv(DATA, sensor, 2, classifier=classifier)
         env.reset(seed=0)
         env.step(answered(env, 9))
 

@@ -41,7 +41,7 @@ from tests.sensors.observing import blank
         (lambda: Features(2, [1.0, math.nan]), "costs: 'feature 1' costs nan"),
         (lambda: Features(2, [1.0]), r"costs are \(1,\), expected \(2,\)"),
         (lambda: KSpaceLines(8, centre=8), "centre is 8, expected 0 to 7 lines"),
-        (lambda: Projections(8, 0), "angles are .*, expected"),
+        (lambda: Projections(8, 0), "angles is 0, expected at least 1"),
         (lambda: Projections(8, torch.tensor([0.0, 180.0])), r"angles are .* different ones"),
         (lambda: Projections(8, torch.tensor([0.0, math.nan])), "angles are"),
         (lambda: Foveated(8, fovea=0), "fovea is 0, expected a radius above 0"),

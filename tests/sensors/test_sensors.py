@@ -32,6 +32,15 @@ from boed.sensors import (
     Sensor,
 )
 from boed.sensors.sensor import candidates, costs, look
+from boed.testing.sensors import (
+    PROPERTIES,
+    SensorCase,
+    a_scene_does_not_depend_on_its_batch,
+    looking_twice_adds_nothing,
+    noise_belongs_to_the_seed,
+    nothing_unseen_leaks,
+    unnoticed,
+)
 from tests.doubles import RowSensor
 
 
@@ -249,22 +258,26 @@ def test_every_sensor_is_on_the_list() -> None:
         ), kind
 
 
+@pytest.mark.parametrize("holds", PROPERTIES, ids=lambda holds: holds.__name__)
 @cases()
-def test_shapes_and_costs(case: Case) -> None:
-    sensor = case.sensor()
-    assert isinstance(sensor, Sensor)
-    designs = case.designs(sensor)
-    assert len(designs.unique(dim=0)) == len(designs)
-    scenes = case.scenes(len(designs))
-    result = look(
-        sensor, case.nothing(len(designs)), scenes, design=designs, seeds=[0] * len(designs)
-    )
-    assert result.values.shape == scenes.shape
-    assert result.mask.min() >= 0
-    assert result.mask.max() <= 1
-    assert set(result.seen.unique().tolist()) <= {0.0, 1.0}
-    assert (result.seen.sum(1) > 0).all()
-    assert (costs(sensor, designs) > 0).all()
+def test_what_every_sensor_fulfils(case: Case, holds: Callable[[SensorCase], None]) -> None:
+    holds(SensorCase(case.sensor(), (case.channels, *case.shape)))
+
+
+@pytest.mark.parametrize(
+    "holds",
+    [
+        looking_twice_adds_nothing,
+        a_scene_does_not_depend_on_its_batch,
+        nothing_unseen_leaks,
+        noise_belongs_to_the_seed,
+    ],
+)
+@cases(which=lambda case: case.has_noise)
+def test_what_every_sensor_with_noise_fulfils(
+    case: Case, holds: Callable[[SensorCase], None]
+) -> None:
+    holds(SensorCase(case.sensor(0.1), (case.channels, *case.shape)))
 
 
 @cases(PIXELS | READINGS)
@@ -295,29 +308,6 @@ def test_readings_are_the_operator_s_and_shown_as_they_are(case: Case) -> None:
         assert torch.equal(result.readings, there * result.taken)
 
 
-@cases(PIXELS | USERS)
-def test_pixels_seen_are_the_scene_s(case: Case) -> None:
-    sensor = case.sensor()
-    scene = case.scenes(2) + 0.01  # never 0, so that seen is told from unseen
-    for number in range(len(case.designs(sensor))):
-        result = case.after(sensor, scene, number)
-        assert torch.equal(result.values, scene * result.mask)
-        assert result.readings is None
-
-
-@cases()
-def test_looking_twice_adds_nothing_and_looks_add_up(case: Case) -> None:
-    sensor, scene = case.sensor(), case.scenes(2)
-    last = len(case.designs(sensor)) - 1
-    once, other = case.after(sensor, scene, 0), case.after(sensor, scene, last)
-    close(case.after(sensor, scene, 0, 0), once, 0)
-    both = case.after(sensor, scene, 0, last)
-    close(case.after(sensor, scene, last, 0), both)
-    close(case.after(sensor, scene, 0, last, 0), both, 0)
-    assert torch.equal(both.seen, torch.maximum(once.seen, other.seen))
-    assert (both.mask >= torch.maximum(once.mask, other.mask)).all()
-
-
 @cases(which=lambda case: case.recovers is not None)
 def test_all_looks_recover_the_scene(case: Case) -> None:
     scene = case.scenes(3)
@@ -326,35 +316,6 @@ def test_all_looks_recover_the_scene(case: Case) -> None:
     assert (result.values - scene).abs().max() <= case.recovers
     assert torch.allclose(result.mask, torch.ones_like(result.mask), atol=1e-6)
     assert torch.equal(result.fraction_seen, torch.ones(3)) or isinstance(case.sensor(), Foveated)
-
-
-@cases()
-def test_nothing_unseen_leaks(case: Case) -> None:
-    """A change of the scene that the looks' readings do not notice changes nothing."""
-    sensor, scene = case.sensor(), case.scenes(2)
-    numbers = (0, len(case.designs(sensor)) // 2)
-    result = case.after(sensor, scene, *numbers)
-    change = unnoticed(sensor, case, result.seen[0])
-    assert change.abs().max() > 0.05 or result.fraction_seen[0] == 1
-    exactly = not isinstance(sensor, IndirectSensor)
-    close(case.after(sensor, scene + change, *numbers), result, 0 if exactly else 2e-5)
-
-
-def unnoticed(sensor: Sensor, case: Case, seen: Tensor) -> Tensor:
-    """A random change of the scene to which the readings `seen` are blind."""
-    change = case.scenes(1, seed=7) - 0.5
-    if not isinstance(sensor, IndirectSensor):
-        return change * (1 - seen.view(1, 1, *case.shape))
-    rows = operator(sensor, case)[seen > 0]
-    flat = change.flatten().double()
-    return (flat - torch.linalg.pinv(rows, rtol=1e-5) @ (rows @ flat)).float().view_as(change)
-
-
-def operator(sensor: Sensor, case: Case) -> Tensor:
-    """The matrix of all readings, one row for each."""
-    pixels = torch.eye(case.channels * math.prod(case.shape))
-    scenes = pixels.unflatten(1, (case.channels, *case.shape))
-    return sensor.forward(scenes).T.double() if isinstance(sensor, IndirectSensor) else pixels
 
 
 class NearestScene:
@@ -381,7 +342,8 @@ def twins(sensor: Sensor, case: Case) -> Tensor:
     scene = 0.25 + 0.5 * case.scenes(1)
     if isinstance(sensor, IndirectSensor):
         numbers = [k for k in range(len(case.designs(sensor))) if k != case.best]
-        change = unnoticed(sensor, case, case.after(sensor, scene, *numbers).seen[0])
+        whole = SensorCase(sensor, (case.channels, *case.shape))
+        change = unnoticed(whole, case.after(sensor, scene, *numbers).seen[0])
     else:
         shown = [case.after(sensor, scene, k).mask for k in range(len(case.designs(sensor)))]
         change = shown.pop(case.best)
@@ -407,28 +369,6 @@ def test_the_best_look_is_where_the_scenes_differ(case: Case, noise: float) -> N
     assert (others.abs() < 0.01).all()
 
 
-@cases()
-def test_batched_is_one_by_one(case: Case) -> None:
-    noise = 0.1 * case.has_noise
-    sensor = case.sensor(noise)
-    designs = case.designs(sensor)
-    scenes, seeds = case.scenes(4), [5, 3, 8, 5]
-    chosen = [[k % len(designs), (2 * k + 1) % len(designs)] for k in range(4)]
-    together = case.nothing(4)
-    for step in range(2):
-        design = designs[[numbers[step] for numbers in chosen]]
-        together = look(sensor, together, scenes, design=design, seeds=seeds)
-    for k, numbers in enumerate(chosen):
-        alone = case.nothing()
-        for number in numbers:
-            alone = look(
-                sensor, alone, scenes[k : k + 1], design=designs[[number]], seeds=seeds[k : k + 1]
-            )
-        close(together[k : k + 1], alone)
-    prices = torch.cat([sensor.cost(design[None]) for design in designs])
-    assert torch.equal(sensor.cost(designs), prices)
-
-
 @cases(which=lambda case: case.has_noise)
 def test_noise(case: Case) -> None:
     """Mean 0 and the given deviation within 5 standard errors; independent; fixed by the seed."""
@@ -446,15 +386,6 @@ def test_noise(case: Case) -> None:
     backwards = range(len(case.designs(sensor)) - 1, -1, -1)
     close(case.after(sensor, scene, *backwards), noisy, 1e-3)
     assert not torch.equal(read(case.everything(sensor, scene, seed=1)), read(noisy))
-
-
-@cases(which=lambda case: case.has_noise)
-def test_what_was_read_stays(case: Case) -> None:
-    """A second look with another seed brings no second chance."""
-    sensor, scene = case.sensor(0.2), case.scenes(2)
-    once = case.after(sensor, scene, 0)
-    again = look(sensor, once, scene, design=case.designs(sensor)[[0, 0]], seeds=[98, 99])
-    close(again, once, 0)
 
 
 @cases(PIXELS | READINGS)

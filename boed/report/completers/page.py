@@ -8,16 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from boed.completion.evaluation.results import deterministic, squares, validate, validate_examples
 from boed.foundation.files import atomic
-from boed.report.completers.table import (
-    SAME,
-    Better,
-    Cell,
-    Row,
-    Section,
-    markdown,
-    over_groups,
-    table,
-)
+from boed.report.completers.cells import Better, Cell, Row, Section
+from boed.report.completers.table import SAME, markdown, over_groups, table
 from boed.report.csv_tables import as_csv, link
 from boed.report.html import png, rounded, rows_of, svg, template
 from boed.report.results import structured

@@ -23,6 +23,19 @@ CHEAP = ("nmc", "pce", "snmc", "pyro_nmc")
 
 LEARNED = tuple(name for name in MODEL_ESTIMATORS if name not in CHEAP)
 
+RUN_THROUGH = [
+    pytest.param(
+        estimator,
+        kind,
+        marks=[]
+        if estimator in ("ace", "infonce") or estimator in KINDS[kind].refused
+        else [pytest.mark.slow],
+    )
+    for estimator in LEARNED
+    for kind in KINDS
+]
+"""One estimator with a guide and one with a critic in every run, the others in slow ones."""
+
 SHORT: dict[str, int] = {"samples": 32, "contrasts": 8, "steps": 2, "batch": 16}
 """Enough to run through."""
 
@@ -64,8 +77,7 @@ def check_value(case: Known, estimator: str, slack: float, **cost: int) -> None:
     assert ((result.eig - truth).abs() < 4 * result.standard_error + slack).all(), (result, truth)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("estimator", LEARNED)
+@pytest.mark.parametrize(("estimator", "kind"), RUN_THROUGH)
 def test_every_kind_of_site_is_done_or_refused_by_name(estimator: str, kind: str) -> None:
     """float64 and a single design, so that a batch of one and a type that is not the default."""
     case, designs = KINDS[kind], DESIGNS[:1].double()
@@ -110,7 +122,10 @@ def short(model: Any, designs: Tensor, estimator: str) -> EIGEstimate:
     return model_eig(model, designs, estimator, **settings(estimator, SHORT))
 
 
-@pytest.mark.parametrize("dtype", [torch.int64, torch.int32, torch.bool, torch.uint8])
+@pytest.mark.parametrize(
+    "dtype",
+    [torch.int64, *(pytest.param(t, marks=pytest.mark.slow) for t in (torch.uint8, torch.bool))],
+)
 @pytest.mark.parametrize("estimator", MODEL_ESTIMATORS)
 def test_integer_designs_give_what_the_same_numbers_do(estimator: str, dtype: torch.dtype) -> None:
     designs = torch.tensor([[0], [1]], dtype=dtype)
@@ -143,7 +158,10 @@ def test_a_models_tensors_with_a_gradient_are_left_alone(estimator: str) -> None
 
 
 @pytest.mark.parametrize("estimator", MODEL_ESTIMATORS)
-@pytest.mark.parametrize(("model", "dtype"), [(line, torch.float64), (double_line, torch.float32)])
+@pytest.mark.parametrize(
+    ("model", "dtype"),
+    [(line, torch.float64), pytest.param(double_line, torch.float32, marks=pytest.mark.slow)],
+)
 def test_types_may_be_mixed(model: Any, dtype: torch.dtype, estimator: str) -> None:
     result = short(model, DESIGNS.to(dtype), estimator)
     assert result.eig.dtype == result.standard_error.dtype == torch.float64
@@ -174,11 +192,13 @@ def in_units(first: float, second: float, outcome: float) -> Any:
 
 
 @pytest.mark.parametrize("estimator", MODEL_ESTIMATORS)
-@pytest.mark.parametrize("units", [(1e-3, 1.0, 1e3), (1e3, 1e-3, 1e-3)])
+@pytest.mark.parametrize(
+    "units", [(1e-3, 1e3, 1e3), pytest.param((1e3, 1e-3, 1e-3), marks=pytest.mark.slow)]
+)
 def test_no_estimate_depends_on_units(units: tuple[float, float, float], estimator: str) -> None:
     designs = torch.tensor([[1.0, 0.0], [0.0, 3.0]], dtype=torch.float64)
     arguments: Any = {"estimator": estimator, "target": ("theta", "shape", "place")}
-    arguments |= settings(estimator, SHORT | {"steps": 5})
+    arguments |= settings(estimator, SHORT)
     result, expected = (
         model_eig(in_units(*each), designs, **arguments) for each in (units, (1.0, 1.0, 1.0))
     )
@@ -188,8 +208,6 @@ def test_no_estimate_depends_on_units(units: tuple[float, float, float], estimat
 
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
 def test_laplace_is_right_whatever_the_scales(scale: float) -> None:
-    """It once held the small parameter for flat, and so chose the wrong design."""
-
     def model(design: Tensor) -> None:
         batch, scales = design.shape[:-1], torch.tensor([scale, 1.0])
         with pyro.plate_stack("plate", batch):

@@ -21,8 +21,9 @@ from boed.completion.evaluation.results import (
 )
 from boed.report.completers import figures
 from boed.report.completers import page as page_module
+from boed.report.completers.cells import Column, Section
 from boed.report.completers.page import headline, markdown, render, table, write_completer_report
-from boed.report.completers.table import Column, Section, section
+from boed.report.completers.table import section
 
 CONDITIONS = ("0", "1", "2", "3", "4", "5", "holes")
 LEVELS = (0.5, 0.8, 0.9)

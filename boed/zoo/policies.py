@@ -1,0 +1,158 @@
+"""Policies and searches by name, made of the models that were chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from boed.classifiers.classifier import Classifier, DenseNetClassifier
+from boed.completion.classical.gaussian import GaussianMixture
+from boed.completion.classical.retrieval import Retrieval
+from boed.completion.completer import Completer
+from boed.data.observation import Observation
+from boed.eig.completions.estimators import AdditiveEstimator
+from boed.eig.completions.estimators import named as estimator_named
+from boed.foundation.cache import cache_folder
+from boed.foundation.registry import import_object
+from boed.policies import BOED, CentreOut, FixedDesign, Oracle, Policy, Random
+from boed.policies import optimise_fixed_design as best_fixed_design
+from boed.policies.first_look import FirstLook
+from boed.policies.names import INFORMED
+from boed.policies.policy import check_is_policy
+from boed.search import Exhaustive, Racing, Screening, Search
+from boed.search.names import SEARCHES
+from boed.sensors import PatchSensor
+from boed.sensors.sensor import candidates
+from boed.zoo.fitted import Context, Missing
+from boed.zoo.models import completer_for, screen_for
+
+FIRST_COMPLETIONS = 500
+"""Completions for the first look, which is the same for all scenes; fewer if the library has."""
+
+
+def policies_for(
+    context: Context,
+    names: Iterable[str],
+    classifier: Classifier,
+    *,
+    completer: Completer | None,
+    completions: int,
+    search: Search,
+    memory: int,
+    device: str,
+) -> dict[str, Policy]:
+    """Policies by their names.
+
+    Args:
+        context: what they are for.
+        names: of `boed.policies.names.POLICIES`, or `package.module:Class`.
+        classifier: whose belief they are about.
+        completer: of the informed policies that name none.
+        completions: N, for each decision.
+        search: of the informed policies whose estimator can be searched so.
+        memory: bound on the images held at once, MiB.
+        device: where the models run.
+
+    Raises:
+        Missing: a policy needs a library or a model that is not there.
+        ValueError: a class of the user's own that cannot be made, or is no policy.
+    """
+
+    def informed(name: str) -> Policy:
+        own, estimator = INFORMED[name]
+        drawer = completer if own is None else completer_for(context, own)
+        assert drawer is not None
+        additive = isinstance(estimator_named(estimator), AdditiveEstimator)
+        return BOED(
+            drawer,
+            classifier,
+            estimator=estimator,
+            n=completions,
+            first_look=FirstLook(_first_completer(context, drawer), first_completions(context)),
+            search=search if additive else Exhaustive(),
+            memory=memory,
+            cache=cache_folder(),
+        )
+
+    return {
+        name: informed(name)
+        if name in INFORMED
+        else _uninformed(name, context, classifier, memory=memory, device=device)
+        for name in names
+    }
+
+
+def first_completions(context: Context) -> int:
+    """How many completions decide the first look."""
+    library = context.library
+    return FIRST_COMPLETIONS if library is None else min(FIRST_COMPLETIONS, len(library))
+
+
+def _first_completer(context: Context, completer: Completer) -> Completer | None:
+    """For the first look, random images of the library as in the paper; else the completer."""
+    unreadable = context.indirect and context.transform is None
+    if context.library is None or unreadable or isinstance(completer, GaussianMixture | Retrieval):
+        return None
+    return context.fitted("retrieval")
+
+
+def _uninformed(
+    name: str, context: Context, classifier: Classifier, *, memory: int, device: str
+) -> Policy:
+    """The policies that draw no completions."""
+    if name == "centre_out":
+        return CentreOut()
+    if name == "random":
+        return Random()
+    if name == "oracle":
+        return Oracle(classifier, memory)
+    if name == "in_order":
+        blank = Observation.nothing(1, context.shape[0], context.shape[1:])
+        return FixedDesign(candidates(context.sensor, blank))
+    if name == "fixed":
+        if context.library is None:
+            raise Missing("policy fixed is optimised on a library: give --library")
+        return best_fixed_design(  # it takes a while to find
+            context.library,
+            context.sensor,
+            classifier,
+            looks=context.steps,
+            scenes=200,
+            memory=memory,
+            device=device,
+        )
+    kind: Callable[[], Policy] = import_object(name, argument="policies")
+    try:
+        made = kind()
+    except Exception as error:
+        raise ValueError(
+            f"policies: {name} cannot be made without arguments: {type(error).__name__}: {error}"
+        ) from error
+    check_is_policy(made, f"policies: {name}")
+    return made
+
+
+def search_for(
+    context: Context, classifier: Classifier, search: str | Search, device: str
+) -> tuple[Search, str]:
+    """The search, and what results say of it."""
+    if not isinstance(search, str):
+        return search, repr(search)
+    if search in SEARCHES:
+        return SEARCHES[search][0], f"{search}, {SEARCHES[search][1]}"
+    if not isinstance(classifier, DenseNetClassifier) or not isinstance(
+        context.sensor, PatchSensor
+    ):
+        raise ValueError(
+            f"search is {search!r}, but screens are for DenseNet classifiers and patch sensors; "
+            f"expected one of {', '.join(SEARCHES)}"
+        )
+    screen = screen_for(context, classifier, search)
+    screen.check(classifier, context.sensor.patch / context.sensor.size)
+    screening = Screening(screen=screen.to(device), then=Racing())
+    name = "shipped" if search == "screen" else Path(search).name
+    return screening, (
+        f"screen ({name}), an approximation: a network guesses; the best {screening.keep} "
+        f"and {screening.rounds} x the neighbours of the best {screening.around} are judged "
+        "exactly, by racing"
+    )
