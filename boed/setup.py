@@ -30,7 +30,6 @@ from boed.policies import Policy, Random
 from boed.policies.names import INFORMED, POLICIES
 from boed.policies.policy import check_is_policy
 from boed.search import Screening, Search
-from boed.search.names import SEARCHES
 from boed.sensors import PatchSensor, Sensor
 from boed.sensors.registry import check_sensor_name, default_sensor, sensor_named
 from boed.sensors.sensor import check_is_sensor
@@ -42,7 +41,7 @@ from boed.zoo import (
     completer_for,
     primary_for,
 )
-from boed.zoo.models import weights
+from boed.zoo.models import check_names
 from boed.zoo.policies import first_completions, policies_for, search_for
 
 Part = TypeVar("Part")
@@ -154,8 +153,7 @@ def setup(
         Primary.read(primary, steps=steps)
     names = _policy_names(policies)
     _check_baseline(baseline, names)
-    if isinstance(search, str) and search not in (*SEARCHES, "screen"):
-        weights("search", search, "screens", known=(*SEARCHES, "screen"))
+    check_names(classifier=classifier, completers=[completer], search=search)
     options = {
         "data": _asked(data), "sensor": _asked(sensor), "classifier": _asked(classifier),
         "completer": _asked(completer), "policies": names, "baseline": baseline, "primary": primary,
