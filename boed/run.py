@@ -25,6 +25,7 @@ from boed.foundation.registry import nearest
 from boed.sensors import PatchSensor
 from boed.setup import Setup, versions
 from boed.zoo import DEFAULT_SIZE, Context, classifier_for, named_completers
+from boed.zoo.models import check_names
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -193,6 +194,7 @@ def evaluate_completers(
     from boed.report.completers.table import markdown
 
     refuse_table(data, "an evaluation of completers")
+    check_names(classifier=classifier, completers=[each.rpartition("=")[2] for each in completers])
     folder, plan = Path(out), plan or Plan()
     started = datetime.now(UTC).isoformat(timespec="seconds")
     size = size or DEFAULT_SIZE.get(str(data))

@@ -30,7 +30,6 @@ from boed.policies import Policy, Random
 from boed.policies.names import INFORMED, POLICIES
 from boed.policies.policy import check_is_policy
 from boed.search import Screening, Search
-from boed.search.names import SEARCHES
 from boed.sensors import PatchSensor, Sensor
 from boed.sensors.registry import check_sensor_name, default_sensor, sensor_named
 from boed.sensors.sensor import check_is_sensor
@@ -42,7 +41,7 @@ from boed.zoo import (
     completer_for,
     primary_for,
 )
-from boed.zoo.models import weights
+from boed.zoo.models import check_names
 from boed.zoo.policies import first_completions, policies_for, search_for
 
 Part = TypeVar("Part")
@@ -154,8 +153,7 @@ def setup(
         Primary.read(primary, steps=steps)
     names = _policy_names(policies)
     _check_baseline(baseline, names)
-    if isinstance(search, str) and search not in (*SEARCHES, "screen"):
-        weights("search", search, "screens", known=(*SEARCHES, "screen"))
+    check_names(classifier=classifier, completers=[completer], search=search)
     options = {
         "data": _asked(data), "sensor": _asked(sensor), "classifier": _asked(classifier),
         "completer": _asked(completer), "policies": names, "baseline": baseline, "primary": primary,
@@ -166,7 +164,7 @@ def setup(
     scenes = data if isinstance(data, Dataset) else _load(data, size, split)
     scenes.check_question()
     where = data if library is None else library
-    shelf = _library(where, scenes)
+    shelf = _library(where, scenes, asked=library is not None)
     val = val if val is not None or isinstance(where, Dataset) else _split(where, scenes, "val")
     looks = sensor if sensor is not None else default_sensor(scenes)
     looker = sensor_named(looks, scenes) if isinstance(looks, str | Mapping) else looks
@@ -308,27 +306,36 @@ def _load(data: str | Path, size: int | None, split: str) -> Dataset:
     return load(data, size or DEFAULT_SIZE.get(str(data)), split)
 
 
-def _library(where: str | Path | Dataset, scenes: Dataset) -> Dataset | None:
-    """The train split of the same width; None where the scenes' own source has none."""
+def _library(where: str | Path | Dataset, scenes: Dataset, *, asked: bool) -> Dataset | None:
+    """The train split of the same width; None where the scenes' own source has none.
+
+    Raises:
+        ValueError: it is of another size, or one that was asked for cannot be read.
+    """
     if isinstance(where, Dataset):
-        return None if where is scenes else where
+        return None if where is scenes else _same_size(where, scenes)
+    if asked:
+        return _same_size(load(where, scenes.size, "train"), scenes)
     return _split(where, scenes, "train")
 
 
 def _split(where: str | Path, scenes: Dataset, split: str) -> Dataset | None:
+    """Another split of the same width; None where there is none."""
     try:
         found = load(where, scenes.size, split)
     except ValueError:
-        if str(where) != scenes.name and not Path(where).exists():
-            raise  # a library that was asked for
         return None
-    if found.images.shape[1:] != scenes.images.shape[1:]:
+    return _same_size(found, scenes)
+
+
+def _same_size(library: Dataset, scenes: Dataset) -> Dataset:
+    if library.images.shape[1:] != scenes.images.shape[1:]:
         raise ValueError(
-            f"library: {found.name} ({split}) has scenes {tuple(found.images.shape[1:])}, "
-            f"expected {tuple(scenes.images.shape[1:])}, as {scenes.name} ({scenes.split}) has: "
-            "give --library a set of the same size, or --size"
+            f"library: {library.name} ({library.split}) has scenes "
+            f"{tuple(library.images.shape[1:])}, expected {tuple(scenes.images.shape[1:])}, as "
+            f"{scenes.name} ({scenes.split}) has: give --library a set of the same size, or --size"
         )
-    return found
+    return library
 
 
 def _models(

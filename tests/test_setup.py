@@ -94,6 +94,26 @@ def test_another_run_is_refused_its_folder(what: str, tmp_path: Path) -> None:
         ({"policies": ["random"], "baseline": "boed"}, "baseline is 'boed'.*Known: random"),
         ({"steps": 0}, "steps is 0, expected at least 1"),
         ({"completions": 0}, "completions is 0, expected at least 1"),
+        ({"steps": "two"}, "steps is 'two', expected a whole number"),
+        ({"steps": True}, "steps is True, expected a whole number"),
+        ({"memory": 0.5}, r"memory is 0\.5, expected a whole number"),
+        ({"size": -1}, "size is -1, expected at least 1"),
+        ({"split": "dev"}, "split is 'dev': Known: train, val, test"),
+        ({"device": "tpu"}, "device is 'tpu', expected cpu or cuda"),
+        ({"device": "cuda:99"}, "device is 'cuda:99', but torch sees"),
+        ({"policies": [1, 2]}, "one of policies is 1, expected text"),
+        ({"policies": "boed,radnom"}, "policies is 'radnom': did you mean 'random'"),
+        ({"sensor": {"grid": 3}}, "expected a table with a name"),
+        ({"sensor": "patch,grid=5,grid=7"}, "option grid stands there twice"),
+        ({"completer": "nothing.safetensors"}, "'nothing.safetensors', a file that does not exist"),
+        ({"classifier": "no/thing"}, "classifier is 'no/thing', a file that does not exist"),
+        ({"search": "no.safetensors"}, "search is 'no.safetensors', a file that does not exist"),
+        ({"completer": "densenet-digits-32"}, "which is a classifier. Known: retrieval, gaussian"),
+        ({"classifier": "flow-kermany-64"}, "which is a completer. Known: trees, gaussian"),
+        ({"classifier": "screen-kermany-64"}, "which is a screen for --search. Known: trees"),
+        ({"search": "densenet-digits-32"}, "which is a classifier. Known: exhaustive, racing"),
+        ({"search": "lucky"}, "screen-kermany-64"),
+        ({"completer": "flow", "sensor": "foveated"}, "flow completes pixels; Foveated returns"),
         ({"sensor": "ptach"}, "did you mean 'patch'"),
         ({"classifier": "densenet-digits-23"}, "did you mean 'densenet-digits-32'"),
         ({"completer": "flow-digit-32"}, "completer is 'flow-digit-32': did you mean"),
@@ -117,6 +137,40 @@ def test_all_that_is_missing_is_said_at_once() -> None:
     ) as told:
         setup(digits, completer="flow")
     assert "--completer retrieval needs no training" in str(told.value)
+
+
+def test_several_findings_are_no_question_for_a_mixture(tmp_path: Path) -> None:
+    """What is advised can answer; the data are named as they were given."""
+    arrays: dict[str, Any] = {}
+    for split in ("train", "val", "test"):
+        arrays[f"{split}_images"] = np.zeros((6, 8, 8), np.uint8)
+        arrays[f"{split}_labels"] = np.array([[0, 1], [1, 0], [0, 0]] * 2)
+    path = tmp_path / "two findings.npz"
+    np.savez(path, **arrays)
+    with pytest.raises(ValueError, match="no classifier is shipped") as told:
+        setup(path, completer="flow", sensor="patch,grid=2")
+    assert "--classifier gaussian" not in str(told.value)
+    for what in ("classifier", "completer flow"):
+        assert f"`boed train {what} --data '{path}' --size 8" in str(told.value)
+    with pytest.raises(ValueError, match="'gaussian', which answers one question with one answer"):
+        setup(path, classifier="gaussian", sensor="patch,grid=2")
+
+
+def test_labels_without_names_are_told_how_to_get_them(tmp_path: Path) -> None:
+    path = tmp_path / "mine.npz"
+    images, labels = np.zeros((10, 32, 32), np.uint8), np.arange(10)
+    np.savez(path, test_images=images, test_labels=labels)
+    with pytest.raises(ValueError, match=r"asks class 0.*give the file the key label_names"):
+        setup(path, classifier="densenet-digits-32", library="digits")
+
+
+def test_a_library_of_another_size_says_so() -> None:
+    with pytest.raises(ValueError, match=r"library: digits \(train\) has scenes \(1, 28, 28\)"):
+        setup(load("digits", 32, "test"), library=load("digits", 28, "train"))
+
+
+def test_policies_with_commas_between() -> None:
+    assert list(setup("iris", policies="boed, random").policies) == ["boed", "random"]
 
 
 def test_tables_and_readings_are_completed_without_training() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,14 @@ from boed.completion.registry import LEARNED, load_completer
 from boed.foundation.checks import check_fits
 from boed.foundation.registry import unknown
 from boed.foundation.shipped import shipped, shipped_names
+from boed.search.names import SEARCHES
 from boed.sensors import PatchSensor
 from boed.sensors.registry import is_table
 from boed.zoo.defaults import DEFAULT_COMPLETER, FAMILY, LOOKS
 from boed.zoo.fitted import FITTED, Context, GaussianClassifier, Missing, library_of, mixture_for
+
+CLASSIFIERS = ("trees", "gaussian")
+"""Classifiers that need a library and no training."""
 
 
 def completer_for(context: Context, name: str | None = None) -> Completer:
@@ -67,6 +71,26 @@ def completer_for(context: Context, name: str | None = None) -> Completer:
     return model
 
 
+def check_names(
+    *, classifier: object = None, completers: Iterable[object] = (), search: object = None
+) -> None:
+    """Refuse models that no data set could be given: unknown names and files that do not exist.
+
+    Args:
+        classifier, completers, search: as they were asked for; objects and None are passed over.
+
+    Raises:
+        ValueError: see `weights`.
+    """
+    asked: list[tuple[str, object, str, tuple[str, ...]]]
+    asked = [("classifier", classifier, "classifiers", CLASSIFIERS)]
+    asked += [("completer", each, "completion", (*FITTED, *LEARNED)) for each in completers]
+    asked += [("search", search, "screens", (*SEARCHES, "screen"))]
+    for argument, name, kind, known in asked:
+        if isinstance(name, str | Path) and str(name) not in known:
+            weights(argument, str(name), kind, known=known)
+
+
 def named_completers(given: Sequence[str], context: Context) -> dict[str, Completer]:
     """Completers from what was typed: names as `completer_for` takes them, PATH or NAME=PATH.
 
@@ -99,7 +123,7 @@ def classifier_for(context: Context, name: str | None = None) -> Classifier:
     """
     if name is None:
         name = "trees" if is_table(context.data) else _default_classifier(context)
-    if name in ("trees", "gaussian"):
+    if name in CLASSIFIERS:
         library = library_of(context, f"classifier {name}")
         if name == "gaussian":
             if context.data.multi_label:
@@ -114,7 +138,7 @@ def classifier_for(context: Context, name: str | None = None) -> Classifier:
         if context.val is None:
             raise Missing(f"classifier trees is calibrated on a val split; {library.name} has none")
         return TabularClassifier(library, context.val)
-    path = weights("classifier", name, "classifiers", known=("trees", "gaussian"))
+    path = weights("classifier", name, "classifiers", known=CLASSIFIERS)
     model = DenseNetClassifier.load(path)
     check_fits("classifier", model.config, context.data, name=context.data.name)
     data = context.data

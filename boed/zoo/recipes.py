@@ -122,6 +122,8 @@ def train_recipe(
         on_step=on_step,
         command=command,
     )
+    for key in ("init", "vae", "classifier"):
+        job.path(key)  # what does not exist is said before any work
     return _TRAIN[read.kind](job)
 
 
@@ -194,19 +196,30 @@ class _Job:
             )
         return RandomLooks(sensor, (channels, height, width))
 
+    def path(self, key: str) -> Path | None:
+        """The file that a key names, by its path or as a shipped model; None if it names none.
+
+        Raises:
+            ValueError: there is no such file.
+        """
+        named = getattr(self.recipe, key)
+        if named is None:
+            return None
+        path = next((p for p in (self.folder / named, Path(named)) if p.is_file()), None)
+        if path is None and named in shipped_names():
+            return shipped(named)
+        if path is None:
+            raise unknown(key, named, shipped_names(), extra="or the path of a file that exists")
+        return path
+
     def model(self, key: str) -> Path | None:
         """The checkpoint that a key names; a recipe is trained first, unless it has been.
 
         It is trained as it says itself, but on the same devices.
         """
-        named = getattr(self.recipe, key)
-        if named is None:
-            return None
-        path = next((p for p in (self.folder / named, Path(named)) if p.exists()), None)
+        path = self.path(key)
         if path is None:
-            if named in shipped_names():
-                return shipped(named)
-            raise unknown(key, named, shipped_names(), extra="or the path of a file that exists")
+            return None
         if path.suffix != ".toml":
             return path
         first = self.out.with_name(f"{self.out.stem}-{key}.safetensors")

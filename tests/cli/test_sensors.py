@@ -37,6 +37,11 @@ class RowScanner:
         return torch.ones(len(design))
 
 
+class Broken:
+    def __init__(self):
+        raise RuntimeError("no light")
+
+
 class Blind:
     def designs(self, observation):
         return torch.zeros(1, 1)
@@ -92,6 +97,21 @@ def test_a_users_own_sensor(mine: Path) -> None:
         ("linear", "sensor linear needs operator"),
         ("linear,operator=none.npy", "none.npy cannot be read"),
         ("pixels,block=99", "block is 99, expected 1 to 32"),
+        ("patch,grid=5,grid=7", "option grid stands there twice"),
+        ("patch,grid=x", "patch: grid is 'x', expected a whole number"),
+        ("patch,grid=2.5", "patch: grid is 2.5, expected a whole number"),
+        ("patch,grid=true", "patch: grid is True, expected a whole number"),
+        ("patch,patch=wide", "patch: patch is 'wide', expected a number"),
+        ("patch,noise=nan", "patch: noise is nan, expected a number"),
+        ("patch,size=3", "sensor patch has no option 'size'"),
+        ("foveated,grid=3", "Its options: fovea, levels, designs, noise"),
+        ("projections,angles=-3", "angles is -3, expected at least 1"),
+        ("projections,angles=0", "angles is 0, expected at least 1"),
+        ("kspace,centre=1.5", "kspace: centre is 1.5, expected a whole number"),
+        ("lines,width=x", "lines: width is 'x', expected a whole number"),
+        ("features", "'features', which is for tables"),
+        ("mine:Broken", "mine:Broken cannot be made with {}: RuntimeError: no light"),
+        ("mine:Nope", "Known: mine:RowScanner, mine:Broken, mine:Blind"),
     ],
 )
 def test_what_is_no_sensor_is_said(sensor: str, words: str, mine: Path) -> None:
@@ -175,3 +195,14 @@ def test_a_file_of_settings_runs_again_and_options_override_it(tmp_path: Path) -
     settings.write_text(settings.read_text().replace("steps", "stepz"))
     said = refused("benchmark", settings, "--out", tmp_path / "four")
     assert "no setting 'stepz': did you mean 'steps'" in said
+
+
+def test_the_folder_of_a_run_is_gone_on_with(tmp_path: Path) -> None:
+    (tmp_path / "run.toml").write_text(
+        'policies = "random"\nscenes = 2\nsteps = 1\nsensor = "patch"\ngrid = 2\npatch = 0.5\n'
+    )
+    succeeds("benchmark", tmp_path)
+    results = xr.load_dataset(tmp_path / "results.nc")
+    assert (results.sizes["candidate"], results.sizes["scene"]) == (4, 2)
+    said = refused("benchmark", tmp_path, "--seed", "1")
+    assert "holds a run with other settings" in said
