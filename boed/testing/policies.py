@@ -28,7 +28,7 @@ from boed.testing.properties import (
 SEEDS = [11, 25, 7]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PolicyCase:
     """A policy, its sensor, the shape of the scenes, and whether it may look at the truth."""
 
@@ -128,7 +128,9 @@ def policy_checks(
 ) -> list[Check]:
     """The checks of a policy, one by one; see `check_policy`."""
     looks = PatchSensor(shape[-1], grid=5) if sensor is None else sensor
-    return checks_of(PROPERTIES, PolicyCase(policy, looks, shape, reference))
+    return checks_of(
+        PROPERTIES, PolicyCase(policy=policy, sensor=looks, shape=shape, reference=reference)
+    )
 
 
 def check_policy(
