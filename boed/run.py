@@ -187,7 +187,7 @@ def evaluate_completers(
     from boed.completion.evaluation import results as completer_results
     from boed.completion.evaluation.compare import compare
     from boed.completion.evaluation.inception import InceptionExtractor
-    from boed.completion.evaluation.plan import Extractor, Plan
+    from boed.completion.evaluation.plan import Extractor, Plan, check_scenes
     from boed.data.load import load
     from boed.foundation import netcdf
     from boed.report.completers.page import write_completer_report
@@ -210,13 +210,20 @@ def evaluate_completers(
     extractor: Extractor = ClassifierExtractor(answers, Path(classifier or "shipped").stem)
     if inception is not None:
         extractor = InceptionExtractor(inception, extractor)
+    check_scenes(plan, test, library)
     claim(
         folder,
         "evaluation of completers",
         {
-            "identity": {"data": identity(test), "features": identity(extractor)},
+            "identity": {
+                "data": identity(test),
+                "library": identity(library),
+                "features": identity(extractor),
+                "completers": {name: identity(model) for name, model in models.items()},
+            },
             "settings": {"plan": asdict(plan), "data": test.name, "split": test.split},
         },
+        grows="completers",
     )
     results, pictures = compare(
         models,

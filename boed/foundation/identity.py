@@ -18,6 +18,9 @@ from boed.foundation.fingerprint import fingerprint
 RECORD = "run.json"
 """The file of a run's folder that says whose it is."""
 
+RESULTS = "results.nc"
+"""The file of a run's folder that holds what came out."""
+
 SETTINGS = "run.toml"
 """The file of a run's folder that holds its settings, to be run again."""
 
@@ -40,22 +43,27 @@ def identity(thing: object) -> str:
         return f"{type(thing).__qualname__} {uuid.uuid4().hex[:DIGITS]} ({error})"
 
 
-def claim(folder: Path, kind: str, content: Mapping[str, Any]) -> bool:
+def claim(folder: Path, kind: str, content: Mapping[str, Any], *, grows: str | None = None) -> bool:
     """Make a folder the home of a run, or make sure that it already is.
 
     Args:
         folder: of the run; it is created.
         kind: of run, such as `benchmark`.
-        content: what a run of this kind is: identities and settings, as JSON holds them.
+        content: what a run of this kind is: `identity` and `settings`, as JSON holds them.
+        grows: part of the identity to which more may be added, such as `completers`: results with
+            more of them hold those that are there.
 
     Returns:
         Whether the folder was this run's before.
 
     Raises:
-        ValueError: it holds another run, one of another kind, or a damaged description.
+        ValueError: it holds another run, one of another kind, results of which nothing is known,
+            or a damaged description.
     """
-    record = folder / RECORD
+    record, advice = folder / RECORD, "choose another folder or remove that one"
     ours: dict[str, Any] = json.loads(json.dumps({"kind": kind, **content}))
+    if not record.exists() and (folder / RESULTS).exists():
+        raise ValueError(f"out: {folder} holds {RESULTS}, but no {RECORD} says of what; {advice}")
     if not record.exists() or _is_bare(folder):
         write_json(record, ours)
         return False
@@ -63,14 +71,15 @@ def claim(folder: Path, kind: str, content: Mapping[str, Any]) -> bool:
     if theirs.get("kind") != kind:
         raise ValueError(
             f"out: {folder} holds a run of another kind, {theirs.get('kind')!r}, not {kind!r}; "
-            "choose another folder or remove that one"
+            f"{advice}"
         )
-    check_same(
-        f"out: {folder} holds a run with other settings",
-        theirs,
-        ours,
-        advice="choose another folder or remove that one",
-    )
+    grown = theirs
+    there = theirs.get("identity")
+    if grows is not None and isinstance(there, dict) and isinstance(there.get(grows), dict):
+        grown = {**theirs, "identity": {**there, grows: ours["identity"][grows] | there[grows]}}
+    check_same(f"out: {folder} holds a run with other settings", grown, ours, advice=advice)
+    if grown != theirs:
+        write_json(record, ours)
     return True
 
 

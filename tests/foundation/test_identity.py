@@ -57,6 +57,33 @@ def test_a_run_that_ended_before_any_result_does_not_keep_its_folder(tmp_path: P
     assert read_record(tmp_path) == {"kind": "evaluation", "other": 1}
 
 
+def with_completers(**completers: str) -> dict:
+    return {"identity": {"data": "digits", "completers": completers}, "settings": {"n": 3}}
+
+
+def test_an_evaluation_goes_on_with_more_completers(tmp_path: Path) -> None:
+    claim(tmp_path, "evaluation", with_completers(a="A 1"), grows="completers")
+    (tmp_path / "results.nc").write_bytes(b"a result")
+    more = with_completers(a="A 1", b="B 1")
+    assert claim(tmp_path, "evaluation", more, grows="completers")
+    assert read_record(tmp_path) == {"kind": "evaluation", **more}
+    for others, message in (
+        (with_completers(b="B 1"), "completers: a is 'A 1' there, now None"),
+        (with_completers(a="A 2", b="B 1"), "completers: a is 'A 1' there, now 'A 2'"),
+        ({**more, "settings": {"n": 4}}, "settings: n is 3 there, now 4"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            claim(tmp_path, "evaluation", others, grows="completers")
+        assert read_record(tmp_path) == {"kind": "evaluation", **more}
+
+
+def test_results_of_which_nothing_is_known_are_not_written_over(tmp_path: Path) -> None:
+    (tmp_path / "results.nc").write_bytes(b"a result")
+    with pytest.raises(ValueError, match=r"holds results\.nc, but no run\.json says of what"):
+        claim(tmp_path, "benchmark", OURS)
+    assert (tmp_path / "results.nc").read_bytes() == b"a result"
+
+
 @pytest.mark.parametrize("text", ["{", "[1]", "1", "\xff", "[" * 100_000])
 def test_a_damaged_record_is_refused(text: str, tmp_path: Path) -> None:
     (with_result(tmp_path) / RECORD).write_text(text, encoding="latin-1")

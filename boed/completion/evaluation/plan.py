@@ -108,11 +108,7 @@ def choose_task(test: Dataset, library: Dataset, plan: Plan) -> Task:
     Raises:
         ValueError: fewer images than the plan asks for.
     """
-    for dataset in (test, library):
-        if len(dataset) < plan.scenes:
-            raise ValueError(
-                f"scenes is {plan.scenes}, but {dataset.name} ({dataset.split}) has {len(dataset)}"
-            )
+    check_scenes(plan, test, library)
     generator = torch.Generator().manual_seed(derive("evaluation", "scenes"))
     rows = torch.randperm(len(test), generator=generator)[: plan.scenes]
     others = torch.randperm(len(library), generator=generator)[: plan.scenes * len(plan.counts)]
@@ -142,3 +138,16 @@ def choose_task(test: Dataset, library: Dataset, plan: Plan) -> Task:
 def completions_each(plan: Plan) -> int:
     """Completions that one completer draws with one seed."""
     return len(plan.conditions) * (plan.deep * plan.n + plan.scenes - plan.deep)
+
+
+def check_scenes(plan: Plan, *datasets: Dataset) -> None:
+    """Refuse a plan for more scenes than there are.
+
+    Raises:
+        ValueError: naming the data set that has fewer.
+    """
+    for dataset in datasets:
+        if len(dataset) < plan.scenes:
+            raise ValueError(
+                f"scenes is {plan.scenes}, but {dataset.name} ({dataset.split}) has {len(dataset)}"
+            )

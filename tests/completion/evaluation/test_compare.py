@@ -119,7 +119,7 @@ def test_inception_needs_its_weights(digits, tmp_path):
     try:
         import torch_fidelity  # noqa: F401
     except ImportError:
-        with pytest.raises(ImportError, match="torch_fidelity"):
+        with pytest.raises(ValueError, match="inception needs torch-fidelity: pip install"):
             InceptionExtractor(tmp_path / "none.pth", extractor)
     else:
         with pytest.raises(ValueError, match="do not exist"):
