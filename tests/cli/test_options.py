@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -95,13 +95,17 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(("path", "parameter"), PARAMETERS)
 def test_bad_values_are_refused_before_any_work(
-    path: tuple[str, ...], parameter: Any, capsys: pytest.CaptureFixture[str]
+    path: tuple[str, ...],
+    parameter: Any,
+    capsys: pytest.CaptureFixture[str],
+    record_property: Callable[[str, object], None],
 ) -> None:
     kind = kinds_of(COMMANDS[path].callback)[parameter.name]
     option = parameter.opts[0] if parameter.opts[0].startswith("-") else None
     if isinstance(kind, Switch):
         refused([*path, f"{option}=maybe"], str(option), capsys)
         return
+    record_property("error", len(typed(kind)))
     for value in typed(kind):
         given = [value] if option is None else [f"{option}={value}"]
         refused([*path, *given], option or parameter.name, capsys)
