@@ -314,7 +314,7 @@ def _library(where: str | Path | Dataset, scenes: Dataset, *, asked: bool) -> Da
     """
     if isinstance(where, Dataset):
         return None if where is scenes else _same_size(where, scenes)
-    if asked:
+    if asked and str(where) != scenes.name:
         return _same_size(load(where, scenes.size, "train"), scenes)
     return _split(where, scenes, "train")
 

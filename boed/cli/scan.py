@@ -9,8 +9,6 @@ import typer
 
 from boed.cli.console import counted
 from boed.cli.options import Device, Seed, Size, named_after, with_patch_options
-from boed.foundation.files import sha256
-from boed.foundation.identity import DIGITS, claim_picture
 from boed.foundation.options import Whole
 
 if TYPE_CHECKING:
@@ -68,6 +66,8 @@ def scan(
     """
     from rich.console import Console
 
+    from boed.foundation.files import sha256
+    from boed.foundation.identity import DIGITS, claim_picture
     from boed.report.scan import scan as scan_scene
     from boed.report.scan import scan_setup
 

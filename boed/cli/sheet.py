@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from boed.cli.options import Data, Seed, Size, named_after
-from boed.foundation.identity import claim_picture
 
 
 def sheet(
@@ -30,6 +29,7 @@ def sheet(
 ) -> None:
     """Draw completions of one scene for 0 to 5 looks, as in Fig. 8 of the AIPO paper."""
     from boed.data.readers.tables import refuse_table
+    from boed.foundation.identity import claim_picture
     from boed.report.sheet import write_sheet
     from boed.setup import setup
 

@@ -15,7 +15,7 @@ from boed.cli import app
         (["cifar"], "name is 'cifar': did you mean 'cifar10'?"),
         (["cifar10", "--size", "28"], "size is 28; cifar10 has images of 32 pixels only"),
         (["chestmnist", "--size", "32"], "size must be one of 28, 64, 128, 224; got 32"),
-        (["chestmnist", "--size", "0"], "size must be one of 28, 64, 128, 224; got 0"),
+        (["chestmnist", "--size", "0"], "--size is 0, expected at least 1"),
     ],
 )
 def test_what_cannot_be_fetched_is_refused(arguments, said):
