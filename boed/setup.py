@@ -181,7 +181,7 @@ def setup(
                 f"{type(judge).__name__}"
             )
         judge.precision = precision
-    chosen, said = search_for(context, judge, search, device)
+    chosen, said = search_for(context, judge, search=search, device=device)
     retrieved = isinstance(sampler, Retrieval) or any(
         INFORMED.get(each, ("", ""))[0] == "retrieval" for each in names
     )
@@ -275,7 +275,7 @@ def _policy_names(policies: Sequence[str] | Mapping[str, Policy]) -> list[str]:
     if isinstance(policies, Mapping):
         for name, policy in policies.items():
             check_is_policy(policy, f"policies: {name!r}")
-    elif not isinstance(policies, Sequence):
+    elif not isinstance(policies, Sequence) or any(not isinstance(each, str) for each in policies):
         raise ValueError(
             f"policies is {policies!r}, expected names of policies, or objects by name"
         )

@@ -260,15 +260,17 @@ def test_one_look_for_each_scene() -> None:
             designs = sensor.designs(observation)
             return Decision(designs[0], candidates=designs)
 
-    with pytest.raises(ValueError, match=r"OneForAll\.choose returned designs \(2,\)"):
+    with pytest.raises(
+        ValueError, match=r"OneForAll\.choose returned designs a Tensor, int64 \(2,\)"
+    ):
         acquire(SCENES, TILED, OneForAll(), steps=1, classifier=ClueClassifier())
 
 
 @pytest.mark.parametrize(
     ("index", "message"),
     [
-        (torch.zeros(4), r"returned index torch\.float32 \(4,\), expected int64 \(4,\)"),
-        (torch.zeros(3, dtype=torch.int64), r"returned index torch\.int64 \(3,\)"),
+        (torch.zeros(4), r"returned index a Tensor, float32 \(4,\), expected int64 \(4,\)"),
+        (torch.zeros(3, dtype=torch.int64), r"returned index a Tensor, int64 \(3,\)"),
         (torch.full((4,), 16), r"index \[16, 16, 16, 16\], expected .* rows of its 16 candidates"),
         (torch.full((4,), -1), r"index \[-1, -1, -1, -1\], expected"),
         (torch.full((4,), 2), r"index \[2, 2, 2, 2\], expected the chosen designs' rows"),

@@ -27,8 +27,8 @@ DATA = CLUES.dataset(6)
 TILES, CLASSIFIER, COMPLETER = PatchSensor(16, 0.25, 4), ClueClassifier(), ClueCompleter(CLUES)
 
 NO_PART: dict[str, Any] = {
-    "an object": (object(), "is a object, without"),
-    "a number": (5, "is a int, 5, without"),
+    "an object": (object(), "is an object, without"),
+    "a number": (5, "is an int, 5, without"),
     "a list": ([1], "is a list, without"),
     "a function": (len, "is a builtin_function_or_method, without"),
     "None": (None, "is None, without"),
@@ -72,8 +72,8 @@ def test_setup_refuses_a_class_in_place_of_an_object(part: str) -> None:
         ({"policies": 5}, "policies is 5, expected names of policies, or objects by name"),
         ({"policies": [Random()]}, "expected names of policies, or objects by name"),
         ({"policies": None}, "policies is None, expected names"),
-        ({"search": 5}, "search is a int, 5, expected a name"),
-        ({"library": 5}, "library is a int, 5, expected a Dataset or a name"),
+        ({"search": 5}, "search is an int, 5, expected a name"),
+        ({"library": 5}, "library is an int, 5, expected a Dataset or a name"),
         ({"val": [1]}, "val is a list, expected a Dataset"),
         ({"steps": 0}, "steps is 0, expected at least 1"),
     ],
@@ -84,7 +84,9 @@ def test_setup_refuses_other_options(given: dict[str, Any], words: str) -> None:
 
 
 def test_setup_refuses_what_is_no_data() -> None:
-    with pytest.raises(ValueError, match=r"data is a int, 5, expected a name, a path or a Dataset"):
+    with pytest.raises(
+        ValueError, match=r"data is an int, 5, expected a name, a path or a Dataset"
+    ):
         setup(5)  # type: ignore[arg-type]
 
 
@@ -177,7 +179,7 @@ def test_a_network_becomes_a_classifier_in_one_line() -> None:
     classifier = made(classifier=from_module(network)).classifier
     path = acquire(DATA.scenes(), TILES, Random(), steps=2, classifier=classifier)
     assert path.log_beliefs.shape == (6, 3, 3)
-    with pytest.raises(ValueError, match=r"network is a int, 5, expected a torch.nn.Module"):
+    with pytest.raises(ValueError, match=r"network is an int, 5, expected a torch.nn.Module"):
         from_module(5)  # type: ignore[arg-type]
     flat = from_module(torch.nn.Flatten(0))
     with pytest.raises(ValueError, match=r"Flatten returned a Tensor, .*expected logits \(B, K\)"):

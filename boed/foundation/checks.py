@@ -105,13 +105,14 @@ def describe(thing: object) -> str:
     """What was given or returned, in an error's words.
 
     >>> describe(None), describe(5), describe([1]), describe(object)
-    ('None', 'a int, 5', 'a list', 'the class object')
+    ('None', 'an int, 5', 'a list', 'the class object')
     """
     if thing is None:
         return "None"
     if isinstance(thing, type):
         return f"the class {thing.__qualname__}"
-    kind = f"a {type(thing).__qualname__}"
+    name = type(thing).__qualname__
+    kind = f"{'an' if name[0] in 'aeiouAEIO' else 'a'} {name}"
     if hasattr(thing, "dtype") and hasattr(thing, "shape"):  # a tensor or an array
         return f"{kind}, {str(thing.dtype).removeprefix('torch.')} {tuple(thing.shape)}"
     return f"{kind}, {thing!r}" if isinstance(thing, str | int | float) else kind

@@ -253,8 +253,9 @@ def _shipped(role: str, what: str, context: Context) -> Path:
     if name in shipped_of(kind):
         return shipped(name)
     train = f"boed train {role}{f' {what}' if role == 'completer' else ''} {context.options}"
+    wanted = what if what == role else f"{role} {what}"
     raise Missing(
-        f"no {role} {what} is shipped for {context.data.name} at {context.data.size} px; train one "
+        f"no {wanted} is shipped for {context.data.name} at {context.data.size} px; train one "
         f"with `{train} --out {role}.safetensors` and give it as "
         f"--{'search' if role == 'screen' else role} {role}.safetensors"
         + ("; --completer retrieval needs no training" if role == "completer" else "")

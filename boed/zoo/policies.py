@@ -133,7 +133,7 @@ def _uninformed(
 
 
 def search_for(
-    context: Context, classifier: Classifier, search: str | Search, device: str
+    context: Context, classifier: Classifier, *, search: str | Search, device: str
 ) -> tuple[Search, str]:
     """The search, and what results say of it."""
     if not isinstance(search, str):

@@ -126,7 +126,7 @@ SENSORS = {
     "unseeded": (lambda: Unseeded(), "same seed gives readings that differ"),
     "no seed": (lambda: Mute(), "seed"),
     "a class": (lambda: RowSensor, "sensor is the class RowSensor itself"),
-    "no sensor": (lambda: object(), r"sensor is a object, without designs; expected an object wi"),
+    "no sensor": (lambda: object(), r"sensor is an object, without designs; expected an object wi"),
 }
 
 
@@ -365,7 +365,7 @@ ESTIMATORS = {
         "a scene alone has other utilities",
     ),
     "bound": (Estimate(lambda e, g, _: (e, g), bound="sharp"), "with bound 'sharp'; expected"),
-    "no estimator": (object(), "estimator is a object"),
+    "no estimator": (object(), "estimator is an object"),
 }
 
 

@@ -27,13 +27,16 @@ class SiteLaw(dist.TorchDistribution):  # type: ignore[misc]
 
     arg_constraints = {}  # noqa: RUF012
 
-    def __init__(self, base: Any, dtype: torch.dtype, low: float, base_dtype: torch.dtype) -> None:
+    def __init__(
+        self, base: Any, *, dtype: torch.dtype, low: float, base_dtype: torch.dtype
+    ) -> None:
         self.base, self.dtype, self.low, self.base_dtype = base, dtype, low, base_dtype
         self.has_rsample = base.has_rsample
         super().__init__(base.batch_shape, base.event_shape, validate_args=False)
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> SiteLaw:
-        return SiteLaw(self.base.expand(batch_shape), self.dtype, self.low, self.base_dtype)
+        base = self.base.expand(batch_shape)
+        return SiteLaw(base, dtype=self.dtype, low=self.low, base_dtype=self.base_dtype)
 
     def sample(self, sample_shape: Any = ()) -> Tensor:
         value: Tensor = (self.base.sample(torch.Size(sample_shape)) + self.low).to(self.dtype)
@@ -99,7 +102,7 @@ class SiteDistribution(nn.Module):
         out = self.network(features)
         kind = self.kind
         if kind.family == "real":
-            return SiteLaw(self._continuous(out), kind.dtype, 0.0, out.dtype)
+            return SiteLaw(self._continuous(out), dtype=kind.dtype, low=0.0, base_dtype=out.dtype)
         if kind.family == "table":
             base: Any = dist.Categorical(logits=out.unflatten(-1, (*kind.shape, kind.choices)))
         elif kind.family == "one_hot":
@@ -110,7 +113,7 @@ class SiteDistribution(nn.Module):
             count, odds = out.unflatten(-1, (2, *kind.shape, 1))[..., 0].unbind(out.ndim - 1)
             base = dist.NegativeBinomial(F.softplus(count + 3), logits=odds)
         base = base.to_event(len(kind.shape) - len(base.event_shape))
-        return SiteLaw(base, kind.dtype, kind.low, out.dtype)
+        return SiteLaw(base, dtype=kind.dtype, low=kind.low, base_dtype=out.dtype)
 
     def _continuous(self, out: Tensor) -> Any:
         size, parts = self.kind.unconstrained, self.components

@@ -146,9 +146,11 @@ def test_map_does_not_depend_on_the_pieces(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_beliefs_are_those_of_each_candidate_alone() -> None:
     toy, sensor = GaussianPixels(), PatchSensor(2, 0.5, 2)
-    scenes = toy.draw(15)[0].unflatten(0, (5, 3))
+    scenes = toy.draw(15)[0].clamp(0, 1).unflatten(0, (5, 3))
     observation = Observation.nothing(3, 1, 2)
-    observation = sensor.observe(observation, toy.draw(3, 9)[0], torch.tensor([[0, 0]] * 3))
+    observation = sensor.observe(
+        observation, toy.draw(3, 9)[0].clamp(0, 1), torch.tensor([[0, 0]] * 3)
+    )
     designs = sensor.designs(observation)
     result = candidate_log_beliefs(observation, scenes, designs, sensor=sensor, classifier=toy)
     for n, b, d in np.ndindex(5, 3, 4):
