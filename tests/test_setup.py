@@ -66,7 +66,13 @@ def test_a_run_that_was_finished_is_read_again(
     assert np.array_equal(one["design"], again["design"])
 
 
-@pytest.mark.parametrize("what", ["classifier", "policy", "scenes", "sensor"])
+@pytest.mark.parametrize(
+    "what",
+    [
+        "classifier",
+        *(pytest.param(each, marks=pytest.mark.slow) for each in ("policy", "scenes", "sensor")),
+    ],
+)
 def test_another_run_is_refused_its_folder(what: str, tmp_path: Path) -> None:
     run(setup(CLUES.dataset(12), policies=own_policies(), steps=2, **OWN), tmp_path)
     before = (tmp_path / "results.nc").read_bytes()
@@ -101,7 +107,7 @@ def test_another_run_is_refused_its_folder(what: str, tmp_path: Path) -> None:
         ({"split": "dev"}, "split is 'dev': Known: train, val, test"),
         ({"device": "tpu"}, "device is 'tpu', expected cpu or cuda"),
         ({"device": "cuda:99"}, "device is 'cuda:99', but torch sees"),
-        ({"policies": [1, 2]}, "one of policies is 1, expected text"),
+        ({"policies": [1, 2]}, "policies is .1, 2., expected names of policies"),
         ({"policies": "boed,radnom"}, "policies is 'radnom': did you mean 'random'"),
         ({"sensor": {"grid": 3}}, "expected a table with a name"),
         ({"sensor": "patch,grid=5,grid=7"}, "option grid stands there twice"),

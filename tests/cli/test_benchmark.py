@@ -78,6 +78,7 @@ def test_panels_of_the_report_show_what_was_measured(run):
     assert set(panels["case"].values[2:]) <= {"failure", "unsure"}
 
 
+@pytest.mark.slow
 def test_report_can_be_written_again(run, tmp_path):
     (run / "report.html").unlink()
     assert boed("report", run, "--figures", tmp_path).exit_code == 0
@@ -213,6 +214,7 @@ def test_train_completer_jointly_and_from_a_vae(tmp_path):
     assert result.exit_code == 0, result.output
 
 
+@pytest.mark.slow
 def test_train_classifier(tmp_path):
     out = tmp_path / "classifier.safetensors"
     result = boed("train", "classifier", "--steps", "2", "--batch", "8", "--out", out)

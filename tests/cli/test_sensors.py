@@ -119,15 +119,10 @@ def test_what_is_no_sensor_is_said(sensor: str, words: str, mine: Path) -> None:
     assert not (mine / "run").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "sensor",
-    [
-        "kspace",
-        pytest.param("pixels,block=4", marks=pytest.mark.slow),
-        pytest.param("projections,angles=32", marks=pytest.mark.slow),
-        pytest.param("foveated", marks=pytest.mark.slow),
-        pytest.param("lines,axis=row,width=2", marks=pytest.mark.slow),
-    ],
+    ["kspace", "pixels,block=4", "projections,angles=32", "foveated", "lines,axis=row,width=2"],
 )
 def test_ours_on_digits(sensor: str, tmp_path: Path) -> None:
     succeeds("benchmark", *SMALL, "--sensor", sensor, "--out", tmp_path)
@@ -141,6 +136,7 @@ def test_a_table(tmp_path: Path) -> None:
     assert '"kind": "Features"' in results.attrs["sensor"]
 
 
+@pytest.mark.slow
 def test_a_folder_of_a_dozen_pictures(tmp_path: Path) -> None:
     """One error that says what to do, and doing it works."""
     rng = np.random.default_rng(0)
@@ -181,6 +177,7 @@ def test_scenes_without_a_library_use_that_of_another(tmp_path: Path) -> None:
     assert "--library" in said
 
 
+@pytest.mark.slow
 def test_a_file_of_settings_runs_again_and_options_override_it(tmp_path: Path) -> None:
     asked = ("--sensor", "patch,grid=3", "--out", tmp_path / "one")
     succeeds("benchmark", *SMALL, *asked)

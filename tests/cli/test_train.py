@@ -54,6 +54,7 @@ def test_a_classifier_starts_from_a_classifier(tmp_path):
     assert "has kind small, the model to train densenet121" in " ".join(result.output.split())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "words"),
     [

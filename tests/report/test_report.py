@@ -111,6 +111,7 @@ def test_differences_are_marked_where_the_first_policy_is_certainly_better(resul
     assert "1 more comparison:" in text  # boed - centre_out, beside those with random
 
 
+@pytest.mark.slow
 def test_budget_and_noise_are_told(results):
     made = results()
     assert "PatchSensor, 25 candidates" in render(made)
@@ -129,6 +130,7 @@ def test_looks_that_were_not_taken_are_not_drawn(results):
     assert [float(count.sum()) for count in counts] == pytest.approx([64.0, 64.0, 0.0, 0.0])
 
 
+@pytest.mark.slow
 def test_the_same_results_give_the_same_page(results, examples):
     made = results(scenes=30)
     assert render(made, examples()) == render(made, examples())
@@ -143,6 +145,7 @@ def test_a_report_that_fails_leaves_the_old_one(results, tmp_path):
     assert [each.name for each in tmp_path.iterdir()] == ["report.html"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="needs chromium to lay the page out")
 @pytest.mark.parametrize("width", [390, 1280])
 def test_page_fits_the_screen(results, examples, tmp_path, width):

@@ -67,7 +67,7 @@ def cluster() -> Iterator[Any]:
     made.shutdown()
 
 
-@pytest.fixture(params=["local", "processes", "ray"])
+@pytest.fixture(params=["local", "processes", pytest.param("ray", marks=pytest.mark.slow)])
 def engine(request: pytest.FixtureRequest) -> Engine:
     """Each engine, with two workers where it has any."""
     if request.param == "ray":
@@ -75,7 +75,7 @@ def engine(request: pytest.FixtureRequest) -> Engine:
     return named(request.param, None if request.param == "local" else 2)
 
 
-@pytest.fixture(params=["processes", "ray"])
+@pytest.fixture(params=["processes", pytest.param("ray", marks=pytest.mark.slow)])
 def apart(request: pytest.FixtureRequest) -> Callable[..., Engine]:
     """Each kind of engine that has workers."""
     if request.param == "ray":

@@ -27,6 +27,7 @@ def observed(batch=6, size=8, seed=0):
     return scene, Observation.of(scene, squares(batch, size, counts=counts, generator=generator))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("size", "published"), [(32, 34_094_528), (256, 71_321_536)])
 def test_the_published_network_has_the_published_parameters_and_weights_for_the_mask(
     size, published
@@ -107,6 +108,7 @@ def test_all_samples_are_one_scene_whatever_the_seed():
     assert all(torch.equal(buffer, statistics[name]) for name, buffer in model.named_buffers())
 
 
+@pytest.mark.slow
 def test_training_finds_the_brighter_half(train, val):
     model = tiny(mean=0.47, std=0.32).train()
     settings = TrainingConfig(

@@ -436,6 +436,7 @@ def test_page_is_self_contained_and_complete(made, shown):
     assert cell(table(made), "Realism", "recall", "vaeac").number in page.text
 
 
+@pytest.mark.slow
 def test_what_comes_from_data_is_escaped(made):
     name = "<script>alert(1)</script>"
     hostile = made.assign_coords(completer=[name, "$\\frac$", "<img src=x>"])
