@@ -102,7 +102,7 @@ def run(
         **setup.options,
         "scenes": len(setup.data) if scenes is None else scenes,
         "seed": min(seeds),
-        "seeds": len(seeds),
+        "seeds": len(seeds) if _consecutive(seeds) else list(map(int, seeds)),
     }
     with atomic(folder / SETTINGS) as temporary:
         temporary.write_text(tomli_w.dumps(settings), encoding="utf-8")
@@ -115,6 +115,10 @@ def run(
     write_tables(report_tables(results, summary), folder / "tables")
     finish(folder)
     return results
+
+
+def _consecutive(seeds: Sequence[int]) -> bool:
+    return list(seeds) == list(range(min(seeds), min(seeds) + len(seeds)))
 
 
 def read_settings(path: Path | str, known: Mapping[str, Any]) -> dict[str, Any]:

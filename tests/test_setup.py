@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
+from typer.testing import CliRunner
 
 from boed import BOED, PatchSensor, Random, run, setup
+from boed.cli import app
 from boed.completion import GaussianMixture, Retrieval
 from boed.data import load
 from boed.policies import CentreOut
@@ -194,3 +196,13 @@ def test_a_policy_of_the_users_by_its_path(tmp_path: Path, monkeypatch: pytest.M
     assert isinstance(made.policies[name], Fixed)
     results = run(made, tmp_path / "run", scenes=3)
     assert isinstance(results, xr.Dataset)
+
+
+def test_a_run_of_seeds_with_gaps_is_the_same_again(tmp_path: Path) -> None:
+    made = setup("digits", sensor="patch,grid=2", policies="random", steps=1)
+    first = run(made, tmp_path / "first", scenes=2, seeds=(3, 7))
+    words = [str(tmp_path / "first" / "run.toml"), "--out", str(tmp_path / "again")]
+    assert CliRunner().invoke(app, ["benchmark", *words]).exit_code == 0
+    again = xr.load_dataset(tmp_path / "again" / "results.nc")
+    assert again["seed"].values.tolist() == [3, 7]
+    assert np.array_equal(first["design"], again["design"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
 
@@ -50,7 +50,7 @@ KINDS: dict[str, Kind] = {
     "completions": COUNT,
     "deep": COUNT,
     "seed": SEED,
-    "seeds": Whole(1, MOST_SEEDS),
+    "seeds": kinds.Seeds(1, MOST_SEEDS),
     "memory": COUNT,
     "device": kinds.Device(),
     "search": Text(),
@@ -104,12 +104,14 @@ def named_after(*parts: str | Path | None) -> str:
     return "-".join(re.sub(r"[^\w.]+", "_", word) for word in words)
 
 
-def repetitions(seed: int, seeds: int) -> range:
-    """The seeds of a run: `seed`, `seed + 1`, ...
+def repetitions(seed: int, seeds: int | Sequence[int]) -> Sequence[int]:
+    """The seeds of a run: `seed`, `seed + 1`, ..., or those that a file lists.
 
     Raises:
         ValueError: the last one would be too large.
     """
+    if not isinstance(seeds, int):
+        return seeds
     if seed + seeds - 1 > LARGEST_SEED:
         raise ValueError(
             f"seeds is {seeds}, expected at most {LARGEST_SEED - seed + 1} from {seed}"

@@ -60,6 +60,21 @@ class Whole:
         self.check(name, value)
 
 
+@dataclass(frozen=True)
+class Seeds(Whole):
+    """How many seeds; in a file also a list of different ones."""
+
+    def check(self, name: str, value: Any) -> None:
+        """See `Kind`."""
+        if not isinstance(value, list):
+            super().check(name, value)
+            return
+        for each in value:
+            SEED.check(f"one of {name}", each)
+        if not value or len(set(value)) < len(value):
+            raise refusal(name, value, "a number of seeds, or a list of different ones")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Number:
     """A number, neither NaN nor, unless it may be, infinite."""

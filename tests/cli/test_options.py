@@ -23,6 +23,7 @@ from boed.foundation.options import (
     OneOf,
     OutFile,
     OutFolder,
+    Seeds,
     SensorTable,
     Switch,
     Text,
@@ -57,6 +58,7 @@ def typed(kind: Kind) -> list[str]:
         bounds = [] if kind.minimum is None else [kind.minimum - 1]
         bounds += [] if kind.maximum is None else [kind.maximum + 1]
     values: dict[type, list[str]] = {
+        Seeds: ["x", "1.5", "1,2", "[1]", *map(str, bounds)],
         Whole: ["x", "1.5", "nan", "1e3", "two", *map(str, bounds)],
         Number: ["x", "nan", "inf", "-inf", "1,5", *map(str, bounds)],
         Text: [],
@@ -131,6 +133,7 @@ def test_the_bare_name_of_a_group_shows_its_help(
 
 WRITTEN: dict[type, list[Any]] = {
     Whole: ["two", True, 4.5, [1], {"a": 1}, -7],
+    Seeds: ["two", True, 4.5, [], [1, 1], [-1], ["a"], {"a": 1}, -7],
     Number: ["x", True, [0.1], {"a": 1}, float("nan"), float("inf"), -1.0],
     Text: [5, True, [], ["a"], {"a": 1}, ""],
     OneOf: [5, True, ["test"], "nonsense", ""],
