@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from boed.cli.console import command, ends_with, training_bar
-from boed.cli.options import CHECKPOINT
+from boed.cli.options import CHECKPOINT, named_after
 
 if TYPE_CHECKING:
     import torch
@@ -106,3 +106,8 @@ def _stem(name: str) -> str:
     if path.name in ("recipe.toml", "weights.safetensors"):
         return path.resolve().parent.name
     return path.stem if path.suffix in (".toml", ".safetensors") else path.name
+
+
+def default_checkpoint(what: str, data: str) -> Path:
+    """Where a checkpoint goes that nobody named."""
+    return Path(f"{named_after(what, data)}.safetensors")

@@ -1,0 +1,62 @@
+"""`boed train classifier`: a classifier of partly seen scenes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from boed.cli.options import Data, Looks, Size, Weights, sensor_table
+from boed.cli.recipe import default_checkpoint, trained
+from boed.cli.training_options import training_options
+from boed.foundation.options import OneOf
+
+
+@training_options
+def train_classifier(
+    data: Data = "digits",
+    size: Size = None,
+    kind: Annotated[
+        str,
+        typer.Option(help="small, or densenet121 as in the paper."),
+        OneOf("boed.classifiers.densenet:KINDS"),
+    ] = "small",
+    patch: Annotated[
+        float | None, typer.Option(help="Width of a look over that of the scene; 0.25.")
+    ] = None,
+    sensor: Looks = None,
+    init: Annotated[
+        Path | None,
+        typer.Option(help="Trained classifier to start from, perhaps of another size."),
+    ] = None,
+    out: Weights = None,
+    *,
+    training: dict[str, Any],
+) -> None:
+    """Train and calibrate a classifier of partly seen scenes.
+
+    The same command goes on where it was interrupted, or stopped by --minutes. A finished
+    checkpoint is not trained again; --init starts another one from its weights.
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    from boed.training import Recipe
+
+    asked = Recipe(
+        kind="classifier",
+        data=data,
+        size=size,
+        architecture=kind,
+        patch=patch,
+        sensor=sensor_table(sensor),
+        init=None if init is None else str(init),
+    )
+    model: Any = trained(asked, out or default_checkpoint("classifier", data), training)
+    if model is None:
+        return
+    table = Table("looks", "AUROC", "accuracy", "NLL (nats)", "ECE", title=f"{data}, val")
+    for looks, figures in model.provenance["scores"]["val"].items():
+        table.add_row(looks, *(f"{value:.3f}" for value in figures.values()))
+    Console().print(table)

@@ -1,0 +1,70 @@
+"""`boed train completer`: a completer of partly seen scenes, or an unconditional VD-VAE."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from boed.cli.options import Data, Looks, Size, Weights, sensor_table
+from boed.cli.recipe import default_checkpoint, trained
+from boed.cli.training_options import training_options
+from boed.foundation.options import OneOf
+
+
+@training_options
+def train_completer(
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="aipo, aipo-r, flow, diffusion, vaeac, pic, anp, ce, or vae: the unconditional "
+            "VD-VAE."
+        ),
+        OneOf("boed.completion.training:TRAINED"),
+    ] = "aipo",
+    data: Data = "digits",
+    size: Size = None,
+    vae: Annotated[
+        Path | None,
+        typer.Option(help="Trained VD-VAE that aipo or aipo-r extends and leaves frozen."),
+    ] = None,
+    init: Annotated[
+        Path | None,
+        typer.Option(help="Trained completer to start from; AIPO's perhaps of another size."),
+    ] = None,
+    masks: Annotated[
+        str | None,
+        typer.Option(help="squares (all hidden but a few squares, the default) or holes."),
+        OneOf("boed.completion.training:MASKS"),
+    ] = None,
+    sensor: Looks = None,
+    architecture: Annotated[
+        str,
+        typer.Option(
+            help="small, or the paper's for aipo, aipo-r and vae: cifar10, ffhq-256, chest-256."
+        ),
+        OneOf("boed.completion.training:ARCHITECTURES"),
+    ] = "small",
+    out: Weights = None,
+    *,
+    training: dict[str, Any],
+) -> None:
+    """Train a completer, or an unconditional VD-VAE.
+
+    The same command goes on where it was interrupted, or stopped by --minutes. A finished
+    checkpoint is not trained again; --init starts another one from its weights.
+    """
+    from boed.training import Recipe
+
+    own: dict[str, Any] = {"name": name, "masks": masks, "sensor": sensor_table(sensor)}
+    asked = Recipe(
+        kind="vae" if name == "vae" else "completer",
+        data=data,
+        size=size,
+        architecture=None if vae is not None else architecture,
+        init=None if init is None else str(init),
+        vae=None if vae is None else str(vae),
+        **({} if name == "vae" else own),
+    )
+    trained(asked, out or default_checkpoint(name, data), training)
