@@ -95,16 +95,17 @@ def join(names: list[str], data: str, out: Path) -> None:
     import numpy as np
 
     from boed.classifiers.metrics import accuracy, auroc, nll
-    from boed.completion.evaluation.results import validate, validate_examples
+    from boed.completion.evaluation.results import EXAMPLES, RESULTS
+    from boed.foundation import netcdf
     from boed.foundation.files import atomic
     from boed.report.completers.figures import curves_figure, sheet_figure
     from boed.report.completers.page import write_completer_report
     from boed.report.completers.table import markdown
-    from boed.report.results import load, save
+    from boed.report.results import load
 
     folder = out / "evaluation"
-    results = load(folder / "results.nc", validate)
-    examples = load(folder / "examples.nc", validate_examples)
+    results = netcdf.load(folder / "results.nc", RESULTS)
+    examples = netcdf.load(folder / "examples.nc", EXAMPLES)
     metrics = {"use_accuracy": accuracy, "use_auroc": auroc, "use_nll": nll}
     used = {
         name: load(out / "use" / name / "results.nc").sel(policy="boed")
@@ -123,7 +124,7 @@ def join(names: list[str], data: str, out: Path) -> None:
         results = results.drop_vars(variable, errors="ignore")
         if used:
             results[variable] = (("completer", "seed", "look"), values)
-    save(results, folder / "results.nc", validate)
+    netcdf.save(results, folder / "results.nc", RESULTS)
     write_completer_report(results, folder / "report.html", examples)
     head = f"# Completers on {data}, {SETS[data]} px\n\n`{results.attrs['command']}`\n\n"
     with atomic(Path("benchmarks/results") / f"completers-{data}.md") as temporary:

@@ -32,7 +32,7 @@ from boed.foundation.randomness import derive
 from boed.policies import BOED, FirstLook
 from boed.search import CoarseToFine, Exhaustive, Racing, Search
 from boed.sensors import PatchSensor
-from boed.zoo import classifier_for
+from boed.zoo import Context, classifier_for
 
 SEARCHES: dict[str, Search] = {
     "exhaustive": Exhaustive(),
@@ -154,7 +154,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=None)
     given = parser.parse_args()
     data = load("kermany_pneumonia_128", given.size, given.split)
-    classifier = classifier_for(data, given.classifier)
+    classifier = classifier_for(Context(data, PatchSensor(given.size)), given.classifier)
+    assert isinstance(classifier, DenseNetClassifier)
     rows = decide(classifier, given.size, given.grid, given.scenes, given.split)
     found = summary(rows, min(given.scenes, len(data)))
     print(f"{found['decisions']} decisions; EIG errors in nats: {found['eig_error_nats']}")

@@ -179,7 +179,7 @@ def measure(
     found = []
     for name in work:
         seconds = median(times[name])
-        precision = name.rsplit(" ", 1)[1]
+        kept = name.rsplit(" ", 1)[1]
         found.append(
             {
                 "scenes": kind,
@@ -191,15 +191,15 @@ def measure(
                 "measured_part": part[name],
                 "evaluations": used[name],
                 "gflop": flops[name] / part[name] / 1e9,
-                "peak_gflops": peaks[precision] / 1e9,
-                "utilisation": flops[name] / seconds / peaks[precision],
+                "peak_gflops": peaks[kept] / 1e9,
+                "utilisation": flops[name] / seconds / peaks[kept],
                 "memory_mib": peak[name],
             }
         )
     plainly = next(row["seconds"] for row in found if row["what"].startswith("b "))
     for row in found:
         row["ratio_to_b"] = plainly / row["seconds"]
-    return found, differ
+    return found, {str(name): each for name, each in differ.items()}
 
 
 def table(found: list[dict[str, Any]]) -> str:
@@ -227,7 +227,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=None)
     given = parser.parse_args()
     trained = {int(size): Path(file) for size, file in (x.split("=") for x in given.classifier)}
-    described, rows, differ = machine(), [], {}
+    described = machine()
+    rows: list[dict[str, Any]] = []
+    differ: dict[str, Any] = {}
     for size in given.sizes:
         for checkpoint in (None, trained.get(size)):
             if checkpoint is None and differ.get(f"random {size}"):

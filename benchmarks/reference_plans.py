@@ -38,20 +38,20 @@ CRITIC = "a gap of the learned critic or classifier is left at this budget"
 DISCRETE = "discrete target"
 
 PLANS = [
-    Plan(scenes="nmc"),
-    Plan(scenes="pce"),
-    Plan(scenes="snmc"),
-    Plan(scenes="ace", deep=4_000, n=64, seeds=500, loose={"constant elasticity": GUIDE}),
-    Plan(scenes="vnmc", deep=4_000, n=64, seeds=500, loose={"constant elasticity": GUIDE}),
+    Plan("nmc"),
+    Plan("pce"),
+    Plan("snmc"),
+    Plan("ace", samples=4_000, contrasts=64, steps=500, loose={"constant elasticity": GUIDE}),
+    Plan("vnmc", samples=4_000, contrasts=64, steps=500, loose={"constant elasticity": GUIDE}),
     Plan(
-        scenes="infonce",
+        "infonce",
         steps=500,
         tolerance=0.03,
         loose={"location finding A": CRITIC, "constant elasticity": CRITIC},
     ),
-    Plan(scenes="pyro_nmc", samples=4_000),
+    Plan("pyro_nmc", samples=4_000),
     Plan(
-        scenes="posterior",
+        "posterior",
         steps=600,
         tolerance=0.03,
         loose={
@@ -61,13 +61,13 @@ PLANS = [
         },
     ),
     Plan(
-        scenes="marginal",
+        "marginal",
         steps=600,
         tolerance=0.02,
         skip={"constant elasticity": "y has point masses and a density, q(y) a density alone"},
     ),
     Plan(
-        scenes="marginal_likelihood",
+        "marginal_likelihood",
         steps=600,
         tolerance=0.1,
         loose=dict.fromkeys(
@@ -77,7 +77,7 @@ PLANS = [
         skip={"constant elasticity": "y has point masses and a density, q(y) a density alone"},
     ),
     Plan(
-        scenes="pyro_vnmc",
+        "pyro_vnmc",
         samples=2_000,
         contrasts=64,
         steps=400,
@@ -86,7 +86,7 @@ PLANS = [
         skip={"finite space": DISCRETE, "class information": DISCRETE},
     ),
     Plan(
-        scenes="lfire",
+        "lfire",
         samples=200,
         contrasts=200,
         steps=300,
@@ -105,7 +105,7 @@ PLANS = [
         ),
     ),
     Plan(
-        scenes="laplace",
+        "laplace",
         samples=200,
         steps=200,
         tolerance=0.02,
@@ -119,7 +119,7 @@ PLANS = [
         skip={"finite space": DISCRETE, "class information": DISCRETE},
     ),
     Plan(
-        scenes="donsker_varadhan",
+        "donsker_varadhan",
         samples=48_000,
         steps=600,
         tolerance=0.05,

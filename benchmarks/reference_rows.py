@@ -114,7 +114,7 @@ def planned(problem: Problem, group: list[Reference], plan: Plan, seed: int) -> 
         eig = errors = [math.nan] * len(group)
     seconds = (time.process_time() - began) / len(group)
     bound = MODEL_ESTIMATORS[plan.estimator].bound
-    for row, value, error in zip(group, eig, errors, strict=True):
+    for row, value, deviation in zip(group, eig, errors, strict=True):
         loose = problem.name in plan.loose
         tolerance = math.inf if loose else row.tolerance + plan.tolerance
         yield Row(
@@ -123,12 +123,12 @@ def planned(problem: Problem, group: list[Reference], plan: Plan, seed: int) -> 
             estimator=plan.estimator,
             bound=bound,
             value=value,
-            standard_error=error,
+            standard_error=deviation,
             truth=row.truth,
             truth_error=row.standard_error,
             tolerance=tolerance,
             seconds=seconds,
-            within=judge(value, error, row.truth, row.standard_error, tolerance, bound),
+            within=judge(value, deviation, row.truth, row.standard_error, tolerance, bound),
         )
 
 

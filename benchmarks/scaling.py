@@ -31,7 +31,7 @@ from boed.data.observation import Observation
 from boed.foundation.files import write_json
 from boed.policies import BOED, FirstLook
 from boed.sensors import PatchSensor
-from boed.zoo import classifier_for
+from boed.zoo import Context, classifier_for
 
 USUAL = {"scenes": 4, "candidates": 7, "completions": 8, "looks": 1}
 """What stays while another number grows; candidates as a grid."""
@@ -54,7 +54,8 @@ class Noise:
 def times(repeats: int) -> list[dict[str, Any]]:
     """Median seconds for each setting, and the exponent of each number."""
     data, train = load("digits", 32, "val"), load("digits", 32, "train")
-    classifier, retrieval = classifier_for(data, None), Retrieval(train)
+    classifier = classifier_for(Context(data, PatchSensor(32)))
+    retrieval = Retrieval(train)
     work: dict[str, Callable[[], object]] = {}
     for name, values in GROWN.items():
         for value in values:
@@ -63,7 +64,8 @@ def times(repeats: int) -> list[dict[str, Any]]:
             policy = BOED(retrieval, classifier, n=now["completions"], first_look=FirstLook(n=4))
             scenes = data.scenes(slice(0, now["scenes"]))
             looks = now["looks"] + 1
-            run = partial(acquire, scenes, sensor, policy, looks, classifier, keep=False)
+            how: dict[str, Any] = {"steps": looks, "classifier": classifier, "keep": False}
+            run = partial(acquire, scenes, sensor, policy, **how)
             work[f"{name} {value}"] = run
     measured = interleaved(work, repeats, "scaling")
     found = []

@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from boed.acquire import acquire
+from boed.classifiers.classifier import DenseNetClassifier
 from boed.completion.completer import Completions
 from boed.data.observation import Observation
 from boed.eig import BarberAgakov
@@ -29,6 +30,7 @@ from boed.eig.completions.beliefs import log_beliefs
 from boed.eig.completions.posterior_entropy import entropy
 from boed.eig.completions.problem import DesignProblem
 from boed.foundation.randomness import derive
+from boed.policies import BOED
 from boed.search import CoarseToFine, Exhaustive, Racing, Screening, Search
 from boed.search.candidates.upper_bounds import upper_bound
 from boed.sensors import PatchSensor
@@ -85,18 +87,21 @@ def computed(data: str, split: str, grid: int, scenes: int) -> dict[str, Tensor]
     made = setup(
         data, sensor=sensor, split=split, policies=["boed"], completer="aipo", search="exhaustive"
     )
+    boed = made.policies["boed"]
+    assert isinstance(boed, BOED)
     everything = made.data.scenes()
     order = torch.randperm(len(everything), generator=torch.Generator().manual_seed(0))[:scenes]
     rows: list[dict[str, Tensor]] = []
     for part in order.split(10):
         seeds = [derive(0, "scene", index) for index in part.tolist()]
-        policy = replace(made.policies["boed"], estimator=BarberAgakov("belief"))
+        policy = replace(boed, estimator=BarberAgakov("belief"))
         run = acquire(
             everything[part], made.sensor, policy, steps=3, classifier=made.classifier, seed=seeds
         )
         for look in (1, 2):
             decision, belief = run.decisions[look], run.log_beliefs[:, look]
             drawn = decision.completions
+            assert drawn is not None
             flat = drawn.scenes.flatten(0, 1)
             whole = log_beliefs(Observation.everything(flat), made.classifier)
             whole = whole.unflatten(0, drawn.weights.shape)
@@ -128,6 +133,7 @@ def guesses(data: str, grid: int, known: dict[str, Tensor], checkpoint: str) -> 
     """The EIG of every candidate as a screen guesses it [B, D], and what its pass costs."""
     made = setup(data, sensor={"name": "patch", "grid": grid}, split="val", completer="aipo")
     context = Context(made.data, made.sensor, library=made.library)
+    assert isinstance(made.classifier, DenseNetClassifier)
     screen = screen_for(context, made.classifier, checkpoint)
     seen, drawn = Observation(known["values"], known["mask"]), known["completions"]
     completions = Completions(drawn, known["weights"])
@@ -190,7 +196,7 @@ class Known:
 
 
 @upper_bound.register
-def _(estimator: Known, problem: LookedUp) -> Tensor:
+def _(estimator: Known, problem: LookedUp) -> Tensor:  # type: ignore[misc]
     return problem.ceiling
 
 
