@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -142,29 +143,38 @@ def tried(case: Case, folder: Path, kills: int, chance: random.Random) -> dict[s
         log = undisturbed.parent / f"{undisturbed.name}.log"
         raise RuntimeError(f"boed {' '.join(case.command)} failed:\n{log.read_text()[-2000:]}")
     seconds = time.monotonic() - began
-    temporary = folder / "tmp-disturbed"
-    for _ in range(kills):
+    temporary, same = folder / "tmp-disturbed", True
+    while len(case.kills) < kills:
         moment, number = chance.uniform(0, seconds), chance.choice(SIGNALS)
         process = start(case, disturbed, temporary)
         try:
             process.wait(moment)
-            by = "ended before"
         except subprocess.TimeoutExpired:
             process.send_signal(number)
             process.wait(60)
-            by = number.name
-        clean = gone(temporary)
-        kill = {"after": round(moment, 2), "by": by, "rc": process.returncode, "no_process": clean}
-        case.kills.append(kill)
+            kill = {"after": round(moment, 2), "by": number.name, "rc": process.returncode}
+            case.kills.append({**kill, "no_process": gone(temporary)})
+        else:  # it came to its end: compared, and begun anew
+            same &= process.returncode == 0 and case.same(disturbed, undisturbed)
+            discard(disturbed)
     rc = start(case, disturbed, temporary).wait()
     return {
         "command": f"boed {' '.join(case.command)}".replace(f"{folder.parent}/", ""),
         "undisturbed_seconds": round(seconds, 1),
         "kills": case.kills,
-        "ended": rc == 0,
-        "same": rc == 0 and case.same(disturbed, undisturbed),
+        "same": same and rc == 0 and case.same(disturbed, undisturbed),
         "temporary_files_left": left_files(temporary) + left_files(folder / "tmp-undisturbed"),
     }
+
+
+def discard(out: Path) -> None:
+    """Remove a run folder, or a checkpoint with what lies beside it."""
+    if out.is_dir():
+        shutil.rmtree(out)
+        return
+    for each in out.parent.glob(f"{out.stem}*"):
+        if each.suffix != ".log":
+            each.unlink()
 
 
 def cases(folder: Path, scenes: int, steps: int) -> dict[str, Case]:
