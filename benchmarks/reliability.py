@@ -260,8 +260,8 @@ PAGE = """# Reliability
 What was tried with bad inputs and faults, by kind. A member counts as *right* where the result is
 the known right one, as *clear error* where one line names the option, argument or file, what was
 given and what is expected, and as *refused, or done again* where something that belongs to another
-run, or is damaged, is not used. Every member is a test that fails otherwise; paths are below
-`tests/`. Again: `python benchmarks/reliability.py --docs docs/reliability.md`.
+run, or is damaged, is not used. Every member is a fast test, or a part of one, that fails otherwise
+(slow tests hold more: `pytest -m slow`); paths are below `tests/`. Again: `python benchmarks/reliability.py --docs docs/reliability.md`.
 
 {table}
 
@@ -301,7 +301,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             for name in names
         }
     )
-    code = pytest.main(["-q", "--no-header", *files], plugins=[counted])
+    code = pytest.main(["-q", "--no-header", "-m", "not slow", *files], plugins=[counted])
     if code or counted.failed or not all(counted.passed.values()):
         empty = [kind for kind, counts in counted.passed.items() if not counts]
         sys.exit(f"failed: {counted.failed}; without a member: {empty}")
