@@ -200,8 +200,8 @@ def cases(folder: Path, scenes: int, steps: int) -> dict[str, Case]:
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=30, help="in all")
-    parser.add_argument("--scenes", type=int, default=64)
-    parser.add_argument("--steps", type=int, default=40, help="of trainings")
+    parser.add_argument("--scenes", type=int, default=32)
+    parser.add_argument("--steps", type=int, default=24, help="of trainings")
     parser.add_argument("--only", help="cases with this in their name")
     parser.add_argument("--seed", type=int, default=0, help="of moments and signals")
     parser.add_argument("--out", type=Path, default=Path("runs/kills.json"))

@@ -191,7 +191,7 @@ def place(test: str) -> tuple[str, str] | None:
     return max(matches)[1:] if matches else None
 
 
-@dataclass
+@dataclass(eq=False)
 class Counted:
     """What passed and failed, as pytest reports it."""
 
@@ -261,7 +261,8 @@ What was tried with bad inputs and faults, by kind. A member counts as *right* w
 the known right one, as *clear error* where one line names the option, argument or file, what was
 given and what is expected, and as *refused, or done again* where something that belongs to another
 run, or is damaged, is not used. Every member is a fast test, or a part of one, that fails otherwise
-(slow tests hold more: `pytest -m slow`); paths are below `tests/`. Again: `python benchmarks/reliability.py --docs docs/reliability.md`.
+(slow tests hold more: `pytest -m slow`); paths are below `tests/`. Again:
+`python benchmarks/reliability.py --docs docs/reliability.md`.
 
 {table}
 
