@@ -20,6 +20,7 @@ def boed(*arguments):
     return CliRunner().invoke(app, [str(each) for each in arguments])
 
 
+@pytest.mark.slow
 def test_what_was_trained_is_trained_again_by_its_recipe(tmp_path):
     out, again = tmp_path / "one.safetensors", tmp_path / "again.safetensors"
     few = ("--steps", "1", "--batch", "2", "--seed", "3", "--masks", "holes")

@@ -129,6 +129,7 @@ def test_ours_on_digits(sensor: str, tmp_path: Path) -> None:
     assert (tmp_path / "report.html").stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_a_table(tmp_path: Path) -> None:
     succeeds("benchmark", *SMALL, "--data", "wine", "--out", tmp_path)
     results = xr.load_dataset(tmp_path / "results.nc")

@@ -101,6 +101,7 @@ def test_a_full_disk_leaves_the_old_file(results, tmp_path, monkeypatch, said):
     assert [each.name for each in tmp_path.iterdir()] == ["results.nc"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="limits file sizes with POSIX rlimits")
 def test_a_really_full_disk_is_an_error(results, tmp_path):
     """The system refuses to let any file grow beyond 4 kB; each writer says so, and of which."""

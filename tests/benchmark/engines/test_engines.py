@@ -285,6 +285,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> xr.Dataset:
     return run(informed(tmp_path_factory.mktemp("alone") / "log"))
 
 
+@pytest.mark.slow
 def test_results_do_not_depend_on_the_engine(
     engine: Engine, alone: xr.Dataset, tmp_path: Path
 ) -> None:
