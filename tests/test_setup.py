@@ -206,3 +206,19 @@ def test_a_run_of_seeds_with_gaps_is_the_same_again(tmp_path: Path) -> None:
     again = xr.load_dataset(tmp_path / "again" / "results.nc")
     assert again["seed"].values.tolist() == [3, 7]
     assert np.array_equal(first["design"], again["design"])
+
+
+def test_policies_of_a_finished_run_come_in_the_order_that_is_asked_for(tmp_path: Path) -> None:
+    policies = {"ours": CentreOut(), "chance": Random()}
+    run(setup(CLUES.dataset(12), policies=policies, steps=1, **OWN), tmp_path, scenes=4)
+    turned = dict(reversed(policies.items()))
+    again = run(setup(CLUES.dataset(12), policies=turned, steps=1, **OWN), tmp_path, scenes=4)
+    assert again["policy"].values.tolist() == ["chance", "ours"]
+
+
+def test_more_steps_than_candidates_end_when_all_is_seen(tmp_path: Path) -> None:
+    parts = {**OWN, "sensor": PatchSensor(16, 0.5, 2)}
+    made = setup(CLUES.dataset(12), policies=own_policies(), steps=6, **parts)
+    results = run(made, tmp_path, scenes=4)
+    assert (tmp_path / "report.html").exists()
+    assert results["design"].isel(step=5).isnull().all()

@@ -137,7 +137,7 @@ def benchmark(
         if on_progress is not None:
             for name in policies:
                 on_progress(name, number * steps * len(seeds))
-        return _recorded(finished, recorded)
+        return _recorded(finished.sel(policy=list(policies)), recorded)
     began = time.monotonic()
     jobs = Jobs(
         dataset=used,

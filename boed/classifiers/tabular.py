@@ -57,6 +57,7 @@ class TabularClassifier:
                 f"expected all of 0..{len(train.label_names) - 1}"
             )
         at_least(1, copies=copies)
+        self._made_of = (train, val, copies, seed)
         self.features = shape[2]
         self.label_names = train.label_names
         rows, labels = _hidden(train, copies, derive(seed, "train"))
@@ -65,6 +66,10 @@ class TabularClassifier:
         self.knots = torch.linspace(0, 1, 5)
         self.temperatures = torch.ones(5)
         self._calibrate(val, derive(seed, "val"))
+
+    def __fingerprint__(self) -> object:
+        """What the fitted trees follow from; they themselves cannot be read through."""
+        return self._made_of, type(self.estimator).__qualname__, self.estimator.get_params()
 
     def log_probs(self, observation: Observation) -> Float[Tensor, "B K"]:
         """Calibrated log-probabilities; features that were not seen are missing.

@@ -24,7 +24,8 @@ def fingerprint(*things: object) -> str:
     Numbers, text, tensors, arrays, sequences, mappings, modules (their weights and settings),
     functions (their code, defaults and what they close over), dataclasses (but for fields that
     compare as equal whatever they hold, `field(compare=False)`) and other objects (their class and
-    attributes, but for what a `cached_property` keeps) are read through. Of a class that is not
+    attributes, but for what a `cached_property` keeps; or what its method `__fingerprint__` returns
+    in their place) are read through. Of a class that is not
     installed but the user's own, its source counts too.
 
     Raises:
@@ -61,7 +62,9 @@ def _add(digest: Any, thing: object, within: tuple[int, ...]) -> None:
     digest.update(f"<{type(thing).__module__}.{type(thing).__qualname__}>".encode())
     kind: Any = type(thing)
     digest.update(_own_source(kind))
-    if thing is None or isinstance(thing, bool | int | float | complex | str | torch.dtype):
+    if hasattr(kind, "__fingerprint__") and not isinstance(thing, type):
+        _add(digest, thing.__fingerprint__(), inner)  # type: ignore[attr-defined]
+    elif thing is None or isinstance(thing, bool | int | float | complex | str | torch.dtype):
         digest.update(repr(thing).encode())
     elif isinstance(thing, bytes):
         digest.update(thing)

@@ -126,7 +126,8 @@ def describe(
     """
     import xarray as xr
 
-    decisions = trajectory.decisions
+    taken = int(trajectory.looks.min())  # the last decision may have been to stop
+    decisions = trajectory.decisions[:taken]
     if not decisions or any(len(each.designs) < len(scenes) for each in decisions):
         raise ValueError(
             f"trajectory keeps {[len(each.designs) for each in decisions]} decisions, expected "
@@ -140,7 +141,7 @@ def describe(
     completions = [_completions(d, scenes)[:number].transpose(0, 1) for d in decisions]
     gains = [_gains(d, number).transpose(0, 1) for d in decisions]
     maps = [_scores(d) for d in decisions]
-    seen, looks = trajectory.observations, decisions[0].candidates
+    seen, looks = trajectory.observations[: taken + 1], decisions[0].candidates
     masks = candidate_masks(sensor, seen[0], looks)
     answer = ["finding", "answer"] if trajectory.log_beliefs.ndim == 4 else ["answer"]
     found = xr.Dataset(
@@ -156,9 +157,12 @@ def describe(
             "eig": (["example", "step", "candidate"], array(maps)),
             "candidates": (["candidate", "axis"], looks.cpu().numpy()),
             "candidate_mask": (["candidate", "y", "x"], masks.cpu().numpy()),
-            "design": (["example", "step", "axis"], trajectory.designs.cpu().numpy()),
+            "design": (["example", "step", "axis"], trajectory.designs[:, :taken].cpu().numpy()),
             "chosen": (["example", "step"], array([d.chosen for d in decisions])),
-            "log_belief": (["example", "look", *answer], trajectory.log_beliefs.cpu().numpy()),
+            "log_belief": (
+                ["example", "look", *answer],
+                trajectory.log_beliefs[:, : taken + 1].cpu().numpy(),
+            ),
         }
     )
     if labels is not None:

@@ -13,6 +13,7 @@ from boed.classifiers.tabular import TabularClassifier
 from boed.data.dataset import Dataset
 from boed.data.observation import Observation
 from boed.data.readers.tables import table
+from boed.foundation.fingerprint import fingerprint
 
 
 @pytest.fixture(scope="module")
@@ -108,3 +109,11 @@ def test_refuses(wines):
     )
     with pytest.raises(ValueError, match=r"images has scenes \(1, 4, 4\), expected rows"):
         TabularClassifier(images, images)
+
+
+def test_the_same_fit_has_the_same_fingerprint_and_another_has_not() -> None:
+    train, val = table("wine", "train"), table("wine", "val")
+    one, again = (fingerprint(TabularClassifier(train, val, copies=2)) for _ in range(2))
+    assert one == again
+    assert one != fingerprint(TabularClassifier(train, val, copies=2, seed=1))
+    assert one != fingerprint(TabularClassifier(train, val.subset(range(9)), copies=2))
