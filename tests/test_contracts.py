@@ -300,3 +300,23 @@ def test_a_library_for_another_question() -> None:
         assert acquire(
             DATA.scenes([0]), TILES, parts.policies["boed"], steps=1, classifier=CLASSIFIER
         ).designs[0, 0].tolist() == [8, 4]
+
+
+def test_seeds_are_several() -> None:
+    with pytest.raises(ValueError, match=r"seeds is 2, expected different numbers, such as"):
+        run(made(steps=1), "never", seeds=2)  # type: ignore[arg-type]
+    assert not Path("never").exists()
+
+
+def test_beliefs_of_another_precision_are_converted(tmp_path: Path) -> None:
+    class Precise(ClueClassifier):
+        def log_probs(self, observation: Observation) -> torch.Tensor:
+            return super().log_probs(observation).double()
+
+    assert run(made(classifier=Precise(), steps=1), tmp_path)["log_belief"].dtype == "float32"
+
+
+def test_a_mask_of_another_shape_is_refused() -> None:
+    blank = Observation.nothing(2, 1, 4)
+    with pytest.raises(ValueError, match=r"mask is \(2, 1, 3, 4\), expected \(2, 1, 4, 4\)"):
+        blank.with_seen(torch.rand(2, 1, 4, 4), torch.ones(2, 1, 3, 4))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -105,6 +105,8 @@ def benchmark(
     for name, policy in policies.items():
         check_is_policy(policy, f"policies: {name!r}")
     number = len(dataset) if scenes is None else scenes
+    if not isinstance(seeds, Iterable):
+        raise ValueError(f"seeds is {seeds!r}, expected different numbers, such as (0, 1)")
     seeds = [int(seed) for seed in seeds]
     _check(dataset, number, policies, seeds=seeds, steps=steps)
     if primary is not None:

@@ -69,7 +69,7 @@ def check_belief(
             f"{name} returned numbers whose exponentials sum to {worst:.3g}, not 1; "
             "expected log-probabilities (log_softmax of logits)"
         )
-    return belief.to(observation.device)
+    return belief.to(observation.values)  # of its type, on its device
 
 
 Precision = Literal["fp32", "bf16"]

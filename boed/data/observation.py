@@ -181,10 +181,20 @@ class Observation:
         """The observation after `scene` has also been measured where `mask` is 1.
 
         Raises:
-            ValueError: there are readings of an indirect sensor, which has no pixels to add to.
+            ValueError: there are readings of an indirect sensor, which has no pixels to add to, or
+                the mask is of another shape.
         """
         if self.readings is not None:
             raise ValueError("observation has readings of an indirect sensor: cannot add pixels")
+        try:
+            fits = torch.broadcast_shapes(mask.shape, self.mask.shape) == self.mask.shape
+        except RuntimeError:
+            fits = False
+        if not fits:
+            raise ValueError(
+                f"mask is {tuple(mask.shape)}, expected {tuple(self.mask.shape)}: 1 where the "
+                "scene was measured, 0 elsewhere"
+            )
         return Observation(
             torch.where(mask > 0, scene, self.values), torch.maximum(self.mask, mask)
         )
