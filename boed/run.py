@@ -48,7 +48,8 @@ def run(
 
     The folder then holds `results.nc`, `summary.json`, `examples.nc`, `report.html`, its tables as
     CSV in `tables/`, the settings as `run.toml`, and whose run it is as `run.json`. The same call
-    on the same folder goes on where it was interrupted; with another set-up it is refused.
+    on the same folder goes on where it was interrupted, and only writes the report anew where it
+    was finished; with another set-up it is refused.
 
     Args:
         setup: what `boed.setup` put together.

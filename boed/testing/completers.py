@@ -13,6 +13,7 @@ from boed.completion.completer import Completer, check_is_completer, complete
 from boed.data.observation import Observation
 from boed.sensors.sensor import Sensor
 from boed.testing.properties import (
+    SEEDS,
     Check,
     Shape,
     checks_of,
@@ -22,8 +23,6 @@ from boed.testing.properties import (
     run_all,
     untouched,
 )
-
-SEEDS = [11, 25, 7]
 
 
 @dataclass(frozen=True)

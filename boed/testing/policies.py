@@ -15,6 +15,7 @@ from boed.policies.policy import Decision, Policy, check_is_policy, decide
 from boed.sensors.patch import PatchSensor
 from boed.sensors.sensor import Sensor, reads_new
 from boed.testing.properties import (
+    SEEDS,
     Check,
     Shape,
     checks_of,
@@ -24,8 +25,6 @@ from boed.testing.properties import (
     run_all,
     untouched,
 )
-
-SEEDS = [11, 25, 7]
 
 
 @dataclass(frozen=True, kw_only=True)

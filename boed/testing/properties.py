@@ -84,6 +84,10 @@ def random_scenes(shape: Shape, batch: int, seed: int = 0) -> Tensor:
     return 0.01 + 0.98 * torch.rand(batch, *shape, generator=generator)
 
 
+SEEDS = [11, 25, 7]
+"""Of the three scenes of `partly_seen`."""
+
+
 def partly_seen(shape: Shape, sensor: Sensor | None) -> Observation:
     """Three scenes: of the first nothing was seen, of the second a little, of the third more.
 
