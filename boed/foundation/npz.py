@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import zipfile
 from pathlib import Path
 from typing import IO, Any, Self
@@ -65,7 +66,7 @@ class Arrays:
         _check(what, shape, dtype)
         try:
             with self._zip.open(f"{name}.npy") as member:
-                return np.lib.format.read_array(member, allow_pickle=False)
+                return _read(member)
         except Exception as error:
             raise ValueError(f"{what} is damaged ({error}); copy it again") from error
 
@@ -84,7 +85,7 @@ def read_array(path: Path | str) -> NDArray[Any]:
     _check(str(path), shape, dtype)
     try:
         with open(path, "rb") as file:
-            return np.lib.format.read_array(file, allow_pickle=False)
+            return _read(file)
     except Exception as error:
         raise ValueError(f"{path} cannot be read as .npy ({error})") from error
 
@@ -99,7 +100,18 @@ def _header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
     return shape, dtype
 
 
+def _read(file: IO[bytes]) -> NDArray[Any]:
+    """The array that begins here; numpy itself makes strings of what are no characters."""
+    array: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
+    if array.dtype.kind == "U" and array.dtype.itemsize:
+        codes = np.ascontiguousarray(array).view(array.dtype.byteorder + "u4")
+        if ((codes > sys.maxunicode) | ((codes >= 0xD800) & (codes < 0xE000))).any():
+            raise ValueError("characters that Unicode does not have")
+    return array
+
+
 def _check(what: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-    if dtype.hasobject:
-        raise ValueError(f"{what} holds Python objects, expected numbers or text")
+    if dtype.hasobject or dtype.names:
+        kind = f"records of {', '.join(dtype.names)}" if dtype.names else "Python objects"
+        raise ValueError(f"{what} holds {kind}, expected numbers or text")
     check_memory(f"{what}, {dtype} {list(shape)},", math.prod(shape) * dtype.itemsize)

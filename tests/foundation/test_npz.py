@@ -59,6 +59,12 @@ MEMBERS = {
     "unknown version": npy()[:6] + b"\x09" + npy()[7:],
     "unknown type": claiming("(3,)", "<q9"),
     "Python objects": npy(np.array([1, None], dtype=object)),
+    "text beyond Unicode": claiming("(3,)", "<U2").replace(bytes(96), b"\xff" * 96),
+    "text beyond Unicode of the other order": claiming("(3,)", ">U2").replace(
+        bytes(96), b"\x00\x11\x00\x00" * 24
+    ),
+    "halves of characters": claiming("(3,)", "<U2").replace(bytes(96), b"\x00\xd8\x00\x00" * 24),
+    "records": npy(np.zeros(2, [("a", "i4"), ("b", "<U1")])),
     "more than the limit": claiming("(1000000, 1000000)"),
     "more than any number": claiming("(1" + "0" * 400 + ",)"),
 }

@@ -1,7 +1,8 @@
 """Whatever a file holds, its reader gives something or raises ValueError: one line for the user.
 
 The changes are seeded: those of the fast suite are the same each time. `BOED_FUZZ_SECONDS` makes
-others, for so many seconds a format (`just fuzz`); what fails names its seed and leaves its file.
+others, for so many seconds a format, after a random seed (`just fuzz`) or after `BOED_FUZZ_FIRST`
+(CI, which must not fail by chance); what fails names its seed and leaves its file.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ def seeds():
     if not SECONDS:
         yield from range(ROUNDS)
         return
-    end, first = time.monotonic() + SECONDS, random.SystemRandom().randrange(1 << 48)
+    end = time.monotonic() + SECONDS
+    first = int(os.environ.get("BOED_FUZZ_FIRST", random.SystemRandom().randrange(1 << 48)))
     while time.monotonic() < end:
         first += 1
         yield first
