@@ -20,7 +20,7 @@ from measuring import interval, machine
 from torch import Tensor
 
 from boed.acquire import acquire
-from boed.classifiers.classifier import DenseNetClassifier, Precision
+from boed.classifiers.classifier import DenseNetClassifier
 from boed.completion.classical.retrieval import Retrieval
 from boed.data.load import load
 from boed.data.observation import Observation
@@ -28,6 +28,7 @@ from boed.eig.completions.estimate import design_problem
 from boed.eig.completions.estimators import BarberAgakov
 from boed.eig.completions.problem import DesignProblem
 from boed.foundation.files import write_json
+from boed.foundation.precision import Precision
 from boed.foundation.randomness import derive
 from boed.policies import BOED, FirstLook
 from boed.search import CoarseToFine, Exhaustive, Racing, Search

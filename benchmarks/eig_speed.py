@@ -26,7 +26,7 @@ from measuring import interleaved, machine, matmul_peak, median, peak_memory
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from boed.classifiers.classifier import DenseNetClassifier, Precision
+from boed.classifiers.classifier import DenseNetClassifier
 from boed.classifiers.densenet import DenseNetConfig
 from boed.completion.classical.retrieval import Retrieval
 from boed.completion.completer import Completions
@@ -37,6 +37,7 @@ from boed.eig.completions.estimate import design_problem
 from boed.eig.completions.estimators import BarberAgakov
 from boed.eig.completions.problem import DesignProblem
 from boed.foundation.files import write_json
+from boed.foundation.precision import Precision
 from boed.search import CoarseToFine, Racing, Search
 from boed.sensors import PatchSensor
 

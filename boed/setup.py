@@ -7,14 +7,13 @@ import platform
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar
 
 import torch
 
 from boed.classifiers.classifier import (
     Classifier,
     DenseNetClassifier,
-    Precision,
     check_is_classifier,
 )
 from boed.classifiers.primary import Primary
@@ -25,6 +24,7 @@ from boed.data.labels import SPLITS
 from boed.data.load import load
 from boed.foundation.checks import describe
 from boed.foundation.options import COUNT, Device, Names, OneOf, split_names
+from boed.foundation.precision import PRECISIONS, choose
 from boed.foundation.registry import check_known
 from boed.policies import Policy, Random
 from boed.policies.names import INFORMED, POLICIES
@@ -98,7 +98,7 @@ def setup(
     steps: int = 3,
     completions: int = 10,
     search: str | Search = "racing",
-    precision: Precision = "fp32",
+    precision: str = "fp32",
     memory: int = 512,
     device: str = "cpu",
 ) -> Setup:
@@ -127,7 +127,8 @@ def setup(
         search: a name of `SEARCHES`, `screen` for the one shipped for the data, the name or path of
             a screen, or an object. It is for the estimators that can be searched so; the others
             are exhaustive. The EIG maps of a search that drops candidates are not whole.
-        precision: of the classifier: `bf16` is about twice as fast and rounds beliefs.
+        precision: of the classifier: `fp32`, the same on all machines; `bf16`, which rounds beliefs
+            and is faster where the machine has such arithmetic; or `auto`, the faster one here.
         memory: bound on the images held at once, MiB.
         device: where the models run.
 
@@ -143,7 +144,7 @@ def setup(
         if scenes_of is not None and not isinstance(scenes_of, str | Path | Dataset):
             raise ValueError(f"{name} is {describe(scenes_of)}, expected a Dataset or a name")
     OneOf(SPLITS).check("split", split)
-    OneOf(get_args(Precision)).check("precision", precision)
+    OneOf(PRECISIONS).check("precision", precision)
     Device().check("device", device)
     if isinstance(sensor, str | Mapping):
         check_sensor_name(sensor)
@@ -174,13 +175,14 @@ def setup(
     for model in (judge, sampler):
         if isinstance(model, torch.nn.Module):
             model.to(device)
-    if precision != "fp32":
-        if not isinstance(judge, DenseNetClassifier):
-            raise ValueError(
-                f"precision is {precision!r}, which is for DenseNet classifiers, not for "
-                f"{type(judge).__name__}"
-            )
-        judge.precision = precision
+    if isinstance(judge, DenseNetClassifier) and precision != "fp32":
+        judge.precision = options["precision"] = choose(precision, device, training=False)
+    elif precision == "bf16":
+        raise ValueError(
+            "precision is 'bf16', which is for DenseNet classifiers, not for "
+            f"{type(judge).__name__}"
+        )
+    computed = getattr(judge, "precision", "fp32")
     chosen, said = search_for(context, judge, search=search, device=device)
     retrieved = isinstance(sampler, Retrieval) or any(
         INFORMED.get(each, ("", ""))[0] == "retrieval" for each in names
@@ -208,7 +210,7 @@ def setup(
         "completions": completions,
         "first_completions": first_completions(context),
         "search": said,
-        "precision": "fp32" if precision == "fp32" else f"{precision}, an approximation",
+        "precision": "fp32" if computed == "fp32" else f"{computed}, an approximation",
         "question": ", ".join(scenes.label_names),
         "policies": {n: POLICIES.get(n, type(made[n]).__name__) for n in made},
         "checkpoints": {

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, Protocol, get_args, runtime_checkable
+from typing import Any, Protocol, get_args, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -20,6 +20,7 @@ from boed.classifiers.densenet121_incremental import DenseNet121
 from boed.data.observation import Observation
 from boed.foundation.checks import check_fits, check_floating, check_protocol
 from boed.foundation.files import read_model, save_weights
+from boed.foundation.precision import Precision
 from boed.foundation.registry import check_known
 
 
@@ -72,9 +73,6 @@ def check_belief(
     return belief.to(observation.values)  # of its type, on its device
 
 
-Precision = Literal["fp32", "bf16"]
-"""Of the network's weights and features; logits and beliefs are single precision in either."""
-
 Nearby = Callable[[Observation, Int64[Tensor, " P"]], Float[Tensor, "P *L K"]]
 """Beliefs about P observations, each of which continues that of a base scene."""
 
@@ -122,7 +120,10 @@ class DenseNetClassifier(nn.Module):
 
     @property
     def precision(self) -> Precision:
-        """In which a loaded classifier computes; bf16 is faster and rounds logits by about 1 %."""
+        """Of a loaded classifier's weights and features; bf16 rounds logits by about 1 %.
+
+        Logits and beliefs are single precision in either.
+        """
         return self._precision
 
     @precision.setter

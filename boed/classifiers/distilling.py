@@ -28,7 +28,7 @@ from boed.training.loop import fit, provenance
 from boed.training.recipes import Recipe
 
 TRAINING = TrainingConfig(
-    steps=3000, batch=32, lr=1e-3, betas=(0.9, 0.99), ema=0.998, clip=1.0, bf16=True, every=250
+    steps=3000, batch=32, lr=1e-3, betas=(0.9, 0.99), ema=0.998, clip=1.0, every=250
 )
 """That of the shipped screens, trained on one CPU core."""
 

@@ -98,7 +98,10 @@ def benchmark(
         ),
     ] = None,
     precision: Annotated[
-        str | None, _option("Of the classifier: fp32, or bf16, faster and rounded.", "precision")
+        str | None,
+        _option(
+            "Of the classifier: fp32; bf16, which rounds; or auto, the faster one.", "precision"
+        ),
     ] = None,
     engine: Annotated[
         str | None,

@@ -54,7 +54,7 @@ KINDS: dict[str, Kind] = {
     "memory": COUNT,
     "device": kinds.Device(),
     "search": Text(),
-    "precision": kinds.OneOf(("fp32", "bf16")),
+    "precision": kinds.OneOf("boed.foundation.precision:PRECISIONS"),
     "engine": kinds.OneOf("boed.benchmark.engines:ENGINES"),
     "workers": COUNT,
     "run": kinds.Existing(folder=True),

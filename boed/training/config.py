@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from boed.foundation.checks import Sized
 from boed.foundation.memory import check_memory
-from boed.foundation.options import COUNT, SEED, Kind, Number, OneOf, Switch, Whole
+from boed.foundation.options import COUNT, SEED, Kind, Number, OneOf, Whole
+from boed.foundation.precision import PRECISIONS
 
 if TYPE_CHECKING:
     from boed.training.ranks import Ranks
@@ -39,7 +40,8 @@ class TrainingConfig:
             Buffers such as batch-norm statistics then stay as they were, too.
         patience: so many skipped updates in a row go back to the last good state.
         seed: for batches, masks and latent variables.
-        bf16: run the forward pass under bfloat16 autocast.
+        precision: of the forward pass: `fp32`, `bf16` (autocast), or `auto`, whichever of them
+            is faster where the training begins.
         minutes: stop, resumably, after so much time in this call; 0 is no limit.
         every: steps between checkpoints and validations.
         device: cpu or cuda.
@@ -61,7 +63,7 @@ class TrainingConfig:
     skip: float = _of(math.inf, Number(above=0, finite=False))
     patience: int = _of(50, COUNT)
     seed: int = _asked(0, SEED, "Seed of everything random; 0 if not given.")
-    bf16: bool = _asked(False, Switch(), "bfloat16 autocast in the forward pass; as in the preset.")
+    precision: str = _asked("auto", OneOf(PRECISIONS), "fp32, bf16, or auto: the faster one here.")
     minutes: float = _asked(
         0.0, Number(minimum=0), "Stop, resumably, after so long; 0 is no limit."
     )

@@ -1,4 +1,4 @@
-"""The one training loop: AdamW, EMA, skipping that recovers, bf16, resume, several GPUs."""
+"""The one training loop: AdamW, EMA, skipping that recovers, resume, several GPUs."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from boed.data.dataset import Dataset
 from boed.foundation.files import load_weights, save_weights
 from boed.foundation.interruption import Interrupted, held_back
+from boed.foundation.precision import choose
 from boed.foundation.randomness import derive
 from boed.training.config import TrainingConfig
 from boed.training.ranks import Ranks
@@ -26,7 +27,8 @@ from boed.training.ranks import Ranks
 class Progress:
     """Where a training stands; `history` has a row of figures per validation.
 
-    `seconds` have passed, in which this process kept its cores busy for `cpu_seconds`.
+    `seconds` have passed, in which this process kept its cores busy for `cpu_seconds`, and computed
+    in `precision`, chosen where the training began.
     """
 
     step: int = 0
@@ -34,6 +36,7 @@ class Progress:
     restored: int = 0
     seconds: float = 0.0
     cpu_seconds: float = 0.0
+    precision: str = ""
     history: list[dict[str, float]] = field(default_factory=list)
 
 
@@ -48,6 +51,7 @@ def provenance(train: Dataset, training: TrainingConfig, progress: Progress) -> 
         },
         "fit": {**asdict(training), "skip": str(training.skip)},
         "steps": progress.step,
+        "precision": progress.precision,
         "cpu_seconds": round(progress.cpu_seconds),
         "history": progress.history,
     }
@@ -112,6 +116,11 @@ def fit(
         progress = _restore(Path(state), model, trained, average, optimiser, training, about)
     if not ranks.agree(progress.step):
         raise ValueError(f"state {state} is not the same for all machines; use a shared folder")
+    device = ranks.device.type
+    if not progress.precision:
+        chosen = choose(training.precision, device, training=True) if ranks.first else ""
+        progress.precision = ranks.first_says(chosen)
+    rounded = progress.precision == "bf16"
     good = _snapshot(model, optimiser)
     buffers = dict(model.named_buffers())
     bad_in_a_row = 0
@@ -126,8 +135,7 @@ def fit(
             for group in optimiser.param_groups:
                 group["lr"] = training.lr * _schedule(step, training)
             held = {name: buffer.clone() for name, buffer in buffers.items()}
-            device = next(model.parameters()).device.type
-            with torch.autocast(device, torch.bfloat16, enabled=training.bf16):
+            with torch.autocast(device, torch.bfloat16, enabled=rounded):
                 value = loss(step)
             optimiser.zero_grad(set_to_none=True)
             value.backward()  # type: ignore[no-untyped-call]

@@ -28,7 +28,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from boed.foundation.options import COUNT, FRACTION, SEED
+from boed.foundation.options import COUNT, FRACTION, SEED, Switch
 from boed.foundation.registry import check_known
 from boed.training.config import TrainingConfig
 
@@ -158,7 +158,12 @@ class Recipe:
                 raise ValueError(f"{key} is {value!r}, expected {words}")
         if "kind" not in table:
             raise ValueError(f"kind is missing, expected one of {', '.join(KINDS)}")
-        return cls(**{key: _plain(value) for key, value in table.items()})
+        held = {key: _plain(value) for key, value in table.items()}
+        if "bf16" in held.get("training", {}):  # as recipes said it once
+            rounded = held["training"].pop("bf16")
+            Switch().check("training: bf16", rounded)
+            held["training"].setdefault("precision", "bf16" if rounded else "fp32")
+        return cls(**held)
 
     def write(self, path: Path | str) -> None:
         """Write the recipe as TOML, atomically."""

@@ -53,14 +53,14 @@ def test_what_is_refused(arguments, words, tmp_path):
 
 
 def test_changes_are_values_as_toml_has_them():
-    changes = parsed(["steps=3", "lr=1e-3", "bf16=true", "device=cuda", 'data="a=b"'])
-    expected = {"steps": 3, "lr": 1e-3, "bf16": True, "device": "cuda", "data": "a=b"}
+    changes = parsed(["steps=3", "lr=1e-3", "precision=bf16", "device=cuda", 'data="a=b"'])
+    expected = {"steps": 3, "lr": 1e-3, "precision": "bf16", "device": "cuda", "data": "a=b"}
     assert changes == expected
 
 
 def test_options_come_from_the_fields_with_a_help_text():
     assert set(OPTIONS) == {
-        "steps", "batch", "lr", "minutes", "bf16", "seed", "device", "devices", "nodes",
+        "steps", "batch", "lr", "minutes", "precision", "seed", "device", "devices", "nodes",
     }  # fmt: skip
     assert all(each.metadata["help"] for each in fields(TrainingConfig) if each.name in OPTIONS)
 
@@ -77,11 +77,11 @@ def test_a_command_gets_what_was_typed():
     assert "training" not in inspect.signature(command).parameters
     small = typer.Typer()
     small.command()(command)
-    for typed in ([], ["--steps", "3", "--bf16", "--name", "b"], ["--no-bf16", "--lr", "0.1"]):
+    for typed in ([], ["--steps", "3", "--precision", "bf16", "--name", "b"], ["--lr", "0.1"]):
         result = CliRunner().invoke(small, typed)
         assert result.exit_code == 0, result.output
     assert given == [
-        ("a", {}), ("b", {"steps": 3, "bf16": True}), ("a", {"lr": 0.1, "bf16": False}),
+        ("a", {}), ("b", {"steps": 3, "precision": "bf16"}), ("a", {"lr": 0.1}),
     ]  # fmt: skip
     shown = CliRunner().invoke(small, ["--help"]).output
     assert "Highest learning rate" in " ".join(shown.split())

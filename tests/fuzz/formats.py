@@ -189,7 +189,7 @@ steps = 1200
 batch = 32
 lr = 1e-3
 betas = [0.9, 0.99]
-bf16 = false
+precision = "fp32"
 """
 
 RECORD = {"kind": "benchmark", "identity": {"data": "a", "policies": {"boed": "b"}}, "steps": 3}

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
 
+from boed.foundation import precision
 from boed.foundation.files import load_weights
 from boed.training.config import TrainingConfig
 from boed.training.loop import fit
@@ -248,7 +250,7 @@ def test_a_state_from_before_devices_and_checksums_is_gone_on_with(tmp_path):
     header = load_weights(state)[1]
     assert header["settings"].keys() == {
         "steps", "batch", "lr", "warmup", "weight_decay", "betas", "ema", "clip", "skip",
-        "patience", "seed", "bf16",
+        "patience", "seed", "precision",
     }  # fmt: skip
     assert header.keys() == {"kind", "settings", "progress"}
     again = network(seed=3)
@@ -290,6 +292,17 @@ def test_learning_rate_warms_up_and_ends_at_zero(monkeypatch):
     assert rates == pytest.approx(expected)
 
 
+def test_what_auto_chose_once_stays_when_the_training_goes_on(monkeypatch, tmp_path):
+    ratios = iter([0.5, 2.0])
+    monkeypatch.setattr(precision, "bf16_speedup", lambda device, training: next(ratios))
+    state, short = tmp_path / "state.safetensors", replace(SETTINGS, minutes=1e-9)
+    for expected in ("fp32", "fp32"):
+        model = network()
+        progress = fit(model, batch_loss(model), short, state=state)[1]
+        assert progress.precision == expected
+    assert next(ratios) == 2.0  # measured once
+
+
 def test_bf16_keeps_weights_in_float32():
     model, seen = network(), []
 
@@ -298,7 +311,10 @@ def test_bf16_keeps_weights_in_float32():
         seen.append(out.dtype)
         return (out - 1).square().mean()
 
-    weights, _ = fit(model, loss, replace(SETTINGS, bf16=True))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it may be slower here
+        weights, progress = fit(model, loss, replace(SETTINGS, precision="bf16"))
+    assert progress.precision == "bf16"
     assert set(seen) == {torch.bfloat16}
     assert weights["0.weight"].dtype == torch.float32
 

@@ -22,7 +22,7 @@ RECIPE = Recipe(
     architecture={"widths": [8, 16], "stem": 2},
     init="recipe-28px.toml",
     seed=3,
-    training={"steps": 7, "betas": [0.5, 0.9], "bf16": True},
+    training={"steps": 7, "betas": [0.5, 0.9], "precision": "fp32"},
 )
 PRESET = TrainingConfig(steps=100, lr=0.5, batch=16)
 
@@ -45,7 +45,7 @@ def test_a_checkpoint_s_header_holds_it(tmp_path):
 
 def test_settings_are_the_preset_s_but_for_what_is_said():
     training = RECIPE.config(PRESET)
-    assert training == replace(PRESET, steps=7, betas=(0.5, 0.9), bf16=True, seed=3)
+    assert training == replace(PRESET, steps=7, betas=(0.5, 0.9), precision="fp32", seed=3)
 
 
 def test_the_whole_recipe_trains_alike_whatever_the_preset():
@@ -98,6 +98,14 @@ def test_a_missing_file(tmp_path):
         Recipe.read(tmp_path / "none.toml")
 
 
+@pytest.mark.parametrize(("held", "precision"), [(True, "bf16"), (False, "fp32")])
+def test_a_recipe_from_before_auto_keeps_its_precision(held, precision):
+    table = {**RECIPE.table(), "training": {"steps": 7, "bf16": held}}
+    assert Recipe.of(table).training == {"steps": 7, "precision": precision}
+    with pytest.raises(ValueError, match="training: bf16 is 1, expected true or false"):
+        Recipe.of({**table, "training": {"bf16": 1}})
+
+
 @pytest.mark.parametrize(
     ("training", "words"),
     [
@@ -105,7 +113,8 @@ def test_a_missing_file(tmp_path):
         ({"seed": 3}, "training is 'seed'"),
         ({"steps": 0}, "steps is 0, expected at least 1"),
         ({"steps": "3"}, "training: steps is '3', expected a whole number"),
-        ({"bf16": 1}, "training: bf16 is 1, expected true or false"),
+        ({"precision": True}, "training: precision is True, expected text"),
+        ({"precision": "fp8"}, "training: precision is 'fp8'"),
         ({"device": "gpu"}, "device is 'gpu'"),
     ],
 )

@@ -138,7 +138,7 @@ class ContextEncoder(LearnedCompleter):
             raise ValueError(f"size {size} has no preset; expected 28, 32 or a multiple of 64")
         config = replace(SMALL.get(size, SMALL[64]), size=size, channels=channels)
         training = TrainingConfig(
-            steps=6000, batch=32, lr=1e-3, weight_decay=0.0, betas=(0.5, 0.999), ema=0.99, bf16=True
+            steps=6000, batch=32, lr=1e-3, weight_decay=0.0, betas=(0.5, 0.999), ema=0.99
         )
         return config, training
 

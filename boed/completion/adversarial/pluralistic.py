@@ -119,7 +119,6 @@ class Pluralistic(LearnedCompleter):
             betas=(0.5, 0.999),
             ema=0.99,
             clip=20.0,
-            bf16=True,
         )
         return config, training
 

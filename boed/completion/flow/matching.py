@@ -58,9 +58,7 @@ class FlowMatching(LearnedCompleter):
         Raises:
             ValueError: the size is neither 28 nor a multiple of 16.
         """
-        training = TrainingConfig(
-            steps=6000, batch=32, lr=1e-3, betas=(0.9, 0.99), clip=1.0, bf16=True
-        )
+        training = TrainingConfig(steps=6000, batch=32, lr=1e-3, betas=(0.9, 0.99), clip=1.0)
         return FlowConfig(**vars(unet.small(size, channels))), training
 
     def velocity(

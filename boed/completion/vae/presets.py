@@ -42,7 +42,7 @@ VAEs have the numbers of parameters that it states, 39 and 115 million; what AIP
 55.9 million, where it states 18 and 65.
 """
 
-_SMALL = TrainingConfig(steps=6000, batch=32, lr=1e-3, skip=400.0, bf16=True)
+_SMALL = TrainingConfig(steps=6000, batch=32, lr=1e-3, skip=400.0)
 
 SMALL: dict[int, tuple[VDVAEConfig, TrainingConfig]] = {
     28: (

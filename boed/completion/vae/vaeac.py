@@ -213,9 +213,7 @@ class VAEAC(LearnedCompleter):
             stem=2 if size < 64 else size // 16,
             components=5,
         )
-        return config, TrainingConfig(
-            steps=3000, batch=32, lr=1e-3, betas=(0.9, 0.99), skip=400.0, bf16=True
-        )
+        return config, TrainingConfig(steps=3000, batch=32, lr=1e-3, betas=(0.9, 0.99), skip=400.0)
 
     @property
     def dimensions(self) -> int:

@@ -1,0 +1,103 @@
+"""Whether bfloat16 is faster than single precision: measured on this very machine, not assumed.
+
+Processors without bfloat16 arithmetic compute in it several times slower than in single precision.
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+import warnings
+from typing import Literal, get_args
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from boed.foundation.registry import check_known
+
+Precision = Literal["fp32", "bf16"]
+"""What a network computes in."""
+
+PRECISIONS = ("auto", *get_args(Precision))
+"""What can be asked for; `auto` is the faster one."""
+
+WORTH_IT = 1.1
+"""`auto` takes bf16 where it is faster by this factor; below, rounding buys nothing."""
+
+ROUNDS = 5
+
+
+def choose(asked: str, device: str = "cpu", *, training: bool) -> Precision:
+    """The precision to compute in.
+
+    Args:
+        asked: one of `PRECISIONS`.
+        device: where the network runs.
+        training: forward and backward under autocast, or forward alone with bf16 weights.
+
+    Raises:
+        ValueError: another precision.
+    """
+    check_known("precision", asked, PRECISIONS)
+    if asked == "fp32":
+        return "fp32"
+    ratio = bf16_speedup(torch.device(device).type, training=training)
+    if asked == "bf16" and ratio < 1:
+        warnings.warn(
+            f"precision is 'bf16', in which this machine is {1 / ratio:.1f} times slower than in "
+            "fp32; 'auto' takes the faster one",
+            stacklevel=2,
+        )
+    return "bf16" if asked == "bf16" or ratio >= WORTH_IT else "fp32"
+
+
+@functools.cache
+def bf16_speedup(device: str, *, training: bool) -> float:
+    """Time in fp32 over time in bf16 of a small bottleneck block: some tens of milliseconds.
+
+    Args:
+        device: `cpu` or `cuda`.
+        training: forward and backward under autocast, or forward alone with bf16 weights.
+    """
+    with torch.random.fork_rng(), torch.enable_grad():
+        single, rounded = (_block(device) for _ in range(2))
+        if not training:
+            rounded.to(torch.bfloat16)
+        image = torch.randn(16, 64, 16, 16, device=device)
+        image = image.to(memory_format=torch.channels_last)
+        times: dict[nn.Module, list[float]] = {single: [], rounded: []}
+        for _ in range(ROUNDS):  # in turns, so that other load meets both
+            for network, seconds in times.items():
+                half = network is rounded
+                began = time.perf_counter()
+                if training:
+                    with torch.autocast(device, torch.bfloat16, enabled=half):
+                        value = network(image).float().square().mean()
+                    value.backward()  # type: ignore[no-untyped-call]
+                else:
+                    with torch.no_grad():
+                        network(image.to(torch.bfloat16) if half else image)
+                if device == "cuda":
+                    torch.cuda.synchronize()
+                seconds.append(time.perf_counter() - began)
+    return min(times[single]) / min(times[rounded])
+
+
+class _Block(nn.Module):
+    """What the networks here consist of: 1x1 and 3x3 convolutions with GELU."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(
+            [nn.Conv2d(64, 32, 1), nn.Conv2d(32, 32, 3, padding=1), nn.Conv2d(32, 64, 1)]
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for layer in self.layers:
+            x = layer(F.gelu(x))
+        return x
+
+
+def _block(device: str) -> nn.Module:
+    return _Block().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]

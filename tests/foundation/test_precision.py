@@ -1,0 +1,64 @@
+"""The faster precision is found by measuring, and a slower one is asked for with a warning."""
+
+from __future__ import annotations
+
+import warnings
+
+import pytest
+
+from boed.foundation import precision
+from boed.foundation.precision import PRECISIONS, bf16_speedup, choose
+
+EXPECTED = [
+    ("auto", 0.2, "fp32"),
+    ("auto", 1.05, "fp32"),  # rounding for nothing
+    ("auto", 2.0, "bf16"),
+    ("fp32", 2.0, "fp32"),
+    ("bf16", 2.0, "bf16"),
+]
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize(("asked", "ratio", "expected"), EXPECTED)
+def test_auto_is_the_faster_one(monkeypatch, asked, ratio, expected, training):
+    monkeypatch.setattr(precision, "bf16_speedup", lambda device, training: ratio)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert choose(asked, training=training) == expected
+
+
+def test_the_slower_one_warns_with_the_ratio(monkeypatch):
+    monkeypatch.setattr(precision, "bf16_speedup", lambda device, training: 0.125)
+    with pytest.warns(UserWarning, match=r"precision is 'bf16'.* 8\.0 times slower.*'auto'"):
+        assert choose("bf16", training=True) == "bf16"
+
+
+def test_another_is_refused():
+    with pytest.raises(ValueError, match=r"precision is 'fp8'.*auto, fp32, bf16"):
+        choose("fp8", training=True)
+    assert PRECISIONS == ("auto", "fp32", "bf16")
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_probe_measures_and_leaves_random_numbers_alone(monkeypatch, training):
+    """A clock by which each round in bf16 takes three times as long."""
+    import torch
+
+    bf16_speedup.cache_clear()
+    ticks = iter(range(10_000))
+    halves = {"now": 0.0}
+
+    def clock() -> float:
+        """Rounds in turn: fp32 takes 1, bf16 3; each is timed at its start and its end."""
+        call = next(ticks)
+        if call % 2:
+            halves["now"] += 1.0 if call % 4 == 1 else 3.0
+        return halves["now"]
+
+    monkeypatch.setattr(precision.time, "perf_counter", clock)
+    state = torch.get_rng_state()
+    try:
+        assert bf16_speedup("cpu", training=training) == pytest.approx(1 / 3)
+    finally:
+        bf16_speedup.cache_clear()
+    assert torch.equal(torch.get_rng_state(), state)
