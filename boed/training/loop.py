@@ -109,6 +109,7 @@ def fit(
         lr=training.lr,
         betas=training.betas,
         weight_decay=training.weight_decay,
+        foreach=True,
     )
     average = {k: p.detach().clone() for k, p in trained.items()}
     progress = Progress()

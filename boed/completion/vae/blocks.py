@@ -140,7 +140,7 @@ class BottleneckBlock(nn.Module):
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B D H W"]:
         out = x
         for layer in self.layers:
-            out = layer(F.gelu(out, approximate="tanh"))
+            out = layer(F.gelu(out))
         return x + out if self.residual else out
 
 

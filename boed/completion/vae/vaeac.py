@@ -162,7 +162,7 @@ class Decoder(nn.Module):
             x = F.interpolate(x, size=skip.shape[-1])
             last = () if activations else (input_skip,)
             x = blocks(merge(torch.cat([x, skip, *last], dim=1)))
-        return self.output(F.gelu(x, approximate="tanh"))
+        return self.output(F.gelu(x))
 
 
 class VAEAC(LearnedCompleter):

@@ -352,7 +352,8 @@ def draw(gaussian: Gaussian, noise: SceneNoise | None, n: int = 1) -> Tensor:
     """A reparametrised sample `[n * B, ...]`; `noise=None` uses torch's global generator."""
     mean, log_std = gaussian
     if noise is None:
-        epsilon = torch.randn_like(mean)
+        batch, channels, *rest = mean.shape  # drawn channels last, as the networks compute
+        epsilon = torch.randn(batch, *rest, channels, device=mean.device).movedim(-1, 1)
     else:
         epsilon = noise.normal(n, *mean.shape[1:]).flatten(0, 1)
     return mean + log_std.exp() * epsilon
