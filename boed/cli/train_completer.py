@@ -18,8 +18,8 @@ def train_completer(
     name: Annotated[
         str,
         typer.Argument(
-            help="aipo, aipo-r, flow, diffusion, vaeac, pic, anp, ce, or vae: the unconditional "
-            "VD-VAE."
+            help="aipo, aipo-r, flow, flow-distilled (from a flow, --init), diffusion, vaeac, pic, "
+            "anp, ce, or vae: the unconditional VD-VAE."
         ),
         OneOf("boed.completion.training:TRAINED"),
     ] = "aipo",

@@ -29,11 +29,13 @@ class LearnedCompleter(nn.Module, ABC):
         config: architecture, image size, channels, and the training set's mean and deviation.
         provenance: the checkpoint's header; empty before training.
         deterministic: whether all completions of an observation are equal.
+        taught_by: the kind of completer that this one starts and learns from; most need none.
     """
 
     name: ClassVar[str]
     Config: ClassVar[type[Any]]
     deterministic: ClassVar[bool] = False
+    taught_by: ClassVar[str | None] = None
 
     def __init__(self, config: Any) -> None:
         super().__init__()
@@ -53,6 +55,10 @@ class LearnedCompleter(nn.Module, ABC):
         Raises:
             ValueError: there is none for that size.
         """
+
+    def learn_from(self, teacher: LearnedCompleter) -> None:
+        """Keep the trained completer of the kind `taught_by` for `loss` to ask."""
+        raise NotImplementedError(f"{type(self).__name__} has no teacher")
 
     @abstractmethod
     def loss(

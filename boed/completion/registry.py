@@ -24,6 +24,7 @@ LEARNED: Registry[type[LearnedCompleter]] = Registry(
         "ce": "boed.completion.adversarial.context_encoder:ContextEncoder",
         "vaeac": "boed.completion.vae.vaeac:VAEAC",
         "flow": "boed.completion.flow.matching:FlowMatching",
+        "flow-distilled": "boed.completion.flow.distilled:DistilledFlow",
         "diffusion": "boed.completion.flow.diffusion:DiffusionPosterior",
     },
 )

@@ -188,8 +188,8 @@ def train_completer(
         config: architecture; the preset for the images' size if neither it nor `vae` is given.
         vae: for `aipo` and `aipo-r`, a trained VD-VAE that stays frozen while the partial
             encoder is trained.
-        init: a trained completer of this kind whose weights training starts from; AIPO's may be
-            of another image size.
+        init: a trained completer of this kind, or of the kind that teaches it, whose weights
+            training starts from; AIPO's may be of another image size.
         masks: one of `MASKS`.
         looking: random looks of a sensor that sees pixels, in place of masks.
         on_step: called with step and loss.
@@ -281,10 +281,15 @@ def _begun(
     if config is None:
         config = kind.preset(train.size, train.channels)[0]
     model = kind.of(standardised_for(config, train))
+    if kind.taught_by is not None and init is None:
+        raise ValueError(f"init is missing: {name} learns from a trained {kind.taught_by}")
     if init is not None:
-        if type(init) is not type(model):
-            raise ValueError(f"init is {type(init).__name__}, expected {kind.__name__}")
+        expected = kind if kind.taught_by is None else LEARNED[kind.taught_by]
+        if type(init) is not expected:
+            raise ValueError(f"init is {type(init).__name__}, expected {expected.__name__}")
         start_from(model, init)
+        if kind.taught_by is not None:
+            model.learn_from(init)
     return model
 
 

@@ -10,7 +10,7 @@ import torch
 
 from boed.completion import VDVAE, Completer, GaussianMixture, Retrieval
 from boed.completion.registry import LEARNED, load_completer
-from boed.completion.training import train_completer
+from boed.completion.training import standardised_for, train_completer
 from boed.completion.vae import presets
 from boed.completion.vae.latent import LatentPosterior
 from boed.data.dataset import Dataset
@@ -38,9 +38,15 @@ def library(channels: int, size: int = SIZE) -> Dataset:
     )
 
 
+def teacher_of(name: str, config):
+    """What the completer learns from, untrained, if it needs one."""
+    kind = LEARNED[name].taught_by
+    return None if kind is None else LEARNED[kind].of(config)
+
+
 def configuration(name: str, channels: int):
     config = LEARNED[name].preset(SIZE, channels)[0]
-    return replace(config, steps=3) if name in ("flow", "diffusion") else config
+    return replace(config, steps=3) if name in ("flow", "flow-distilled", "diffusion") else config
 
 
 @cache
@@ -195,12 +201,14 @@ def test_a_killed_training_goes_on_to_the_same_weights_and_losses(name, tmp_path
         LEARNED[name].preset(SIZE, 1)[1], steps=4, batch=4, warmup=2, every=2, skip=1e9
     )
     config = configuration(name, 1)
+    teacher = teacher_of(name, standardised_for(config, images))
 
     def run(file: str, on_step=None):
         path = tmp_path / file
         train_completer(
-            name, images, images, training=settings, out=path, config=config, on_step=on_step
-        )
+            name, images, images, training=settings, out=path, config=config, init=teacher,
+            on_step=on_step,
+        )  # fmt: skip
         return load_weights(path)
 
     def stop(step: int, loss: float) -> None:
@@ -229,6 +237,8 @@ def test_presets_build_and_take_a_step(name, size, channels):
     assert (config.size, config.channels) == (size, channels)
     torch.manual_seed(0)
     model = kind.of(config)
+    if kind.taught_by is not None:
+        model.learn_from(teacher_of(name, config))
     scenes = torch.rand(2, channels, size, size)
     observation = Observation.of(scenes, squares(2, size, counts=torch.tensor([0, 3])))
     model.loss(scenes, observation, 0.5).backward()

@@ -89,10 +89,31 @@ class FlowMatching(LearnedCompleter):
         config, batch = self.config, len(observation)
         noise = SceneNoise(per_scene(seed, batch), observation.device)
         x = noise.normal(n, *observation.values.shape[1:]).flatten(0, 1)
-        given = observation.repeat(n)
-        step = 1 / config.steps
-        for k in range(config.steps):
-            t = torch.full((len(x),), k * step, device=x.device)
-            middle = x + step / 2 * self.velocity(x, t, given)
-            x = x + step * self.velocity(middle, t + step / 2, given)
+        x = self.carried(x, x.new_zeros(len(x)), observation.repeat(n))
         return (x * config.std + config.mean).clamp(0, 1).unflatten(0, (n, batch))
+
+    def carried(
+        self,
+        x: Float[Tensor, "B C H W"],
+        start: Float[Tensor, " B"],
+        observation: Observation,
+        *,
+        duration: float = 1.0,
+        steps: int | None = None,
+    ) -> Float[Tensor, "B C H W"]:
+        """Where the velocity carries `x` from time `start`, by the midpoint rule.
+
+        Args:
+            x: standardised pixels.
+            start: in [0, 1 - duration].
+            observation: of each.
+            duration: how far.
+            steps: of the midpoint rule; the configuration's if not given.
+        """
+        steps = self.config.steps if steps is None else steps
+        step = duration / steps
+        for k in range(steps):
+            t = start + k * step
+            middle = x + step / 2 * self.velocity(x, t, observation)
+            x = x + step * self.velocity(middle, t + step / 2, observation)
+        return x
