@@ -168,7 +168,7 @@ def test_labels_without_names_are_told_how_to_get_them(tmp_path: Path) -> None:
     path = tmp_path / "mine.npz"
     images, labels = np.zeros((10, 32, 32), np.uint8), np.arange(10)
     np.savez(path, test_images=images, test_labels=labels)
-    with pytest.raises(ValueError, match=r"asks class 0.*give the file of mine the key label_names"):
+    with pytest.raises(ValueError, match=r"asks class 0.*give the file of mine the key"):
         setup(path, classifier="densenet-digits-32", library="digits")
 
 
