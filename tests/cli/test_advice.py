@@ -121,6 +121,20 @@ def test_advice_is_of_options_that_the_command_has(
         ("evaluate completer aipo --scenes 16 --deep 17", "--deep is 17, expected at most --sc"),
         ("evaluate completer aipo --classifier gaussian", "--classifier is 'gaussian'"),
         ("evaluate completer diffusion --classifier densenet-digits-32", "give it as completer.s"),
+        (
+            "benchmark --data named.npz --library whole.npz --classifier gaussian",
+            "--library: whole (train) is labelled class 0, class 1, class 2; named (test) asks "
+            "a, b, c, and classifier gaussian is fitted to the library's labels; if they are the "
+            "same, give the file of whole the key label_names",
+        ),
+        (
+            "benchmark --data whole.npz --library named.npz --classifier trees",
+            "--library: named (train) is labelled a, b, c; whole (test) asks class 0",
+        ),
+        (
+            "benchmark --data named.npz --library digits --classifier gaussian --policies random",
+            "--library: digits (train) is labelled 0, 1, 2, 3, 4, 5, 6, 7, 8, 9; named (test) asks",
+        ),
         ("sheet --scene 500", "--scene is 500"),
         ("sheet --completer foo", "--completer is 'foo'"),
         ("train recipe densenet-digits-32 --set bathc=3", "--set is 'bathc'"),
