@@ -300,8 +300,8 @@ undisturbed run: designs, beliefs, figures and weights bit for bit
 
 - A CIFAR-10 classifier does not notice images of another kind: `boed scan` warns for digits and
   chest x-rays (docs/report.md has the rates).
-- A folder of pictures that are all inverted is noticed by what a trained classifier's checkpoint holds
-  of its training data; beside a classifier that was fitted to the same folder nothing is noticed.
+- A folder of pictures that are all inverted is noticed by what a trained classifier's checkpoint
+  holds of its training data; beside a classifier that was fitted to the same folder it is not.
 - The error for a DICOM file that was cut names the file, not the element at which it ends.
 - Cuts, NaN and floods of memory are bounded where files are read and options are given; a user's
   own code inside the process is trusted.

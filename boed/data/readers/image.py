@@ -59,7 +59,7 @@ def picture_size(path: str | Path) -> tuple[int, int]:
     """Width and height of a picture in pixels, from its header alone.
 
     Raises:
-        ValueError: the file is missing or its header cannot be read. The message names it.
+        ValueError: its header cannot be read. The message names it.
     """
     file = Path(path)
     if _is_dicom(file):
