@@ -162,15 +162,11 @@ def setup(
         "completions": completions, "search": _asked(search), "precision": precision,
         "memory": memory, "device": device,
     }  # fmt: skip
-    scenes = data if isinstance(data, Dataset) else _load(data, size, split)
+    context = context_for(
+        data, sensor=sensor, library=library, val=val, size=size, split=split, steps=steps
+    )
+    scenes, looker, shelf = context.data, context.sensor, context.library
     scenes.check_question()
-    where = data if library is None else library
-    shelf = _library(where, scenes, asked=library is not None)
-    val = val if val is not None or isinstance(where, Dataset) else _split(where, scenes, "val")
-    looks = sensor if sensor is not None else default_sensor(scenes)
-    looker = sensor_named(looks, scenes) if isinstance(looks, str | Mapping) else looks
-    source = None if isinstance(data, Dataset) else str(data)
-    context = Context(scenes, looker, library=shelf, val=val, steps=steps, source=source)
     judge, sampler = _models(context, classifier, completer, names, policies)
     for model in (judge, sampler):
         if isinstance(model, torch.nn.Module):
@@ -237,6 +233,34 @@ def setup(
         options={key: value for key, value in options.items() if value is not None},
         about=about,
     )
+
+
+def context_for(
+    data: str | Path | Dataset,
+    *,
+    sensor: str | Mapping[str, Any] | Sensor | None = None,
+    library: str | Path | Dataset | None = None,
+    val: Dataset | None = None,
+    size: int | None = None,
+    split: str = "test",
+    steps: int = 3,
+) -> Context:
+    """What models are chosen for: scenes, the library and the val scenes that go with them.
+
+    Args:
+        data, sensor, library, val, size, split, steps: see `setup`.
+
+    Raises:
+        ValueError: something cannot be read or does not fit.
+    """
+    scenes = data if isinstance(data, Dataset) else _load(data, size, split)
+    where = data if library is None else library
+    shelf = _library(where, scenes, asked=library is not None)
+    val = val if val is not None or isinstance(where, Dataset) else _split(where, scenes, "val")
+    looks = sensor if sensor is not None else default_sensor(scenes)
+    looker = sensor_named(looks, scenes) if isinstance(looks, str | Mapping) else looks
+    source = next((str(each) for each in (where, data) if isinstance(each, str | Path)), None)
+    return Context(scenes, looker, library=shelf, val=val, steps=steps, source=source)
 
 
 def versions() -> dict[str, str]:
@@ -335,7 +359,7 @@ def _same_size(library: Dataset, scenes: Dataset) -> Dataset:
         raise ValueError(
             f"library: {library.name} ({library.split}) has scenes "
             f"{tuple(library.images.shape[1:])}, expected {tuple(scenes.images.shape[1:])}, as "
-            f"{scenes.name} ({scenes.split}) has: give --library a set of the same size, or --size"
+            f"{scenes.name} ({scenes.split}) has: give `library` a set of the same size, or `size`"
         )
     return library
 

@@ -23,11 +23,12 @@ from boed.benchmark.storage import JobStore, saved_results
 from boed.classifiers.classifier import Classifier
 from boed.classifiers.primary import Primary
 from boed.data.dataset import Dataset
+from boed.data.labels import naming_advice
 from boed.data.observation import Observation
 from boed.eig.completions.beliefs import log_beliefs
 from boed.foundation.checks import describe
-from boed.foundation.identity import claim
-from boed.foundation.options import COUNT, SEED
+from boed.foundation.identity import check_claim, claim
+from boed.foundation.options import COUNT, SEED, RunFolder
 from boed.foundation.randomness import derive
 from boed.policies import Policy
 from boed.policies.policy import check_is_policy
@@ -109,6 +110,8 @@ def benchmark(
         raise ValueError(f"seeds is {seeds!r}, expected different numbers, such as (0, 1)")
     seeds = [int(seed) for seed in seeds]
     _check(dataset, number, policies, seeds=seeds, steps=steps)
+    if out is not None:
+        RunFolder().check("out", out)
     if primary is not None:
         Primary.read(primary, steps=steps)
     engine = named(engine) if isinstance(engine, str) else engine
@@ -128,18 +131,21 @@ def benchmark(
         "policy_settings": {name: describe_policy(policy) for name, policy in policies.items()},
         "sensor": describe_sensor(sensor, designs),
     }
-    whole = _full_image(used, classifier, memory, device=device)  # first: what does not fit shows
     known = benchmark_identity(dataset, sensor, classifier, policies=policies)
     folder = None if out is None else Path(out)
-    if folder is not None:
-        claim(folder, "benchmark", {"identity": known, "settings": settings})
+    mine = {"identity": known, "settings": settings}
+    finished = None
+    if folder is not None and check_claim(folder, "benchmark", mine):
+        finished = saved_results(folder)
     recorded = {**settings, **(attributes or {}), "sha256": dataset.sha256, "identity": known}
-    finished = saved_results(folder)
     if finished is not None:
         if on_progress is not None:
             for name in policies:
                 on_progress(name, number * steps * len(seeds))
         return _recorded(finished.sel(policy=list(policies)), recorded)
+    whole = _full_image(used, classifier, memory, device=device)  # what does not fit shows here
+    if folder is not None:
+        claim(folder, "benchmark", mine)
     began = time.monotonic()
     jobs = Jobs(
         dataset=used,
@@ -276,5 +282,6 @@ def _full_image(
         raise ValueError(
             f"classifier: {type(classifier).__name__}.log_probs returned {whole.shape[1:]} for "
             f"each scene; {dataset.name} asks for {expected}: {', '.join(dataset.label_names)}"
+            f"{naming_advice(dataset)}"
         )
     return whole

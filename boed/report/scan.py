@@ -255,7 +255,7 @@ def _inverted(trajectory: Trajectory, scene: Float[Tensor, "1 C H W"]) -> list[s
         return []
     return [
         "the image looks inverted: dark where the training images are bright; exchange black and "
-        "white first (--invert)"
+        "white first (`invert`)"
     ]
 
 

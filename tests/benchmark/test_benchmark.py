@@ -22,6 +22,7 @@ from boed.data.dataset import Dataset
 from boed.data.observation import Observation
 from boed.foundation.randomness import derive
 from boed.policies import BOED, CentreOut, FirstLook, Oracle, Random
+from boed.report.results import save
 from boed.sensors import PatchSensor
 from tests.doubles import (
     ClueClassifier,
@@ -408,3 +409,15 @@ def test_seeds_of_numpy_are_taken(tmp_path: Path) -> None:
     results = run({"random": Random()}, seeds=np.arange(2), out=tmp_path)
     assert results["seed"].values.tolist() == [0, 1]
     assert json.loads((tmp_path / "run.json").read_text())["settings"]["seed_numbers"] == [0, 1]
+
+
+def test_what_is_finished_or_refused_costs_no_beliefs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = run(out=tmp_path, seeds=(0,))
+    save(first, tmp_path / "results.nc")
+    monkeypatch.setattr(module, "_full_image", pytest.fail)
+    again = run(out=tmp_path, seeds=(0,))
+    assert np.array_equal(first["log_belief"], again["log_belief"])
+    with pytest.raises(ValueError, match="holds a run with other settings"):
+        run(out=tmp_path, seeds=(1,))

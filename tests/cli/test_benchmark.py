@@ -152,6 +152,18 @@ def test_a_report_whose_figures_cannot_be_written_says_so_first(run, tmp_path):
     assert (run / "report.html").stat().st_mtime_ns == before
 
 
+def test_a_report_writes_over_no_picture_of_somebody_elses(run, tmp_path):
+    (tmp_path / "panel.png").write_text("mine")
+    before = (run / "report.html").stat().st_mtime_ns
+    refused(
+        boed("report", run, "--figures", tmp_path),
+        "--figures: ",
+        "panel.png exists and was not written by boed; give another one as --figures",
+    )
+    assert (run / "report.html").stat().st_mtime_ns == before
+    assert [each.name for each in tmp_path.iterdir()] == ["panel.png"]
+
+
 def test_full_disk_keeps_what_was_finished(tmp_path, monkeypatch):
     def full(*_, **__):
         raise OSError(28, "No space left on device")
