@@ -23,6 +23,7 @@ from boed.completion.completer import Completer, check_is_completer
 from boed.data.dataset import Dataset
 from boed.data.labels import SPLITS
 from boed.data.load import load
+from boed.data.observation import Observation
 from boed.foundation.checks import describe
 from boed.foundation.options import COUNT, Device, Names, OneOf, split_names
 from boed.foundation.registry import check_known
@@ -32,7 +33,7 @@ from boed.policies.policy import check_is_policy
 from boed.search import Screening, Search
 from boed.sensors import PatchSensor, Sensor
 from boed.sensors.registry import check_sensor_name, default_sensor, sensor_named
-from boed.sensors.sensor import check_is_sensor
+from boed.sensors.sensor import candidates, check_is_sensor
 from boed.zoo import (
     DEFAULT_SIZE,
     Context,
@@ -138,10 +139,8 @@ def setup(
         COUNT.check(name, number)
     if size is not None:
         COUNT.check("size", size)
-    _check_parts(data, sensor=sensor, classifier=classifier, completer=completer, search=search)
-    for name, scenes_of in (("library", library), ("val", val)):
-        if scenes_of is not None and not isinstance(scenes_of, str | Path | Dataset):
-            raise ValueError(f"{name} is {describe(scenes_of)}, expected a Dataset or a name")
+    _check_parts(sensor=sensor, classifier=classifier, completer=completer, search=search)
+    _check_scenes(data=data, library=library, val=val)
     OneOf(SPLITS).check("split", split)
     OneOf(get_args(Precision)).check("precision", precision)
     Device().check("device", device)
@@ -168,6 +167,7 @@ def setup(
     val = val if val is not None or isinstance(where, Dataset) else _split(where, scenes, "val")
     looks = sensor if sensor is not None else default_sensor(scenes)
     looker = sensor_named(looks, scenes) if isinstance(looks, str | Mapping) else looks
+    candidates(looker, Observation.nothing(1, scenes.channels, scenes.shape))
     source = None if isinstance(data, Dataset) else str(data)
     context = Context(scenes, looker, library=shelf, val=val, steps=steps, source=source)
     judge, sampler = _models(context, classifier, completer, names, policies)
@@ -248,14 +248,24 @@ def versions() -> dict[str, str]:
     return installed
 
 
-def _check_parts(data: object, *, search: object, **parts: object) -> None:
+def _check_scenes(*, data: object, **others: object) -> None:
+    """Refuse what are no scenes; `data` has to be there.
+
+    Raises:
+        ValueError: naming the argument.
+    """
+    given = {name: each for name, each in others.items() if each is not None}
+    for name, scenes in {"data": data, **given}.items():
+        if not isinstance(scenes, str | Path | Dataset):
+            raise ValueError(f"{name} is {describe(scenes)}, expected a name, a path or a Dataset")
+
+
+def _check_parts(*, search: object, **parts: object) -> None:
     """Refuse what is neither a name, a path nor an object of its kind, before any work.
 
     Raises:
         ValueError: naming the argument.
     """
-    if not isinstance(data, str | Path | Dataset):
-        raise ValueError(f"data is {describe(data)}, expected a name, a path or a Dataset")
     if not isinstance(search, str) and (isinstance(search, type) or not callable(search)):
         raise ValueError(
             f"search is {describe(search)}, expected a name or an object of boed.search"

@@ -73,8 +73,8 @@ def test_setup_refuses_a_class_in_place_of_an_object(part: str) -> None:
         ({"policies": [Random()]}, "expected names of policies, or objects by name"),
         ({"policies": None}, "policies is None, expected names"),
         ({"search": 5}, "search is an int, 5, expected a name"),
-        ({"library": 5}, "library is an int, 5, expected a Dataset or a name"),
-        ({"val": [1]}, "val is a list, expected a Dataset"),
+        ({"library": 5}, "library is an int, 5, expected a name, a path or a Dataset"),
+        ({"val": [1]}, "val is a list, expected a name"),
         ({"steps": 0}, "steps is 0, expected at least 1"),
     ],
 )

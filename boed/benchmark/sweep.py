@@ -32,6 +32,7 @@ from boed.foundation.randomness import derive
 from boed.policies import Policy
 from boed.policies.policy import check_is_policy
 from boed.sensors.sensor import Sensor, candidate_masks, candidates
+from boed.testing.trial import try_parts
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -93,8 +94,9 @@ def benchmark(
     Raises:
         ValueError: more scenes asked for than there are, no policies, duplicate seeds, steps
             below 1, an unknown engine or one that the models and policies cannot be sent with, a
-            classifier for other answers than the data set's, or `out` holds another run:
-            of other models, data, sensor, policies, code or settings.
+            classifier for other answers than the data set's, parts that a short trial shows not to
+            do what results rely on (see `boed.testing.trial`), or `out` holds another run: of other
+            models, data, sensor, policies, code or settings.
         OSError: `out` cannot be written, or workers died again and again; what was finished
             before is kept.
     """
@@ -128,6 +130,9 @@ def benchmark(
         "policy_settings": {name: describe_policy(policy) for name, policy in policies.items()},
         "sensor": describe_sensor(sensor, designs),
     }
+    try_parts(
+        used.scenes(slice(0, 2)).to(device), sensor, classifier, policies=policies, memory=memory
+    )
     whole = _full_image(used, classifier, memory, device=device)  # first: what does not fit shows
     known = benchmark_identity(dataset, sensor, classifier, policies=policies)
     folder = None if out is None else Path(out)

@@ -141,8 +141,8 @@ def candidates(sensor: Sensor, observation: Observation) -> Float[Tensor, "D K"]
     """`sensor.designs`, after making sure that there are some.
 
     Raises:
-        ValueError: it is no sensor, there is no candidate, more than the memory limit has room
-            for, or the designs are not `[D, K]` and finite.
+        ValueError: it is no sensor, there is no candidate, the same one twice, more than the memory
+            limit has room for, or the designs are not `[D, K]` and finite.
     """
     check_is_sensor(sensor)
     name = f"{type(sensor).__name__}.designs"
@@ -153,6 +153,7 @@ def candidates(sensor: Sensor, observation: Observation) -> Float[Tensor, "D K"]
         raise ValueError(f"{name} returned no candidate")
     if not designs.isfinite().all():
         raise ValueError(f"{name} returned designs that are NaN or infinite")
+    _check_different(designs, name)
     height, width = observation.shape
     check_memory(
         f"the masks of the {len(designs):,} candidates of {type(sensor).__name__}",
@@ -168,6 +169,16 @@ def candidates(sensor: Sensor, observation: Observation) -> Float[Tensor, "D K"]
                 f"{low.tolist()} to {high.tolist()}"
             )
     return designs.to(observation.device)
+
+
+def _check_different(designs: Float[Tensor, "D K"], name: str) -> None:
+    """Refuse the same candidate twice: it would be chosen twice as often."""
+    rows, count = designs.unique(dim=0, return_counts=True)
+    if len(rows) < len(designs):
+        raise ValueError(
+            f"{name} returned {rows[count.argmax()].tolist()} {int(count.max())} times, expected "
+            "every candidate once"
+        )
 
 
 def returns_readings(sensor: Sensor, shape: tuple[int, int, int]) -> bool:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import pickle
+import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,6 +20,13 @@ Case = TypeVar("Case")
 
 Shape = tuple[int, int, int]
 """Channels, height and width of scenes."""
+
+GLOBAL_RANDOM: dict[str, Callable[[], object]] = {
+    "torch": lambda: torch.get_rng_state().numpy().tobytes(),
+    "numpy": lambda: pickle.dumps(np.random.get_state()),  # noqa: NPY002 - to see whether a part drew from it
+    "Python": random.getstate,
+}
+"""The state of each library's global random numbers."""
 
 PARTS = ("values", "mask", "readings", "taken")
 
@@ -111,7 +121,7 @@ def partly_seen(shape: Shape, sensor: Sensor | None) -> Observation:
 
 @contextmanager
 def untouched(*given: Observation | Tensor) -> Iterator[None]:
-    """Within which the arguments and torch's own random numbers must not be changed.
+    """Within which arguments and the global random numbers of libraries must not be changed.
 
     Raises:
         AssertionError: what was changed.
@@ -123,14 +133,16 @@ def untouched(*given: Observation | Tensor) -> Iterator[None]:
         else:
             tensors.append(("a tensor that it was given", each))
     before = [None if each is None else each.clone() for _, each in tensors]
-    state = torch.get_rng_state()
+    states = {library: state() for library, state in GLOBAL_RANDOM.items()}
     yield
     for (name, now), old in zip(tensors, before, strict=True):
         expect(old is None or torch.equal(now, old), f"it changed {name} in place")
-    expect(
-        torch.equal(torch.get_rng_state(), state),
-        "it drew from torch's global random numbers; take a torch.Generator with the given seed",
-    )
+    for library, state in GLOBAL_RANDOM.items():
+        expect(
+            state() == states[library],
+            f"it drew from {library}'s global random numbers; take a torch.Generator with the "
+            "given seed",
+        )
 
 
 def difference(one: Observation, other: Observation) -> float:

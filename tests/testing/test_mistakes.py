@@ -119,7 +119,7 @@ SENSORS = {
         lambda: Look(lambda a, s, _: Observation(a.values * (1 - 0.001 * len(s)), a.mask)),
         "differs by",
     ),
-    "twice": (lambda: Doubled(), "same candidate twice"),
+    "twice": (lambda: Doubled(), r"Doubled.designs returned \[1\] 2 times, expected every candid"),
     "moving": (lambda: Moving(), "designs are others after a look"),
     "free": (lambda: Free(), "cost goes down to 0"),
     "cost of the batch": (lambda: Total(), "cost depends on the batch"),
@@ -221,7 +221,8 @@ class Believe:
 
     def log_probs(self, observation: Observation) -> Any:
         self.asked += 1
-        logits = observation.values.flatten(1)[:, :3] + observation.mask.flatten(1)[:, 3:6]
+        seen = 10 * observation.values.mean((1, 2, 3)) + observation.fraction_seen
+        logits = seen[:, None] * torch.arange(3.0)
         return self.change(logits.log_softmax(1), self, observation)
 
 
