@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -110,6 +111,7 @@ def acquire(
     memory: int = 512,
     keep: bool = True,
     budget: Budget | None = None,
+    on_step: Callable[[], None] | None = None,
 ) -> Trajectory:
     """Look up to `steps` times at each scene, where the policy says.
 
@@ -136,6 +138,7 @@ def acquire(
         memory: bound on the images held at once, MiB.
         keep: keep each `Decision`, with its completions and EIG map.
         budget: of cost and time.
+        on_step: called after every decision and the looks that follow from it.
 
     Raises:
         ValueError: no scenes or scenes that are not finite images in [0, 1], `steps` below 1, a
@@ -193,6 +196,8 @@ def acquire(
         )
         if keep:
             decisions.append(decision)
+        if on_step is not None:
+            on_step()
 
     return _trajectory(blank, prior, taken, steps=steps, decisions=decisions)
 

@@ -110,6 +110,20 @@ def plain_words(summary: Summary, *, answers: int, findings: int, seen: float | 
     )
 
 
+def infinite(summary: Summary) -> str | None:
+    """Why a negative log-likelihood is missing; nothing where none is."""
+    counts = {name: max(row) for name, row in summary["ruled_out"].items() if max(row)}
+    if not counts:
+        return None
+    told = ", ".join(
+        f"{name} in {number} scene{'' if number == 1 else 's'}" for name, number in counts.items()
+    )
+    return (
+        f"The NLL is infinite, shown as a dash, where the truth had probability 0: under {told} of "
+        f"{summary['scenes']}. A classifier that rules nothing out has a finite one."
+    )
+
+
 def _looks(number: int) -> str:
     return f"{number} look{'' if number == 1 else 's'}"
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from boed.foundation.files import atomic
 from boed.report.csv_tables import benchmark_tables, link
-from boed.report.headline import NAMES, headline, plain_words
+from boed.report.headline import NAMES, headline, infinite, plain_words
 from boed.report.html import png, rounded, rows_of, svg, template
 from boed.report.results import structured, validate
 from boed.report.statistics import Summary, first_better
 from boed.report.statistics import summary as summarise
 from boed.report.stepping import script, stepping
-from boed.report.tables import with_interval
+from boed.report.tables import number, with_interval
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -59,9 +59,10 @@ def render(
     tables = report_tables(results, summary)
     return template("report.html.j2").render(
         summary=summary,
-        metrics=[m for m in NAMES if summary["full_image"][m] is not None],
+        metrics=[m for m in NAMES if _shown(summary, m)],
         names=NAMES,
         headline=headline(summary),
+        infinite=infinite(summary),
         curves=svg(figures.curves_figure(summary)),
         curves_narrow=svg(figures.curves_figure(summary, stacked=True)),
         plain=plain_words(
@@ -94,10 +95,16 @@ def render(
         described=structured(attributes.get("policies", "{}")),
         checkpoints=structured(attributes.get("checkpoints", "{}")),
         with_interval=with_interval,
+        number=number,
         split=str(attributes.get("split", "")),
         seeds=results.sizes["seed"],
         clusters="patients" if "patient" in results else "scenes",
     )
+
+
+def _shown(summary: Summary, metric: str) -> bool:
+    """Whether a metric exists: for the whole scene, or is infinite."""
+    return summary["full_image"][metric] is not None or metric == "nll"
 
 
 def report_tables(results: xr.Dataset, summary: Summary) -> dict[str, str]:

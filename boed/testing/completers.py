@@ -16,6 +16,7 @@ from boed.testing.properties import (
     SEEDS,
     Check,
     Shape,
+    check_case,
     checks_of,
     expect,
     partly_seen,
@@ -123,6 +124,7 @@ def completer_checks(
     completer: Completer, shape: Shape = (1, 32, 32), *, sensor: Sensor | None = None
 ) -> list[Check]:
     """The checks of a completer, one by one; see `check_completer`."""
+    check_case(shape, sensor)
     return checks_of(PROPERTIES, CompleterCase(completer, shape, sensor))
 
 
@@ -138,5 +140,6 @@ def check_completer(
 
     Raises:
         AssertionError: the properties that do not hold, and how.
+        ValueError: an argument of another kind.
     """
     run_all(completer, completer_checks(completer, shape, sensor=sensor))

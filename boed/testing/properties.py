@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from boed.data.observation import Observation
-from boed.sensors.sensor import Sensor, candidates, look
+from boed.foundation.options import COUNT, refusal
+from boed.sensors.sensor import Sensor, candidates, check_is_sensor, look
 
 Case = TypeVar("Case")
 
@@ -61,7 +62,7 @@ def checks_of(properties: Sequence[Callable[[Case], None]], case: Case) -> list[
 
 
 def run_all(part: object, checks: Sequence[Check]) -> None:
-    """Run all checks; the others only if the first holds, which is that it has the methods.
+    """Run all checks; the others only if the part has its methods, which the first one says.
 
     Raises:
         AssertionError: which ones failed, each with its reason.
@@ -70,15 +71,17 @@ def run_all(part: object, checks: Sequence[Check]) -> None:
     for check in checks:
         try:
             check()
+        except ValueError as error:
+            if check is checks[0]:
+                raise AssertionError(str(error)) from error
+            failed.append(f"- {check.name}: ValueError: {error}")
         except Exception as error:  # whatever a user's part raises
             kind = "" if isinstance(error, AssertionError) else f"{type(error).__name__}: "
             failed.append(f"- {check.name}: {kind}{error}")
-        if failed and check is checks[0]:
-            break
     if failed:
-        name = type(part).__qualname__
         raise AssertionError(
-            f"{name}: {len(failed)} of {len(checks)} checks failed\n" + "\n".join(failed)
+            f"{type(part).__qualname__}: {len(failed)} of {len(checks)} checks failed\n"
+            + "\n".join(failed)
         )
 
 
@@ -86,6 +89,20 @@ def expect(holds: bool | Tensor, otherwise: str) -> None:
     """Raise an AssertionError with these words unless something holds."""
     if not bool(holds):
         raise AssertionError(otherwise)
+
+
+def check_case(shape: object, sensor: object = None) -> None:
+    """Refuse what is no shape of scenes, or no sensor to look at them.
+
+    Raises:
+        ValueError: naming the argument.
+    """
+    if not isinstance(shape, tuple | list) or len(shape) != 3:
+        raise refusal("shape", shape, "channels, height and width, such as (1, 32, 32)")
+    for each in shape:
+        COUNT.check("one of shape", each)
+    if sensor is not None:
+        check_is_sensor(sensor)
 
 
 def random_scenes(shape: Shape, batch: int, seed: int = 0) -> Tensor:

@@ -17,6 +17,7 @@ from boed.sensors.sensor import Sensor, candidates, check_is_sensor, costs, look
 from boed.testing.properties import (
     Check,
     Shape,
+    check_case,
     checks_of,
     difference,
     expect,
@@ -103,7 +104,7 @@ def costs_are_positive(case: SensorCase) -> None:
     expect((price > 0).all(), f"cost goes down to {float(price.min()):g}, expected above 0")
 
 
-def pixels_seen_are_the_scene_s(case: SensorCase) -> None:
+def pixels_seen_are_those_of_the_scene(case: SensorCase) -> None:
     """Of sensors without readings; noise is in the values seen, unseen ones are 0."""
     scene = case.scenes(2)
     for number in range(len(case.designs)):
@@ -200,7 +201,7 @@ PROPERTIES: list[Callable[[SensorCase], None]] = [
     its_candidates_are_different_and_stay,
     every_look_takes_something,
     costs_are_positive,
-    pixels_seen_are_the_scene_s,
+    pixels_seen_are_those_of_the_scene,
     looking_twice_adds_nothing,
     looks_add_up_in_any_order,
     nothing_unseen_leaks,
@@ -211,6 +212,7 @@ PROPERTIES: list[Callable[[SensorCase], None]] = [
 
 def sensor_checks(sensor: Sensor, shape: Shape = (1, 32, 32)) -> list[Check]:
     """The checks of a sensor, one by one; see `check_sensor`."""
+    check_case(shape)
     return checks_of(PROPERTIES, SensorCase(sensor, shape))
 
 
@@ -226,5 +228,6 @@ def check_sensor(sensor: Sensor, shape: Shape = (1, 32, 32)) -> None:
 
     Raises:
         AssertionError: the properties that do not hold, and how.
+        ValueError: an argument of another kind.
     """
     run_all(sensor, sensor_checks(sensor, shape))

@@ -92,7 +92,7 @@ def try_parts(
     for policy in policies.values():
         tried += _own_parts(policy, "policy")
     for part, kind in {id(part): (part, kind) for part, kind in tried}.values():
-        if not _ours(part):
+        if kind in TRIALS and not _ours(part):
             _expect_all(part, kind, partial(TRIALS[kind], trial, part))
 
 
@@ -107,12 +107,14 @@ def _expect_all(part: object, kind: str, run: Callable[[], None]) -> None:
 
 
 def _own_parts(part: object, kind: str) -> Iterator[tuple[object, str]]:
-    """A policy, and what it decides with."""
+    """A policy, and what it decides and stops with."""
     yield part, kind
-    if kind in ("policy", "first_look"):
-        for inner in ("policy", "completer", "classifier", "first_look"):
+    if kind in ("policy", "first_look", "rule"):
+        for inner in ("policy", "completer", "classifier", "first_look", "rule"):
             if getattr(part, inner, None) is not None:
                 yield from _own_parts(getattr(part, inner), inner)
+        for rule in getattr(part, "rules", ()):
+            yield from _own_parts(rule, "rule")
 
 
 def _ours(part: object) -> bool:
@@ -182,5 +184,4 @@ TRIALS: dict[str, Callable[..., None]] = {
     "classifier": _classifier,
     "completer": _completer,
     "policy": _policy,
-    "first_look": lambda *_: None,
 }

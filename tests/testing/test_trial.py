@@ -14,7 +14,7 @@ from torch import Tensor
 from boed import BOED, PatchSensor, Random, acquire, benchmark, run, setup
 from boed.classifiers import from_module
 from boed.data.observation import Observation
-from boed.policies import Confident, FirstLook, Until
+from boed.policies import AnyOf, Confident, FirstLook, Until
 from tests.doubles import ClueClassifier, ClueCompleter, Clues, RowSensor
 from tests.testing.test_mistakes import (
     CLASSIFIERS,
@@ -127,6 +127,7 @@ def test_parts_inside_policies_and_networks_are_tried() -> None:
     for policy in (
         BOED(COMPLETER, sharing, n=2, first_look=FIRST),
         Until(Random(), Confident(sharing, 0.9)),
+        Until(Random(), AnyOf((Confident(CLASSIFIER, 0.9), Confident(sharing, 0.9)))),
         Until(POLICIES["batch"][0], Confident(CLASSIFIER, 0.9)),
     ):
         with pytest.raises(ValueError, match=r"in another batch"):
