@@ -14,13 +14,13 @@ from torch import Tensor
 from boed import BOED, Oracle, PatchSensor, Random, acquire, benchmark, run, setup
 from boed.classifiers import from_module
 from boed.completion import Retrieval
-from boed.completion.completer import Completions
+from boed.completion.completer import Completions, complete
 from boed.data.observation import Observation
 from boed.eig import eig_map
 from boed.foundation.randomness import per_scene
 from boed.foundation.registry import import_object
 from boed.policies import Decision, FirstLook
-from tests.doubles import ClueClassifier, ClueCompleter, Clues
+from tests.doubles import ClueClassifier, ClueCompleter, Clues, RowSensor
 
 CLUES = Clues()
 DATA = CLUES.dataset(6)
@@ -320,3 +320,87 @@ def test_a_mask_of_another_shape_is_refused() -> None:
     blank = Observation.nothing(2, 1, 4)
     with pytest.raises(ValueError, match=r"mask is \(2, 1, 3, 4\), expected \(2, 1, 4, 4\)"):
         blank.with_seen(torch.rand(2, 1, 4, 4), torch.ones(2, 1, 3, 4))
+
+
+class Tall(PatchSensor):
+    def observe(self, observation: Observation, scene: Tensor, design: Any) -> Observation:
+        return observation.with_seen(scene, torch.ones(len(scene), 1, 3, 16))
+
+
+class Halved(PatchSensor):
+    def observe(self, observation: Observation, scene: Tensor, design: Any) -> Observation:
+        return Observation(scene, observation.mask[..., :8])
+
+
+class Unweighted(ClueCompleter):
+    def complete(self, observation: Observation, n: int, seed: Any = 0) -> Completions:
+        return Completions(self.sample(observation, n, seed), torch.ones(n, len(observation)))
+
+
+class Unread(ClueClassifier):
+    def log_probs(self, observation: Observation) -> Tensor:
+        return super().log_probs(Observation(observation.values, observation.mask[0]))
+
+
+class Elsewhere(Random):
+    def __init__(self, design: list[float]) -> None:
+        super().__init__()
+        vars(self)["design"] = design
+
+    def choose(
+        self, observation: Any, sensor: Any, seed: Any = 0, *, truth: Any = None
+    ) -> Decision:
+        designs = torch.tensor([vars(self)["design"]]).expand(len(observation), -1)
+        return Decision(designs, candidates=sensor.designs(observation))
+
+
+@pytest.mark.parametrize(
+    ("parts", "words"),
+    [
+        ({"sensor": Tall(16, 0.25, 4)}, r"Tall.observe: mask is \(.*, 1, 3, 16\), expected"),
+        ({"sensor": Halved(16, 0.25, 4)}, r"Halved.observe: mask must be \(.*16\) to go with"),
+        ({"completer": Unweighted(CLUES)}, "Unweighted.complete: weights must sum to 1"),
+        ({"classifier": Unread()}, r"Unread.log_probs: mask must be \(1, 1, 16, 16\)"),
+        ({"policy": Elsewhere([999])}, r"Elsewhere.choose returned designs \[\[999"),
+        (
+            {"policy": Elsewhere([999, 0])},
+            r"Elsewhere.choose returned designs \[\[999.*PatchSensor",
+        ),
+        (
+            {"policy": Elsewhere([999]), "sensor": RowSensor()},
+            r"Elsewhere.choose returned designs .* which RowSensor cannot take: index 999 is out",
+        ),
+    ],
+)
+def test_what_is_refused_inside_a_part_is_told_with_its_class(
+    parts: dict[str, Any], words: str
+) -> None:
+    given = {"sensor": TILES, "classifier": CLASSIFIER, "completer": COMPLETER, **parts}
+    policy = given.get("policy") or BOED(given["completer"], CLASSIFIER, n=2)
+    with pytest.raises(ValueError, match=words):
+        acquire(DATA.scenes([0]), given["sensor"], policy, steps=1, classifier=given["classifier"])
+
+
+def test_parts_with_gradients_warn_of_nothing(recwarn: pytest.WarningsRecorder) -> None:
+    """Completions, beliefs and observations that require a gradient."""
+    scale = torch.ones(1, requires_grad=True)
+
+    class Sampler(ClueCompleter):
+        def sample(self, observation: Observation, n: int, seed: Any = 0) -> Tensor:
+            return super().sample(observation, n, seed) * scale
+
+    class Sensor(PatchSensor):
+        def observe(self, observation: Observation, scene: Tensor, design: Any) -> Observation:
+            after = super().observe(observation, scene, design)
+            return Observation(after.values * scale, after.mask * scale)
+
+    class Judge(ClueClassifier):
+        def log_probs(self, observation: Observation) -> Tensor:
+            return super().log_probs(observation) * scale
+
+    blank = Observation.nothing_of(DATA.scenes([0]))
+    with torch.enable_grad():
+        drawn = complete(Sampler(CLUES), blank, 2)
+        eig_map(blank, drawn, Sensor(16, 0.25, 4), classifier=Judge())
+    assert not drawn.scenes.requires_grad
+    assert not [str(each.message) for each in recwarn]

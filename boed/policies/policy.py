@@ -15,7 +15,7 @@ from boed.data.observation import Observation
 from boed.foundation.checks import check_protocol, describe, naming
 from boed.foundation.randomness import Seeds, derive
 from boed.sensors import Sensor
-from boed.sensors.sensor import footprints
+from boed.sensors.sensor import candidate_masks
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,7 +157,7 @@ def _check_can_be_taken(
 ) -> None:
     """Refuse designs that the sensor refuses, by the name of who chose them."""
     try:
-        footprints(sensor, observation, designs)
+        candidate_masks(sensor, observation, designs)
     except (ValueError, IndexError, RuntimeError) as error:
         raise ValueError(
             f"{name} returned designs {designs.tolist()}, which are no candidates and which "
