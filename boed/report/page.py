@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from boed.foundation.files import atomic
 from boed.report.csv_tables import benchmark_tables, link
-from boed.report.headline import NAMES, headline, infinite, plain_words
+from boed.report.headline import NAMES, counted, headline, infinite, plain_words
 from boed.report.html import png, rounded, rows_of, svg, template
 from boed.report.results import structured, validate
 from boed.report.statistics import Summary, first_better
@@ -96,6 +97,8 @@ def render(
         checkpoints=structured(attributes.get("checkpoints", "{}")),
         with_interval=with_interval,
         number=number,
+        counted=counted,
+        joint=partial(joint, summary["primary"]),
         split=str(attributes.get("split", "")),
         seeds=results.sizes["seed"],
         clusters="patients" if "patient" in results else "scenes",
@@ -146,6 +149,28 @@ def sides(summary: Summary) -> dict[str, dict[tuple[str, int], str]]:
         marks[pair] = dict.fromkeys(first_better(summary, a, b), "better")
         marks[pair] |= dict.fromkeys(first_better(summary, b, a), "worse")
     return marks
+
+
+def joint(primary: dict[str, Any], pair: str, metric: str, look: int) -> str:
+    """The primary outcome's interval, which holds for all rivals at once; nothing elsewhere.
+
+    Args:
+        primary: of the summary.
+        pair: the difference that is shown, of which the first policy may be either.
+        metric: that is shown.
+        look: after which.
+    """
+    a, b = pair.split(" - ", 1)
+    rival = b if a == primary["policy"] else a
+    difference = primary["differences"].get(rival)
+    if difference is None or primary["policy"] not in (a, b):
+        return ""
+    if (metric, look) != (primary["metric"], primary["looks"]):
+        return ""
+    ends = [difference["low"], difference["high"]]
+    if a == rival:
+        ends = [None if end is None else -end for end in reversed(ends)]
+    return "[{}, {}]".format(*(number(end, signed=True) for end in ends))
 
 
 def timing(results: xr.Dataset) -> list[tuple[str, float, float]]:
