@@ -13,6 +13,7 @@ from torch import Tensor
 from boed.classifiers.classifier import Classifier
 from boed.data.observation import Observation, check_scenes
 from boed.eig.completions.beliefs import log_beliefs
+from boed.foundation.arguments import checked
 from boed.foundation.checks import at_least
 from boed.foundation.randomness import Seeds, derive, per_scene
 from boed.policies import Decision, Policy
@@ -20,6 +21,7 @@ from boed.policies.policy import check_is_policy, decide
 from boed.sensors.sensor import Sensor, candidates, costs, footprints, look, reads_new
 
 
+@checked
 @dataclass(frozen=True)
 class Budget:
     """What looking at one scene may cost at most; None is no limit.
@@ -73,6 +75,7 @@ class Step:
     log_belief: Float[Tensor, "B *L K"]
 
 
+@checked
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Trajectory:
     """What happened on a batch of scenes over T looks.
@@ -99,6 +102,7 @@ class Trajectory:
     decisions: list[Decision] = field(default_factory=list)
 
 
+@checked
 @torch.no_grad()
 def acquire(
     scene: Float[Tensor, "B C H W"],

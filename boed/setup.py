@@ -24,8 +24,9 @@ from boed.data.dataset import Dataset
 from boed.data.labels import SPLITS
 from boed.data.load import load
 from boed.data.observation import Observation
+from boed.foundation.arguments import check_kind, checked
 from boed.foundation.checks import describe
-from boed.foundation.options import COUNT, Device, Names, OneOf, split_names
+from boed.foundation.options import COUNT, Device, Names, OneOf, refusal, split_names
 from boed.foundation.registry import check_known
 from boed.policies import Policy, Random
 from boed.policies.names import INFORMED, POLICIES
@@ -48,6 +49,7 @@ from boed.zoo.policies import first_completions, policies_for, search_for
 Part = TypeVar("Part")
 
 
+@checked
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Setup:
     """Everything that a run needs, each a name's object or the user's own.
@@ -140,7 +142,11 @@ def setup(
     if size is not None:
         COUNT.check("size", size)
     _check_parts(sensor=sensor, classifier=classifier, completer=completer, search=search)
-    _check_scenes(data=data, library=library, val=val)
+    check_kind("data", data, str | Path | Dataset)
+    check_kind("library", library, str | Path | Dataset | None)
+    check_kind("val", val, Dataset | None)
+    check_kind("baseline", baseline, str | None)
+    check_kind("primary", primary, str | None)
     OneOf(SPLITS).check("split", split)
     OneOf(get_args(Precision)).check("precision", precision)
     Device().check("device", device)
@@ -248,18 +254,6 @@ def versions() -> dict[str, str]:
     return installed
 
 
-def _check_scenes(*, data: object, **others: object) -> None:
-    """Refuse what are no scenes; `data` has to be there.
-
-    Raises:
-        ValueError: naming the argument.
-    """
-    given = {name: each for name, each in others.items() if each is not None}
-    for name, scenes in {"data": data, **given}.items():
-        if not isinstance(scenes, str | Path | Dataset):
-            raise ValueError(f"{name} is {describe(scenes)}, expected a name, a path or a Dataset")
-
-
 def _check_parts(*, search: object, **parts: object) -> None:
     """Refuse what is neither a name, a path nor an object of its kind, before any work.
 
@@ -286,9 +280,7 @@ def _policy_names(policies: Sequence[str] | Mapping[str, Policy]) -> list[str]:
         for name, policy in policies.items():
             check_is_policy(policy, f"policies: {name!r}")
     elif not isinstance(policies, Sequence) or any(not isinstance(each, str) for each in policies):
-        raise ValueError(
-            f"policies is {policies!r}, expected names of policies, or objects by name"
-        )
+        raise refusal("policies", policies, "names of policies, or objects by name")
     Names().check("policies", list(policies))
     if not isinstance(policies, Mapping):
         for name in policies:

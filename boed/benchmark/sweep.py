@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,9 +25,9 @@ from boed.classifiers.primary import Primary
 from boed.data.dataset import Dataset
 from boed.data.observation import Observation
 from boed.eig.completions.beliefs import log_beliefs
-from boed.foundation.checks import describe
+from boed.foundation.arguments import checked
 from boed.foundation.identity import claim
-from boed.foundation.options import COUNT, SEED
+from boed.foundation.options import COUNT, SEED, Device
 from boed.foundation.randomness import derive
 from boed.policies import Policy
 from boed.policies.policy import check_is_policy
@@ -41,6 +41,7 @@ SCENES_PER_JOB = 16
 """Each worker loses at most so many scenes when a run is interrupted."""
 
 
+@checked
 def benchmark(
     dataset: Dataset,
     sensor: Sensor,
@@ -100,19 +101,16 @@ def benchmark(
         OSError: `out` cannot be written, or workers died again and again; what was finished
             before is kept.
     """
-    if not isinstance(dataset, Dataset):
-        raise ValueError(f"dataset is {describe(dataset)}, expected a boed.data.Dataset")
-    if not isinstance(policies, Mapping):
-        raise ValueError(f"policies is {policies!r}, expected objects by name")
     for name, policy in policies.items():
         check_is_policy(policy, f"policies: {name!r}")
     number = len(dataset) if scenes is None else scenes
-    if not isinstance(seeds, Iterable):
-        raise ValueError(f"seeds is {seeds!r}, expected different numbers, such as (0, 1)")
+    for seed in seeds:
+        SEED.check("one of seeds", seed)
     seeds = [int(seed) for seed in seeds]
     _check(dataset, number, policies, seeds=seeds, steps=steps)
     if primary is not None:
         Primary.read(primary, steps=steps)
+    Device().check("device", device)
     engine = named(engine) if isinstance(engine, str) else engine
     rows = scene_rows(len(dataset), number)
     used = dataset.subset(rows)
@@ -193,8 +191,6 @@ def _check(
         raise ValueError("policies is empty, expected at least one")
     if not seeds or len(set(seeds)) != len(seeds):
         raise ValueError(f"seeds is {seeds}, expected different numbers, at least one")
-    for seed in seeds:
-        SEED.check("seeds", seed)
     COUNT.check("steps", steps)
 
 

@@ -12,12 +12,14 @@ from torch import Tensor
 
 from boed.completion.completer import Completions
 from boed.data.observation import Observation
+from boed.foundation.arguments import checked
 from boed.foundation.checks import check_protocol, describe, naming
 from boed.foundation.randomness import Seeds, derive
 from boed.sensors import Sensor
 from boed.sensors.sensor import candidate_masks
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class Decision:
     """Where a policy looks next, and what it looked at to decide.

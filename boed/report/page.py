@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from boed.foundation.arguments import checked
 from boed.foundation.files import atomic
 from boed.report.csv_tables import benchmark_tables, link
 from boed.report.headline import NAMES, counted, headline, infinite, plain_words
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 
+@checked
 def write_report(
     results: xr.Dataset,
     path: Path | str,
