@@ -19,7 +19,7 @@ from boed.benchmark.engines import named as engine_named
 from boed.benchmark.storage import finish
 from boed.classifiers.out_of_distribution import warn_if_unlike
 from boed.data.readers.tables import refuse_table
-from boed.foundation.checks import describe
+from boed.foundation.arguments import checked
 from boed.foundation.files import atomic
 from boed.foundation.identity import RESULTS, SETTINGS, claim, identity
 from boed.foundation.options import RunFolder
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from boed.completion.evaluation.plan import Plan
 
 
+@checked
 def run(
     setup: Setup,
     out: Path | str,
@@ -76,8 +77,6 @@ def run(
     from boed.report.statistics import write_summary
     from boed.report.worked_scenes import worked_scenes
 
-    if not isinstance(setup, Setup):
-        raise ValueError(f"setup is {describe(setup)}, expected what boed.setup returns")
     RunFolder().check("out", out)
     folder = Path(out)
     engine = engine_named(engine) if isinstance(engine, str) else engine
@@ -156,6 +155,7 @@ def read_settings(path: Path | str, known: Mapping[str, Any]) -> dict[str, Any]:
     return settings
 
 
+@checked
 def evaluate_completers(
     completers: Sequence[str],
     out: Path | str,

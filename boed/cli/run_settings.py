@@ -33,7 +33,7 @@ def run_typed(settings: Path | None, typed: dict[str, Any], kinds: Mapping[str, 
     from rich.console import Console
 
     from boed.benchmark.engines import named
-    from boed.report.headline import headline
+    from boed.report.headline import headline, infinite
     from boed.report.statistics import summary
     from boed.report.tables import table
     from boed.run import run
@@ -63,6 +63,8 @@ def run_typed(settings: Path | None, typed: dict[str, Any], kinds: Mapping[str, 
     found = summary(results)
     console.print(table(found))
     console.print(headline(found), highlight=False)
+    if (told := infinite(found)) is not None:
+        console.print(told, highlight=False)
     console.print(f"report: {out / 'report.html'}", soft_wrap=True)
 
 

@@ -11,8 +11,10 @@ from jaxtyping import Float, Int64, Shaped
 from torch import Tensor
 
 from boed.data.observation import check_scenes
+from boed.foundation.arguments import checked
 
 
+@checked
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Dataset:
     """Images of one split with their labels.

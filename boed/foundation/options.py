@@ -16,7 +16,7 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Protocol
 
-from boed.foundation.checks import at_least, at_most, more_than
+from boed.foundation.checks import at_least, at_most, describe, more_than
 from boed.foundation.registry import check_known
 
 
@@ -34,7 +34,8 @@ class Kind(Protocol):
 
 def refusal(name: str, value: object, expected: str) -> ValueError:
     """The error for a value of another kind than expected."""
-    return ValueError(f"{name} is {value!r}, expected {expected}")
+    given = describe(value) if hasattr(value, "dtype") else repr(value)
+    return ValueError(f"{name} is {given}, expected {expected}")
 
 
 @dataclass(frozen=True)

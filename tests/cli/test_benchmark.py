@@ -46,7 +46,7 @@ def test_benchmark_writes_results_report_and_summary(run):
     found = json.loads((run / "summary.json").read_text())
     assert set(found) == {
         "data", "scenes", "looks", "baseline", "policies", "looks_taken", "cost", "cost_after",
-        "paired", "together", "primary", "full_image", "seconds", "versions",
+        "paired", "together", "primary", "ruled_out", "full_image", "seconds", "versions",
     }  # fmt: skip
     assert found["looks"] == 2
     assert len(found["policies"]["boed"]["nll"]["mean"]) == 3
