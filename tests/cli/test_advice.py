@@ -78,7 +78,6 @@ ASKED = [
     "train recipe screen-digits-32 --set data={} --set size=16",
 ]
 DATA = ["whole.npz", "named.npz", "findings.npz", "tests.npz", "plates"]
-FINE = {f"scan one.png --data {data} --classifier gaussian" for data in DATA}
 
 
 @pytest.mark.parametrize("data", DATA)
@@ -114,7 +113,6 @@ def test_advice_is_of_options_that_the_command_has(
         ("benchmark --policies foo", "--policies is 'foo'"),
         ("benchmark --data foo", "--data is 'foo'"),
         ("benchmark --scenes 501", "--scenes is 501"),
-        ("benchmark --classifier gaussian --completions 4001 --completer retrieval", "--complet"),
         ("benchmark --data tests.npz --classifier gaussian", "\n--completer retrieval is"),
         ("evaluate completer aipo --scenes 0", "--scenes is 0"),
         ("evaluate completer aipo --scenes 501", "--scenes is 501"),
