@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 from boed.foundation.checks import check_protocol, describe
+from boed.foundation.registry import check_known
 
 Checked = TypeVar("Checked", bound=Callable[..., Any])
 
@@ -86,6 +87,8 @@ def check_kind(name: str, value: object, hint: Any) -> None:
     choices = [each for each in _choices(hint) if each is not type(None)]
     if len(choices) == 1 and _methods(choices[0]):
         check_protocol(name, value, choices[0])
+    if len(choices) == 1 and get_origin(choices[0]) is Literal and isinstance(value, str):
+        check_known(name, value, get_args(choices[0]))
     words = list(dict.fromkeys(_in_words(each) for each in _choices(hint)))
     expected = " or ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
     raise ValueError(f"{name} is {describe(value)}, expected {expected}")

@@ -153,7 +153,7 @@ def sides(summary: Summary) -> dict[str, dict[tuple[str, int], str]]:
     return marks
 
 
-def joint(primary: dict[str, Any], pair: str, metric: str, look: int) -> str:
+def joint(primary: dict[str, Any], pair: str, *, metric: str, look: int) -> str:
     """The primary outcome's interval, which holds for all rivals at once; nothing elsewhere.
 
     Args:

@@ -301,7 +301,7 @@ POLICIES = {
     ),
     "list of designs": (
         Choose(lambda d, *_: replace(d, designs=d.designs.tolist())),
-        "returned designs a list, expected rows",
+        "designs is a list, expected a Tensor",
     ),
     "one for all": (
         Choose(lambda d, *_: Decision(d.designs[:1], candidates=d.candidates)),
