@@ -504,7 +504,7 @@ def test_policies_play() -> None:
     vector = VectorSensingEnv(3, DATA, RowSensor(), looks=2, classifier=ClueClassifier())
     rewards = play(VectorClassifierPredicts(vector), Look([WRONG]), seed=0)
     np.testing.assert_allclose(rewards, np.full((2, 3), ignorant), atol=1e-6)
-    with pytest.raises(ValueError, match=r"design \[99\] is none of the environment's candidates"):
+    with pytest.raises(ValueError, match=r"Look.choose returned designs \[\[99\]\]"):
         play(single, Look([99]))
     with pytest.raises(ValueError, match="env has no classifier"):
         play(envs()["rows"](), right)

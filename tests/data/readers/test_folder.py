@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -171,11 +172,11 @@ def test_a_path_from_the_root_may_lie_within_the_folder(folder):
 def test_pictures_without_labels_are_no_question(folder, tmp_path):
     dataset = read_folder(folder("test/0.png", "test/1.png"))
     said = r"pictures \(test\): all images are of one class, 'unknown'.*labels\.csv .*subfolder"
-    training = TrainingConfig(steps=1)
+    training, nobody = TrainingConfig(steps=1), SimpleNamespace(log_probs=lambda observation: None)
     for ask in (
         dataset.check_question,
         partial(setup, data=dataset),
-        partial(benchmark, dataset, PatchSensor(6), None, policies={"random": Random()}),
+        partial(benchmark, dataset, PatchSensor(6), nobody, policies={"random": Random()}),
         partial(train_classifier, dataset, dataset, training, out=tmp_path / "w.safetensors"),
     ):
         with pytest.raises(ValueError, match=said):

@@ -248,7 +248,7 @@ def test_no_such_file_and_no_server(server, get, tmp_path):
 def test_refuses_what_is_not_published(get):
     with pytest.raises(ValueError, match="name is 'pathmnist': did you mean 'chestmnist'"):
         get("pathmnist", 28)
-    with pytest.raises(ValueError, match="28, 64, 128, 224; got 32"):
+    with pytest.raises(ValueError, match="size is 32; pneumoniamnist has 28, 64, 128, 224"):
         get("pneumoniamnist", 32)
     with pytest.raises(ValueError, match=r"http:// or https://, got 'file:"):
         get("pneumoniamnist", 28, base_url="file:///etc")
