@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import re
 import shlex
 import signal
@@ -128,14 +129,14 @@ SECONDS_A_LINE = 60
 def training_bar() -> Iterator[tuple[Callable[[TrainingConfig], None], Callable[..., None]]]:
     """A bar of steps for each training, shown by the first of the processes that train.
 
-    Without a terminal there are lines in its place, at each validation, at the end and once a
-    minute. The figures of each validation are a line in either.
+    Without a terminal there are lines in its place, at the first step, at each validation, at the
+    end and once a minute. The figures of each validation are a line in either.
 
     Yields what is called before a training with how it is trained, and with each step and loss.
     """
     with progress_bar() as bar, _logged(bar):
         trainings: list[TrainingConfig] = []
-        said = 0.0
+        said = -math.inf
 
         def on_start(training: TrainingConfig) -> None:
             if training.ranks().first:
@@ -146,10 +147,11 @@ def training_bar() -> Iterator[tuple[Callable[[TrainingConfig], None], Callable[
         def on_step(step: int, loss: float) -> None:
             nonlocal said
             task, training = bar.tasks[-1], trainings[-1]
+            bar.update(task.id, completed=step)
             rate = f"loss {loss:.4f}"
             if task.speed:
                 rate += f", {task.speed * training.batch:,.0f} {training.unit}/s"
-            bar.update(task.id, completed=step, rate=rate)
+            bar.update(task.id, rate=rate)
             late = time.monotonic() - said >= SECONDS_A_LINE
             if bar.disable and (late or step % training.every == 0 or step == training.steps):
                 said = time.monotonic()
