@@ -51,7 +51,7 @@ class Curve:
 
     def __init__(self, path: Path, *, step: int, steps: int) -> None:
         self.path, self.interval = path, max(steps // ROWS, 1)
-        self.rows = [row for row in _read(path) if int(row["step"]) <= step]
+        self.rows = [row for row in read_curve(path) if int(row["step"]) <= step]
         self._clear()
 
     def add(self, *, loss: float, norm: float, images: int, seconds: float, made: bool) -> None:
@@ -108,7 +108,7 @@ class Curve:
         self._images, self._seconds = 0, 0.0
 
 
-def _read(path: Path) -> list[dict[str, str]]:
+def read_curve(path: Path) -> list[dict[str, str]]:
     """The rows of a curve, oldest first; none if there is no file.
 
     Raises:
@@ -142,7 +142,7 @@ def draw_curves(*paths: Path | str) -> Figure:
         path = each if each.suffix == ".csv" else curve_path(each)
         if not path.exists():
             raise ValueError(f"curve {path} does not exist")
-        curves[path.name.removesuffix(".curve.csv")] = _read(path)
+        curves[path.name.removesuffix(".curve.csv")] = read_curve(path)
     rows = [row for curve in curves.values() for row in curve]
     names = dict.fromkeys(k for row in rows for k in row if k == "loss" or k.startswith("val_"))
     figure = Figure(figsize=(4 * len(names), 3), layout="constrained")
