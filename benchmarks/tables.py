@@ -85,7 +85,7 @@ that was done, over time and over this machine's own matrix product in the same 
 Largest difference of a log-belief from (b): {errors}.
 
 The classifiers of `real`, chest x-rays, trained on two CPU cores and not shipped (28 MB each):
-`boed train classifier --data kermany_pneumonia_128 --size 64 --kind densenet121 --steps 1800 --bf16
+`boed train classifier --data kermany_pneumonia_128 --size 64 --kind densenet121 --steps 1800 --precision bf16
 --lr 0.001 --out A.safetensors` (val AUROC 0.995 on whole scenes), then `--size 256 --init A.safetensors
 --steps 120 --batch 8 --lr 0.0003 --out B.safetensors` in place of size, steps and rate (0.901 on 64
 val scenes: enough to race with, not to be proud of). `torch.compile` is not used: after 53 s of
