@@ -122,7 +122,10 @@ def read_curve(path: Path) -> list[dict[str, str]]:
     except (ValueError, TypeError, KeyError, csv.Error):
         whole = False
     if not rows or not whole:
-        raise ValueError(f"curve {path} is no training curve of boed and would be lost; remove it")
+        raise ValueError(
+            f"curve {path} is no training curve of boed, whose columns begin with "
+            f"{', '.join(COLUMNS)}; remove it, or give another file"
+        )
     return rows
 
 
