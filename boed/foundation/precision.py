@@ -8,13 +8,12 @@ from __future__ import annotations
 import functools
 import time
 import warnings
-from typing import Literal, get_args
-
-import torch
-import torch.nn.functional as F
-from torch import nn
+from typing import TYPE_CHECKING, Literal, get_args
 
 from boed.foundation.registry import check_known
+
+if TYPE_CHECKING:
+    from torch import nn
 
 Precision = Literal["fp32", "bf16"]
 """What a network computes in."""
@@ -42,6 +41,8 @@ def choose(asked: str, device: str = "cpu", *, training: bool) -> Precision:
     check_known("precision", asked, PRECISIONS)
     if asked == "fp32":
         return "fp32"
+    import torch  # the command line knows the precisions without it
+
     ratio = bf16_speedup(torch.device(device).type, training=training)
     if asked == "bf16" and ratio < 1:
         warnings.warn(
@@ -60,6 +61,8 @@ def bf16_speedup(device: str, *, training: bool) -> float:
         device: `cpu` or `cuda`.
         training: forward and backward under autocast, or forward alone with bf16 weights.
     """
+    import torch
+
     with torch.random.fork_rng(), torch.enable_grad():
         single, rounded = (_block(device) for _ in range(2))
         if not training:
@@ -84,20 +87,11 @@ def bf16_speedup(device: str, *, training: bool) -> float:
     return min(times[single]) / min(times[rounded])
 
 
-class _Block(nn.Module):
-    """What the networks here consist of: 1x1 and 3x3 convolutions with GELU."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.layers = nn.ModuleList(
-            [nn.Conv2d(64, 32, 1), nn.Conv2d(32, 32, 3, padding=1), nn.Conv2d(32, 64, 1)]
-        )
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        for layer in self.layers:
-            x = layer(F.gelu(x))
-        return x
-
-
 def _block(device: str) -> nn.Module:
-    return _Block().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+    """What the networks here consist of: 1x1 and 3x3 convolutions with GELU."""
+    import torch
+    from torch import nn
+
+    layers = [nn.Conv2d(64, 32, 1), nn.Conv2d(32, 32, 3, padding=1), nn.Conv2d(32, 64, 1)]
+    block = nn.Sequential(*(part for layer in layers for part in (nn.GELU(), layer)))
+    return block.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]

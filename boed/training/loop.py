@@ -213,7 +213,7 @@ def fit(
                     figures=figures,
                 )
             if state is not None and ranks.first and (stored_now or stop):
-                learner.store(Path(state), training, progress, about)
+                learner.store(Path(state), training, progress=progress, about=about)
             if ended or stop:
                 break
         stop = stop or (ranks.number == 1 and interruption.signal is not None)

@@ -78,6 +78,7 @@ class Learner:
         self,
         path: Path,
         training: TrainingConfig,
+        *,
         progress: Progress,
         about: dict[str, Any] | None,
     ) -> None:
