@@ -31,6 +31,8 @@ from measuring import machine
 from safetensors.torch import load_file
 
 from boed.foundation.files import write_json
+from boed.training.checkpoints import best_path
+from boed.training.curve import curve_path, read_curve
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 TIMES = ("seconds",)
@@ -77,6 +79,16 @@ def same_weights(ours: Path, theirs: Path) -> bool:
     """Whether two checkpoints hold the same tensors."""
     a, b = load_file(ours), load_file(theirs)
     return a.keys() == b.keys() and all(bool((a[key] == b[key]).all()) for key in a)
+
+
+def same_training(ours: Path, theirs: Path) -> bool:
+    """Whether two trainings left the same weights, last and best, and curves of the same steps."""
+    pairs = [(ours, theirs), (best_path(ours), best_path(theirs))]
+    steps = [[int(row["step"]) for row in read_curve(curve_path(each))] for each in pairs[0]]
+    return steps[0] == steps[1] and all(
+        one.exists() == other.exists() and (not one.exists() or same_weights(one, other))
+        for one, other in pairs
+    )
 
 
 @dataclass
@@ -191,7 +203,7 @@ def cases(folder: Path, scenes: int, steps: int) -> dict[str, Case]:
         },
         "evaluate": Case(evaluation(scenes), "run", same_results),
         **{
-            name: Case(command, "model.safetensors", same_weights)
+            name: Case(command, "model.safetensors", same_training)
             for name, command in train.items()
         },
     }

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol, get_args, runtime_checkable
+from typing import Any, ClassVar, Protocol, get_args, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -96,8 +96,12 @@ class DenseNetClassifier(nn.Module):
         config: the network.
         label_names: names of the K classes or L findings.
         multi_label: whether several findings can hold at once.
+
+    Attributes:
+        merit: the validation's figure that says how good it is, lower is better.
     """
 
+    merit: ClassVar[str] = "val_nll"
     knots: Tensor
     temperatures: Tensor
 

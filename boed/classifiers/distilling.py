@@ -26,6 +26,7 @@ from boed.training.checkpoints import claim_trained, conclude, running_state
 from boed.training.config import TrainingConfig
 from boed.training.loop import fit, provenance
 from boed.training.recipes import Recipe
+from boed.training.state import Progress
 
 TRAINING = TrainingConfig(
     steps=3000, batch=32, lr=1e-3, betas=(0.9, 0.99), ema=0.998, clip=1.0, every=250
@@ -172,7 +173,8 @@ def train_screen(
     Args:
         classifier: what is distilled; it is asked 18 times for every situation.
         train, val: scenes to learn from, and to watch.
-        out: checkpoint to write, with its recipe beside it, and until the end the running state.
+        out: checkpoint to write, with its recipe and its curve beside it, the best weights by val
+            if they are not the last, and until the end the running state.
         training: how long and how.
         patch: side of a look over the width of the scene.
         on_step: called with step and loss.
@@ -222,18 +224,22 @@ def train_screen(
         training,
         state=running_state(out),
         validate=validate,
+        merit=screen.merit,
         on_step=on_step,
         about=about,
     )
     source = {k: v for k, v in classifier.provenance.items() if k in ("data", "steps", "command")}
-    header: dict[str, Any] = {
-        **provenance(train, training, progress),
-        "distilled_from": source,
-        "look_fraction": patch,
-        "command": command,
-        "scores": {"val": score(screen, watched)},
-    }
-    conclude(screen, out, header, recipe=recipe, about=about, progress=progress)
+
+    def finish(screen: ScreenNet, progress: Progress) -> dict[str, Any]:
+        return {
+            **provenance(train, training, progress),
+            "distilled_from": source,
+            "look_fraction": patch,
+            "command": command,
+            "scores": {"val": score(screen, watched)},
+        }
+
+    conclude(screen, out, finish, training=training, recipe=recipe, about=about, progress=progress)
     return ScreenNet.load(out)
 
 

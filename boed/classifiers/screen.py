@@ -6,7 +6,7 @@ import hashlib
 import itertools
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -81,7 +81,12 @@ class ScreenNet(nn.Module):
     Args:
         config: the network.
         classifier: `fingerprint` of the classifier that it stands for.
+
+    Attributes:
+        merit: the validation's figure that says how good it is, lower is better.
     """
+
+    merit: ClassVar[str] = "val_kl"
 
     def __init__(self, config: ScreenConfig, classifier: str) -> None:
         super().__init__()

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from statistics import fmean
 from typing import Any, Protocol
 
 import numpy as np
@@ -28,6 +29,7 @@ from boed.training.checkpoints import claim_trained, conclude, running_state
 from boed.training.config import TrainingConfig
 from boed.training.loop import fit, provenance
 from boed.training.recipes import Recipe
+from boed.training.state import Progress
 
 PRESETS: dict[int, tuple[DenseNetConfig, TrainingConfig]] = {
     32: (
@@ -164,7 +166,8 @@ def train_classifier(
     Args:
         train, val: what to learn from, and what to calibrate on and watch.
         training: how long, how, and on which devices.
-        out: checkpoint to write, with its recipe beside it, and until the end the running state.
+        out: checkpoint to write, with its recipe and its curve beside it, the best weights by val
+            if they are not the last, and until the end the running state.
         config: the network; the preset for the data set if not given.
         fraction: side of a look over the width of the scene.
         on_step: called with step and loss.
@@ -224,7 +227,8 @@ def train_classifier(
 
     def validate(_: nn.Module) -> dict[str, float]:
         scores = score(model, val, (1, 3), looking=looking)
-        return {f"val_nll_{name}": figures["nll"] for name, figures in scores.items()}
+        nlls = {f"val_nll_{name}": figures["nll"] for name, figures in scores.items()}
+        return {model.merit: fmean(nlls.values()), **nlls}
 
     _, progress = fit(
         model,
@@ -232,23 +236,28 @@ def train_classifier(
         training,
         state=running_state(out),
         validate=validate,
+        merit=model.merit,
         on_step=on_step,
         about=about,
     )
-    _settle_batch_norm(model, train, looking)
-    calibrate(model, val, looking=looking)
-    header = {
-        **provenance(train, training, progress),
-        **how,
-        "scored_on": f"{len(val)} scenes of {val.split}",
-        "scores": {"val": score(model, val, looking=looking)},
-        KEY: feature_record(model, train, val),
-    }
-    if begun is not None:
-        header["init"] = begun
-    if command is not None:
-        header["command"] = command
-    conclude(model, out, header, recipe=recipe, about=about, progress=progress)
+
+    def finish(model: DenseNetClassifier, progress: Progress) -> dict[str, Any]:
+        _settle_batch_norm(model, train, looking)
+        calibrate(model, val, looking=looking)
+        header = {
+            **provenance(train, training, progress),
+            **how,
+            "scored_on": f"{len(val)} scenes of {val.split}",
+            "scores": {"val": score(model, val, looking=looking)},
+            KEY: feature_record(model, train, val),
+        }
+        if begun is not None:
+            header["init"] = begun
+        if command is not None:
+            header["command"] = command
+        return header
+
+    conclude(model, out, finish, training=training, recipe=recipe, about=about, progress=progress)
     return model.eval()
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+import math
 import re
 import shlex
 import signal
 import sys
+import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import typer
@@ -92,6 +96,7 @@ def progress_bar() -> Iterator[Progress]:
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
+        speed_estimate_period=300,
         disable=not Console().is_terminal,
     )
     try:
@@ -126,27 +131,65 @@ def counted(total: int, unit: str) -> Iterator[Callable[[str, int], None]]:
         yield advance
 
 
+SECONDS_A_LINE = 60
+"""How often a training tells where it is, where no bar is drawn."""
+
+
 @contextmanager
 def training_bar() -> Iterator[tuple[Callable[[TrainingConfig], None], Callable[..., None]]]:
     """A bar of steps for each training, shown by the first of the processes that train.
 
+    Without a terminal there are lines in its place, at the first step, at each validation, at the
+    end and once a minute. The figures of each validation are a line in either.
+
     Yields what is called before a training with how it is trained, and with each step and loss.
     """
-    with progress_bar() as bar:
-        tasks = []
+    with progress_bar() as bar, _logged(bar):
+        trainings: list[TrainingConfig] = []
+        said = -math.inf
 
         def on_start(training: TrainingConfig) -> None:
             if training.ranks().first:
                 bar.start()
-                tasks.append(bar.add_task("training", total=training.steps, rate=""))
+                bar.add_task("training", total=training.steps, rate="")
+                trainings.append(training)
 
         def on_step(step: int, loss: float) -> None:
-            task = tasks[-1]
-            speed = bar.tasks[task].speed
-            rate = f"{speed:.1f} steps/s" if speed else ""
-            bar.update(task, completed=step, rate=f"loss {loss:.4f} {rate}")
+            nonlocal said
+            task, training = bar.tasks[-1], trainings[-1]
+            bar.update(task.id, completed=step)
+            rate = f"loss {loss:.4f}"
+            if task.speed:
+                rate += f", {task.speed * training.batch:,.0f} {training.unit}/s"
+            bar.update(task.id, rate=rate)
+            late = time.monotonic() - said >= SECONDS_A_LINE
+            if bar.disable and (late or step % training.every == 0 or step == training.steps):
+                said = time.monotonic()
+                if task.time_remaining is not None:
+                    rate += f", {timedelta(seconds=task.time_remaining)} left"
+                _line(bar, f"step {step:,} of {training.steps:,}: {rate}")
 
         yield on_start, on_step
+
+
+@contextmanager
+def _logged(bar: Progress) -> Iterator[None]:
+    """Print what trainings log."""
+    handler, logger = logging.Handler(), logging.getLogger("boed.training")
+    handler.emit = lambda record: _line(bar, record.getMessage())  # type: ignore[method-assign]
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+
+
+def _line(bar: Progress, text: str) -> None:
+    """Print a line, at once, above the bar if one is drawn."""
+    bar.console.print(text, soft_wrap=True, highlight=False, markup=False)
 
 
 def as_typed(message: str, options: Mapping[str, str]) -> str:

@@ -30,12 +30,14 @@ class LearnedCompleter(nn.Module, ABC):
         provenance: the checkpoint's header; empty before training.
         deterministic: whether all completions of an observation are equal.
         taught_by: the kind of completer that this one starts and learns from; most need none.
+        merit: the one of its `figures` that says how good it is, lower is better.
     """
 
     name: ClassVar[str]
     Config: ClassVar[type[Any]]
     deterministic: ClassVar[bool] = False
     taught_by: ClassVar[str | None] = None
+    merit: ClassVar[str] = "val_loss"
 
     def __init__(self, config: Any) -> None:
         super().__init__()

@@ -14,6 +14,7 @@ from torch import nn
 
 from boed.completion.learned import LearnedCompleter, statistics
 from boed.completion.registry import LEARNED
+from boed.completion.samples import draw_samples, samples_path
 from boed.completion.vae.aipo import AIPO
 from boed.completion.vae.presets import PAPER, latent
 from boed.completion.vae.vdvae import VDVAE, VDVAEConfig
@@ -26,8 +27,9 @@ from boed.foundation.randomness import derive
 from boed.foundation.registry import Registry, check_known
 from boed.training.checkpoints import claim_trained, conclude, running_state
 from boed.training.config import TrainingConfig
-from boed.training.loop import Progress, fit, provenance
+from boed.training.loop import fit, provenance
 from boed.training.recipes import Recipe
+from boed.training.state import Progress
 
 MASKS = Registry("masks", {"squares": squares, "holes": holes})
 """Distributions of masks to train on: a few squares seen, or a few squares hidden."""
@@ -98,7 +100,8 @@ def train_vae(
         train, val: images to learn from, and to watch the bound on.
         config: architecture.
         training: how long, how, and on which devices.
-        out: checkpoint to write, with its recipe beside it, and until the end the running state.
+        out: checkpoint to write, with its recipe and its curve beside it, the best weights by val
+            if they are not the last, and until the end the running state.
         on_step: called with step and loss.
         command: what was typed, for the record.
         recipe: what was asked for, for the record; made of the arguments if not given.
@@ -127,7 +130,7 @@ def train_vae(
         with torch.no_grad():
             scenes = val.scenes(_even_rows(len(val))).to(ranks.device)
             bound = model.elbo(scenes, seed=0).mean() / model.dimensions
-        return {"val_bits_per_dim": float(-bound) / math.log(2)}
+        return {model.merit: float(-bound) / math.log(2)}
 
     _, progress = fit(
         model,
@@ -135,11 +138,15 @@ def train_vae(
         training,
         state=running_state(out),
         validate=validate,
+        merit=model.merit,
         on_step=on_step,
         about=about,
     )
-    header = _provenance(train, training, progress, command)
-    conclude(model, out, header, recipe=recipe, about=about, progress=progress)
+
+    def finish(_: nn.Module, progress: Progress) -> dict[str, Any]:
+        return _provenance(train, training, progress, command)
+
+    conclude(model, out, finish, training=training, recipe=recipe, about=about, progress=progress)
     return model.eval()
 
 
@@ -184,7 +191,8 @@ def train_completer(
         name: of the completer, one of `boed.completion.registry.LEARNED`.
         train, val: images to learn from, and to watch the loss on.
         training: how long, how, and on which devices.
-        out: checkpoint to write, with its recipe beside it, and until the end the running state.
+        out: checkpoint to write, with its recipe, its curve and a picture of samples beside it,
+            the best weights by val if they are not the last, and until the end the running state.
         config: architecture; the preset for the images' size if neither it nor `vae` is given.
         vae: for `aipo` and `aipo-r`, a trained VD-VAE that stays frozen while the partial
             encoder is trained.
@@ -235,7 +243,9 @@ def train_completer(
 
     def validate(_: nn.Module) -> dict[str, float]:
         scenes = val.scenes(_even_rows(len(val))).to(device)
-        return model.figures(scenes, masked(scenes, torch.Generator().manual_seed(0)))
+        observation = masked(scenes, torch.Generator().manual_seed(0))
+        draw_samples(model, observation, samples_path(out))
+        return model.figures(scenes, observation)
 
     _, progress = fit(
         model,
@@ -243,20 +253,25 @@ def train_completer(
         training,
         state=running_state(out),
         validate=validate,
+        merit=model.merit,
         on_step=on_step,
         about=about,
     )
-    header = _provenance(train, training, progress, command)
-    header |= {
-        "masks": said,
-        "objective": f"{name}, {'pretrained VAE' if vae else 'from scratch'}",
-    }
-    if begun is not None:
-        header["init"] = begun
-    if vae is not None:
-        known = (*origin, "cpu_seconds")
-        header["vae"] = {k: vae.provenance[k] for k in known if k in vae.provenance}
-    conclude(model, out, header, recipe=recipe, about=about, progress=progress)
+
+    def finish(_: nn.Module, progress: Progress) -> dict[str, Any]:
+        header = _provenance(train, training, progress, command)
+        header |= {
+            "masks": said,
+            "objective": f"{name}, {'pretrained VAE' if vae else 'from scratch'}",
+        }
+        if begun is not None:
+            header["init"] = begun
+        if vae is not None:
+            known = (*origin, "cpu_seconds")
+            header["vae"] = {k: vae.provenance[k] for k in known if k in vae.provenance}
+        return header
+
+    conclude(model, out, finish, training=training, recipe=recipe, about=about, progress=progress)
     return model.eval()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import pyro
 import torch
@@ -19,7 +19,8 @@ from boed.foundation.checks import at_least
 from boed.foundation.randomness import derive
 from boed.training.checkpoints import claim_checkpoint, running_state
 from boed.training.config import TrainingConfig
-from boed.training.loop import comparable, fit
+from boed.training.loop import fit
+from boed.training.state import comparable
 
 Trainable = TypeVar("Trainable", DeepAdaptiveDesign, StaticDesign)
 
@@ -36,6 +37,7 @@ class PolicyTrainingConfig(TrainingConfig):
         watched: experiments that each validation averages over, with 4 times the contrasts.
     """
 
+    unit: ClassVar[str] = "experiments"
     steps: int = 8000
     batch: int = 256
     weight_decay: float = 0.0

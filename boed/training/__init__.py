@@ -10,21 +10,33 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from boed.training.config import TrainingConfig
-    from boed.training.loop import Progress, fit, provenance
+    from boed.training.curve import draw_curves
+    from boed.training.loop import fit, provenance
     from boed.training.ranks import Ranks, join
     from boed.training.recipes import Recipe
+    from boed.training.state import Progress
 
 _HOMES = {
-    "Progress": "loop",
+    "Progress": "state",
     "Ranks": "ranks",
     "Recipe": "recipes",
     "TrainingConfig": "config",
+    "draw_curves": "curve",
     "fit": "loop",
     "join": "ranks",
     "provenance": "loop",
 }
 
-__all__ = ["Progress", "Ranks", "Recipe", "TrainingConfig", "fit", "join", "provenance"]
+__all__ = [
+    "Progress",
+    "Ranks",
+    "Recipe",
+    "TrainingConfig",
+    "draw_curves",
+    "fit",
+    "join",
+    "provenance",
+]
 
 
 def __getattr__(name: str) -> Any:

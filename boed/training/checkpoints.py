@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import copy
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from boed.foundation.files import load_weights
 from boed.foundation.identity import check_same
-from boed.training.loop import Progress
-from boed.training.ranks import join
+from boed.training.config import TrainingConfig
 from boed.training.recipes import Recipe, recipe_path
-
-ANOTHER = "give another file as `out`, or remove that one and what lies beside it"
-"""What to do about a checkpoint of another training."""
+from boed.training.state import Progress, best_weights
 
 
 class Saved(Protocol):
@@ -23,10 +21,23 @@ class Saved(Protocol):
 
     def save(self, path: Path, provenance: dict[str, Any]) -> None: ...
 
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> Any: ...
+
+
+M = TypeVar("M", bound=Saved)
+
+ANOTHER = "give another file as `out`, or remove that one and what lies beside it"
+"""What to do about a checkpoint of another training."""
+
 
 def running_state(out: Path) -> Path:
     """Where the running state of a training lies until its end."""
     return out.with_suffix(".training.safetensors")
+
+
+def best_path(out: Path) -> Path:
+    """Where the best weights by val lie beside a checkpoint whose last ones are worse."""
+    return out.with_suffix(".best.safetensors")
 
 
 def claim_checkpoint(out: Path, ours: Mapping[str, Any], *, steps: int) -> bool:
@@ -60,6 +71,8 @@ def claim_checkpoint(out: Path, ours: Mapping[str, Any], *, steps: int) -> bool:
 def claim_trained(out: Path, recipe: Recipe, about: Mapping[str, Any], *, steps: int) -> bool:
     """`claim_checkpoint` of a training with a recipe, which lies beside the checkpoint.
 
+    And of its best weights, if they lie there, too.
+
     Args:
         out: the checkpoint.
         recipe: with everything that was left out of it, `Recipe.trained`.
@@ -70,7 +83,9 @@ def claim_trained(out: Path, recipe: Recipe, about: Mapping[str, Any], *, steps:
         ValueError: there is a checkpoint or a recipe of another training.
     """
     check_recipe(out, recipe)
-    return claim_checkpoint(out, {"recipe": recipe.table(), "about": dict(about)}, steps=steps)
+    ours = {"recipe": recipe.table(), "about": dict(about)}
+    claim_checkpoint(best_path(out), ours, steps=steps)
+    return claim_checkpoint(out, ours, steps=steps)
 
 
 def check_recipe(out: Path, recipe: Recipe) -> None:
@@ -90,33 +105,44 @@ def check_recipe(out: Path, recipe: Recipe) -> None:
 
 
 def conclude(
-    model: Saved,
+    model: M,
     out: Path,
-    header: dict[str, Any],
+    finish: Callable[[M, Progress], dict[str, Any]],
     *,
+    training: TrainingConfig,
     recipe: Recipe,
     about: Mapping[str, Any],
     progress: Progress,
 ) -> None:
     """Write checkpoint and recipe, and remove the running state if all steps have been made.
 
+    If an earlier validation was better than the last one, its weights are written beside them.
     All ranks call it; the first one writes, the others wait for it. A recipe that is there, from
     which the model was trained, stays as it is.
 
     Args:
-        model: what was trained.
+        model: what was trained, with its last averaged weights; it gets its `provenance`.
         out: the checkpoint.
-        header: its provenance, to which `recipe` and `about` are added.
+        finish: does with a model what follows its training, such as calibration, and makes its
+            header, to which `recipe` and `about` are added.
+        training: how it was trained.
         recipe, about: as `claim_trained` was given them.
         progress: how far the training has come.
     """
-    header |= {"recipe": recipe.table(), "about": dict(about)}
-    ranks = join(header["fit"]["device"], header["fit"]["devices"], header["fit"]["nodes"])
+    told = {"recipe": recipe.table(), "about": dict(about)}
+    ranks, earlier = training.ranks(), progress.at_best()
+    best = None if earlier is None or not ranks.first else copy.deepcopy(model)
+    header = finish(model, progress) | told
     if ranks.first:
+        if best is not None and earlier is not None:
+            best.load_state_dict(best_weights(running_state(out)), strict=False)
+            best.save(best_path(out), finish(best, earlier) | told)
+        else:
+            best_path(out).unlink(missing_ok=True)
         model.save(out, header)
         if not recipe_path(out).exists():
             recipe.write(recipe_path(out))
-        if progress.step >= header["fit"]["steps"]:
+        if progress.step >= training.steps:
             running_state(out).unlink(missing_ok=True)
     ranks.wait()
     model.provenance = header

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from boed.foundation.checks import Sized
 from boed.foundation.memory import check_memory
@@ -47,11 +47,13 @@ class TrainingConfig:
         device: cpu or cuda.
         devices: processes that train together on each machine, one for each GPU.
         nodes: machines that train together.
+        unit: what a batch consists of.
 
     Raises:
         ValueError: a number out of its range, or a batch that the devices cannot share.
     """
 
+    unit: ClassVar[str] = "images"
     steps: int = field(metadata={"kind": COUNT, "help": "Updates; the preset's if not given."})
     batch: int = _asked(64, COUNT, "Images per update; the preset's if not given.")
     lr: float = _asked(1e-3, Number(above=0), "Highest learning rate; the preset's if not given.")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
+import logging
 import math
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,29 +16,15 @@ import torch
 from torch import Tensor, nn
 
 from boed.data.dataset import Dataset
-from boed.foundation.files import load_weights, save_weights
 from boed.foundation.interruption import Interrupted, held_back
 from boed.foundation.precision import choose
 from boed.foundation.randomness import derive
 from boed.training.config import TrainingConfig
+from boed.training.curve import Curve, curve_path
 from boed.training.ranks import Ranks
+from boed.training.state import Learner, Progress
 
-
-@dataclass(kw_only=True)
-class Progress:
-    """Where a training stands; `history` has a row of figures per validation.
-
-    `seconds` have passed, in which this process kept its cores busy for `cpu_seconds`, and computed
-    in `precision`, chosen where the training began.
-    """
-
-    step: int = 0
-    skipped: int = 0
-    restored: int = 0
-    seconds: float = 0.0
-    cpu_seconds: float = 0.0
-    precision: str = ""
-    history: list[dict[str, float]] = field(default_factory=list)
+_log = logging.getLogger(__name__)
 
 
 def provenance(train: Dataset, training: TrainingConfig, progress: Progress) -> dict[str, Any]:
@@ -54,6 +41,7 @@ def provenance(train: Dataset, training: TrainingConfig, progress: Progress) -> 
         "precision": progress.precision,
         "cpu_seconds": round(progress.cpu_seconds),
         "history": progress.history,
+        "best": progress.best,
     }
 
 
@@ -68,6 +56,7 @@ def fit(
     *,
     state: Path | str | None = None,
     validate: Callable[[nn.Module], dict[str, float]] | None = None,
+    merit: str | None = None,
     on_step: Callable[[int, float], None] | None = None,
     about: dict[str, Any] | None = None,
 ) -> tuple[dict[str, Tensor], Progress]:
@@ -85,9 +74,11 @@ def fit(
             resumed run repeats the very same numbers.
         training: how.
         state: file that holds the running state; if it exists the training goes on from it.
-            All ranks read it, the first one writes it.
-        validate: figures of merit of the averaged model, shown and kept in the history; called
+            All ranks read it, the first one writes it, and the curve (`curve_path`) beside it.
+        validate: figures of merit of the averaged model, logged and kept in the history; called
             on the first rank.
+        merit: the figure whose lowest value the best weights have, which the running state keeps;
+            None keeps none.
         on_step: called with step number and loss after each update, on the first rank.
         about: what else must not change between the parts of a training, such as the data's
             checksum. A state that says nothing of one of these is accepted.
@@ -98,8 +89,8 @@ def fit(
     Raises:
         Interrupted: Ctrl-C or SIGTERM came; the step was finished and its state stored.
         ValueError: `state` belongs to another model or was made with other settings or data, not
-            all ranks see it, or not one update could be made: the data or the settings are at
-            fault.
+            all ranks see it, there is no figure `merit`, or not one update could be made: the data
+            or the settings are at fault.
     """
     ranks = training.ranks()
     ranks.copy_first(model)
@@ -112,9 +103,10 @@ def fit(
         foreach=True,
     )
     average = {k: p.detach().clone() for k, p in trained.items()}
+    learner = Learner(model=model, trained=trained, average=average, optimiser=optimiser)
     progress = Progress()
     if state is not None and Path(state).exists():
-        progress = _restore(Path(state), model, trained, average, optimiser, training, about)
+        progress = learner.restore(Path(state), training, about)
     if not ranks.agree(progress.step):
         raise ValueError(f"state {state} is not the same for all machines; use a shared folder")
     device = ranks.device.type
@@ -122,6 +114,9 @@ def fit(
         chosen = choose(training.precision, device, training=True) if ranks.first else ""
         progress.precision = ranks.first_says(chosen)
     rounded = progress.precision == "bf16"
+    curve = None
+    if state is not None:
+        curve = Curve(curve_path(state), step=progress.step, steps=training.steps)
     good = _snapshot(model, optimiser)
     buffers = dict(model.named_buffers())
     bad_in_a_row = 0
@@ -131,10 +126,11 @@ def fit(
     stop = False
     with held_back() as interruption:  # in the middle of a step there is nothing to go on from
         while progress.step < training.steps:
-            step = progress.step
+            step, step_began = progress.step, time.monotonic()
             torch.manual_seed(derive(training.seed, "step", step, *own))
+            rate = training.lr * _schedule(step, training)
             for group in optimiser.param_groups:
-                group["lr"] = training.lr * _schedule(step, training)
+                group["lr"] = rate
             held = {name: buffer.clone() for name, buffer in buffers.items()}
             with torch.autocast(device, torch.bfloat16, enabled=rounded):
                 value = loss(step)
@@ -145,7 +141,8 @@ def fit(
                 value, stop = _averaged(ranks, trained, buffers, held, value, stop)
             amount = float(value.detach())
             norm = float(nn.utils.clip_grad_norm_(trained.values(), training.clip))
-            if math.isfinite(norm) and norm <= training.skip and math.isfinite(amount):
+            made = math.isfinite(norm) and norm <= training.skip and math.isfinite(amount)
+            if made:
                 optimiser.step()
                 bad_in_a_row = 0
                 decay = min(training.ema, (1 + step) / (10 + step))
@@ -163,7 +160,8 @@ def fit(
                     progress.restored += 1
                     bad_in_a_row = 0
             progress.step += 1
-            progress.seconds = before + time.monotonic() - began
+            now = time.monotonic()
+            progress.seconds = before + now - began
             progress.cpu_seconds = cpu_before + time.process_time() - cpu_began
             stuck = bad_in_a_row == 0 or progress.step >= training.steps
             if progress.skipped == progress.step and stuck:
@@ -171,6 +169,14 @@ def fit(
                     f"none of the first {progress.step} updates could be made: the last loss was "
                     f"{amount:.4g} and its gradient norm {norm:.4g}; updates need a finite loss "
                     f"and a norm of at most skip = {training.skip:g}; check the data, lr and skip"
+                )
+            if curve is not None:
+                curve.add(
+                    loss=amount,
+                    norm=norm,
+                    images=training.batch,
+                    seconds=now - step_began,
+                    made=made,
                 )
             if on_step is not None and ranks.first:
                 on_step(progress.step, amount)
@@ -181,15 +187,33 @@ def fit(
             if ranks.number == 1:
                 stop = interruption.signal is not None
             stored_now = progress.step % training.every == 0 or ended
+            figures: dict[str, float] = {}
             if stored_now:
                 if bad_in_a_row == 0:
                     good = _snapshot(model, optimiser)
-                row = {"step": float(progress.step), "loss": amount}
-                if validate is not None and ranks.first:
-                    row |= _with_average(model, trained, average, validate)
-                progress.history.append(ranks.first_says(row))
+                if validate is not None:
+                    if ranks.first:
+                        figures = _with_average(model, trained, average, validate)
+                    figures = ranks.first_says(figures)
+                row = {"step": float(progress.step), "loss": amount, **figures}
+                progress.history.append(row)
+                best = merit is not None and learner.keep_best(progress, row, merit)
+                if figures and ranks.first:
+                    _log.info("%s", _validated(progress.step, figures, merit if best else None))
+            if (
+                curve is not None
+                and ranks.first
+                and (curve.due(progress.step) or stored_now or stop)
+            ):
+                curve.write(
+                    step=progress.step,
+                    images=progress.step * training.batch,
+                    seconds=progress.seconds,
+                    rate=rate,
+                    figures=figures,
+                )
             if state is not None and ranks.first and (stored_now or stop):
-                _store(Path(state), model, trained, average, optimiser, training, progress, about)
+                learner.store(Path(state), training, progress=progress, about=about)
             if ended or stop:
                 break
         stop = stop or (ranks.number == 1 and interruption.signal is not None)
@@ -239,6 +263,12 @@ def _stored(progress: Progress, training: TrainingConfig, state: Path | str | No
     )
 
 
+def _validated(step: int, figures: dict[str, float], best: str | None) -> str:
+    """What is said of a validation, of which one figure may be the best so far."""
+    said = (f"{k} {v:.4f}" + " (best)" * (k == best) for k, v in figures.items())
+    return f"step {step:,}: {', '.join(said)}"
+
+
 def _schedule(step: int, training: TrainingConfig) -> float:
     """Linear warm-up, then a cosine to zero."""
     warm = min(1.0, (step + 1) / max(training.warmup, 1))
@@ -277,75 +307,3 @@ def _with_average(
         for name, parameter in trained.items():
             parameter.copy_(current[name])
     return figures
-
-
-def _store(
-    path: Path,
-    model: nn.Module,
-    trained: dict[str, nn.Parameter],
-    average: dict[str, Tensor],
-    optimiser: torch.optim.Optimizer,
-    training: TrainingConfig,
-    progress: Progress,
-    about: dict[str, Any] | None,
-) -> None:
-    tensors = {f"model.{k}": v for k, v in model.state_dict().items()}
-    tensors |= {f"average.{k}": v for k, v in average.items()}
-    for index, entry in optimiser.state_dict()["state"].items():
-        tensors |= {f"moment.{index}.{name}": torch.as_tensor(x) for name, x in entry.items()}
-    header = {"kind": "fit", "settings": comparable(training), "progress": asdict(progress)}
-    if about is not None:
-        header["about"] = about
-    save_weights(path, tensors, header)
-
-
-def _restore(
-    path: Path,
-    model: nn.Module,
-    trained: dict[str, nn.Parameter],
-    average: dict[str, Tensor],
-    optimiser: torch.optim.Optimizer,
-    training: TrainingConfig,
-    about: dict[str, Any] | None,
-) -> Progress:
-    tensors, header = load_weights(path)
-    if header.get("settings") != comparable(training):
-        raise ValueError(
-            f"{path} was trained with {header.get('settings')}, now asked for "
-            f"{comparable(training)}; give the same settings, or remove the file to start anew"
-        )
-    known = header.get("about", {})
-    for name, value in (about or {}).items():
-        if known.get(name, value) != value:
-            raise ValueError(
-                f"{path} was trained with {name} {known[name]}, now given {value}; give the same, "
-                "or remove the file to start anew"
-            )
-    weights = {k[6:]: v for k, v in tensors.items() if k.startswith("model.")}
-    try:
-        model.load_state_dict(weights)
-    except RuntimeError as error:
-        raise ValueError(f"{path} belongs to another model: {error}") from error
-    for name in average:
-        average[name].copy_(tensors[f"average.{name}"])
-    moments = optimiser.state_dict()
-    for index in range(len(trained)):
-        prefix = f"moment.{index}."
-        moments["state"][index] = {
-            k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)
-        }
-    optimiser.load_state_dict(moments)
-    return Progress(**header["progress"])
-
-
-def comparable(training: TrainingConfig) -> dict[str, Any]:
-    """What must not change between the parts of one training, as JSON holds it."""
-    fixed = asdict(training)
-    for name in ("minutes", "every", "device"):
-        del fixed[name]
-    ranks = fixed.pop("devices") * fixed.pop("nodes")
-    if ranks > 1:  # they draw other numbers than one
-        fixed["ranks"] = ranks
-    fixed["betas"] = list(training.betas)
-    fixed["skip"] = str(training.skip)
-    return fixed

@@ -85,8 +85,8 @@ def test_a_screen_learns_and_says_from_what(
     assert header["command"] == "boed train screen"
     assert [row["step"] for row in header["history"]] == [30, 60]
     assert header["history"][1]["val_kl"] < header["history"][0]["val_kl"]
-    left = sorted(path.name for path in tmp_path.iterdir())
-    assert left == [out.name, out.with_suffix(".toml").name]
+    left = {path.name.removeprefix("screen.") for path in tmp_path.iterdir()}
+    assert left - {"best.safetensors"} == {"safetensors", "toml", "curve.csv"}
     assert header["recipe"]["kind"] == "screen"
     assert header["recipe"]["patch"] == header["look_fraction"]
     made.check(classifier, 0.25)
@@ -111,6 +111,9 @@ def test_a_training_that_was_stopped_goes_on_to_the_same_screen(
     again = train_screen(classifier, train, val, out=tmp_path / "parts.safetensors", training=short)
     for name, tensor in whole.state_dict().items():
         assert torch.equal(tensor, again.state_dict()[name])
+    best = whole.provenance["best"]
+    assert best == min(whole.provenance["history"], key=lambda row: row[whole.merit])
+    assert again.provenance["best"] == best
 
 
 def test_scores_of_no_guess_at_all(trained: tuple[DenseNetClassifier, Path], val: Dataset) -> None:

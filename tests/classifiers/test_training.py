@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from boed.classifiers import DenseNetClassifier
+from boed.classifiers import DenseNetClassifier, training
 from boed.classifiers.classifier import cross_entropy
 from boed.classifiers.training import (
     EVERYTHING,
@@ -24,6 +24,7 @@ from boed.classifiers.training import (
 from boed.data.dataset import Dataset
 from boed.data.observation import Observation
 from boed.foundation.files import load_weights
+from boed.training.checkpoints import best_path
 from boed.training.config import TrainingConfig
 from boed.training.recipes import Recipe
 
@@ -66,8 +67,8 @@ def test_what_a_checkpoint_says_of_itself(trained, train, val):
     assert set(header["scores"]["val"]) == {*map(str, LOOKS), "all"}
     assert [row["step"] for row in header["history"]] == [100, 200]
     assert header["config"]["mean"] == pytest.approx(float(train.scenes().mean()), abs=1e-5)
-    left = sorted(path.name for path in trained[1].parent.iterdir())
-    assert left == ["halves.safetensors", "halves.toml"]
+    left = {path.name.removeprefix("halves.") for path in trained[1].parent.iterdir()}
+    assert left - {"best.safetensors"} == {"safetensors", "toml", "curve.csv"}
     recipe = Recipe.read(trained[1])
     assert recipe == Recipe.read(trained[1].with_suffix(".toml"))
     assert (recipe.kind, recipe.patch, recipe.training["steps"]) == ("classifier", 0.25, 200)
@@ -139,6 +140,38 @@ def test_interrupted_and_resumed_gives_the_same_checkpoint(train, val, tiny, tmp
     (one, header), (other, header2) = load_weights(whole), load_weights(parts)
     assert all(torch.equal(one[name], other[name]) for name in one)
     assert header["scores"] == header2["scores"]
+
+
+def test_the_best_weights_are_a_calibrated_checkpoint_beside_the_last(
+    train, val, tiny, tmp_path, monkeypatch
+):
+    def run(out, figures, **how):
+        figures = iter(figures)
+        monkeypatch.setattr(training, "fmean", lambda _: next(figures))
+        train_classifier(train, val, SHORT, out=out, config=tiny, **how)
+
+    def stop(step, loss):
+        if step == 3:
+            raise KeyboardInterrupt
+
+    last, out, parts = (tmp_path / f"{each}.safetensors" for each in ("last", "out", "parts"))
+    run(last, [2.0, 1.0])
+    assert not best_path(last).exists()
+    run(out, [1.0, 2.0])
+    with pytest.raises(KeyboardInterrupt):
+        run(parts, [1.0], on_step=stop)
+    run(parts, [2.0])
+    one, other, best, again = map(load_weights, (last, out, best_path(out), best_path(parts)))
+    assert all(torch.equal(one[0][k], other[0][k]) for k in one[0])  # the same in either case
+    assert one[1]["scores"] == other[1]["scores"]
+    assert (best[1]["steps"], best[1]["best"]["val_nll"]) == (2, 1.0)
+    assert all(torch.equal(best[0][k], again[0][k]) for k in best[0])
+    assert best[1]["scores"] == again[1]["scores"] != other[1]["scores"]
+    model = DenseNetClassifier.load(best_path(out))
+    assert len(model.knots) == len(LOOKS) + 1
+    found = score(model, val)
+    for looks, figures in best[1]["scores"]["val"].items():
+        assert found[looks]["nll"] == pytest.approx(figures["nll"], rel=1e-4)
 
 
 def test_a_training_is_not_gone_on_with_on_other_images(train, val, tiny, tmp_path):

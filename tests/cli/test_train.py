@@ -102,7 +102,7 @@ def test_two_machines_train_one_completer(tmp_path):
     assert "checkpoint: m.safetensors" in said[0][0]
     assert said[1][0] == ""
     left = sorted(path.name for path in (tmp_path / "0").iterdir())
-    assert left == ["m.safetensors", "m.toml"]
+    assert left == ["m.curve.csv", "m.safetensors", "m.samples.png", "m.toml"]
     assert not list((tmp_path / "1").iterdir())
     header = load_weights(tmp_path / "0" / "m.safetensors")[1]
     assert header["steps"] == 2

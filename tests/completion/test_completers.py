@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from functools import cache
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from boed.completion import VDVAE, Completer, GaussianMixture, Retrieval
+from boed.completion import VDVAE, Completer, GaussianMixture, Retrieval, samples
 from boed.completion.registry import LEARNED, load_completer
+from boed.completion.samples import TILE, UNSEEN, draw_samples
 from boed.completion.training import standardised_for, train_completer
 from boed.completion.vae import presets
 from boed.completion.vae.latent import LatentPosterior
@@ -226,6 +230,36 @@ def test_a_killed_training_goes_on_to_the_same_weights_and_losses(name, tmp_path
     assert heard == losses
     assert header["history"] == other["history"]
     assert all(torch.equal(tensors[key], resumed[key]) for key in tensors)
+
+
+@pytest.mark.parametrize("name", LEARNED)
+def test_its_merit_is_one_of_its_figures(name):
+    observation, model = observed(), made(name)
+    if model.taught_by is not None:
+        model.learn_from(teacher_of(name, model.config))
+    figures = model.figures(torch.rand_like(observation.values), observation)
+    assert math.isfinite(figures[model.merit])
+
+
+@pytest.mark.parametrize(("name", "channels"), [("ce", 3), *((each, 1) for each in LEARNED)])
+def test_its_samples_are_drawn(name, channels, tmp_path, monkeypatch):
+    monkeypatch.setattr(samples, "SAMPLES", 2)
+    observation, path = observed(channels=channels), tmp_path / "m.samples.png"
+    model, state = made(name, channels), torch.get_rng_state()
+    draw_samples(model, observation, path)
+    assert torch.equal(torch.get_rng_state(), state)
+    pixels = torch.from_numpy(np.array(Image.open(path)))
+    columns = 2 if model.deterministic else 3
+    assert pixels.shape == (3 * TILE, columns * TILE, 3)
+    tiles = pixels[::2, ::2].unflatten(0, (3, SIZE)).unflatten(2, (columns, SIZE))
+    tiles = tiles.permute(0, 2, 4, 1, 3) / 255
+    seen = (observation.mask > 0).expand(-1, 3, -1, -1)
+    values = observation.values.expand(-1, 3, -1, -1)
+    for column in range(columns):  # what was seen is seen in all
+        assert torch.allclose(tiles[:, column][seen], values[seen], atol=0.01)
+    assert torch.allclose(tiles[1, 0], torch.tensor(UNSEEN)[:, None, None], atol=0.01)
+    expected = model.sample(observation, columns - 1)[-1].expand(-1, 3, -1, -1)
+    assert torch.allclose(tiles[:, -1], expected, atol=0.01)
 
 
 @pytest.mark.parametrize("name", LEARNED)

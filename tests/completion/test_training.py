@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -11,7 +12,10 @@ from boed.completion import AIPO, VDVAE
 from boed.completion.training import standardised_for, train_completer, train_vae
 from boed.completion.vae import presets
 from boed.data.dataset import Dataset
+from boed.data.masks import squares
+from boed.data.observation import Observation
 from boed.foundation.files import load_weights, save_weights
+from boed.training.checkpoints import best_path
 from boed.training.config import TrainingConfig
 from boed.training.recipes import Recipe
 
@@ -43,10 +47,8 @@ def test_the_history_tells_of_what_was_learned(trained):
 
 def test_a_finished_training_leaves_the_checkpoint_and_its_recipe(brief, train):
     model, out = brief
-    assert sorted(path.name for path in out.parent.iterdir()) == [
-        "halves.safetensors",
-        "halves.toml",
-    ]
+    left = {path.name.removeprefix("halves.") for path in out.parent.iterdir()}
+    assert left - {"best.safetensors"} == {"safetensors", "toml", "curve.csv", "samples.png"}
     recipe = Recipe.read(out.with_suffix(".toml"))
     assert recipe == Recipe.read(out)
     assert (recipe.kind, recipe.name, recipe.data, recipe.size) == (
@@ -89,6 +91,45 @@ def test_interrupted_and_resumed_gives_the_same_checkpoint(train, val, config, t
     (one, header), (other, header2) = load_weights(whole), load_weights(parts)
     assert all(torch.equal(one[name], other[name]) for name in one)
     assert header["history"] == header2["history"]
+
+
+@pytest.mark.parametrize("kill", [None, 5])
+def test_the_best_weights_are_a_checkpoint_beside_the_last(
+    kill, train, val, config, tmp_path, monkeypatch
+):
+    drawn = []
+
+    def figures(model, scene, observation):
+        drawn.append(model.draw(observation[:2], 2))
+        return {"val_bits_per_dim": float(len(drawn))}
+
+    def stop(step, loss):
+        if step == kill:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(AIPO, "figures", figures)
+    out = tmp_path / "m.safetensors"
+    run = partial(train_completer, "aipo", train, val, training=SHORT, out=out, config=config())
+    if kill is None:
+        run()
+    else:
+        with pytest.raises(KeyboardInterrupt):
+            run(on_step=stop)
+        run()
+    best, header = AIPO.load(best_path(out)), load_weights(best_path(out))[1]
+    assert (header["steps"], header["fit"]["steps"]) == (3, 6)
+    assert header["best"] == header["scores"] == header["history"][-1]
+    assert header["scores"]["val_bits_per_dim"] == 1.0
+    assert load_weights(out)[1]["best"] == header["best"]
+    observation = squares_seen(val)
+    assert torch.allclose(best.draw(observation, 2), drawn[0], atol=1e-5)
+    assert not torch.allclose(AIPO.load(out).draw(observation, 2), drawn[0], atol=1e-5)
+
+
+def squares_seen(val):
+    """What validation shows of the first two scenes."""
+    mask = squares(len(val), 8, generator=torch.Generator().manual_seed(0))
+    return Observation.of(val.scenes(), mask)[:2]
 
 
 def train_aipo(*args, **kwargs):

@@ -8,10 +8,16 @@ import pytest
 import torch
 from torch import nn
 
-from boed.foundation.files import save_weights
+from boed.foundation.files import load_weights, save_weights
 from boed.training import Recipe, TrainingConfig
-from boed.training.checkpoints import claim_checkpoint, claim_trained, conclude, running_state
-from boed.training.loop import Progress
+from boed.training.checkpoints import (
+    best_path,
+    claim_checkpoint,
+    claim_trained,
+    conclude,
+    running_state,
+)
+from boed.training.state import Progress
 
 STEPS = 5
 TRAINING = TrainingConfig(steps=STEPS)
@@ -27,10 +33,20 @@ class Model(nn.Linear):
         save_weights(path, self.state_dict(), {"kind": "flow", **provenance})
 
 
-def finish(out: Path, steps: int = STEPS) -> None:
-    header = {"fit": {"device": "cpu", "devices": 1, "nodes": 1, "steps": STEPS}, "steps": steps}
-    progress = Progress(step=steps)
-    conclude(Model(1, 1), out, header, recipe=TRAINED, about=ABOUT, progress=progress)
+def finish(out: Path, steps: int = STEPS, best: int | None = None) -> Model:
+    """A training that has come so far; with the best weights, all 7, at an earlier step."""
+    progress = Progress(step=steps, history=[{"step": float(each)} for each in range(1, steps + 1)])
+    if best is not None:
+        progress.best = {"step": float(best), "val_loss": 0.5}
+        weights = {"best.weight": torch.full((1, 1), 7.0), "best.bias": torch.full((1,), 7.0)}
+        save_weights(running_state(out), weights, {})
+    model = Model(1, 1)
+
+    def header(model: Model, progress: Progress) -> dict:
+        return {"steps": progress.step, "rows": len(progress.history), "mean": model.bias.item()}
+
+    conclude(model, out, header, training=TRAINING, recipe=TRAINED, about=ABOUT, progress=progress)
+    return model
 
 
 def claim(out: Path, recipe: Recipe = TRAINED, about: dict | None = None) -> bool:
@@ -125,3 +141,41 @@ def test_the_running_state_is_gone_when_all_steps_are_made(tmp_path: Path) -> No
     assert running_state(out).exists()
     finish(out)
     assert not running_state(out).exists()
+
+
+@pytest.mark.parametrize("steps", [4, STEPS])
+def test_the_best_weights_lie_beside_the_last_where_they_are_others(
+    steps: int, tmp_path: Path
+) -> None:
+    out = tmp_path / "m.safetensors"
+    model = finish(out, steps, best=2)
+    tensors, header = load_weights(best_path(out))
+    assert float(tensors["weight"]) == float(tensors["bias"]) == 7
+    assert (header["steps"], header["rows"], header["mean"]) == (2, 2, 7)
+    assert (header["recipe"], header["about"]) == (TRAINED.table(), ABOUT)
+    last, header = load_weights(out)
+    assert torch.equal(last["weight"], model.weight)
+    assert header["steps"] == header["rows"] == steps
+    assert model.provenance["steps"] == steps
+
+
+@pytest.mark.parametrize("best", [None, STEPS])
+def test_there_is_no_best_beside_the_last_where_that_is_the_best(
+    best: int | None, tmp_path: Path
+) -> None:
+    out = tmp_path / "m.safetensors"
+    finish(out, 3, best=2)
+    assert best_path(out).exists()
+    finish(out, best=best)
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["m.safetensors", "m.toml"]
+
+
+def test_the_best_of_another_training_is_not_written_over(tmp_path: Path) -> None:
+    out = tmp_path / "m.safetensors"
+    finish(out, best=2)
+    out.unlink()
+    recipe_of_another = ASKED.trained(TrainingConfig(steps=6), size=32, masks="squares")
+    (tmp_path / "m.toml").unlink()
+    with pytest.raises(ValueError, match=r"m\.best\.safetensors holds another training"):
+        claim(out, recipe_of_another)
+    assert not claim(out)

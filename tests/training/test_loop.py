@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from boed.foundation import precision
-from boed.foundation.files import load_weights
+from boed.foundation.files import load_weights, save_weights
 from boed.training.config import TrainingConfig
 from boed.training.loop import fit
 
@@ -57,6 +57,95 @@ def interrupt_at(step):
             raise Interrupt
 
     return on_step
+
+
+def scripted(model):
+    """A figure that is lowest at step 8, with what tells the weights of each validation apart."""
+    figures = iter([0.5, 0.2, 0.3])
+    return lambda _: {"val": next(figures), **size_of(model)}
+
+
+def best_in(state):
+    tensors, header = load_weights(state)
+    best = {k[5:]: v for k, v in tensors.items() if k.startswith("best.")}
+    return best, header["progress"]["best"]
+
+
+@pytest.mark.parametrize("kill", [9, 10, 12])
+def test_the_best_weights_are_those_of_the_lowest_figure_also_after_a_kill(tmp_path, kill):
+    """They are the averaged ones, buffers included; what does not learn is not kept twice."""
+    kept = []
+
+    def validate(current):
+        kept.append({k: v.clone() for k, v in current.state_dict().items()})
+        return {"val": [0.5, 0.2, 0.3][len(kept) - 1]}
+
+    def begun(seed):
+        model = network(seed)
+        model[3].bias.requires_grad_(False)
+        return model
+
+    model, whole = begun(0), tmp_path / "whole.safetensors"
+    fit(model, batch_loss(model), SETTINGS, state=whole, validate=validate, merit="val")
+    best, row = best_in(whole)
+    assert row == {**row, "step": 8.0, "val": 0.2}
+    assert best.keys() == kept[1].keys() - {"3.bias"}
+    assert all(torch.equal(best[k], kept[1][k]) for k in best)
+    assert not torch.equal(kept[2]["0.weight"], kept[1]["0.weight"])
+
+    model, state = begun(0), tmp_path / "state.safetensors"
+    how = {"state": state, "merit": "val"}
+    with pytest.raises(Interrupt):
+        fit(model, batch_loss(model), SETTINGS, validate=scripted(model),
+            on_step=interrupt_at(kill), **how)  # fmt: skip
+    assert same(best_in(state)[0], best)
+    model = begun(5)
+    fit(model, batch_loss(model), SETTINGS, validate=lambda _: {"val": 0.3}, **how)
+    assert same(best_in(state)[0], best)
+
+
+def test_no_figure_that_is_not_finite_is_the_best(tmp_path):
+    model, state = network(), tmp_path / "state.safetensors"
+    figures = iter([math.nan, 0.4, -math.inf])
+    _, progress = fit(model, batch_loss(model), SETTINGS, state=state, merit="val",
+                      validate=lambda _: {"val": next(figures)})  # fmt: skip
+    assert progress.best["val"] == 0.4
+    assert progress.at_best().step == 8
+    assert [row["step"] for row in progress.at_best().history] == [4, 8]
+
+
+def test_a_merit_that_no_figure_has_is_named():
+    model = network()
+    with pytest.raises(ValueError, match=r"merit is 'val_los', expected a figure .*norm"):
+        fit(model, batch_loss(model), SETTINGS, validate=size_of, merit="val_los")
+
+
+def test_a_state_from_before_best_weights_is_gone_on_with(tmp_path):
+    """The best is then of the validations from there on."""
+    model, state = network(), tmp_path / "state.safetensors"
+    expected, _ = fit(model, batch_loss(model), SETTINGS)
+    begun = network()
+    with pytest.raises(Interrupt):
+        fit(begun, batch_loss(begun), SETTINGS, state=state, validate=scripted(begun),
+            on_step=interrupt_at(10))  # fmt: skip
+    tensors, header = load_weights(state)
+    del header["progress"]["best"]
+    save_weights(state, tensors, header)
+    (tmp_path / "state.curve.csv").unlink()
+    again = network(seed=3)
+    weights, progress = fit(again, batch_loss(again), SETTINGS, state=state, merit="val",
+                            validate=lambda _: {"val": 0.3})  # fmt: skip
+    assert same(weights, expected)
+    assert progress.best["step"] == 12
+    assert progress.at_best() is None
+
+
+def test_each_validation_is_logged(caplog):
+    model = network()
+    with caplog.at_level("INFO", logger="boed.training"):
+        fit(model, batch_loss(model), SETTINGS, validate=scripted(model), merit="val")
+    said = [record.getMessage().split(", norm")[0] for record in caplog.records]
+    assert said == ["step 4: val 0.5000 (best)", "step 8: val 0.2000 (best)", "step 12: val 0.3000"]
 
 
 @pytest.mark.parametrize("channels_last", [False, True])

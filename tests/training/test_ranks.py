@@ -61,6 +61,7 @@ def test_resumed_equals_uninterrupted_bit_for_bit(both):
     for seen in both:
         assert same(seen["parts"]["end"], seen["whole"]["end"])
         assert seen["parts"]["drawn"] == seen["whole"]["drawn"][-1:]
+    assert both[0]["curve"] == [str(step) for step in range(1, 13)]  # each was the last of a part
 
 
 @pytest.mark.slow
@@ -73,6 +74,7 @@ def test_the_first_validates_and_tells_and_all_know(both):
     assert [row["step"] for row in first["history"]] == [4, 8, 12]
     assert first["history"] == second["history"]
     assert all(row["norm"] > 0 for row in second["history"])
+    assert first["best"] == second["best"] == min(first["history"], key=lambda row: row["norm"])
 
 
 @pytest.mark.slow

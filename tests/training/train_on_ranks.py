@@ -5,6 +5,7 @@ Each leaves what it saw in FOLDER/rank0.pt and FOLDER/rank1.pt.
 
 from __future__ import annotations
 
+import csv
 import math
 import sys
 from dataclasses import replace
@@ -67,11 +68,12 @@ def random_rows(settings, folder=None, spoilt=None, seed=0):
         settings,
         state=state,
         validate=validate,
+        merit="norm",
         on_step=lambda *each: reported.append(each),
     )
     return {
         "end": end, "weights": weights, "drawn": drawn, "reported": reported,
-        "validated": validated, "history": progress.history,
+        "validated": validated, "history": progress.history, "best": progress.best,
         "skipped": progress.skipped, "step": progress.step,
     }  # fmt: skip
 
@@ -107,4 +109,6 @@ if __name__ == "__main__":
     TWO.ranks().wait()
     missing = out / "state.safetensors" if rank == 0 else out / "elsewhere.safetensors"
     seen["not shared"] = refusal(TWO, missing)
+    with open(out / "state.curve.csv", newline="") as file:
+        seen["curve"] = [row["step"] for row in csv.DictReader(file)]
     torch.save(seen, out / f"rank{rank}.pt")

@@ -96,6 +96,7 @@ class ContextEncoder(LearnedCompleter):
     """
 
     name: ClassVar[str] = "ce"
+    merit = "val_mse_hidden"
     Config = ContextEncoderConfig
     config: ContextEncoderConfig
     deterministic = True

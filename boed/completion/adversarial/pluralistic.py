@@ -88,6 +88,7 @@ class Pluralistic(LearnedCompleter):
     """
 
     name: ClassVar[str] = "pic"
+    merit = "val_l1_hidden"
     Config = PluralisticConfig
     config: PluralisticConfig
     PUBLISHED: ClassVar[PluralisticConfig] = PluralisticConfig(size=256, channels=3)

@@ -32,6 +32,7 @@ class AIPO(LearnedCompleter):
     """
 
     name: ClassVar[str] = "aipo"
+    merit = "val_bits_per_dim"
     Config = VDVAEConfig
     config: VDVAEConfig
 

@@ -24,6 +24,7 @@ class AIPOR(AIPO):
     """
 
     name: ClassVar[str] = "aipo-r"
+    merit = "val_seen_nats_per_dim"
     hottest = 10.0
 
     @classmethod

@@ -181,6 +181,7 @@ class VAEAC(LearnedCompleter):
     """
 
     name: ClassVar[str] = "vaeac"
+    merit = "val_bits_per_dim"
     Config = VAEACConfig
     config: VAEACConfig
     PUBLISHED: ClassVar[VAEACConfig] = VAEACConfig(size=128, channels=3)

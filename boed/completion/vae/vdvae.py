@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -127,9 +127,14 @@ class StochasticBlock(nn.Module):
 class VDVAE(nn.Module):
     """Encoder q(z | image), prior p(z) and decoder p(image | z).
 
+    Attributes:
+        merit: the validation's figure that says how good it is, lower is better.
+
     Raises:
         ValueError: the block strings do not fit the image size.
     """
+
+    merit: ClassVar[str] = "val_bits_per_dim"
 
     def __init__(self, config: VDVAEConfig) -> None:
         super().__init__()
