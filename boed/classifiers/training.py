@@ -215,8 +215,7 @@ def train_classifier(
         return cross_entropy(log_probs, train.labels[rows].to(device)).mean()
 
     def validate(_: nn.Module) -> dict[str, float]:
-        scores = score(model, val, (1, 3), looking=looking)
-        return {f"val_nll_{name}": figures["nll"] for name, figures in scores.items()}
+        return val_nll(model, val, looking)
 
     _, progress = fit(
         model,
@@ -242,6 +241,12 @@ def train_classifier(
         header["command"] = command
     conclude(model, out, header, recipe=recipe, about=about, progress=progress)
     return model.eval()
+
+
+def val_nll(model: Classifier, val: Dataset, looking: Looking) -> dict[str, float]:
+    """NLL in nats after 1 and 3 random looks and of whole scenes, for the training's history."""
+    scores = score(model, _enough(val), (1, 3), looking=looking)
+    return {f"val_nll_{name}": figures["nll"] for name, figures in scores.items()}
 
 
 def start_from(model: DenseNetClassifier, path: Path | str) -> dict[str, Any]:

@@ -117,6 +117,9 @@ def load(
             label_names=medmnist.SOURCES[name].label_names,
         )
     if name in _CIFAR10:
+        packed = _packed(name, root)
+        if packed is not None:
+            return read_npz(packed, size, split, name=name)
         return _resized(read_cifar10(_cifar10_file(name, root), split, name), size)
     path = Path(name_or_path)
     if name == "celeba":
@@ -162,6 +165,7 @@ def catalogue(root: str | Path | None = None) -> list[Entry]:
     for name, (file, what) in _CIFAR10.items():
         places = [folder, cache_folder()] if name == "cifar10" else [folder]
         available = any(place is not None and (place / file).is_file() for place in places)
+        available = available or _packed(name, root) is not None
         how = f"put {file} into the folder that BOED_DATA names"
         if name == "cifar10":
             how = "downloaded on first use, or by `boed data fetch cifar10`"
@@ -199,6 +203,13 @@ def _local_file(name: str, root: str | Path | None, file_name: str | None = None
     if not (folder / wanted).exists():
         raise ValueError(f"{name}: there is no {wanted} in {folder} (BOED_DATA or root)")
     return folder / wanted
+
+
+def _packed(name: str, root: str | Path | None) -> Path | None:
+    """The npz file in the data folder that stands in place of an archive, as `pack` writes it."""
+    folder = _folder(root)
+    path = None if folder is None else folder / f"{name}.npz"
+    return path if path is not None and path.is_file() else None
 
 
 def _cifar10_file(name: str, root: str | Path | None) -> Path:
