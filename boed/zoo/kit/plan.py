@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from boed.data.load import catalogue
+from boed.data.load import NAMES, is_here
 from boed.foundation import shipped
 from boed.foundation.files import load_weights
 from boed.foundation.identity import check_same
@@ -135,12 +135,11 @@ def check_data(members: Iterable[Member]) -> None:
     Raises:
         ValueError: naming the models, and those that could be trained.
     """
-    here = {each.name: each.available for each in catalogue()}
     read = {each.name: each.asked().data for each in members}
     missing = {
         name: data
         for name, data in read.items()
-        if data is not None and not here.get(data, Path(data).exists())
+        if data is not None and not (is_here(data) if data in NAMES else Path(data).exists())
     }
     if missing:
         data = ", ".join(sorted(set(missing.values())))
