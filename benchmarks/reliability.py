@@ -34,11 +34,16 @@ KINDS: dict[str, dict[str, list[str]]] = {
             "foundation/test_identity.py::test_another",
             "foundation/test_identity.py::test_a_picture_of_which",
             "foundation/test_identity.py::test_a_damaged",
+            "foundation/test_identity.py::test_a_folder_of_something",
+            "foundation/test_identity.py::test_a_record_of_something",
+            "test_run.py::test_folders_of_something",
             "test_setup.py::test_another_run_is_refused",
             "training/test_checkpoints.py::test_another",
         ],
         RIGHT: [
             "foundation/test_identity.py::test_the_same",
+            "foundation/test_identity.py::test_an_empty",
+            "foundation/test_identity.py::test_what_was_not",
             "training/test_checkpoints.py::test_the_same",
             "test_setup.py::test_a_run_that_was_finished",
         ],
@@ -64,6 +69,7 @@ KINDS: dict[str, dict[str, list[str]]] = {
             "data/readers/test_image.py::test_twelve",
             "data/readers/test_image.py::test_palettes",
             "data/readers/test_image.py::test_sixteen",
+            "data/readers/test_image.py::test_an_alpha",
         ],
         ERROR: [
             "data/readers/test_image.py::test_values_out",
@@ -77,6 +83,7 @@ KINDS: dict[str, dict[str, list[str]]] = {
         ERROR: [
             "data/readers/test_folder.py::test_refuses",
             "data/readers/test_folder.py::test_pictures_without_labels",
+            "data/readers/test_folder.py::test_sizes",
         ],
         RIGHT: ["data/readers/test_folder.py::test_csv", "data/test_polarity.py::"],
     },
@@ -133,6 +140,17 @@ KINDS: dict[str, dict[str, list[str]]] = {
             "cli/test_options.py::test_values",
             "cli/test_options.py::test_keys",
             "cli/test_options.py::test_what",
+        ]
+    },
+    "Advice, and options named as they are typed": {
+        ERROR: ["cli/test_advice.py::test_advice", "cli/test_advice.py::test_an_argument"],
+        RIGHT: ["cli/test_advice.py::test_names"],
+    },
+    "Warnings, and scenes of another kind": {
+        RIGHT: [
+            "cli/test_warnings.py::",
+            "test_run.py::test_scenes",
+            "test_run.py::test_an_inverted",
         ]
     },
     "Caches and downloads": {
@@ -282,7 +300,8 @@ undisturbed run: designs, beliefs, figures and weights bit for bit
 
 - A CIFAR-10 classifier does not notice images of another kind: `boed scan` warns for digits and
   chest x-rays (docs/report.md has the rates).
-- A folder of pictures that are all inverted is noticed in a scan, not in a benchmark.
+- A folder of pictures that are all inverted is noticed by what a trained classifier's checkpoint
+  holds of its training data; beside a classifier that was fitted to the same folder it is not.
 - The error for a DICOM file that was cut names the file, not the element at which it ends.
 - Cuts, NaN and floods of memory are bounded where files are read and options are given; a user's
   own code inside the process is trusted.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 from boed.classifiers.classifier import Classifier
 from boed.data.observation import Observation, check_scenes
 from boed.eig.completions.beliefs import log_beliefs
+from boed.foundation.arguments import checked
 from boed.foundation.checks import at_least
 from boed.foundation.randomness import Seeds, derive, per_scene
 from boed.policies import Decision, Policy
@@ -19,6 +21,7 @@ from boed.policies.policy import check_is_policy, decide
 from boed.sensors.sensor import Sensor, candidates, costs, footprints, look, reads_new
 
 
+@checked
 @dataclass(frozen=True)
 class Budget:
     """What looking at one scene may cost at most; None is no limit.
@@ -72,6 +75,7 @@ class Step:
     log_belief: Float[Tensor, "B *L K"]
 
 
+@checked
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Trajectory:
     """What happened on a batch of scenes over T looks.
@@ -98,6 +102,7 @@ class Trajectory:
     decisions: list[Decision] = field(default_factory=list)
 
 
+@checked
 @torch.no_grad()
 def acquire(
     scene: Float[Tensor, "B C H W"],
@@ -110,6 +115,7 @@ def acquire(
     memory: int = 512,
     keep: bool = True,
     budget: Budget | None = None,
+    on_step: Callable[[], None] | None = None,
 ) -> Trajectory:
     """Look up to `steps` times at each scene, where the policy says.
 
@@ -136,6 +142,7 @@ def acquire(
         memory: bound on the images held at once, MiB.
         keep: keep each `Decision`, with its completions and EIG map.
         budget: of cost and time.
+        on_step: called after every decision and the looks that follow from it.
 
     Raises:
         ValueError: no scenes or scenes that are not finite images in [0, 1], `steps` below 1, a
@@ -193,6 +200,8 @@ def acquire(
         )
         if keep:
             decisions.append(decision)
+        if on_step is not None:
+            on_step()
 
     return _trajectory(blank, prior, taken, steps=steps, decisions=decisions)
 

@@ -16,16 +16,18 @@ from boed.acquire import Budget
 from boed.benchmark import benchmark
 from boed.benchmark.engines import Engine
 from boed.benchmark.engines import named as engine_named
-from boed.benchmark.storage import RESULTS_FILE, finish
+from boed.benchmark.storage import finish
+from boed.classifiers.out_of_distribution import warn_if_unlike
 from boed.data.readers.tables import refuse_table
-from boed.foundation.checks import describe
+from boed.foundation.arguments import checked
 from boed.foundation.files import atomic
-from boed.foundation.identity import SETTINGS, claim, identity
+from boed.foundation.identity import RESULTS, SETTINGS, claim, identity
+from boed.foundation.options import RunFolder
 from boed.foundation.registry import nearest
 from boed.sensors import PatchSensor
 from boed.setup import Setup, versions
-from boed.zoo import DEFAULT_SIZE, Context, classifier_for, named_completers
-from boed.zoo.models import check_names
+from boed.zoo import DEFAULT_SIZE, Context, named_completers
+from boed.zoo.models import check_names, network_for
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from boed.completion.evaluation.plan import Plan
 
 
+@checked
 def run(
     setup: Setup,
     out: Path | str,
@@ -74,11 +77,11 @@ def run(
     from boed.report.statistics import write_summary
     from boed.report.worked_scenes import worked_scenes
 
-    if not isinstance(setup, Setup):
-        raise ValueError(f"setup is {describe(setup)}, expected what boed.setup returns")
+    RunFolder().check("out", out)
     folder = Path(out)
     engine = engine_named(engine) if isinstance(engine, str) else engine
     started = datetime.now(UTC).isoformat(timespec="seconds")
+    warn_if_unlike(setup.classifier, setup.data)
     results = benchmark(
         setup.data,
         setup.sensor,
@@ -107,7 +110,7 @@ def run(
     }
     with atomic(folder / SETTINGS) as temporary:
         temporary.write_text(tomli_w.dumps(settings), encoding="utf-8")
-    save(results, folder / RESULTS_FILE)
+    save(results, folder / RESULTS)
     summary = write_summary(results, folder / "summary.json")
     examples = worked_scenes(setup, seed=min(seeds), results=results)
     if examples is not None:
@@ -152,6 +155,7 @@ def read_settings(path: Path | str, known: Mapping[str, Any]) -> dict[str, Any]:
     return settings
 
 
+@checked
 def evaluate_completers(
     completers: Sequence[str],
     out: Path | str,
@@ -187,7 +191,6 @@ def evaluate_completers(
         ValueError: whatever of this is not as expected.
         OSError: the folder cannot be written; what was finished is kept.
     """
-    from boed.classifiers.classifier import DenseNetClassifier
     from boed.classifiers.extractor import ClassifierExtractor
     from boed.completion.evaluation import results as completer_results
     from boed.completion.evaluation.compare import compare
@@ -198,17 +201,16 @@ def evaluate_completers(
     from boed.report.completers.page import write_completer_report
     from boed.report.completers.table import markdown
 
+    RunFolder().check("out", out)
     refuse_table(data, "an evaluation of completers")
-    check_names(classifier=classifier, completers=[each.rpartition("=")[2] for each in completers])
+    check_names(network=classifier, completers=[each.rpartition("=")[2] for each in completers])
     folder, plan = Path(out), plan or Plan()
     started = datetime.now(UTC).isoformat(timespec="seconds")
     size = size or DEFAULT_SIZE.get(str(data))
     test, library = load(data, size, split), load(data, size, "train")
     context = Context(test, PatchSensor(test.size), library=library, source=str(data))
     models = named_completers(completers, context)
-    answers = classifier_for(context, classifier)
-    if not isinstance(answers, DenseNetClassifier):
-        raise ValueError(f"classifier is {classifier}, expected one with features")
+    answers = network_for(context, classifier)
     for model in (answers, *models.values()):
         if hasattr(model, "to"):
             model.to(device)
@@ -216,6 +218,7 @@ def evaluate_completers(
     if inception is not None:
         extractor = InceptionExtractor(inception, extractor)
     check_scenes(plan, test, library)
+    warn_if_unlike(answers, test)
     claim(
         folder,
         "evaluation of completers",

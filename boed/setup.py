@@ -22,8 +22,10 @@ from boed.completion.completer import Completer, check_is_completer
 from boed.data.dataset import Dataset
 from boed.data.labels import SPLITS
 from boed.data.load import load
+from boed.data.observation import Observation
+from boed.foundation.arguments import check_kind, checked
 from boed.foundation.checks import describe
-from boed.foundation.options import COUNT, Device, Names, OneOf, split_names
+from boed.foundation.options import COUNT, Device, Names, OneOf, refusal, split_names
 from boed.foundation.precision import PRECISIONS, choose
 from boed.foundation.registry import check_known
 from boed.policies import Policy, Random
@@ -32,7 +34,7 @@ from boed.policies.policy import check_is_policy
 from boed.search import Screening, Search
 from boed.sensors import PatchSensor, Sensor
 from boed.sensors.registry import check_sensor_name, default_sensor, sensor_named
-from boed.sensors.sensor import check_is_sensor
+from boed.sensors.sensor import candidates, check_is_sensor
 from boed.zoo import (
     DEFAULT_SIZE,
     Context,
@@ -47,6 +49,7 @@ from boed.zoo.policies import first_completions, policies_for, search_for
 Part = TypeVar("Part")
 
 
+@checked
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Setup:
     """Everything that a run needs, each a name's object or the user's own.
@@ -139,10 +142,12 @@ def setup(
         COUNT.check(name, number)
     if size is not None:
         COUNT.check("size", size)
-    _check_parts(data, sensor=sensor, classifier=classifier, completer=completer, search=search)
-    for name, scenes_of in (("library", library), ("val", val)):
-        if scenes_of is not None and not isinstance(scenes_of, str | Path | Dataset):
-            raise ValueError(f"{name} is {describe(scenes_of)}, expected a Dataset or a name")
+    _check_parts(sensor=sensor, classifier=classifier, completer=completer, search=search)
+    check_kind("data", data, str | Path | Dataset)
+    check_kind("library", library, str | Path | Dataset | None)
+    check_kind("val", val, Dataset | None)
+    check_kind("baseline", baseline, str | None)
+    check_kind("primary", primary, str | None)
     OneOf(SPLITS).check("split", split)
     OneOf(PRECISIONS).check("precision", precision)
     Device().check("device", device)
@@ -162,15 +167,11 @@ def setup(
         "completions": completions, "search": _asked(search), "precision": precision,
         "memory": memory, "device": device,
     }  # fmt: skip
-    scenes = data if isinstance(data, Dataset) else _load(data, size, split)
+    context = context_for(
+        data, sensor=sensor, library=library, val=val, size=size, split=split, steps=steps
+    )
+    scenes, looker, shelf = context.data, context.sensor, context.library
     scenes.check_question()
-    where = data if library is None else library
-    shelf = _library(where, scenes, asked=library is not None)
-    val = val if val is not None or isinstance(where, Dataset) else _split(where, scenes, "val")
-    looks = sensor if sensor is not None else default_sensor(scenes)
-    looker = sensor_named(looks, scenes) if isinstance(looks, str | Mapping) else looks
-    source = None if isinstance(data, Dataset) else str(data)
-    context = Context(scenes, looker, library=shelf, val=val, steps=steps, source=source)
     judge, sampler = _models(context, classifier, completer, names, policies)
     for model in (judge, sampler):
         if isinstance(model, torch.nn.Module):
@@ -239,6 +240,35 @@ def setup(
     )
 
 
+def context_for(
+    data: str | Path | Dataset,
+    *,
+    sensor: str | Mapping[str, Any] | Sensor | None = None,
+    library: str | Path | Dataset | None = None,
+    val: Dataset | None = None,
+    size: int | None = None,
+    split: str = "test",
+    steps: int = 3,
+) -> Context:
+    """What models are chosen for: scenes, the library and the val scenes that go with them.
+
+    Args:
+        data, sensor, library, val, size, split, steps: see `setup`.
+
+    Raises:
+        ValueError: something cannot be read or does not fit.
+    """
+    scenes = data if isinstance(data, Dataset) else _load(data, size, split)
+    where = data if library is None else library
+    shelf = _library(where, scenes, asked=library is not None)
+    val = val if val is not None or isinstance(where, Dataset) else _split(where, scenes, "val")
+    looks = sensor if sensor is not None else default_sensor(scenes)
+    looker = sensor_named(looks, scenes) if isinstance(looks, str | Mapping) else looks
+    candidates(looker, Observation.nothing(1, scenes.channels, scenes.shape))
+    source = next((str(each) for each in (where, data) if isinstance(each, str | Path)), None)
+    return Context(scenes, looker, library=shelf, val=val, steps=steps, source=source)
+
+
 def versions() -> dict[str, str]:
     """Versions of what results depend on."""
     installed = {"python": platform.python_version()}
@@ -250,14 +280,12 @@ def versions() -> dict[str, str]:
     return installed
 
 
-def _check_parts(data: object, *, search: object, **parts: object) -> None:
+def _check_parts(*, search: object, **parts: object) -> None:
     """Refuse what is neither a name, a path nor an object of its kind, before any work.
 
     Raises:
         ValueError: naming the argument.
     """
-    if not isinstance(data, str | Path | Dataset):
-        raise ValueError(f"data is {describe(data)}, expected a name, a path or a Dataset")
     if not isinstance(search, str) and (isinstance(search, type) or not callable(search)):
         raise ValueError(
             f"search is {describe(search)}, expected a name or an object of boed.search"
@@ -278,9 +306,7 @@ def _policy_names(policies: Sequence[str] | Mapping[str, Policy]) -> list[str]:
         for name, policy in policies.items():
             check_is_policy(policy, f"policies: {name!r}")
     elif not isinstance(policies, Sequence) or any(not isinstance(each, str) for each in policies):
-        raise ValueError(
-            f"policies is {policies!r}, expected names of policies, or objects by name"
-        )
+        raise refusal("policies", policies, "names of policies, or objects by name")
     Names().check("policies", list(policies))
     if not isinstance(policies, Mapping):
         for name in policies:
@@ -335,7 +361,7 @@ def _same_size(library: Dataset, scenes: Dataset) -> Dataset:
         raise ValueError(
             f"library: {library.name} ({library.split}) has scenes "
             f"{tuple(library.images.shape[1:])}, expected {tuple(scenes.images.shape[1:])}, as "
-            f"{scenes.name} ({scenes.split}) has: give --library a set of the same size, or --size"
+            f"{scenes.name} ({scenes.split}) has: give `library` a set of the same size, or `size`"
         )
     return library
 

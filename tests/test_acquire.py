@@ -306,3 +306,17 @@ def test_gradients_are_not_kept() -> None:
 
     result = acquire(SCENES, TILED, Oracle(Trainable()), steps=1, classifier=Trainable())
     assert not result.log_beliefs.requires_grad
+
+
+def test_every_step_is_told() -> None:
+    told: list[None] = []
+    scenes = torch.rand(2, 1, 32, 32)
+    acquire(
+        scenes,
+        PatchSensor(32),
+        Random(),
+        steps=3,
+        classifier=Constant([-0.6931, -0.6931]),
+        on_step=lambda: told.append(None),
+    )
+    assert len(told) == 3

@@ -14,13 +14,13 @@ from torch import Tensor
 from boed import BOED, Oracle, PatchSensor, Random, acquire, benchmark, run, setup
 from boed.classifiers import from_module
 from boed.completion import Retrieval
-from boed.completion.completer import Completions
+from boed.completion.completer import Completions, complete
 from boed.data.observation import Observation
 from boed.eig import eig_map
 from boed.foundation.randomness import per_scene
 from boed.foundation.registry import import_object
 from boed.policies import Decision, FirstLook
-from tests.doubles import ClueClassifier, ClueCompleter, Clues
+from tests.doubles import ClueClassifier, ClueCompleter, Clues, RowSensor
 
 CLUES = Clues()
 DATA = CLUES.dataset(6)
@@ -73,7 +73,7 @@ def test_setup_refuses_a_class_in_place_of_an_object(part: str) -> None:
         ({"policies": [Random()]}, "expected names of policies, or objects by name"),
         ({"policies": None}, "policies is None, expected names"),
         ({"search": 5}, "search is an int, 5, expected a name"),
-        ({"library": 5}, "library is an int, 5, expected a Dataset or a name"),
+        ({"library": 5}, "library is an int, 5, expected text, a path, a Dataset or None"),
         ({"val": [1]}, "val is a list, expected a Dataset"),
         ({"steps": 0}, "steps is 0, expected at least 1"),
     ],
@@ -84,9 +84,7 @@ def test_setup_refuses_other_options(given: dict[str, Any], words: str) -> None:
 
 
 def test_setup_refuses_what_is_no_data() -> None:
-    with pytest.raises(
-        ValueError, match=r"data is an int, 5, expected a name, a path or a Dataset"
-    ):
+    with pytest.raises(ValueError, match=r"data is an int, 5, expected text, a path or a Dataset"):
         setup(5)  # type: ignore[arg-type]
 
 
@@ -97,11 +95,11 @@ def test_policies_in_one_text_are_those_between_the_commas() -> None:
 
 
 def test_run_and_benchmark_refuse(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"setup is a str, 'digits', expected what boed.setup"):
+    with pytest.raises(ValueError, match=r"setup is a str, 'digits', expected a Setup"):
         run("digits", tmp_path)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match=r"dataset is a str, 'digits', expected a boed.data.Dat"):
+    with pytest.raises(ValueError, match=r"dataset is a str, 'digits', expected a Dataset"):
         benchmark("digits", TILES, CLASSIFIER, policies={"a": Random()})  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match=r"policies is \['random'\], expected objects by name"):
+    with pytest.raises(ValueError, match=r"policies is a list, expected objects by name"):
         benchmark(DATA, TILES, CLASSIFIER, policies=["random"])  # type: ignore[arg-type]
     for thing, words in NO_PART.values():
         with pytest.raises(ValueError, match=f"policies: 'a' {words} choose"):
@@ -179,7 +177,7 @@ def test_a_network_becomes_a_classifier_in_one_line() -> None:
     classifier = made(classifier=from_module(network)).classifier
     path = acquire(DATA.scenes(), TILES, Random(), steps=2, classifier=classifier)
     assert path.log_beliefs.shape == (6, 3, 3)
-    with pytest.raises(ValueError, match=r"network is an int, 5, expected a torch.nn.Module"):
+    with pytest.raises(ValueError, match=r"network is an int, 5, expected a Module"):
         from_module(5)  # type: ignore[arg-type]
     flat = from_module(torch.nn.Flatten(0))
     with pytest.raises(ValueError, match=r"Flatten returned a Tensor, .*expected logits \(B, K\)"):
@@ -303,7 +301,7 @@ def test_a_library_for_another_question() -> None:
 
 
 def test_seeds_are_several() -> None:
-    with pytest.raises(ValueError, match=r"seeds is 2, expected different numbers, such as"):
+    with pytest.raises(ValueError, match=r"seeds is an int, 2, expected a list"):
         run(made(steps=1), "never", seeds=2)  # type: ignore[arg-type]
     assert not Path("never").exists()
 
@@ -320,3 +318,87 @@ def test_a_mask_of_another_shape_is_refused() -> None:
     blank = Observation.nothing(2, 1, 4)
     with pytest.raises(ValueError, match=r"mask is \(2, 1, 3, 4\), expected \(2, 1, 4, 4\)"):
         blank.with_seen(torch.rand(2, 1, 4, 4), torch.ones(2, 1, 3, 4))
+
+
+class Tall(PatchSensor):
+    def observe(self, observation: Observation, scene: Tensor, design: Any) -> Observation:
+        return observation.with_seen(scene, torch.ones(len(scene), 1, 3, 16))
+
+
+class Halved(PatchSensor):
+    def observe(self, observation: Observation, scene: Tensor, design: Any) -> Observation:
+        return Observation(scene, observation.mask[..., :8])
+
+
+class Unweighted(ClueCompleter):
+    def complete(self, observation: Observation, n: int, seed: Any = 0) -> Completions:
+        return Completions(self.sample(observation, n, seed), torch.ones(n, len(observation)))
+
+
+class Unread(ClueClassifier):
+    def log_probs(self, observation: Observation) -> Tensor:
+        return super().log_probs(Observation(observation.values, observation.mask[0]))
+
+
+class Elsewhere(Random):
+    def __init__(self, design: list[float]) -> None:
+        super().__init__()
+        vars(self)["design"] = design
+
+    def choose(
+        self, observation: Any, sensor: Any, seed: Any = 0, *, truth: Any = None
+    ) -> Decision:
+        designs = torch.tensor([vars(self)["design"]]).expand(len(observation), -1)
+        return Decision(designs, candidates=sensor.designs(observation))
+
+
+@pytest.mark.parametrize(
+    ("parts", "words"),
+    [
+        ({"sensor": Tall(16, 0.25, 4)}, r"Tall.observe: mask is \(.*, 1, 3, 16\), expected"),
+        ({"sensor": Halved(16, 0.25, 4)}, r"Halved.observe: mask must be \(.*16\) to go with"),
+        ({"completer": Unweighted(CLUES)}, "Unweighted.complete: weights must sum to 1"),
+        ({"classifier": Unread()}, r"Unread.log_probs: mask must be \(1, 1, 16, 16\)"),
+        ({"policy": Elsewhere([999])}, r"Elsewhere.choose returned designs \[\[999"),
+        (
+            {"policy": Elsewhere([999, 0])},
+            r"Elsewhere.choose returned designs \[\[999.*PatchSensor",
+        ),
+        (
+            {"policy": Elsewhere([999]), "sensor": RowSensor()},
+            r"Elsewhere.choose returned designs .* which RowSensor cannot take: index 999 is out",
+        ),
+    ],
+)
+def test_what_is_refused_inside_a_part_is_told_with_its_class(
+    parts: dict[str, Any], words: str
+) -> None:
+    given = {"sensor": TILES, "classifier": CLASSIFIER, "completer": COMPLETER, **parts}
+    policy = given.get("policy") or BOED(given["completer"], CLASSIFIER, n=2)
+    with pytest.raises(ValueError, match=words):
+        acquire(DATA.scenes([0]), given["sensor"], policy, steps=1, classifier=given["classifier"])
+
+
+def test_parts_with_gradients_warn_of_nothing(recwarn: pytest.WarningsRecorder) -> None:
+    """Completions, beliefs and observations that require a gradient."""
+    scale = torch.ones(1, requires_grad=True)
+
+    class Sampler(ClueCompleter):
+        def sample(self, observation: Observation, n: int, seed: Any = 0) -> Tensor:
+            return super().sample(observation, n, seed) * scale
+
+    class Sensor(PatchSensor):
+        def observe(self, observation: Observation, scene: Tensor, design: Any) -> Observation:
+            after = super().observe(observation, scene, design)
+            return Observation(after.values * scale, after.mask * scale)
+
+    class Judge(ClueClassifier):
+        def log_probs(self, observation: Observation) -> Tensor:
+            return super().log_probs(observation) * scale
+
+    blank = Observation.nothing_of(DATA.scenes([0]))
+    with torch.enable_grad():
+        drawn = complete(Sampler(CLUES), blank, 2)
+        eig_map(blank, drawn, Sensor(16, 0.25, 4), classifier=Judge())
+    assert not drawn.scenes.requires_grad
+    assert not [str(each.message) for each in recwarn]

@@ -118,7 +118,7 @@ def test_another_run_is_refused_its_folder(what: str, tmp_path: Path) -> None:
         ({"search": "no.safetensors"}, "search is 'no.safetensors', a file that does not exist"),
         ({"completer": "densenet-digits-32"}, "which is a classifier. Known: retrieval, gaussian"),
         ({"classifier": "flow-kermany-64"}, "which is a completer. Known: trees, gaussian"),
-        ({"classifier": "screen-kermany-64"}, "which is a screen for --search. Known: trees"),
+        ({"classifier": "screen-kermany-64"}, "which is a screen for `search`. Known: trees"),
         ({"search": "densenet-digits-32"}, "which is a classifier. Known: exhaustive, racing"),
         ({"search": "lucky"}, "screen-kermany-64"),
         ({"completer": "flow", "sensor": "foveated"}, "flow completes pixels; Foveated returns"),
@@ -144,7 +144,7 @@ def test_all_that_is_missing_is_said_at_once() -> None:
         ValueError, match=r"(?s)no classifier is shipped.*no completer flow"
     ) as told:
         setup(digits, completer="flow")
-    assert "--completer retrieval needs no training" in str(told.value)
+    assert "`completer='retrieval'` needs no training" in str(told.value)
 
 
 def test_several_findings_are_no_question_for_a_mixture(tmp_path: Path) -> None:
@@ -157,7 +157,7 @@ def test_several_findings_are_no_question_for_a_mixture(tmp_path: Path) -> None:
     np.savez(path, **arrays)
     with pytest.raises(ValueError, match="no classifier is shipped") as told:
         setup(path, completer="flow", sensor="patch,grid=2")
-    assert "--classifier gaussian" not in str(told.value)
+    assert "gaussian" not in str(told.value)
     for what in ("classifier", "completer flow"):
         assert f"`boed train {what} --data '{path}' --size 8" in str(told.value)
     with pytest.raises(ValueError, match="'gaussian', which answers one question with one answer"):
@@ -168,7 +168,7 @@ def test_labels_without_names_are_told_how_to_get_them(tmp_path: Path) -> None:
     path = tmp_path / "mine.npz"
     images, labels = np.zeros((10, 32, 32), np.uint8), np.arange(10)
     np.savez(path, test_images=images, test_labels=labels)
-    with pytest.raises(ValueError, match=r"asks class 0.*give the file the key label_names"):
+    with pytest.raises(ValueError, match=r"asks class 0.*give the file of mine the key"):
         setup(path, classifier="densenet-digits-32", library="digits")
 
 

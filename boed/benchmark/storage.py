@@ -12,13 +12,11 @@ import numpy as np
 
 from boed.benchmark.jobs import ARRAYS, Job, JobResult
 from boed.foundation.files import atomic
+from boed.foundation.identity import PARTS, RESULTS
 from boed.foundation.npz import Arrays
 
 if TYPE_CHECKING:
     import xarray as xr
-
-RESULTS_FILE = "results.nc"
-"""In the folder of a run that was finished."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +34,7 @@ class JobStore:
         if self.folder is None:
             return None
         name = f"{quote(job.policy, safe='')}-{job.seed}-{job.scenes.start}.npz"
-        return self.folder / "parts" / name
+        return self.folder / PARTS / name
 
     def load(self, job: Job, steps: int) -> JobResult | None:
         """A stored result; None if there is none, or it is damaged and has to be made again."""
@@ -87,14 +85,14 @@ def saved_results(folder: Path | None) -> xr.Dataset | None:
     """The results in a run folder that is claimed; None if there are none, or they are damaged."""
     from boed.report.results import load
 
-    if folder is None or not (folder / RESULTS_FILE).exists():
+    if folder is None or not (folder / RESULTS).exists():
         return None
     try:
-        return load(folder / RESULTS_FILE)
+        return load(folder / RESULTS)
     except ValueError:
         return None
 
 
 def finish(out: Path | str) -> None:
     """Remove the stored jobs of a run whose results have been saved."""
-    shutil.rmtree(Path(out) / "parts", ignore_errors=True)
+    shutil.rmtree(Path(out) / PARTS, ignore_errors=True)

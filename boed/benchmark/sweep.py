@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,15 +23,17 @@ from boed.benchmark.storage import JobStore, saved_results
 from boed.classifiers.classifier import Classifier
 from boed.classifiers.primary import Primary
 from boed.data.dataset import Dataset
+from boed.data.labels import naming_advice
 from boed.data.observation import Observation
 from boed.eig.completions.beliefs import log_beliefs
-from boed.foundation.checks import describe
-from boed.foundation.identity import claim
-from boed.foundation.options import COUNT, SEED
+from boed.foundation.arguments import checked
+from boed.foundation.identity import check_claim, claim
+from boed.foundation.options import COUNT, SEED, Device, RunFolder
 from boed.foundation.randomness import derive
 from boed.policies import Policy
 from boed.policies.policy import check_is_policy
 from boed.sensors.sensor import Sensor, candidate_masks, candidates
+from boed.testing.trial import try_parts
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -40,6 +42,7 @@ SCENES_PER_JOB = 16
 """Each worker loses at most so many scenes when a run is interrupted."""
 
 
+@checked
 def benchmark(
     dataset: Dataset,
     sensor: Sensor,
@@ -93,24 +96,24 @@ def benchmark(
     Raises:
         ValueError: more scenes asked for than there are, no policies, duplicate seeds, steps
             below 1, an unknown engine or one that the models and policies cannot be sent with, a
-            classifier for other answers than the data set's, or `out` holds another run:
-            of other models, data, sensor, policies, code or settings.
+            classifier for other answers than the data set's, parts that a short trial shows not to
+            do what results rely on (see `boed.testing.trial`), or `out` holds another run: of other
+            models, data, sensor, policies, code or settings.
         OSError: `out` cannot be written, or workers died again and again; what was finished
             before is kept.
     """
-    if not isinstance(dataset, Dataset):
-        raise ValueError(f"dataset is {describe(dataset)}, expected a boed.data.Dataset")
-    if not isinstance(policies, Mapping):
-        raise ValueError(f"policies is {policies!r}, expected objects by name")
     for name, policy in policies.items():
         check_is_policy(policy, f"policies: {name!r}")
     number = len(dataset) if scenes is None else scenes
-    if not isinstance(seeds, Iterable):
-        raise ValueError(f"seeds is {seeds!r}, expected different numbers, such as (0, 1)")
+    for seed in seeds:
+        SEED.check("one of seeds", seed)
     seeds = [int(seed) for seed in seeds]
     _check(dataset, number, policies, seeds=seeds, steps=steps)
+    if out is not None:
+        RunFolder().check("out", out)
     if primary is not None:
         Primary.read(primary, steps=steps)
+    Device().check("device", device)
     engine = named(engine) if isinstance(engine, str) else engine
     rows = scene_rows(len(dataset), number)
     used = dataset.subset(rows)
@@ -128,18 +131,24 @@ def benchmark(
         "policy_settings": {name: describe_policy(policy) for name, policy in policies.items()},
         "sensor": describe_sensor(sensor, designs),
     }
-    whole = _full_image(used, classifier, memory, device=device)  # first: what does not fit shows
     known = benchmark_identity(dataset, sensor, classifier, policies=policies)
     folder = None if out is None else Path(out)
-    if folder is not None:
-        claim(folder, "benchmark", {"identity": known, "settings": settings})
+    mine = {"identity": known, "settings": settings}
+    finished = None
+    if folder is not None and check_claim(folder, "benchmark", mine):
+        finished = saved_results(folder)
     recorded = {**settings, **(attributes or {}), "sha256": dataset.sha256, "identity": known}
-    finished = saved_results(folder)
     if finished is not None:
         if on_progress is not None:
             for name in policies:
                 on_progress(name, number * steps * len(seeds))
         return _recorded(finished.sel(policy=list(policies)), recorded)
+    try_parts(
+        used.scenes(slice(0, 2)).to(device), sensor, classifier, policies=policies, memory=memory
+    )
+    whole = _full_image(used, classifier, memory, device=device)  # what does not fit shows here
+    if folder is not None:
+        claim(folder, "benchmark", mine)
     began = time.monotonic()
     jobs = Jobs(
         dataset=used,
@@ -188,8 +197,6 @@ def _check(
         raise ValueError("policies is empty, expected at least one")
     if not seeds or len(set(seeds)) != len(seeds):
         raise ValueError(f"seeds is {seeds}, expected different numbers, at least one")
-    for seed in seeds:
-        SEED.check("seeds", seed)
     COUNT.check("steps", steps)
 
 
@@ -276,5 +283,6 @@ def _full_image(
         raise ValueError(
             f"classifier: {type(classifier).__name__}.log_probs returned {whole.shape[1:]} for "
             f"each scene; {dataset.name} asks for {expected}: {', '.join(dataset.label_names)}"
+            f"{naming_advice(dataset)}"
         )
     return whole

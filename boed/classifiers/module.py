@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from boed.data.observation import Observation
+from boed.foundation.arguments import checked
 from boed.foundation.checks import describe
 
 
@@ -44,6 +45,7 @@ class ModuleClassifier(nn.Module):
         return (logits.unflatten(1, (-1, 2)) if self.multi_label else logits).log_softmax(-1)
 
 
+@checked
 def from_module(
     network: nn.Module, *, mask: bool = True, multi_label: bool = False
 ) -> ModuleClassifier:
@@ -66,6 +68,4 @@ def from_module(
     Raises:
         ValueError: it is no network.
     """
-    if not isinstance(network, nn.Module):
-        raise ValueError(f"network is {describe(network)}, expected a torch.nn.Module")
     return ModuleClassifier(network, mask=mask, multi_label=multi_label).eval()

@@ -8,6 +8,7 @@ quantile of val scenes, which they were not fitted to. All of it stands in a che
 from __future__ import annotations
 
 import base64
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +32,9 @@ PIXELS = 2**24
 
 AT_ONCE = 2**20
 """Pixels per pass of the network."""
+
+LOOKED_AT = 32
+"""Scenes of a data set that are compared with a classifier's training data, a fixed choice."""
 
 KEY = "features"
 """What a checkpoint's header calls the record."""
@@ -103,6 +107,29 @@ def feature_distance(
         raise ValueError(
             f"classifier: the record of features in its checkpoint is damaged: {error}"
         ) from error
+
+
+def warn_if_unlike(classifier: Classifier, dataset: Dataset) -> None:
+    """Say so if most of some scenes of a data set are unlike a classifier's training data.
+
+    Where their negatives are like it, they are inverted. Of a classifier without a record nothing
+    is known, and nothing is said.
+    """
+    generator = torch.Generator().manual_seed(0)
+    scenes = dataset.scenes(torch.randperm(len(dataset), generator=generator)[:LOOKED_AT])
+    found = feature_distance(classifier, scenes)
+    if found is None or found.unlike.float().mean() <= 0.5:
+        return
+    negative = feature_distance(classifier, 1 - scenes)
+    number = f"{int(found.unlike.sum())} of {len(scenes)} scenes of {dataset.name}"
+    if negative is not None and negative.unlike.float().mean() <= 0.5:
+        said = (
+            "look inverted, dark where the classifier's training images are bright: exchange their "
+            "black and white"
+        )
+    else:
+        said = "are unlike those that the classifier was trained on: what it says means little"
+    warnings.warn(f"{number} ({dataset.split}) {said}", stacklevel=2)
 
 
 def _distance(features: Float[Tensor, "B F"], record: dict[str, Any]) -> Float[Tensor, " B"]:

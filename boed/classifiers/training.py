@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -183,6 +184,13 @@ def train_classifier(
     config = config or preset(train)[0]
     check_fits("the network", config, train, name=train.name)
     looking, val = looking or Squares(fraction), _enough(val)
+    if lacking := val.absent_answers():
+        rest = "leaves them out" if len(lacking) < len(val.label_names) else "has no value"
+        warnings.warn(
+            f"{val.name} ({val.split}): none or all of its {len(val)} scenes are "
+            f"{', '.join(lacking)}, so AUROC on it {rest}",
+            stacklevel=2,
+        )
     pixels = train.scenes().double()
     config = replace(config, mean=round(float(pixels.mean()), 6), std=round(float(pixels.std()), 6))
     torch.manual_seed(derive(training.seed, "weights"))

@@ -7,9 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from boed.cli.options import kinds_of
+from boed.cli.options import RUN_FOLDER, kinds_of
 from boed.cli.run_settings import DEFAULTS, run_typed
-from boed.foundation.options import OutFolder
 
 
 def _option(help_text: str, name: str = "", shown: str = "") -> Any:
@@ -85,7 +84,7 @@ def benchmark(
     out: Annotated[
         Path | None,
         _option("Run folder.", shown="runs/benchmark-DATA, or the folder that is given"),
-        OutFolder(),
+        RUN_FOLDER,
     ] = None,
     memory: Annotated[int | None, _option("Bound on images held at once, MiB.", "memory")] = None,
     device: Annotated[str | None, _option("cpu or cuda.", "device")] = None,

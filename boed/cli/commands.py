@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 import typer
@@ -10,10 +11,17 @@ from typer.core import TyperCommand, TyperGroup
 from boed.cli.console import explained, say
 from boed.cli.options import kinds_of
 from boed.foundation.interruption import sigterm_interrupts
+from boed.training import Recipe, TrainingConfig
 
 USAGE: type[Exception] = typer.BadParameter.__mro__[1]
 PARSING: type[Exception] = typer.BadParameter.__mro__[2]
 """What typer raises of what was typed, wherever a version of it keeps the classes."""
+
+RECIPE = {each.name for each in (*fields(Recipe), *fields(TrainingConfig))} - {"training"}
+"""What `--set` changes."""
+
+OTHER_NAMES = {"policies": "policy", "completer": "completers", "set": "change"}
+"""Arguments of the library that some commands have under another name."""
 
 TYPED = "boed.typed"
 """Where a context keeps what was typed, as text."""
@@ -36,10 +44,17 @@ class Command(TyperCommand):
 
     def invoke(self, ctx: Any) -> Any:
         """Check all that was typed, then run the command; its errors name options as typed."""
-        options = {each.name: _shown(each) for each in self.params}
-        with explained(options), sigterm_interrupts():
+        with explained(self.options), sigterm_interrupts():
             self.check(ctx.meta[TYPED])
             return super().invoke(ctx)
+
+    @property
+    def options(self) -> dict[str, str]:
+        """How the library's arguments are typed for this command, by their names."""
+        own = {str(each.name): _shown(each) for each in self.params}
+        changes = dict.fromkeys(RECIPE, f"{own['change']} ") if "change" in own else {}
+        others = {name: own[here] for name, here in OTHER_NAMES.items() if here in own}
+        return {name: option + name for name, option in changes.items()} | others | own
 
     def check(self, typed: dict[str, Any]) -> None:
         """Refuse a value that is not of the kind of its option.

@@ -6,7 +6,8 @@ import re
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -21,16 +22,20 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def explained(options: dict[str, str] | None = None) -> Iterator[None]:
+def explained(options: Mapping[str, str]) -> Iterator[None]:
     """Turn expected errors into one line on stderr, and interruption into a word on what is stored.
 
+    Warnings are one line each, too.
+
     Args:
-        options: how the options that errors may begin with are typed, by the library's names.
+        options: how the library's arguments are typed, by their names; see `as_typed`.
     """
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *_: warn(as_typed(str(message), options))
+            yield
     except (ValueError, OSError) as error:
-        say(_as_typed(str(error), options or {}))
+        say(as_typed(str(error), options))
         raise typer.Exit(2) from error
     except KeyboardInterrupt as error:
         number = error.signal if isinstance(error, Interrupted) else signal.SIGINT
@@ -51,6 +56,11 @@ def ends_with(kept: str) -> Iterator[None]:
 def say(message: str) -> None:
     """Say on stderr what is wrong."""
     typer.secho(f"boed: {message}", fg="red", err=True)
+
+
+def warn(message: str) -> None:
+    """Say on stderr what should be known before results are believed."""
+    typer.secho(f"boed: {' '.join(message.split())}", fg="yellow", err=True)
 
 
 def command() -> str:
@@ -139,9 +149,36 @@ def training_bar() -> Iterator[tuple[Callable[[TrainingConfig], None], Callable[
         yield on_start, on_step
 
 
-def _as_typed(message: str, options: dict[str, str]) -> str:
-    """An error of the library, `steps is 0, ...`, with the option as it is typed."""
-    first = re.match(r"(\w+)( set)?\b", message)
-    if first is None or first[1] not in options:
-        return message
-    return options[first[1]] + message[first.end() :]
+def as_typed(message: str, options: Mapping[str, str]) -> str:
+    """A message of the library in the words of the command line.
+
+    The library names an argument at the beginning, and in backticks where it gives advice, perhaps
+    with a value as Python has it.
+
+    >>> options = {name: f"--{name}" for name in ("steps", "size", "search")}
+    >>> as_typed("steps is 0; give `size`, or `search='racing'`", options)
+    '--steps is 0; give --size, or --search racing'
+
+    Args:
+        message: of an error or a warning; each of its lines may begin with an argument.
+        options: how arguments are typed, by their names: `--option`, `--set option`, or the bare
+            name of an argument without an option.
+    """
+
+    def advised(found: re.Match[str]) -> str:
+        name, value = found[1], found[2]
+        typed = options.get(name)
+        if typed is None:
+            return found[0]
+        if value is None:
+            return typed
+        if not typed.startswith("-"):
+            return shlex.quote(value)
+        return f"{typed}{'=' if ' ' in typed else ' '}{shlex.quote(value)}"
+
+    def refused(found: re.Match[str]) -> str:
+        typed = options.get(found[1], "")
+        return typed if typed.startswith("-") else found[0]
+
+    message = re.sub(r"^(?:training: )?(\w+)( set)?\b", refused, message, flags=re.MULTILINE)
+    return re.sub(r"`(\w+)(?:='([^'`]*)')?`", advised, message)

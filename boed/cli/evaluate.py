@@ -9,8 +9,17 @@ import typer
 
 from boed.cli.commands import Command
 from boed.cli.console import command, counted, ends_with
-from boed.cli.options import Data, Device, Seed, Size, Split, named_after, repetitions
-from boed.foundation.options import OutFolder, Whole
+from boed.cli.options import (
+    RUN_FOLDER,
+    Data,
+    Device,
+    Seed,
+    Size,
+    Split,
+    named_after,
+    repetitions,
+)
+from boed.foundation.options import Whole
 
 app = typer.Typer(help="Measure completers.", no_args_is_help=True)
 
@@ -30,9 +39,16 @@ def completer(
     size: Size = None,
     split: Split = "test",
     scenes: Annotated[
-        int, typer.Option(help="Scenes for realism, one completion each."), Whole(8)
+        int, typer.Option(help="Scenes for realism, one completion each; at least 8."), Whole(8)
     ] = 256,
-    deep: Annotated[int, typer.Option(help="How many of them get N completions."), Whole(8)] = 64,
+    deep: Annotated[
+        int | None,
+        typer.Option(
+            help="How many of them get N completions; at least 8.",
+            show_default="64, or all of fewer scenes",
+        ),
+        Whole(8),
+    ] = None,
     completions: Annotated[
         int, typer.Option(help="Completions of each of those, N."), Whole(2)
     ] = 10,
@@ -51,7 +67,7 @@ def completer(
     out: Annotated[
         Path | None,
         typer.Option(help="Run folder.", show_default="runs/completers-DATA"),
-        OutFolder(),
+        RUN_FOLDER,
     ] = None,
     device: Device = "cpu",
 ) -> None:
@@ -63,10 +79,8 @@ def completer(
     from boed.completion.evaluation.plan import Plan, completions_each
     from boed.run import evaluate_completers
 
-    if deep > scenes:
-        raise ValueError(f"deep is {deep}, expected at most scenes = {scenes}")
     folder = out or Path("runs") / named_after("completers", data)
-    plan = Plan(scenes=scenes, deep=deep, n=completions, seeds=tuple(repetitions(seed, seeds)))
+    plan = Plan(scenes=scenes, deep=deep or 0, n=completions, seeds=tuple(repetitions(seed, seeds)))
     with (
         ends_with(f"what was finished is kept in {folder}, and the same command goes on"),
         counted(completions_each(plan) * seeds, "completions") as advance,

@@ -18,7 +18,7 @@ MOST_SEEDS = 10_000
 
 FIGURE = kinds.OutFile(endings=(".png", ".pdf", ".svg"))
 CHECKPOINT = kinds.OutFile(endings=(".safetensors",))
-RUN_FOLDER = kinds.OutFolder()
+RUN_FOLDER = kinds.RunFolder()
 
 KINDS: dict[str, Kind] = {
     "settings": Text(),

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from boed.cli.console import command, counted, ends_with
-from boed.cli.options import named_after, repetitions, with_patch_options
+from boed.cli.options import RUN_FOLDER, named_after, repetitions, with_patch_options
 from boed.foundation.options import Kind
 
 DEFAULTS: dict[str, Any] = {
@@ -33,7 +33,7 @@ def run_typed(settings: Path | None, typed: dict[str, Any], kinds: Mapping[str, 
     from rich.console import Console
 
     from boed.benchmark.engines import named
-    from boed.report.headline import headline
+    from boed.report.headline import headline, infinite
     from boed.report.statistics import summary
     from boed.report.tables import table
     from boed.run import run
@@ -44,6 +44,7 @@ def run_typed(settings: Path | None, typed: dict[str, Any], kinds: Mapping[str, 
     if settings is not None and settings.is_dir():  # that run goes on
         fallback = settings
     out, scenes = Path(options.pop("out", None) or fallback), options.pop("scenes")
+    RUN_FOLDER.check("out", out)
     seeds = repetitions(options.pop("seed"), options.pop("seeds"))
     try:
         engine = named(options.pop("engine"), options.pop("workers", None))
@@ -62,6 +63,8 @@ def run_typed(settings: Path | None, typed: dict[str, Any], kinds: Mapping[str, 
     found = summary(results)
     console.print(table(found))
     console.print(headline(found), highlight=False)
+    if (told := infinite(found)) is not None:
+        console.print(told, highlight=False)
     console.print(f"report: {out / 'report.html'}", soft_wrap=True)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -86,11 +87,13 @@ def scan(
         found = scan_scene(made, seed=seed, scene=scene, on_look=lambda: advance(policy, 1))
     found.draw(target, record)
     show(found, policy)
+    for warning in found.warnings:
+        warnings.warn(warning, stacklevel=1)
     Console().print(f"figure: {target}", soft_wrap=True)
 
 
 def show(found: Scan, policy: str) -> None:
-    """Print the looks as a table, and what should be known before they are believed."""
+    """Print the looks as a table."""
     from rich.console import Console
     from rich.table import Table
 
@@ -106,5 +109,3 @@ def show(found: Scan, policy: str) -> None:
             str(number), *where, "" if look.eig is None else f"{look.eig:.4f}", look.belief
         )
     Console().print(table)
-    for warning in found.warnings:
-        typer.secho(f"boed: {warning}", fg="yellow", err=True)

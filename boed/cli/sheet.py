@@ -16,6 +16,9 @@ def sheet(
     completer: Annotated[
         str | None, typer.Option(help="As for benchmark.", show_default="as for benchmark")
     ] = None,
+    library: Annotated[
+        str | None, typer.Option(help="As for benchmark; that of --data.", show_default=False)
+    ] = None,
     split: Annotated[str, typer.Option(help="Split whose scene is completed.")] = "test",
     scene: Annotated[
         int, typer.Option(help="Which scene; -1 completes a sample of the completer.")
@@ -31,15 +34,18 @@ def sheet(
     from boed.data.readers.tables import refuse_table
     from boed.foundation.identity import claim_picture
     from boed.report.sheet import write_sheet
-    from boed.setup import setup
+    from boed.setup import context_for
+    from boed.zoo import completer_for
+    from boed.zoo.models import check_names
 
     refuse_table(data, "sheet")
+    check_names(completers=[completer])
     asked = {"data": data, "size": size, "completer": completer, "split": split, "scene": scene}
+    if library is not None:
+        asked["library"] = library
     target = out or Path(f"{named_after('sheet', data)}-{scene if scene >= 0 else 'sampled'}.png")
     record = claim_picture(target, "sheet", {**asked, "patch": patch, "seed": seed})
-    made = setup(data, size=size, split=split, completer=completer, policies=["boed"])
-    assert made.completer is not None
-    write_sheet(
-        made.data, made.completer, target, scene=scene, patch=patch, seed=seed, record=record
-    )
+    context = context_for(data, library=library, size=size, split=split)
+    model = completer_for(context, completer)
+    write_sheet(context.data, model, target, scene=scene, patch=patch, seed=seed, record=record)
     typer.echo(f"figure: {target}")

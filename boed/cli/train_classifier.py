@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isnan
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -42,6 +43,7 @@ def train_classifier(
     from rich.console import Console
     from rich.table import Table
 
+    from boed.report.tables import number
     from boed.training import Recipe
 
     asked = Recipe(
@@ -58,5 +60,6 @@ def train_classifier(
         return
     table = Table("looks", "AUROC", "accuracy", "NLL (nats)", "ECE", title=f"{data}, val")
     for looks, figures in model.provenance["scores"]["val"].items():
-        table.add_row(looks, *(f"{value:.3f}" for value in figures.values()))
+        cells = (number(None if isnan(value) else value) for value in figures.values())
+        table.add_row(looks, *cells)
     Console().print(table)

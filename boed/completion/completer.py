@@ -10,7 +10,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from boed.data.observation import Observation
-from boed.foundation.checks import at_least, check_floating, check_protocol, describe
+from boed.foundation.checks import at_least, check_floating, check_protocol, describe, naming
 from boed.foundation.memory import check_memory
 from boed.foundation.randomness import Seeds, per_scene
 
@@ -107,7 +107,7 @@ def complete(
     """Completions with weights: the completer's own, or equal ones.
 
     The completer is given one seed per scene, a list. Numbers of another precision, or on another
-    device, are converted to the observation's.
+    device, are converted to the observation's; gradients end here.
 
     Raises:
         ValueError: fewer than one completion asked for, more than the memory limit has
@@ -122,10 +122,13 @@ def complete(
     own = getattr(completer, "complete", None)
     if own is None:
         name = f"{type(completer).__name__}.sample"
-        scenes = _checked(completer.sample(observation, n, seeds), completer, observation, n, name)
+        with naming(name):
+            drawn = completer.sample(observation, n, seeds)
+        scenes = _checked(drawn, completer, observation, n, name)
         return Completions(scenes, torch.full(scenes.shape[:2], 1 / n, device=scenes.device))
     name = f"{type(completer).__name__}.complete"
-    completions = own(observation, n, seeds)
+    with naming(name):
+        completions = own(observation, n, seeds)
     if not isinstance(completions, Completions):
         raise ValueError(f"{name} returned {describe(completions)}, expected Completions")
     return replace(
@@ -147,7 +150,7 @@ def _checked(
         raise ValueError(f"{name} returned {tuple(scenes.shape)}, expected {expected}")
     if not torch.isfinite(scenes).all():
         raise ValueError(f"{name} returned NaN or infinite pixels")
-    scenes = scenes.to(observation.values)
+    scenes = scenes.detach().to(observation.values)
     measures_pixels = observation.readings is None
     seen = (observation.mask > 0) & measures_pixels
     if not getattr(completer, "unbounded", False):

@@ -11,6 +11,7 @@ from boed.completion.completer import Completer
 from boed.completion.learned import LearnedCompleter
 from boed.completion.vae.latent import LatentPosterior
 from boed.completion.vae.vdvae import VDVAE
+from boed.foundation.arguments import checked
 from boed.foundation.files import read_model
 from boed.foundation.registry import Registry
 
@@ -31,6 +32,7 @@ LEARNED: Registry[type[LearnedCompleter]] = Registry(
 """Classes of the completers that are trained, imported when asked for."""
 
 
+@checked
 def load_completer(path: Path | str) -> Completer:
     """The completer of a checkpoint, whichever `boed train completer` wrote it.
 

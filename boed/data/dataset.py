@@ -11,8 +11,10 @@ from jaxtyping import Float, Int64, Shaped
 from torch import Tensor
 
 from boed.data.observation import check_scenes
+from boed.foundation.arguments import checked
 
 
+@checked
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Dataset:
     """Images of one split with their labels.
@@ -118,6 +120,23 @@ class Dataset:
                 f"{', '.join(self.label_names)!r}, so there is nothing to ask; label them by a "
                 "labels.csv with columns file and label, or by a subfolder for each class"
             )
+
+    def absent_answers(self) -> list[str]:
+        """The answers that no AUROC can be of: classes or findings of none of the scenes, or all.
+
+        >>> labels = torch.tensor([0, 0, 2])
+        >>> images = torch.zeros(3, 1, 8, 8, dtype=torch.uint8)
+        >>> pets = Dataset(
+        ...     name="pets", split="val", images=images, labels=labels,
+        ...     label_names=("cat", "dog", "eel"),
+        ... )
+        >>> pets.absent_answers()
+        ['dog']
+        """
+        answers = torch.arange(len(self.label_names))
+        present = self.labels if self.multi_label else self.labels[:, None] == answers
+        share = present.float().mean(0)
+        return [self.label_names[row] for row in answers if share[row] in (0, 1)]
 
     def scenes(self, index: slice | Tensor | list[int] | None = None) -> Float[Tensor, "B C H W"]:
         """Images as floats in [0, 1]."""

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import re
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from boed.foundation.registry import check_known
+
+if TYPE_CHECKING:
+    from boed.data.dataset import Dataset
 
 SPLITS = ("train", "val", "test")
 _SUMMARY_NAMES = {"any", "no finding", "no_finding", "normal"}
@@ -40,3 +45,11 @@ def split_of(identity: str) -> str:
     """The split of a patient or file: 80 % train, 10 % val, 10 % test, always the same answer."""
     tenth = int(hashlib.sha256(identity.encode()).hexdigest(), 16) % 10
     return "train" if tenth < 8 else "val" if tenth == 8 else "test"
+
+
+def naming_advice(*datasets: Dataset) -> str:
+    """What to do about labels that have no names of their own; nothing if all have."""
+    for data in datasets:
+        if all(re.fullmatch(r"(class|finding) \d+|any", each) for each in data.label_names):
+            return f"; if they are the same, give the file of {data.name} the key label_names"
+    return ""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-
 import torch
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
@@ -45,21 +43,3 @@ def unlike_the_others(images: UInt8[Tensor, "N C H W"]) -> Bool[Tensor, " N"]:
     typical = torch.stack([part.sum(0) for part in parts]).sum(0).float() / len(images)
     found = torch.cat([correlation(part.float(), typical) for part in parts])
     return (found < INVERTED) & (found.median() > ALIKE)
-
-
-def warn_if_inverted(
-    image: Float[Tensor, "1 C H W"], typical: Float[Tensor, "C H W"], *, name: str
-) -> None:
-    """Say so if a picture looks like the negative of what a model was trained on.
-
-    Args:
-        image: the picture.
-        typical: what the model takes for typical, such as the mean of its completions of nothing.
-        name: of the picture, for the warning.
-    """
-    if inverted(image, typical).any():
-        warnings.warn(
-            f"{name} looks inverted: dark where the model's training images are bright; exchange "
-            "black and white first (--invert)",
-            stacklevel=2,
-        )

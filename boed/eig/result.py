@@ -9,6 +9,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from boed.foundation.arguments import checked
+
 Bound = Literal["lower", "upper", "consistent", "biased up", "none"]
 """What the expectation of an estimate is to the EIG at finite cost.
 
@@ -18,6 +20,7 @@ is no EIG about the question at all.
 """
 
 
+@checked
 @dataclass(frozen=True, eq=False, kw_only=True)
 class EIGEstimate:
     """EIG of every candidate design.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -140,6 +142,21 @@ def check_floating(name: str, returned: object, expected: str) -> Tensor:
             f"{name} returned {describe(returned)}{low_high}, expected floating-point {expected}"
         )
     return returned
+
+
+@contextmanager
+def naming(name: str) -> Iterator[None]:
+    """Within which what is refused of a user's method is told with the method's name.
+
+    Raises:
+        ValueError: as it was raised, with the name before it unless it is named already.
+    """
+    try:
+        yield
+    except ValueError as error:
+        if name.partition(".")[0] in str(error):
+            raise
+        raise ValueError(f"{name}: {error}") from error
 
 
 class Sized(Protocol):

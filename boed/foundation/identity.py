@@ -24,6 +24,12 @@ RESULTS = "results.nc"
 SETTINGS = "run.toml"
 """The file of a run's folder that holds its settings, to be run again."""
 
+PARTS = "parts"
+"""The folder in a run's folder that holds what was finished of it."""
+
+ELSEWHERE = "give another folder as `out`, or remove that one"
+"""What to do about a folder of something else."""
+
 PICTURE_RECORD = "boed"
 """The key under which a PNG says what it shows."""
 
@@ -57,33 +63,75 @@ def claim(folder: Path, kind: str, content: Mapping[str, Any], *, grows: str | N
         Whether the folder was this run's before.
 
     Raises:
-        ValueError: it holds another run, one of another kind, results of which nothing is known,
-            or a damaged description.
+        ValueError: see `check_claim`.
     """
-    record, advice = folder / RECORD, "choose another folder or remove that one"
+    before = check_claim(folder, kind, content, grows=grows)
     ours: dict[str, Any] = json.loads(json.dumps({"kind": kind, **content}))
-    if not record.exists() and (folder / RESULTS).exists():
-        raise ValueError(f"out: {folder} holds {RESULTS}, but no {RECORD} says of what; {advice}")
-    if not record.exists() or _is_bare(folder):
-        write_json(record, ours)
+    if not before or read_record(folder) != ours:
+        write_json(folder / RECORD, ours)
+    return before
+
+
+def check_claim(
+    folder: Path, kind: str, content: Mapping[str, Any], *, grows: str | None = None
+) -> bool:
+    """Whether a folder holds a run already, which has to be this one; nothing is written.
+
+    A run that ended before anything of it was finished does not keep its folder.
+
+    Args:
+        folder, kind, content, grows: see `claim`.
+
+    Raises:
+        ValueError: it holds another run, one of another kind, results of which nothing is known,
+            a damaged description, or files of something else than a run.
+    """
+    check_home(folder)
+    if not (folder / RECORD).exists() or _is_bare(folder):
         return False
+    ours: dict[str, Any] = json.loads(json.dumps({"kind": kind, **content}))
     theirs = read_record(folder)
-    if theirs.get("kind") != kind:
+    if theirs["kind"] != kind:
         raise ValueError(
-            f"out: {folder} holds a run of another kind, {theirs.get('kind')!r}, not {kind!r}; "
-            f"{advice}"
+            f"out: {folder} holds a run of another kind, {theirs['kind']!r}, not {kind!r}; "
+            f"{ELSEWHERE}"
         )
-    grown = theirs
     there = theirs.get("identity")
     if grows is not None and isinstance(there, dict) and isinstance(there.get(grows), dict):
-        grown = {**theirs, "identity": {**there, grows: ours["identity"][grows] | there[grows]}}
-    check_same(f"out: {folder} holds a run with other settings", grown, ours, advice=advice)
-    if grown != theirs:
-        write_json(record, ours)
+        theirs = {**theirs, "identity": {**there, grows: ours["identity"][grows] | there[grows]}}
+    check_same(f"out: {folder} holds a run with other settings", theirs, ours, advice=ELSEWHERE)
     return True
 
 
-def claim_picture(path: Path, kind: str, content: Mapping[str, Any]) -> dict[str, str]:
+def check_home(folder: Path, name: str = "out") -> None:
+    """Refuse a folder that holds something else than a run: somebody's files.
+
+    Args:
+        folder: which may not be there yet.
+        name: what it was given as.
+
+    Raises:
+        ValueError: naming a file of it, or its damaged description.
+    """
+    if (folder / RECORD).exists():
+        try:
+            read_record(folder, name)
+        except ValueError as error:
+            raise ValueError(f"{error}; {ELSEWHERE}") from error
+    elif folder.is_dir():
+        ours = (SETTINGS, f".{RECORD}.")  # settings to run, or a record whose writing was killed
+        files = sorted(each.name for each in folder.iterdir() if not each.name.startswith(ours))
+        if files:
+            others = f" and {len(files) - 1} more" if len(files) > 1 else ""
+            raise ValueError(
+                f"{name}: {folder} holds {files[0]!r}{others}, but no {RECORD}, so it is not the "
+                f"folder of a run; {ELSEWHERE}"
+            )
+
+
+def claim_picture(
+    path: Path, kind: str, content: Mapping[str, Any], *, name: str = "out"
+) -> dict[str, str]:
     """Make sure that a picture is not there yet, or shows the very same.
 
     What a PNG shows is recorded inside; of other formats nothing is known, and they are never
@@ -93,6 +141,7 @@ def claim_picture(path: Path, kind: str, content: Mapping[str, Any]) -> dict[str
         path: of the picture.
         kind: of picture, such as `sheet`.
         content: what it shows: names and settings, as JSON holds them.
+        name: what the path, or its folder, was given as.
 
     Returns:
         What is to be recorded inside, as matplotlib's `savefig` takes it as `metadata`.
@@ -101,12 +150,12 @@ def claim_picture(path: Path, kind: str, content: Mapping[str, Any]) -> dict[str
         ValueError: there is another picture, or a file of which nothing is known.
     """
     ours = {"kind": kind, **content}
-    advice = "choose another file or remove that one"
+    advice = f"give another one as `{name}`, or remove that file"
     if path.exists():
         theirs = _picture_record(path)
         if theirs is None:
-            raise ValueError(f"out: {path} exists and was not written by boed; {advice}")
-        check_same(f"out: {path} shows something else", theirs, ours, advice=advice)
+            raise ValueError(f"{name}: {path} exists and was not written by boed; {advice}")
+        check_same(f"{name}: {path} shows something else", theirs, ours, advice=advice)
     return {PICTURE_RECORD: json.dumps(ours)} if path.suffix.lower() == ".png" else {}
 
 
@@ -139,11 +188,19 @@ def check_same(
     differing = [key for key in {**ours, **theirs} if ours.get(key) != theirs.get(key)]
     if differing:
         name, there, now = _difference(differing[0], theirs, ours)
-        raise ValueError(f"{what}: {name} is {there!r} there, now {now!r}; {advice}")
+        raise ValueError(f"{what}: {name} is {_said(there)} there, now {_said(now)}; {advice}")
 
 
-def read_record(folder: Path) -> dict[str, Any]:
+def _said(value: Any) -> str:
+    return "not given" if value is None else repr(value)
+
+
+def read_record(folder: Path, name: str = "run") -> dict[str, Any]:
     """What `claim` wrote.
+
+    Args:
+        folder: of a run.
+        name: what it was given as.
 
     Raises:
         ValueError: there is none, or it is damaged.
@@ -151,25 +208,24 @@ def read_record(folder: Path) -> dict[str, Any]:
     record = folder / RECORD
     if not record.exists():
         raise ValueError(
-            f"run is '{folder}', which has no {RECORD}; expected the folder of a run of "
+            f"{name} is '{folder}', which has no {RECORD}; expected the folder of a run of "
             "`boed benchmark` or `boed evaluate`"
         )
     try:
         content = json.loads(record.read_text(encoding="utf-8"))
         if not isinstance(content, dict):
             raise ValueError(f"holds a {type(content).__name__}, expected an object")
+        if not isinstance(content.get("kind"), str):
+            raise ValueError("says of no kind of run; expected what boed writes")
     except (OSError, ValueError, RecursionError) as error:
-        raise ValueError(
-            f"out: {record} is damaged ({error}); choose another folder or remove that one"
-        ) from error
+        raise ValueError(f"{name}: {record} is damaged ({error})") from error
     return content
 
 
 def _is_bare(folder: Path) -> bool:
-    """Whether there is nothing in a folder but files of a run that ended before any result."""
-    return not any(
-        each.is_file() and each.name not in (RECORD, SETTINGS) for each in folder.rglob("*")
-    )
+    """Whether nothing was finished of the run in a folder: no results, and no part of them."""
+    parts = folder.glob(f"{PARTS}/*")
+    return not (folder / RESULTS).exists() and all(each.name.startswith(".") for each in parts)
 
 
 def _difference(

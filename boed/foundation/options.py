@@ -9,13 +9,14 @@ from __future__ import annotations
 import importlib
 import math
 import os
+import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Protocol
 
-from boed.foundation.checks import at_least, at_most, more_than
+from boed.foundation.checks import at_least, at_most, describe, more_than
 from boed.foundation.registry import check_known
 
 
@@ -33,7 +34,8 @@ class Kind(Protocol):
 
 def refusal(name: str, value: object, expected: str) -> ValueError:
     """The error for a value of another kind than expected."""
-    return ValueError(f"{name} is {value!r}, expected {expected}")
+    given = describe(value) if hasattr(value, "dtype") else repr(value)
+    return ValueError(f"{name} is {given}, expected {expected}")
 
 
 @dataclass(frozen=True)
@@ -251,6 +253,18 @@ class OutFolder(Text):
 
 
 @dataclass(frozen=True)
+class RunFolder(OutFolder):
+    """The folder of a run: a new or empty one, or one in which a run was begun."""
+
+    def check(self, name: str, value: Any) -> None:
+        """See `Kind`."""
+        from boed.foundation.identity import check_home  # which needs torch
+
+        super().check(name, value)
+        check_home(Path(value), name)
+
+
+@dataclass(frozen=True)
 class OutFile(Text):
     """A file that is written, with one of some endings."""
 
@@ -268,14 +282,19 @@ class OutFile(Text):
         _check_writable(name, value, Path(value).parent)
 
 
-def _check_writable(name: str, value: object, folder: Path) -> None:
+def _check_writable(name: str, value: str | Path, folder: Path) -> None:
     """Refuse a folder that cannot be written to, or could not be made."""
     folder = folder.absolute()
-    there = next(each for each in (folder, *folder.parents) if os.path.exists(each))
-    if not there.is_dir():
-        raise ValueError(f"{name} is '{value}', but {there} is a file, expected a folder")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise ValueError(f"{name} is '{value}', but {there} cannot be written to")
+    try:
+        Path(value).exists()  # not even a name that a file could have, such as one too long
+        there = next(each for each in (folder, *folder.parents) if each.exists())
+        if not there.is_dir():
+            raise ValueError(f"{name} is '{value}', but {there} is a file, expected a folder")
+        with tempfile.TemporaryFile(dir=there):  # rights alone do not say it: /proc has them
+            pass
+    except OSError as error:
+        reason = error.strerror or error
+        raise ValueError(f"{name} is '{value}', which cannot be written ({reason})") from error
 
 
 COUNT = Whole(1)

@@ -9,7 +9,10 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
+from boed.foundation.arguments import checked
 
+
+@checked
 @dataclass(frozen=True)
 class SplitConformal:
     """Sets of all answers that the belief puts at most `threshold` nats behind its best one.

@@ -10,12 +10,14 @@ from pathlib import Path
 import torch
 
 from boed.completion.completer import Completer, Completions
+from boed.foundation.arguments import checked
 from boed.foundation.checks import at_least
 from boed.foundation.files import load_weights, save_weights
 from boed.foundation.fingerprint import fingerprint, of_source
 from boed.policies.policy import Decision
 
 
+@checked
 @dataclass(frozen=True)
 class FirstLook:
     """What a policy decides with when nothing has been seen.

@@ -13,12 +13,14 @@ from boed.completion.completer import Completions
 from boed.data.dataset import Dataset
 from boed.data.observation import Observation
 from boed.eig.completions.estimate import eig_map
+from boed.foundation.arguments import checked
 from boed.foundation.checks import at_least
 from boed.foundation.randomness import Seeds, derive
 from boed.policies.policy import Decision, pick
 from boed.sensors.sensor import Sensor, look, reads_new
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class FixedDesign:
     """The same looks at every scene, in the same order, whatever they show.
@@ -67,6 +69,7 @@ class FixedDesign:
         return Decision(designs[first], candidates=designs, index=first, stop=~new.any(1))
 
 
+@checked
 @torch.no_grad()
 def optimise_fixed_design(
     train: Dataset,

@@ -15,6 +15,7 @@ from boed.data.observation import Observation
 from boed.eig.completions.estimate import eig_map
 from boed.eig.completions.estimators import Estimator, named
 from boed.eig.result import EIGEstimate
+from boed.foundation.arguments import checked
 from boed.foundation.checks import at_least
 from boed.foundation.randomness import Seeds, derive, per_scene
 from boed.policies.first_look import FirstLook, cached
@@ -23,6 +24,7 @@ from boed.search import Exhaustive, Search
 from boed.sensors.sensor import Sensor, costs
 
 
+@checked
 @dataclass
 class BOED:
     """Bayesian optimal experimental design: the look of highest EIG (Eq. 17).
@@ -214,6 +216,7 @@ def _repeated(decision: Decision, batch: int, shown: int) -> Decision:
     )
 
 
+@checked
 @dataclass
 class Oracle:
     """BOED that sees the whole scene in place of completions: an upper reference.

@@ -9,6 +9,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from boed.data.observation import Observation
+from boed.foundation.arguments import checked
 from boed.foundation.checks import at_least
 from boed.foundation.randomness import Seeds, derive, per_scene
 from boed.policies.informed import BOED
@@ -16,6 +17,7 @@ from boed.policies.policy import Decision, pick
 from boed.sensors.sensor import Sensor, look, reads_new
 
 
+@checked
 @dataclass
 class TwoStep:
     """The look that begins the best two looks, rather than the best one.

@@ -12,11 +12,14 @@ from torch import Tensor
 
 from boed.completion.completer import Completions
 from boed.data.observation import Observation
-from boed.foundation.checks import check_protocol, describe
+from boed.foundation.arguments import checked
+from boed.foundation.checks import check_protocol, describe, naming
 from boed.foundation.randomness import Seeds, derive
 from boed.sensors import Sensor
+from boed.sensors.sensor import candidate_masks
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class Decision:
     """Where a policy looks next, and what it looked at to decide.
@@ -100,10 +103,12 @@ def decide(
 
     Raises:
         ValueError: what it returned is no decision, its designs, scores, index or stop are of
-            another shape or type, or the index is not that of the designs.
+            another shape or type, the index is not that of the designs, or a design is no candidate
+            and the sensor cannot take it.
     """
     name, scenes = f"{type(policy).__name__}.choose", len(observation)
-    decision = policy.choose(observation, sensor, seeds, truth=truth)
+    with naming(name):
+        decision = policy.choose(observation, sensor, seeds, truth=truth)
     if not isinstance(decision, Decision):
         raise ValueError(f"{name} returned {describe(decision)}, expected a Decision")
     for part in ("designs", "candidates"):
@@ -143,7 +148,23 @@ def decide(
                 f"{name} returned index {index.tolist()}, expected the chosen designs' rows of its "
                 f"{number} candidates"
             )
+    strange = designs[decision.chosen < 0]
+    if len(strange) > 0:  # of no candidate, such as one between them
+        _check_can_be_taken(strange, observation, sensor, name=name)
     return decision
+
+
+def _check_can_be_taken(
+    designs: Float[Tensor, "b K"], observation: Observation, sensor: Sensor, *, name: str
+) -> None:
+    """Refuse designs that the sensor refuses, by the name of who chose them."""
+    try:
+        candidate_masks(sensor, observation, designs)
+    except (ValueError, IndexError, RuntimeError) as error:
+        raise ValueError(
+            f"{name} returned designs {designs.tolist()}, which are no candidates and which "
+            f"{type(sensor).__name__} cannot take: {error}"
+        ) from error
 
 
 def pick(

@@ -13,6 +13,7 @@ from boed.classifiers.classifier import Classifier
 from boed.completion.completer import Completions
 from boed.data.observation import Observation
 from boed.eig.completions.beliefs import log_beliefs
+from boed.foundation.arguments import checked
 from boed.foundation.randomness import Seeds, per_scene
 from boed.policies.conformal import SplitConformal
 from boed.policies.policy import Decision, Policy, decide
@@ -32,6 +33,7 @@ class Rule(Protocol):
         ...
 
 
+@checked
 @dataclass(frozen=True)
 class Confident:
     """Stop when the belief's highest answer reaches a probability; every finding's has to.
@@ -60,6 +62,7 @@ class Confident:
         return _every_finding(belief.exp().amax(-1) >= self.probability)
 
 
+@checked
 @dataclass(frozen=True)
 class EIGBelow:
     """Stop when no look tells enough: the best EIG of the decision is below a threshold.
@@ -89,6 +92,7 @@ class EIGBelow:
         return known.amax(1) < self.threshold
 
 
+@checked
 @dataclass(frozen=True)
 class ConformalSingle:
     """Stop when the conformal set is a single answer; every finding's has to be.
@@ -113,6 +117,7 @@ class ConformalSingle:
         return _every_finding(self.conformal.predict(belief).sum(-1) == 1)
 
 
+@checked
 @dataclass(frozen=True)
 class AnyOf:
     """Stop as soon as one of the rules says so.
@@ -140,6 +145,7 @@ class AnyOf:
         return torch.stack([_stops(rule, observation, decision) for rule in self.rules]).any(0)
 
 
+@checked
 @dataclass(frozen=True)
 class Until:
     """A policy, until a rule says to stop.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from boed.completion.evaluation import results as completer_results
 from boed.foundation import netcdf
 from boed.foundation.files import atomic
-from boed.foundation.identity import read_record
+from boed.foundation.identity import claim_picture, read_record
 from boed.report import results as benchmark_results
 from boed.report.completers import figures as completer_figures
 from boed.report.completers.page import write_completer_report
@@ -31,7 +31,8 @@ def report_again(run: Path, figures: Path | None = None) -> None:
         figures: folder for the figures as PNG; none are written if not given.
 
     Raises:
-        ValueError: the folder is of no run, or the results are damaged.
+        ValueError: the folder is of no run, the results are damaged, or a picture that is not
+            boed's lies where a figure would.
     """
     kind = read_record(run).get("kind")
     if not (run / "results.nc").exists():
@@ -46,6 +47,7 @@ def report_again(run: Path, figures: Path | None = None) -> None:
 
 
 def _benchmark(run: Path, figures: Path | None) -> None:
+    records = _claimed(figures, "curves", "panel")
     results = benchmark_results.load(run / "results.nc")
     examples = _examples(run, benchmark_results.EXAMPLES)
     summary = write_summary(results, run / "summary.json")
@@ -56,17 +58,29 @@ def _benchmark(run: Path, figures: Path | None) -> None:
         drawn["panel"] = lambda: panel_figure(examples, 0)
     if figures is not None:
         for name, draw in drawn.items():
-            _draw(draw(), figures / f"{name}.png")
+            _draw(draw(), figures / f"{name}.png", records[name])
 
 
 def _completers(run: Path, figures: Path | None) -> None:
+    records = _claimed(figures, "sheet")
     results = netcdf.load(run / "results.nc", completer_results.RESULTS)
     pictures = _examples(run, completer_results.EXAMPLES)
     write_completer_report(results, run / "report.html", pictures)
     with atomic(run / "table.md") as temporary:
         temporary.write_text(markdown(results), encoding="utf-8")
     if figures is not None and pictures is not None and "sheet_sample" in pictures:
-        _draw(completer_figures.sheet_figure(pictures), figures / "sheet.png")
+        sheet = completer_figures.sheet_figure(pictures)
+        _draw(sheet, figures / "sheet.png", records["sheet"])
+
+
+def _claimed(figures: Path | None, *names: str) -> dict[str, dict[str, str]]:
+    """What each figure is to say of itself; one that is there and is not ours is refused."""
+    if figures is None:
+        return {}
+    return {
+        name: claim_picture(figures / f"{name}.png", f"figure {name}", {}, name="figures")
+        for name in names
+    }
 
 
 def _examples(run: Path, schema: netcdf.Schema) -> xr.Dataset | None:
@@ -74,6 +88,6 @@ def _examples(run: Path, schema: netcdf.Schema) -> xr.Dataset | None:
     return netcdf.load(path, schema) if path.exists() else None
 
 
-def _draw(figure: Figure, path: Path) -> None:
+def _draw(figure: Figure, path: Path, record: dict[str, str]) -> None:
     with atomic(path) as temporary:
-        figure.savefig(temporary, dpi=130)
+        figure.savefig(temporary, dpi=130, metadata=record)

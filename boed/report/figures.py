@@ -26,6 +26,9 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#5
 
 MARKERS = "osD^vPX*"
 UNSEEN = "#33415c"
+FEW = 10
+"""Answers in a bin of confidence, at least, for how often they are right to say anything."""
+
 LABELS = {"auroc": "AUROC", "accuracy": "accuracy", "nll": "negative log-likelihood (nats)"}
 
 
@@ -60,9 +63,12 @@ def curves_figure(
                 np.array(curve[metric][key], dtype=float) for key in ("mean", "low", "high")
             )
             along = looks if against == "looks" else found["cost_after"][name]
-            axis.fill_between(along, low, high, color=colour, alpha=0.13, lw=0)
+            if against == "looks":  # side by side, so that intervals can be told apart
+                number = len(found["policies"])
+                along = along + min(0.06, 0.3 / number) * (index - (number - 1) / 2)
+            axis.vlines(along, low, high, color=colour, lw=1.6, alpha=0.6)
             marker = MARKERS[index % len(MARKERS)]
-            axis.plot(along, mean, color=colour, marker=marker, ms=5, lw=1.8, label=name)
+            axis.plot(along, mean, color=colour, marker=marker, ms=5, lw=1.5, label=name)
         whole = found["full_image"][metric]
         if whole is not None:
             axis.axhline(whole, color="black", ls="--", lw=1.2, label="whole scene")
@@ -108,7 +114,7 @@ def panel_figure(examples: xr.Dataset, index: int = 0) -> Figure:
             _show(row[place["mean"]], one["completions"].values[step].mean(0))
             _outline(row[place["mean"]], look)
         if "EIG" in place:
-            _eig_map(row[place["EIG"]], maps[step], masks)
+            _eig_map(figure, row[place["EIG"]], maps[step], masks=masks)
         _show_seen(row[place["next"]], one, step + 1)
         _outline(row[place["next"]], look)
         row[place["next"]].set_xlabel(_belief(one, step + 1), fontsize=8)
@@ -150,24 +156,23 @@ def _completions(
         bar.ax.tick_params(labelsize=7)
 
 
-def _eig_map(axis: Axes, scores: NDArray, masks: NDArray) -> None:
-    """The scores of all candidates, with the highest."""
+def _eig_map(figure: Figure, axis: Axes, scores: NDArray, *, masks: NDArray) -> None:
+    """The scores of all candidates, with their scale below: its ends are the least and the most."""
     image = _on_scene(scores, masks)
-    axis.imshow(image, cmap="viridis", aspect=_aspect(image))
+    shown = axis.imshow(image, cmap="viridis", aspect=_aspect(image))
     _bare(axis)
     if not np.isfinite(scores).any():
         return
-    axis.text(
-        0.5,
-        0.02,
-        f"max {float(np.nanmax(scores)):.3f}",
-        transform=axis.transAxes,
-        ha="center",
-        va="bottom",
-        fontsize=8,
-        color="white",
-        bbox={"facecolor": "black", "alpha": 0.5, "lw": 0, "pad": 1.5},
+    low, high = float(np.nanmin(scores)), float(np.nanmax(scores))
+    shown.set_clim(low, high)
+    bar = figure.colorbar(
+        shown, cax=axis.inset_axes((0, -0.12, 1, 0.07)), orientation="horizontal", ticks=[low, high]
     )
+    ends = [f"{round(end, 2) + 0.0:.2f}" for end in (low, high)]  # no -0.00
+    bar.ax.set_xticklabels(ends, fontsize=7)
+    least, most = bar.ax.get_xticklabels()
+    least.set_horizontalalignment("left")
+    most.set_horizontalalignment("right")
 
 
 def scene_figure(scene: NDArray, title: str) -> Figure:
@@ -257,10 +262,13 @@ def calibration_figure(results: xr.Dataset, columns: int = 3) -> Figure:
     labels = np.concatenate([label] * seeds)
     for name, axis in enumerate(axes.flat[: len(policies)]):
         axis.plot([0, 1], [0, 1], color="#999999", lw=1, ls=":")
+        drawn = False
         for look in range(1, results.sizes["look"]):
             belief = beliefs.values[name, look].reshape(-1, *beliefs.shape[4:])
             confidence, right, count = reliability(belief, labels)
-            enough = count >= max(10, 0.01 * count.sum())
+            least = max(FEW, 0.01 * count.sum())
+            enough = count >= least
+            drawn = drawn or bool(enough.any())
             error = ece(belief, labels)
             axis.plot(
                 confidence[enough],
@@ -271,6 +279,9 @@ def calibration_figure(results: xr.Dataset, columns: int = 3) -> Figure:
                 lw=1.4,
                 label=f"{look} look{'s' if look > 1 else ''}, ECE {error:.3f}",
             )
+        if not drawn:
+            told = f"not drawn: no bin has\n{least:.0f} of the {count.sum()} answers"
+            axis.text(0.03, 0.97, told, transform=axis.transAxes, va="top", fontsize=8)
         axis.set_title(str(policies[name]), fontsize=10)
         axis.legend(fontsize=7.5, framealpha=0.8, edgecolor="none", loc="lower right")
         _tidy(axis)

@@ -6,6 +6,7 @@ from typing import Any
 
 from boed.classifiers.metrics import HIGHER_IS_BETTER
 from boed.report.statistics import Summary
+from boed.report.tables import number
 
 NAMES = {"auroc": "AUROC", "accuracy": "accuracy", "nll": "NLL"}
 
@@ -17,7 +18,7 @@ def headline(summary: Summary) -> str:
     """
     primary, names = summary["primary"], list(summary["policies"])
     ours, metric, look = primary["policy"], primary["metric"], primary["looks"]
-    outcome = f"{NAMES[metric]} after {_looks(look)}"
+    outcome = f"{NAMES[metric]} after {counted(look, 'look')}"
     stated = "the outcome stated before the run" if primary["stated"] else (
         "which was not stated before the run"
     )  # fmt: skip
@@ -26,8 +27,8 @@ def headline(summary: Summary) -> str:
         told = "does not exist on these scenes" if mean is None else f"is {mean:.3f} under {ours}"
         count = f"{len(names)} polic{'y' if len(names) == 1 else 'ies'}"
         return (
-            f"{count} on {summary['scenes']} scenes: {outcome}, {stated}, {told}. No policy to "
-            f"compare {ours} with was run."
+            f"{count} on {counted(summary['scenes'], 'scene')}: {outcome}, {stated}, {told}. No "
+            f"policy to compare {ours} with was run."
         )
     strongest, baseline = primary["strongest"], summary["baseline"]
     shown = [strongest]
@@ -67,12 +68,10 @@ def _sentence(summary: Summary, rival: str, *, outcome: str) -> str:
         how += ", its strongest rival"
     values = [summary["policies"][name][metric]["mean"][look] for name in (ours, rival)]
     difference = primary["differences"][rival]
-    interval = " ".join(
-        "–" if difference[key] is None else f"{difference[key]:+.3f}" for key in ("low", "high")
-    ).replace(" ", ", ")
+    low, high = (number(difference[key], signed=True) for key in ("low", "high"))
     return (
         f"{how}: {outcome} is {values[0]:.3f} against {values[1]:.3f}, difference "
-        f"{difference['mean']:+.3f} [{interval}]."
+        f"{difference['mean']:+.3f} [{low}, {high}]."
     )
 
 
@@ -104,14 +103,29 @@ def plain_words(summary: Summary, *, answers: int, findings: int, seen: float | 
         told.append(f"with the whole scene in view in {_percent(whole)}")
     cases = "of the findings" if findings else "of the scenes"
     return (
-        f"In plain words: {summary['scenes']} scenes were hidden and uncovered look by look, up to "
-        f"{_looks(summary['looks'])} at each{part}. A policy chose where to look; after each a "
-        f"classifier said {question}. After {_looks(look)}, {', '.join(told)} {cases}."
+        f"In plain words: {counted(summary['scenes'], 'scene')} "
+        f"{'was' if summary['scenes'] == 1 else 'were'} hidden and uncovered look by look, up to "
+        f"{counted(summary['looks'], 'look')} at each{part}. A policy chose where to look; after "
+        f"each a classifier said {question}. After {counted(look, 'look')}, {', '.join(told)} "
+        f"{cases}."
     )
 
 
-def _looks(number: int) -> str:
-    return f"{number} look{'' if number == 1 else 's'}"
+def infinite(summary: Summary) -> str | None:
+    """Why a negative log-likelihood is missing; nothing where none is."""
+    counts = {name: max(row) for name, row in summary["ruled_out"].items() if max(row)}
+    if not counts:
+        return None
+    told = ", ".join(f"{name} in {counted(number, 'scene')}" for name, number in counts.items())
+    return (
+        f"The NLL is infinite, shown as a dash, where the truth had probability 0: under {told} of "
+        f"{summary['scenes']}. A classifier that rules nothing out has a finite one."
+    )
+
+
+def counted(number: int, what: str) -> str:
+    """A number of things: `1 look`, `2 looks`."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _percent(fraction: float) -> str:

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from boed.foundation.arguments import checked
 from boed.foundation.files import atomic
 from boed.report.csv_tables import benchmark_tables, link
-from boed.report.headline import NAMES, headline, plain_words
+from boed.report.headline import NAMES, counted, headline, infinite, plain_words
 from boed.report.html import png, rounded, rows_of, svg, template
 from boed.report.results import structured, validate
 from boed.report.statistics import Summary, first_better
 from boed.report.statistics import summary as summarise
 from boed.report.stepping import script, stepping
-from boed.report.tables import with_interval
+from boed.report.tables import number, with_interval
 
 if TYPE_CHECKING:
     import xarray as xr
 
 
+@checked
 def write_report(
     results: xr.Dataset,
     path: Path | str,
@@ -59,9 +62,10 @@ def render(
     tables = report_tables(results, summary)
     return template("report.html.j2").render(
         summary=summary,
-        metrics=[m for m in NAMES if summary["full_image"][m] is not None],
+        metrics=[m for m in NAMES if _shown(summary, m)],
         names=NAMES,
         headline=headline(summary),
+        infinite=infinite(summary),
         curves=svg(figures.curves_figure(summary)),
         curves_narrow=svg(figures.curves_figure(summary, stacked=True)),
         plain=plain_words(
@@ -94,10 +98,18 @@ def render(
         described=structured(attributes.get("policies", "{}")),
         checkpoints=structured(attributes.get("checkpoints", "{}")),
         with_interval=with_interval,
+        number=number,
+        counted=counted,
+        joint=partial(joint, summary["primary"]),
         split=str(attributes.get("split", "")),
         seeds=results.sizes["seed"],
         clusters="patients" if "patient" in results else "scenes",
     )
+
+
+def _shown(summary: Summary, metric: str) -> bool:
+    """Whether a metric exists: for the whole scene, or is infinite."""
+    return summary["full_image"][metric] is not None or metric == "nll"
 
 
 def report_tables(results: xr.Dataset, summary: Summary) -> dict[str, str]:
@@ -139,6 +151,28 @@ def sides(summary: Summary) -> dict[str, dict[tuple[str, int], str]]:
         marks[pair] = dict.fromkeys(first_better(summary, a, b), "better")
         marks[pair] |= dict.fromkeys(first_better(summary, b, a), "worse")
     return marks
+
+
+def joint(primary: dict[str, Any], pair: str, *, metric: str, look: int) -> str:
+    """The primary outcome's interval, which holds for all rivals at once; nothing elsewhere.
+
+    Args:
+        primary: of the summary.
+        pair: the difference that is shown, of which the first policy may be either.
+        metric: that is shown.
+        look: after which.
+    """
+    a, b = pair.split(" - ", 1)
+    rival = b if a == primary["policy"] else a
+    difference = primary["differences"].get(rival)
+    if difference is None or primary["policy"] not in (a, b):
+        return ""
+    if (metric, look) != (primary["metric"], primary["looks"]):
+        return ""
+    ends = [difference["low"], difference["high"]]
+    if a == rival:
+        ends = [None if end is None else -end for end in reversed(ends)]
+    return "[{}, {}]".format(*(number(end, signed=True) for end in ends))
 
 
 def timing(results: xr.Dataset) -> list[tuple[str, float, float]]:

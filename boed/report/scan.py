@@ -16,19 +16,17 @@ from boed.classifiers import DenseNetClassifier
 from boed.classifiers.out_of_distribution import feature_distance
 from boed.data.dataset import Dataset
 from boed.data.load import load
-from boed.data.observation import Observation
 from boed.data.polarity import inverted
 from boed.data.readers.image import read_image
 from boed.data.readers.tables import refuse_table
 from boed.foundation.files import atomic
-from boed.foundation.randomness import Seeds, derive
+from boed.foundation.randomness import derive
 from boed.foundation.shipped import shipped, shipped_names
-from boed.policies import BOED, Decision, Policy
+from boed.policies import BOED, Policy
 from boed.policies.first_look import FirstLook
 from boed.report.beliefs import belief_in_words
 from boed.report.figures import panel_figure, scene_figure
 from boed.report.worked_scenes import describe, named_answers, with_whole_maps
-from boed.sensors import Sensor
 from boed.setup import Setup, setup
 from boed.zoo import DEFAULT_SIZE, FAMILY
 
@@ -148,15 +146,15 @@ def scan(
     name, policy = next(iter(setup.policies.items()))
     pixels = setup.data.scenes([0]).to(setup.device)
     warnings = [*_unlike(setup, pixels), *_first_look(setup, policy)]
-    watched = with_whole_maps(policy)
     trajectory = acquire(
         pixels,
         setup.sensor,
-        watched if on_look is None else _Watched(watched, on_look),
+        with_whole_maps(policy),
         steps=setup.steps,
         classifier=setup.classifier,
         seed=[derive(seed, "scene", scene)],
         memory=setup.memory,
+        on_step=on_look,
     )
     trajectory = _taken(trajectory)
     warnings += _inverted(trajectory, pixels)
@@ -179,26 +177,6 @@ def scan(
             )
         )
     return Scan(looks=looks, trajectory=trajectory, panels=panels, warnings=warnings)
-
-
-@dataclass
-class _Watched:
-    """A policy whose decisions are counted."""
-
-    policy: Policy
-    on_look: Callable[[], None]
-
-    def choose(
-        self,
-        observation: Observation,
-        sensor: Sensor,
-        seed: Seeds = 0,
-        *,
-        truth: Float[Tensor, "B C H W"] | None = None,
-    ) -> Decision:
-        decision = self.policy.choose(observation, sensor, seed, truth=truth)
-        self.on_look()
-        return decision
 
 
 def _like(data: str, size: int | None, classifier: object) -> Dataset:
@@ -255,7 +233,7 @@ def _inverted(trajectory: Trajectory, scene: Float[Tensor, "1 C H W"]) -> list[s
         return []
     return [
         "the image looks inverted: dark where the training images are bright; exchange black and "
-        "white first (--invert)"
+        "white first (`invert`)"
     ]
 
 

@@ -53,9 +53,11 @@ def summary(results: xr.Dataset, resamples: int = 2000, seed: int = 0) -> Summar
     Returns:
         What `summary.json` holds: data, scenes, looks (T), baseline, policies, looks_taken and
         cost (means over scenes and seeds), cost_after (the same after each look), paired, together
-        (whether a difference is certain among all that are compared), primary, full_image,
-        seconds, versions. Lists have T + 1 entries, the first before any look. Values that do not
-        exist, such as the AUROC of one class, are None. See `pairs` for what is compared.
+        (whether a difference is certain among all that are compared), primary, ruled_out,
+        full_image, seconds, versions. Lists have T + 1 entries, the first before any look. Values
+        that do not exist, such as the AUROC of one class, are None; so is an NLL that is infinite,
+        of which ruled_out says why: of how many scenes the truth had probability 0, for any seed.
+        See `pairs` for what is compared.
 
     Raises:
         ValueError: fewer than 1 resample, or no Results.
@@ -93,12 +95,24 @@ def summary(results: xr.Dataset, resamples: int = 2000, seed: int = 0) -> Summar
         "paired": {f"{a} - {b}": metrics_of(a, b) for a, b in pairs(names, baseline)},
         "together": _together(point, drawn, names, baseline),
         "primary": _primary(results, point, drawn, names),
+        "ruled_out": _ruled_out(results),
         "full_image": {
             metric: _plain([float(score(whole, labels))])[0] for metric, score in METRICS.items()
         },
         "seconds": float(results.attrs.get("seconds", results["seconds"].sum())),
         "versions": structured(results.attrs.get("versions", "{}")),
     }
+
+
+def _ruled_out(results: xr.Dataset) -> dict[str, list[int]]:
+    """How many scenes' truths, or one of their findings', have probability 0 after each look."""
+    beliefs, labels = _arrays(results, "log_belief")
+    truth = np.broadcast_to(labels[..., None], (*beliefs.shape[:-1], 1))
+    picked = np.take_along_axis(beliefs, truth, axis=-1)[..., 0]
+    picked = picked.reshape(*picked.shape[:4], -1).min(-1)  # [policy, seed, look, scene]
+    counts = np.isneginf(picked).any(1).sum(-1)
+    names = map(str, results["policy"].values)
+    return dict(zip(names, counts.tolist(), strict=True))
 
 
 def _cost_after(results: xr.Dataset) -> dict[str, list[float]]:

@@ -5,6 +5,7 @@
   const run = JSON.parse(holder.textContent);
   const at = (id) => document.getElementById(id);
   const last = run.looks[0].length ? run.best[0][0].length - 1 : 0;
+  const counted = (number) => `${number} look${number === 1 ? "" : "s"}`;
   let order = run.row.map((_, i) => i), place = 0, looks = last;
   const load = (sheet) => { const image = new Image(); image.src = sheet.source; image.onload = draw; return image; };
   const ready = (image) => image.complete && image.naturalWidth > 0;
@@ -42,7 +43,7 @@
   function draw() {
     if (!ready(scenes) || !ready(masks)) return;
     at("step-count").textContent = order.length ? `${place + 1} of ${order.length}` : "none";
-    at("step-looks").textContent = `${looks} look${looks === 1 ? "" : "s"}`;
+    at("step-looks").textContent = counted(looks);
     at("step-policies").hidden = !order.length;
     if (!order.length) { at("step-truth").textContent = ""; return; }
     const scene = order[place];
@@ -61,7 +62,7 @@
       const answer = run.best[p][scene][looks], right = answer === run.label[scene];
       said.textContent = `${run.answers[answer]}, ${run.percent[p][scene][looks]} % ${right ? "✓" : "✗"}`;
       said.className = right ? "better" : "worse";
-      canvas.setAttribute("aria-label", `${run.policies[p]} after ${shown} looks: ${said.textContent}`);
+      canvas.setAttribute("aria-label", `${run.policies[p]} after ${counted(shown)}: ${said.textContent}`);
     });
   }
 

@@ -8,12 +8,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from boed.foundation.arguments import checked
 from boed.sensors.indirect import IndirectSensor
 from boed.sensors.scanner import Shape, height_and_width, nearest
 
 Reconstruction = Literal["adjoint", "dagger"]
 
 
+@checked
 class DeepinvSensor(IndirectSensor):
     """Readings of a `deepinv.physics.LinearPhysics`, of which each look takes some.
 

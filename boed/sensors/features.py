@@ -8,10 +8,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from boed.foundation.arguments import checked
 from boed.sensors.direct import DirectSensor
 from boed.sensors.scanner import nearest
 
 
+@checked
 class Features(DirectSensor):
     """Active feature acquisition: which feature of a table row to pay for next.
 

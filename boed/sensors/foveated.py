@@ -6,10 +6,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from boed.foundation.arguments import checked
 from boed.sensors.indirect import IndirectSensor
 from boed.sensors.scanner import Shape, grid, height_and_width, nearest
 
 
+@checked
 class Foveated(IndirectSensor):
     """A glimpse whose resolution halves with every doubling of the distance from its fixation.
 

@@ -7,10 +7,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from boed.data.observation import Observation
+from boed.foundation.arguments import checked
 from boed.sensors.indirect import IndirectSensor
 from boed.sensors.scanner import Shape, height_and_width, nearest
 
 
+@checked
 class KSpaceLines(IndirectSensor):
     """One phase-encoding line, a column of the scene's centred 2-D Fourier transform, for a look.
 

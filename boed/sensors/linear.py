@@ -7,10 +7,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from boed.data.observation import Observation
+from boed.foundation.arguments import checked
 from boed.sensors.indirect import IndirectSensor
 from boed.sensors.scanner import Shape, height_and_width, nearest
 
 
+@checked
 class LinearSensor(IndirectSensor):
     """Look d returns M readings y = A_d x + noise of the flattened scene x.
 

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from boed.foundation.arguments import checked
 from boed.foundation.registry import check_known
 from boed.sensors.direct import DirectSensor
 from boed.sensors.scanner import Shape, height_and_width, nearest
@@ -15,6 +16,7 @@ from boed.sensors.scanner import Shape, height_and_width, nearest
 Axis = Literal["row", "column", "both"]
 
 
+@checked
 class Lines(DirectSensor):
     """Whole rows, columns or either; a band that reaches over the border is cut there.
 

@@ -6,10 +6,12 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from boed.foundation.arguments import checked
 from boed.sensors.direct import DirectSensor
 from boed.sensors.scanner import nearest
 
 
+@checked
 class PatchSensor(DirectSensor):
     """A small-field sensor: a square patch anywhere on an evenly spaced grid.
 

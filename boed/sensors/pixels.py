@@ -6,10 +6,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from boed.foundation.arguments import checked
 from boed.sensors.direct import DirectSensor
 from boed.sensors.scanner import Shape, grid, height_and_width, nearest
 
 
+@checked
 class PixelBlocks(DirectSensor):
     """Blocks of `block` x `block` pixels that lie side by side; the last ones end at the border.
 

@@ -9,12 +9,14 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from boed.foundation.arguments import checked
 from boed.foundation.checks import at_least
 from boed.foundation.memory import check_memory
 from boed.sensors.indirect import IndirectSensor
 from boed.sensors.scanner import Shape, height_and_width
 
 
+@checked
 class Projections(IndirectSensor):
     """The scene's projection along parallel strips at an angle, for a look.
 

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from boed.data.observation import Observation
-from boed.foundation.checks import check_floating, check_protocol, describe
+from boed.foundation.checks import check_floating, check_protocol, describe, naming
 from boed.foundation.memory import check_memory
 from boed.foundation.randomness import SceneNoise
 from boed.sensors.scanner import Scanner
@@ -90,11 +90,12 @@ def look(
         ValueError: the sensor returns an observation of another shape, of whole numbers, one that
             is not finite, or pixels outside [0, 1] though it has no noise.
     """
-    if getattr(sensor, "noise", 0) > 0:
-        after = sensor.observe(observation, scene, design, seed=seeds)  # type: ignore[call-arg]
-    else:
-        after = sensor.observe(observation, scene, design)
     name = f"{type(sensor).__name__}.observe"
+    with naming(name):
+        if getattr(sensor, "noise", 0) > 0:
+            after = sensor.observe(observation, scene, design, seed=seeds)  # type: ignore[call-arg]
+        else:
+            after = sensor.observe(observation, scene, design)
     if not isinstance(after, Observation):
         raise ValueError(f"{name} returned {describe(after)}, expected an Observation")
     if after.values.shape != scene.shape:
@@ -107,10 +108,10 @@ def look(
         if tensor is not None and not tensor.isfinite().all():
             raise ValueError(f"{name} returned {part} that are NaN or infinite")
     if after.mask.min() < 0 or after.mask.max() > 1 + 1e-4:
-        low, high = float(after.mask.min()), float(after.mask.max())
+        low, high = (float(end) for end in after.mask.detach().aminmax())
         raise ValueError(f"{name} returned a mask from {low:.3g} to {high:.3g}, expected 0 to 1")
     if after.readings is None and not getattr(sensor, "noise", 0) > 0:
-        low, high = (float(end) for end in after.values.aminmax())
+        low, high = (float(end) for end in after.values.detach().aminmax())
         outside = low < -ROUNDING or high > 1 + ROUNDING
         if outside and (low < scene.min() - ROUNDING or high > scene.max() + ROUNDING):
             raise ValueError(
@@ -141,18 +142,20 @@ def candidates(sensor: Sensor, observation: Observation) -> Float[Tensor, "D K"]
     """`sensor.designs`, after making sure that there are some.
 
     Raises:
-        ValueError: it is no sensor, there is no candidate, more than the memory limit has room
-            for, or the designs are not `[D, K]` and finite.
+        ValueError: it is no sensor, there is no candidate, the same one twice, more than the memory
+            limit has room for, or the designs are not `[D, K]` and finite.
     """
     check_is_sensor(sensor)
     name = f"{type(sensor).__name__}.designs"
-    designs = _tensor(sensor.designs(observation), name)
+    with naming(name):
+        designs = _tensor(sensor.designs(observation), name)
     if designs.ndim != 2:
         raise ValueError(f"{name} returned {tuple(designs.shape)}, expected [D, K]")
     if len(designs) == 0:
         raise ValueError(f"{name} returned no candidate")
     if not designs.isfinite().all():
         raise ValueError(f"{name} returned designs that are NaN or infinite")
+    _check_different(designs, name)
     height, width = observation.shape
     check_memory(
         f"the masks of the {len(designs):,} candidates of {type(sensor).__name__}",
@@ -168,6 +171,16 @@ def candidates(sensor: Sensor, observation: Observation) -> Float[Tensor, "D K"]
                 f"{low.tolist()} to {high.tolist()}"
             )
     return designs.to(observation.device)
+
+
+def _check_different(designs: Float[Tensor, "D K"], name: str) -> None:
+    """Refuse the same candidate twice: it would be chosen twice as often."""
+    rows, count = designs.unique(dim=0, return_counts=True)
+    if len(rows) < len(designs):
+        raise ValueError(
+            f"{name} returned {rows[count.argmax()].tolist()} {int(count.max())} times, expected "
+            "every candidate once"
+        )
 
 
 def returns_readings(sensor: Sensor, shape: tuple[int, int, int]) -> bool:
@@ -238,7 +251,8 @@ def costs(sensor: Sensor, design: Float[Tensor, "B K"]) -> Float[Tensor, " B"]:
         ValueError: it is not, or a cost is negative, NaN or infinite.
     """
     name = f"{type(sensor).__name__}.cost"
-    cost = _tensor(sensor.cost(design), name)
+    with naming(name):
+        cost = _tensor(sensor.cost(design), name)
     if tuple(cost.shape) != (len(design),):
         raise ValueError(f"{name} returned {tuple(cost.shape)}, expected ({len(design)},)")
     if not (cost.isfinite() & (cost >= 0)).all():

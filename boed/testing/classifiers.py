@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +17,7 @@ from boed.sensors.sensor import Sensor
 from boed.testing.properties import (
     Check,
     Shape,
+    check_case,
     checks_of,
     expect,
     partly_seen,
@@ -76,6 +78,17 @@ def a_scene_does_not_depend_on_its_batch(case: ClassifierCase) -> None:
     expect(off <= ROUNDING, f"the belief about a scene alone differs by {off:.3g} from in a batch")
 
 
+def no_answer_is_ruled_out(case: ClassifierCase) -> None:
+    """A warning: a belief may be certain, but pays for it where it is wrong."""
+    seen = (case.observation, Observation.everything(random_scenes(case.shape, 2)))
+    if any(bool((case.belief(each) == 0).any()) for each in seen):
+        warnings.warn(
+            f"{type(case.classifier).__name__}.log_probs gives answers probability 0 (-inf): where "
+            "one of them is the truth the negative log-likelihood is infinite",
+            stacklevel=2,
+        )
+
+
 def shared_work_changes_nothing(case: ClassifierCase) -> None:
     """Of classifiers with `around`."""
     seen, classifier = case.observation, case.classifier
@@ -95,6 +108,7 @@ PROPERTIES: list[Callable[[ClassifierCase], None]] = [
     beliefs_are_log_probabilities_whatever_was_seen,
     the_same_is_believed_again,
     a_scene_does_not_depend_on_its_batch,
+    no_answer_is_ruled_out,
     shared_work_changes_nothing,
 ]
 
@@ -103,6 +117,7 @@ def classifier_checks(
     classifier: Classifier, shape: Shape = (1, 32, 32), *, sensor: Sensor | None = None
 ) -> list[Check]:
     """The checks of a classifier, one by one; see `check_classifier`."""
+    check_case(shape, sensor)
     return checks_of(PROPERTIES, ClassifierCase(classifier, shape, sensor))
 
 
@@ -118,5 +133,6 @@ def check_classifier(
 
     Raises:
         AssertionError: the properties that do not hold, and how.
+        ValueError: an argument of another kind.
     """
     run_all(classifier, classifier_checks(classifier, shape, sensor=sensor))

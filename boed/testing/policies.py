@@ -18,6 +18,7 @@ from boed.testing.properties import (
     SEEDS,
     Check,
     Shape,
+    check_case,
     checks_of,
     expect,
     partly_seen,
@@ -126,6 +127,7 @@ def policy_checks(
     reference: bool = False,
 ) -> list[Check]:
     """The checks of a policy, one by one; see `check_policy`."""
+    check_case(shape, sensor)
     looks = PatchSensor(shape[-1], grid=5) if sensor is None else sensor
     return checks_of(
         PROPERTIES, PolicyCase(policy=policy, sensor=looks, shape=shape, reference=reference)
@@ -152,5 +154,6 @@ def check_policy(
 
     Raises:
         AssertionError: the properties that do not hold, and how.
+        ValueError: an argument of another kind.
     """
     run_all(policy, policy_checks(policy, shape, sensor=sensor, reference=reference))

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+import pickle
+import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from boed.data.observation import Observation
-from boed.sensors.sensor import Sensor, candidates, look
+from boed.foundation.options import COUNT, refusal
+from boed.sensors.sensor import Sensor, candidates, check_is_sensor, look
 
 Case = TypeVar("Case")
 
 Shape = tuple[int, int, int]
 """Channels, height and width of scenes."""
+
+GLOBAL_RANDOM: dict[str, Callable[[], object]] = {
+    "torch": lambda: torch.get_rng_state().numpy().tobytes(),
+    "numpy": lambda: pickle.dumps(np.random.get_state()),  # noqa: NPY002 - to see whether a part drew from it
+    "Python": random.getstate,
+}
+"""The state of each library's global random numbers."""
 
 PARTS = ("values", "mask", "readings", "taken")
 
@@ -51,7 +62,7 @@ def checks_of(properties: Sequence[Callable[[Case], None]], case: Case) -> list[
 
 
 def run_all(part: object, checks: Sequence[Check]) -> None:
-    """Run all checks; the others only if the first holds, which is that it has the methods.
+    """Run all checks; the others only if the part has its methods, which the first one says.
 
     Raises:
         AssertionError: which ones failed, each with its reason.
@@ -60,15 +71,17 @@ def run_all(part: object, checks: Sequence[Check]) -> None:
     for check in checks:
         try:
             check()
+        except ValueError as error:
+            if check is checks[0]:
+                raise AssertionError(str(error)) from error
+            failed.append(f"- {check.name}: ValueError: {error}")
         except Exception as error:  # whatever a user's part raises
             kind = "" if isinstance(error, AssertionError) else f"{type(error).__name__}: "
             failed.append(f"- {check.name}: {kind}{error}")
-        if failed and check is checks[0]:
-            break
     if failed:
-        name = type(part).__qualname__
         raise AssertionError(
-            f"{name}: {len(failed)} of {len(checks)} checks failed\n" + "\n".join(failed)
+            f"{type(part).__qualname__}: {len(failed)} of {len(checks)} checks failed\n"
+            + "\n".join(failed)
         )
 
 
@@ -76,6 +89,20 @@ def expect(holds: bool | Tensor, otherwise: str) -> None:
     """Raise an AssertionError with these words unless something holds."""
     if not bool(holds):
         raise AssertionError(otherwise)
+
+
+def check_case(shape: object, sensor: object = None) -> None:
+    """Refuse what is no shape of scenes, or no sensor to look at them.
+
+    Raises:
+        ValueError: naming the argument.
+    """
+    if not isinstance(shape, tuple | list) or len(shape) != 3:
+        raise refusal("shape", shape, "channels, height and width, such as (1, 32, 32)")
+    for each in shape:
+        COUNT.check("one of shape", each)
+    if sensor is not None:
+        check_is_sensor(sensor)
 
 
 def random_scenes(shape: Shape, batch: int, seed: int = 0) -> Tensor:
@@ -111,7 +138,7 @@ def partly_seen(shape: Shape, sensor: Sensor | None) -> Observation:
 
 @contextmanager
 def untouched(*given: Observation | Tensor) -> Iterator[None]:
-    """Within which the arguments and torch's own random numbers must not be changed.
+    """Within which arguments and the global random numbers of libraries must not be changed.
 
     Raises:
         AssertionError: what was changed.
@@ -123,14 +150,16 @@ def untouched(*given: Observation | Tensor) -> Iterator[None]:
         else:
             tensors.append(("a tensor that it was given", each))
     before = [None if each is None else each.clone() for _, each in tensors]
-    state = torch.get_rng_state()
+    states = {library: state() for library, state in GLOBAL_RANDOM.items()}
     yield
     for (name, now), old in zip(tensors, before, strict=True):
         expect(old is None or torch.equal(now, old), f"it changed {name} in place")
-    expect(
-        torch.equal(torch.get_rng_state(), state),
-        "it drew from torch's global random numbers; take a torch.Generator with the given seed",
-    )
+    for library, state in GLOBAL_RANDOM.items():
+        expect(
+            state() == states[library],
+            f"it drew from {library}'s global random numbers; take a torch.Generator with the "
+            "given seed",
+        )
 
 
 def difference(one: Observation, other: Observation) -> float:

@@ -12,10 +12,7 @@ from boed.training.loop import Progress
 from boed.training.ranks import join
 from boed.training.recipes import Recipe, recipe_path
 
-ANOTHER = (
-    "choose another file, perhaps with this one's weights as init, or remove it and what lies "
-    "beside it"
-)
+ANOTHER = "give another file as `out`, or remove that one and what lies beside it"
 """What to do about a checkpoint of another training."""
 
 
@@ -53,7 +50,7 @@ def claim_checkpoint(out: Path, ours: Mapping[str, Any], *, steps: int) -> bool:
     except ValueError as error:
         raise ValueError(
             f"out: {out} exists and is no checkpoint of boed, which would be lost ({error}); "
-            "choose another file"
+            "give another file as `out`"
         ) from error
     theirs = {key: header.get(key) for key in ours}
     check_same(f"out: {out} holds another training", theirs, ours, advice=ANOTHER)
@@ -88,7 +85,7 @@ def check_recipe(out: Path, recipe: Recipe) -> None:
             f"out: {beside}, where the recipe of {out.name} belongs, says another training",
             _filled(Recipe.read(beside).table(), recipe.table()),
             recipe.table(),
-            advice="choose another file, or remove that one",
+            advice="give another file as `out`, or remove that one",
         )
 
 

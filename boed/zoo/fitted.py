@@ -17,6 +17,7 @@ from boed.completion.classical.gaussian import GaussianMixture
 from boed.completion.classical.retrieval import Retrieval
 from boed.completion.completer import Completer
 from boed.data.dataset import Dataset
+from boed.data.labels import naming_advice
 from boed.data.observation import Observation
 from boed.foundation.randomness import derive
 from boed.sensors import Sensor
@@ -46,7 +47,8 @@ class Context:
         library: scenes to retrieve from and to fit to; None where there is none.
         val: scenes on which numbers are chosen; None where there is none.
         steps: looks at most.
-        source: name or path of the data, as advice on what to type gives it; its name if None.
+        source: name or path of the data that can be trained on, as advice on what to type gives it;
+            the name of `data` if None.
     """
 
     data: Dataset
@@ -124,9 +126,30 @@ def library_of(context: Context, role: str) -> Dataset:
     if context.library is None:
         raise Missing(
             f"{role} is fitted to a library, and {context.data.name} has no train split: give "
-            "--library the name or path of a data set that has one"
+            "`library` the name or path of a data set that has one"
         )
     return context.library
+
+
+def labelled_library(context: Context, role: str) -> Dataset:
+    """The library of what learns from its labels, which have to answer what the scenes are asked.
+
+    Raises:
+        Missing: there is none.
+        ValueError: its labels have other names; both are said.
+    """
+    library, data = library_of(context, role), context.data
+    if not _same_question(library, context):
+        raise ValueError(
+            f"library: {library.name} ({library.split}) is labelled {_answers(library)}; "
+            f"{data.name} ({data.split}) asks {_answers(data)}, and {role} is fitted to the "
+            f"library's labels{naming_advice(data, library)}"
+        )
+    return library
+
+
+def _answers(data: Dataset) -> str:
+    return f"{', '.join(data.label_names)}{' (several at once)' if data.multi_label else ''}"
 
 
 def _fitted(context: Context, name: str) -> Completer:
@@ -167,7 +190,8 @@ def _fitted(context: Context, name: str) -> Completer:
 
 def _same_question(library: Dataset, context: Context) -> bool:
     """Whether the library's labels answer what the scenes are asked."""
-    return library.label_names == context.data.label_names
+    ours = context.data
+    return (library.label_names, library.multi_label) == (ours.label_names, ours.multi_label)
 
 
 def mixture_for(context: Context, library: Dataset) -> GaussianMixture:

@@ -6,7 +6,6 @@ their folders, such as `flow-kermany-64`; any of them can be asked for with any 
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from boed.classifiers.classifier import Classifier, DenseNetClassifier
 from boed.classifiers.screen import ScreenNet
 from boed.completion.completer import Completer
 from boed.completion.registry import LEARNED, load_completer
+from boed.data.labels import naming_advice
 from boed.foundation.checks import check_fits
 from boed.foundation.registry import unknown
 from boed.foundation.shipped import shipped, shipped_names
@@ -23,7 +23,14 @@ from boed.search.names import SEARCHES
 from boed.sensors import PatchSensor
 from boed.sensors.registry import is_table
 from boed.zoo.defaults import DEFAULT_COMPLETER, FAMILY, LOOKS
-from boed.zoo.fitted import FITTED, Context, GaussianClassifier, Missing, library_of, mixture_for
+from boed.zoo.fitted import (
+    FITTED,
+    Context,
+    GaussianClassifier,
+    Missing,
+    labelled_library,
+    mixture_for,
+)
 
 CLASSIFIERS = ("trees", "gaussian")
 """Classifiers that need a library and no training."""
@@ -72,18 +79,24 @@ def completer_for(context: Context, name: str | None = None) -> Completer:
 
 
 def check_names(
-    *, classifier: object = None, completers: Iterable[object] = (), search: object = None
+    *,
+    classifier: object = None,
+    network: object = None,
+    completers: Iterable[object] = (),
+    search: object = None,
 ) -> None:
     """Refuse models that no data set could be given: unknown names and files that do not exist.
 
     Args:
         classifier, completers, search: as they were asked for; objects and None are passed over.
+        network: a classifier that has to be a trained one.
 
     Raises:
         ValueError: see `weights`.
     """
     asked: list[tuple[str, object, str, tuple[str, ...]]]
     asked = [("classifier", classifier, "classifiers", CLASSIFIERS)]
+    asked += [("classifier", network, "classifiers", ())]
     asked += [("completer", each, "completion", (*FITTED, *LEARNED)) for each in completers]
     asked += [("search", search, "screens", (*SEARCHES, "screen"))]
     for argument, name, kind, known in asked:
@@ -122,9 +135,10 @@ def classifier_for(context: Context, name: str | None = None) -> Classifier:
         ValueError: an unknown name, or a checkpoint that does not fit.
     """
     if name is None:
-        name = "trees" if is_table(context.data) else _default_classifier(context)
+        table = is_table(context.data)
+        name = "trees" if table else _default_classifier(context, network=False)
     if name in CLASSIFIERS:
-        library = library_of(context, f"classifier {name}")
+        library = labelled_library(context, f"classifier {name}")
         if name == "gaussian":
             if context.data.multi_label:
                 raise ValueError(
@@ -138,16 +152,31 @@ def classifier_for(context: Context, name: str | None = None) -> Classifier:
         if context.val is None:
             raise Missing(f"classifier trees is calibrated on a val split; {library.name} has none")
         return TabularClassifier(library, context.val)
-    path = weights("classifier", name, "classifiers", known=CLASSIFIERS)
+    check_names(classifier=name)
+    return network_for(context, name)
+
+
+def network_for(context: Context, name: str | None = None) -> DenseNetClassifier:
+    """A trained classifier, which has features that describe scenes, and can be distilled.
+
+    Args:
+        context: what it is for.
+        name: of a shipped model, or a checkpoint's path; what is shipped for the scenes and their
+            sensor if not given.
+
+    Raises:
+        Missing: none is shipped.
+        ValueError: an unknown name, or a checkpoint that does not fit.
+    """
+    name = name or _default_classifier(context, network=True)
+    path = weights("classifier", name, "classifiers")
     model = DenseNetClassifier.load(path)
     check_fits("classifier", model.config, context.data, name=context.data.name)
     data = context.data
     if model.label_names != data.label_names or model.multi_label != data.multi_label:
-        unnamed = all(re.fullmatch(r"(class|finding) \d+|any", each) for each in data.label_names)
-        advice = "; if they are the same, give the file the key label_names" if unnamed else ""
         raise ValueError(
             f"classifier: {name} answers {', '.join(model.label_names)}; "
-            f"{data.name} asks {', '.join(data.label_names)}{advice}"
+            f"{data.name} asks {', '.join(data.label_names)}{naming_advice(data)}"
         )
     return model
 
@@ -209,7 +238,7 @@ def shipped_of(kind: str) -> list[str]:
 _ROLES = {
     "completion": "completer",
     "classifiers": "classifier",
-    "screens": "screen for --search",
+    "screens": "screen for `search`",
     "policies": "policy for Pyro models",
 }
 
@@ -222,7 +251,7 @@ def _default_completer(context: Context) -> str:
     return name if name in shipped_names("completion") else "retrieval"
 
 
-def _default_classifier(context: Context) -> str:
+def _default_classifier(context: Context, *, network: bool) -> str:
     looks = next((word for kind, word in LOOKS.items() if isinstance(context.sensor, kind)), None)
     family = f"{context.family}-{context.data.size}"
     name = f"densenet-{family}" if looks is None else f"densenet-{looks}-{family}"
@@ -234,14 +263,13 @@ def _default_classifier(context: Context) -> str:
         how += f" --sensor {looks or 'SENSOR'}"
     untrained = (
         ""
-        if context.data.multi_label
-        # which has a posterior of one answer
-        else (", or take --classifier gaussian, a baseline that needs no training")
+        if network or context.data.multi_label  # a mixture has a posterior of one answer
+        else ", or take `classifier='gaussian'`, a baseline that needs no training"
     )
     raise Missing(
         f"no classifier is shipped for {context.data.name} at {context.data.size} px seen by "
         f"{type(context.sensor).__name__}. Train one with `{how} --out classifier.safetensors` and "
-        f"give it as --classifier classifier.safetensors{untrained}. "
+        f"give it as `classifier='classifier.safetensors'`{untrained}. "
         f"Shipped: {', '.join(shipped_of('classifiers'))}"
     )
 
@@ -257,7 +285,7 @@ def _shipped(role: str, what: str, context: Context) -> Path:
     raise Missing(
         f"no {wanted} is shipped for {context.data.name} at {context.data.size} px; train one "
         f"with `{train} --out {role}.safetensors` and give it as "
-        f"--{'search' if role == 'screen' else role} {role}.safetensors"
-        + ("; --completer retrieval needs no training" if role == "completer" else "")
+        f"`{'search' if role == 'screen' else role}='{role}.safetensors'`"
+        + ("; `completer='retrieval'` needs no training" if role == "completer" else "")
         + f". Shipped: {', '.join(shipped_of(kind))}"
     )

@@ -111,7 +111,7 @@ def _uninformed(
         return FixedDesign(candidates(context.sensor, blank))
     if name == "fixed":
         if context.library is None:
-            raise Missing("policy fixed is optimised on a library: give --library")
+            raise Missing("policy fixed is optimised on a library: give `library`")
         return best_fixed_design(  # it takes a while to find
             context.library,
             context.sensor,

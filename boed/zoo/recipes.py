@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 
 import torch
 
-from boed.classifiers.classifier import DenseNetClassifier
 from boed.classifiers.densenet import DenseNetConfig
 from boed.classifiers.distilling import TRAINING as SCREEN_TRAINING
 from boed.classifiers.distilling import train_screen
@@ -35,7 +34,7 @@ from boed.training.config import TrainingConfig
 from boed.training.recipes import Recipe, recipe_path
 from boed.zoo.defaults import DEFAULT_SIZE
 from boed.zoo.fitted import Context
-from boed.zoo.models import classifier_for
+from boed.zoo.models import network_for
 
 C = TypeVar("C")
 OnStep = Callable[[int, float], None]
@@ -314,10 +313,8 @@ def _screen(job: _Job) -> torch.nn.Module:
     recipe, (train, val) = job.recipe, job.data()
     patch, training = recipe.patch or 0.25, job.training(SCREEN_TRAINING)
     checkpoint = job.model("classifier")
-    context = Context(val, PatchSensor(val.size, patch))
-    teacher = classifier_for(context, None if checkpoint is None else str(checkpoint))
-    if not isinstance(teacher, DenseNetClassifier):
-        raise ValueError(f"classifier is {recipe.classifier!r}, expected the checkpoint of one")
+    context = Context(val, PatchSensor(val.size, patch), source=recipe.data)
+    teacher = network_for(context, None if checkpoint is None else str(checkpoint))
     return train_screen(teacher, train, val, training=training, patch=patch, **job.begin(training))
 
 

@@ -22,6 +22,7 @@ from boed.data.dataset import Dataset
 from boed.data.observation import Observation
 from boed.foundation.randomness import derive
 from boed.policies import BOED, CentreOut, FirstLook, Oracle, Random
+from boed.report.results import save
 from boed.sensors import PatchSensor
 from tests.doubles import (
     ClueClassifier,
@@ -37,6 +38,9 @@ from tests.doubles import (
 
 TILED = PatchSensor(16, 0.25, 4)
 CLUES = Clues()
+TRIAL = 2
+"""How often a policy is asked before a run, whether it keeps its word."""
+
 DATA = CLUES.dataset(40)
 """Two blocks: 32 scenes and 8."""
 
@@ -163,8 +167,8 @@ def test_policies_that_know_no_chance_are_run_once() -> None:
     told: list[tuple[str, int]] = []
     policies = {"fixed": Fixed(deterministic=True), "by chance": Fixed()}
     results = run(policies, on_progress=lambda *each: told.append(each))
-    assert policies["fixed"].calls == 2 * 2  # blocks x steps
-    assert policies["by chance"].calls == 2 * 2 * 2  # and seeds
+    assert policies["fixed"].calls == TRIAL + 2 * 2  # blocks x steps
+    assert policies["by chance"].calls == TRIAL + 2 * 2 * 2  # and seeds
     one, other = results["log_belief"].sel(policy="fixed").values
     assert np.array_equal(one, other)
     for name in policies:  # progress counts to the same end for all
@@ -201,12 +205,12 @@ def test_an_interrupted_run_goes_on(after: int, tmp_path: Path) -> None:
     assert len(files(tmp_path / "run" / "parts")) == after
     assert files(tmp_path) == [f"run/{each}" for each in files(tmp_path / "run")]
     results = run(policies, out=tmp_path / "run", memory=64)  # the memory bound may change
-    assert policies["a/b"].calls == 2 * 2 * 2  # blocks x steps x seeds: none was done again
+    assert policies["a/b"].calls == 2 * TRIAL + 2 * 2 * 2  # blocks x steps x seeds: none done again
     xr.testing.assert_identical(
         untimed(results), untimed(run({"a/b": Fixed(), "../random": Random()}))
     )
     again = run(policies, out=tmp_path / "run")
-    assert policies["a/b"].calls == 8
+    assert policies["a/b"].calls == 3 * TRIAL + 8
     assert again["seconds"].identical(results["seconds"])
     finish(tmp_path / "run")
     assert files(tmp_path / "run") == ["run.json"]
@@ -236,7 +240,7 @@ def test_a_damaged_part_is_done_again(damage: str, tmp_path: Path) -> None:
             np.savez(file, **arrays)
     calls = policies["fixed"].calls
     xr.testing.assert_identical(untimed(run(policies, out=tmp_path)), untimed(whole))
-    assert policies["fixed"].calls == calls + 2  # one block's steps
+    assert policies["fixed"].calls == calls + TRIAL + 2  # one block's steps
     assert len(files(tmp_path / "parts")) == 4
 
 
@@ -259,9 +263,9 @@ def test_a_full_disk_leaves_nothing_half_written(
             run(policies, out=tmp_path)
     assert files(tmp_path) == ["parts/fixed-0-0.npz", "parts/fixed-0-32.npz", "run.json"]
     calls = policies["fixed"].calls
-    assert calls == 3 * 2
+    assert calls == TRIAL + 3 * 2
     results = run(policies, out=tmp_path)
-    assert policies["fixed"].calls == calls + 2 * 2  # the two parts that were not written
+    assert policies["fixed"].calls == calls + TRIAL + 2 * 2  # the two parts that were not written
     xr.testing.assert_identical(untimed(results), untimed(run({"fixed": Fixed()})))
 
 
@@ -273,7 +277,7 @@ def test_a_full_disk_leaves_nothing_half_written(
         ({"scenes": 39}, "scenes is 40 there, now 39"),
         ({"dataset": CLUES.dataset(40, seed=1)}, "identity: data is 'clues test .*' there, now '"),
         ({"sensor": PatchSensor(16, 0.25, 5)}, "identity: sensor is 'PatchSensor .* now 'Patch"),
-        ({"sensor": altered(PatchSensor(16, 0.25, 4), noise=0.1)}, "identity: sensor is"),
+        ({"sensor": altered(PatchSensor(16, 0.25, 4), noise=1e-4)}, "identity: sensor is"),
         ({"classifier": altered(ClueClassifier())}, "identity: classifier is 'ClueClassifier"),
         ({"policies": {"boed": boed()}}, "identity: policies: random is 'Random .*' there, now"),
         (
@@ -408,3 +412,15 @@ def test_seeds_of_numpy_are_taken(tmp_path: Path) -> None:
     results = run({"random": Random()}, seeds=np.arange(2), out=tmp_path)
     assert results["seed"].values.tolist() == [0, 1]
     assert json.loads((tmp_path / "run.json").read_text())["settings"]["seed_numbers"] == [0, 1]
+
+
+def test_what_is_finished_or_refused_costs_no_beliefs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = run(out=tmp_path, seeds=(0,))
+    save(first, tmp_path / "results.nc")
+    monkeypatch.setattr(module, "_full_image", pytest.fail)
+    again = run(out=tmp_path, seeds=(0,))
+    assert np.array_equal(first["log_belief"], again["log_belief"])
+    with pytest.raises(ValueError, match="holds a run with other settings"):
+        run(out=tmp_path, seeds=(1,))

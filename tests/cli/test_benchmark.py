@@ -46,7 +46,7 @@ def test_benchmark_writes_results_report_and_summary(run):
     found = json.loads((run / "summary.json").read_text())
     assert set(found) == {
         "data", "scenes", "looks", "baseline", "policies", "looks_taken", "cost", "cost_after",
-        "paired", "together", "primary", "full_image", "seconds", "versions",
+        "paired", "together", "primary", "ruled_out", "full_image", "seconds", "versions",
     }  # fmt: skip
     assert found["looks"] == 2
     assert len(found["policies"]["boed"]["nll"]["mean"]) == 3
@@ -150,6 +150,18 @@ def test_a_report_whose_figures_cannot_be_written_says_so_first(run, tmp_path):
         "a file, expected a folder",
     )
     assert (run / "report.html").stat().st_mtime_ns == before
+
+
+def test_a_report_writes_over_no_picture_of_somebody_elses(run, tmp_path):
+    (tmp_path / "panel.png").write_text("mine")
+    before = (run / "report.html").stat().st_mtime_ns
+    refused(
+        boed("report", run, "--figures", tmp_path),
+        "--figures: ",
+        "panel.png exists and was not written by boed; give another one as --figures",
+    )
+    assert (run / "report.html").stat().st_mtime_ns == before
+    assert [each.name for each in tmp_path.iterdir()] == ["panel.png"]
 
 
 def test_full_disk_keeps_what_was_finished(tmp_path, monkeypatch):

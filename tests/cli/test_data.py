@@ -14,7 +14,7 @@ from boed.cli import app
         (["foo"], "pneumoniamnist, chestmnist, cifar10"),
         (["cifar"], "name is 'cifar': did you mean 'cifar10'?"),
         (["cifar10", "--size", "28"], "size is 28; cifar10 has images of 32 pixels only"),
-        (["chestmnist", "--size", "32"], "size must be one of 28, 64, 128, 224; got 32"),
+        (["chestmnist", "--size", "32"], "--size is 32; chestmnist has 28, 64, 128, 224"),
         (["chestmnist", "--size", "0"], "--size is 0, expected at least 1"),
     ],
 )

@@ -23,6 +23,7 @@ from boed.foundation.options import (
     OneOf,
     OutFile,
     OutFolder,
+    RunFolder,
     Seeds,
     SensorTable,
     Switch,
@@ -32,6 +33,9 @@ from boed.foundation.options import (
 
 BOED: Any = typer.main.get_command(app)
 GPU = torch.cuda.is_available()
+LONG = "n" * 300
+AT = ("FILE/x", "/proc/x", LONG)
+ENDINGS = ("png", "safetensors")
 
 
 def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -66,8 +70,9 @@ def typed(kind: Kind) -> list[str]:
         Names: [",", "a,b,a"],
         Device: ["tpu", "meta", "cuda:99", "cpu:1", "cuda:", *([] if GPU else ["cuda"])],
         Existing: ["nowhere/x.png"],
-        OutFolder: ["FILE", "FILE/sub"],
-        OutFile: ["FOLDER", "x.foo", "x", "FILE/x.png", "FILE/x.safetensors"],
+        OutFolder: ["FILE", "FILE/sub", "/proc/x", LONG],
+        RunFolder: ["FILE", "FILE/sub", "/proc/x", LONG, "FOLDER", "."],
+        OutFile: ["FOLDER", "x.foo", "x", *(f"{at}.{end}" for at in AT for end in ENDINGS)],
         SensorTable: [],
         Switch: [],
     }
@@ -84,15 +89,16 @@ def refused(arguments: list[str], name: str, capsys: pytest.CaptureFixture[str])
     assert said.err.startswith("boed: "), said.err
     assert said.err.count("\n") == 1, said.err
     assert name in said.err, said.err
-    assert len(list(Path().iterdir())) == 2
+    assert len(list(Path().rglob("*"))) == 3
 
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A folder with a file and a folder."""
+    """A folder with a file and a folder, in which somebody keeps notes."""
     monkeypatch.chdir(tmp_path)
     Path("FILE").write_text("here")
     Path("FOLDER").mkdir()
+    Path("FOLDER", "notes.txt").write_text("mine")
 
 
 @pytest.mark.parametrize(("path", "parameter"), PARAMETERS)

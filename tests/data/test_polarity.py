@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
-
-import pytest
 import torch
 
 from boed.data import load
-from boed.data.polarity import correlation, inverted, unlike_the_others, warn_if_inverted
+from boed.data.polarity import correlation, inverted, unlike_the_others
 
 
 def test_every_inverted_digit_is_noticed_and_no_other():
@@ -31,12 +28,3 @@ def test_flat_pictures_correlate_with_nothing():
     flat, ramp = torch.full((2, 1, 4, 4), 0.5), torch.arange(16.0).reshape(1, 4, 4)
     assert correlation(flat, ramp).tolist() == [0, 0]
     assert correlation(ramp[None], flat[0]).tolist() == [0]
-
-
-def test_the_warning_names_the_picture():
-    digits = load("digits", 32, "val").scenes()
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        warn_if_inverted(digits[:1], digits.mean(0), name="seven.png")
-    with pytest.warns(UserWarning, match=r"seven\.png looks inverted.*--invert"):
-        warn_if_inverted(1 - digits[:1], digits.mean(0), name="seven.png")

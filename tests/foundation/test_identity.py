@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from boed.foundation.identity import RECORD, claim, claim_picture, identity, read_record
+from boed.foundation.identity import (
+    RECORD,
+    check_claim,
+    claim,
+    claim_picture,
+    identity,
+    read_record,
+)
 
 OURS = {"identity": {"sensor": "Rows 1", "policies": {"a": "Random 2"}}, "settings": {"steps": 3}}
 
@@ -37,10 +44,10 @@ def test_the_same_run_goes_on(tmp_path: Path) -> None:
         (
             "benchmark",
             {**OURS, "identity": {"sensor": "Rows 1", "policies": {}}},
-            "identity: policies: a is 'Random 2' there, now None",
+            "identity: policies: a is 'Random 2' there, now not given",
         ),
         ("benchmark", {**OURS, "settings": {"steps": 4}}, "settings: steps is 3 there, now 4"),
-        ("benchmark", {**OURS, "more": 1}, "more is None there, now 1"),
+        ("benchmark", {**OURS, "more": 1}, "more is not given there, now 1"),
     ],
 )
 def test_another_run_is_refused(kind: str, content: dict, message: str, tmp_path: Path) -> None:
@@ -68,7 +75,7 @@ def test_an_evaluation_goes_on_with_more_completers(tmp_path: Path) -> None:
     assert claim(tmp_path, "evaluation", more, grows="completers")
     assert read_record(tmp_path) == {"kind": "evaluation", **more}
     for others, message in (
-        (with_completers(b="B 1"), "completers: a is 'A 1' there, now None"),
+        (with_completers(b="B 1"), "completers: a is 'A 1' there, now not given"),
         (with_completers(a="A 2", b="B 1"), "completers: a is 'A 1' there, now 'A 2'"),
         ({**more, "settings": {"n": 4}}, "settings: n is 3 there, now 4"),
     ):
@@ -79,9 +86,48 @@ def test_an_evaluation_goes_on_with_more_completers(tmp_path: Path) -> None:
 
 def test_results_of_which_nothing_is_known_are_not_written_over(tmp_path: Path) -> None:
     (tmp_path / "results.nc").write_bytes(b"a result")
-    with pytest.raises(ValueError, match=r"holds results\.nc, but no run\.json says of what"):
+    with pytest.raises(ValueError, match=r"holds 'results\.nc', but no run\.json"):
         claim(tmp_path, "benchmark", OURS)
     assert (tmp_path / "results.nc").read_bytes() == b"a result"
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "plates/0.png", ".git/config"])
+def test_a_folder_of_something_else_is_refused(name: str, tmp_path: Path) -> None:
+    file = tmp_path / "home" / name
+    file.parent.mkdir(parents=True)
+    file.write_text("mine")
+    first = name.split("/")[0]
+    for claims in (claim, check_claim):
+        with pytest.raises(ValueError, match=f"out: .*home holds '{first}', but no run"):
+            claims(tmp_path / "home", "benchmark", OURS)
+    assert [each for each in (tmp_path / "home").rglob("*") if each.is_file()] == [file]
+
+
+@pytest.mark.parametrize("left", [(), (".run.json.x.json",), ("run.toml",)])
+def test_an_empty_folder_is_claimed(left: tuple[str, ...], tmp_path: Path) -> None:
+    for name in left:  # by a kill while the record was written, or to be run
+        (tmp_path / name).write_text("{")
+    assert not check_claim(tmp_path, "benchmark", OURS)
+    assert not (tmp_path / RECORD).exists()
+    assert not claim(tmp_path, "benchmark", OURS)
+    assert claim(with_result(tmp_path / "other"), "benchmark", OURS)
+
+
+@pytest.mark.parametrize("left", ["run.toml", "notes.txt", "parts/.one.npz", ".report.html.x.html"])
+def test_what_was_not_finished_does_not_keep_its_folder(left: str, tmp_path: Path) -> None:
+    claim(tmp_path, "benchmark", OURS)
+    (tmp_path / left).parent.mkdir(exist_ok=True)
+    (tmp_path / left).write_text("")
+    assert not claim(tmp_path, "benchmark", {**OURS, "settings": {"steps": 4}})
+    assert (tmp_path / left).exists()
+
+
+@pytest.mark.parametrize("text", ["{}", '{"kind": 3}', '{"runs": 1}'])
+def test_a_record_of_something_else_is_not_written_over(text: str, tmp_path: Path) -> None:
+    (tmp_path / RECORD).write_text(text)
+    with pytest.raises(ValueError, match=r"run\.json is damaged \(says of no kind of run"):
+        claim(tmp_path, "benchmark", OURS)
+    assert (tmp_path / RECORD).read_text() == text
 
 
 @pytest.mark.parametrize("text", ["{", "[1]", "1", "\xff", "[" * 100_000])
@@ -131,7 +177,9 @@ def test_the_same_picture_is_drawn_again(tmp_path: Path) -> None:
 def test_another_picture_is_refused(kind: str, content: dict, message: str, tmp_path: Path) -> None:
     path = tmp_path / "sheet.png"
     drawn(path, claim_picture(path, "sheet", SHEET))
-    with pytest.raises(ValueError, match=f"sheet.png shows something else: {message}; choose"):
+    with pytest.raises(
+        ValueError, match=f"sheet.png shows something else: {message}; give another"
+    ):
         claim_picture(path, kind, content)
 
 
@@ -139,5 +187,5 @@ def test_another_picture_is_refused(kind: str, content: dict, message: str, tmp_
 def test_a_picture_of_which_nothing_is_known_is_not_written_over(name: str, tmp_path: Path) -> None:
     path = tmp_path / name
     path.write_text("a text") if name == "text.png" else drawn(path, {})
-    with pytest.raises(ValueError, match="exists and was not written by boed; choose another"):
+    with pytest.raises(ValueError, match="exists and was not written by boed; give another"):
         claim_picture(path, "sheet", SHEET)

@@ -108,3 +108,29 @@ def test_values_of_looks_lie_where_the_looks_are():
     assert image[7, 0] == 3
     assert image[7, 7] == 4
     assert np.isnan(image[4, 4])  # no look shows it
+
+
+def test_intervals_stand_side_by_side(results):
+    figure = figures.curves_figure(summary(results(policies=("boed", "scan", "random")), 50))
+    bars = [each.get_segments()[1][0][0] for each in figure.axes[0].collections]
+    assert len(set(np.round(bars, 3))) == 3
+    assert max(abs(np.array(bars) - 1)) < 0.2
+
+
+def test_eig_maps_have_a_scale_in_nats(examples):
+    made = examples()
+    figure = figures.panel_figure(made)
+    scales = [child for axis in figure.axes for child in axis.child_axes]
+    maps = made["eig"].values[0]
+    assert len(scales) == len(maps)
+    for scale, eig in zip(scales, maps, strict=True):
+        ends = [float(tick.get_text()) for tick in scale.get_xticklabels()]
+        assert ends == pytest.approx([eig.min(), eig.max()], abs=0.006)
+
+
+@pytest.mark.parametrize(("scenes", "said"), [(4, True), (120, False)])
+def test_calibration_of_few_scenes_says_why_it_is_empty(results, scenes, said):
+    figure = figures.calibration_figure(results(scenes=scenes, seeds=1))
+    texts = [text.get_text() for axis in figure.axes for text in axis.texts]
+    told = "not drawn: no bin has\n10 of the 4 answers"
+    assert texts == ([told] * 2 if said else [])

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from boed.report import headline
-from boed.report.headline import plain_words, verdict
+from boed.report.headline import infinite, plain_words, verdict
+from boed.report.page import render
 from boed.report.rivals import rivals
 from boed.report.simultaneous import simultaneous
 from boed.report.statistics import summary
@@ -164,3 +165,19 @@ def test_plain_words_tell_how_often_the_answer_was_right(results, findings):
     assert f"where boed looked, the likeliest answer was right in {100 * right:.0f} %" in said
     assert "each of which showed 6.2 % of it" in said
     assert ("3 findings" in said) == bool(findings)
+
+
+@pytest.mark.parametrize("findings", [0, 2])
+def test_an_infinite_nll_is_explained(results, findings):
+    """Scenes are counted, whatever the finding or seed."""
+    made = results(findings=findings, answers=2, looks=1)
+    told = summary(made, 20)
+    assert told["ruled_out"] == {"boed": [0, 0], "random": [0, 0]}
+    assert infinite(told) is None
+    truth = int(made["label"].values.reshape(120, -1)[5, 0])
+    made["log_belief"].values[(0, 0, 5, 1, *([0] if findings else []), truth)] = -np.inf
+    told = summary(made, 20)
+    assert told["ruled_out"] == {"boed": [0, 1], "random": [0, 0]}
+    assert told["policies"]["boed"]["nll"]["mean"][1] is None
+    assert "the truth had probability 0: under boed in 1 scene of 120" in infinite(told)
+    assert infinite(told) in render(made, summary=told)

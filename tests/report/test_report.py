@@ -172,3 +172,24 @@ def test_page_fits_the_screen(results, examples, tmp_path, width):
     assert int(title[0]) <= width
     assert title[1] == "true"
     assert "CONSOLE" not in done.stderr  # nothing blocked, nothing failed
+
+
+@pytest.mark.parametrize("baseline", ["random", "boed"])
+def test_the_interval_of_the_sentence_stands_in_the_table(results, baseline):
+    """Whichever way round the pair is shown."""
+    made = results()
+    made.attrs["baseline"] = baseline
+    found = summary(made, 100)
+    page = render(made, summary=found)
+    told = found["primary"]["differences"]["random"]
+    low, high = (told["low"], told["high"])
+    if baseline == "boed":
+        low, high = -high, -low
+    assert page.count(f"together [{low:+.3f}, {high:+.3f}]") == 1
+
+
+def test_one_look_is_not_called_looks(results):
+    page = render(results(looks=1, seeds=1))
+    for words in ("1 look,", "1 seed."):
+        assert words in page
+    assert "1 looks" not in page

@@ -286,7 +286,7 @@ def test_summary_has_what_was_agreed(results):
     found = summary(results(policies=("boed", "random"), scenes=60), 50)
     assert list(found) == [
         "data", "scenes", "looks", "baseline", "policies", "looks_taken", "cost", "cost_after",
-        "paired", "together", "primary", "full_image", "seconds", "versions",
+        "paired", "together", "primary", "ruled_out", "full_image", "seconds", "versions",
     ]  # fmt: skip
     assert (found["data"], found["scenes"], found["looks"]) == ("made-up", 60, 3)
     assert list(found["paired"]) == ["boed - random"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -21,6 +22,7 @@ from boed.testing import (
     check_estimator,
     check_policy,
     check_sensor,
+    sensor_checks,
 )
 from tests.doubles import RowSensor
 
@@ -119,7 +121,7 @@ SENSORS = {
         lambda: Look(lambda a, s, _: Observation(a.values * (1 - 0.001 * len(s)), a.mask)),
         "differs by",
     ),
-    "twice": (lambda: Doubled(), "same candidate twice"),
+    "twice": (lambda: Doubled(), r"Doubled.designs returned \[1\] 2 times, expected every candid"),
     "moving": (lambda: Moving(), "designs are others after a look"),
     "free": (lambda: Free(), "cost goes down to 0"),
     "cost of the batch": (lambda: Total(), "cost depends on the batch"),
@@ -221,7 +223,8 @@ class Believe:
 
     def log_probs(self, observation: Observation) -> Any:
         self.asked += 1
-        logits = observation.values.flatten(1)[:, :3] + observation.mask.flatten(1)[:, 3:6]
+        seen = 10 * observation.values.mean((1, 2, 3)) + observation.fraction_seen
+        logits = seen[:, None] * torch.arange(3.0)
         return self.change(logits.log_softmax(1), self, observation)
 
 
@@ -298,7 +301,7 @@ POLICIES = {
     ),
     "list of designs": (
         Choose(lambda d, *_: replace(d, designs=d.designs.tolist())),
-        "returned designs a list, expected rows",
+        "designs is a list, expected a Tensor",
     ),
     "one for all": (
         Choose(lambda d, *_: Decision(d.designs[:1], candidates=d.candidates)),
@@ -420,3 +423,47 @@ def test_all_failures_are_told_at_once() -> None:
     lines = str(told.value).splitlines()
     assert lines[0] == "Draw: 4 of 6 checks failed"
     assert all(line.startswith("- ") for line in lines[1:])
+
+
+CHECKS: dict[str, Any] = {
+    "sensor": check_sensor,
+    "completer": check_completer,
+    "classifier": check_classifier,
+    "policy": check_policy,
+    "estimator": check_estimator,
+}
+
+
+@pytest.mark.parametrize("kind", CHECKS)
+@pytest.mark.parametrize("thing", [None, 5, torch.zeros(2), np.zeros((2, 2))])
+def test_what_is_no_part_is_told_in_one_line(kind: str, thing: Any) -> None:
+    with pytest.raises(AssertionError, match=rf"^{kind}(:| is) [^\n]*$"):
+        CHECKS[kind](thing)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in CHECKS if kind != "estimator"])
+@pytest.mark.parametrize("shape", [None, 5, (1, 2), "abc", (1, 2.5, 3), (0, 4, 4), (1, True, 4)])
+def test_what_is_no_shape_is_refused(kind: str, shape: Any) -> None:
+    with pytest.raises(ValueError, match=r"^(one of )?shape is .*, expected"):
+        CHECKS[kind](Random(), shape)
+
+
+@pytest.mark.parametrize("kind", ["completer", "classifier", "policy"])
+def test_what_is_no_sensor_to_look_with_is_refused(kind: str) -> None:
+    with pytest.raises(ValueError, match="sensor is an int, 5, without designs"):
+        CHECKS[kind](Random(), SHAPE, sensor=5)
+
+
+def test_names_of_checks_are_words() -> None:
+    names = [str(check) for check in sensor_checks(RowSensor(), SHAPE)]
+    assert "pixels seen are those of the scene" in names
+    assert not [name for name in names if "s" in name.split()]
+
+
+def test_an_answer_that_is_ruled_out_is_warned_of() -> None:
+    certain = Believe(lambda b, *_: torch.tensor([0.5, 0.5, 0]).log().expand(len(b), -1))
+    with pytest.warns(UserWarning, match="Believe.log_probs gives answers probability 0"):
+        check_classifier(certain, SHAPE)
+    for value in (torch.inf, torch.nan):
+        with pytest.raises(AssertionError, match=r"sum to inf, not 1|returned NaN"):
+            check_classifier(Believe(lambda b, *_, v=value: b + v), SHAPE)

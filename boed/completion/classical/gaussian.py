@@ -16,6 +16,7 @@ from boed.completion.classical.retrieval import Transform, measured
 from boed.completion.completer import Completions
 from boed.data.dataset import Dataset
 from boed.data.observation import Observation, check_scenes
+from boed.foundation.arguments import checked
 from boed.foundation.checks import at_least
 from boed.foundation.randomness import SceneNoise, Seeds, derive, per_scene
 
@@ -39,6 +40,7 @@ class _Group:
     log_evidence: Float[Tensor, "b K"]
 
 
+@checked
 class GaussianMixture:
     """Exact posterior samples of p(scene | y), y = A x + s e, under a mixture of Gaussians.
 

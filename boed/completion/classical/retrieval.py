@@ -18,6 +18,7 @@ from boed.completion.classical.index import PrincipalIndex
 from boed.completion.completer import Completions
 from boed.data.dataset import Dataset
 from boed.data.observation import Observation
+from boed.foundation.arguments import checked
 from boed.foundation.checks import at_least, check_fits, more_than
 from boed.foundation.randomness import Seeds, derive, per_scene
 
@@ -25,6 +26,7 @@ Transform = Callable[[Float[Tensor, "B C H W"]], Float[Tensor, "B R"]]
 """Scenes to the readings that an indirect sensor takes of them."""
 
 
+@checked
 class Retrieval:
     """The n images of a data set nearest to the observation, weighted by their likelihood.
 

@@ -29,6 +29,7 @@ from boed.data.dataset import Dataset
 from boed.data.observation import Observation
 from boed.foundation.files import load_weights, save_weights
 from boed.foundation.fingerprint import fingerprint
+from boed.foundation.identity import PARTS
 from boed.foundation.memory import check_memory
 from boed.foundation.randomness import derive
 
@@ -79,7 +80,7 @@ def evaluate(
     parts: dict[tuple[str, int], dict[str, Tensor]] = {}
     for name, completer in completers.items():
         for seed in plan.seeds:
-            path = None if folder is None else folder / "parts" / f"{name}-{seed}.safetensors"
+            path = None if folder is None else folder / PARTS / f"{name}-{seed}.safetensors"
             identity = None
             if path is not None:
                 identity = fingerprint(plan, completer, truth, task.masks, task.scenes)

@@ -38,7 +38,8 @@ class Plan:
 
     Attributes:
         scenes: for realism, with one completion each; N of the Fréchet distance.
-        deep: how many of them get `n` completions, for everything else.
+        deep: how many of them get `n` completions, for everything else; 64, or all if there are
+            fewer, where it is 0.
         n: completions of each of those.
         seeds: of the completions; scenes and masks are the same for all.
         counts: numbers of squares seen.
@@ -52,7 +53,7 @@ class Plan:
     """
 
     scenes: int = 256
-    deep: int = 64
+    deep: int = 0
     n: int = 10
     seeds: tuple[int, ...] = (0, 1, 2)
     counts: tuple[int, ...] = (0, 1, 2, 3, 4, 5)
@@ -62,12 +63,13 @@ class Plan:
     batch: int = 64
 
     def __post_init__(self) -> None:
+        at_least(8, scenes=self.scenes)
+        object.__setattr__(self, "deep", self.deep or min(64, self.scenes))
         at_least(8, deep=self.deep)
         at_least(2, n=self.n)
-        at_least(8, scenes=self.scenes)
         at_least(1, statistics=self.statistics, batch=self.batch)
         if self.deep > self.scenes:
-            raise ValueError(f"deep is {self.deep}, expected at most scenes = {self.scenes}")
+            raise ValueError(f"deep is {self.deep}, expected at most `scenes`, {self.scenes}")
         if not self.seeds or not self.counts:
             raise ValueError("seeds and counts must not be empty")
 

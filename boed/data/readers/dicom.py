@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,6 +32,12 @@ def read_dicom(file: Path) -> np.ndarray:
         ValueError: the file is no DICOM image of one frame, or an element of it cannot be used;
             the message names the file and the element.
     """
+    with _in_our_words(file):
+        return _read(file)
+
+
+def _read(file: Path) -> np.ndarray:
+    """See `read_dicom`; pydicom's warnings come out as they are."""
     import pydicom
     from pydicom.pixels import pixel_array
 
@@ -57,6 +64,32 @@ def read_dicom(file: Path) -> np.ndarray:
         f"{file} is a DICOM file of {photometric} {stored.dtype} {list(stored.shape)}; "
         "expected one grey or 8-bit colour image"
     )
+
+
+def dicom_size(file: Path) -> tuple[int, int]:
+    """Width and height in pixels, from the header alone.
+
+    Raises:
+        ValueError: it cannot be read, or does not say.
+    """
+    import pydicom
+
+    with _said(f"{file} is not a readable DICOM file"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # who reads the pixels is told
+        header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=["Rows", "Columns"])
+        return int(header.Columns), int(header.Rows)
+
+
+@contextmanager
+def _in_our_words(file: Path) -> Iterator[None]:
+    """Make one warning that names the file of all those that pydicom has about it."""
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        yield
+    if said:
+        first = " ".join(str(said[0].message).split())
+        others = f" (and {len(said) - 1} more)" if len(said) > 1 else ""
+        warnings.warn(f"{file} is not quite as DICOM asks: {first}{others}", stacklevel=4)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ import torch
 from boed.data.dataset import Dataset
 from boed.data.labels import SPLITS, absent_or_present, check_split, split_of, with_any
 from boed.data.polarity import unlike_the_others
-from boed.data.readers.image import SUFFIXES, read_image
+from boed.data.readers.image import SUFFIXES, picture_size, read_image
 from boed.foundation.memory import check_memory
 
 _NOT_FINDINGS = ("file", "split", "patient")
@@ -52,7 +52,7 @@ def read_folder(
 
     Args:
         folder: where the images are, at any depth.
-        size: width in pixels; if not given the images must have one common size.
+        size: width in pixels; if not given the images of all splits must have one common size.
         split: `train`, `val` or `test`.
         labels: the CSV file.
         channels: 1 for grey, 3 for colour.
@@ -76,6 +76,8 @@ def read_folder(
     chosen = [row for row in rows if row.split == split]
     if not chosen:
         raise ValueError(f"{root}: none of its {len(rows)} images is in split {split!r}")
+    if size is None:
+        _check_one_size(rows)
     numbers, names = _encode(rows, chosen, findings)
     patients = [row.patient for row in chosen]
     return Dataset(
@@ -221,6 +223,19 @@ def _check_patients(table: Path, rows: list[_Row]) -> None:
             )
 
 
+def _check_one_size(rows: list[_Row]) -> None:
+    """Refuse pictures of different sizes, in whichever splits they are."""
+    first = rows[0].file
+    expected = picture_size(first)
+    for row in rows[1:]:
+        here = picture_size(row.file)
+        if here != expected:
+            raise ValueError(
+                f"{first} is {expected[0]} x {expected[1]} pixels, {row.file} is {here[0]} x "
+                f"{here[1]}; a data set has one size: give `size`, the width to resize them to"
+            )
+
+
 def _encode(
     rows: list[_Row], chosen: list[_Row], findings: tuple[str, ...]
 ) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -248,11 +263,6 @@ def _images(rows: list[_Row], size: int | None, channels: int, pad: bool) -> tor
                 side = image.shape[-1]
                 what = f"{len(rows)} pictures of {side} x {side} pixels"
                 check_memory(what, 2.0 * len(rows) * image.numel())
-            elif image.shape != images[0].shape:
-                raise ValueError(
-                    f"{row.file} is {image.shape[-1]} pixels wide, {rows[0].file} is "
-                    f"{images[0].shape[-1]}; give the size to resize them to"
-                )
             images.append(image)
     if said:
         others = f" (and {len(said) - 1} warnings of others)" if len(said) > 1 else ""

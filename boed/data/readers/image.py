@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,7 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from boed.data.readers.dicom import read_dicom
+from boed.data.readers.dicom import dicom_size, read_dicom
 from boed.data.resize import centre_square, resize
 from boed.foundation.memory import check_memory
 
@@ -22,6 +24,7 @@ def read_image(
 ) -> UInt8[Tensor, "C H W"]:
     """A picture as uint8, square and resized.
 
+    A picture with an alpha channel is taken as it is where none of its pixels is transparent.
     16-bit pictures keep their full range (65535 becomes 255), with a warning where they use 12 bits
     of it or less; floats are 0 to 1. DICOM files go through the modality LUT or rescale slope and
     intercept, then the first VOI LUT or window, or from the lowest to the highest value where they
@@ -44,8 +47,7 @@ def read_image(
         raise ValueError(f"{file} does not exist or is not a file")
     if size is not None:
         check_memory(f"size {size}: a picture of {size} x {size} pixels", 4.0 * channels * size**2)
-    dicom = file.suffix.lower() in (".dcm", ".dicom") or _has_dicom_preamble(file)
-    pixels = read_dicom(file) if dicom else _picture(file)
+    pixels = read_dicom(file) if _is_dicom(file) else _picture(file)
     if pixels.shape[2] != channels:
         pixels = _grey(pixels) if channels == 1 else pixels.repeat(3, axis=2)
     square = centre_square(pixels[None], pad)
@@ -53,30 +55,56 @@ def read_image(
     return torch.from_numpy(np.array(image[0].transpose(2, 0, 1), order="C"))
 
 
-def _has_dicom_preamble(file: Path) -> bool:
+def picture_size(path: str | Path) -> tuple[int, int]:
+    """Width and height of a picture in pixels, from its header alone.
+
+    Raises:
+        ValueError: its header cannot be read. The message names it.
+    """
+    file = Path(path)
+    if _is_dicom(file):
+        return dicom_size(file)
+    from PIL import Image, ImageOps
+
+    with _readable(file), Image.open(file) as opened:
+        turned = opened.getexif().get(ImageOps.ExifTags.Base.Orientation, 1) >= 5
+        width, height = opened.size
+    return (height, width) if turned else (width, height)
+
+
+def _is_dicom(file: Path) -> bool:
+    """By name, or by what the file begins with."""
+    if file.suffix.lower() in (".dcm", ".dicom"):
+        return True
     with file.open("rb") as opened:
         return opened.read(132)[128:] == b"DICM"
+
+
+@contextmanager
+def _readable(file: Path) -> Iterator[None]:
+    """Turn whatever Pillow raises into a ValueError that names the file."""
+    try:
+        yield
+    except Exception as error:  # its decoders raise kinds of their own
+        raise ValueError(
+            f"{file} is not a readable image ({error}); expected PNG, JPEG, TIFF or DICOM"
+        ) from error
 
 
 def _picture(file: Path) -> np.ndarray:
     """uint8 `[H, W, 1]` or `[H, W, 3]` of anything Pillow reads."""
     from PIL import Image, ImageOps
 
-    try:
-        with Image.open(file) as opened:
-            number = 1 if opened.format == "MPO" else getattr(opened, "n_frames", 1)
-            picture = ImageOps.exif_transpose(opened)
-            mode = picture.mode
-            deep = mode.startswith(("I", "F"))  # more than 8 bits of grey
-            grey = deep or mode in ("1", "L", "LA")
-            alpha = None
-            if not deep and picture.has_transparency_data:
-                alpha = np.asarray(picture.convert("RGBA").getchannel("A"))
-            pixels = np.asarray(picture if deep else picture.convert("L" if grey else "RGB"))
-    except Exception as error:  # Pillow's decoders raise kinds of their own
-        raise ValueError(
-            f"{file} is not a readable image ({error}); expected PNG, JPEG, TIFF or DICOM"
-        ) from error
+    with _readable(file), Image.open(file) as opened:
+        number = 1 if opened.format == "MPO" else getattr(opened, "n_frames", 1)
+        picture = ImageOps.exif_transpose(opened)
+        mode = picture.mode
+        deep = mode.startswith(("I", "F"))  # more than 8 bits of grey
+        grey = deep or mode in ("1", "L", "LA")
+        alpha = None
+        if not deep and picture.has_transparency_data:
+            alpha = np.asarray(picture.convert("RGBA").getchannel("A"))
+        pixels = np.asarray(picture if deep else picture.convert("L" if grey else "RGB"))
     if number > 1:
         raise ValueError(
             f"{file} holds {number} pictures, as frames or pages; expected one: store each as a "
@@ -84,8 +112,9 @@ def _picture(file: Path) -> np.ndarray:
         )
     if alpha is not None and alpha.min() < 255:
         raise ValueError(
-            f"{file} has transparent pixels, and what is behind them is not known; flatten it onto "
-            "a background"
+            f"{file} has transparent pixels, {np.mean(alpha < 255):.1%} of them, and what is "
+            "behind them is not known; put it onto a background first, such as black: magick "
+            f"{file.name} -background black -flatten flat.png"
         )
     if deep:
         pixels = _eight_bits(pixels, file)

@@ -90,7 +90,7 @@ def fetch(
     """
     check_known("name", name, SOURCES)
     if size not in SIZES:
-        raise ValueError(f"{name}: size must be one of {', '.join(map(str, SIZES))}; got {size}")
+        raise ValueError(f"size is {size}; {name} has {', '.join(map(str, SIZES))}")
     source = SOURCES[name]
     target = Path(root or cache()) / file_name(name, size)
     most_bytes = source.images * (size * size + len(source.label_names)) + (1 << 20)

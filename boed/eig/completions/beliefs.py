@@ -19,6 +19,7 @@ from boed.classifiers.classifier import (
 )
 from boed.data.observation import Observation
 from boed.eig.completions.duplicates import Rows, first_duplicate, unique_rows
+from boed.foundation.checks import naming
 from boed.foundation.randomness import Seeds, derive, per_scene
 from boed.sensors.sensor import Sensor, look
 
@@ -190,7 +191,9 @@ def log_beliefs(
     parts = []
     for start in range(0, len(observation), size):
         some = observation[slice(start, start + size)]
-        parts.append(check_belief(classifier.log_probs(some), some, classifier))
+        with naming(f"{type(classifier).__name__}.log_probs"):
+            belief = classifier.log_probs(some)
+        parts.append(check_belief(belief, some, classifier))
     return torch.cat(parts)
 
 

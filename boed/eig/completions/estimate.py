@@ -14,11 +14,13 @@ from boed.data.observation import Observation
 from boed.eig.completions.estimators import Estimator, check_utility, named
 from boed.eig.completions.problem import DesignProblem
 from boed.eig.result import EIGEstimate
+from boed.foundation.arguments import checked
 from boed.foundation.checks import describe
 from boed.foundation.randomness import Seeds
 from boed.sensors.sensor import Sensor, candidates
 
 
+@checked
 def eig_map(
     observation: Observation,
     completions: Completions,
@@ -60,6 +62,7 @@ def eig_map(
     return result
 
 
+@checked
 def design_problem(
     observation: Observation,
     completions: Completions,
@@ -91,6 +94,7 @@ def design_problem(
     )
 
 
+@checked
 @torch.no_grad()
 def estimate(problem: DesignProblem, estimator: str | Estimator) -> EIGEstimate:
     """The EIG of every candidate of a design problem, with all completions.

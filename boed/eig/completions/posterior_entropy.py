@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from boed.foundation.arguments import checked
+
 FINITE_LOG_ZERO = -1e4
 """Stands for log 0 where it is multiplied by a probability, so that 0 log 0 is 0 and not NaN."""
 
@@ -22,6 +24,7 @@ def over_findings(values: Tensor, findings: bool) -> Tensor:
     return values.sum(-1) if findings else values
 
 
+@checked
 def posterior_entropy_eig(
     prior: Float[Tensor, "B *L K"],
     posterior: Float[Tensor, "N B D *L K"],

@@ -14,8 +14,10 @@ from boed.eig.completions.posterior_entropy import (
     entropy,
     over_findings,
 )
+from boed.foundation.arguments import checked
 
 
+@checked
 def variational_eig(
     prior: Float[Tensor, "B *L K"],
     posterior: Float[Tensor, "N B D *L K"],

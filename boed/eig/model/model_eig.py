@@ -26,6 +26,7 @@ from boed.eig.model.pyro_oed import (
     pyro_vnmc,
 )
 from boed.eig.result import Bound, EIGEstimate
+from boed.foundation.arguments import checked
 from boed.foundation.randomness import derive
 from boed.foundation.registry import Registry
 
@@ -73,6 +74,7 @@ MODEL_ESTIMATORS: Registry[ModelEstimator] = Registry(
 """Estimators by name. Ours first, then those that run through pyro.contrib.oed."""
 
 
+@checked
 def model_eig(
     model: Model,
     designs: Float[Tensor, "D *K"],

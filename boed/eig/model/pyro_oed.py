@@ -68,6 +68,10 @@ def posterior(
 
     The prior entropy is computed here: Pyro's fallback for priors without a closed form fails.
 
+    The default q of a count is a negative binomial, which is never narrower than a Poisson law of
+    its mean, as the posterior of a count may well be: a bound of 0.45 nats for an EIG of 1.06 was
+    seen after 1,500 steps. Give a `guide`, or take `pce`, which needs none.
+
     Args:
         problem: the model; the target's prior must not depend on nuisances.
         designs: the candidates.

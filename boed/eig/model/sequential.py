@@ -20,6 +20,7 @@ from boed.eig.model.pyro_model import (
     isolated,
     site_model,
 )
+from boed.foundation.arguments import checked
 from boed.foundation.randomness import derive
 
 SequencePolicy = Callable[[Tensor, Tensor], Tensor]
@@ -169,6 +170,7 @@ def contrastive_terms(
     return lower, upper
 
 
+@checked
 @torch.no_grad()
 def sequential_pce(
     model: Model,

@@ -15,6 +15,7 @@ from boed.data.observation import Observation
 from boed.eig.completions.beliefs import CandidateBeliefs
 from boed.eig.completions.estimators import Estimator, named
 from boed.eig.completions.problem import DesignProblem
+from boed.foundation.arguments import checked
 from boed.foundation.checks import at_least
 from boed.foundation.randomness import derive, per_scene
 from boed.search.candidates.exhaustive import Exhaustive, Search
@@ -34,6 +35,7 @@ class Batch:
     eig: Float[Tensor, "*B k"]
 
 
+@checked
 def greedy_batch(
     problem: DesignProblem,
     k: int,
@@ -71,6 +73,7 @@ def greedy_batch(
     return Batch(torch.stack(chosen, dim=1), torch.stack(joint_eig, dim=1))
 
 
+@checked
 def greedy_joint(
     joint_eig: Callable[[Float[Tensor, "D t K"]], Float[Tensor, " D"]],
     candidates: Float[Tensor, "D K"],

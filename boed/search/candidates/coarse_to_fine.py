@@ -9,6 +9,7 @@ import torch
 from boed.eig.completions.estimators import Estimator
 from boed.eig.completions.problem import DesignProblem
 from boed.eig.result import EIGEstimate
+from boed.foundation.arguments import checked
 from boed.foundation.checks import at_least
 from boed.search.candidates.design_geometry import farthest_points, scaled
 from boed.search.candidates.evaluations import Evaluations
@@ -16,6 +17,7 @@ from boed.search.candidates.racing import Racing
 from boed.search.candidates.refining import Refining
 
 
+@checked
 @dataclass(frozen=True, kw_only=True)
 class CoarseToFine:
     """A part of the candidates with all completions, then the neighbours of the best of them.

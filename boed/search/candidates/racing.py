@@ -12,6 +12,7 @@ from torch import Tensor
 from boed.eig.completions.estimators import AdditiveEstimator, Estimator
 from boed.eig.completions.problem import DesignProblem
 from boed.eig.result import EIGEstimate
+from boed.foundation.arguments import checked
 from boed.foundation.checks import at_least
 from boed.search.candidates.design_geometry import farthest_points, scaled
 from boed.search.candidates.evaluations import Evaluations, needs_additive
@@ -20,6 +21,7 @@ TIE = 1.5e-4
 """Candidates this near (nats, or relative above 1) are not told apart, as when policies choose."""
 
 
+@checked
 @dataclass(frozen=True, kw_only=True)
 class Racing:
     """Evaluate all candidates with few completions, drop the losers, and go on with the rest.

@@ -15,6 +15,7 @@ from boed.eig.completions.beliefs import images_within
 from boed.eig.completions.estimators import AdditiveEstimator, Estimator
 from boed.eig.completions.problem import DesignProblem
 from boed.eig.result import EIGEstimate
+from boed.foundation.arguments import checked
 from boed.foundation.checks import at_least
 from boed.search.candidates.design_geometry import neighbours_on_grid
 from boed.search.candidates.evaluations import Evaluations, needs_additive
@@ -44,6 +45,7 @@ class Screen(Protocol):
         ...
 
 
+@checked
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Screening:
     """Guess all EIGs, evaluate the best of them, then the neighbours of the best of those.

@@ -8,11 +8,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from boed.foundation.arguments import checked
 from boed.foundation.randomness import derive
 from boed.search.continuous.gradient import sobol
 from boed.search.continuous.optimum import Objective, Optimum, check_bounds, evaluate
 
 
+@checked
 def bayesian_optimisation(
     objective: Objective,
     bounds: Float[Tensor, "2 K"],

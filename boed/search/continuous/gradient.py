@@ -7,11 +7,13 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.quasirandom import SobolEngine
 
+from boed.foundation.arguments import checked
 from boed.foundation.checks import at_least, more_than
 from boed.foundation.randomness import derive
 from boed.search.continuous.optimum import Objective, Optimum, check_bounds, evaluate
 
 
+@checked
 def gradient_ascent(
     objective: Objective,
     bounds: Float[Tensor, "2 *K"],

@@ -10,9 +10,11 @@ from torch import Tensor
 from boed.eig.completions.estimate import estimate
 from boed.eig.completions.estimators import Estimator, named
 from boed.eig.completions.problem import DesignProblem
+from boed.foundation.arguments import checked
 from boed.search.continuous.optimum import Objective
 
 
+@checked
 def off_grid(problem: DesignProblem, estimator: str | Estimator = "variational") -> Objective:
     """An objective over designs within the sensor's `bounds`, for one scene.
 

@@ -175,7 +175,7 @@ def test_more_completions_than_memory_has_room_for_are_refused(sets):
     ("changes", "message"),
     [
         ({"n": 1}, "n is 1, expected at least 2"),
-        ({"deep": 50}, "deep is 50, expected at most scenes = 40"),
+        ({"deep": 50}, "deep is 50, expected at most `scenes`, 40"),
         ({"scenes": 3, "deep": 8}, "scenes is 3, expected at least 8"),
         ({"seeds": ()}, "seeds and counts must not be empty"),
     ],
@@ -191,3 +191,10 @@ def test_more_scenes_than_there_are(sets):
     test, library = sets
     with pytest.raises(ValueError, match=r"scenes is 90, but fields \(test\) has 80"):
         evaluate({"once": Once()}, test, library, extractor=Pixels(), plan=Plan(scenes=90))
+
+
+@pytest.mark.parametrize(("scenes", "deep"), [(8, 8), (40, 40), (64, 64), (256, 64)])
+def test_how_many_scenes_get_many_completions_follows_how_many_there_are(scenes, deep):
+    assert Plan(scenes=scenes).deep == deep
+    assert Plan().deep == 64
+    assert Plan(scenes=scenes, deep=8).deep == 8

@@ -226,12 +226,34 @@ def test_refuses_images_outside_the_class_folders(folder):
         read_folder(folder("cat/0.png", "stray.png"))
 
 
-def test_refuses_sizes_that_differ_unless_one_is_asked_for(folder):
-    root = folder("test/a/0.png")
-    Image.fromarray(np.zeros((5, 5), np.uint8)).save(root / "test/a/1.png")
-    with pytest.raises(ValueError, match=r"1\.png is 5 pixels wide, .*0\.png is 6; give the size"):
-        read_folder(root)
-    assert len(read_folder(root, size=4)) == 2
+@pytest.mark.parametrize("shape", [(5, 5), (6, 9), (7, 8), (8, 6)])
+@pytest.mark.parametrize("name", ["test/a/1.png", "test/a/1.jpg", "train/a/1.tif", "val/b/1.png"])
+def test_refuses_sizes_that_differ_unless_one_is_asked_for(folder, name, shape):
+    root = folder("test/a/0.png", "train/a/2.png", "val/b/3.png", "val/b/4.png")
+    (root / name).parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.zeros(shape, np.uint8)).save(root / name)
+    expected = rf"0\.png is 8 x 6 pixels, .*{name} is {shape[1]} x {shape[0]}; .* give `size`"
+    for split in ("train", "val", "test"):
+        with pytest.raises(ValueError, match=expected):
+            read_folder(root, split=split)
+        assert len(read_folder(root, size=4, split=split))
+
+
+def test_a_turned_picture_is_of_the_size_that_it_is_seen_at(folder):
+    root, exif = folder("test/a/0.png", "test/a/1.png"), Image.Exif()
+    exif[0x0112] = 6  # a quarter turn
+    Image.fromarray(np.zeros((8, 6), np.uint8)).save(root / "test/a/2.jpg", exif=exif)
+    assert len(read_folder(root)) == 3
+
+
+def test_sizes_of_dicom_files_are_compared_too(dicom, tmp_path):
+    root = tmp_path / "test" / "a"
+    root.mkdir(parents=True)
+    for name, height in (("1.dcm", 8), ("2.dcm", 6)):
+        pixels = np.arange(height * 8, dtype=np.uint16).reshape(height, 8)
+        dicom(pixels, name).rename(root / name)
+    with pytest.raises(ValueError, match=r"1\.dcm is 8 x 8 pixels, .*2\.dcm is 8 x 6"):
+        read_folder(tmp_path)
 
 
 def test_refuses_a_damaged_image_by_name(folder):

@@ -94,13 +94,34 @@ def test_several_pictures_in_a_file_are_refused(tmp_path, name):
         read_image(tmp_path / name)
 
 
-@pytest.mark.parametrize("mode", ["LA", "RGBA"])
-def test_transparent_pixels_are_refused(tmp_path, mode):
-    picture = Image.fromarray((255 * SHADES).astype(np.uint8)).convert(mode)
-    picture.putalpha(Image.fromarray((255 * SHADES).astype(np.uint8)))
-    picture.save(tmp_path / "a.png")
-    with pytest.raises(ValueError, match=r"a\.png has transparent pixels"):
-        read_image(tmp_path / "a.png")
+def with_alpha(name, mode, alpha):
+    """A picture of `SHADES` in a mode with an alpha channel, and what of it is seen."""
+    grey = Image.fromarray((255 * SHADES).astype(np.uint8))
+    picture = grey.convert("RGB" if mode == "RGBA" else "L")
+    picture.putalpha(Image.fromarray(alpha))
+    picture.save(name, **({"lossless": True} if name.suffix == ".webp" else {}))
+    return np.asarray(grey)
+
+
+ALPHA = [(name, mode) for name in ("a.png", "a.tif", "a.webp") for mode in ("LA", "RGBA")]
+
+
+@pytest.mark.parametrize(("name", "mode"), ALPHA)
+def test_an_alpha_channel_without_transparency_changes_nothing(tmp_path, name, mode):
+    grey = with_alpha(tmp_path / name, mode, np.full((8, 8), 255, np.uint8))
+    assert np.array_equal(shown(tmp_path / name), grey)
+    assert np.array_equal(read_image(tmp_path / name, channels=3).numpy(), np.stack([grey] * 3))
+
+
+@pytest.mark.parametrize("alpha", [0, 1, 254])
+@pytest.mark.parametrize(("name", "mode"), ALPHA)
+def test_transparent_pixels_are_refused_with_what_to_do(tmp_path, name, mode, alpha):
+    few = np.full((8, 8), 255, np.uint8)
+    few[0] = alpha
+    with_alpha(tmp_path / name, mode, few)
+    said = rf"{name} has transparent pixels, 12\.5% of them, .* magick {name} -background black"
+    with pytest.raises(ValueError, match=said):
+        read_image(tmp_path / name)
 
 
 def test_a_transparent_colour_is_refused_where_it_is_used(tmp_path):
