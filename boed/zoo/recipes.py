@@ -270,7 +270,7 @@ def _completer(job: _Job) -> torch.nn.Module:
         training=training,
         config=None if vae is not None else config,
         vae=None if vae is None else VDVAE.load(vae),
-        init=None if init is None else kind.load(init),
+        init=None if init is None else LEARNED[kind.taught_by or recipe.name].load(init),
         masks=recipe.masks or "squares",
         looking=looking,
         **job.begin(training),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import tomllib
 from pathlib import Path
@@ -13,7 +14,7 @@ import torch
 from typer.testing import CliRunner
 
 from boed.cli import app
-from boed.data.load import catalogue, load
+from boed.data.load import is_here, load
 from boed.data.training_split import training_splits
 from boed.foundation import shipped
 from boed.foundation.files import load_weights, save_weights
@@ -32,6 +33,7 @@ from boed.zoo.kit import (
     steps_within,
     train_all,
     trainable,
+    val_figures,
     write_parts,
 )
 from boed.zoo.kit import parts as parts_module
@@ -105,11 +107,11 @@ def zoo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "zoo"
 
 
-def ship(name: str, steps: int = 1) -> Path:
+def ship(name: str) -> Path:
     """Train a model of the zoo for a step and let that be what is shipped."""
     folder = trainable()[name]
     scratch = Path("scratch", name, "weights.safetensors")
-    train_recipe(folder, scratch, changes={"steps": steps})
+    train_recipe(folder, scratch, changes={"steps": 1})
     return scratch.replace(folder / scratch.name)
 
 
@@ -255,8 +257,9 @@ def agrees(folder: Path, out: Path) -> None:
 
 
 def test_only_what_has_ended_and_is_better_is_chosen(zoo: Path) -> None:
-    path = ship("aipo-tiny", steps=3)
     members = train_all(["aipo-tiny"], out="out")
+    path = zoo / "completion/aipo-tiny/weights.safetensors"
+    shutil.copy(members[-1].out, path)
     verdict = judge(members[-1], Path("out"))
     assert (verdict.why, verdict.new) == ("not better", verdict.shipped)
     assert (verdict.steps, verdict.of, verdict.images) == (3, 3, 12)
@@ -277,6 +280,22 @@ def test_only_what_has_ended_and_is_better_is_chosen(zoo: Path) -> None:
 
 
 @pytest.mark.slow
+def test_what_is_learnt_from_a_new_model_and_judged_without_its_teacher(zoo: Path) -> None:
+    shape = {"stem": 2, "widths": [8], "blocks": 1, "steps": 1}
+    table = {"kind": "completer", "data": DATA, "size": 8, "architecture": shape, "training": FEW}
+    for name, own in (("a", {"name": "flow-distilled", "init": "z"}), ("z", {"name": "flow"})):
+        (zoo / "completion" / name).mkdir()
+        Recipe.of({**table, **own}).write(zoo / "completion" / name / "recipe.toml")
+    flow, distilled = train_all(["a", "z"], out="out", changes={"seed": 2})
+    header = distilled.header()
+    assert header is not None
+    assert (header["init"]["steps"], header["recipe"]["init"]) == (3, "z")
+    figures = val_figures(distilled.asked(), distilled.out)
+    assert list(figures) == ["val_energy_score"]
+    assert 0 < merit(figures) < 1
+    assert list(val_figures(flow.asked(), flow.out)) == ["val_loss"]
+
+
 def test_a_classifier_and_its_screen_go_together(zoo: Path) -> None:
     for name in ("densenet-tiny", "screen-tiny"):
         path = ship(name)
@@ -310,19 +329,20 @@ def test_minutes_set_the_steps_and_end_the_schedule(
 
     def measure(recipe: Path, changes: Any, models: Any) -> Speed:
         asked.append(changes)
-        return Speed(start=0.1, step=28.0, validation=0.1)
+        return Speed(start=0.1, step=14.0, validation=0.1)
 
     monkeypatch.setattr("boed.zoo.kit.running.measured", measure)
-    members = train_all(
-        ["densenet-tiny"], out="out", minutes=10, changes={"batch": 6, "seed": 3}
-    )  # fmt: skip
-    recipe = members[0].asked()
-    assert asked == [{"batch": 6, "seed": 3, "device": "cpu"}]
-    assert recipe.training == {**FEW, "batch": 6, "steps": 19, "every": 2, "warmup": 1}
-    assert recipe.seed == 3
-    assert members[0].ended
-    train_all(["densenet-tiny"], out="out", minutes=5)  # nothing is left to do
-    assert len(asked) == 1
+    members = train_all(["aipo-tiny"], out="out", minutes=10, changes={"batch": 6, "seed": 3})
+    assert [each.name for each in members] == ["aipo-tiny/init", "aipo-tiny"]
+    assert asked == [{"batch": 6, "seed": 3, "device": "cpu"}] * 2
+    for member in members:  # five minutes each
+        recipe = member.asked()
+        assert recipe.training == {**FEW, "batch": 6, "steps": 19, "every": 2, "warmup": 1}
+        assert recipe.seed == 3
+        assert member.ended
+    assert members[1].header()["init"]["steps"] == 19
+    train_all(["aipo-tiny"], out="out", minutes=5)  # nothing is left to do
+    assert len(asked) == 2
 
 
 def test_a_speed_is_measured_and_nothing_of_it_stays(
@@ -386,7 +406,8 @@ def test_a_pack_is_cut_to_what_fits_and_read_in_place_of_the_data(
 def test_a_file_of_images_stands_in_place_of_an_archive(zoo: Path, tmp_path: Path) -> None:
     there = tmp_path / "data" / f"{DATA}.npz"
     there.rename(there.with_name("cifar10_jpeg_32.npz"))
-    assert {each.name: each.available for each in catalogue()}["cifar10_jpeg_32"]
+    assert is_here("cifar10_jpeg_32")
+    assert not is_here(DATA)
     data = load("cifar10_jpeg_32", 8, "val")
     assert (data.name, len(data), data.label_names) == ("cifar10_jpeg_32", 20, ("left", "right"))
 
