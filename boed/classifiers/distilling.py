@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from boed.classifiers.classifier import DenseNetClassifier
 from boed.classifiers.densenet import SmallDenseNet
 from boed.classifiers.screen import LOWEST, ScreenConfig, ScreenNet, fingerprint
-from boed.classifiers.training import augmented, preset
+from boed.classifiers.training import augmented, device_of, preset
 from boed.data.dataset import Dataset
 from boed.data.masks import squares
 from boed.data.observation import Observation
@@ -199,11 +199,7 @@ def train_screen(
         return ScreenNet.load(out)
     classifier.to(device)
     strength = min(1.0, 5000 / len(train))
-    with torch.random.fork_rng():
-        torch.manual_seed(derive(training.seed, "val"))
-        rows = torch.randint(len(val), (2, 128))
-        scenes, pool = (val.scenes(each).to(device) for each in rows)
-        watched = situations(classifier, scenes, pool, patch=patch)
+    watched = val_situations(classifier, val, patch=patch, seed=training.seed)
 
     def loss(step: int) -> Tensor:
         rows = torch.randint(len(train), (training.share,))
@@ -216,7 +212,7 @@ def train_screen(
         return divergence(asked, guessed).mean() + F.smooth_l1_loss(error, 0 * error)
 
     def validate(_: nn.Module) -> dict[str, float]:
-        return {f"val_{name}": value for name, value in score(screen, watched).items()}
+        return val_scores(screen, watched)
 
     _, progress = fit(
         screen,
@@ -241,6 +237,23 @@ def train_screen(
 
     conclude(screen, out, finish, training=training, recipe=recipe, about=about, progress=progress)
     return ScreenNet.load(out)
+
+
+def val_situations(
+    classifier: DenseNetClassifier, val: Dataset, *, patch: float, seed: int
+) -> Situations:
+    """The 128 situations of val scenes that screens are watched on, where the classifier is."""
+    device = device_of(classifier)
+    with torch.random.fork_rng():
+        torch.manual_seed(derive(seed, "val"))
+        rows = torch.randint(len(val), (2, 128))
+        scenes, pool = (val.scenes(each).to(device) for each in rows)
+        return situations(classifier, scenes, pool, patch=patch)
+
+
+def val_scores(screen: ScreenNet, asked: Situations) -> dict[str, float]:
+    """`score` as the training's history has it."""
+    return {f"val_{name}": value for name, value in score(screen, asked).items()}
 
 
 @torch.no_grad()

@@ -226,9 +226,7 @@ def train_classifier(
         return cross_entropy(log_probs, train.labels[rows].to(device)).mean()
 
     def validate(_: nn.Module) -> dict[str, float]:
-        scores = score(model, val, (1, 3), looking=looking)
-        nlls = {f"val_nll_{name}": figures["nll"] for name, figures in scores.items()}
-        return {model.merit: fmean(nlls.values()), **nlls}
+        return val_nll(model, val, looking)
 
     _, progress = fit(
         model,
@@ -259,6 +257,13 @@ def train_classifier(
 
     conclude(model, out, finish, training=training, recipe=recipe, about=about, progress=progress)
     return model.eval()
+
+
+def val_nll(model: DenseNetClassifier, val: Dataset, looking: Looking) -> dict[str, float]:
+    """NLL in nats after 1 and 3 random looks and of whole scenes, and the mean of them."""
+    scores = score(model, _enough(val), (1, 3), looking=looking)
+    nlls = {f"val_nll_{name}": figures["nll"] for name, figures in scores.items()}
+    return {model.merit: fmean(nlls.values()), **nlls}
 
 
 def start_from(model: DenseNetClassifier, path: Path | str) -> dict[str, Any]:

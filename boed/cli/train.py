@@ -1,4 +1,4 @@
-"""`boed train`: completers, classifiers and screens, and whatever a recipe says."""
+"""`boed train`: completers, classifiers and screens, whatever a recipe says, and all at once."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ import typer
 
 from boed.cli.commands import Command
 from boed.cli.recipe import recipe
+from boed.cli.train_all import train_all
 from boed.cli.train_classifier import train_classifier
 from boed.cli.train_completer import train_completer
+from boed.cli.train_install import train_install
+from boed.cli.train_pack import train_pack
 from boed.cli.train_screen import train_screen
 
 app = typer.Typer(help="Train a completer or a classifier.", no_args_is_help=True)
@@ -15,3 +18,6 @@ app.command(cls=Command)(recipe)
 app.command("completer", cls=Command)(train_completer)
 app.command("classifier", cls=Command)(train_classifier)
 app.command("screen", cls=Command)(train_screen)
+app.command("all", cls=Command)(train_all)
+app.command("pack", cls=Command)(train_pack)
+app.command("install", cls=Command)(train_install)

@@ -127,10 +127,7 @@ def train_vae(
         return -model.elbo(scenes).mean() / model.dimensions
 
     def validate(_: nn.Module) -> dict[str, float]:
-        with torch.no_grad():
-            scenes = val.scenes(_even_rows(len(val))).to(ranks.device)
-            bound = model.elbo(scenes, seed=0).mean() / model.dimensions
-        return {model.merit: float(-bound) / math.log(2)}
+        return val_bound(model, val, ranks.device)
 
     _, progress = fit(
         model,
@@ -148,6 +145,41 @@ def train_vae(
 
     conclude(model, out, finish, training=training, recipe=recipe, about=about, progress=progress)
     return model.eval()
+
+
+@torch.no_grad()
+def val_bound(model: VDVAE, val: Dataset, device: torch.device | str = "cpu") -> dict[str, float]:
+    """The bound of a VD-VAE on 256 val images in bits per dimension, for the training's history."""
+    scenes = val.scenes(_even_rows(len(val))).to(device)
+    bound = model.elbo(scenes, seed=0).mean() / model.dimensions
+    return {model.merit: float(-bound) / math.log(2)}
+
+
+def seen(
+    scenes: torch.Tensor,
+    masks: str | Looking,
+    generator: torch.Generator | None = None,
+) -> Observation:
+    """What a completer is shown of scenes in training.
+
+    Args:
+        scenes: `[B, C, H, W]`.
+        masks: one of `MASKS`, or random looks of a sensor.
+        generator: of the random numbers; torch's global one if not given.
+    """
+    if not isinstance(masks, str):
+        counts = torch.randint(MOST_LOOKS + 1, (len(scenes),), generator=generator)
+        return masks(scenes, counts, generator)
+    mask = MASKS[masks](len(scenes), scenes.shape[-1], generator=generator)
+    return Observation.of(scenes, mask.to(scenes.device))
+
+
+def val_situations(
+    val: Dataset, masks: str | Looking, device: torch.device | str = "cpu"
+) -> tuple[torch.Tensor, Observation]:
+    """The 256 val scenes that completers are watched on, and what is seen of them."""
+    scenes = val.scenes(_even_rows(len(val))).to(device)
+    return scenes, seen(scenes, masks, torch.Generator().manual_seed(0))
 
 
 def start_from(model: LearnedCompleter, trained: LearnedCompleter) -> None:
@@ -210,7 +242,8 @@ def train_completer(
         Interrupted: Ctrl-C or SIGTERM came; what was trained is stored.
     """
     training.check_batch(train)
-    random_masks, said = MASKS[masks], masks if looking is None else repr(looking)
+    check_known("masks", masks, MASKS)
+    shown, said = (masks, masks) if looking is None else (looking, repr(looking))
     model = _begun(name, train, training, config, vae, init)
     origin = ("data", "steps", "command")
     begun = None if init is None else {k: init.provenance.get(k) for k in origin}
@@ -230,20 +263,12 @@ def train_completer(
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     model.train()
 
-    def masked(scenes: torch.Tensor, generator: torch.Generator | None = None) -> Observation:
-        if looking is not None:
-            counts = torch.randint(MOST_LOOKS + 1, (len(scenes),), generator=generator)
-            return looking(scenes, counts, generator)
-        mask = random_masks(len(scenes), train.size, generator=generator)
-        return Observation.of(scenes, mask.to(device))
-
     def loss(step: int) -> torch.Tensor:
         scenes = train.scenes(torch.randint(len(train), (training.share,))).to(device)
-        return model.loss(scenes, masked(scenes), step / training.steps)
+        return model.loss(scenes, seen(scenes, shown), step / training.steps)
 
     def validate(_: nn.Module) -> dict[str, float]:
-        scenes = val.scenes(_even_rows(len(val))).to(device)
-        observation = masked(scenes, torch.Generator().manual_seed(0))
+        scenes, observation = val_situations(val, shown, device)
         draw_samples(model, observation, samples_path(out))
         return model.figures(scenes, observation)
 

@@ -19,7 +19,7 @@ from boed.data.readers.tables import TABLES, table
 from boed.data.resize import resize
 from boed.foundation.cache import cache_folder
 from boed.foundation.checks import at_least
-from boed.foundation.registry import unknown
+from boed.foundation.registry import check_known, unknown
 
 _LOCAL = {
     "kermany_pneumonia_128": ("5,216 paediatric chest x-rays, pneumonia or not", 128),
@@ -117,6 +117,9 @@ def load(
             label_names=medmnist.SOURCES[name].label_names,
         )
     if name in _CIFAR10:
+        packed = _packed(name, root)
+        if packed is not None:
+            return read_npz(packed, size, split, name=name)
         return _resized(read_cifar10(_cifar10_file(name, root), split, name), size)
     path = Path(name_or_path)
     if name == "celeba":
@@ -154,19 +157,17 @@ def catalogue(root: str | Path | None = None) -> list[Entry]:
         )
         for name, what in TABLES.items()
     ]
-    folder = _folder(root)
     for name, (what, size) in _LOCAL.items():
-        available = folder is not None and (folder / f"{name}.npz").is_file()
+        available = is_here(name, root)
         how = f"put {name}.npz into the folder that BOED_DATA names"
         entries.append(Entry(name=name, what=what, sizes=(size,), available=available, how=how))
     for name, (file, what) in _CIFAR10.items():
-        places = [folder, cache_folder()] if name == "cifar10" else [folder]
-        available = any(place is not None and (place / file).is_file() for place in places)
+        available = is_here(name, root)
         how = f"put {file} into the folder that BOED_DATA names"
         if name == "cifar10":
             how = "downloaded on first use, or by `boed data fetch cifar10`"
         entries.append(Entry(name=name, what=what, sizes=(32,), available=available, how=how))
-    available = folder is not None and (folder / "celeba").is_dir()
+    available = is_here("celeba", root)
     how = "put img_align_celeba and its lists into the folder celeba in the one BOED_DATA names"
     entries.append(
         Entry(
@@ -178,12 +179,34 @@ def catalogue(root: str | Path | None = None) -> list[Entry]:
         )
     )
     for name, source in medmnist.SOURCES.items():
-        available = any(_present(name, size, root) for size in medmnist.SIZES)
+        available = is_here(name, root)
         how = f"downloaded on first use, or by `boed data fetch {name}`"
         entries.append(
             Entry(name=name, what=source.what, sizes=medmnist.SIZES, available=available, how=how)
         )
     return entries
+
+
+def is_here(name: str, root: str | Path | None = None) -> bool:
+    """Whether a data set known by name can be read now, without a download (`root` as in `load`).
+
+    Raises:
+        ValueError: the name is unknown; the nearest is suggested.
+    """
+    check_known("data set", name, NAMES)
+    folder = _folder(root)
+    if name in _LOCAL:
+        return folder is not None and (folder / f"{name}.npz").is_file()
+    if name in _CIFAR10:
+        places = [folder, cache_folder()] if name == "cifar10" else [folder]
+        file = _CIFAR10[name][0]
+        archived = any(place is not None and (place / file).is_file() for place in places)
+        return archived or _packed(name, root) is not None
+    if name == "celeba":
+        return folder is not None and (folder / "celeba").is_dir()
+    if name in medmnist.SOURCES:
+        return any(_present(name, size, root) for size in medmnist.SIZES)
+    return True  # comes with a library
 
 
 def _folder(root: str | Path | None) -> Path | None:
@@ -199,6 +222,13 @@ def _local_file(name: str, root: str | Path | None, file_name: str | None = None
     if not (folder / wanted).exists():
         raise ValueError(f"{name}: there is no {wanted} in {folder} (BOED_DATA or root)")
     return folder / wanted
+
+
+def _packed(name: str, root: str | Path | None) -> Path | None:
+    """The npz file in the data folder that stands in place of an archive, as `pack` writes it."""
+    folder = _folder(root)
+    path = None if folder is None else folder / f"{name}.npz"
+    return path if path is not None and path.is_file() else None
 
 
 def _cifar10_file(name: str, root: str | Path | None) -> Path:

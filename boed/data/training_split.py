@@ -22,7 +22,17 @@ def training_splits(data: str | Path, size: int | None = None) -> tuple[Dataset,
     Raises:
         ValueError: as `load` does.
     """
-    if data == "mnist_28" and size in (None, 28, 32):
+    if _holds_digits(data, size):
         images = without_shipped_test(load(data, 28, "train"))
-        return bordered(images) if size == 32 else images, load("digits", size, "val")
-    return load(data, size, "train"), load(data, size, "val")
+        return bordered(images) if size == 32 else images, val_split(data, size)
+    return load(data, size, "train"), val_split(data, size)
+
+
+def val_split(data: str | Path, size: int | None = None) -> Dataset:
+    """The val images of `training_splits` alone."""
+    return load("digits" if _holds_digits(data, size) else data, size, "val")
+
+
+def _holds_digits(data: str | Path, size: int | None) -> bool:
+    """Whether it is full MNIST at a size at which its images can be told from those of `digits`."""
+    return data == "mnist_28" and size in (None, 28, 32)

@@ -116,7 +116,7 @@ def train_policy(
                 settings,
                 state=state,
                 about=about,
-                validate=lambda _: _watch(problem, policy, settings),
+                validate=lambda _: val_spce(problem, policy, settings),
                 on_step=on_step,
             )
     header = {
@@ -144,10 +144,10 @@ def _use_units(problem: SiteModel, policy: Trainable, settings: PolicyTrainingCo
         policy.standardise(roll.outcomes.flatten(0, 1))
 
 
-def _watch(
+def val_spce(
     problem: SiteModel, policy: Trainable, settings: PolicyTrainingConfig
 ) -> dict[str, float]:
-    """sPCE with more contrasts, on the same random numbers each time."""
+    """sPCE with more contrasts, on the same random numbers each time, for the history."""
     torch.manual_seed(derive(settings.seed, "validation"))
     gains: list[Tensor] = []
     with torch.no_grad():

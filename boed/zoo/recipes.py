@@ -39,6 +39,9 @@ from boed.zoo.models import network_for
 C = TypeVar("C")
 OnStep = Callable[[int, float], None]
 
+FROM = ("init", "vae", "classifier")
+"""Keys of a recipe that name another model, which comes first."""
+
 
 def recipe_named(name_or_path: str | Path) -> tuple[Recipe, Path]:
     """A recipe, and the folder from which it names other files.
@@ -89,6 +92,7 @@ def train_recipe(
     on_start: Callable[[TrainingConfig], None] | None = None,
     on_step: OnStep | None = None,
     command: str | None = None,
+    models: Mapping[str, Path] | None = None,
 ) -> torch.nn.Module:
     """Train what a recipe says and save it, with the recipe beside it.
 
@@ -101,6 +105,7 @@ def train_recipe(
         on_start: called with how it is trained, before the first step of each training.
         on_step: called with step and loss.
         command: what was typed, for the record.
+        models: checkpoints that stand in place of models that the recipe names.
 
     Returns:
         The trained model.
@@ -120,10 +125,19 @@ def train_recipe(
         on_start=on_start,
         on_step=on_step,
         command=command,
+        models=models or {},
     )
-    for key in ("init", "vae", "classifier"):
+    for key in FROM:
         job.path(key)  # what does not exist is said before any work
     return _TRAIN[read.kind](job)
+
+
+def looks_of(recipe: Recipe, data: Dataset) -> RandomLooks | None:
+    """Random looks of a recipe's sensor at scenes such as those of `data`, if it names one."""
+    if recipe.sensor is None:
+        return None
+    channels, height, width = data.images.shape[1:]
+    return RandomLooks(sensor_named(recipe.sensor, data), (channels, height, width))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,6 +150,7 @@ class _Job:
     on_start: Callable[[TrainingConfig], None] | None
     on_step: OnStep | None
     command: str | None
+    models: Mapping[str, Path]
 
     def data(self) -> tuple[Dataset, Dataset]:
         """Train and val images."""
@@ -184,16 +199,16 @@ class _Job:
 
     def looking(self, train: Dataset, *, pixels: bool = False) -> RandomLooks | None:
         """Random looks of the recipe's sensor, if it names one."""
-        if self.recipe.sensor is None:
+        looks = looks_of(self.recipe, train)
+        if looks is None:
             return None
-        channels, height, width = train.images.shape[1:]
-        sensor = sensor_named(self.recipe.sensor, train)
-        readings = returns_readings(sensor, (channels, height, width))  # a bad sensor shows here
+        sensor = looks.sensor
+        readings = returns_readings(sensor, looks.shape)  # a bad sensor shows here
         if pixels and readings:
             raise ValueError(
                 f"sensor: {type(sensor).__name__} returns readings; completers learn from pixels"
             )
-        return RandomLooks(sensor, (channels, height, width))
+        return looks
 
     def path(self, key: str) -> Path | None:
         """The file that a key names, by its path or as a shipped model; None if it names none.
@@ -204,6 +219,8 @@ class _Job:
         named = getattr(self.recipe, key)
         if named is None:
             return None
+        if named in self.models:
+            return self.models[named]
         path = next((p for p in (self.folder / named, Path(named)) if p.is_file()), None)
         if path is None and named in shipped_names():
             return shipped(named)
@@ -253,7 +270,7 @@ def _completer(job: _Job) -> torch.nn.Module:
         training=training,
         config=None if vae is not None else config,
         vae=None if vae is None else VDVAE.load(vae),
-        init=None if init is None else kind.load(init),
+        init=None if init is None else LEARNED[kind.taught_by or recipe.name].load(init),
         masks=recipe.masks or "squares",
         looking=looking,
         **job.begin(training),
