@@ -39,7 +39,7 @@ def provenance(train: Dataset, training: TrainingConfig, progress: Progress) -> 
         "fit": {**asdict(training), "skip": str(training.skip)},
         "steps": progress.step,
         "precision": progress.precision,
-        "seconds": round(progress.seconds, 1),
+        "seconds": round(progress.seconds, 3),
         "cpu_seconds": round(progress.cpu_seconds),
         "history": progress.history,
         "best": progress.best,

@@ -24,20 +24,14 @@ from boed.zoo import train_recipe
 from boed.zoo.kit import (
     Speed,
     install,
-    join_parts,
     judge,
     merit,
-    next_slice,
     pack,
     plan,
-    steps_within,
     train_all,
     trainable,
     val_figures,
-    write_parts,
 )
-from boed.zoo.kit import parts as parts_module
-from boed.zoo.kit.timing import fitted, speed_of
 
 DATA = "kermany_pneumonia_128"
 FEW = {"steps": 3, "batch": 4, "warmup": 1, "every": 2}
@@ -142,47 +136,6 @@ def test_recipes_that_need_a_later_one_wait_for_it(zoo: Path) -> None:
     Recipe.of({**recipe, "init": "a"}).write(zoo / "completion" / "z" / "recipe.toml")
     with pytest.raises(ValueError, match="recipes of a, z"):
         plan(["a", "z"], Path())
-
-
-def test_time_goes_first_to_all_and_then_to_who_gains_most() -> None:
-    assert next_slice({}) is None
-    assert next_slice({"a": [], "b": []}) == "a"
-    assert next_slice({"a": [(1, 0.9)], "b": []}) == "b"
-    assert next_slice({"a": [(1, 0.9)], "b": [(1, 9.0)]}) == "a"
-    assert next_slice({"a": [(1, 9.0), (2, 8.0)], "b": [(0, 0.5)]}) == "b"
-    assert next_slice({"a": [(1, 9.0), (2, 8.0)], "b": [(1, 0.9), (2, 0.7)]}) == "b"  # relative
-    assert next_slice({"a": [(1, 9.0), (2, 8.0)], "b": [(1, 0.9), (4, 0.7)]}) == "a"  # a minute
-    nothing = [(1.0, 1.0), (2.0, 1.2)]
-    assert next_slice({"a": nothing, "b": [(1, 5.0), (2, 4.99)]}) == "b"
-    assert next_slice({"a": nothing, "b": nothing}) == "a"
-    assert next_slice({"a": [(1, float("nan")), (2, 1.0)], "b": [(1, 1.0), (2, 0.9)]}) == "b"
-    assert next_slice({"a": [(1, -5.0), (2, -6.0)], "b": nothing}) == "a"  # -sPCE falls
-
-
-def test_made_up_curves_share_the_time_by_what_they_gain() -> None:
-    def figure(name: str, minutes: float) -> float:
-        return {"fast": 2.0 ** -min(minutes, 6.0), "slow": 1 - minutes / 100, "flat": 1.0}[name]
-
-    curves: dict[str, list[tuple[float, float]]] = {"flat": [], "slow": [], "fast": []}
-    for _ in range(16):
-        name = next_slice(curves)
-        assert name is not None
-        minutes = len(curves[name]) + 1.0
-        curves[name].append((minutes, figure(name, minutes)))
-    assert {name: len(curve) for name, curve in curves.items()} == {
-        "flat": 2, "slow": 7, "fast": 7
-    }  # fmt: skip
-
-
-def test_steps_are_what_a_share_of_the_time_holds() -> None:
-    speed = Speed(start=10, step=0.1, validation=2)
-    assert steps_within(100, speed) == round((90 - 10 - 20) / 0.1)
-    assert steps_within(100, speed, slices=3) == round((90 - 30 - 24) / 0.1)
-    assert steps_within(1, speed) == 10
-    times = [4.0, 5.0, 6.0, 9.0, 10.0, 11.0, 14.0]  # a validation of 2 s after each third step
-    assert speed_of(1.0, times) == Speed(start=3.0, step=1.0, validation=2.0)
-    assert fitted({"warmup": 100}, 50) == {"steps": 50, "every": 5, "warmup": 5}
-    assert fitted({}, 20_001) == {"steps": 20_001, "every": 2001, "warmup": 100}
 
 
 @pytest.mark.parametrize(
@@ -354,38 +307,6 @@ def test_a_speed_is_measured_and_nothing_of_it_stays(
     assert members[0].asked().training["steps"] >= 10
 
 
-def test_parts_are_small_and_put_together_again(
-    zoo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    members = plan(["densenet-tiny"], Path("out"))
-    with pytest.raises(ValueError, match="nothing in out was trained yet"):
-        write_parts(members, "out", "parts")
-    members[0].out.parent.mkdir(parents=True)
-    members[0].out.write_bytes(bytes(range(256)) * 5)
-    members[0].recipe.write_text("a = 1\n")
-    running_state(members[0].out).write_bytes(bytes(3000))
-    monkeypatch.setattr(parts_module, "PART", 400)
-    written = write_parts(members, "out", "parts")
-    assert len(written) <= 8
-    assert all(path.stat().st_size <= 400 for path in written)
-    joined = join_parts("parts", "joined")
-    assert [path.name for path in joined] == ["weights.safetensors", "recipe.toml"]  # no room
-    for path in joined:
-        assert path.read_bytes() == (Path("out") / path.relative_to("joined")).read_bytes()
-    joined[1].write_text("b = 1\n")
-    with pytest.raises(ValueError, match=r"recipe\.toml is another one than in the parts"):
-        join_parts("parts", "joined")
-    written[1].write_bytes(b"")
-    with pytest.raises(ValueError, match="damaged or not all there"):
-        join_parts("parts", "again")
-    written[1].unlink()
-    with pytest.raises(ValueError, match=r"expected trained\.zip\.1 and all that follow"):
-        join_parts("parts", "again")
-    monkeypatch.setattr(parts_module, "PART", 100)
-    with pytest.raises(ValueError, match="expected at most 0 MiB; ask for fewer"):
-        write_parts(members, "out", "parts")
-
-
 def test_a_pack_is_cut_to_what_fits_and_read_in_place_of_the_data(
     zoo: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -446,8 +367,3 @@ def test_another_value_than_it_was_begun_with(zoo: Path) -> None:
     train_all(["densenet-tiny"], out="out", changes={"batch": 6})
     with pytest.raises(ValueError, match=r"densenet-tiny was begun in .*training: batch is 6"):
         train_all(["densenet-tiny"], out="out", changes={"batch": 8})
-
-
-def test_models_of_two_data_sets_are_not_packed_together() -> None:
-    with pytest.raises(ValueError, match="expected models of one data set"):
-        pack("packed", ["flow-kermany-64", "flow-cifar10-32"])
