@@ -128,6 +128,19 @@ KINDS: dict[str, dict[str, list[str]]] = {
             "test_contracts.py::test_whole",
         ],
     },
+    "A part that breaks its contract within a run": {
+        ERROR: [
+            "testing/test_trial.py::test_global",
+            "testing/test_trial.py::test_what_breaks",
+            "testing/test_trial.py::test_parts_inside",
+            "testing/test_trial.py::test_a_candidate",
+        ],
+        RIGHT: ["testing/test_trial.py::test_parts_that_keep"],
+    },
+    "Arguments of another kind, of public functions and classes": {
+        ERROR: ["test_arguments.py::test_an_argument", "test_arguments.py::test_what_was"],
+        RIGHT: ["test_arguments.py::test_numbers"],
+    },
     "Looks at what is known already": {RIGHT: ["policies/test_known_looks.py::"]},
     "Attributes of results": {
         RIGHT: ["foundation/test_netcdf.py::"],
