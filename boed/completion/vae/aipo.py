@@ -14,7 +14,16 @@ from torch import Tensor
 from boed.completion.learned import LearnedCompleter
 from boed.completion.vae import presets
 from boed.completion.vae.blocks import BottleneckBlock
-from boed.completion.vae.vdvae import VDVAE, StochasticBlock, VDVAEConfig, draw, kl_divergence
+from boed.completion.vae.couplings import Couplings
+from boed.completion.vae.vdvae import (
+    VDVAE,
+    Gaussian,
+    StochasticBlock,
+    VDVAEConfig,
+    draw,
+    kl_divergence,
+    log_density,
+)
 from boed.data.observation import Observation, check_scenes
 from boed.foundation.randomness import SceneNoise, Seeds, per_scene
 from boed.training.config import TrainingConfig
@@ -51,6 +60,10 @@ class AIPO(LearnedCompleter):
                 2 * block.latent,
                 resolution=resolution,
             )
+            if vae.config.couplings:
+                block.couplings = Couplings(
+                    block.latent, 2 * block.latent, layers=vae.config.couplings
+                )
 
     @classmethod
     def of(cls, config: VDVAEConfig) -> Self:
@@ -97,6 +110,8 @@ class AIPO(LearnedCompleter):
     ) -> tuple[Float[Tensor, " B"], Float[Tensor, " B"]]:
         """log p(scene | z) and KL(full posterior || partial posterior), z from the full one.
 
+        Where the partial posterior is a flow (`couplings`), an unbiased estimate of the KL by z.
+
         Raises:
             ValueError: scene and observation do not fit the model or each other.
         """
@@ -116,10 +131,20 @@ class AIPO(LearnedCompleter):
             state = vae.mixed(states, level)
             _, feature = block.prior_head(state)
             q = block.posterior_head(state, full[resolution])
-            rate = rate + kl_divergence(q, block.partial_head(state, partial[resolution]))
-            states[resolution] = block.merge(state, feature, draw(q, noise))
+            z = draw(q, noise)
+            rate = rate + self._rate(block, q, z, block.partial_head(state, partial[resolution]))
+            states[resolution] = block.merge(state, feature, z)
         log_likelihood = vae.likelihood.log_prob(vae.pixel_parameters(states), scene)
         return log_likelihood.flatten(1).sum(1), rate
+
+    def _rate(
+        self, block: StochasticBlock, q: Gaussian, z: Tensor, base: Gaussian
+    ) -> Float[Tensor, " B"]:
+        """KL(q || partial posterior) in nats: exact, or by z ~ q where that one is a flow."""
+        if block.couplings is None:
+            return kl_divergence(q, base)
+        u, log_det = block.couplings.inverse(z, torch.cat(base, dim=1))
+        return log_density(q, z) - log_density(base, u) - log_det
 
     def loss(
         self,
@@ -159,7 +184,10 @@ class AIPO(LearnedCompleter):
             _, feature = block.prior_head(state)
             mean, log_std = block.partial_head(state, partial[resolution])
             epsilon = noise.normal(n, *mean.shape[1:]).flatten(0, 1)
-            states[resolution] = block.merge(state, feature, mean + log_std.exp() * epsilon)
+            z = mean + log_std.exp() * epsilon
+            if block.couplings is not None:
+                z = block.couplings(z, torch.cat([mean, log_std], dim=1))
+            states[resolution] = block.merge(state, feature, z)
         parameters = vae.pixel_parameters(states)
         uniform = noise.uniform(n, vae.likelihood.n_uniform, config.size, config.size)
         scenes = vae.likelihood.sample(parameters, uniform.flatten(0, 1))

@@ -20,6 +20,7 @@ from boed.completion.vae.blocks import (
     parse_encoder,
     parse_widths,
 )
+from boed.completion.vae.couplings import Couplings
 from boed.completion.vae.likelihoods import likelihood
 from boed.data.observation import check_scenes
 from boed.foundation.checks import at_least, attributes, more_than
@@ -45,6 +46,8 @@ class VDVAEConfig:
         stem: space-to-depth factor before the encoder and after the decoder; 1 as published.
         likelihood: `logistics` or `bernoulli`.
         components: logistics in the mixture.
+        couplings: layers of the normalising flow of AIPO's partial posterior (Harvey et al. 2021,
+            Sec. 6); 0 leaves it Gaussian. They are no part of the VAE.
         mean, std: statistics of the training set that standardise the input.
 
     Raises:
@@ -62,11 +65,15 @@ class VDVAEConfig:
     stem: int = 1
     likelihood: str = "logistics"
     components: int = 10
+    couplings: int = 0
     mean: float = 0.5
     std: float = 0.25
 
     def __post_init__(self) -> None:
         at_least(1, **attributes(self, "size", "channels", "width", "latent", "stem", "components"))
+        at_least(0, couplings=self.couplings)
+        if self.couplings and self.latent < 2:
+            raise ValueError(f"couplings is {self.couplings}, for which latent has to be 2 or more")
         more_than(0, **attributes(self, "bottleneck", "std"))
 
 
@@ -77,11 +84,20 @@ def kl_divergence(q: Gaussian, p: Gaussian) -> Float[Tensor, " B"]:
     return (p_log - q_log + 0.5 * (ratio - 1)).flatten(1).sum(1)
 
 
+def log_density(gaussian: Gaussian, z: Tensor) -> Float[Tensor, " B"]:
+    """Log-density of z in nats, summed over everything but the batch."""
+    mean, log_std = gaussian
+    standard = (z - mean) * (-log_std).exp()
+    each = -0.5 * standard**2 - log_std - 0.5 * math.log(2 * math.pi)
+    return each.flatten(1).sum(1)
+
+
 class StochasticBlock(nn.Module):
     """One group of latent variables z_l in the decoder (Child 2020, Fig. 3, right).
 
     `partial` is AIPO's second posterior head, fed with the decoder state and the partial
-    encoder's activation (Harvey et al. 2021, Fig. 2b); it is absent from a plain VAE.
+    encoder's activation (Harvey et al. 2021, Fig. 2b), and `couplings` the normalising flow behind
+    it, if there is one; both are absent from a plain VAE.
     """
 
     def __init__(self, resolution: int, width: int, middle: int, *, latent: int, n: int) -> None:
@@ -100,6 +116,7 @@ class StochasticBlock(nn.Module):
             width, middle, width, resolution=resolution, residual=True, last_scale=scale
         )
         self.partial: BottleneckBlock | None = None
+        self.couplings: Couplings | None = None
 
     def prior_head(self, state: Tensor) -> tuple[Gaussian, Tensor]:
         """p(z_l | z_<l), and a residual feature for the state."""
