@@ -27,6 +27,14 @@ class AIPOR(AIPO):
     merit = "val_seen_nats_per_dim"
     hottest = 10.0
 
+    def __init__(self, vae: VDVAE, frozen: bool = False) -> None:
+        if vae.config.couplings:
+            raise ValueError(
+                f"couplings is {vae.config.couplings}, but aipo-r's partial posterior is Gaussian, "
+                "expected 0"
+            )
+        super().__init__(vae, frozen)
+
     @classmethod
     def from_vae(cls, vae: VDVAE) -> Self:
         """Extend a copy of a trained VAE, whose weights stay frozen and begin the encoder's."""
