@@ -29,6 +29,7 @@ class LearnedCompleter(nn.Module, ABC):
         config: architecture, image size, channels, and the training set's mean and deviation.
         provenance: the checkpoint's header; empty before training.
         deterministic: whether all completions of an observation are equal.
+        stored: precision of the weights in a file; half of it halves what is shipped.
         taught_by: the kind of completer that this one starts and learns from; most need none.
         merit: the one of its `figures` that says how good it is, lower is better.
     """
@@ -36,6 +37,7 @@ class LearnedCompleter(nn.Module, ABC):
     name: ClassVar[str]
     Config: ClassVar[type[Any]]
     deterministic: ClassVar[bool] = False
+    stored: ClassVar[torch.dtype] = torch.float32
     taught_by: ClassVar[str | None] = None
     merit: ClassVar[str] = "val_loss"
 
@@ -121,9 +123,13 @@ class LearnedCompleter(nn.Module, ABC):
         check_scenes(observation.values, "observation")
 
     def save(self, path: Path | str, provenance: dict[str, Any]) -> None:
-        """Write the weights with configuration and provenance as safetensors."""
+        """Write the weights, as `stored`, with configuration and provenance as safetensors."""
         header = {"kind": self.name, "config": vars(self.config), **provenance}
-        save_weights(path, self.state_dict(), header)
+        weights = {
+            name: each.to(self.stored) if each.is_floating_point() else each
+            for name, each in self.state_dict().items()
+        }
+        save_weights(path, weights, header)
 
     @classmethod
     def load(cls, path: Path | str) -> Self:

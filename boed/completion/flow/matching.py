@@ -44,6 +44,7 @@ class FlowMatching(LearnedCompleter):
     """
 
     name: ClassVar[str] = "flow"
+    stored: ClassVar[torch.dtype] = torch.float16
     Config = FlowConfig
     config: FlowConfig
 
