@@ -29,7 +29,7 @@ class DistilledFlow(FlowMatching):
 
     name: ClassVar[str] = "flow-distilled"
     taught_by: ClassVar[str | None] = "flow"
-    lesson = 8
+    lesson = 4
     """Midpoint steps of the teacher from 0 to 1, shared by the windows."""
 
     def __init__(self, config: FlowConfig) -> None:
