@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from boed.cli.commands import Command
 from boed.foundation.options import OneOf
+from boed.foundation.registry import one_of
+
+
+class _Fetched(OneOf):
+    """A data set that is downloaded."""
+
+    def check(self, name: str, value: Any) -> None:
+        """See `Kind`; of a set that comes another way it is said how."""
+        from boed.data.load import catalogue
+
+        for each in catalogue():
+            if each.name == value and value not in self.known:
+                raise ValueError(
+                    f"{name} is {value!r}, which is not downloaded: {each.how}; expected "
+                    f"{one_of(tuple(self.known))}"
+                )
+        super().check(name, value)
+
 
 app = typer.Typer(help="List and fetch data sets.", no_args_is_help=True)
 
@@ -43,7 +61,7 @@ def data_fetch(
     name: Annotated[
         str,
         typer.Argument(help="pneumoniamnist, chestmnist or cifar10."),
-        OneOf("boed.data.load:FETCHED"),
+        _Fetched("boed.data.load:FETCHED"),
     ],
     size: Annotated[
         int | None, typer.Option(help="MedMNIST's: 28, 64, 128 or 224 pixels; 64 if not given.")

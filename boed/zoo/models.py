@@ -17,7 +17,7 @@ from boed.completion.completer import Completer
 from boed.completion.registry import LEARNED, load_completer
 from boed.data.labels import naming_advice
 from boed.foundation.checks import check_fits
-from boed.foundation.registry import unknown
+from boed.foundation.registry import one_of, unknown
 from boed.foundation.shipped import shipped, shipped_names
 from boed.search.names import SEARCHES
 from boed.sensors import PatchSensor
@@ -221,7 +221,7 @@ def weights(argument: str, name: str, kind: str, *, known: Sequence[str] = ()) -
     if name in shipped_names():
         what = next(word for each, word in _ROLES.items() if name in shipped_of(each))
         raise ValueError(
-            f"{argument} is {name!r}, which is a {what}. Known: {', '.join((*known, *ours))}; "
+            f"{argument} is {name!r}, which is a {what}, expected {one_of((*known, *ours))}; "
             f"{extra}"
         )
     raise unknown(argument, name, (*known, *ours), extra=extra)
