@@ -149,14 +149,15 @@ def naming(name: str) -> Iterator[None]:
     """Within which what is refused of a user's method is told with the method's name.
 
     Raises:
-        ValueError: as it was raised, with the name before it unless it is named already.
+        ValueError, TypeError: as it was raised, with the name before it unless it is named already.
     """
     try:
         yield
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         if name.partition(".")[0] in str(error):
             raise
-        raise ValueError(f"{name}: {error}") from error
+        kind = ValueError if isinstance(error, ValueError) else TypeError
+        raise kind(f"{name}: {error}") from error
 
 
 class Sized(Protocol):

@@ -105,7 +105,10 @@ def test_a_table_by_name():
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("rows.csv", r"rows\.csv', a table, expected .* come by name \(breast_cancer, .* Dataset"),
+        (
+            "rows.csv",
+            r"rows\.csv', a table, expected .* come by name .breast_cancer, .*boed.data.Dataset",
+        ),
         ("rows.PARQUET", r"rows\.PARQUET', a table, expected an npz file or a folder of images"),
         ("lung.png", r"lung\.png', a single picture, .* the folder .* `boed scan`"),
         ("lung.DCM", r"lung\.DCM', a single picture, "),
