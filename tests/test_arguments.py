@@ -168,7 +168,7 @@ def test_what_is_missing_is_said_as_python_says_it(call: Any) -> None:
     needed = [
         name
         for name, each in inspect.signature(call).parameters.items()
-        if each.default is inspect.Parameter.empty
+        if each.default is each.empty and each.kind is not each.VAR_KEYWORD
     ]
     for name in needed:
         rest = {key: value for key, value in VALID[call].items() if key != name}
