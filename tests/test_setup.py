@@ -184,6 +184,16 @@ def test_labels_without_names_are_told_how_to_get_them(tmp_path: Path) -> None:
         setup(path, classifier="densenet-digits-32", library="digits")
 
 
+@pytest.mark.parametrize("again", [False, True])
+@pytest.mark.parametrize("split", ["test", "val"])
+def test_the_scenes_themselves_are_no_library(split: str, again: bool) -> None:
+    scenes = load("digits", 32, split)
+    library = load("digits", 32, split) if again else scenes
+    words = f"library is the {split} split of digits, the same scenes as data, expected train or"
+    with pytest.raises(ValueError, match=words):
+        setup(scenes, library=library, completer="retrieval")
+
+
 def test_a_library_of_another_size_says_so() -> None:
     with pytest.raises(ValueError, match=r"library: digits \(train\) has scenes \(1, 28, 28\)"):
         setup(load("digits", 32, "test"), library=load("digits", 28, "train"))
