@@ -241,6 +241,8 @@ def test_policies_of_a_finished_run_come_in_the_order_that_is_asked_for(tmp_path
 def test_more_steps_than_candidates_end_when_all_is_seen(tmp_path: Path) -> None:
     parts = {**OWN, "sensor": PatchSensor(16, 0.5, 2)}
     made = setup(CLUES.dataset(12), policies=own_policies(), steps=6, **parts)
-    results = run(made, tmp_path, scenes=4)
+    with pytest.warns(UserWarning, match="steps is 6, but PatchSensor has 4 candidates") as told:
+        results = run(made, tmp_path, scenes=4)
+    assert len([each for each in told if "candidates" in str(each.message)]) == 1
     assert (tmp_path / "report.html").exists()
     assert results["design"].isel(step=5).isnull().all()

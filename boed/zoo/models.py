@@ -66,7 +66,7 @@ def completer_for(context: Context, name: str | None = None) -> Completer:
         path = _shipped("completer", name, context)
     model = load_completer(path)
     config: Any = getattr(model, "config", None)
-    check_fits("completer", config, context.data, name=context.data.name)
+    check_fits("completer", config, context.data, name=context.data.name, resized=context.resized)
     trained = (getattr(model, "provenance", {}).get("data") or {}).get("name")
     if trained is not None and FAMILY.get(trained, trained) != (
         context.family or context.data.name
@@ -171,7 +171,9 @@ def network_for(context: Context, name: str | None = None) -> DenseNetClassifier
     name = name or _default_classifier(context, network=True)
     path = weights("classifier", name, "classifiers")
     model = DenseNetClassifier.load(path)
-    check_fits("classifier", model.config, context.data, name=context.data.name)
+    check_fits(
+        "classifier", model.config, context.data, name=context.data.name, resized=context.resized
+    )
     data = context.data
     if model.label_names != data.label_names or model.multi_label != data.multi_label:
         raise ValueError(
