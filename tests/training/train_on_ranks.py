@@ -17,7 +17,9 @@ from torch import nn
 from boed.training.config import TrainingConfig
 from boed.training.loop import fit
 
-ALONE = TrainingConfig(steps=12, batch=8, lr=0.05, warmup=3, ema=0.9, every=4, clip=0.5)
+ALONE = TrainingConfig(
+    steps=12, batch=8, lr=0.05, warmup=3, ema=0.9, every=4, clip=0.5, precision="fp32"
+)
 TWO = replace(ALONE, devices=2)
 IMAGES = torch.randn(12, 8, 2, 7, 7, generator=torch.Generator().manual_seed(1))
 
