@@ -338,9 +338,15 @@ def _library(where: str | Path | Dataset, scenes: Dataset, *, asked: bool) -> Da
     """The train split of the same width; None where the scenes' own source has none.
 
     Raises:
-        ValueError: it is of another size, or one that was asked for cannot be read.
+        ValueError: it is of another size, or one that was asked for cannot be read, or is the
+            very scenes that are looked at.
     """
     if isinstance(where, Dataset):
+        if asked and _same_scenes(where, scenes):
+            raise ValueError(
+                f"library is the {where.split} split of {where.name}, the same scenes as data, "
+                "expected train or val scenes, from which those can be completed"
+            )
         return None if where is scenes else _same_size(where, scenes)
     if asked and str(where) != scenes.name:
         return _same_size(load(where, scenes.size, "train"), scenes)
@@ -354,6 +360,11 @@ def _split(where: str | Path, scenes: Dataset, split: str) -> Dataset | None:
     except ValueError:
         return None
     return _same_size(found, scenes)
+
+
+def _same_scenes(library: Dataset, scenes: Dataset) -> bool:
+    alike = library.images.dtype == scenes.images.dtype
+    return library is scenes or (alike and torch.equal(library.images, scenes.images))
 
 
 def _same_size(library: Dataset, scenes: Dataset) -> Dataset:

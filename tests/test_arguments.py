@@ -161,5 +161,29 @@ def test_a_checked_function_keeps_its_name_and_signature() -> None:
     assert (other.__name__, other.__doc__) == ("look", "Words.")
     assert inspect.signature(other) == inspect.signature(look)
     assert other(3, rest=[1]) == 3
-    with pytest.raises(TypeError, match="missing a required argument: 'steps'"):
-        other()  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize("call", VALID, ids=lambda call: str(call.__name__))
+def test_what_is_missing_is_said_as_python_says_it(call: Any) -> None:
+    needed = [
+        name
+        for name, each in inspect.signature(call).parameters.items()
+        if each.default is each.empty and each.kind is not each.VAR_KEYWORD
+    ]
+    for name in needed:
+        rest = {key: value for key, value in VALID[call].items() if key != name}
+        with pytest.raises(TypeError, match=rf"^{call.__name__}(\.__init__)?\(\) missing.*{name}"):
+            call(**rest)
+
+
+class Forgetful:
+    """A policy whose decisions say no candidates."""
+
+    def choose(self, observation: Observation, sensor: Any, seed: Any = 0, *, truth: Any = None):  # type: ignore[no-untyped-def]
+        return boed.Decision(torch.zeros(len(observation), 2))  # type: ignore[call-arg]
+
+
+def test_an_incomplete_decision_is_told_with_the_policy() -> None:
+    words = r"^Forgetful\.choose: Decision.*\(\) missing 1 required .*'candidates'$"
+    with pytest.raises(TypeError, match=words):
+        boed.acquire(SCENES, TILES, Forgetful(), steps=1, classifier=CLASSIFIER)

@@ -99,14 +99,14 @@ def test_another_run_is_refused_its_folder(what: str, tmp_path: Path) -> None:
         ({"policies": []}, "policies is empty"),
         ({"policies": ["random", "random"]}, "random stands there twice"),
         ({"policies": ["radnom"]}, "did you mean 'random'"),
-        ({"policies": ["random"], "baseline": "boed"}, "baseline is 'boed'.*Known: random"),
+        ({"policies": ["random"], "baseline": "boed"}, "baseline is 'boed', expected random"),
         ({"steps": 0}, "steps is 0, expected at least 1"),
         ({"completions": 0}, "completions is 0, expected at least 1"),
         ({"steps": "two"}, "steps is 'two', expected a whole number"),
         ({"steps": True}, "steps is True, expected a whole number"),
         ({"memory": 0.5}, r"memory is 0\.5, expected a whole number"),
         ({"size": -1}, "size is -1, expected at least 1"),
-        ({"split": "dev"}, "split is 'dev': Known: train, val, test"),
+        ({"split": "dev"}, "split is 'dev', expected one of train, val, test"),
         ({"device": "tpu"}, "device is 'tpu', expected cpu or cuda"),
         ({"device": "cuda:99"}, "device is 'cuda:99', but torch sees"),
         ({"policies": [1, 2]}, "policies is .1, 2., expected names of policies"),
@@ -116,10 +116,22 @@ def test_another_run_is_refused_its_folder(what: str, tmp_path: Path) -> None:
         ({"completer": "nothing.safetensors"}, "'nothing.safetensors', a file that does not exist"),
         ({"classifier": "no/thing"}, "classifier is 'no/thing', a file that does not exist"),
         ({"search": "no.safetensors"}, "search is 'no.safetensors', a file that does not exist"),
-        ({"completer": "densenet-digits-32"}, "which is a classifier. Known: retrieval, gaussian"),
-        ({"classifier": "flow-kermany-64"}, "which is a completer. Known: trees, gaussian"),
-        ({"classifier": "screen-kermany-64"}, "which is a screen for `search`. Known: trees"),
-        ({"search": "densenet-digits-32"}, "which is a classifier. Known: exhaustive, racing"),
+        (
+            {"completer": "densenet-digits-32"},
+            "which is a classifier, expected one of retrieval, gaussian",
+        ),
+        (
+            {"classifier": "flow-kermany-64"},
+            "which is a completer, expected one of trees, gaussian",
+        ),
+        (
+            {"classifier": "screen-kermany-64"},
+            "which is a screen for `search`, expected one of trees",
+        ),
+        (
+            {"search": "densenet-digits-32"},
+            "which is a classifier, expected one of exhaustive, racing",
+        ),
         ({"search": "lucky"}, "screen-kermany-64"),
         ({"completer": "flow", "sensor": "foveated"}, "flow completes pixels; Foveated returns"),
         ({"sensor": "ptach"}, "did you mean 'patch'"),
@@ -172,6 +184,16 @@ def test_labels_without_names_are_told_how_to_get_them(tmp_path: Path) -> None:
         setup(path, classifier="densenet-digits-32", library="digits")
 
 
+@pytest.mark.parametrize("again", [False, True])
+@pytest.mark.parametrize("split", ["test", "val"])
+def test_the_scenes_themselves_are_no_library(split: str, again: bool) -> None:
+    scenes = load("digits", 32, split)
+    library = load("digits", 32, split) if again else scenes
+    words = f"library is the {split} split of digits, the same scenes as data, expected train or"
+    with pytest.raises(ValueError, match=words):
+        setup(scenes, library=library, completer="retrieval")
+
+
 def test_a_library_of_another_size_says_so() -> None:
     with pytest.raises(ValueError, match=r"library: digits \(train\) has scenes \(1, 28, 28\)"):
         setup(load("digits", 32, "test"), library=load("digits", 28, "train"))
@@ -219,6 +241,8 @@ def test_policies_of_a_finished_run_come_in_the_order_that_is_asked_for(tmp_path
 def test_more_steps_than_candidates_end_when_all_is_seen(tmp_path: Path) -> None:
     parts = {**OWN, "sensor": PatchSensor(16, 0.5, 2)}
     made = setup(CLUES.dataset(12), policies=own_policies(), steps=6, **parts)
-    results = run(made, tmp_path, scenes=4)
+    with pytest.warns(UserWarning, match="steps is 6, but PatchSensor has 4 candidates") as told:
+        results = run(made, tmp_path, scenes=4)
+    assert len([each for each in told if "candidates" in str(each.message)]) == 1
     assert (tmp_path / "report.html").exists()
     assert results["design"].isel(step=5).isnull().all()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -119,6 +120,12 @@ def benchmark(
     used = dataset.subset(rows)
     blank = Observation.nothing_of(used.scenes([0]))
     designs = candidates(sensor, blank)
+    if steps > len(designs):
+        warnings.warn(
+            f"steps is {steps}, but {type(sensor).__name__} has {len(designs)} candidates: the "
+            "looks after them see nothing new",
+            stacklevel=3,  # of who calls what is checked
+        )
     settings = {
         "data": dataset.name,
         "split": dataset.split,

@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
@@ -55,6 +56,19 @@ def ends_with(kept: str) -> Iterator[None]:
     except KeyboardInterrupt as error:
         number = error.signal if isinstance(error, Interrupted) else signal.SIGINT
         raise Interrupted(number, f"interrupted; {kept}") from error
+
+
+@contextmanager
+def ends_with_finished(folder: Path) -> Iterator[None]:
+    """Say of an interruption whether something of the run in a folder is kept."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        from boed.foundation.identity import is_bare
+
+        kept = f"what was finished is kept in {folder}, and the same command goes on"
+        with ends_with("nothing was finished yet" if is_bare(folder) else kept):
+            raise
 
 
 def say(message: str) -> None:
@@ -199,8 +213,8 @@ def as_typed(message: str, options: Mapping[str, str]) -> str:
     with a value as Python has it.
 
     >>> options = {name: f"--{name}" for name in ("steps", "size", "search")}
-    >>> as_typed("steps is 0; give `size`, or `search='racing'`", options)
-    '--steps is 0; give --size, or --search racing'
+    >>> as_typed("steps is 0; give `size=16`, or `search='racing'`", options)
+    '--steps is 0; give --size 16, or --search racing'
 
     Args:
         message: of an error or a warning; each of its lines may begin with an argument.
@@ -224,4 +238,4 @@ def as_typed(message: str, options: Mapping[str, str]) -> str:
         return typed if typed.startswith("-") else found[0]
 
     message = re.sub(r"^(?:training: )?(\w+)( set)?\b", refused, message, flags=re.MULTILINE)
-    return re.sub(r"`(\w+)(?:='([^'`]*)')?`", advised, message)
+    return re.sub(r"`(\w+)(?:='?([^'`]*)'?)?`", advised, message)

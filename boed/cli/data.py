@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from boed.cli.commands import Command
-from boed.foundation.options import OneOf
+from boed.foundation.registry import check_known, one_of
 
 app = typer.Typer(help="List and fetch data sets.", no_args_is_help=True)
 
@@ -43,7 +43,6 @@ def data_fetch(
     name: Annotated[
         str,
         typer.Argument(help="pneumoniamnist, chestmnist or cifar10."),
-        OneOf("boed.data.load:FETCHED"),
     ],
     size: Annotated[
         int | None, typer.Option(help="MedMNIST's: 28, 64, 128 or 224 pixels; 64 if not given.")
@@ -52,9 +51,26 @@ def data_fetch(
     """Download a data set, resuming what was begun, and check it."""
     from boed.data.readers import cifar10, medmnist
 
+    _check_fetched(name)
     if name == "cifar10" and size not in (None, 32):
         raise ValueError(f"size is {size}; cifar10 has images of 32 pixels only")
     path = (
         cifar10.fetch() if name == "cifar10" else medmnist.fetch(name, 64 if size is None else size)
     )
     typer.echo(f"{name}: {path}")
+
+
+def _check_fetched(name: str) -> None:
+    """Refuse what is not downloaded; of a set that comes another way it is said how.
+
+    Raises:
+        ValueError: an unknown name (the nearest is suggested), or such a set.
+    """
+    from boed.data.load import FETCHED, catalogue
+
+    for each in catalogue():
+        if each.name == name and name not in FETCHED:
+            raise ValueError(
+                f"name is {name!r}, which is not downloaded: {each.how}; expected {one_of(FETCHED)}"
+            )
+    check_known("name", name, FETCHED)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from boed.cli.commands import Command
-from boed.cli.console import command, counted, ends_with
+from boed.cli.console import command, counted, ends_with_finished
 from boed.cli.options import (
     RUN_FOLDER,
     Data,
@@ -82,7 +82,7 @@ def completer(
     folder = out or Path("runs") / named_after("completers", data)
     plan = Plan(scenes=scenes, deep=deep or 0, n=completions, seeds=tuple(repetitions(seed, seeds)))
     with (
-        ends_with(f"what was finished is kept in {folder}, and the same command goes on"),
+        ends_with_finished(folder),
         counted(completions_each(plan) * seeds, "completions") as advance,
     ):
         evaluate_completers(

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from boed.cli.console import command, counted, ends_with
+from boed.cli.console import command, counted, ends_with_finished
 from boed.cli.options import RUN_FOLDER, named_after, repetitions, with_patch_options
 from boed.foundation.options import Kind
 
@@ -55,7 +55,7 @@ def run_typed(settings: Path | None, typed: dict[str, Any], kinds: Mapping[str, 
         made = setup(**options)
     number = len(made.data) if scenes == 0 else scenes
     with (
-        ends_with(f"what was finished is kept in {out}, and the same command goes on"),
+        ends_with_finished(out),
         counted(number * made.steps * len(seeds), "looks") as advance,
     ):
         how: dict[str, Any] = {"engine": engine, "command": command(), "on_progress": advance}

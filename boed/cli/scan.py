@@ -81,9 +81,11 @@ def scan(
     asked = {"data": data, "policy": policy, **options, "invert": invert}
     numbers = {"seed": seed, "scene": scene, "image": sha256(image)[:DIGITS]}
     record = claim_picture(target, "scan", {**asked, **numbers})
+    typer.echo(f"boed: looking at {image}", err=True)
     with Console().status("reading data and models"):
         made = scan_setup(image, data, policy=policy, invert=invert, **options)
     with counted(made.steps, "looks") as advance:
+        advance(policy, 0)
         found = scan_scene(made, seed=seed, scene=scene, on_look=lambda: advance(policy, 1))
     found.draw(target, record)
     show(found, policy)

@@ -14,6 +14,7 @@ from boed.data.labels import check_split
 from boed.data.readers import medmnist
 from boed.data.readers.cifar10 import fetch as fetch_cifar10
 from boed.data.readers.cifar10 import read_cifar10
+from boed.data.readers.image import SUFFIXES
 from boed.data.readers.npz import read_npz
 from boed.data.readers.tables import TABLES, table
 from boed.data.resize import resize
@@ -32,6 +33,9 @@ _CIFAR10 = {
     "cifar10": ("cifar-10-binary.tar.gz", "60,000 colour photographs of 10 kinds of things"),
     "cifar10_jpeg_32": ("cifar10_jpeg_32.tar.gz", "the same as JPEG files, which lose a little"),
 }
+_TABULAR = (".csv", ".tsv", ".txt", ".xls", ".xlsx", ".parquet", ".arff", ".json")
+"""Endings of the names of tables, which no reader reads."""
+
 FETCHED = (*medmnist.SOURCES, "cifar10")
 """What `boed data fetch` downloads."""
 
@@ -132,8 +136,28 @@ def load(
     if path.name.endswith((".tar", ".tar.gz", ".tgz")):
         return _resized(read_cifar10(path, split, path.name.split(".")[0]), size)
     if path.suffix == ".npz" or path.is_file():
+        _check_kind(path)
         return read_npz(path, size, split)
     raise unknown("data set", name, NAMES, extra="or the path of an npz file or a folder of images")
+
+
+def _check_kind(path: Path) -> None:
+    """Refuse a file that is of scenes, but not a data set in itself.
+
+    Raises:
+        ValueError: saying how such scenes are given.
+    """
+    expected = "an npz file or a folder of images"
+    if path.suffix.lower() in SUFFIXES:
+        raise ValueError(
+            f"data set is '{path}', a single picture, expected {expected}: give the folder of "
+            "such pictures, or look at this one with `boed scan`"
+        )
+    if path.suffix.lower() in _TABULAR:
+        raise ValueError(
+            f"data set is '{path}', a table, expected {expected}: tables come by name "
+            f"({', '.join(TABLES)}), or from Python as a boed.data.Dataset (docs/gallery/table.py)"
+        )
 
 
 def catalogue(root: str | Path | None = None) -> list[Entry]:

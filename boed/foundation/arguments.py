@@ -67,8 +67,12 @@ def checked(thing: Checked) -> Checked:
 
     @functools.wraps(thing)
     def call(*args: Any, **kwargs: Any) -> Any:
+        try:
+            given = signature.bind(*args, **kwargs).arguments
+        except TypeError:
+            return thing(*args, **kwargs)  # whose own refusal says its name
         known = hints()
-        for name, value in signature.bind(*args, **kwargs).arguments.items():
+        for name, value in given.items():
             if name in known:
                 check_kind(name, value, known[name])
         return thing(*args, **kwargs)

@@ -149,14 +149,15 @@ def naming(name: str) -> Iterator[None]:
     """Within which what is refused of a user's method is told with the method's name.
 
     Raises:
-        ValueError: as it was raised, with the name before it unless it is named already.
+        ValueError, TypeError: as it was raised, with the name before it unless it is named already.
     """
     try:
         yield
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         if name.partition(".")[0] in str(error):
             raise
-        raise ValueError(f"{name}: {error}") from error
+        kind = ValueError if isinstance(error, ValueError) else TypeError
+        raise kind(f"{name}: {error}") from error
 
 
 class Sized(Protocol):
@@ -169,7 +170,7 @@ class Sized(Protocol):
     def channels(self) -> int: ...
 
 
-def check_fits(role: str, model: Sized, given: Sized, *, name: str) -> None:
+def check_fits(role: str, model: Sized, given: Sized, *, name: str, resized: bool = False) -> None:
     """Refuse images that are not of the size and channels that something is for.
 
     Images are square where what they belong to has no `shape`, height and width, of its own.
@@ -179,14 +180,17 @@ def check_fits(role: str, model: Sized, given: Sized, *, name: str) -> None:
         model: what says for which images it is.
         given: the images.
         name: what they are called.
+        resized: whether they can be read at another size.
 
     Raises:
         ValueError: naming both sizes.
     """
     if (model.channels, _shape(model)) != (given.channels, _shape(given)):
+        fits = resized and model.channels == given.channels
+        advice = f": read them with `size={model.size}`" if fits else ""
         raise ValueError(
             f"{role} is for {model.channels} channels of {_pixels(model)} pixels; "
-            f"{name} has {given.channels} of {_pixels(given)}"
+            f"{name} has {given.channels} of {_pixels(given)}{advice}"
         )
 
 

@@ -17,6 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
+from boed.foundation.shipped import WEIGHTS
+
 M = TypeVar("M", bound=nn.Module)
 
 
@@ -107,7 +109,7 @@ def load_weights(path: Path | str, *kinds: str) -> tuple[dict[str, Tensor], dict
     """Read what `save_weights` wrote. Nothing in the file is executed.
 
     Args:
-        path: of the file.
+        path: of the file, or of the folder of a model with its `weights.safetensors`.
         kinds: one of which the header must say that it holds, if any is given.
 
     Raises:
@@ -115,6 +117,8 @@ def load_weights(path: Path | str, *kinds: str) -> tuple[dict[str, Tensor], dict
     """
     from safetensors import safe_open
 
+    if Path(path).is_dir():
+        path = Path(path) / WEIGHTS
     if not Path(path).exists():
         raise ValueError(f"checkpoint {path} does not exist")
     try:

@@ -87,7 +87,7 @@ def check_claim(
             a damaged description, or files of something else than a run.
     """
     check_home(folder)
-    if not (folder / RECORD).exists() or _is_bare(folder):
+    if not (folder / RECORD).exists() or is_bare(folder):
         return False
     ours: dict[str, Any] = json.loads(json.dumps({"kind": kind, **content}))
     theirs = read_record(folder)
@@ -222,7 +222,7 @@ def read_record(folder: Path, name: str = "run") -> dict[str, Any]:
     return content
 
 
-def _is_bare(folder: Path) -> bool:
+def is_bare(folder: Path) -> bool:
     """Whether nothing was finished of the run in a folder: no results, and no part of them."""
     parts = folder.glob(f"{PARTS}/*")
     return not (folder / RESULTS).exists() and all(each.name.startswith(".") for each in parts)

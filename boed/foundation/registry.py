@@ -6,11 +6,14 @@ import difflib
 import importlib
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+_FEWEST = 3
+"""Letters that tell which name was begun."""
 
 
 def unknown(argument: str, name: object, known: Iterable[str], *, extra: str = "") -> ValueError:
@@ -24,14 +27,27 @@ def unknown(argument: str, name: object, known: Iterable[str], *, extra: str = "
     """
     names = list(known)
     hint = nearest(name, names)
-    tail = f"; {extra}" if extra else ""
-    return ValueError(f"{argument} is {name!r}: {hint}Known: {', '.join(names) or 'none'}{tail}")
+    expected = f"{': ' + hint + 'Expected' if hint else ', expected'} {one_of(names)}"
+    return ValueError(f"{argument} is {name!r}{expected}{extra and '; '}{extra}")
+
+
+def one_of(names: Sequence[str]) -> str:
+    """What is expected where some names are known, in an error's words."""
+    return f"{'one of ' if len(names) > 1 else ''}{', '.join(names) or 'none'}"
 
 
 def nearest(name: object, known: Iterable[str]) -> str:
-    """The question whether another name was meant; nothing where none is near."""
-    by_lower = {each.lower(): each for each in known}
-    near = difflib.get_close_matches(str(name).lower(), by_lower, n=1, cutoff=0.4)
+    """The question whether another name was meant; nothing where none is near.
+
+    >>> nearest("digit", ["digits", "wine"]), nearest("mnist", ["digits", "mnist_28_unpacked"])
+    ("did you mean 'digits'? ", "did you mean 'mnist_28_unpacked'? ")
+    >>> nearest("nope", ["digits", "wine"])
+    ''
+    """
+    by_lower, given = {each.lower(): each for each in known}, str(name).lower()
+    near = difflib.get_close_matches(given, by_lower, n=1)
+    if not near and len(given) >= _FEWEST:  # one is the beginning of the other
+        near = [each for each in by_lower if each.startswith(given) or given.startswith(each)]
     return f"did you mean {by_lower[near[0]]!r}? " if near else ""
 
 
@@ -54,7 +70,7 @@ class Registry(Mapping[str, T]):
     (4, ['square', 'triangle'])
     >>> shapes["sqare"]
     Traceback (most recent call last):
-    ValueError: shape is 'sqare': did you mean 'square'? Known: square, triangle
+    ValueError: shape is 'sqare': did you mean 'square'? Expected one of square, triangle
 
     Args:
         argument: what the names are given for, in error messages.

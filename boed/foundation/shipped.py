@@ -11,6 +11,9 @@ from pathlib import Path
 
 from boed.foundation.registry import unknown
 
+WEIGHTS = "weights.safetensors"
+"""The file of weights in a model's folder."""
+
 KINDS = ("completion", "classifiers", "policies")
 """What a shipped model is."""
 
@@ -26,9 +29,7 @@ def shipped_names(kind: str | None = None) -> list[str]:
     """Names of the shipped models, of one kind if it is given."""
     kinds = KINDS if kind is None else (kind,)
     return sorted(
-        path.parent.name
-        for each in kinds
-        for path in (zoo_folder() / each).glob("*/weights.safetensors")
+        path.parent.name for each in kinds for path in (zoo_folder() / each).glob(f"*/{WEIGHTS}")
     )
 
 
@@ -40,7 +41,7 @@ def shipped_folder(name: str) -> Path:
     """
     for kind in KINDS:
         folder = zoo_folder() / kind / name
-        if (folder / "weights.safetensors").is_file():
+        if (folder / WEIGHTS).is_file():
             return folder
     raise unknown("shipped model", name, shipped_names())
 
@@ -51,7 +52,7 @@ def shipped(name: str) -> Path:
     Raises:
         ValueError: there is none of that name; the nearest is suggested.
     """
-    return shipped_folder(name) / "weights.safetensors"
+    return shipped_folder(name) / WEIGHTS
 
 
 def card_facts(folder: Path) -> dict[str, str | int]:
@@ -66,7 +67,7 @@ def card_facts(folder: Path) -> dict[str, str | int]:
     """
     from boed.foundation.files import load_weights, sha256
 
-    path = folder / "weights.safetensors"
+    path = folder / WEIGHTS
     tensors, _ = load_weights(path)
     learned = [v for k, v in tensors.items() if k.rpartition(".")[2] not in _STATISTICS]
     return {

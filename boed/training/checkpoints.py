@@ -64,7 +64,8 @@ def claim_checkpoint(out: Path, ours: Mapping[str, Any], *, steps: int) -> bool:
             "give another file as `out`"
         ) from error
     theirs = {key: header.get(key) for key in ours}
-    check_same(f"out: {out} holds another training", theirs, ours, advice=ANOTHER)
+    what = f"out: {out} holds another training"
+    check_same(what, _unfolded(theirs), _unfolded(ours), advice=ANOTHER)
     return int(header.get("steps", 0)) >= steps
 
 
@@ -146,6 +147,12 @@ def conclude(
             running_state(out).unlink(missing_ok=True)
     ranks.wait()
     model.provenance = header
+
+
+def _unfolded(told: Mapping[str, Any]) -> dict[str, Any]:
+    """What a header says, the keys of its recipe beside the others."""
+    recipe = told.get("recipe")
+    return {**told, "recipe": None, **recipe} if isinstance(recipe, Mapping) else dict(told)
 
 
 def _filled(partial: Mapping[str, Any], whole: Mapping[str, Any]) -> dict[str, Any]:

@@ -75,6 +75,11 @@ class Context:
         """The word for this kind of scenes in the names of models, where there are any."""
         return FAMILY.get(self.data.name)
 
+    @property
+    def resized(self) -> bool:
+        """Whether the scenes can be read at another size: pictures can, which are square."""
+        return not is_table(self.data) and self.data.shape[0] == self.data.shape[1]
+
     @cached_property
     def indirect(self) -> bool:
         """Whether a look returns readings that are no pixels."""

@@ -17,7 +17,7 @@ from boed.completion.completer import Completer
 from boed.completion.registry import LEARNED, load_completer
 from boed.data.labels import naming_advice
 from boed.foundation.checks import check_fits
-from boed.foundation.registry import unknown
+from boed.foundation.registry import one_of, unknown
 from boed.foundation.shipped import shipped, shipped_names
 from boed.search.names import SEARCHES
 from boed.sensors import PatchSensor
@@ -66,7 +66,7 @@ def completer_for(context: Context, name: str | None = None) -> Completer:
         path = _shipped("completer", name, context)
     model = load_completer(path)
     config: Any = getattr(model, "config", None)
-    check_fits("completer", config, context.data, name=context.data.name)
+    check_fits("completer", config, context.data, name=context.data.name, resized=context.resized)
     trained = (getattr(model, "provenance", {}).get("data") or {}).get("name")
     if trained is not None and FAMILY.get(trained, trained) != (
         context.family or context.data.name
@@ -171,7 +171,9 @@ def network_for(context: Context, name: str | None = None) -> DenseNetClassifier
     name = name or _default_classifier(context, network=True)
     path = weights("classifier", name, "classifiers")
     model = DenseNetClassifier.load(path)
-    check_fits("classifier", model.config, context.data, name=context.data.name)
+    check_fits(
+        "classifier", model.config, context.data, name=context.data.name, resized=context.resized
+    )
     data = context.data
     if model.label_names != data.label_names or model.multi_label != data.multi_label:
         raise ValueError(
@@ -221,7 +223,7 @@ def weights(argument: str, name: str, kind: str, *, known: Sequence[str] = ()) -
     if name in shipped_names():
         what = next(word for each, word in _ROLES.items() if name in shipped_of(each))
         raise ValueError(
-            f"{argument} is {name!r}, which is a {what}. Known: {', '.join((*known, *ours))}; "
+            f"{argument} is {name!r}, which is a {what}, expected {one_of((*known, *ours))}; "
             f"{extra}"
         )
     raise unknown(argument, name, (*known, *ours), extra=extra)

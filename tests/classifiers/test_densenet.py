@@ -55,7 +55,7 @@ def test_densenet121_has_the_extra_input_and_its_size():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"kind": "resnet"}, "kind is 'resnet': .*Known: small, densenet121"),
+        ({"kind": "resnet"}, "kind is 'resnet'.*one of small, densenet121"),
         ({"stem": 3}, "size 32 is not a multiple of stem 3"),
         ({"growth": (16,)}, "growth has 1 entries for 3 blocks of layers"),
         ({"size": 8, "stem": 4}, "size 8 is too small for stem 4 and 3 blocks"),

@@ -30,7 +30,7 @@ def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str
 
 COMMANDS = dict(commands(BOED))
 OPTION = re.compile(r"--[a-z][a-z-]*")
-ARGUMENT = re.compile(r"`(\w+)(?:='[^'`]*')?`")
+ARGUMENT = re.compile(r"`(\w+)(?:='?[^'`]*'?)?`")
 
 
 def options(path: tuple[str, ...]) -> set[str]:
@@ -111,6 +111,12 @@ def test_advice_is_of_options_that_the_command_has(
         ("scan one.png --data digits --steps 0", "--steps is 0"),
         ("scan one.png --data digits --search foo", "--search is 'foo'"),
         ("benchmark --policies foo", "--policies is 'foo'"),
+        (
+            "benchmark --data whole.npz --classifier gaussian --completer aipo-digits-32",
+            "16: read them with --size 32",
+        ),
+        ("benchmark --data whole.npz --classifier densenet-digits-32", "read them with --size 32"),
+        ("evaluate completer aipo-digits-32 --data whole.npz", "read them with --size 32"),
         ("benchmark --data foo", "--data is 'foo'"),
         ("benchmark --scenes 501", "--scenes is 501"),
         ("benchmark --data tests.npz --classifier gaussian", "\n--completer retrieval is"),

@@ -9,8 +9,9 @@ import re
 import pytest
 
 from boed.cli import console
-from boed.cli.console import training_bar
+from boed.cli.console import ends_with_finished, training_bar
 from boed.deep_adaptive.training import PolicyTrainingConfig
+from boed.foundation.interruption import Interrupted
 from boed.training import TrainingConfig
 
 
@@ -53,6 +54,16 @@ def test_a_line_whenever_enough_time_has_passed(capsys, monkeypatch):
     training = TrainingConfig(steps=1000, every=500)
     found = lines(training, capsys, range(1, 6), seconds=0, monkeypatch=monkeypatch)
     assert [line.split(" of ")[0] for line in found] == [f"step {step}" for step in range(1, 6)]
+
+
+@pytest.mark.parametrize("finished", [False, True])
+def test_an_interrupted_run_says_whether_anything_is_kept(tmp_path, finished):
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts" / f"{'' if finished else '.'}a.npz").touch()
+    said = rf"^interrupted; what was finished is kept in {tmp_path}, and the same command goes on$"
+    said = said if finished else "^interrupted; nothing was finished yet$"
+    with pytest.raises(Interrupted, match=said), ends_with_finished(tmp_path):
+        raise KeyboardInterrupt
 
 
 def test_afterwards_the_logger_is_as_it_was(capsys, monkeypatch):

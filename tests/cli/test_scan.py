@@ -115,6 +115,7 @@ def test_what_the_command_prints_and_draws(digit, tmp_path):
     result = scanned(digit, *options, "--completer", "retrieval", "--out", out)
     assert result.exit_code == 0, result.output
     assert result.output.count("EIG (nats)") == 1
+    assert result.stderr.startswith(f"boed: looking at {digit}\n")
     assert "unlike" not in result.output
     with Image.open(out) as figure:
         assert figure.width > 1000

@@ -111,7 +111,7 @@ def test_a_users_own_sensor(mine: Path) -> None:
         ("lines,width=x", "lines: width is 'x', expected a whole number"),
         ("features", "'features', which is for tables"),
         ("mine:Broken", "mine:Broken cannot be made with {}: RuntimeError: no light"),
-        ("mine:Nope", "Known: mine:RowScanner, mine:Broken, mine:Blind"),
+        ("mine:Nope", "one of mine:RowScanner, mine:Broken, mine:Blind"),
     ],
 )
 def test_what_is_no_sensor_is_said(sensor: str, words: str, mine: Path) -> None:

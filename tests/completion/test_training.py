@@ -159,8 +159,8 @@ def test_wrong_inputs(train, val, config, tmp_path):
         train_completer("aipo", train, val, training=SHORT, out=out)
     with pytest.raises(ValueError, match="completer is 'aippo': did you mean 'aipo'"):
         train_completer("aippo", train, val, training=SHORT, out=out)
-    with pytest.raises(ValueError, match="masks is 'dots': did you mean 'holes'"):
-        train_completer("aipo", train, val, training=SHORT, out=out, config=config(), masks="dots")
+    with pytest.raises(ValueError, match="masks is 'hole': did you mean 'holes'"):
+        train_completer("aipo", train, val, training=SHORT, out=out, config=config(), masks="hole")
     with pytest.raises(ValueError, match="vae is for aipo and aipo-r"):
         train_completer("flow", train, val, training=SHORT, out=out, vae=VDVAE(config()))
     with pytest.raises(ValueError, match=r"either config .* or vae"):

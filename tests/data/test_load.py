@@ -84,12 +84,12 @@ def test_root_stands_in_for_the_environment(content, write, tmp_path, monkeypatc
     ],
 )
 def test_unknown_name_suggests_the_nearest(given, nearest):
-    with pytest.raises(ValueError, match=f"did you mean '{nearest}'.*Known: digits, breast"):
+    with pytest.raises(ValueError, match=f"did you mean '{nearest}'.*one of digits, breast"):
         data.load(given)
 
 
 def test_a_name_like_nothing_lists_what_there_is():
-    with pytest.raises(ValueError, match="data set is 'zzzz': Known: digits") as refused:
+    with pytest.raises(ValueError, match="data set is 'zzzz', expected one of digits") as refused:
         data.load("zzzz")
     assert "did you mean" not in str(refused.value)
 
@@ -102,10 +102,28 @@ def test_a_table_by_name():
         data.load("wine", size=32)
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        (
+            "rows.csv",
+            r"rows\.csv', a table, expected .* come by name .breast_cancer, .*boed.data.Dataset",
+        ),
+        ("rows.PARQUET", r"rows\.PARQUET', a table, expected an npz file or a folder of images"),
+        ("lung.png", r"lung\.png', a single picture, .* the folder .* `boed scan`"),
+        ("lung.DCM", r"lung\.DCM', a single picture, "),
+    ],
+)
+def test_a_file_of_another_kind_is_refused_by_its_kind(tmp_path, name, said):
+    (tmp_path / name).write_text("width,label\n1,a\n")
+    with pytest.raises(ValueError, match=said):
+        data.load(tmp_path / name)
+
+
 def test_refuses_size_and_split():
     with pytest.raises(ValueError, match="size is 0, expected at least 1"):
         data.load("digits", size=0)
-    with pytest.raises(ValueError, match="split is 'dev': Known: train, val, test"):
+    with pytest.raises(ValueError, match="split is 'dev', expected one of train, val, test"):
         data.load("digits", split="dev")
     with pytest.raises(ValueError, match=r"absent\.npz does not exist"):
         data.load("absent.npz")

@@ -97,6 +97,13 @@ def test_missing_and_foreign_weights_are_refused(tmp_path):
         load_weights(tmp_path / "foreign.safetensors")
 
 
+def test_the_folder_of_a_model_stands_for_its_weights(tmp_path):
+    with pytest.raises(ValueError, match=r"weights\.safetensors does not exist"):
+        load_weights(tmp_path)
+    save_weights(tmp_path / "weights.safetensors", {"a": torch.ones(1)}, {"kind": "line"})
+    assert load_weights(tmp_path, "line")[1] == {"kind": "line"}
+
+
 def linear(header, tensors):
     return torch.nn.Linear(header["inputs"], len(tensors["bias"]))
 

@@ -33,7 +33,7 @@ from tests.sensors.observing import blank
         (lambda: PixelBlocks(4, designs=torch.tensor([[0, 4]])), r"design \[0, 4\]: entry 1 must"),
         (lambda: PixelBlocks(4, designs=torch.tensor([0, 4])), r"designs must be \[D, K\]"),
         (lambda: PixelBlocks(4, designs=torch.tensor([[0]])), r"designs must be \[D, 2\]"),
-        (lambda: Lines(4, "diagonal"), "axis is 'diagonal': .*Known: row, column, both"),  # type: ignore[arg-type]
+        (lambda: Lines(4, "diagonal"), "axis is 'diagonal'.*one of row, column, both"),  # type: ignore[arg-type]
         (lambda: Lines((4, 6), "row", 5), "width is 5, expected 1 to 4"),
         (lambda: Features([]), r"names are \[\], expected at least one"),
         (lambda: Features(["a", "a"]), "each only once"),

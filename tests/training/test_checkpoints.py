@@ -69,22 +69,22 @@ def test_the_same_training_goes_on_until_it_is_finished(tmp_path: Path) -> None:
         (
             Recipe(kind="classifier", data="digits").trained(TRAINING, size=32),
             ABOUT,
-            "recipe: kind is 'completer' there, now 'classifier'",
+            "kind is 'completer' there, now 'classifier'",
         ),
         (
             Recipe(kind="completer", name="aipo", data="digits").trained(TRAINING),
             ABOUT,
-            "recipe: name is 'flow' there, now 'aipo'",
+            "name is 'flow' there, now 'aipo'",
         ),
         (
             ASKED.trained(TrainingConfig(steps=6), size=32, masks="squares"),
             ABOUT,
-            "recipe: training: steps is 5 there, now 6",
+            "training: steps is 5 there, now 6",
         ),
         (
             ASKED.trained(TrainingConfig(steps=5, seed=1), size=32, masks="squares"),
             ABOUT,
-            "recipe: seed is 0 there, now 1",
+            "seed is 0 there, now 1",
         ),
         (TRAINED, {**ABOUT, "sha256": "456"}, "about: sha256 is '123' there, now '456'"),
         (
@@ -101,7 +101,7 @@ def test_another_training_is_refused(
     out = tmp_path / "m.safetensors"
     finish(out, steps)
     before = out.read_bytes()
-    with pytest.raises(ValueError, match=f"m.safetensors holds another training: .*{words}; give"):
+    with pytest.raises(ValueError, match=f"m.safetensors holds another training: {words}; give"):
         claim(out, recipe, about)
     assert out.read_bytes() == before
 

@@ -106,7 +106,7 @@ def test_a_state_that_not_all_see_is_refused_by_all(both):
     [
         ({"devices": 0}, "devices is 0, expected at least 1"),
         ({"nodes": 0}, "nodes is 0, expected at least 1"),
-        ({"device": "gpu"}, "device is 'gpu': .*Known: cpu, cuda"),
+        ({"device": "gpu"}, "device is 'gpu'.*one of cpu, cuda"),
         ({"devices": 3, "nodes": 2}, "batch is 8, expected a multiple of the 6 devices"),
     ],
 )

@@ -32,6 +32,7 @@ from boed.zoo.kit import (
     trainable,
     val_figures,
 )
+from boed.zoo.kit.timing import measured
 
 DATA = "kermany_pneumonia_128"
 FEW = {"steps": 3, "batch": 4, "warmup": 1, "every": 2}
@@ -158,7 +159,7 @@ def test_interrupted_and_gone_on_with_to_the_same_weights_and_installed(
     for name in ("aipo-tiny", "densenet-tiny", "screen-tiny"):
         ship(name)
     packed = pack(tmp_path / "packed", images=30)
-    assert (packed.size, packed.train, packed.val) == (8, (30, 40), (15, 20))
+    assert (packed.size, packed.train, packed.val) == (8, (30, 40), (20, 20))
     monkeypatch.setenv("BOED_DATA", str(tmp_path / "packed"))
     before = {path: path.read_bytes() for path in zoo.rglob("*") if path.is_file()}
     train_all(out="whole")
@@ -299,9 +300,15 @@ def test_minutes_set_the_steps_and_end_the_schedule(
 
 
 def test_a_speed_is_measured_and_nothing_of_it_stays(
-    zoo: Path, monkeypatch: pytest.MonkeyPatch
+    zoo: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("boed.zoo.kit.timing._SECONDS", 0.0)
+    recipe = plan(["densenet-tiny"], Path("tried"))[0].source
+    with caplog.at_level("INFO", "boed.training"):
+        measured(recipe, {}, {})
+        assert not caplog.messages
+        train_recipe(recipe, "a.safetensors")
+        assert caplog.messages
     members = train_all(["aipo-tiny"], out="out", minutes=0.02)
     assert sorted(path.name for path in Path("out").iterdir()) == ["aipo-tiny"]
     assert members[0].asked().training["steps"] >= 10

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from boed.zoo.kit.timing import Speed, fitted, next_slice, speed_of, steps_within
+from boed.zoo.kit.timing import (
+    Speed,
+    fitted,
+    next_slice,
+    speed_of,
+    steps_within,
+    validations_within,
+)
 
 
 def test_time_goes_first_to_all_and_then_to_who_gains_most() -> None:
@@ -40,7 +47,12 @@ def test_steps_are_what_a_share_of_the_time_holds() -> None:
     assert steps_within(100, speed) == round((90 - 10 - 20) / 0.1)
     assert steps_within(100, speed, slices=3) == round((90 - 30 - 24) / 0.1)
     assert steps_within(1, speed) == 10
+    assert validations_within(1, speed) == 1
+    assert fitted({}, 10, 1)["every"] == 10
+    slow = Speed(start=1, step=0.1, validation=8)
+    assert validations_within(100, slow) == 2
+    assert steps_within(100, slow) == round((90 - 1 - 16) / 0.1)
     times = [4.0, 5.0, 6.0, 9.0, 10.0, 11.0, 14.0]  # a validation of 2 s after each third step
     assert speed_of(1.0, times) == Speed(start=3.0, step=1.0, validation=2.0)
-    assert fitted({"warmup": 100}, 50) == {"steps": 50, "every": 5, "warmup": 5}
-    assert fitted({}, 20_001) == {"steps": 20_001, "every": 2001, "warmup": 100}
+    assert fitted({"warmup": 100}, 50, 10) == {"steps": 50, "every": 5, "warmup": 5}
+    assert fitted({}, 20_001, 10) == {"steps": 20_001, "every": 2001, "warmup": 100}

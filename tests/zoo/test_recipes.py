@@ -124,7 +124,7 @@ def test_policies(tmp_path):
     ("change", "words"),
     [
         ({"architecture": {"wdith": 3}}, "architecture is 'wdith': did you mean 'width'"),
-        ({"init": "nowhere.safetensors"}, "init is 'nowhere.safetensors': .*a file that exists"),
+        ({"init": "nowhere.safetensors"}, "init is 'nowhere.safetensors'.*a file that exists"),
         (
             {"sensor": {"name": "kspaec"}, "patch": None},
             "sensor is 'kspaec': did you mean 'kspace'",

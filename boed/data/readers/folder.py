@@ -48,7 +48,8 @@ def read_folder(
     `patient`. Without: `{split}/{class}/...` or `{class}/...`; images in no class folder are all of
     class "unknown". Where no split is given it is 80/10/10 by patient, or else by file name; in a
     small folder, where one of the three would get nothing, at least one of each. Pictures that
-    look inverted beside the others, and ones of 12 bits stored as 16, are told of in a warning.
+    look inverted beside the others, ones of 12 bits stored as 16, and ones that the CSV file does
+    not name are told of in a warning.
 
     Args:
         folder: where the images are, at any depth.
@@ -91,11 +92,7 @@ def read_folder(
 
 
 def _rows_of_folders(root: Path) -> list[_Row]:
-    files = sorted(
-        path
-        for path in root.rglob("*")
-        if path.suffix.lower() in SUFFIXES and path.is_file() and not path.name.startswith(".")
-    )
+    files = _pictures(root)
     if not files:
         raise ValueError(f"{root} has no image; expected {', '.join(SUFFIXES)}")
     inner = [file.relative_to(root).parts[:-1] for file in files]
@@ -113,6 +110,15 @@ def _rows_of_folders(root: Path) -> list[_Row]:
         )
         for file, parts, label in zip(files, inner, classes, strict=True)
     ]
+
+
+def _pictures(root: Path) -> list[Path]:
+    """The image files of a folder, at any depth."""
+    return sorted(
+        path
+        for path in root.rglob("*")
+        if path.suffix.lower() in SUFFIXES and path.is_file() and not path.name.startswith(".")
+    )
 
 
 def _rows_of_table(table: Path, root: Path) -> tuple[list[_Row], tuple[str, ...]]:
@@ -138,6 +144,7 @@ def _rows_of_table(table: Path, root: Path) -> tuple[list[_Row], tuple[str, ...]
     rows = [_row(table, root, number, line, findings) for number, line in lines]
     _check_files(table, rows, [number for number, _ in lines])
     _check_patients(table, rows)
+    _warn_of_others(table, rows, root)
     return rows, findings
 
 
@@ -210,6 +217,18 @@ def _check_files(table: Path, rows: list[_Row], numbers: list[int]) -> None:
         raise ValueError(
             f"{table}, line {number}: {row.file.name} stands on line {before} already, {differs}; "
             "expected each picture once"
+        )
+
+
+def _warn_of_others(table: Path, rows: list[_Row], root: Path) -> None:
+    """Tell of pictures in the folder that no line names."""
+    named = {row.file.resolve() for row in rows}
+    others = [file for file in _pictures(root) if file.resolve() not in named]
+    if others:
+        warnings.warn(
+            f"{len(others)} of the pictures in {root} are left out, as {table} does not name them "
+            f"({others[0].relative_to(root)} is the first)",
+            stacklevel=4,
         )
 
 

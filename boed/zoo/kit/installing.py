@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from boed.foundation.files import atomic, load_weights
-from boed.foundation.shipped import card_facts, refresh_cards
+from boed.foundation.shipped import WEIGHTS, card_facts, refresh_cards
 from boed.training.recipes import Recipe
 from boed.zoo.kit.judging import Verdict
-from boed.zoo.kit.plan import WEIGHTS, Member, trainable
+from boed.zoo.kit.plan import Member, trainable
 
 CHOSEN = "Chosen on val: "
 """How the line begins that a card's scores have since its weights were put there."""

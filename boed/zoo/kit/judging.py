@@ -23,10 +23,10 @@ from boed.completion.vae.vdvae import VDVAE
 from boed.data.dataset import Dataset
 from boed.data.training_split import val_split
 from boed.foundation.files import load_weights
-from boed.foundation.shipped import shipped
+from boed.foundation.shipped import WEIGHTS, shipped
 from boed.training.recipes import Recipe
 from boed.zoo.defaults import DEFAULT_SIZE
-from boed.zoo.kit.plan import WEIGHTS, Member, has_ended, trainable
+from boed.zoo.kit.plan import Member, has_ended, trainable
 from boed.zoo.recipes import looks_of
 
 COMPLETIONS = 8

@@ -24,6 +24,9 @@ MIB = 1 << 20
 ROOM = 64.0
 """MiB that a machine may be given: code, shipped weights and data."""
 
+FEWEST_VAL = 64
+"""Val images where there are so many: with fewer, figures say nothing."""
+
 UNBORDERED = {"mnist_28": 28}
 """Width in pixels of files whose images get their border where they are read."""
 
@@ -56,7 +59,8 @@ def pack(
     """Write the train and val images of some models to a folder that `$BOED_DATA` can name.
 
     Where not all of them fit, both splits are cut to the same fraction, drawn at random with a
-    fixed seed. Images are packed at the largest size at which the models learn.
+    fixed seed; `images` leaves at least 64 of val, or all there are. Images are packed at the
+    largest size at which the models learn.
 
     Args:
         folder: where the file goes, named after the data set.
@@ -82,8 +86,9 @@ def pack(
     if path.exists():
         raise ValueError(f"folder: {path} is there already; choose another folder or remove it")
     fraction = 1.0 if images is None else min(1.0, images / len(splits[0]))
+    fewest = FEWEST_VAL
     while True:
-        parts = [_part(each, fraction) for each in splits]
+        parts = [_part(splits[0], fraction, 1), _part(splits[1], fraction, fewest)]
         with atomic(path) as temporary:
             np.savez_compressed(temporary, **_arrays(parts))
         written = path.stat().st_size / MIB
@@ -93,7 +98,8 @@ def pack(
         if len(parts[0]) == 1:
             path.unlink()
             raise ValueError(f"megabytes is {megabytes:.3g}, expected room for an image or more")
-        fraction *= 0.98 * megabytes / written
+        less = 0.98 * megabytes / written
+        fraction, fewest = less * fraction, max(1, int(less * fewest))
 
 
 def code_megabytes() -> float:
@@ -116,9 +122,9 @@ def _wanted(members: Iterable[Member]) -> tuple[str, int | None]:
     return name, None if None in sizes else max(size for size in sizes if size is not None)
 
 
-def _part(data: Dataset, fraction: float) -> Dataset:
+def _part(data: Dataset, fraction: float, fewest: int) -> Dataset:
     """Rows that a fraction of a data set has, in their order."""
-    number = min(len(data), max(1, round(fraction * len(data))))
+    number = min(len(data), max(fewest, round(fraction * len(data))))
     order = torch.randperm(len(data), generator=torch.Generator().manual_seed(0))
     return data.subset(order[:number].sort().values)
 

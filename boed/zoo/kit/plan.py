@@ -12,13 +12,11 @@ from boed.foundation import shipped
 from boed.foundation.files import load_weights
 from boed.foundation.identity import check_same
 from boed.foundation.registry import unknown
+from boed.foundation.shipped import WEIGHTS
 from boed.training.checkpoints import running_state
 from boed.training.recipes import Recipe
 from boed.zoo.defaults import DEFAULT_COMPLETER, DEFAULT_SIZE
 from boed.zoo.recipes import FROM, changed
-
-WEIGHTS = "weights.safetensors"
-"""The checkpoint of a model in its folder."""
 
 
 @dataclass(frozen=True, kw_only=True)

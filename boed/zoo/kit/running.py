@@ -13,7 +13,14 @@ from boed.training.config import TrainingConfig
 from boed.training.recipes import Recipe
 from boed.zoo.kit.judging import better, merit
 from boed.zoo.kit.plan import Member, check_data, plan
-from boed.zoo.kit.timing import SLICES, fitted, measured, next_slice, steps_within
+from boed.zoo.kit.timing import (
+    SLICES,
+    fitted,
+    measured,
+    next_slice,
+    steps_within,
+    validations_within,
+)
 from boed.zoo.recipes import FROM, OnStep, changed, train_recipe
 
 AFTERWARDS = 1.0
@@ -161,8 +168,9 @@ class _Run:
         speed = measured(member.source, where, self.models(member))
         room = share - (time.monotonic() - began)
         steps = steps_within(room, speed, slices=slices)
+        validations = validations_within(room, speed)
         training = {**Recipe.read(member.source).training, **self.changes}
-        member.begin({**self.changes, **fitted(training, steps)})
+        member.begin({**self.changes, **fitted(training, steps, validations)})
 
 
 def _curve(member: Member) -> list[tuple[float, float]]:

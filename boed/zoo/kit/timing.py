@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import statistics
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,10 @@ from boed.foundation.interruption import Interrupted
 from boed.zoo.recipes import train_recipe
 
 VALIDATIONS = 10
-"""Of a training whose steps are fitted to a time."""
+"""Of a training whose steps are fitted to a time, at most."""
+
+VALIDATING = 0.25
+"""Of the time that validations may take; one is made all the same."""
 
 SLICES = 4
 """In which a model gets its share where several are trained."""
@@ -88,15 +93,28 @@ def steps_within(seconds: float, speed: Speed, *, slices: int = 1) -> int:
         speed: as measured.
         slices: parts in which it is trained, each of which starts anew.
     """
-    room = MARGIN * seconds - slices * speed.start - (VALIDATIONS + slices - 1) * speed.validation
+    validations = validations_within(seconds, speed) + slices - 1
+    room = MARGIN * seconds - slices * speed.start - validations * speed.validation
     return max(FEWEST, round(room / speed.step))
 
 
-def fitted(training: Mapping[str, Any], steps: int) -> dict[str, int]:
+def validations_within(seconds: float, speed: Speed) -> int:
+    """Validations of a training of some time: fewer where they would take much of it.
+
+    >>> validations_within(300, Speed(start=8, step=0.02, validation=0.4))
+    10
+    >>> validations_within(60, Speed(start=8, step=0.02, validation=4))
+    3
+    """
+    most = MARGIN * seconds * VALIDATING / max(speed.validation, 1e-6)
+    return int(max(1, min(most, VALIDATIONS)))
+
+
+def fitted(training: Mapping[str, Any], steps: int, validations: int) -> dict[str, int]:
     """Settings of a training of another number of steps: when it validates, and its warm-up."""
     return {
         "steps": steps,
-        "every": max(1, -(-steps // VALIDATIONS)),
+        "every": max(1, -(-steps // validations)),
         "warmup": min(int(training.get("warmup", 100)), max(1, steps // 10)),
     }
 
@@ -122,12 +140,25 @@ def measured(recipe: Path, changes: Mapping[str, Any], models: Mapping[str, Path
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "weights.safetensors"
         try:
-            train_recipe(recipe, out, changes=endless, on_step=on_step, models=models)
+            with _unsaid():
+                train_recipe(recipe, out, changes=endless, on_step=on_step, models=models)
         except _Measured:
             pass
         except Interrupted as error:
             raise Interrupted(error.signal) from error  # what it stored is gone
     return speed_of(began, times)
+
+
+@contextmanager
+def _unsaid() -> Iterator[None]:
+    """Within which trainings log nothing of their validations."""
+    logger = logging.getLogger("boed.training")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def speed_of(began: float, times: Sequence[float]) -> Speed:

@@ -82,7 +82,7 @@ def test_the_memory_bound_changes_nothing(config):
 
 def test_wrong_settings(config):
     vae = VDVAE(config())
-    with pytest.raises(ValueError, match="method is 'hmc': Known: importance, nuts"):
+    with pytest.raises(ValueError, match="method is 'hmc', expected one of importance, nuts"):
         LatentPosterior(vae, "hmc")
     for name in ("particles", "warmup", "thinning", "memory"):
         with pytest.raises(ValueError, match=f"{name} is 0, expected at least 1"):

@@ -213,5 +213,5 @@ def test_number_of_parameters(channels, parameters):
 
 
 def test_unknown_likelihood():
-    with pytest.raises(ValueError, match=r"likelihood is 'gauss'.*Known: logistics, bernoulli"):
+    with pytest.raises(ValueError, match=r"likelihood is 'gauss'.*one of logistics, bernoulli"):
         likelihood("gauss", 1)

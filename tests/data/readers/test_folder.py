@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from functools import partial
 from types import SimpleNamespace
 
@@ -83,11 +84,35 @@ def test_csv_classes(folder):
         root,
         "file,label,split,patient\n0.png,ill,test,p\nx/1.png,healthy,test,p\n2.png,odd,train,q\n",
     )
-    dataset = read_folder(root)
+    with pytest.warns(UserWarning, match="3.png"):
+        dataset = read_folder(root)
     assert dataset.label_names == ("healthy", "ill", "odd")
     assert (values(dataset), dataset.labels.tolist()) == ([0, 1], [1, 0])
     assert dataset.patients is not None
     assert dataset.patients.tolist() == ["p", "p"]
+
+
+@pytest.mark.parametrize(
+    ("others", "said"),
+    [
+        (
+            ["2.png"],
+            r"1 of the pictures in .* left out, as .*labels\.csv does not name",
+        ),
+        (["x/2.png", "3.JPG", "notes.txt", ".4.png"], r"2 of the .*\(3\.JPG is the first\)$"),
+    ],
+)
+def test_pictures_that_a_table_leaves_out_are_told_of_once(folder, others, said):
+    root = csv(folder("0.png", "1.png"), "file,label,split\n0.png,a,test\n./1.png,b,test\n")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(read_folder(root)) == 2
+    for each in others:
+        (root / each).parent.mkdir(exist_ok=True)
+        (root / each).write_bytes(b"")
+    with pytest.warns(UserWarning, match=said) as told:
+        assert len(read_folder(root)) == 2
+    assert len(told) == 1
 
 
 def test_csv_numbers_are_in_order(folder):

@@ -195,7 +195,7 @@ def test_answers_that_are_no_beliefs_are_refused(value: list[float], message: st
 
 
 def test_map_refuses_what_does_not_fit() -> None:
-    with pytest.raises(ValueError, match=r"estimator is 'other': .*Known: entropy, mixture"):
+    with pytest.raises(ValueError, match=r"estimator is 'other'.*one of entropy, mixture"):
         clue_map("other", ClueClassifier())
     scenes = torch.rand(4, 3, 1, 16, 16)
     drawn = Completions(scenes, torch.full((4, 3), 0.25))
