@@ -28,11 +28,17 @@ def primary_of(results: xr.Dataset) -> tuple[Primary, bool]:
 
 
 def rivals(results: xr.Dataset) -> list[str]:
-    """The policies that neither maximise information nor know the scene, but the first one."""
+    """The policies that neither maximise information nor know the scene, but the first one.
+
+    And the baseline, whatever it does, if it is not the first one.
+    """
     described = structured(results.attrs.get("policy_settings", "{}"))
     names = [str(name) for name in results["policy"].values]
     settings = described if isinstance(described, dict) else {}
-    return [name for name in names[1:] if not _informed(name, settings.get(name))]
+    baseline = structured(results.attrs.get("baseline"))
+    return [
+        name for name in names[1:] if name == baseline or not _informed(name, settings.get(name))
+    ]
 
 
 def _informed(name: str, described: Any) -> bool:

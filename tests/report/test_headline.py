@@ -101,6 +101,10 @@ def test_rivals_neither_maximise_information_nor_know_the_scene(results, describ
     made = results(policies=("first", "other"))
     made.attrs["policy_settings"] = json.dumps({"other": described})
     assert rivals(made) == ["other"] * rival
+    made.attrs["baseline"] = "other"  # who is asked for is compared with
+    assert rivals(made) == ["other"]
+    made.attrs["baseline"] = "first"
+    assert rivals(made) == ["other"] * rival
 
 
 def test_simultaneous_intervals_hold_together():
