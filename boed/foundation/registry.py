@@ -90,6 +90,7 @@ class Registry(Mapping[str, T]):
         self.argument, self.extra = argument, extra
         self._entries: dict[str, T] = dict(entries or {})
         self._lazy = dict(lazy or {})
+        self._names = tuple(dict.fromkeys((*self._entries, *self._lazy)))
 
     def __getitem__(self, name: str) -> T:
         """The thing of that name.
@@ -107,10 +108,10 @@ class Registry(Mapping[str, T]):
         return name in self._entries or name in self._lazy
 
     def __iter__(self) -> Iterator[str]:
-        return iter(dict.fromkeys((*self._entries, *self._lazy)))
+        return iter(self._names)
 
     def __len__(self) -> int:
-        return len(set(self._entries) | set(self._lazy))
+        return len(self._names)
 
 
 def names_object(text: str) -> bool:

@@ -10,25 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-import typer
 from PIL import Image
 
-from boed.cli import app
 from boed.cli.console import as_typed
+from tests.cli.test_options import BOED, COMMANDS
 
 ROOT = Path(__file__).parents[2] / "boed"
-BOED: Any = typer.main.get_command(app)
-
-
-def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    for name, command in group.commands.items():
-        if hasattr(command, "commands"):
-            yield from commands(command, (*path, name))
-        else:
-            yield (*path, name), command
-
-
-COMMANDS = dict(commands(BOED))
 OPTION = re.compile(r"--[a-z][a-z-]*")
 ARGUMENT = re.compile(r"`(\w+)(?:='?[^'`]*'?)?`")
 

@@ -98,3 +98,11 @@ def test_paths_and_names_are_no_objects():
     assert names_object("a.b:C")
     for text in ("racing", "weights/a.safetensors", "C:/a", r"C:\a", "a:b:c", ":a"):
         assert not names_object(text), text
+
+
+def test_names_stay_in_their_order_whatever_has_been_asked_for():
+    lazy = {"root": "math:sqrt", "floor": "math:floor"}
+    functions = Registry("function", {"whole": int}, lazy=lazy)
+    assert functions["floor"](2.5) == 2
+    assert list(functions) == ["whole", "root", "floor"]
+    assert len(functions) == 3

@@ -89,18 +89,8 @@ class DistilledFlow(FlowMatching):
         error: Tensor = self.velocity(x, start, observation) - (end - x) * windows
         return error.square().mean()
 
-    def carried(
-        self,
-        x: Float[Tensor, "B C H W"],
-        start: Float[Tensor, " B"],
-        observation: Observation,
-        *,
-        duration: float = 1.0,
-        steps: int | None = None,
+    def moved(
+        self, x: Float[Tensor, "B C H W"], t: Float[Tensor, " B"], step: float, seen: Observation
     ) -> Float[Tensor, "B C H W"]:
-        """Where the steps that were learnt carry `x`, by Euler's rule."""
-        steps = self.config.steps if steps is None else steps
-        step = duration / steps
-        for k in range(steps):
-            x = x + step * self.velocity(x, start + k * step, observation)
-        return x
+        """One step from time t, by Euler's rule."""
+        return x + step * self.velocity(x, t, seen)

@@ -86,7 +86,7 @@ class FlowMatching(LearnedCompleter):
 
     @torch.no_grad()
     def draw(self, observation: Observation, n: int, seed: Seeds = 0) -> Float[Tensor, "n B C H W"]:
-        """`n` scenes, integrated from noise by the midpoint rule."""
+        """`n` scenes, integrated from noise."""
         config, batch = self.config, len(observation)
         noise = SceneNoise(per_scene(seed, batch), observation.device)
         x = noise.normal(n, *observation.values.shape[1:]).flatten(0, 1)
@@ -102,19 +102,24 @@ class FlowMatching(LearnedCompleter):
         duration: float = 1.0,
         steps: int | None = None,
     ) -> Float[Tensor, "B C H W"]:
-        """Where the velocity carries `x` from time `start`, by the midpoint rule.
+        """Where the velocity carries `x` from time `start`, by steps of `moved`.
 
         Args:
             x: standardised pixels.
             start: in [0, 1 - duration].
             observation: of each.
             duration: how far.
-            steps: of the midpoint rule; the configuration's if not given.
+            steps: how many; the configuration's if not given.
         """
         steps = self.config.steps if steps is None else steps
         step = duration / steps
         for k in range(steps):
-            t = start + k * step
-            middle = x + step / 2 * self.velocity(x, t, observation)
-            x = x + step * self.velocity(middle, t + step / 2, observation)
+            x = self.moved(x, start + k * step, step, observation)
         return x
+
+    def moved(
+        self, x: Float[Tensor, "B C H W"], t: Float[Tensor, " B"], step: float, seen: Observation
+    ) -> Float[Tensor, "B C H W"]:
+        """One step from time t, by the midpoint rule."""
+        middle = x + step / 2 * self.velocity(x, t, seen)
+        return x + step * self.velocity(middle, t + step / 2, seen)
