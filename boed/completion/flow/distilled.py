@@ -90,7 +90,7 @@ class DistilledFlow(FlowMatching):
         return error.square().mean()
 
     def moved(
-        self, x: Float[Tensor, "B C H W"], t: Float[Tensor, " B"], step: float, seen: Observation
+        self, x: Float[Tensor, "B C H W"], *, t: Float[Tensor, " B"], step: float, seen: Observation
     ) -> Float[Tensor, "B C H W"]:
         """One step from time t, by Euler's rule."""
         return x + step * self.velocity(x, t, seen)

@@ -114,11 +114,11 @@ class FlowMatching(LearnedCompleter):
         steps = self.config.steps if steps is None else steps
         step = duration / steps
         for k in range(steps):
-            x = self.moved(x, start + k * step, step, observation)
+            x = self.moved(x, t=start + k * step, step=step, seen=observation)
         return x
 
     def moved(
-        self, x: Float[Tensor, "B C H W"], t: Float[Tensor, " B"], step: float, seen: Observation
+        self, x: Float[Tensor, "B C H W"], *, t: Float[Tensor, " B"], step: float, seen: Observation
     ) -> Float[Tensor, "B C H W"]:
         """One step from time t, by the midpoint rule."""
         middle = x + step / 2 * self.velocity(x, t, seen)
