@@ -43,7 +43,7 @@ from boed.completion.vae.vdvae import Gaussian
 from boed.data.dataset import Dataset
 from boed.foundation.files import write_json
 from boed.foundation.precision import bf16_speedup
-from boed.training import TrainingConfig
+from boed.training import ClassifierTrainingConfig, TrainingConfig
 
 SIZES = (32, 64)
 PRECISIONS = ("fp32", "bf16")
@@ -91,7 +91,7 @@ def trainer(name: str, size: int, folder: Path) -> tuple[Callable[..., object], 
         return partial(train_screen, judge, train, val), SCREEN_TRAINING
     config = replace(config, kind=name.split(", ")[1])
 
-    def classifier(training: TrainingConfig, **rest: Any) -> object:
+    def classifier(training: ClassifierTrainingConfig, **rest: Any) -> object:
         return train_classifier(train, val, training, config=config, **rest)
 
     return classifier, training

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol, get_args, runtime_checkable
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from boed.classifiers.boxes import Box
+from boed.classifiers.calibration import Calibrated
 from boed.classifiers.densenet import DenseNetConfig, SmallDenseNet, build
 from boed.classifiers.densenet121_incremental import DenseNet121
 from boed.data.observation import Observation
@@ -86,11 +86,8 @@ class NearbyClassifier(Classifier, Protocol):
         ...
 
 
-class DenseNetClassifier(nn.Module):
+class DenseNetClassifier(Calibrated):
     """The AVP-CNN g(v | observation) of Harvey et al. 2021 (App. B.4), calibrated.
-
-    Logits are divided by a temperature that depends on the fraction of the scene seen,
-    interpolated between `knots`; all ones until `calibrate` sets it.
 
     Args:
         config: the network.
@@ -101,26 +98,19 @@ class DenseNetClassifier(nn.Module):
         merit: the validation's figure that says how good it is, lower is better.
     """
 
-    merit: ClassVar[str] = "val_nll"
-    knots: Tensor
-    temperatures: Tensor
+    merit: ClassVar[str] = "val_shifted_nll"
 
     def __init__(
         self, config: DenseNetConfig, label_names: tuple[str, ...], multi_label: bool = False
     ) -> None:
-        super().__init__()
+        super().__init__(label_names, multi_label)
         expected = 2 * len(label_names) if multi_label else len(label_names)
         if config.outputs != expected:
             raise ValueError(f"outputs is {config.outputs}, expected {expected} for the labels")
         self.config = config
-        self.label_names = tuple(label_names)
-        self.multi_label = multi_label
         self.network = build(config)
-        self.provenance: dict[str, Any] = {}
         self._precision: Precision = "fp32"
         self._loaded = False
-        self.register_buffer("knots", torch.tensor([0.0, 1.0]))
-        self.register_buffer("temperatures", torch.ones(2))
 
     @property
     def precision(self) -> Precision:
@@ -219,16 +209,7 @@ class DenseNetClassifier(nn.Module):
     def _calibrated(self, logits: Tensor, observation: Observation) -> Tensor:
         if self.multi_label and logits.ndim == 2:
             logits = logits.unflatten(1, (-1, 2))
-        temperature = self.temperature(observation.fraction_seen)
-        shape = (-1,) + (1,) * (logits.ndim - 1)
-        return F.log_softmax(logits / temperature.view(shape), dim=-1)
-
-    def temperature(self, fraction: Float[Tensor, " B"]) -> Float[Tensor, " B"]:
-        """Temperature for scenes of which so much was seen, linear between the knots."""
-        right = torch.searchsorted(self.knots, fraction.contiguous()).clamp(1, len(self.knots) - 1)
-        low, high = self.knots[right - 1], self.knots[right]
-        weight = ((fraction - low) / (high - low)).clamp(0, 1)
-        return torch.lerp(self.temperatures[right - 1], self.temperatures[right], weight)
+        return self.beliefs(logits, observation.fraction_seen)
 
     def save(self, path: Path | str, provenance: dict[str, Any]) -> None:
         """Write the weights with configuration, labels and provenance as safetensors."""
@@ -263,9 +244,3 @@ class DenseNetClassifier(nn.Module):
         if isinstance(model.network, SmallDenseNet) and not any(".norm." in k for k in tensors):
             model.network.fold()  # as `save` writes a model that was loaded before
         return model
-
-
-def cross_entropy(log_probs: Float[Tensor, "B *L K"], labels: Tensor) -> Float[Tensor, " B"]:
-    """Negative log-likelihood of the labels in nats, `[B]`; averaged over findings."""
-    picked = log_probs.gather(-1, labels.unsqueeze(-1)).squeeze(-1)
-    return -(picked if picked.ndim == 1 else picked.mean(1))

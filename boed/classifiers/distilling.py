@@ -13,10 +13,12 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from boed.classifiers.augmentation import AUGMENTATIONS, usual_augmentation
 from boed.classifiers.classifier import DenseNetClassifier
 from boed.classifiers.densenet import SmallDenseNet
+from boed.classifiers.scoring import device_of
 from boed.classifiers.screen import LOWEST, ScreenConfig, ScreenNet, fingerprint
-from boed.classifiers.training import augmented, device_of, preset
+from boed.classifiers.training import preset
 from boed.data.dataset import Dataset
 from boed.data.masks import squares
 from boed.data.observation import Observation
@@ -198,12 +200,12 @@ def train_screen(
     if claim_trained(out, recipe, about, steps=training.steps):
         return ScreenNet.load(out)
     classifier.to(device)
-    strength = min(1.0, 5000 / len(train))
+    augmentation = AUGMENTATIONS[usual_augmentation(len(train))]
     watched = val_situations(classifier, val, patch=patch, seed=training.seed)
 
     def loss(step: int) -> Tensor:
         rows = torch.randint(len(train), (training.share,))
-        scenes = augmented(train.scenes(rows).to(device), strength)
+        scenes = augmentation(train.scenes(rows)).to(device)
         pool = train.scenes(torch.randint(len(train), (POOL,)))
         asked = situations(classifier, scenes, pool.to(device), patch=patch)
         guessed = asked.guessed_by(screen)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin, clone
 from torch import Tensor
 
-from boed.classifiers.training import best_temperature
+from boed.classifiers.calibration import best_temperature
 from boed.data.dataset import Dataset
 from boed.data.observation import Observation
 from boed.foundation.checks import at_least

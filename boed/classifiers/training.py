@@ -4,39 +4,46 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from statistics import fmean
-from typing import Any, Protocol
+from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from torch import Tensor, nn
 
-from boed.classifiers.classifier import Classifier, DenseNetClassifier, cross_entropy
+from boed.classifiers.augmentation import AUGMENTATIONS, usual_augmentation
+from boed.classifiers.calibration import PRIOR, cross_entropy
+from boed.classifiers.classifier import DenseNetClassifier
 from boed.classifiers.densenet import DenseNetConfig
-from boed.classifiers.metrics import accuracy, auroc, ece, nll
+from boed.classifiers.looking import Looking, Squares, random_counts
 from boed.classifiers.out_of_distribution import KEY, feature_record
+from boed.classifiers.scoring import (
+    AT_ONCE,
+    calibrate,
+    classifier_figures,
+    device_of,
+    enough,
+    score,
+    val_shifted,
+)
 from boed.data.dataset import Dataset
-from boed.data.masks import squares
-from boed.data.observation import Observation
 from boed.foundation.checks import check_fits
 from boed.foundation.files import load_weights, sha256
 from boed.foundation.randomness import derive
 from boed.training.checkpoints import claim_trained, conclude, running_state
-from boed.training.config import TrainingConfig
+from boed.training.config import ClassifierTrainingConfig
 from boed.training.loop import fit, provenance
 from boed.training.recipes import Recipe
 from boed.training.state import Progress
 
-PRESETS: dict[int, tuple[DenseNetConfig, TrainingConfig]] = {
+PRESETS: dict[int, tuple[DenseNetConfig, ClassifierTrainingConfig]] = {
     32: (
         DenseNetConfig(
             size=32, channels=1, outputs=10, stem=4, width=64, growth=(32,), layers=(4,)
         ),
-        TrainingConfig(
+        ClassifierTrainingConfig(
             steps=10000, batch=96, lr=2e-3, weight_decay=0.02, betas=(0.9, 0.99), every=1000
         ),
     ),
@@ -44,113 +51,29 @@ PRESETS: dict[int, tuple[DenseNetConfig, TrainingConfig]] = {
         DenseNetConfig(
             size=64, channels=1, outputs=2, stem=4, growth=(16, 32, 32), layers=(2, 3, 3)
         ),
-        TrainingConfig(
+        ClassifierTrainingConfig(
             steps=6000, batch=64, lr=2e-3, weight_decay=0.05, betas=(0.9, 0.99), every=1000
         ),
     ),
 }
 """Networks of the shipped classifiers and how they were trained, on one CPU core."""
 
-LOOKS = (0, 1, 2, 3, 4, 6, 8)
-"""Numbers of looks at which calibration and scores are taken, besides the whole scene."""
 
-ENOUGH = 2**22
-"""Pixels of validation scenes that calibration and scores are taken on; larger sets are cut to a
-fixed random choice, or large scenes would take hours on a CPU."""
-
-AT_ONCE = 2**20
-"""Pixels per pass of the network where no gradients are needed."""
-
-EVERYTHING = -1
-"""The number of looks that stands for the whole scene."""
-
-
-class Looking(Protocol):
-    """How scenes are seen in training: random looks of the sensor that the classifier is for."""
-
-    def __call__(
-        self,
-        scenes: Float[Tensor, "B C H W"],
-        counts: Int64[Tensor, " B"],
-        generator: torch.Generator | None = None,
-    ) -> Observation:
-        """Each scene after `counts` random looks, all of it where that is `EVERYTHING`.
-
-        On the scenes' device; the counts, and what random numbers are drawn on, are on the CPU.
-        Without a generator the random numbers come from torch's global one.
-        """
-        ...
-
-
-@dataclass(frozen=True)
-class Squares:
-    """Looks at random squares that lie within the scene, as those of a patch sensor.
-
-    Attributes:
-        fraction: side of a square over the width of the scene.
-    """
-
-    fraction: float = 0.25
-
-    def __call__(
-        self,
-        scenes: Float[Tensor, "B C H W"],
-        counts: Int64[Tensor, " B"],
-        generator: torch.Generator | None = None,
-    ) -> Observation:
-        mask = squares(
-            len(scenes),
-            scenes.shape[-1],
-            self.fraction,
-            counts=counts,
-            overhang=False,
-            generator=generator,
-        )
-        mask[counts == EVERYTHING] = 1.0
-        return Observation.of(scenes, mask.to(scenes.device))
-
-
-def random_counts(batch: int, generator: torch.Generator | None = None) -> Int64[Tensor, " B"]:
-    """Numbers of looks to train with: 0 to 7, and everything, each as often."""
-    kind = torch.randint(0, 9, (batch,), generator=generator)
-    return torch.where(kind == 8, EVERYTHING, kind)
-
-
-def preset(train: Dataset) -> tuple[DenseNetConfig, TrainingConfig]:
+def preset(train: Dataset) -> tuple[DenseNetConfig, ClassifierTrainingConfig]:
     """The preset for a data set's size, channels and labels."""
     config, training = PRESETS[32 if train.size <= 32 else 64]
     stem = config.stem if train.size <= 64 else train.size // 16
     outputs = 2 * train.labels.shape[1] if train.multi_label else len(train.label_names)
     return (
         replace(config, size=train.size, channels=train.channels, outputs=outputs, stem=stem),
-        training,
+        replace(training, augmentation=usual_augmentation(len(train))),
     )
-
-
-def augmented(scenes: Float[Tensor, "B C H W"], strength: float = 1.0) -> Tensor:
-    """Small random rotations (5 degrees), scalings and shifts (6 %), brightness and contrast.
-
-    The random numbers are drawn on the CPU, so that they are the same on every device.
-    """
-    batch = len(scenes)
-    angle = (torch.rand(batch) * 2 - 1) * 0.09 * strength
-    scale = 1 + (torch.rand(batch, 2) * 2 - 1) * 0.06 * strength
-    shift = (torch.rand(batch, 2) * 2 - 1) * 0.12 * strength
-    matrix = torch.zeros(batch, 2, 3)
-    matrix[:, 0, 0], matrix[:, 0, 1] = angle.cos() * scale[:, 0], -angle.sin()
-    matrix[:, 1, 0], matrix[:, 1, 1] = angle.sin(), angle.cos() * scale[:, 1]
-    matrix[:, :, 2] = shift
-    grid = F.affine_grid(matrix.to(scenes.device), list(scenes.shape), align_corners=False)
-    moved = F.grid_sample(scenes, grid, padding_mode="border", align_corners=False)
-    contrast = 1 + (torch.rand(batch, 1, 1, 1) * 2 - 1) * 0.1 * strength
-    brightness = (torch.rand(batch, 1, 1, 1) * 2 - 1) * 0.05 * strength
-    return (moved * contrast.to(scenes.device) + brightness.to(scenes.device)).clamp(0, 1)
 
 
 def train_classifier(
     train: Dataset,
     val: Dataset,
-    training: TrainingConfig,
+    training: ClassifierTrainingConfig,
     *,
     out: Path,
     config: DenseNetConfig | None = None,
@@ -186,7 +109,7 @@ def train_classifier(
     training.check_batch(train)
     config = config or preset(train)[0]
     check_fits("the network", config, train, name=train.name)
-    looking, val = looking or Squares(fraction), _enough(val)
+    looking, val = looking or Squares(fraction), enough(val)
     if lacking := val.absent_answers():
         rest = "leaves them out" if len(lacking) < len(val.label_names) else "has no value"
         warnings.warn(
@@ -216,17 +139,21 @@ def train_classifier(
     device = ranks.device
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    strength = min(1.0, 5000 / len(train))  # large sets need less
+    augmentation = AUGMENTATIONS[training.augmentation]
+    frequencies = answer_frequencies(train)
+    weights = balancing(frequencies) if training.balanced else None
+    shifted = val_shifted(val)
 
     def loss(step: int) -> Tensor:
         rows = torch.randint(len(train), (training.share,))
-        scenes = augmented(train.scenes(rows).to(device), strength)
+        scenes = augmentation(train.scenes(rows)).to(device)
         observation = looking(scenes, random_counts(len(scenes)))
         log_probs = F.log_softmax(model.logits(observation), dim=-1)
-        return cross_entropy(log_probs, train.labels[rows].to(device)).mean()
+        labels = train.labels[rows].to(device)
+        return _smoothed(log_probs, labels, training.smoothing, weights).mean()
 
     def validate(_: nn.Module) -> dict[str, float]:
-        return val_nll(model, val, looking)
+        return classifier_figures(model, val, shifted, looking=looking)
 
     _, progress = fit(
         model,
@@ -241,10 +168,15 @@ def train_classifier(
 
     def finish(model: DenseNetClassifier, progress: Progress) -> dict[str, Any]:
         _settle_batch_norm(model, train, looking)
-        calibrate(model, val, looking=looking)
+        calibrate(model, val, looking=looking, weights=weights)
         header = {
             **provenance(train, training, progress),
             **how,
+            PRIOR: (
+                torch.full_like(frequencies, 1 / frequencies.shape[-1])
+                if training.balanced
+                else frequencies
+            ).tolist(),
             "scored_on": f"{len(val)} scenes of {val.split}",
             "scores": {"val": score(model, val, looking=looking)},
             KEY: feature_record(model, train, val),
@@ -259,11 +191,34 @@ def train_classifier(
     return model.eval()
 
 
-def val_nll(model: DenseNetClassifier, val: Dataset, looking: Looking) -> dict[str, float]:
-    """NLL in nats after 1 and 3 random looks and of whole scenes, and the mean of them."""
-    scores = score(model, _enough(val), (1, 3), looking=looking)
-    nlls = {f"val_nll_{name}": figures["nll"] for name, figures in scores.items()}
-    return {model.merit: fmean(nlls.values()), **nlls}
+def answer_frequencies(train: Dataset) -> Float[Tensor, "*L K"]:
+    """How frequent each answer is, `[K]`, or `[L, 2]` for findings; none is 0."""
+    if train.multi_label:
+        positive = train.labels.double().mean(0)
+        frequencies = torch.stack([1 - positive, positive], dim=-1)
+    else:
+        count = torch.bincount(train.labels, minlength=len(train.label_names))
+        frequencies = count.double() / count.sum()
+    least = 0.5 / len(train)
+    frequencies = frequencies.clamp(min=least)
+    return (frequencies / frequencies.sum(-1, keepdim=True)).float()
+
+
+def balancing(frequencies: Float[Tensor, "*L K"]) -> Float[Tensor, "*L K"]:
+    """How much each answer has to count to be as frequent as the others, 1 in the mean."""
+    return 1 / (frequencies * frequencies.shape[-1])
+
+
+def _smoothed(
+    log_probs: Float[Tensor, "B *L K"], labels: Tensor, smoothing: float, weights: Tensor | None
+) -> Float[Tensor, " B"]:
+    """Cross-entropy from labels of which a part goes to all answers alike."""
+    weights = None if weights is None else weights.to(log_probs)
+    loss = cross_entropy(log_probs, labels, weights)
+    if not smoothing:
+        return loss
+    each = log_probs if weights is None else log_probs * weights
+    return torch.lerp(loss, -each.flatten(1).mean(1), smoothing)
 
 
 def start_from(model: DenseNetClassifier, path: Path | str) -> dict[str, Any]:
@@ -319,110 +274,3 @@ def _settle_batch_norm(model: nn.Module, train: Dataset, looking: Looking) -> No
             seen = looking(train.scenes(rows).to(device), counts, generator)
             model.logits(seen)  # type: ignore[operator]
     model.eval()
-
-
-def _enough(val: Dataset) -> Dataset:
-    """At most `ENOUGH` pixels of a data set."""
-    number = max(ENOUGH // val.size**2, 64)
-    if len(val) <= number:
-        return val
-    return val.subset(torch.randperm(len(val), generator=torch.Generator().manual_seed(0))[:number])
-
-
-def device_of(classifier: Classifier | nn.Module) -> torch.device:
-    """Where a classifier wants its observations: the CPU if it is not a module."""
-    parameter = next(classifier.parameters(), None) if isinstance(classifier, nn.Module) else None
-    return torch.device("cpu") if parameter is None else parameter.device
-
-
-def _seen(scenes: Tensor, count: int | None, looking: Looking, seed: int) -> Observation:
-    """All scenes after so many random looks; everything seen if `count` is None."""
-    counts = torch.full((len(scenes),), EVERYTHING if count is None else count)
-    purpose = derive(seed, "squares", EVERYTHING if count is None else count)
-    return looking(scenes, counts, torch.Generator().manual_seed(purpose))
-
-
-def calibrate(
-    model: DenseNetClassifier,
-    val: Dataset,
-    fraction: float = 0.25,
-    *,
-    looking: Looking | None = None,
-) -> None:
-    """Set the temperature for each number of random looks to what `val` likes best.
-
-    One temperature per number of looks and one for the whole scene, placed at the mean fraction
-    that so many looks show; four draws of looks per scene.
-
-    Args:
-        model: what is calibrated.
-        val: scenes that it was not trained on.
-        fraction: side of a look over the width of the scene.
-        looking: random looks of another sensor than the patch, in place of `fraction`.
-
-    Raises:
-        ValueError: any number of looks shows the same fraction.
-    """
-    model.eval()
-    looking, device = looking or Squares(fraction), device_of(model)
-    best = {}  # counts that show the same, such as all looks and the whole scene, are one knot
-    labels = val.labels.repeat(4, *([1] * (val.labels.ndim - 1)))
-    scenes, piece = val.scenes().repeat(4, 1, 1, 1), max(AT_ONCE // val.size**2, 1)
-    for count in (*LOOKS, None):
-        observation = _seen(scenes, count, looking, seed=1)
-        with torch.no_grad():
-            logits = [
-                model.logits(observation[slice(start, start + piece)].to(device)).cpu()
-                for start in range(0, len(scenes), piece)
-            ]
-        fraction = float(observation.fraction_seen.mean())
-        best[fraction] = best_temperature(torch.cat(logits), labels)
-    if len(best) < 2:
-        raise ValueError(
-            f"looking: any number of looks shows the fraction {next(iter(best)):.3g}; "
-            "expected 0 for none and 1 for everything"
-        )
-    knots = sorted(best)
-    model.knots = torch.tensor(knots, device=device)
-    model.temperatures = torch.tensor([best[knot] for knot in knots], device=device)
-
-
-def best_temperature(logits: Tensor, labels: Tensor) -> float:
-    """Temperature that minimises the negative log-likelihood (Guo et al. 2017)."""
-    from scipy.optimize import minimize_scalar
-
-    def objective(log_temperature: float) -> float:
-        scaled = F.log_softmax(logits / float(np.exp(log_temperature)), dim=-1)
-        return float(cross_entropy(scaled, labels).mean())
-
-    return float(np.exp(minimize_scalar(objective, bounds=(-1, 2.5), method="bounded").x))
-
-
-def score(
-    classifier: Classifier,
-    dataset: Dataset,
-    counts: tuple[int, ...] = LOOKS,
-    *,
-    fraction: float = 0.25,
-    seed: int = 0,
-    looking: Looking | None = None,
-) -> dict[str, dict[str, float]]:
-    """AUROC, accuracy, NLL and ECE by number of random looks, and `all` for the whole scene."""
-    looking, device = looking or Squares(fraction), device_of(classifier)
-    labels, scenes = dataset.labels.numpy(), dataset.scenes()
-    piece = max(AT_ONCE // dataset.size**2, 1)
-    table: dict[str, dict[str, Any]] = {}
-    for count in (*counts, None):
-        observation = _seen(scenes, count, looking, seed)
-        parts = [
-            classifier.log_probs(observation[slice(start, start + piece)].to(device))
-            for start in range(0, len(dataset), piece)
-        ]
-        log_probs = torch.cat(parts).double().cpu().numpy()
-        table["all" if count is None else str(count)] = {
-            "auroc": float(auroc(log_probs, labels)),
-            "accuracy": float(accuracy(log_probs, labels)),
-            "nll": float(nll(log_probs, labels)),
-            "ece": ece(log_probs, labels),
-        }
-    return table

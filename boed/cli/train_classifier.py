@@ -12,9 +12,10 @@ from boed.cli.options import Data, Looks, Size, Weights, sensor_table
 from boed.cli.recipe import default_checkpoint, trained
 from boed.cli.training_options import training_options
 from boed.foundation.options import OneOf
+from boed.training.config import ClassifierTrainingConfig
 
 
-@training_options
+@training_options(ClassifierTrainingConfig)
 def train_classifier(
     data: Data = "digits",
     size: Size = None,

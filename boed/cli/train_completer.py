@@ -13,7 +13,7 @@ from boed.cli.training_options import training_options
 from boed.foundation.options import OneOf
 
 
-@training_options
+@training_options()
 def train_completer(
     name: Annotated[
         str,

@@ -11,7 +11,7 @@ from boed.cli.recipe import default_checkpoint, trained
 from boed.cli.training_options import training_options
 
 
-@training_options
+@training_options()
 def train_screen(
     data: Data = "digits",
     size: Size = None,

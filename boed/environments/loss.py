@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
-from boed.classifiers.classifier import cross_entropy
+from boed.classifiers.calibration import cross_entropy
 
 
 class Loss(Protocol):

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from boed.classifiers.training import EVERYTHING
+from boed.classifiers.looking import EVERYTHING
 from boed.data.observation import Observation
 from boed.sensors.direct import DirectSensor
 from boed.sensors.indirect import IndirectSensor

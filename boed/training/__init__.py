@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from boed.training.config import TrainingConfig
+    from boed.training.config import ClassifierTrainingConfig, TrainingConfig
     from boed.training.curve import draw_curves
     from boed.training.loop import fit, provenance
     from boed.training.ranks import Ranks, join
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from boed.training.state import Progress
 
 _HOMES = {
+    "ClassifierTrainingConfig": "config",
     "Progress": "state",
     "Ranks": "ranks",
     "Recipe": "recipes",
@@ -28,6 +29,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "ClassifierTrainingConfig",
     "Progress",
     "Ranks",
     "Recipe",

@@ -8,16 +8,19 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from boed.foundation.checks import Sized
 from boed.foundation.memory import check_memory
-from boed.foundation.options import COUNT, SEED, Kind, Number, OneOf, Whole
+from boed.foundation.options import COUNT, SEED, Kind, Number, OneOf, Switch, Whole
 from boed.foundation.precision import PRECISIONS
 
 if TYPE_CHECKING:
     from boed.training.ranks import Ranks
 
 
-def _asked(default: Any, kind: Kind, text: str) -> Any:
-    """A field that the command line asks for, too: what it may be, and its help."""
-    return field(default=default, metadata={"kind": kind, "help": text})
+def _asked(default: Any, kind: Kind, text: str, *, unsaid: bool = False) -> Any:
+    """A field that the command line asks for, too: what it may be, and its help.
+
+    Recipes do not say the default of one that is `unsaid`.
+    """
+    return field(default=default, metadata={"kind": kind, "help": text, "unsaid": unsaid})
 
 
 def _of(default: Any, kind: Kind) -> Any:
@@ -62,7 +65,10 @@ class TrainingConfig:
     betas: tuple[float, float] = (0.9, 0.9)
     ema: float = 0.999
     clip: float = _of(200.0, Number(above=0, finite=False))
-    skip: float = _of(math.inf, Number(above=0, finite=False))
+    skip: float = field(
+        default=math.inf,
+        metadata={"kind": Number(above=0, finite=False), "unsaid": True},  # no number of TOML
+    )
     patience: int = _of(50, COUNT)
     seed: int = _asked(0, SEED, "Seed of everything random; 0 if not given.")
     precision: str = _asked("auto", OneOf(PRECISIONS), "fp32, bf16, or auto: the faster one here.")
@@ -75,7 +81,7 @@ class TrainingConfig:
     nodes: int = _asked(1, COUNT, "Machines that train together (docs/training.md).")
 
     def __post_init__(self) -> None:
-        for each in fields(TrainingConfig):
+        for each in fields(self):
             if "kind" in each.metadata:
                 each.metadata["kind"].check(each.name, getattr(self, each.name))
         object.__setattr__(self, "betas", tuple(self.betas))  # files have lists
@@ -106,3 +112,34 @@ class TrainingConfig:
         from boed.training.ranks import join
 
         return join(self.device, self.devices, self.nodes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassifierTrainingConfig(TrainingConfig):
+    """How to train a classifier.
+
+    Attributes:
+        augmentation: how training scenes are changed, a name of `AUGMENTATIONS`.
+        balanced: each answer counts as if it were as frequent as the others, and beliefs are of
+            such a population.
+        smoothing: of the labels (Szegedy et al. 2016): so much goes to all answers alike.
+    """
+
+    augmentation: str = _asked(
+        "none",
+        OneOf("boed.classifiers.augmentation:AUGMENTATIONS"),
+        "Of training scenes: none, light, or strong, for scenes from elsewhere.",
+        unsaid=True,
+    )
+    balanced: bool = _asked(
+        False,
+        Switch(),
+        "Count each answer as if it were as frequent as the others.",
+        unsaid=True,
+    )
+    smoothing: float = _asked(
+        0.0,
+        Number(minimum=0, maximum=0.9),
+        "Of the labels: so much goes to all answers alike.",
+        unsaid=True,
+    )

@@ -26,14 +26,16 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from boed.foundation.options import COUNT, FRACTION, SEED, Switch
 from boed.foundation.registry import check_known
-from boed.training.config import TrainingConfig
+from boed.training.config import ClassifierTrainingConfig, TrainingConfig
 
 if TYPE_CHECKING:
     from typing import Self
+
+T = TypeVar("T", bound=TrainingConfig)
 
 KINDS: dict[str, tuple[str, ...]] = {
     "completer": ("name", "data", "size", "masks", "sensor", "architecture", "init", "vae"),
@@ -107,7 +109,7 @@ class Recipe:
         if self.patch is not None:
             FRACTION.check("patch", self.patch)
         SEED.check("seed", self.seed)
-        for each in fields(TrainingConfig):
+        for each in fields(ClassifierTrainingConfig):
             if each.name in self.training and "kind" in each.metadata:
                 name = f"training: {each.name}"
                 each.metadata["kind"].check(name, self.training[each.name])
@@ -183,7 +185,7 @@ class Recipe:
             if value is not None and not (isinstance(value, dict) and not value)
         }
 
-    def config(self, preset: TrainingConfig) -> TrainingConfig:
+    def config(self, preset: T) -> T:
         """How to train: the preset with what the recipe says.
 
         Raises:
@@ -206,11 +208,11 @@ class Recipe:
             architecture: the configuration of what was trained, a dataclass.
             decided: other keys that were left out.
         """
-        training = {each.name: getattr(config, each.name) for each in fields(config)}
         training = {
-            key: value
-            for key, value in training.items()
-            if key not in (*ELSEWHERE, "seed") and not (key == "skip" and value == float("inf"))
+            each.name: getattr(config, each.name)
+            for each in fields(config)
+            if each.name not in (*ELSEWHERE, "seed")
+            and not (each.metadata.get("unsaid") and getattr(config, each.name) == each.default)
         }
         shape = self.architecture
         if architecture is not None:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from boed.classifiers.classifier import cross_entropy
+from boed.classifiers.calibration import cross_entropy
 from boed.completion.classical.gaussian import GaussianMixture
 from boed.completion.classical.retrieval import Retrieval
 from boed.completion.completer import Completer

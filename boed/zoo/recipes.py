@@ -30,13 +30,14 @@ from boed.sensors.random_looks import RandomLooks
 from boed.sensors.registry import sensor_named
 from boed.sensors.sensor import returns_readings
 from boed.training.checkpoints import check_recipe, running_state
-from boed.training.config import TrainingConfig
+from boed.training.config import ClassifierTrainingConfig, TrainingConfig
 from boed.training.recipes import Recipe, recipe_path
 from boed.zoo.defaults import DEFAULT_SIZE
 from boed.zoo.fitted import Context
 from boed.zoo.models import network_for
 
 C = TypeVar("C")
+T = TypeVar("T", bound=TrainingConfig)
 OnStep = Callable[[int, float], None]
 
 FROM = ("init", "vae", "classifier")
@@ -71,7 +72,8 @@ def changed(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
         ValueError: an unknown key (the nearest is suggested), or a value that does not fit.
     """
     own = [each.name for each in fields(Recipe) if each.name not in ("kind", "training")]
-    settings = [each.name for each in fields(TrainingConfig)]
+    kind = ClassifierTrainingConfig if recipe.kind == "classifier" else TrainingConfig
+    settings = [each.name for each in fields(kind)]
     if recipe.kind == "policy":
         from boed.deep_adaptive.training import PolicyTrainingConfig
 
@@ -166,9 +168,9 @@ class _Job:
         shape = self.recipe.architecture
         return None if isinstance(shape, dict) else shape or "small"
 
-    def training(self, preset: TrainingConfig | None = None) -> TrainingConfig:
-        """How to train."""
-        training = self.recipe.config(preset or TrainingConfig(steps=1))
+    def training(self, preset: T | None = None, kind: type[T] = TrainingConfig) -> T:  # type: ignore[assignment]
+        """How to train, a `kind`."""
+        training = self.recipe.config(preset or kind(steps=1))
         if preset is None and "steps" not in self.recipe.training:
             raise ValueError("training has no steps, which a recipe without a preset needs")
         return training
@@ -253,6 +255,7 @@ def _completer(job: _Job) -> torch.nn.Module:
     assert recipe.name is not None
     kind = LEARNED[recipe.name]
     config: Any = None
+    training: TrainingConfig
     if recipe.vae is not None and "steps" in recipe.training:  # of a size that may have no preset
         training = job.training()
     elif job.preset is not None:
@@ -295,7 +298,8 @@ def _classifier(job: _Job) -> torch.nn.Module:
         config, training = replace(config, kind=job.preset), job.training(how)
     else:
         shape = {"size": train.size, "channels": train.channels, "outputs": config.outputs}
-        config, training = job.architecture(DenseNetConfig, **shape), job.training()
+        config = job.architecture(DenseNetConfig, **shape)
+        training = job.training(kind=ClassifierTrainingConfig)
     looking, init = job.looking(train), job.model("init")
     return train_classifier(
         train,

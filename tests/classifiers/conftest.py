@@ -10,7 +10,7 @@ import torch
 from boed.classifiers import DenseNetClassifier, DenseNetConfig
 from boed.classifiers.training import train_classifier
 from boed.data.dataset import Dataset
-from boed.training.config import TrainingConfig
+from boed.training.config import ClassifierTrainingConfig
 
 TINY = DenseNetConfig(size=8, channels=1, outputs=2, stem=2, width=8, growth=(8, 8), layers=(1, 1))
 
@@ -50,7 +50,7 @@ def val() -> Dataset:
 @pytest.fixture(scope="session")
 def trained(train, val, tmp_path_factory) -> tuple[DenseNetClassifier, Path]:
     out = tmp_path_factory.mktemp("trained") / "halves.safetensors"
-    settings = TrainingConfig(
+    settings = ClassifierTrainingConfig(
         steps=200, batch=64, lr=1e-2, warmup=20, betas=(0.9, 0.99), ema=0.9, every=100
     )
     return train_classifier(train, val, settings, out=out, config=TINY), out

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from boed.classifiers import Classifier, DenseNetClassifier, DenseNetConfig
-from boed.classifiers.classifier import cross_entropy
+from boed.classifiers.calibration import cross_entropy
 from boed.data.masks import squares
 from boed.data.observation import Observation
 from boed.foundation.files import load_weights, save_weights

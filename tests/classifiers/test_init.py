@@ -11,7 +11,7 @@ from boed.classifiers import DenseNetClassifier
 from boed.classifiers.training import start_from, train_classifier
 from boed.data.dataset import Dataset
 from boed.foundation.files import load_weights, sha256
-from boed.training.config import TrainingConfig
+from boed.training.config import ClassifierTrainingConfig
 
 LABELS = ("left", "right")
 
@@ -84,7 +84,7 @@ def test_training_goes_on_from_it(train, val, trained, tiny, tmp_path):
             label_names=dataset.label_names,
         )
 
-    out, settings = tmp_path / "m.safetensors", TrainingConfig(steps=1, batch=16, lr=1e-6)
+    out, settings = tmp_path / "m.safetensors", ClassifierTrainingConfig(steps=1, batch=16, lr=1e-6)
     config = replace(tiny, size=16)
     train_classifier(
         doubled(train), doubled(val), settings, out=out, config=config, init=trained[1]

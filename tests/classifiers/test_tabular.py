@@ -8,7 +8,7 @@ import torch
 from sklearn.tree import DecisionTreeClassifier
 
 from boed.classifiers import Classifier
-from boed.classifiers.classifier import cross_entropy
+from boed.classifiers.calibration import cross_entropy
 from boed.classifiers.tabular import TabularClassifier
 from boed.data.dataset import Dataset
 from boed.data.observation import Observation

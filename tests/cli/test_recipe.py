@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from boed.cli import app
 from boed.cli.recipe import parsed
-from boed.cli.training_options import OPTIONS, training_options
+from boed.cli.training_options import options_of, training_options
 from boed.foundation.files import load_weights
 from boed.training import Recipe, TrainingConfig
 
@@ -59,16 +59,20 @@ def test_changes_are_values_as_toml_has_them():
 
 
 def test_options_come_from_the_fields_with_a_help_text():
-    assert set(OPTIONS) == {
+    assert set(options_of(TrainingConfig)) == {
         "steps", "batch", "lr", "minutes", "precision", "seed", "device", "devices", "nodes",
     }  # fmt: skip
-    assert all(each.metadata["help"] for each in fields(TrainingConfig) if each.name in OPTIONS)
+    assert all(
+        each.metadata["help"]
+        for each in fields(TrainingConfig)
+        if each.name in options_of(TrainingConfig)
+    )
 
 
 def test_a_command_gets_what_was_typed():
     given = []
 
-    @training_options
+    @training_options()
     def command(name: str = "a", *, training: dict) -> None:
         """Say what it does."""
         given.append((name, training))

@@ -16,7 +16,7 @@ from boed.classifiers.training import train_classifier
 from boed.cli import app
 from boed.cli.console import explained
 from boed.data import load
-from boed.training import TrainingConfig
+from boed.training import ClassifierTrainingConfig
 
 BOED: Any = typer.main.get_command(app)
 
@@ -120,7 +120,7 @@ def test_a_val_split_without_an_answer_is_told_of(
             train_classifier(
                 scenes([0, 1, 0, 1], "train"),
                 scenes((present * 4)[:4], "val"),
-                TrainingConfig(steps=1, batch=2),
+                ClassifierTrainingConfig(steps=1, batch=2),
                 out=tmp_path / "made.safetensors",
                 on_step=stop,
             )

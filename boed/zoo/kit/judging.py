@@ -13,8 +13,9 @@ import torch
 from boed.classifiers.classifier import DenseNetClassifier
 from boed.classifiers.distilling import val_scores
 from boed.classifiers.distilling import val_situations as screen_situations
+from boed.classifiers.looking import Squares
+from boed.classifiers.scoring import classifier_figures, enough, val_shifted
 from boed.classifiers.screen import ScreenNet, fingerprint
-from boed.classifiers.training import Squares, val_nll
 from boed.completion.evaluation.calibration import energy_score
 from boed.completion.registry import LEARNED
 from boed.completion.training import val_bound
@@ -255,9 +256,10 @@ def _vae(recipe: Recipe, path: Path, device: str, _: Path | None) -> dict[str, f
 
 
 def _classifier(recipe: Recipe, path: Path, device: str, _: Path | None) -> dict[str, float]:
-    val = _val(recipe)
+    val = enough(_val(recipe))
     looking = looks_of(recipe, val) or Squares(recipe.patch or 0.25)
-    return val_nll(DenseNetClassifier.load(path).to(device), val, looking)
+    model = DenseNetClassifier.load(path).to(device)
+    return classifier_figures(model, val, val_shifted(val), looking=looking)
 
 
 def _screen(recipe: Recipe, path: Path, device: str, teacher: Path | None) -> dict[str, float]:
