@@ -20,7 +20,7 @@ from measuring import interval, machine
 from torch import Tensor
 
 from boed.acquire import acquire
-from boed.classifiers.classifier import DenseNetClassifier
+from boed.classifiers.densenet_classifier import DenseNetClassifier
 from boed.completion.classical.retrieval import Retrieval
 from boed.data.load import load
 from boed.data.observation import Observation
@@ -53,8 +53,8 @@ class Plain:
 
     def log_probs(self, observation: Observation) -> Tensor:
         """As `DenseNetClassifier.log_probs`."""
-        logits = self.model.logits(observation)
-        return self.model._calibrated(logits, observation)
+        logits = self.model.network(self.model.read(observation)).float()
+        return self.model.beliefs(logits, observation.fraction_seen)
 
 
 class Known(DesignProblem):

@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from boed.acquire import acquire
-from boed.classifiers.classifier import DenseNetClassifier
+from boed.classifiers.densenet_classifier import DenseNetClassifier
 from boed.completion.completer import Completions
 from boed.data.observation import Observation
 from boed.eig import BarberAgakov

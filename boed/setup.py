@@ -11,12 +11,9 @@ from typing import Any, TypeVar
 
 import torch
 
-from boed.classifiers.classifier import (
-    Classifier,
-    DenseNetClassifier,
-    check_is_classifier,
-)
+from boed.classifiers.classifier import Classifier, check_is_classifier
 from boed.classifiers.primary import Primary
+from boed.classifiers.trained import TrainedClassifier
 from boed.completion.classical.retrieval import Retrieval
 from boed.completion.completer import Completer, check_is_completer
 from boed.data.dataset import Dataset
@@ -176,7 +173,7 @@ def setup(
     for model in (judge, sampler):
         if isinstance(model, torch.nn.Module):
             model.to(device)
-    if isinstance(judge, DenseNetClassifier) and precision != "fp32":
+    if isinstance(judge, TrainedClassifier) and precision != "fp32":
         judge.precision = options["precision"] = choose(precision, device, training=False)
     elif precision == "bf16":
         raise ValueError(

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from boed.acquire import Trajectory, acquire
-from boed.classifiers.classifier import DenseNetClassifier
+from boed.classifiers.densenet_classifier import DenseNetClassifier
 from boed.completion.classical.retrieval import Retrieval
 from boed.completion.vae.aipo import AIPO
 from boed.data.dataset import Dataset

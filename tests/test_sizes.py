@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from boed.classifiers.classifier import DenseNetClassifier
+from boed.classifiers.densenet_classifier import DenseNetClassifier
 from boed.classifiers.training import train_classifier
 from boed.completion.completer import complete
 from boed.completion.registry import load_completer

@@ -1,120 +1,11 @@
-"""Beliefs from logits: temperatures by how much was seen, and the prevalence that is assumed."""
+"""Temperatures, and the loss that they are chosen by."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
-import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from torch import Tensor, nn
-
-from boed.foundation.registry import check_known
-
-PRIOR = "prior"
-"""What a checkpoint's header calls the probabilities of answers that training assumed."""
-
-
-class Calibrated(nn.Module):
-    """A classifier whose logits become beliefs by a temperature and a prevalence.
-
-    The temperature depends on the fraction of the scene seen, interpolated between `knots`; all
-    ones until `calibrate` sets it. Beliefs hold for a population in which the answers are as
-    frequent as training assumed, unless `prevalence` says another one.
-
-    Args:
-        label_names: names of the K classes or L findings.
-        multi_label: whether several findings can hold at once.
-    """
-
-    knots: Tensor
-    temperatures: Tensor
-
-    def __init__(self, label_names: tuple[str, ...], multi_label: bool = False) -> None:
-        super().__init__()
-        self.label_names = tuple(label_names)
-        self.multi_label = multi_label
-        self.provenance: dict[str, Any] = {}
-        self._shift: Float[Tensor, "*L K"] | None = None
-        self.register_buffer("knots", torch.tensor([0.0, 1.0]))
-        self.register_buffer("temperatures", torch.ones(2))
-
-    def logits(self, observation: Any) -> Tensor:
-        """Uncalibrated logits `[B, K]` or `[B, L, 2]`."""
-        raise NotImplementedError
-
-    def temperature(self, fraction: Float[Tensor, " B"]) -> Float[Tensor, " B"]:
-        """Temperature for scenes of which so much was seen, linear between the knots."""
-        right = torch.searchsorted(self.knots, fraction.contiguous()).clamp(1, len(self.knots) - 1)
-        low, high = self.knots[right - 1], self.knots[right]
-        weight = ((fraction - low) / (high - low)).clamp(0, 1)
-        return torch.lerp(self.temperatures[right - 1], self.temperatures[right], weight)
-
-    def beliefs(
-        self, logits: Float[Tensor, "B *L K"], fraction: Float[Tensor, " B"]
-    ) -> Float[Tensor, "B *L K"]:
-        """Calibrated log-probabilities, of the population that `prevalence` says.
-
-        Args:
-            logits: uncalibrated.
-            fraction: of each scene that was seen.
-        """
-        shape = (-1,) + (1,) * (logits.ndim - 1)
-        log_probs = F.log_softmax(logits / self.temperature(fraction).view(shape), dim=-1)
-        if self._shift is None:
-            return log_probs
-        return F.log_softmax(log_probs + self._shift.to(log_probs), dim=-1)
-
-    def set_prevalence(self, prevalence: Mapping[str, float] | None) -> None:
-        """Assume another population than training did: p(v | x) p'(v) / p(v), normalised.
-
-        Scenes are taken to look the same for each answer, of which only the frequency differs
-        (Saerens et al. 2002, Eq. 2.4).
-
-        Args:
-            prevalence: probability of each class, or of each finding, by name; of two classes one
-                is enough, and findings that are not named stay as they were. None takes back what
-                was set.
-
-        Raises:
-            ValueError: a name that is no answer (the nearest is suggested), a class without a
-                probability, probabilities out of (0, 1) or that do not sum to 1, or a model whose
-                checkpoint does not say what was assumed.
-        """
-        if prevalence is None:
-            self._shift = None
-            return
-        ours = self.provenance.get(PRIOR)
-        if ours is None:
-            raise ValueError(
-                "prevalence is given, but the classifier's checkpoint does not say which one it "
-                "was trained for; train it again"
-            )
-        asked = self._asked(prevalence, torch.as_tensor(ours, dtype=torch.float32))
-        self._shift = asked.log() - torch.as_tensor(ours, dtype=torch.float32).log()
-
-    def _asked(self, prevalence: Mapping[str, float], ours: Tensor) -> Float[Tensor, "*L K"]:
-        """Probabilities of all answers, as `ours` is laid out."""
-        for name, value in prevalence.items():
-            check_known("prevalence", name, self.label_names)
-            if not 0 < value < 1:
-                raise ValueError(f"prevalence of {name} is {value}, expected 0 < p < 1")
-        if self.multi_label:
-            asked = ours.clone()
-            for name, value in prevalence.items():
-                asked[self.label_names.index(name)] = torch.tensor([1 - value, value])
-            return asked
-        given = dict(prevalence)
-        lacking = [each for each in self.label_names if each not in given]
-        if len(lacking) == 1 and len(self.label_names) == 2:
-            given[lacking[0]] = 1 - sum(given.values())
-        elif lacking:
-            raise ValueError(f"prevalence lacks {', '.join(lacking)}: give that of each class")
-        if abs(sum(given.values()) - 1) > 1e-6:
-            raise ValueError(f"prevalence sums to {sum(given.values()):.6g}, expected 1")
-        return torch.tensor([given[each] for each in self.label_names])
+from torch import Tensor
 
 
 def best_temperature(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> float:
@@ -149,3 +40,8 @@ def cross_entropy(
         answers = weights.expand(log_probs.shape)
         losses = losses * answers.gather(-1, labels.unsqueeze(-1)).squeeze(-1)
     return losses if losses.ndim == 1 else losses.mean(1)
+
+
+def balancing(frequencies: Float[Tensor, "*L K"]) -> Float[Tensor, "*L K"]:
+    """How much each answer has to count to be as frequent as the others, 1 in the mean."""
+    return 1 / (frequencies * frequencies.shape[-1])

@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
-from dataclasses import asdict
-from functools import cached_property
-from pathlib import Path
-from typing import Any, ClassVar, Protocol, get_args, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from boed.classifiers.boxes import Box
-from boed.classifiers.calibration import Calibrated
-from boed.classifiers.densenet import DenseNetConfig, SmallDenseNet, build
-from boed.classifiers.densenet121_incremental import DenseNet121
 from boed.data.observation import Observation
-from boed.foundation.checks import check_fits, check_floating, check_protocol
-from boed.foundation.files import read_model, save_weights
-from boed.foundation.precision import Precision
-from boed.foundation.registry import check_known
+from boed.foundation.checks import check_floating, check_protocol
 
 
 @runtime_checkable
@@ -84,163 +73,3 @@ class NearbyClassifier(Classifier, Protocol):
     def around(self, observation: Observation) -> Nearby:
         """Log-probabilities of observations that continue some of these, as `log_probs` gives."""
         ...
-
-
-class DenseNetClassifier(Calibrated):
-    """The AVP-CNN g(v | observation) of Harvey et al. 2021 (App. B.4), calibrated.
-
-    Args:
-        config: the network.
-        label_names: names of the K classes or L findings.
-        multi_label: whether several findings can hold at once.
-
-    Attributes:
-        merit: the validation's figure that says how good it is, lower is better.
-    """
-
-    merit: ClassVar[str] = "val_shifted_nll"
-
-    def __init__(
-        self, config: DenseNetConfig, label_names: tuple[str, ...], multi_label: bool = False
-    ) -> None:
-        super().__init__(label_names, multi_label)
-        expected = 2 * len(label_names) if multi_label else len(label_names)
-        if config.outputs != expected:
-            raise ValueError(f"outputs is {config.outputs}, expected {expected} for the labels")
-        self.config = config
-        self.network = build(config)
-        self._precision: Precision = "fp32"
-        self._loaded = False
-
-    @property
-    def precision(self) -> Precision:
-        """Of a loaded classifier's weights and features; bf16 rounds logits by about 1 %.
-
-        Logits and beliefs are single precision in either.
-        """
-        return self._precision
-
-    @precision.setter
-    def precision(self, precision: Precision) -> None:
-        check_known("precision", precision, get_args(Precision))
-        if precision != "fp32" and not self._loaded:
-            raise ValueError("precision is 'bf16', which is for a loaded classifier, not training")
-        if precision != self._precision:
-            self._precision = precision
-            self.__dict__.pop("_inference", None)
-
-    def logits(self, observation: Observation) -> Tensor:
-        """Uncalibrated logits `[B, K]` or `[B, L, 2]`.
-
-        Raises:
-            ValueError: the observation has another size or number of channels than the network.
-        """
-        out = self.network(self._read(observation)).float()
-        return out.unflatten(1, (-1, 2)) if self.multi_label else out
-
-    @torch.no_grad()
-    def features(self, observation: Observation) -> Float[Tensor, "B F"]:
-        """What the last linear layer reads: a description of the scene for distances between sets.
-
-        Raises:
-            ValueError: the observation has another size or number of channels than the network.
-        """
-        last = [each for each in self.network.modules() if isinstance(each, nn.Linear)][-1]
-        read: list[Tensor] = []
-        hook = last.register_forward_pre_hook(lambda _, given: read.append(given[0]))
-        try:
-            self.network(self._read(observation))
-        finally:
-            hook.remove()
-        return read[0].float()
-
-    @torch.no_grad()
-    def log_probs(self, observation: Observation) -> Float[Tensor, "B *L K"]:
-        """Calibrated log-probabilities."""
-        if not self._loaded:
-            return self._calibrated(self.logits(observation), observation)
-        logits = self._inference(self._read(observation))
-        return self._calibrated(logits, observation)
-
-    @torch.no_grad()
-    def around(self, observation: Observation) -> Nearby:
-        """Log-probabilities of observations that continue some of these.
-
-        DenseNet-121 recomputes only what the new pixels can reach; the small network is as fast
-        without.
-        """
-        network = self._inference if self._loaded else None
-        if not isinstance(network, DenseNet121):
-            return lambda after, base: self.log_probs(after)
-        before = self._read(observation)
-        around = network.around(before)
-
-        @torch.no_grad()
-        def nearby(after: Observation, base: Int64[Tensor, " P"]) -> Tensor:
-            now = self._read(after)
-            changed = (now != before[base]).any(1)
-            return self._calibrated(around(now, base, Box.around(changed)), after)
-
-        return nearby
-
-    def _read(self, observation: Observation) -> Float[Tensor, "B C+1 H W"]:
-        """What the network reads: standardised values, zero where unseen, and the mask."""
-        config = self.config
-        check_fits("classifier", config, observation, name="observation")
-        read = observation.network_input(config.mean, config.std, reconstruction=True)
-        return read.contiguous(memory_format=torch.channels_last)
-
-    @cached_property
-    def _inference(self) -> Callable[[Tensor], Tensor]:
-        """The network of a loaded classifier, made ready for inference in its precision."""
-        dtype = torch.float32 if self.precision == "fp32" else torch.bfloat16
-        if not isinstance(self.network, SmallDenseNet):
-            return DenseNet121(self.network, dtype)
-        if dtype == torch.float32:
-            return self.network
-        network = copy.deepcopy(self.network)
-        network.features.to(dtype)
-        return network
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> DenseNetClassifier:
-        self.__dict__.pop("_inference", None)  # it belongs to the weights as they were
-        return super()._apply(fn, recurse)
-
-    def _calibrated(self, logits: Tensor, observation: Observation) -> Tensor:
-        if self.multi_label and logits.ndim == 2:
-            logits = logits.unflatten(1, (-1, 2))
-        return self.beliefs(logits, observation.fraction_seen)
-
-    def save(self, path: Path | str, provenance: dict[str, Any]) -> None:
-        """Write the weights with configuration, labels and provenance as safetensors."""
-        header = {
-            "kind": "densenet classifier",
-            "config": asdict(self.config),
-            "label_names": self.label_names,
-            "multi_label": self.multi_label,
-            **provenance,
-        }
-        save_weights(path, self.state_dict(), header)
-
-    @classmethod
-    def load(cls, path: Path | str) -> DenseNetClassifier:
-        """Read a checkpoint that `save` wrote.
-
-        Raises:
-            ValueError: the file is missing, damaged, or holds something else.
-        """
-        model = read_model(path, cls._built, "densenet classifier").requires_grad_(False)
-        if isinstance(model.network, SmallDenseNet):
-            model.network.fold()
-        model._loaded = True
-        return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-    @classmethod
-    def _built(cls, header: dict[str, Any], tensors: dict[str, Tensor]) -> DenseNetClassifier:
-        config = DenseNetConfig.read(header["config"])
-        model = cls(config, tuple(header["label_names"]), header["multi_label"])
-        for name in ("knots", "temperatures"):  # their length is part of the calibration
-            setattr(model, name, torch.empty_like(tensors[name]))
-        if isinstance(model.network, SmallDenseNet) and not any(".norm." in k for k in tensors):
-            model.network.fold()  # as `save` writes a model that was loaded before
-        return model

@@ -14,10 +14,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from boed.classifiers.augmentation import AUGMENTATIONS, usual_augmentation
-from boed.classifiers.classifier import DenseNetClassifier
 from boed.classifiers.densenet import SmallDenseNet
 from boed.classifiers.scoring import device_of
 from boed.classifiers.screen import LOWEST, ScreenConfig, ScreenNet, fingerprint
+from boed.classifiers.trained import TrainedClassifier
 from boed.classifiers.training import preset
 from boed.data.dataset import Dataset
 from boed.data.masks import squares
@@ -96,7 +96,7 @@ def completed(
 
 @torch.no_grad()
 def situations(
-    classifier: DenseNetClassifier,
+    classifier: TrainedClassifier,
     scenes: Float[Tensor, "B C H W"],
     pool: Float[Tensor, "R C H W"],
     *,
@@ -156,7 +156,7 @@ def gain_error(asked: Situations, guessed: Float[Tensor, "P M *L K"]) -> Float[T
 
 
 def train_screen(
-    classifier: DenseNetClassifier,
+    classifier: TrainedClassifier,
     train: Dataset,
     val: Dataset,
     *,
@@ -242,7 +242,7 @@ def train_screen(
 
 
 def val_situations(
-    classifier: DenseNetClassifier, val: Dataset, *, patch: float, seed: int
+    classifier: TrainedClassifier, val: Dataset, *, patch: float, seed: int
 ) -> Situations:
     """The 128 situations of val scenes that screens are watched on, where the classifier is."""
     device = device_of(classifier)
@@ -274,12 +274,12 @@ def score(screen: ScreenNet, asked: Situations) -> dict[str, float]:
     }
 
 
-def _begun(classifier: DenseNetClassifier, train: Dataset, patch: float) -> ScreenNet:
+def _begun(classifier: TrainedClassifier, train: Dataset, patch: float) -> ScreenNet:
     """An untrained screen whose encoder is the classifier's own, if that is a small network."""
     theirs = classifier.config
     check_fits("classifier", theirs, train, name=train.name)
     findings = len(classifier.label_names) if classifier.multi_label else 0
-    own = isinstance(classifier.network, SmallDenseNet)
+    own = isinstance(classifier.lead.network, SmallDenseNet)
     encoder = theirs
     if not own:
         encoder = replace(preset(train)[0], mean=theirs.mean, std=theirs.std)
@@ -288,7 +288,7 @@ def _begun(classifier: DenseNetClassifier, train: Dataset, patch: float) -> Scre
     )
     screen = ScreenNet(config, fingerprint(classifier))
     if own:
-        folded = copy.deepcopy(classifier.network)
+        folded = copy.deepcopy(classifier.lead.network)
         folded.fold()  # type: ignore[operator]
         screen.encoder.load_state_dict(folded.features.state_dict())  # type: ignore[union-attr]
     return screen.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

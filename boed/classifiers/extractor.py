@@ -5,7 +5,7 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor
 
-from boed.classifiers.classifier import DenseNetClassifier
+from boed.classifiers.trained import TrainedClassifier
 from boed.data.observation import Observation
 
 
@@ -19,7 +19,7 @@ class ClassifierExtractor:
         name: of its checkpoint.
     """
 
-    def __init__(self, classifier: DenseNetClassifier, name: str) -> None:
+    def __init__(self, classifier: TrainedClassifier, name: str) -> None:
         self.classifier = classifier.eval()
         self.name = f"classifier {name}"
 

@@ -71,7 +71,7 @@ def random_counts(batch: int, generator: torch.Generator | None = None) -> Int64
     return torch.where(kind == 8, EVERYTHING, kind)
 
 
-def seen(scenes: Tensor, count: int | None, looking: Looking, seed: int) -> Observation:
+def seen(scenes: Tensor, count: int | None, *, looking: Looking, seed: int) -> Observation:
     """All scenes after so many random looks; everything seen if `count` is None."""
     counts = torch.full((len(scenes),), EVERYTHING if count is None else count)
     purpose = derive(seed, "squares", EVERYTHING if count is None else count)

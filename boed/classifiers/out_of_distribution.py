@@ -17,7 +17,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from boed.classifiers.classifier import Classifier, DenseNetClassifier
+from boed.classifiers.classifier import Classifier
+from boed.classifiers.trained import TrainedClassifier
 from boed.data.dataset import Dataset
 from boed.data.observation import Observation
 
@@ -58,7 +59,7 @@ class FeatureDistance:
         return self.distance > self.limit
 
 
-def feature_record(model: DenseNetClassifier, train: Dataset, val: Dataset) -> dict[str, Any]:
+def feature_record(model: TrainedClassifier, train: Dataset, val: Dataset) -> dict[str, Any]:
     """What a checkpoint's header keeps of the features of whole scenes.
 
     Args:
@@ -98,7 +99,7 @@ def feature_distance(
         ValueError: scenes of another size than the classifier's, or a damaged record.
     """
     record = getattr(classifier, "provenance", {}).get(KEY)
-    if record is None or not isinstance(classifier, DenseNetClassifier):
+    if record is None or not isinstance(classifier, TrainedClassifier):
         return None
     features = _features(classifier, scenes)
     try:
@@ -142,7 +143,7 @@ def _distance(features: Float[Tensor, "B F"], record: dict[str, Any]) -> Float[T
 
 
 @torch.no_grad()
-def _features(model: DenseNetClassifier, scenes: Tensor) -> Float[Tensor, "B F"]:
+def _features(model: TrainedClassifier, scenes: Tensor) -> Float[Tensor, "B F"]:
     piece = max(AT_ONCE // scenes[0].numel(), 1)
     device = next(model.parameters()).device
     parts = [

@@ -10,10 +10,11 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from boed.classifiers.calibration import Calibrated, best_temperature
-from boed.classifiers.classifier import Classifier, DenseNetClassifier
+from boed.classifiers.calibration import best_temperature
+from boed.classifiers.classifier import Classifier
 from boed.classifiers.looking import LOOKS, Looking, Squares, seen
 from boed.classifiers.metrics import accuracy, auroc, ece, nll
+from boed.classifiers.trained import TrainedClassifier
 from boed.data.dataset import Dataset
 from boed.data.shifts import MIDDLE, SHIFTS
 
@@ -40,7 +41,7 @@ def device_of(classifier: Classifier | nn.Module) -> torch.device:
 
 
 def calibrate(
-    model: Calibrated,
+    model: TrainedClassifier,
     val: Dataset,
     fraction: float = 0.25,
     *,
@@ -68,7 +69,7 @@ def calibrate(
     labels = val.labels.repeat(4, *([1] * (val.labels.ndim - 1)))
     scenes, piece = val.scenes().repeat(4, 1, 1, 1), max(AT_ONCE // val.size**2, 1)
     for count in (*LOOKS, None):
-        observation = seen(scenes, count, looking, seed=1)
+        observation = seen(scenes, count, looking=looking, seed=1)
         with torch.no_grad():
             logits = [
                 model.logits(observation[slice(start, start + piece)].to(device)).cpu()
@@ -130,7 +131,7 @@ def val_shifted(val: Dataset) -> Float[Tensor, "B C H W"]:
 
 
 def classifier_figures(
-    model: DenseNetClassifier,
+    model: TrainedClassifier,
     val: Dataset,
     shifted: Float[Tensor, "B C H W"],
     *,
@@ -167,7 +168,7 @@ def beliefs_after(
     piece = max(AT_ONCE // scenes.shape[-1] ** 2, 1)
     found = {}
     for count in counts:
-        observation = seen(scenes, count, looking, seed)
+        observation = seen(scenes, count, looking=looking, seed=seed)
         parts = [
             classifier.log_probs(observation[slice(start, start + piece)].to(device))
             for start in range(0, len(scenes), piece)

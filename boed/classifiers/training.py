@@ -14,9 +14,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from boed.classifiers.augmentation import AUGMENTATIONS, usual_augmentation
-from boed.classifiers.calibration import PRIOR, cross_entropy
-from boed.classifiers.classifier import DenseNetClassifier
+from boed.classifiers.calibration import balancing, cross_entropy
 from boed.classifiers.densenet import DenseNetConfig
+from boed.classifiers.densenet_classifier import DenseNetClassifier
 from boed.classifiers.looking import Looking, Squares, random_counts
 from boed.classifiers.out_of_distribution import KEY, feature_record
 from boed.classifiers.scoring import (
@@ -28,6 +28,7 @@ from boed.classifiers.scoring import (
     score,
     val_shifted,
 )
+from boed.classifiers.trained import PRIOR
 from boed.data.dataset import Dataset
 from boed.foundation.checks import check_fits
 from boed.foundation.files import load_weights, sha256
@@ -172,6 +173,7 @@ def train_classifier(
         header = {
             **provenance(train, training, progress),
             **how,
+            "frequencies": frequencies.tolist(),
             PRIOR: (
                 torch.full_like(frequencies, 1 / frequencies.shape[-1])
                 if training.balanced
@@ -202,11 +204,6 @@ def answer_frequencies(train: Dataset) -> Float[Tensor, "*L K"]:
     least = 0.5 / len(train)
     frequencies = frequencies.clamp(min=least)
     return (frequencies / frequencies.sum(-1, keepdim=True)).float()
-
-
-def balancing(frequencies: Float[Tensor, "*L K"]) -> Float[Tensor, "*L K"]:
-    """How much each answer has to count to be as frequent as the others, 1 in the mean."""
-    return 1 / (frequencies * frequencies.shape[-1])
 
 
 def _smoothed(

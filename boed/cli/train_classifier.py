@@ -11,7 +11,7 @@ import typer
 from boed.cli.options import Data, Looks, Size, Weights, sensor_table
 from boed.cli.recipe import default_checkpoint, trained
 from boed.cli.training_options import training_options
-from boed.foundation.options import OneOf
+from boed.foundation.options import OneOf, Whole
 from boed.training.config import ClassifierTrainingConfig
 
 
@@ -31,6 +31,11 @@ def train_classifier(
     init: Annotated[
         Path | None,
         typer.Option(help="Trained classifier to start from, perhaps of another size."),
+    ] = None,
+    members: Annotated[
+        int | None,
+        typer.Option(help="Train so many, with seeds of their own, and make an ensemble of them."),
+        Whole(2, 100),
     ] = None,
     out: Weights = None,
     *,
@@ -55,6 +60,7 @@ def train_classifier(
         patch=patch,
         sensor=sensor_table(sensor),
         init=None if init is None else str(init),
+        members=members,
     )
     model: Any = trained(asked, out or default_checkpoint("classifier", data), training)
     if model is None:

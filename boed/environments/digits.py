@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from boed.classifiers.classifier import DenseNetClassifier
+from boed.classifiers.densenet_classifier import DenseNetClassifier
 from boed.data.load import load
 from boed.environments.single import SensingEnv
 from boed.environments.vector import VectorSensingEnv

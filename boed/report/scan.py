@@ -12,7 +12,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from boed.acquire import Trajectory, acquire
-from boed.classifiers import DenseNetClassifier
+from boed.classifiers.ensemble import load_classifier
 from boed.classifiers.out_of_distribution import feature_distance
 from boed.data.dataset import Dataset
 from boed.data.load import load
@@ -189,7 +189,7 @@ def _like(data: str, size: int | None, classifier: object) -> Dataset:
         path = Path(str(classifier)) if classifier is not None else None
         if data not in FAMILY or (named not in shipped_names("classifiers") and path is None):
             raise
-        model = DenseNetClassifier.load(path if path and path.exists() else shipped(named))
+        model = load_classifier(path if path and path.exists() else shipped(named))
     config = model.config
     images = torch.zeros(1, config.channels, config.size, config.size, dtype=torch.uint8)
     labels = torch.zeros((1, len(model.label_names)) if model.multi_label else 1).long()

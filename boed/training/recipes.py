@@ -28,7 +28,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from boed.foundation.options import COUNT, FRACTION, SEED, Switch
+from boed.foundation.options import COUNT, FRACTION, SEED, Switch, Whole
 from boed.foundation.registry import check_known
 from boed.training.config import ClassifierTrainingConfig, TrainingConfig
 
@@ -40,7 +40,7 @@ T = TypeVar("T", bound=TrainingConfig)
 KINDS: dict[str, tuple[str, ...]] = {
     "completer": ("name", "data", "size", "masks", "sensor", "architecture", "init", "vae"),
     "vae": ("data", "size", "architecture"),
-    "classifier": ("data", "size", "patch", "sensor", "architecture", "init"),
+    "classifier": ("data", "size", "patch", "sensor", "architecture", "init", "members"),
     "screen": ("data", "size", "patch", "classifier"),
     "policy": ("name", "problem", "architecture"),
 }
@@ -69,6 +69,8 @@ class Recipe:
         vae: the like for the VD-VAE that `aipo` and `aipo-r` extend and leave as it is.
         classifier: what a screen is distilled from; the shipped one if not given.
         problem: what a policy is trained for.
+        members: of an ensemble of classifiers; each is trained with a seed of its own, from `seed`
+            on. One classifier if not given.
         seed: of everything random.
         training: fields of `TrainingConfig` that differ from the preset.
 
@@ -88,6 +90,7 @@ class Recipe:
     vae: str | None = None
     classifier: str | None = None
     problem: str | None = None
+    members: int | None = None
     seed: int = 0
     training: dict[str, Any] = field(default_factory=dict)
 
@@ -106,6 +109,8 @@ class Recipe:
                 raise ValueError(f"{needed} is missing, which a recipe of kind {self.kind} needs")
         if self.size is not None:
             COUNT.check("size", self.size)
+        if self.members is not None:
+            Whole(2, 100).check("members", self.members)
         if self.patch is not None:
             FRACTION.check("patch", self.patch)
         SEED.check("seed", self.seed)
@@ -232,7 +237,7 @@ OF_THE_DATA = ("size", "channels", "outputs", "mean", "std", "design_dim")
 _TYPES: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("kind", "name", "data", "masks", "init", "vae"), (str,)),
     **dict.fromkeys(("classifier", "problem"), (str,)),
-    **dict.fromkeys(("size", "seed"), (int,)),
+    **dict.fromkeys(("size", "seed", "members"), (int,)),
     **dict.fromkeys(("sensor", "training"), (dict,)),
     "patch": (float, int),
     "architecture": (str, dict),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from boed.classifiers.classifier import DenseNetClassifier
+from boed.classifiers.ensemble import load_classifier
 from boed.classifiers.out_of_distribution import KEY, feature_record
 from boed.data.training_split import training_splits
 from boed.foundation.files import load_weights, save_weights
@@ -20,11 +20,12 @@ def refresh_features() -> None:
     """
     for name in shipped_names("classifiers"):
         tensors, header = load_weights(shipped(name))
-        if header["kind"] != "densenet classifier":
+        if header["kind"] == "screen":
             continue
-        train, val = training_splits(header["data"]["name"], header["config"]["size"])
+        model = load_classifier(shipped(name))
+        train, val = training_splits(header["data"]["name"], model.config.size)
         if train.sha256 != header["data"]["sha256"]:
             raise ValueError(f"{name}: {train.name} is not the data that it was trained on")
-        record = feature_record(DenseNetClassifier.load(shipped(name)), train, val)
+        record = feature_record(model, train, val)
         save_weights(shipped(name), tensors, {**header, KEY: record})
     refresh_cards()

@@ -11,8 +11,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from boed.classifiers.classifier import Classifier, DenseNetClassifier
+from boed.classifiers.classifier import Classifier
+from boed.classifiers.ensemble import load_classifier
 from boed.classifiers.screen import ScreenNet
+from boed.classifiers.trained import TrainedClassifier
 from boed.completion.completer import Completer
 from boed.completion.registry import LEARNED, load_completer
 from boed.data.labels import naming_advice
@@ -156,7 +158,7 @@ def classifier_for(context: Context, name: str | None = None) -> Classifier:
     return network_for(context, name)
 
 
-def network_for(context: Context, name: str | None = None) -> DenseNetClassifier:
+def network_for(context: Context, name: str | None = None) -> TrainedClassifier:
     """A trained classifier, which has features that describe scenes, and can be distilled.
 
     Args:
@@ -170,7 +172,7 @@ def network_for(context: Context, name: str | None = None) -> DenseNetClassifier
     """
     name = name or _default_classifier(context, network=True)
     path = weights("classifier", name, "classifiers")
-    model = DenseNetClassifier.load(path)
+    model = load_classifier(path)
     check_fits(
         "classifier", model.config, context.data, name=context.data.name, resized=context.resized
     )
@@ -183,7 +185,7 @@ def network_for(context: Context, name: str | None = None) -> DenseNetClassifier
     return model
 
 
-def screen_for(context: Context, classifier: DenseNetClassifier, name: str) -> ScreenNet:
+def screen_for(context: Context, classifier: TrainedClassifier, name: str) -> ScreenNet:
     """The screen shipped for the data's classifier (`screen`), or that of a name or path.
 
     Raises:
@@ -256,10 +258,12 @@ def _default_completer(context: Context) -> str:
 def _default_classifier(context: Context, *, network: bool) -> str:
     looks = next((word for kind, word in LOOKS.items() if isinstance(context.sensor, kind)), None)
     family = f"{context.family}-{context.data.size}"
-    name = f"densenet-{family}" if looks is None else f"densenet-{looks}-{family}"
+    kinds = ("densenet",) if network else ("ensemble", "densenet")
     unseen = looks is None and context.indirect
-    if name in shipped_of("classifiers") and not unseen:
-        return name
+    for kind in kinds:
+        name = f"{kind}-{family}" if looks is None else f"{kind}-{looks}-{family}"
+        if name in shipped_of("classifiers") and not unseen:
+            return name
     how = f"boed train classifier {context.options}"
     if not isinstance(context.sensor, PatchSensor):
         how += f" --sensor {looks or 'SENSOR'}"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from boed.classifiers.classifier import Classifier, DenseNetClassifier
+from boed.classifiers.classifier import Classifier
+from boed.classifiers.trained import TrainedClassifier
 from boed.completion.classical.gaussian import GaussianMixture
 from boed.completion.classical.retrieval import Retrieval
 from boed.completion.completer import Completer
@@ -140,9 +141,7 @@ def search_for(
         return search, repr(search)
     if search in SEARCHES:
         return SEARCHES[search][0], f"{search}, {SEARCHES[search][1]}"
-    if not isinstance(classifier, DenseNetClassifier) or not isinstance(
-        context.sensor, PatchSensor
-    ):
+    if not isinstance(classifier, TrainedClassifier) or not isinstance(context.sensor, PatchSensor):
         raise ValueError(
             f"search is {search!r}, but screens are for DenseNet classifiers and patch sensors; "
             f"expected one of {', '.join(SEARCHES)}"

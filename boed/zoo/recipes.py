@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -12,6 +13,8 @@ import torch
 from boed.classifiers.densenet import DenseNetConfig
 from boed.classifiers.distilling import TRAINING as SCREEN_TRAINING
 from boed.classifiers.distilling import train_screen
+from boed.classifiers.ensembling import combine
+from boed.classifiers.looking import Squares
 from boed.classifiers.training import preset as classifier_preset
 from boed.classifiers.training import train_classifier
 from boed.completion.registry import LEARNED
@@ -21,6 +24,7 @@ from boed.completion.vae.vdvae import VDVAE, VDVAEConfig
 from boed.data.dataset import Dataset
 from boed.data.readers.tables import refuse_table
 from boed.data.training_split import training_splits
+from boed.foundation.files import load_weights
 from boed.foundation.options import Device, OutFile
 from boed.foundation.randomness import derive
 from boed.foundation.registry import check_known, unknown
@@ -292,6 +296,8 @@ def _vae(job: _Job) -> torch.nn.Module:
 
 
 def _classifier(job: _Job) -> torch.nn.Module:
+    if job.recipe.members is not None:
+        return _ensemble(job, job.recipe.members)
     recipe, (train, val) = job.recipe, job.data()
     config, how = classifier_preset(train)
     if job.preset is not None:
@@ -310,6 +316,40 @@ def _classifier(job: _Job) -> torch.nn.Module:
         looking=looking,
         init=init,
         **job.begin(training),
+    )
+
+
+def _ensemble(job: _Job, members: int) -> torch.nn.Module:
+    """Members one after another, each in a file of its own, which stays; then the ensemble.
+
+    Of those that are there already, also of another process, nothing is trained again.
+    """
+    paths = [job.out.with_name(f"{job.out.stem}.member-{k}.safetensors") for k in range(members)]
+    deadline, minutes = time.monotonic(), job.recipe.training.get("minutes", 0)
+    for k, path in enumerate(paths):
+        training = dict(job.recipe.training)
+        if minutes:
+            left = minutes - (time.monotonic() - deadline) / 60
+            if left <= 0:
+                break
+            training["minutes"] = left
+        one = replace(job.recipe, members=None, seed=job.recipe.seed + k, training=training)
+        _classifier(replace(job, recipe=one, out=path))
+    unfinished = [path for path in paths if running_state(path).exists() or not path.exists()]
+    if unfinished:
+        raise KeyboardInterrupt(
+            f"{len(unfinished)} of {members} members are not finished; the same command goes on"
+        )
+    train, val = job.data()
+    headers = load_weights(paths[0])[1]
+    return combine(
+        paths,
+        train,
+        val,
+        out=job.out,
+        looking=job.looking(train) or Squares(job.recipe.patch or 0.25),
+        recipe=replace(Recipe.of(headers["recipe"]), members=members, seed=job.recipe.seed),
+        command=job.command,
     )
 
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from boed.classifiers import DenseNetClassifier
+from boed.classifiers.ensemble import EnsembleClassifier
 from boed.completion import AIPO, VDVAE
 from boed.foundation.files import load_weights
 from boed.training import Recipe
@@ -66,6 +67,31 @@ def test_a_classifier_goes_on_from_another(halves, tmp_path):
     assert header["init"]["steps"] == 2
     assert header["recipe"]["init"] == str(first)
     assert header["recipe"]["seed"] == header["fit"]["seed"] == 4
+
+
+def test_one_recipe_trains_members_with_their_own_seeds_and_goes_on(tmp_path, halves):
+    recipe = classifier(halves, members=2, training={**FEW, "balanced": True})
+    out = tmp_path / "e.safetensors"
+    ensemble = train_recipe(recipe, out)
+    assert isinstance(ensemble, EnsembleClassifier)
+    first, second = (load_weights(tmp_path / f"e.member-{k}.safetensors") for k in range(2))
+    assert first[1]["recipe"]["seed"] == 0
+    assert second[1]["recipe"]["seed"] == 1
+    assert any(not torch.equal(first[0][n], second[0][n]) for n in first[0])
+    header = load_weights(out)[1]
+    assert header["steps"] == 4
+    assert header["recipe"]["members"] == 2
+    assert header["prior"] == [0.5, 0.5]
+    assert set(header["scores"]["val"]) >= {"0", "1", "all"}
+    steps = []
+    train_recipe(recipe, out, on_step=lambda step, loss: steps.append(step))
+    assert steps == []
+    (tmp_path / "e.member-1.safetensors").unlink()
+    (tmp_path / "e.member-1.toml").unlink()
+    out.unlink()
+    train_recipe(recipe, out, on_step=lambda step, loss: steps.append(step))
+    assert len(steps) == 2  # of the second one alone
+    assert load_weights(out)[1]["about"] == header["about"]
 
 
 @pytest.mark.parametrize("sensor", [{"name": "kspace"}, {"name": "pixels", "block": 2}])

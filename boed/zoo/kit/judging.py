@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 
-from boed.classifiers.classifier import DenseNetClassifier
 from boed.classifiers.distilling import val_scores
 from boed.classifiers.distilling import val_situations as screen_situations
+from boed.classifiers.ensemble import load_classifier
 from boed.classifiers.looking import Squares
 from boed.classifiers.scoring import classifier_figures, enough, val_shifted
 from boed.classifiers.screen import ScreenNet, fingerprint
@@ -223,7 +223,7 @@ def _distilled_from(screen: Path, classifier: Path) -> bool:
     if not has_ended(screen):
         return False
     theirs: object = load_weights(screen)[1]["classifier"]
-    return theirs == fingerprint(DenseNetClassifier.load(classifier))
+    return theirs == fingerprint(load_classifier(classifier))
 
 
 def _shipped(name: str) -> Path | None:
@@ -258,13 +258,13 @@ def _vae(recipe: Recipe, path: Path, device: str, _: Path | None) -> dict[str, f
 def _classifier(recipe: Recipe, path: Path, device: str, _: Path | None) -> dict[str, float]:
     val = enough(_val(recipe))
     looking = looks_of(recipe, val) or Squares(recipe.patch or 0.25)
-    model = DenseNetClassifier.load(path).to(device)
+    model = load_classifier(path).to(device)
     return classifier_figures(model, val, val_shifted(val), looking=looking)
 
 
 def _screen(recipe: Recipe, path: Path, device: str, teacher: Path | None) -> dict[str, float]:
     assert teacher is not None
-    classifier = DenseNetClassifier.load(teacher).to(device)
+    classifier = load_classifier(teacher).to(device)
     patch = recipe.patch or 0.25
     asked = screen_situations(classifier, _val(recipe), patch=patch, seed=recipe.seed)
     return val_scores(ScreenNet.load(path).to(device), asked)

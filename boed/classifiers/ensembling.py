@@ -1,0 +1,89 @@
+"""From classifiers that were trained apart to one ensemble."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from boed.classifiers.calibration import balancing
+from boed.classifiers.densenet_classifier import DenseNetClassifier
+from boed.classifiers.ensemble import EnsembleClassifier, load_classifier
+from boed.classifiers.looking import Looking
+from boed.classifiers.out_of_distribution import KEY, feature_record
+from boed.classifiers.scoring import calibrate, enough, score
+from boed.classifiers.trained import PRIOR, TrainedClassifier
+from boed.data.dataset import Dataset
+from boed.foundation.files import load_weights, sha256
+from boed.training.checkpoints import claim_trained
+from boed.training.recipes import Recipe, recipe_path
+
+SHARED = ("data", "look_fraction", "looking", PRIOR, "frequencies")
+"""What the headers of members say alike."""
+
+SUMMED = ("cpu_seconds", "steps")
+"""What the headers of members say that adds up."""
+
+
+def combine(
+    members: Sequence[Path],
+    train: Dataset,
+    val: Dataset,
+    *,
+    out: Path,
+    looking: Looking,
+    recipe: Recipe,
+    command: str | None = None,
+) -> TrainedClassifier:
+    """An ensemble of trained classifiers, whose mixture is calibrated on `val`, saved to `out`.
+
+    Args:
+        members: checkpoints, at least two, trained on the same data.
+        train: what they learned from.
+        val: what to calibrate on.
+        out: checkpoint to write, with its recipe beside it.
+        looking: the random looks that they were trained on.
+        recipe: of all of it, for the record.
+        command: what was typed, for the record.
+
+    Raises:
+        ValueError: members of different questions or data, or `out` holds another training.
+    """
+    headers = [load_weights(each)[1] for each in members]
+    for path, header in zip(members, headers, strict=True):
+        if header["data"]["sha256"] != train.sha256:
+            raise ValueError(f"members: {path} was trained on other data than {train.name}")
+    sums = {name: sum(header.get(name, 0) for header in headers) for name in SUMMED}
+    about: dict[str, Any] = {"data": train.name, "sha256": train.sha256}
+    about["members"] = [sha256(each) for each in members]
+    if claim_trained(out, recipe, about, steps=sums["steps"]):
+        return load_classifier(out)
+    model, val = (
+        EnsembleClassifier([DenseNetClassifier.load(each) for each in members]),
+        enough(val),
+    )
+    balanced = recipe.training.get("balanced", False)
+    weights = balancing(torch.tensor(headers[0]["frequencies"])) if balanced else None
+    calibrate(model.eval(), val, looking=looking, weights=weights)
+    header = {
+        **{
+            name: headers[0][name]
+            for name in ("data", "look_fraction", "looking")
+            if name in headers[0]
+        },
+        **sums,
+        **{name: headers[0][name] for name in (PRIOR, "frequencies")},
+        "scored_on": f"{len(val)} scenes of {val.split}",
+        "scores": {"val": score(model, val, looking=looking)},
+        KEY: feature_record(model, train, val),
+        "recipe": recipe.table(),
+        "about": about,
+    }
+    if command is not None:
+        header["command"] = command
+    model.save(out, header)
+    if not recipe_path(out).exists():
+        recipe.write(recipe_path(out))
+    return load_classifier(out)
