@@ -16,7 +16,9 @@ from boed.classifiers.out_of_distribution import KEY, feature_record
 from boed.classifiers.scoring import calibrate, enough, score
 from boed.classifiers.trained import PRIOR, TrainedClassifier
 from boed.data.dataset import Dataset
-from boed.foundation.files import load_weights, sha256
+from boed.foundation.files import load_weights
+from boed.foundation.fingerprint import fingerprint
+from boed.foundation.identity import DIGITS
 from boed.training.checkpoints import claim_trained
 from boed.training.recipes import Recipe, recipe_path
 
@@ -51,13 +53,14 @@ def combine(
     Raises:
         ValueError: members of different questions or data, or `out` holds another training.
     """
-    headers = [load_weights(each)[1] for each in members]
+    held = [load_weights(each) for each in members]
+    headers = [header for _, header in held]
     for path, header in zip(members, headers, strict=True):
         if header["data"]["sha256"] != train.sha256:
             raise ValueError(f"members: {path} was trained on other data than {train.name}")
     sums = {name: sum(header.get(name, 0) for header in headers) for name in SUMMED}
     about: dict[str, Any] = {"data": train.name, "sha256": train.sha256}
-    about["members"] = [sha256(each) for each in members]
+    about["members"] = [fingerprint(tensors)[:DIGITS] for tensors, _ in held]
     if claim_trained(out, recipe, about, steps=sums["steps"]):
         return load_classifier(out)
     model, val = (
