@@ -349,7 +349,11 @@ def _library(where: str | Path | Dataset, scenes: Dataset, *, asked: bool) -> Da
             )
         return None if where is scenes else _same_size(where, scenes)
     if asked and str(where) != scenes.name:
-        return _same_size(load(where, scenes.size, "train"), scenes)
+        try:
+            read = load(where, scenes.size, "train")
+        except ValueError as error:
+            raise ValueError(f"library: {error}") from error
+        return _same_size(read, scenes)
     return _split(where, scenes, "train")
 
 

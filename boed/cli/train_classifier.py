@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from math import isnan
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -28,8 +27,10 @@ def train_classifier(
     ] = None,
     sensor: Looks = None,
     init: Annotated[
-        Path | None,
-        typer.Option(help="Trained classifier to start from, perhaps of another size."),
+        str | None,
+        typer.Option(
+            help="Trained classifier to start from, by name or path, perhaps of another size."
+        ),
     ] = None,
     out: Weights = None,
     *,
@@ -53,7 +54,7 @@ def train_classifier(
         architecture=kind,
         patch=patch,
         sensor=sensor_table(sensor),
-        init=None if init is None else str(init),
+        init=init,
     )
     model: Any = trained(asked, out or default_checkpoint("classifier", data), training)
     if model is None:

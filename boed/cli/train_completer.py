@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -26,12 +25,16 @@ def train_completer(
     data: Data = "digits",
     size: Size = None,
     vae: Annotated[
-        Path | None,
-        typer.Option(help="Trained VD-VAE that aipo or aipo-r extends and leaves frozen."),
+        str | None,
+        typer.Option(
+            help="Trained VD-VAE, by name or path, that aipo or aipo-r extends and leaves frozen."
+        ),
     ] = None,
     init: Annotated[
-        Path | None,
-        typer.Option(help="Trained completer to start from; AIPO's perhaps of another size."),
+        str | None,
+        typer.Option(
+            help="Trained completer to start from, by name or path; AIPO's perhaps of another size."
+        ),
     ] = None,
     masks: Annotated[
         str | None,
@@ -63,8 +66,8 @@ def train_completer(
         data=data,
         size=size,
         architecture=None if vae is not None else architecture,
-        init=None if init is None else str(init),
-        vae=None if vae is None else str(vae),
+        init=init,
+        vae=vae,
         **({} if name == "vae" else own),
     )
     trained(asked, out or default_checkpoint(name, data), training)
