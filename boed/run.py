@@ -231,7 +231,7 @@ def evaluate_completers(
             },
             "settings": {"plan": asdict(plan), "data": test.name, "split": test.split},
         },
-        grows="completers",
+        grows=("completers",),
     )
     results, pictures = compare(
         models,
