@@ -43,12 +43,13 @@ def train_completer(
     ] = None,
     sensor: Looks = None,
     architecture: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="small, or the paper's for aipo, aipo-r and vae: cifar10, ffhq-256, chest-256."
+            show_default="small",
+            help="small, or the paper's for aipo, aipo-r and vae: cifar10, ffhq-256, chest-256.",
         ),
         OneOf("boed.completion.training:ARCHITECTURES"),
-    ] = "small",
+    ] = None,
     out: Weights = None,
     *,
     training: dict[str, Any],
@@ -60,14 +61,17 @@ def train_completer(
     """
     from boed.training import Recipe
 
-    own: dict[str, Any] = {"name": name, "masks": masks, "sensor": sensor_table(sensor)}
+    if vae is not None and architecture is not None:
+        raise ValueError(f"architecture is {architecture!r}, but `vae` brings its own: give one")
     asked = Recipe(
         kind="vae" if name == "vae" else "completer",
         data=data,
         size=size,
-        architecture=None if vae is not None else architecture,
+        name=None if name == "vae" else name,
+        masks=masks,
+        sensor=sensor_table(sensor),
+        architecture=architecture or ("small" if vae is None else None),
         init=init,
         vae=vae,
-        **({} if name == "vae" else own),
     )
     trained(asked, out or default_checkpoint(name, data), training)
