@@ -330,10 +330,10 @@ def test_on_the_command_line_it_is_one_line(
     result = CliRunner().invoke(app, ["benchmark", "--scenes", "2", *option])
     assert result.exit_code == 2, result.output
     assert isinstance(result.exception, SystemExit)
-    assert result.output.startswith("boed: "), result.output
-    assert result.output.count("\n") == 1, result.output
-    assert f"{kind}" in result.output
-    assert words in result.output
+    assert result.stderr.startswith("boed: "), result.output
+    assert result.stderr.count("\n") == 1, result.output
+    assert kind in result.stderr
+    assert words in result.stderr
 
 
 class Unpicklable:
