@@ -197,7 +197,8 @@ def setup(
             f"{type(judge).__name__}"
         )
     asked = [name for name, is_given in given.items() if is_given]
-    warn_without_effect(asked, names, judge, objects=isinstance(policies, Mapping))
+    by_name = classifier is None or isinstance(classifier, str | Path)
+    warn_without_effect(asked, policies, judge, by_name=by_name)
     computed = getattr(judge, "precision", "fp32")
     chosen, said = search_for(context, judge, search=search, device=device)
     retrieved = isinstance(sampler, Retrieval) or any(

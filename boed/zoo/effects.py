@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from boed.classifiers.classifier import Classifier, DenseNetClassifier
-from boed.classifiers.tabular import TabularClassifier
 from boed.data.dataset import Dataset
 from boed.eig.completions.estimators import AdditiveEstimator
 from boed.eig.completions.estimators import named as estimator_named
 from boed.policies.names import INFORMED
-from boed.zoo.fitted import GaussianClassifier
 
 
 def check_of_the_data(data: Dataset, **asked: Any) -> None:
@@ -35,27 +33,34 @@ def check_of_the_data(data: Dataset, **asked: Any) -> None:
 
 
 def warn_without_effect(
-    asked: Iterable[str], policies: Iterable[str], classifier: Classifier, *, objects: bool
+    asked: Iterable[str],
+    policies: Sequence[str] | Mapping[str, object],
+    classifier: Classifier,
+    *,
+    by_name: bool,
 ) -> None:
     """Warn of each argument that nothing in the run makes use of.
 
     Args:
         asked: arguments of `boed.setup` that differ from their defaults.
-        policies: names of the run's policies.
+        policies: names of the run's policies, or objects, which have what they need.
         classifier: whose belief is scored.
-        objects: whether the policies are objects, which have what they need.
+        by_name: whether the classifier was made from its name: it may then be fitted to a library.
     """
-    reasons = _reasons(list(policies), classifier, objects=objects)
+    fitted = by_name and not isinstance(classifier, DenseNetClassifier)
+    objects = isinstance(policies, Mapping)
+    reasons = _reasons(list(policies), classifier, objects=objects, fitted=fitted)
     for name in asked:
         if name in reasons:
             warnings.warn(f"{name} has no effect: {reasons[name]}", stacklevel=3)
 
 
-def _reasons(policies: list[str], classifier: Classifier, *, objects: bool) -> Mapping[str, str]:
+def _reasons(
+    policies: list[str], classifier: Classifier, *, objects: bool, fitted: bool
+) -> Mapping[str, str]:
     """Why an argument has no effect, by its name; those that have one are not there."""
     own = "policies that are objects bring their own"
     used = {} if objects else {name: INFORMED[name] for name in policies if name in INFORMED}
-    fitted = isinstance(classifier, TabularClassifier | GaussianClassifier)
     none = own if objects else f"none is drawn by {', '.join(policies)}"
     reasons = {}
     if not used:
