@@ -129,7 +129,7 @@ KINDS: dict[str, dict[str, list[str]]] = {
             "test_contracts.py::test_whole",
         ],
     },
-    "Whatever a user's part raises: in the trial, late in a run, on the way to a worker; decisions": {
+    "Whatever a user's part raises, in a trial, late, on the way to a worker; decisions": {
         ERROR: ["testing/test_raising.py::"],
         RIGHT: [
             "testing/test_raising.py::test_a_fault",
