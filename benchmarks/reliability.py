@@ -46,6 +46,7 @@ KINDS: dict[str, dict[str, list[str]]] = {
             "foundation/test_identity.py::test_what_was_not",
             "training/test_checkpoints.py::test_the_same",
             "test_setup.py::test_a_run_that_was_finished",
+            "benchmark/test_benchmark.py::test_policies_are_added",
         ],
     },
     "EIG of Pyro models: estimators by kinds of sites, types, units": {
@@ -128,6 +129,13 @@ KINDS: dict[str, dict[str, list[str]]] = {
             "test_contracts.py::test_whole",
         ],
     },
+    "Whatever a user's part raises, in a trial, late, on the way to a worker; decisions": {
+        ERROR: ["testing/test_raising.py::"],
+        RIGHT: [
+            "testing/test_raising.py::test_a_fault",
+            "testing/test_raising.py::test_content",
+        ],
+    },
     "A part that breaks its contract within a run": {
         ERROR: [
             "testing/test_trial.py::test_global",
@@ -154,6 +162,14 @@ KINDS: dict[str, dict[str, list[str]]] = {
             "cli/test_options.py::test_keys",
             "cli/test_options.py::test_what",
         ]
+    },
+    "Paths of nothing, and models by name, file and folder": {
+        ERROR: ["cli/test_paths.py::"],
+        RIGHT: ["cli/test_paths.py::test_keys", "cli/test_paths.py::test_a_recipe"],
+    },
+    "Arguments that have no effect, or contradict the data": {
+        ERROR: ["test_without_effect.py::"],
+        RIGHT: ["test_without_effect.py::test_each"],
     },
     "Advice, and options named as they are typed": {
         ERROR: ["cli/test_advice.py::test_advice", "cli/test_advice.py::test_an_argument"],

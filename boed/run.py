@@ -182,7 +182,7 @@ def evaluate_completers(
         inception: weights of the FID's Inception, whose features then describe scenes.
         device: where the models run.
         command: what was typed, for the record.
-        on_progress: called with a completer and the completions just drawn.
+        on_progress: called with a completer and the completions just drawn; first with 0.
 
     Returns:
         The figures; see `boed.completion.evaluation.evaluate`.
@@ -231,8 +231,10 @@ def evaluate_completers(
             },
             "settings": {"plan": asdict(plan), "data": test.name, "split": test.split},
         },
-        grows="completers",
+        grows=("completers",),
     )
+    if on_progress is not None:
+        on_progress(next(iter(models)), 0)  # the measures of the scenes alone take a while
     results, pictures = compare(
         models,
         test,

@@ -40,6 +40,7 @@ from boed.zoo import (
     completer_for,
     primary_for,
 )
+from boed.zoo.effects import check_of_the_data, warn_without_effect
 from boed.zoo.models import check_names
 from boed.zoo.policies import first_completions, policies_for, search_for
 
@@ -94,7 +95,7 @@ def setup(
     library: str | Path | Dataset | None = None,
     val: Dataset | None = None,
     size: int | None = None,
-    split: str = "test",
+    split: str | None = None,
     steps: int = 3,
     completions: int = 10,
     search: str | Search = "racing",
@@ -121,7 +122,7 @@ def setup(
             given. Or a `Dataset`.
         val: scenes on which numbers are chosen; the val split of the library if not given.
         size: width in pixels; the one for which models are shipped if not given.
-        split: `train`, `val` or `test`.
+        split: `train`, `val` or `test`; `test` if not given.
         steps: looks at most.
         completions: N, for each decision.
         search: a name of `SEARCHES`, `screen` for the one shipped for the data, the name or path of
@@ -134,7 +135,15 @@ def setup(
 
     Raises:
         ValueError: something is unknown, missing or does not fit; what is missing is said at once.
+
+    Warns:
+        UserWarning: of each argument that was given and has no effect.
     """
+    given = {
+        "completer": completer is not None, "library": library is not None, "val": val is not None,
+        "completions": completions != 10, "search": search != "racing",
+        "precision": precision == "auto",
+    }  # fmt: skip
     for name, number in (("steps", steps), ("completions", completions), ("memory", memory)):
         COUNT.check(name, number)
     if size is not None:
@@ -145,7 +154,11 @@ def setup(
     check_kind("val", val, Dataset | None)
     check_kind("baseline", baseline, str | None)
     check_kind("primary", primary, str | None)
-    OneOf(SPLITS).check("split", split)
+    if split is not None:
+        OneOf(SPLITS).check("split", split)
+    if isinstance(data, Dataset):
+        check_of_the_data(data, size=size, split=split)
+    split = split or (data.split if isinstance(data, Dataset) else "test")
     OneOf(PRECISIONS).check("precision", precision)
     Device().check("device", device)
     if isinstance(sensor, str | Mapping):
@@ -180,6 +193,9 @@ def setup(
             "precision is 'bf16', which is for DenseNet classifiers, not for "
             f"{type(judge).__name__}"
         )
+    asked = [name for name, is_given in given.items() if is_given]
+    by_name = classifier is None or isinstance(classifier, str | Path)
+    warn_without_effect(asked, policies, judge, by_name=by_name)
     computed = getattr(judge, "precision", "fp32")
     chosen, said = search_for(context, judge, search=search, device=device)
     retrieved = isinstance(sampler, Retrieval) or any(
@@ -346,7 +362,11 @@ def _library(where: str | Path | Dataset, scenes: Dataset, *, asked: bool) -> Da
             )
         return None if where is scenes else _same_size(where, scenes)
     if asked and str(where) != scenes.name:
-        return _same_size(load(where, scenes.size, "train"), scenes)
+        try:
+            read = load(where, scenes.size, "train")
+        except ValueError as error:
+            raise ValueError(f"library: {error}") from error
+        return _same_size(read, scenes)
     return _split(where, scenes, "train")
 
 

@@ -184,6 +184,9 @@ class Forgetful:
 
 
 def test_an_incomplete_decision_is_told_with_the_policy() -> None:
-    words = r"^Forgetful\.choose: Decision.*\(\) missing 1 required .*'candidates'$"
-    with pytest.raises(TypeError, match=words):
+    words = (
+        r"^Forgetful\.choose: TypeError: Decision.*\(\) missing 1 required .*'candidates' "
+        r"\(test_arguments.py, line \d+\)$"
+    )
+    with pytest.raises(ValueError, match=words):
         boed.acquire(SCENES, TILES, Forgetful(), steps=1, classifier=CLASSIFIER)

@@ -17,6 +17,7 @@ from boed.data.dataset import Dataset
 from boed.data.observation import Observation
 from boed.foundation.randomness import derive
 from boed.policies import Policy
+from boed.policies.policy import decide
 from boed.sensors.sensor import Sensor
 
 JobResult = dict[str, NDArray[Any]]
@@ -88,5 +89,5 @@ class Jobs:
         scene = self.dataset.scenes([0]).to(self.device)
         blank = Observation.nothing_of(scene)
         for policy in policies.values():
-            policy.choose(blank, self.sensor, [derive("to send")], truth=scene)
+            decide(policy, blank, self.sensor, seeds=[derive("to send")], truth=scene)
         return replace(self, policies=policies)

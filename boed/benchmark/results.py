@@ -94,3 +94,12 @@ def assemble(
     results["cost"].attrs = {"long_name": "cost of the look, in the sensor's unit"}
     results["looks"].attrs = {"long_name": "looks taken"}
     return results
+
+
+def with_more(finished: xr.Dataset, added: xr.Dataset) -> xr.Dataset:
+    """The Results of a run and those of policies that were added to it."""
+    import xarray as xr
+
+    each = [name for name, values in added.data_vars.items() if "policy" in values.dims]
+    joined = xr.concat([finished[each], added[each]], dim="policy")
+    return finished.drop_dims("policy").merge(joined)

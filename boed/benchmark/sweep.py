@@ -19,7 +19,7 @@ from boed.acquire import Budget
 from boed.benchmark.engines import Engine, Local, named
 from boed.benchmark.identity import benchmark_identity, describe_policy, describe_sensor
 from boed.benchmark.jobs import Job, JobResult, Jobs
-from boed.benchmark.results import assemble
+from boed.benchmark.results import assemble, with_more
 from boed.benchmark.storage import JobStore, saved_results
 from boed.classifiers.classifier import Classifier
 from boed.classifiers.primary import Primary
@@ -38,6 +38,9 @@ from boed.testing.trial import try_parts
 
 if TYPE_CHECKING:
     import xarray as xr
+
+GROWS = ("policies", "policy_settings")
+"""What may be added to a run: those of it that are finished are not done again."""
 
 SCENES_PER_JOB = 16
 """Each worker loses at most so many scenes when a run is interrupted."""
@@ -78,8 +81,8 @@ def benchmark(
         seeds: repetitions.
         scenes: how many of the data set's scenes, a fixed random choice; all if not given.
         out: run folder; finished jobs are stored there, so that the same call goes on after an
-            interruption. The results of a run that was saved there are read again. Nothing is
-            written if not given.
+            interruption. The results of a run that was saved there are read again, and policies
+            may be added to them. Nothing is written if not given.
         memory: bound on the images held at once, MiB.
         primary: the metric and number of looks that the run is judged by, such as `accuracy@2`;
             it is recorded before the run begins.
@@ -142,38 +145,41 @@ def benchmark(
     folder = None if out is None else Path(out)
     mine = {"identity": known, "settings": settings}
     finished = None
-    if folder is not None and check_claim(folder, "benchmark", mine):
+    if folder is not None and check_claim(folder, "benchmark", mine, grows=GROWS):
         finished = saved_results(folder)
     recorded = {**settings, **(attributes or {}), "sha256": dataset.sha256, "identity": known}
-    if finished is not None:
-        if on_progress is not None:
-            for name in policies:
-                on_progress(name, number * steps * len(seeds))
+    there = [] if finished is None else finished["policy"].values.tolist()
+    if on_progress is not None:
+        for name in there:
+            on_progress(name, number * steps * len(seeds))
+    new = {name: policy for name, policy in policies.items() if name not in there}
+    if finished is not None and not new:
         return _recorded(finished.sel(policy=list(policies)), recorded)
-    try_parts(
-        used.scenes(slice(0, 2)).to(device), sensor, classifier, policies=policies, memory=memory
-    )
+    try_parts(used.scenes(slice(0, 2)).to(device), sensor, classifier, policies=new, memory=memory)
     whole = _full_image(used, classifier, memory, device=device)  # what does not fit shows here
     if folder is not None:
-        claim(folder, "benchmark", mine)
+        claim(folder, "benchmark", mine, grows=GROWS)
     began = time.monotonic()
     jobs = Jobs(
         dataset=used,
         rows=rows,
         sensor=sensor,
         classifier=classifier,
-        policies=dict(policies),
+        policies=new,
         steps=steps,
         memory=memory,
         device=device,
         budget=budget,
     )
     results, seconds = _run_all(jobs, seeds, JobStore(folder), engine=engine, advance=on_progress)
-    table = assemble(used, rows, list(policies), seeds=seeds, table=results, whole=whole)
+    table = assemble(used, rows, list(new), seeds=seeds, table=results, whole=whole)
     table["candidates"] = (["candidate", "axis"], designs.cpu().numpy())
     masks = candidate_masks(sensor, blank, designs).float().cpu().numpy()
     table["candidate_mask"] = (["candidate", "y", "x"], masks)
     times = {"seconds": seconds, "wall_seconds": time.monotonic() - began}
+    if finished is not None:
+        times = {each: seconds + finished.attrs.get(each, 0) for each, seconds in times.items()}
+        table = with_more(finished, table).sel(policy=list(policies))
     return _recorded(table, {**recorded, "engine": str(engine), **times})
 
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from boed.data.observation import Observation
 from boed.foundation.arguments import checked
-from boed.foundation.checks import describe
+from boed.foundation.checks import calling, describe
 
 
 class ModuleClassifier(nn.Module):
@@ -32,7 +32,8 @@ class ModuleClassifier(nn.Module):
             ValueError: the network does not return logits `[B, K]`, two of each finding.
         """
         shown = [observation.values, observation.mask] if self.mask else [observation.values]
-        logits = self.network(torch.cat(shown, dim=1))
+        with calling(self.network):
+            logits = self.network(torch.cat(shown, dim=1))
         if not isinstance(logits, Tensor) or logits.ndim != 2:
             raise ValueError(
                 f"{type(self.network).__name__} returned {describe(logits)}, expected logits (B, K)"

@@ -21,7 +21,7 @@ import typer
 from boed.foundation.interruption import Interrupted
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
+    from rich.progress import Progress, Task, TaskID
 
     from boed.training import TrainingConfig
 
@@ -123,30 +123,40 @@ def progress_bar() -> Iterator[Progress]:
             bar.stop()
 
 
+SECONDS_A_LINE = 60
+"""How often work tells where it is, where no bar is drawn."""
+
+
 @contextmanager
 def counted(total: int, unit: str) -> Iterator[Callable[[str, int], None]]:
     """A bar for each name, made at its first progress; yields what is called with name and number.
+
+    Without a terminal there are lines in their place, at the first progress, which may be 0, at the
+    end and once a minute.
 
     Args:
         total: of each bar.
         unit: of what is counted a second.
     """
     with progress_bar() as bar:
-        tasks = {}
+        tasks: dict[str, TaskID] = {}
+        said: dict[str, float] = {}
 
         def advance(name: str, number: int) -> None:
             if name not in tasks:
                 bar.start()
                 tasks[name] = bar.add_task(name, total=total, rate="")
             bar.advance(tasks[name], number)
-            speed = bar.tasks[tasks[name]].speed
-            bar.update(tasks[name], rate=f"{speed:.1f} {unit}/s" if speed else "")
+            task = bar.tasks[tasks[name]]
+            rate = f"{task.speed:.1f} {unit}/s" if task.speed else ""
+            bar.update(task.id, rate=rate)
+            late = time.monotonic() - said.get(name, -math.inf) >= SECONDS_A_LINE
+            if bar.disable and (late or task.finished):
+                said[name] = time.monotonic()
+                words = [f"{name}: {task.completed:,.0f} of {total:,} {unit}", rate, _left(task)]
+                _line(bar, ", ".join(filter(None, words)))
 
         yield advance
-
-
-SECONDS_A_LINE = 60
-"""How often a training tells where it is, where no bar is drawn."""
 
 
 @contextmanager
@@ -179,9 +189,8 @@ def training_bar() -> Iterator[tuple[Callable[[TrainingConfig], None], Callable[
             late = time.monotonic() - said >= SECONDS_A_LINE
             if bar.disable and (late or step % training.every == 0 or step == training.steps):
                 said = time.monotonic()
-                if task.time_remaining is not None:
-                    rate += f", {timedelta(seconds=task.time_remaining)} left"
-                _line(bar, f"step {step:,} of {training.steps:,}: {rate}")
+                words = [f"step {step:,} of {training.steps:,}: {rate}", _left(task)]
+                _line(bar, ", ".join(filter(None, words)))
 
         yield on_start, on_step
 
@@ -199,6 +208,12 @@ def _logged(bar: Progress) -> Iterator[None]:
     finally:
         logger.removeHandler(handler)
         logger.setLevel(level)
+
+
+def _left(task: Task) -> str:
+    """The time that is left, where it can be told."""
+    left = task.time_remaining
+    return "" if left is None else f"{timedelta(seconds=left)} left"
 
 
 def _line(bar: Progress, text: str) -> None:

@@ -54,11 +54,14 @@ def run_typed(settings: Path | None, typed: dict[str, Any], kinds: Mapping[str, 
     with console.status("reading data and models"):
         made = setup(**options)
     number = len(made.data) if scenes == 0 else scenes
+    names, data = ", ".join(made.policies), f"{made.data.name} ({made.data.split})"
+    console.print(f"{data}: {number} scenes, {made.steps} looks, {names}", soft_wrap=True)
     with (
         ends_with_finished(out),
         counted(number * made.steps * len(seeds), "looks") as advance,
     ):
         how: dict[str, Any] = {"engine": engine, "command": command(), "on_progress": advance}
+        advance(next(iter(made.policies)), 0)
         results = run(made, out, scenes=number, seeds=seeds, **how)
     found = summary(results)
     console.print(table(found))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from math import isnan
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -29,8 +28,10 @@ def train_classifier(
     ] = None,
     sensor: Looks = None,
     init: Annotated[
-        Path | None,
-        typer.Option(help="Trained classifier to start from, perhaps of another size."),
+        str | None,
+        typer.Option(
+            help="Trained classifier to start from, by name or path, perhaps of another size."
+        ),
     ] = None,
     members: Annotated[
         int | None,
@@ -59,7 +60,7 @@ def train_classifier(
         architecture=kind,
         patch=patch,
         sensor=sensor_table(sensor),
-        init=None if init is None else str(init),
+        init=init,
         members=members,
     )
     model: Any = trained(asked, out or default_checkpoint("classifier", data), training)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -26,12 +25,16 @@ def train_completer(
     data: Data = "digits",
     size: Size = None,
     vae: Annotated[
-        Path | None,
-        typer.Option(help="Trained VD-VAE that aipo or aipo-r extends and leaves frozen."),
+        str | None,
+        typer.Option(
+            help="Trained VD-VAE, by name or path, that aipo or aipo-r extends and leaves frozen."
+        ),
     ] = None,
     init: Annotated[
-        Path | None,
-        typer.Option(help="Trained completer to start from; AIPO's perhaps of another size."),
+        str | None,
+        typer.Option(
+            help="Trained completer to start from, by name or path; AIPO's perhaps of another size."
+        ),
     ] = None,
     masks: Annotated[
         str | None,
@@ -40,12 +43,13 @@ def train_completer(
     ] = None,
     sensor: Looks = None,
     architecture: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="small, or the paper's for aipo, aipo-r and vae: cifar10, ffhq-256, chest-256."
+            show_default="small",
+            help="small, or the paper's for aipo, aipo-r and vae: cifar10, ffhq-256, chest-256.",
         ),
         OneOf("boed.completion.training:ARCHITECTURES"),
-    ] = "small",
+    ] = None,
     out: Weights = None,
     *,
     training: dict[str, Any],
@@ -57,14 +61,17 @@ def train_completer(
     """
     from boed.training import Recipe
 
-    own: dict[str, Any] = {"name": name, "masks": masks, "sensor": sensor_table(sensor)}
+    if vae is not None and architecture is not None:
+        raise ValueError(f"architecture is {architecture!r}, but `vae` brings its own: give one")
     asked = Recipe(
         kind="vae" if name == "vae" else "completer",
         data=data,
         size=size,
-        architecture=None if vae is not None else architecture,
-        init=None if init is None else str(init),
-        vae=None if vae is None else str(vae),
-        **({} if name == "vae" else own),
+        name=None if name == "vae" else name,
+        masks=masks,
+        sensor=sensor_table(sensor),
+        architecture=architecture or ("small" if vae is None else None),
+        init=init,
+        vae=vae,
     )
     trained(asked, out or default_checkpoint(name, data), training)

@@ -10,7 +10,14 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from boed.data.observation import Observation
-from boed.foundation.checks import at_least, check_floating, check_protocol, describe, naming
+from boed.foundation.checks import (
+    at_least,
+    called,
+    calling,
+    check_floating,
+    check_protocol,
+    describe,
+)
 from boed.foundation.memory import check_memory
 from boed.foundation.randomness import Seeds, per_scene
 
@@ -121,13 +128,13 @@ def complete(
     seeds = per_scene(seed, len(observation))
     own = getattr(completer, "complete", None)
     if own is None:
-        name = f"{type(completer).__name__}.sample"
-        with naming(name):
+        name = called(completer, "sample")
+        with calling(completer, "sample"):
             drawn = completer.sample(observation, n, seeds)
         scenes = _checked(drawn, completer, observation, n, name)
         return Completions(scenes, torch.full(scenes.shape[:2], 1 / n, device=scenes.device))
-    name = f"{type(completer).__name__}.complete"
-    with naming(name):
+    name = called(completer, "complete")
+    with calling(completer, "complete"):
         completions = own(observation, n, seeds)
     if not isinstance(completions, Completions):
         raise ValueError(f"{name} returned {describe(completions)}, expected Completions")

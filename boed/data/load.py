@@ -36,6 +36,9 @@ _CIFAR10 = {
 _TABULAR = (".csv", ".tsv", ".txt", ".xls", ".xlsx", ".parquet", ".arff", ".json")
 """Endings of the names of tables, which no reader reads."""
 
+EXPECTED = "an npz file or a folder of images"
+"""What a path is of."""
+
 FETCHED = (*medmnist.SOURCES, "cifar10")
 """What `boed data fetch` downloads."""
 
@@ -128,6 +131,8 @@ def load(
     path = Path(name_or_path)
     if name == "celeba":
         path = _local_file(name, root, "celeba")
+    if not path.exists():
+        raise unknown("data set", name, NAMES, path=EXPECTED)
     if path.is_dir():
         from boed.data.readers.celeba import is_celeba, read_celeba
         from boed.data.readers.folder import read_folder
@@ -135,10 +140,8 @@ def load(
         return (read_celeba if is_celeba(path) else read_folder)(path, size, split)
     if path.name.endswith((".tar", ".tar.gz", ".tgz")):
         return _resized(read_cifar10(path, split, path.name.split(".")[0]), size)
-    if path.suffix == ".npz" or path.is_file():
-        _check_kind(path)
-        return read_npz(path, size, split)
-    raise unknown("data set", name, NAMES, extra="or the path of an npz file or a folder of images")
+    _check_kind(path)
+    return read_npz(path, size, split)
 
 
 def _check_kind(path: Path) -> None:
@@ -147,15 +150,14 @@ def _check_kind(path: Path) -> None:
     Raises:
         ValueError: saying how such scenes are given.
     """
-    expected = "an npz file or a folder of images"
     if path.suffix.lower() in SUFFIXES:
         raise ValueError(
-            f"data set is '{path}', a single picture, expected {expected}: give the folder of "
+            f"data set is '{path}', a single picture, expected {EXPECTED}: give the folder of "
             "such pictures, or look at this one with `boed scan`"
         )
     if path.suffix.lower() in _TABULAR:
         raise ValueError(
-            f"data set is '{path}', a table, expected {expected}: tables come by name "
+            f"data set is '{path}', a table, expected {EXPECTED}: tables come by name "
             f"({', '.join(TABLES)}), or from Python as a boed.data.Dataset (docs/gallery/table.py)"
         )
 

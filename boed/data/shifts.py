@@ -57,8 +57,10 @@ class Shift:
             raise ValueError(f"strength is {strength}, expected one of 1, 2, 3")
         generator = torch.Generator().manual_seed(derive(seed, "shift", strength))
         amount = self.amounts[strength - 1]
-        changed = [self.change(scene, amount, generator) for scene in scenes.cpu()]
-        return torch.stack(changed).clamp(0, 1).to(scenes)
+        changed = torch.empty_like(scenes)
+        for k, scene in enumerate(scenes.cpu()):
+            changed[k] = self.change(scene, amount, generator).clamp(0, 1)
+        return changed
 
 
 def _sign(generator: torch.Generator) -> float:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import FunctionType
+from pathlib import Path
+from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -145,19 +147,61 @@ def check_floating(name: str, returned: object, expected: str) -> Tensor:
 
 
 @contextmanager
-def naming(name: str) -> Iterator[None]:
-    """Within which what is refused of a user's method is told with the method's name.
+def calling(part: object, method: str = "") -> Iterator[None]:
+    """Within which a part is called: what goes wrong inside is told with its class and the method.
+
+    Anything that a user's part raises is an error of that part. Of this package's own parts only
+    what they refuse is told so: the rest is a fault of ours, whose traceback is wanted.
+
+    Args:
+        part: that is called; a function stands for itself.
+        method: of it; none if the part itself is called.
 
     Raises:
-        ValueError, TypeError: as it was raised, with the name before it unless it is named already.
+        ValueError: what was refused, with the name before it unless it is named already; or
+            whatever else a user's part raised, with the line of its module.
     """
+    name = called(part, method)
     try:
         yield
-    except (ValueError, TypeError) as error:
+    except ValueError as error:
         if name.partition(".")[0] in str(error):
             raise
-        kind = ValueError if isinstance(error, ValueError) else TypeError
-        raise kind(f"{name}: {error}") from error
+        raise ValueError(f"{name}: {error}") from error
+    except Exception as error:
+        if is_ours(part):
+            raise
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ValueError(f"{name}: {reason}{_line(part, error)}") from error
+
+
+def called(part: object, method: str = "") -> str:
+    """Class and method of a part, or the name of a function, in an error's words."""
+    if isinstance(part, MethodType):
+        return called(part.__self__, part.__name__)
+    name: str = getattr(part, "__name__", type(part).__name__)
+    return f"{name}.{method}" if method else name
+
+
+def is_ours(part: object) -> bool:
+    """Whether a part's class, or a function, is of this package rather than a user's own."""
+    return _module(part).partition(".")[0] == __name__.partition(".")[0]
+
+
+def _module(part: object) -> str:
+    if isinstance(part, MethodType):
+        return _module(part.__self__)
+    return str((part if isinstance(part, FunctionType) else type(part)).__module__)
+
+
+def _line(part: object, error: Exception) -> str:
+    """Where in the part's module an error was raised, if it was there."""
+    lines = [
+        f" ({Path(frame.f_code.co_filename).name}, line {number})"
+        for frame, number in traceback.walk_tb(error.__traceback__)
+        if frame.f_globals.get("__name__") == _module(part)
+    ]
+    return lines[-1] if lines else ""
 
 
 class Sized(Protocol):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,18 +45,20 @@ def identity(thing: object) -> str:
     """
     try:
         return f"{type(thing).__qualname__} {fingerprint(thing)[:DIGITS]}"
-    except (TypeError, ValueError, RuntimeError, AttributeError) as error:
+    except Exception as error:  # whatever a user's part raises when it is read
         return f"{type(thing).__qualname__} {uuid.uuid4().hex[:DIGITS]} ({error})"
 
 
-def claim(folder: Path, kind: str, content: Mapping[str, Any], *, grows: str | None = None) -> bool:
+def claim(
+    folder: Path, kind: str, content: Mapping[str, Any], *, grows: Sequence[str] = ()
+) -> bool:
     """Make a folder the home of a run, or make sure that it already is.
 
     Args:
         folder: of the run; it is created.
         kind: of run, such as `benchmark`.
         content: what a run of this kind is: `identity` and `settings`, as JSON holds them.
-        grows: part of the identity to which more may be added, such as `completers`: results with
+        grows: parts of the content to which more may be added, such as `completers`: results with
             more of them hold those that are there.
 
     Returns:
@@ -73,7 +75,7 @@ def claim(folder: Path, kind: str, content: Mapping[str, Any], *, grows: str | N
 
 
 def check_claim(
-    folder: Path, kind: str, content: Mapping[str, Any], *, grows: str | None = None
+    folder: Path, kind: str, content: Mapping[str, Any], *, grows: Sequence[str] = ()
 ) -> bool:
     """Whether a folder holds a run already, which has to be this one; nothing is written.
 
@@ -96,11 +98,21 @@ def check_claim(
             f"out: {folder} holds a run of another kind, {theirs['kind']!r}, not {kind!r}; "
             f"{ELSEWHERE}"
         )
-    there = theirs.get("identity")
-    if grows is not None and isinstance(there, dict) and isinstance(there.get(grows), dict):
-        theirs = {**theirs, "identity": {**there, grows: ours["identity"][grows] | there[grows]}}
+    theirs = {part: _grown(there, ours.get(part), grows) for part, there in theirs.items()}
     check_same(f"out: {folder} holds a run with other settings", theirs, ours, advice=ELSEWHERE)
     return True
+
+
+def _grown(there: Any, ours: Any, names: Sequence[str]) -> Any:
+    """A part of a description with what is asked for now added to the entries that may grow."""
+    if not isinstance(there, dict) or not isinstance(ours, dict):
+        return there
+    more = {
+        name: ours[name] | there[name]
+        for name in names
+        if isinstance(there.get(name), dict) and isinstance(ours.get(name), dict)
+    }
+    return {**there, **more}
 
 
 def check_home(folder: Path, name: str = "out") -> None:

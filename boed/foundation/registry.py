@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import os
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import ModuleType
@@ -16,19 +17,44 @@ _FEWEST = 3
 """Letters that tell which name was begun."""
 
 
-def unknown(argument: str, name: object, known: Iterable[str], *, extra: str = "") -> ValueError:
+def unknown(
+    argument: str, name: object, known: Iterable[str], *, extra: str = "", path: str = ""
+) -> ValueError:
     """The error for a name that is not known: what was given, the nearest, and all there are.
+
+    What looks like a path, where one may be given, is told to be of no file.
+
+    >>> raise unknown("completer", "runs/flow", ["flow"], path="a checkpoint")
+    Traceback (most recent call last):
+    ValueError: completer is 'runs/flow', a file that does not exist; expected the path of ...
 
     Args:
         argument: what the name was given for, such as `completer`.
         name: as given.
         known: what would have been right.
-        extra: what else may be given, such as `or the path of a checkpoint`.
+        extra: what else may be given, such as `or package.module:Class`.
+        path: what the path is of that may be given in place of a name, such as `a checkpoint`.
     """
     names = list(known)
+    if path and looks_like_path(name):
+        return ValueError(
+            f"{argument} is {str(name)!r}, a file that does not exist; expected the path of "
+            f"{path}, or a name"
+        )
+    extra = f"or give the path of {path}" if path else extra
     hint = nearest(name, names)
     expected = f"{': ' + hint + 'Expected' if hint else ', expected'} {one_of(names)}"
     return ValueError(f"{argument} is {name!r}{expected}{extra and '; '}{extra}")
+
+
+def looks_like_path(name: object) -> bool:
+    """Whether a text is a path, not a name: with a separator, an ending, or `.` or `~` first.
+
+    >>> [looks_like_path(each) for each in ("a/b", "x.png", "~", ".", "flow-kermany-64", "pkg:A")]
+    [True, True, True, True, False, False]
+    """
+    text = str(name)
+    return text.startswith((".", "~")) or re.search(r"[/\\]|\.[A-Za-z]\w*$", text) is not None
 
 
 def one_of(names: Sequence[str]) -> str:

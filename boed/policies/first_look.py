@@ -63,7 +63,7 @@ def cached(
     """
     try:
         key = fingerprint(depends_on, of_source(*PACKAGES), torch.__version__)
-    except (TypeError, ValueError, RuntimeError, AttributeError):  # a model without a fingerprint
+    except Exception:  # a model without a fingerprint
         return decide()
     path = folder / f"first-look-{key[:40]}.safetensors"
     with suppress(Exception):  # whatever is wrong with a cache, it is decided anew

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from functools import cached_property
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -13,7 +13,7 @@ from torch import Tensor
 from boed.completion.completer import Completions
 from boed.data.observation import Observation
 from boed.foundation.arguments import checked
-from boed.foundation.checks import check_protocol, describe, naming
+from boed.foundation.checks import called, calling, check_protocol, describe
 from boed.foundation.randomness import Seeds, derive
 from boed.sensors import Sensor
 from boed.sensors.sensor import candidate_masks
@@ -63,6 +63,10 @@ def rows_of(designs: Float[Tensor, "B K"], candidates: Float[Tensor, "D K"]) -> 
     return same.int().argmax(1).where(same.any(1), -1)
 
 
+TENSORS = ("designs", "candidates", "index", "scores", "gains", "stop")
+"""Parts of a decision that are tensors."""
+
+
 @runtime_checkable
 class Policy(Protocol):
     """Chooses the next look of each scene of a batch.
@@ -106,27 +110,69 @@ def decide(
             another shape or type, the index is not that of the designs, or a design is no candidate
             and the sensor cannot take it.
     """
-    name, scenes = f"{type(policy).__name__}.choose", len(observation)
-    with naming(name):
+    name = called(policy, "choose")
+    with calling(policy, "choose"):
         decision = policy.choose(observation, sensor, seeds, truth=truth)
     if not isinstance(decision, Decision):
         raise ValueError(f"{name} returned {describe(decision)}, expected a Decision")
+    decision = _on_device(decision, observation, name)
+    _check_rows(decision, len(observation), name)
+    _check_parts(decision, observation, name)
+    strange = decision.designs[decision.chosen < 0]
+    if len(strange) > 0:  # of no candidate, such as one between them
+        _check_can_be_taken(strange, observation, sensor, name=name)
+    return decision
+
+
+def _on_device(decision: Decision, observation: Observation, name: str) -> Decision:
+    """The decision on the observation's device.
+
+    Raises:
+        ValueError: a part of it cannot be brought there.
+    """
+    there = observation.device
+    given: dict[str, Any] = {each: getattr(decision, each) for each in TENSORS}
+    away = {k: v for k, v in given.items() if isinstance(v, Tensor) and v.device != there}
+    try:
+        moved: dict[str, Any] = {each: part.to(there) for each, part in away.items()}
+    except (NotImplementedError, RuntimeError) as error:
+        part, tensor = next(iter(away.items()))
+        raise ValueError(
+            f"{name} returned {part} on {tensor.device}, expected on {there}: {error}"
+        ) from error
+    return replace(decision, **moved) if moved else decision
+
+
+def _check_rows(decision: Decision, scenes: int, name: str) -> None:
+    """Refuse designs that are no rows of numbers, or not one for each scene."""
     for part in ("designs", "candidates"):
         rows = getattr(decision, part)
-        if not isinstance(rows, Tensor) or rows.ndim != 2:
+        real = isinstance(rows, Tensor) and rows.dtype != torch.bool and not rows.is_complex()
+        if not real or rows.ndim != 2:
             raise ValueError(f"{name} returned {part} {describe(rows)}, expected rows of designs")
-    designs, number = decision.designs, len(decision.candidates)
+        if not rows.isfinite().all():
+            raise ValueError(f"{name} returned {part} that are NaN or infinite")
+    designs, candidates = decision.designs, decision.candidates
     if len(designs) != scenes:
         raise ValueError(
             f"{name} returned designs {tuple(designs.shape)}, "
             f"expected one row for each of {scenes} scenes"
         )
-    if not designs.isfinite().all():
-        raise ValueError(f"{name} returned designs that are NaN or infinite")
-    each = (scenes,)
+    if len(candidates) == 0 or candidates.shape[1] != designs.shape[1]:
+        raise ValueError(
+            f"{name} returned candidates {tuple(candidates.shape)}, expected at least one row of "
+            f"{designs.shape[1]}, as its designs are"
+        )
+
+
+def _check_parts(decision: Decision, observation: Observation, name: str) -> None:
+    """Refuse an index, scores and what else goes with designs that do not belong to them."""
+    scenes, number = len(observation), len(decision.candidates)
+    drawn = decision.gains.shape[:1] if isinstance(decision.gains, Tensor) else (0,)
+    each, real = (scenes,), torch.get_default_dtype()
     shapes = {
         "index": (torch.int64, each), "stop": (torch.bool, each),
-        "scores": (torch.get_default_dtype(), (scenes, number)),
+        "scores": (real, (scenes, number)), "gains": (real, (*drawn, scenes, number)),
     }  # fmt: skip
     for part, (dtype, shape) in shapes.items():
         given = getattr(decision, part)
@@ -140,7 +186,13 @@ def decide(
                 f"{name} returned {part} {describe(given)}, "
                 f"expected {str(dtype).removeprefix('torch.')} {shape}"
             )
-    index = decision.index
+    completions = decision.completions
+    if completions is not None and completions.scenes.shape[1:] != observation.values.shape:
+        raise ValueError(
+            f"{name} returned completions {tuple(completions.scenes.shape)}, expected (N, "
+            f"{', '.join(map(str, observation.values.shape))})"
+        )
+    index, designs = decision.index, decision.designs
     if index is not None:
         within = bool(((index >= 0) & (index < number)).all())
         if not within or not torch.equal(decision.candidates[index].to(designs), designs):
@@ -148,10 +200,6 @@ def decide(
                 f"{name} returned index {index.tolist()}, expected the chosen designs' rows of its "
                 f"{number} candidates"
             )
-    strange = designs[decision.chosen < 0]
-    if len(strange) > 0:  # of no candidate, such as one between them
-        _check_can_be_taken(strange, observation, sensor, name=name)
-    return decision
 
 
 def _check_can_be_taken(

@@ -14,6 +14,7 @@ from boed.completion.completer import Completions
 from boed.data.observation import Observation
 from boed.eig.completions.beliefs import log_beliefs
 from boed.foundation.arguments import checked
+from boed.foundation.checks import called, calling
 from boed.foundation.randomness import Seeds, per_scene
 from boed.policies.conformal import SplitConformal
 from boed.policies.policy import Decision, Policy, decide
@@ -206,19 +207,16 @@ class Until:
 
 def _stops(rule: Rule, observation: Observation, decision: Decision | None) -> Bool[Tensor, " B"]:
     """The rule's answer, after making sure that it is one for each scene."""
-    stop = rule(observation, decision)
+    with calling(rule):
+        stop = rule(observation, decision)
     if not isinstance(stop, Tensor) or stop.dtype != torch.bool or stop.ndim != 1:
         given = f"{stop.dtype} {tuple(stop.shape)}" if isinstance(stop, Tensor) else repr(stop)
-        raise ValueError(f"rule: {_name(rule)} returned {given}, expected bool [B]")
+        raise ValueError(f"rule: {called(rule)} returned {given}, expected bool [B]")
     if len(stop) != len(observation):
         raise ValueError(
-            f"rule: {_name(rule)} returned {len(stop)} values for {len(observation)} scenes"
+            f"rule: {called(rule)} returned {len(stop)} values for {len(observation)} scenes"
         )
     return stop.to(observation.device)
-
-
-def _name(rule: Rule) -> str:
-    return getattr(rule, "__name__", type(rule).__name__)
 
 
 def _every_finding(reached: Bool[Tensor, "B *L"]) -> Bool[Tensor, " B"]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from warnings import catch_warnings, filterwarnings
 
 import torch
 from jaxtyping import Float, UInt8
@@ -117,7 +118,10 @@ def scan_setup(
     picture = _scene(Path(image), like, invert=invert)
     labels = torch.zeros((1, len(like.label_names)) if like.multi_label else 1, dtype=torch.int64)
     scene = replace(like, split="scan", images=picture[None], labels=labels, patients=None)
-    made = setup(scene, library=library or data, policies=[policy], **options)
+    with catch_warnings():
+        if library is None:  # which nobody asked for
+            filterwarnings("ignore", "library has no effect")
+        made = setup(scene, library=library or data, policies=[policy], **options)
     chosen = made.policies[policy]
     if made.library is None and isinstance(chosen, BOED):  # no library: the completer's own draws
         first = FirstLook(n=chosen.n)

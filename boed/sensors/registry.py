@@ -19,6 +19,7 @@ from torch import Tensor
 
 from boed.data.dataset import Dataset
 from boed.data.readers.tables import TABLES, feature_names
+from boed.foundation.checks import calling
 from boed.foundation.npz import read_array
 from boed.foundation.options import Kind, Number, Switch, Text, Whole, refusal
 from boed.foundation.registry import Registry, check_known, import_object, nearest
@@ -145,7 +146,9 @@ def sensor_named(given: str | Mapping[str, Any], dataset: Dataset) -> Sensor:
     filled = {**_facts(dataset, parameters), **options}
     if name == "deepinv" and isinstance(filled.get("physics"), str):
         height, width = dataset.images.shape[-2:]
-        filled["physics"] = import_object(filled["physics"], argument="physics")((height, width))
+        make = import_object(filled["physics"], argument="physics")
+        with calling(make):
+            filled["physics"] = make((height, width))
     missing = [
         key
         for key, p in parameters.items()

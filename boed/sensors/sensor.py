@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from boed.data.observation import Observation
-from boed.foundation.checks import check_floating, check_protocol, describe, naming
+from boed.foundation.checks import called, calling, check_floating, check_protocol, describe
 from boed.foundation.memory import check_memory
 from boed.foundation.randomness import SceneNoise
 from boed.sensors.scanner import Scanner
@@ -66,7 +66,8 @@ def check_is_sensor(sensor: object) -> None:
         ValueError: it lacks a method, one cannot be called as the protocol's, or its noise is no
             standard deviation.
     """
-    noise = getattr(sensor, "noise", 0)
+    with calling(sensor, "noise"):
+        noise = getattr(sensor, "noise", 0)
     if not isinstance(noise, int | float) or not 0 <= noise < float("inf"):
         raise ValueError(
             f"sensor: {type(sensor).__name__}.noise is {noise}, expected a standard deviation"
@@ -90,8 +91,8 @@ def look(
         ValueError: the sensor returns an observation of another shape, of whole numbers, one that
             is not finite, or pixels outside [0, 1] though it has no noise.
     """
-    name = f"{type(sensor).__name__}.observe"
-    with naming(name):
+    name = called(sensor, "observe")
+    with calling(sensor, "observe"):
         if getattr(sensor, "noise", 0) > 0:
             after = sensor.observe(observation, scene, design, seed=seeds)  # type: ignore[call-arg]
         else:
@@ -146,8 +147,8 @@ def candidates(sensor: Sensor, observation: Observation) -> Float[Tensor, "D K"]
             limit has room for, or the designs are not `[D, K]` and finite.
     """
     check_is_sensor(sensor)
-    name = f"{type(sensor).__name__}.designs"
-    with naming(name):
+    name = called(sensor, "designs")
+    with calling(sensor, "designs"):
         designs = _tensor(sensor.designs(observation), name)
     if designs.ndim != 2:
         raise ValueError(f"{name} returned {tuple(designs.shape)}, expected [D, K]")
@@ -202,7 +203,8 @@ def footprints(
 ) -> Float[Tensor, "D R"]:
     """Which readings, or pixels, each look would take, whatever has been seen."""
     if isinstance(sensor, Scanner) and hasattr(sensor, "footprint"):  # it tells without looking
-        return sensor.footprint(designs).flatten(1)  # type: ignore[no-any-return]
+        with calling(sensor, "footprint"):
+            return sensor.footprint(designs).flatten(1)  # type: ignore[no-any-return]
     return torch.cat([seen.seen for seen in _looks_alone(sensor, observation, designs)])
 
 
@@ -250,8 +252,8 @@ def costs(sensor: Sensor, design: Float[Tensor, "B K"]) -> Float[Tensor, " B"]:
     Raises:
         ValueError: it is not, or a cost is negative, NaN or infinite.
     """
-    name = f"{type(sensor).__name__}.cost"
-    with naming(name):
+    name = called(sensor, "cost")
+    with calling(sensor, "cost"):
         cost = _tensor(sensor.cost(design), name)
     if tuple(cost.shape) != (len(design),):
         raise ValueError(f"{name} returned {tuple(cost.shape)}, expected ({len(design)},)")

@@ -20,6 +20,7 @@ from boed.classifiers.module import ModuleClassifier
 from boed.completion.completer import Completer, complete
 from boed.data.observation import Observation
 from boed.eig.completions.beliefs import log_beliefs
+from boed.foundation.checks import is_ours
 from boed.policies.policy import Policy, decide
 from boed.sensors.indirect import IndirectSensor
 from boed.sensors.sensor import Sensor, candidates, look
@@ -92,7 +93,7 @@ def try_parts(
     for policy in policies.values():
         tried += _own_parts(policy, "policy")
     for part, kind in {id(part): (part, kind) for part, kind in tried}.values():
-        if kind in TRIALS and not _ours(part):
+        if kind in TRIALS and (not is_ours(part) or isinstance(part, ModuleClassifier)):
             _expect_all(part, kind, partial(TRIALS[kind], trial, part))
 
 
@@ -115,11 +116,6 @@ def _own_parts(part: object, kind: str) -> Iterator[tuple[object, str]]:
                 yield from _own_parts(getattr(part, inner), inner)
         for rule in getattr(part, "rules", ()):
             yield from _own_parts(rule, "rule")
-
-
-def _ours(part: object) -> bool:
-    package = type(part).__module__.partition(".")[0]
-    return package == "boed" and not isinstance(part, ModuleClassifier)
 
 
 def _sensor(trial: Trial) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from boed.classifiers.calibration import cross_entropy
 from boed.completion.classical.gaussian import GaussianMixture
-from boed.completion.classical.retrieval import Retrieval
+from boed.completion.classical.retrieval import Retrieval, readings_of
 from boed.completion.completer import Completer
 from boed.data.dataset import Dataset
 from boed.data.labels import naming_advice
@@ -121,7 +121,8 @@ class GaussianClassifier:
         """Log-probabilities of the classes, `[B, K]`."""
         transform = self.mixture.transform
         if transform is not None and observation.readings is None and observation.mask.all():
-            readings = transform(observation.values)  # of whole scenes, all that can be read
+            # of whole scenes, all that can be read
+            readings = readings_of(transform, observation.values)
             everything = torch.ones_like(readings)
             observation = replace(observation, readings=readings, taken=everything)
         return self.mixture.log_probs(observation)

@@ -20,7 +20,7 @@ from boed.completion.registry import LEARNED, load_completer
 from boed.data.labels import naming_advice
 from boed.foundation.checks import check_fits
 from boed.foundation.registry import one_of, unknown
-from boed.foundation.shipped import shipped, shipped_names
+from boed.foundation.shipped import WEIGHTS, shipped, shipped_names
 from boed.search.names import SEARCHES
 from boed.sensors import PatchSensor
 from boed.sensors.registry import is_table
@@ -202,7 +202,7 @@ def screen_for(context: Context, classifier: TrainedClassifier, name: str) -> Sc
 
 
 def weights(argument: str, name: str, kind: str, *, known: Sequence[str] = ()) -> Path:
-    """The checkpoint that a shipped model's name or a path stands for.
+    """The checkpoint that a shipped model's name, or the path of a file or a model's folder is of.
 
     Args:
         argument: what it was given for.
@@ -214,21 +214,23 @@ def weights(argument: str, name: str, kind: str, *, known: Sequence[str] = ()) -
         ValueError: there is no such file, no such name (the nearest is suggested), or it is the
             name of a model of another kind.
     """
+    if Path(name).is_dir() and not (Path(name) / WEIGHTS).is_file():
+        raise ValueError(
+            f"{argument} is {name!r}, a folder without {WEIGHTS}; expected the folder of a model, "
+            "the path of a checkpoint, or a name"
+        )
     if Path(name).exists():
         return Path(name)
-    if Path(name).suffix == ".safetensors" or "/" in name or "\\" in name:
-        raise ValueError(f"{argument} is {name!r}, a file that does not exist")
     ours = shipped_of(kind)
     if name in ours:
         return shipped(name)
-    extra = "or give the path of a checkpoint"
     if name in shipped_names():
         what = next(word for each, word in _ROLES.items() if name in shipped_of(each))
         raise ValueError(
             f"{argument} is {name!r}, which is a {what}, expected {one_of((*known, *ours))}; "
-            f"{extra}"
+            "or give the path of a checkpoint"
         )
-    raise unknown(argument, name, (*known, *ours), extra=extra)
+    raise unknown(argument, name, (*known, *ours), path="a checkpoint")
 
 
 def shipped_of(kind: str) -> list[str]:

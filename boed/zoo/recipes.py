@@ -28,7 +28,7 @@ from boed.foundation.files import load_weights
 from boed.foundation.options import Device, OutFile
 from boed.foundation.randomness import derive
 from boed.foundation.registry import check_known, unknown
-from boed.foundation.shipped import shipped, shipped_folder, shipped_names
+from boed.foundation.shipped import shipped_folder, shipped_names
 from boed.sensors import PatchSensor
 from boed.sensors.random_looks import RandomLooks
 from boed.sensors.registry import sensor_named
@@ -38,7 +38,7 @@ from boed.training.config import ClassifierTrainingConfig, TrainingConfig
 from boed.training.recipes import Recipe, recipe_path
 from boed.zoo.defaults import DEFAULT_SIZE
 from boed.zoo.fitted import Context
-from boed.zoo.models import network_for
+from boed.zoo.models import network_for, weights
 
 C = TypeVar("C")
 T = TypeVar("T", bound=TrainingConfig)
@@ -63,9 +63,8 @@ def recipe_named(name_or_path: str | Path) -> tuple[Recipe, Path]:
         path = shipped_folder(str(name_or_path)) / "recipe.toml"
     elif path.is_dir():
         path = path / "recipe.toml"
-    elif not path.exists() and path.suffix not in (".toml", ".safetensors"):
-        extra = "or the path of a recipe or a checkpoint"
-        raise unknown("recipe", str(name_or_path), shipped_names(), extra=extra)
+    elif not path.exists():
+        raise unknown("recipe", str(name_or_path), shipped_names(), path="a recipe or a checkpoint")
     return Recipe.read(path), path.parent
 
 
@@ -217,22 +216,20 @@ class _Job:
         return looks
 
     def path(self, key: str) -> Path | None:
-        """The file that a key names, by its path or as a shipped model; None if it names none.
+        """The recipe or checkpoint that a key names, also from the recipe's folder; None if none.
 
         Raises:
-            ValueError: there is no such file.
+            ValueError: see `boed.zoo.models.weights`.
         """
         named = getattr(self.recipe, key)
         if named is None:
             return None
         if named in self.models:
             return self.models[named]
-        path = next((p for p in (self.folder / named, Path(named)) if p.is_file()), None)
-        if path is None and named in shipped_names():
-            return shipped(named)
-        if path is None:
-            raise unknown(key, named, shipped_names(), extra="or the path of a file that exists")
-        return path
+        beside = self.folder / named
+        judges = key == "classifier" or self.recipe.kind == "classifier"
+        where = str(beside) if beside.exists() else named
+        return weights(key, where, "classifiers" if judges else "completion")
 
     def model(self, key: str) -> Path | None:
         """The checkpoint that a key names; a recipe is trained first, unless it has been.

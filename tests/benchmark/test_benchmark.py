@@ -424,3 +424,36 @@ def test_what_is_finished_or_refused_costs_no_beliefs(
     assert np.array_equal(first["log_belief"], again["log_belief"])
     with pytest.raises(ValueError, match="holds a run with other settings"):
         run(out=tmp_path, seeds=(1,))
+
+
+def test_policies_are_added_to_a_finished_run(tmp_path: Path) -> None:
+    first, turn, late = Fixed(), CentreOut(), Random()
+
+    def ran(folder: str, **policies: Any) -> xr.Dataset:
+        results = benchmark(
+            CLUES.dataset(12), PatchSensor(16, 0.25, 4), ClueClassifier(),
+            policies=policies, steps=2, scenes=4, seeds=(0, 1), out=tmp_path / folder,
+        )  # fmt: skip
+        save(results, tmp_path / folder / "results.nc")
+        return results
+
+    alone = ran("run", first=first, turn=turn)
+    asked = first.calls
+    more = ran("run", late=late, first=first, turn=turn)
+    assert first.calls == asked
+    whole = ran("whole", late=late, first=first, turn=turn)
+    assert more["policy"].values.tolist() == ["late", "first", "turn"]
+    for name, values in whole.data_vars.items():
+        assert values.dims == more[name].dims
+        if name != "seconds":
+            xr.testing.assert_equal(values, more[name])
+    kept = more.sel(policy=["first", "turn"])
+    assert np.array_equal(kept["seconds"], alone["seconds"])
+    assert more.attrs["wall_seconds"] > alone.attrs["wall_seconds"]
+    assert json.loads(more.attrs["policy_settings"]).keys() == {"late", "first", "turn"}
+    for others, words in (
+        ({"late": late, "first": first}, "policies: turn is 'CentreOut .*' there, now not given"),
+        ({"late": late, "first": CentreOut(), "turn": turn}, "policies: first is 'Fixed "),
+    ):
+        with pytest.raises(ValueError, match=words):
+            ran("run", **others)

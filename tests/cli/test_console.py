@@ -9,7 +9,7 @@ import re
 import pytest
 
 from boed.cli import console
-from boed.cli.console import ends_with_finished, training_bar
+from boed.cli.console import counted, ends_with_finished, training_bar
 from boed.deep_adaptive.training import PolicyTrainingConfig
 from boed.foundation.interruption import Interrupted
 from boed.training import TrainingConfig
@@ -54,6 +54,23 @@ def test_a_line_whenever_enough_time_has_passed(capsys, monkeypatch):
     training = TrainingConfig(steps=1000, every=500)
     found = lines(training, capsys, range(1, 6), seconds=0, monkeypatch=monkeypatch)
     assert [line.split(" of ")[0] for line in found] == [f"step {step}" for step in range(1, 6)]
+
+
+@pytest.mark.parametrize(("seconds", "lines_of_a"), [(math.inf, [0, 10]), (0, [0, 3, 6, 9, 10])])
+def test_what_is_counted_is_told_at_once_at_the_end_and_at_a_moderate_rate(
+    seconds, lines_of_a, capsys, monkeypatch
+):
+    monkeypatch.setattr(console, "SECONDS_A_LINE", seconds)
+    with counted(10, "looks") as advance:
+        advance("a", 0)
+        assert capsys.readouterr().out == "a: 0 of 10 looks\n"
+        for number in (3, 3, 3, 1):
+            advance("a", number)
+        advance("b", 10)
+    found = capsys.readouterr().out.splitlines()
+    expected = [f"a: {done} of 10 looks" for done in lines_of_a[1:]] + ["b: 10 of 10 looks"]
+    assert [line.partition(", ")[0] for line in found] == expected
+    assert re.fullmatch(r"a: 10 of 10 looks, [\d.]+ looks/s, 0:00:00 left", found[-2])
 
 
 @pytest.mark.parametrize("finished", [False, True])

@@ -40,7 +40,7 @@ def test_what_was_trained_is_trained_again_by_its_recipe(tmp_path):
     ("arguments", "words"),
     [
         (("flow-kermany",), "did you mean 'flow-kermany-64'?"),
-        (("none.toml",), "recipe none.toml does not exist"),
+        (("none.toml",), "recipe is 'none.toml', a file that does not exist"),
         (("aipo-digits-32", "--set", "steps"), "--set is 'steps', expected key=value"),
         (("aipo-digits-32", "--set", "stesp=3"), "set is 'stesp': did you mean 'steps'?"),
         (("aipo-digits-32", "--set", "steps=many"), "steps is 'many', expected a whole number"),

@@ -199,6 +199,13 @@ class Stops:
         return boed.Decision(where, candidates=where, stop=stop)
 
 
+@pytest.mark.parametrize("asked", [None, "digits"])
+def test_a_library_that_nobody_asked_for_is_not_warned_of(digit, asked, recwarn):
+    scan_setup(digit, "digits", policy="random", library=asked)
+    said = [str(each.message) for each in recwarn if "has no effect" in str(each.message)]
+    assert len(said) == (asked is not None)
+
+
 @pytest.mark.parametrize("looks", [0, 1])
 def test_a_policy_that_stops_is_shown_so_far(digit, monkeypatch, tmp_path, looks):
     from dataclasses import replace

@@ -125,7 +125,7 @@ def test_refuses_size_and_split():
         data.load("digits", size=0)
     with pytest.raises(ValueError, match="split is 'dev', expected one of train, val, test"):
         data.load("digits", split="dev")
-    with pytest.raises(ValueError, match=r"absent\.npz does not exist"):
+    with pytest.raises(ValueError, match=r"absent\.npz', a file that does not exist"):
         data.load("absent.npz")
 
 

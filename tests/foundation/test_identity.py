@@ -69,10 +69,10 @@ def with_completers(**completers: str) -> dict:
 
 
 def test_an_evaluation_goes_on_with_more_completers(tmp_path: Path) -> None:
-    claim(tmp_path, "evaluation", with_completers(a="A 1"), grows="completers")
+    claim(tmp_path, "evaluation", with_completers(a="A 1"), grows=("completers",))
     (tmp_path / "results.nc").write_bytes(b"a result")
     more = with_completers(a="A 1", b="B 1")
-    assert claim(tmp_path, "evaluation", more, grows="completers")
+    assert claim(tmp_path, "evaluation", more, grows=("completers",))
     assert read_record(tmp_path) == {"kind": "evaluation", **more}
     for others, message in (
         (with_completers(b="B 1"), "completers: a is 'A 1' there, now not given"),
@@ -80,7 +80,7 @@ def test_an_evaluation_goes_on_with_more_completers(tmp_path: Path) -> None:
         ({**more, "settings": {"n": 4}}, "settings: n is 3 there, now 4"),
     ):
         with pytest.raises(ValueError, match=message):
-            claim(tmp_path, "evaluation", others, grows="completers")
+            claim(tmp_path, "evaluation", others, grows=("completers",))
         assert read_record(tmp_path) == {"kind": "evaluation", **more}
 
 

@@ -14,12 +14,14 @@ import torch
 from typer.testing import CliRunner
 
 from boed.cli import app
+from boed.completion.registry import LEARNED
 from boed.data.load import is_here, load
 from boed.data.training_split import training_splits
 from boed.foundation import shipped
 from boed.foundation.files import load_weights, save_weights
 from boed.training import Recipe, loop
 from boed.training.checkpoints import running_state
+from boed.training.recipes import KINDS
 from boed.zoo import train_recipe
 from boed.zoo.kit import (
     Speed,
@@ -140,16 +142,35 @@ def test_recipes_that_need_a_later_one_wait_for_it(zoo: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("figures", "expected"),
+    ("kind", "figures", "expected"),
     [
-        ({"step": 1, "loss": 9, "val_bits_per_dim": 3, "val_rate_bits_per_dim": 1}, 3),
-        ({"val_nll_1": 3, "val_nll_3": 2, "val_nll_all": 1}, 2),
-        ({"val_kl": 0.1, "val_kl_unchanged": 0.5}, 0.1),
-        ({"val_spce": 5.0, "val_spce_se": 0.1}, -5.0),
+        ("vae", {"step": 1, "loss": 9, "val_bits_per_dim": 3, "val_rate_bits_per_dim": 1}, 3),
+        ("aipo", {"val_rate_bits_per_dim": 1, "val_bits_per_dim": 3}, 3),
+        ("aipo-r", {"val_loss": 1, "val_seen_nats_per_dim": 3}, 3),
+        ("ce", {"val_loss": 1, "val_mse_hidden": 3}, 3),
+        ("pic", {"val_loss": 1, "val_discriminator_loss": 2, "val_l1_hidden": 3}, 3),
+        ("flow", {"val_loss": 3}, 3),
+        ("flow-distilled", {"val_energy_score": 3}, 3),
+        ("flow-distilled", {"val_loss": 3}, 3),
+        ("classifier", {"val_nll_1": 3, "val_nll_3": 2, "val_nll_all": 1}, 2),
+        ("classifier", {"val_nll": 2, "val_nll_1": 3, "val_nll_3": 2, "val_nll_all": 1}, 2),
+        ("screen", {"val_kl_unchanged": 0.5, "val_kl": 0.1}, 0.1),
+        ("policy", {"val_spce": 5.0, "val_spce_se": 0.1}, -5.0),
     ],
 )
-def test_the_one_figure_that_models_are_judged_by(figures: Any, expected: float) -> None:
-    assert merit(figures) == expected
+def test_the_one_figure_that_models_are_judged_by(kind: str, figures: Any, expected: float) -> None:
+    asked: dict[str, Any] = {"kind": "completer", "name": kind, "data": "digits"}
+    if kind in KINDS:
+        asked = {"kind": kind, "data": "digits"}
+    if kind == "policy":
+        asked = {"kind": kind, "name": "fixed", "problem": "location-finding"}
+    assert merit(Recipe.of(asked), figures) == expected
+
+
+@pytest.mark.parametrize("name", LEARNED)
+def test_every_completer_is_judged_by_the_merit_of_its_class(name: str) -> None:
+    recipe = Recipe(kind="completer", name=name, data="digits")
+    assert merit(recipe, {"val_other": 1.0, LEARNED[name].merit: 3.0}) == 3.0
 
 
 @pytest.mark.slow
@@ -246,7 +267,7 @@ def test_what_is_learnt_from_a_new_model_and_judged_without_its_teacher(zoo: Pat
     assert (header["init"]["steps"], header["recipe"]["init"]) == (3, "z")
     figures = val_figures(distilled.asked(), distilled.out)
     assert list(figures) == ["val_energy_score"]
-    assert 0 < merit(figures) < 1
+    assert 0 < merit(distilled.asked(), figures) < 1
     assert list(val_figures(flow.asked(), flow.out)) == ["val_loss"]
 
 

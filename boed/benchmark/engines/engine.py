@@ -41,9 +41,12 @@ def check_workers(workers: int) -> None:
         raise ValueError(f"workers is {workers}, expected at least 1")
 
 
+SENDABLE = "expected classes and functions of a module, or engine local"
+"""What can be sent to a worker."""
+
+
 def unsendable(work: object, error: Exception) -> ValueError:
     """What is raised when `work` cannot be sent to a worker."""
     return ValueError(
-        f"{type(work).__name__} holds what cannot be sent to other processes ({error}); expected "
-        "classes and functions of a module, or engine local"
+        f"{type(work).__name__} holds what cannot be sent to other processes ({error}); {SENDABLE}"
     )

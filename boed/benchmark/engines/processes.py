@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import multiprocessing
 import os
-import pickle
 import shutil
 import signal
 import threading
@@ -20,7 +19,7 @@ from typing import Any
 
 import torch
 
-from boed.benchmark.engines.engine import Job, Result, check_workers, cores, unsendable
+from boed.benchmark.engines.engine import SENDABLE, Job, Result, check_workers, cores, unsendable
 
 
 @dataclass(frozen=True)
@@ -92,7 +91,9 @@ def _write(work: object, file: Path) -> None:
     """To a file that the workers map into memory, where tensors then are once for all of them."""
     try:
         torch.save(work, file)
-    except (pickle.PicklingError, AttributeError, TypeError) as error:
+    except OSError:
+        raise
+    except Exception as error:  # whatever a user's part raises when it is pickled
         raise unsendable(work, error) from error
 
 
@@ -156,7 +157,12 @@ def _end_with_parent(folder: Path) -> None:
 
 @functools.cache
 def _read(file: Path) -> Callable[[Any], Any]:
-    return torch.load(file, mmap=True, weights_only=False)
+    try:
+        return torch.load(file, mmap=True, weights_only=False)
+    except OSError:
+        raise
+    except Exception as error:  # whatever a user's part raises when it is read
+        raise ValueError(f"a worker cannot read what it was sent ({error}); {SENDABLE}") from error
 
 
 def _do(file: Path, job: Any) -> Any:

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int64
 from numpy.typing import NDArray
 from torch import Tensor
 
-from boed.completion.classical.retrieval import Transform, measured
+from boed.completion.classical.retrieval import Transform, measured, readings_of
 from boed.completion.completer import Completions
 from boed.data.dataset import Dataset
 from boed.data.observation import Observation, check_scenes
@@ -279,10 +279,12 @@ class GaussianMixture:
             self.offset = torch.zeros(number, dtype=torch.double)
         else:
             units = torch.eye(number).unflatten(1, self.shape)
-            self.offset = self.transform(torch.zeros(1, *self.shape))[0].double()
-            self.operator = (self.transform(units).double() - self.offset).T.contiguous()
+            self.offset = readings_of(self.transform, torch.zeros(1, *self.shape))[0].double()
+            self.operator = (
+                readings_of(self.transform, units).double() - self.offset
+            ).T.contiguous()
             check = torch.rand(2, number, generator=torch.Generator().manual_seed(0))
-            readings = self.transform(check.unflatten(1, self.shape)).double()
+            readings = readings_of(self.transform, check.unflatten(1, self.shape)).double()
             error = float((readings - self._affine(check.double())).abs().max())
             if error > 1e-3 * max(float(readings.abs().max()), 1e-6):
                 raise ValueError(

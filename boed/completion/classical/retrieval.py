@@ -19,10 +19,26 @@ from boed.completion.completer import Completions
 from boed.data.dataset import Dataset
 from boed.data.observation import Observation
 from boed.foundation.arguments import checked
-from boed.foundation.checks import at_least, check_fits, more_than
+from boed.foundation.checks import at_least, calling, check_fits, more_than
 from boed.foundation.randomness import Seeds, derive, per_scene
 
 Transform = Callable[[Float[Tensor, "B C H W"]], Float[Tensor, "B R"]]
+
+
+def readings_of(
+    transform: Transform | None, scenes: Float[Tensor, "B C H W"]
+) -> Float[Tensor, "B R"]:
+    """All that an indirect sensor would read of scenes; their pixels where there is no transform.
+
+    Raises:
+        ValueError: what a transform of the user's own raised.
+    """
+    if transform is None:
+        return scenes.flatten(1)
+    with calling(transform):
+        return transform(scenes)
+
+
 """Scenes to the readings that an indirect sensor takes of them."""
 
 
@@ -87,9 +103,9 @@ class Retrieval:
         """The library's pixels, or its readings."""
         device = observation.device
         if device not in self._flat:
-            read = self.transform or (lambda scenes: scenes.flatten(1))
             pieces = torch.arange(len(self.library)).split(512)
-            readings = [read(self.library.scenes(rows).to(device)) for rows in pieces]
+            scenes = (self.library.scenes(rows).to(device) for rows in pieces)
+            readings = [readings_of(self.transform, each) for each in scenes]
             self._flat[device] = torch.cat(readings)
         return self._flat[device]
 

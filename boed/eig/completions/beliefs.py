@@ -19,7 +19,7 @@ from boed.classifiers.classifier import (
 )
 from boed.data.observation import Observation
 from boed.eig.completions.duplicates import Rows, first_duplicate, unique_rows
-from boed.foundation.checks import naming
+from boed.foundation.checks import calling
 from boed.foundation.randomness import Seeds, derive, per_scene
 from boed.sensors.sensor import Sensor, look
 
@@ -140,7 +140,9 @@ class CandidateBeliefs:
         for n, b, c in chunks(rows, images_within(self.memory, self.observation)):
             before, scene, seeds = self.observation[b], self.completions[n, b], self._seeds(n, b)
             after = look(self.sensor, before, scene, design=self.designs[c], seeds=seeds)
-            results.append(check_belief(nearby(after, b - first), after, self.classifier))
+            with calling(self.classifier, "log_probs"):
+                belief = nearby(after, b - first)
+            results.append(check_belief(belief, after, self.classifier))
         return torch.cat(results)
 
     def _seeds(self, completion: Int64[Tensor, " P"], scene: Int64[Tensor, " P"]) -> list[int]:
@@ -191,7 +193,7 @@ def log_beliefs(
     parts = []
     for start in range(0, len(observation), size):
         some = observation[slice(start, start + size)]
-        with naming(f"{type(classifier).__name__}.log_probs"):
+        with calling(classifier, "log_probs"):
             belief = classifier.log_probs(some)
         parts.append(check_belief(belief, some, classifier))
     return torch.cat(parts)
@@ -200,5 +202,6 @@ def log_beliefs(
 def _around(observation: Observation, classifier: Classifier) -> Nearby:
     """Beliefs about what continues the observation, with shared work where the classifier can."""
     if isinstance(classifier, NearbyClassifier):
-        return classifier.around(observation)
+        with calling(classifier, "around"):
+            return classifier.around(observation)
     return lambda after, _: classifier.log_probs(after)

@@ -11,11 +11,11 @@ from torch import Tensor
 from boed.classifiers.classifier import Classifier
 from boed.completion.completer import Completions
 from boed.data.observation import Observation
-from boed.eig.completions.estimators import Estimator, check_utility, named
+from boed.eig.completions.estimators import Estimator, named, utility
 from boed.eig.completions.problem import DesignProblem
 from boed.eig.result import EIGEstimate
 from boed.foundation.arguments import checked
-from boed.foundation.checks import describe
+from boed.foundation.checks import called, calling, describe
 from boed.foundation.randomness import Seeds
 from boed.sensors.sensor import Sensor, candidates
 
@@ -55,10 +55,13 @@ def eig_map(
     problem = design_problem(
         observation, completions, sensor, classifier=classifier, memory=memory, seed=seed
     )
-    result = (search or estimate)(problem, named(estimator))
+    way = search or estimate
+    with calling(way):
+        result = way(problem, named(estimator))
     if not isinstance(result, EIGEstimate):
-        kind = getattr(search, "__name__", type(search).__name__)
-        raise ValueError(f"search: {kind} returned {describe(result)}, expected an EIGEstimate")
+        raise ValueError(
+            f"search: {called(way)} returned {describe(result)}, expected an EIGEstimate"
+        )
     return result
 
 
@@ -103,7 +106,7 @@ def estimate(problem: DesignProblem, estimator: str | Estimator) -> EIGEstimate:
         ValueError: an unknown estimator, or one that returns no utility of every candidate.
     """
     estimator = named(estimator)
-    eig, gains = check_utility(estimator(problem), estimator, problem.shape)
+    eig, gains = utility(estimator, problem)
     completions = problem.completions
     error = standard_error(gains, completions.weights)
     return EIGEstimate(

@@ -23,7 +23,7 @@ from boed.eig.completions.posterior_entropy import (
 from boed.eig.completions.problem import DesignProblem
 from boed.eig.completions.variational import variational_eig
 from boed.eig.result import Bound
-from boed.foundation.checks import check_floating, describe
+from boed.foundation.checks import calling, check_floating, describe
 from boed.foundation.registry import Registry
 
 Utility = tuple[Float[Tensor, "B D"], Float[Tensor, "N B D"]]
@@ -286,6 +286,17 @@ def named(estimator: str | Estimator) -> Estimator:
             f"object that is called with a problem, whose bound is one of {get_args(Bound)}"
         )
     return estimator
+
+
+def utility(estimator: Estimator, problem: DesignProblem) -> Utility:
+    """What an estimator says of a problem, after making sure that it is what it should be.
+
+    Raises:
+        ValueError: as `check_utility` words it, or what the estimator raised.
+    """
+    with calling(estimator):
+        returned = estimator(problem)
+    return check_utility(returned, estimator, problem.shape)
 
 
 def check_utility(returned: object, estimator: Estimator, shape: tuple[int, int, int]) -> Utility:

@@ -11,8 +11,9 @@ from pyro.distributions import constraints
 from pyro.distributions.transforms import ReshapeTransform
 from torch import Tensor, nn
 
+from boed.eig.model.count_law import CountLaw
 from boed.eig.model.networks import PerDesign
-from boed.eig.model.site_kinds import SiteKind
+from boed.eig.model.site_kinds import MOST_CHOICES, SiteKind
 
 
 class SiteLaw(dist.TorchDistribution):  # type: ignore[misc]
@@ -56,7 +57,8 @@ class SiteDistribution(nn.Module):
     """Distribution of one site given features, in a family that its support asks for.
 
     Continuous: a mixture of Gaussians with full covariance, mapped onto the support. Bounded
-    integers, booleans and one-hot vectors: a table. Counts: negative binomial.
+    integers, booleans and one-hot vectors: a table. Counts: a table of those that are drawn, mixed
+    with a negative binomial for all others.
 
     Args:
         kind: the site, of any family but "other".
@@ -73,7 +75,8 @@ class SiteDistribution(nn.Module):
         self.kind, self.components = kind, components
         outputs = kind.features
         if kind.family == "count":
-            outputs = 2 * kind.numel
+            self.common = _frequencies(kind, draws)
+            outputs = kind.numel * (self.common.shape[-1] + 3)
         elif kind.family == "real":
             size = kind.unconstrained
             outputs = components * (1 + size + size * (size + 1) // 2)
@@ -92,8 +95,10 @@ class SiteDistribution(nn.Module):
         if kind.family == "binary":
             return (mean - kind.low).clamp(1e-3, 1 - 1e-3).logit()
         if kind.family == "count":
-            odds = ((mean - kind.low).clamp(min=0.1) / 3).log()
-            return torch.cat([torch.zeros_like(mean), odds], -1)
+            odds = ((mean - kind.low).clamp(min=0.1) / 3).log()[..., None]
+            common = self.common.clamp(min=1e-3).log()  # and as likely a part of the tail as any
+            parts = [common, torch.full_like(odds, 0.05).log(), torch.zeros_like(odds), odds]
+            return torch.cat(parts, -1).flatten(1)
         noise = torch.randn_like(self.network.biases[2][:, 0])
         return noise * (0.5 if self.components > 1 else 0.0)
 
@@ -110,8 +115,8 @@ class SiteDistribution(nn.Module):
         elif kind.family == "binary":
             base = dist.Bernoulli(logits=out.unflatten(-1, (*kind.shape, 1))[..., 0])
         else:
-            count, odds = out.unflatten(-1, (2, *kind.shape, 1))[..., 0].unbind(out.ndim - 1)
-            base = dist.NegativeBinomial(F.softplus(count + 3), logits=odds)
+            each = out.unflatten(-1, (*kind.shape, -1))
+            base = CountLaw(each[..., :-2], F.softplus(each[..., -2] + 3), each[..., -1])
         base = base.to_event(len(kind.shape) - len(base.event_shape))
         return SiteLaw(base, dtype=kind.dtype, low=kind.low, base_dtype=out.dtype)
 
@@ -139,6 +144,15 @@ class SiteDistribution(nn.Module):
         if not _is_real(self.kind.support):
             transforms.append(self.kind.bijection)
         return dist.TransformedDistribution(base, transforms) if transforms else base
+
+
+def _frequencies(kind: SiteKind, draws: Tensor) -> Tensor:
+    """How often each count is drawn, `[D, numel, C]`, of the lowest `MOST_CHOICES` at most."""
+    counts = (
+        (draws - kind.low).long().flatten(2) if kind.shape else (draws - kind.low).long()[..., None]
+    )
+    choices = min(int(counts.max()) + 1, MOST_CHOICES)
+    return torch.stack([(counts == each).float().mean(0) for each in range(choices)], -1)
 
 
 def _is_real(support: Any) -> bool:

@@ -11,9 +11,15 @@ from torch import Tensor
 
 from boed.completion.completer import Completions
 from boed.eig.completions.estimate import standard_error
-from boed.eig.completions.estimators import AdditiveEstimator, Estimator, check_utility
+from boed.eig.completions.estimators import (
+    AdditiveEstimator,
+    Estimator,
+    check_utility,
+    utility,
+)
 from boed.eig.completions.problem import DesignProblem
 from boed.eig.result import EIGEstimate
+from boed.foundation.checks import calling
 from boed.foundation.randomness import per_scene
 from boed.search.candidates.upper_bounds import upper_bound
 
@@ -57,8 +63,9 @@ class Evaluations:
         whole = (
             problem.whole_scene[completion, scene][None] if estimator.needs_whole_scene else None
         )
-        utility = estimator.from_log_beliefs(problem.prior[scene], posterior, whole_scene=whole)
-        _, gains = check_utility(utility, estimator, (1, len(scene), 1))
+        with calling(estimator, "from_log_beliefs"):
+            gained = estimator.from_log_beliefs(problem.prior[scene], posterior, whole_scene=whole)
+        _, gains = check_utility(gained, estimator, (1, len(scene), 1))
         self.gains[missing] = gains[0, :, 0].to(self.gains)
 
     def _evaluate_scene_by_scene(self, missing: Bool[Tensor, "N B D"]) -> None:
@@ -68,7 +75,7 @@ class Evaluations:
         for scene in missing.any(0).any(1).nonzero()[:, 0].tolist():
             candidates = missing[0, scene].nonzero()[:, 0]
             one = self._problem_of(scene, candidates)
-            _, gains = check_utility(self.estimator(one), self.estimator, one.shape)
+            _, gains = utility(self.estimator, one)
             self.gains[:, scene, candidates] = gains[:, 0].to(self.gains)
 
     def _problem_of(self, scene: int, candidates: Tensor) -> DesignProblem:

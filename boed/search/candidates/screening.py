@@ -16,7 +16,7 @@ from boed.eig.completions.estimators import AdditiveEstimator, Estimator
 from boed.eig.completions.problem import DesignProblem
 from boed.eig.result import EIGEstimate
 from boed.foundation.arguments import checked
-from boed.foundation.checks import at_least
+from boed.foundation.checks import at_least, calling
 from boed.search.candidates.design_geometry import neighbours_on_grid
 from boed.search.candidates.evaluations import Evaluations, needs_additive
 from boed.search.candidates.racing import Racing
@@ -141,12 +141,13 @@ class Screening:
                     seen, scenes[rows], belief, answer=whole[rows], corners=corners
                 )
             )
-        eig, _ = estimator.from_log_beliefs(
-            problem.prior,
-            torch.cat(parts).unflatten(0, (number, batch)),
-            whole_scene=problem.whole_scene if estimator.needs_whole_scene else None,
-            weights=completions.weights,
-        )
+        with calling(estimator, "from_log_beliefs"):
+            eig, _ = estimator.from_log_beliefs(
+                problem.prior,
+                torch.cat(parts).unflatten(0, (number, batch)),
+                whole_scene=problem.whole_scene if estimator.needs_whole_scene else None,
+                weights=completions.weights,
+            )
         return eig
 
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from boed.classifiers.ensemble import load_classifier
 from boed.classifiers.looking import Squares
 from boed.classifiers.scoring import classifier_figures, enough, val_shifted
 from boed.classifiers.screen import ScreenNet, fingerprint
+from boed.classifiers.trained import TrainedClassifier
 from boed.completion.evaluation.calibration import energy_score
 from boed.completion.registry import LEARNED
 from boed.completion.training import val_bound
@@ -35,25 +37,33 @@ COMPLETIONS = 8
 
 SCENES = 64
 
+ENERGY_SCORE = "val_energy_score"
 
-def merit(figures: Mapping[str, float]) -> float:
+MERITS = {
+    "vae": VDVAE.merit,
+    "classifier": TrainedClassifier.merit,  # headers of before have its parts alone
+    "screen": ScreenNet.merit,
+}
+
+
+def merit(recipe: Recipe, figures: Mapping[str, float]) -> float:
     """The one figure that a model is judged by; lower is better.
 
-    >>> merit({"step": 500.0, "loss": 0.3, "val_loss": 0.25})
-    0.25
-
-    Of a classifier it is the mean NLL after 1 and 3 looks and of whole scenes, of a policy the
-    negative sPCE, of a screen the KL from its classifier, of a completer its first val figure.
+    It is the one that the model's class names as its `merit`; of a policy the negative sPCE, and
+    of a completer that learns from a teacher the energy score, where that was computed.
 
     Args:
+        recipe: what was trained.
         figures: a row of a training's history, or what `val_figures` returns.
     """
-    nll = [value for key, value in figures.items() if key.startswith("val_nll_")]
-    if nll:
-        return sum(nll) / len(nll)
-    if "val_spce" in figures:
+    if recipe.kind == "policy":
         return -figures["val_spce"]
-    return next(value for key, value in figures.items() if key.startswith("val_"))
+    if ENERGY_SCORE in figures:
+        return figures[ENERGY_SCORE]
+    name = LEARNED[str(recipe.name)].merit if recipe.kind == "completer" else MERITS[recipe.kind]
+    if name in figures:
+        return figures[name]
+    return fmean(value for key, value in figures.items() if key.startswith(f"{name}_"))
 
 
 @torch.no_grad()
@@ -166,7 +176,7 @@ def better(name: str, out: Path, *, device: str = "cpu") -> Path | None:
     if there is None:
         return path
     read = Recipe.read(recipe)
-    new, old = (merit(val_figures(read, each, device=device)) for each in (path, there))
+    new, old = (merit(read, val_figures(read, each, device=device)) for each in (path, there))
     return path if _improves(new, old) else None
 
 
@@ -180,11 +190,11 @@ def _compared(member: Member, recipe: Recipe, out: Path, device: str) -> tuple[f
     teacher = None
     if recipe.kind == "screen":
         teacher = _teacher(recipe, out, device)
-    new = merit(val_figures(recipe, member.out, device=device, teacher=teacher))
+    new = merit(recipe, val_figures(recipe, member.out, device=device, teacher=teacher))
     there = _shipped(member.name)
     if there is None:
         return new, None
-    return new, merit(val_figures(recipe, there, device=device, teacher=teacher))
+    return new, merit(recipe, val_figures(recipe, there, device=device, teacher=teacher))
 
 
 def _teacher(recipe: Recipe, out: Path, device: str) -> Path:
@@ -248,7 +258,7 @@ def _completer(recipe: Recipe, path: Path, device: str, _: Path | None) -> dict[
     asked, hidden = observation[rows], 1 - observation.mask[rows]
     some = hidden.flatten(1).any(1)
     scores = energy_score(model.sample(asked, COMPLETIONS, seed=0), scenes[rows], hidden)
-    return {"val_energy_score": float(scores[some].mean())}
+    return {ENERGY_SCORE: float(scores[some].mean())}
 
 
 def _vae(recipe: Recipe, path: Path, device: str, _: Path | None) -> dict[str, float]:

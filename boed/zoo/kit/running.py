@@ -176,4 +176,4 @@ class _Run:
 def _curve(member: Member) -> list[tuple[float, float]]:
     """The last val figure of a training so far, at the time 0; nothing before there is one."""
     header = member.header()
-    return [] if header is None else [(0.0, merit(header["history"][-1]))]
+    return [] if header is None else [(0.0, merit(member.asked(), header["history"][-1]))]
