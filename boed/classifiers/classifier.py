@@ -15,7 +15,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from boed.classifiers.boxes import Box
-from boed.classifiers.densenet import DenseNetConfig, SmallDenseNet, build
+from boed.classifiers.densenet import DenseNetConfig, FoldingNetwork, build
 from boed.classifiers.densenet121_incremental import DenseNet121
 from boed.data.observation import Observation
 from boed.foundation.checks import check_fits, check_floating, check_protocol
@@ -204,7 +204,7 @@ class DenseNetClassifier(nn.Module):
     def _inference(self) -> Callable[[Tensor], Tensor]:
         """The network of a loaded classifier, made ready for inference in its precision."""
         dtype = torch.float32 if self.precision == "fp32" else torch.bfloat16
-        if not isinstance(self.network, SmallDenseNet):
+        if not isinstance(self.network, FoldingNetwork):
             return DenseNet121(self.network, dtype)
         if dtype == torch.float32:
             return self.network
@@ -249,7 +249,7 @@ class DenseNetClassifier(nn.Module):
             ValueError: the file is missing, damaged, or holds something else.
         """
         model = read_model(path, cls._built, "densenet classifier").requires_grad_(False)
-        if isinstance(model.network, SmallDenseNet):
+        if isinstance(model.network, FoldingNetwork):
             model.network.fold()
         model._loaded = True
         return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -260,7 +260,7 @@ class DenseNetClassifier(nn.Module):
         model = cls(config, tuple(header["label_names"]), header["multi_label"])
         for name in ("knots", "temperatures"):  # their length is part of the calibration
             setattr(model, name, torch.empty_like(tensors[name]))
-        if isinstance(model.network, SmallDenseNet) and not any(".norm." in k for k in tensors):
+        if isinstance(model.network, FoldingNetwork) and not any(".norm." in k for k in tensors):
             model.network.fold()  # as `save` writes a model that was loaded before
         return model
 

@@ -116,15 +116,20 @@ def random_counts(batch: int, generator: torch.Generator | None = None) -> Int64
     return torch.where(kind == 8, EVERYTHING, kind)
 
 
-def preset(train: Dataset) -> tuple[DenseNetConfig, TrainingConfig]:
-    """The preset for a data set's size, channels and labels."""
+def preset(train: Dataset, kind: str = "small") -> tuple[DenseNetConfig, TrainingConfig]:
+    """The preset for a data set's size, channels and labels.
+
+    Args:
+        train: the data set.
+        kind: of network; a `resnet18` is narrow enough to train on two CPU cores.
+    """
     config, training = PRESETS[32 if train.size <= 32 else 64]
     stem = config.stem if train.size <= 64 else train.size // 16
     outputs = 2 * train.labels.shape[1] if train.multi_label else len(train.label_names)
-    return (
-        replace(config, size=train.size, channels=train.channels, outputs=outputs, stem=stem),
-        training,
-    )
+    config = replace(config, size=train.size, channels=train.channels, outputs=outputs, kind=kind)
+    if kind == "resnet18":
+        return replace(config, stem=max(train.size // 32, 1), width=16), training
+    return replace(config, stem=stem), training
 
 
 def augmented(scenes: Float[Tensor, "B C H W"], strength: float = 1.0) -> Tensor:

@@ -290,9 +290,9 @@ def _vae(job: _Job) -> torch.nn.Module:
 
 def _classifier(job: _Job) -> torch.nn.Module:
     recipe, (train, val) = job.recipe, job.data()
-    config, how = classifier_preset(train)
+    config, how = classifier_preset(train, job.preset or "small")
     if job.preset is not None:
-        config, training = replace(config, kind=job.preset), job.training(how)
+        training = job.training(how)
     else:
         shape = {"size": train.size, "channels": train.channels, "outputs": config.outputs}
         config, training = job.architecture(DenseNetConfig, **shape), job.training()
