@@ -166,6 +166,7 @@ def evaluate_completers(
     plan: Plan | None = None,
     classifier: str | None = None,
     inception: Path | None = None,
+    lpips: Path | None = None,
     device: str = "cpu",
     command: str | None = None,
     on_progress: Callable[[str, int], None] | None = None,
@@ -180,6 +181,7 @@ def evaluate_completers(
         classifier: name or checkpoint of the classifier whose features describe scenes; the shipped
             one if not given.
         inception: weights of the FID's Inception, whose features then describe scenes.
+        lpips: weights of a backbone of LPIPS, which is then measured, too.
         device: where the models run.
         command: what was typed, for the record.
         on_progress: called with a completer and the completions just drawn.
@@ -195,6 +197,7 @@ def evaluate_completers(
     from boed.completion.evaluation import results as completer_results
     from boed.completion.evaluation.compare import compare
     from boed.completion.evaluation.inception import InceptionExtractor
+    from boed.completion.evaluation.perceptual import LPIPS
     from boed.completion.evaluation.plan import Extractor, Plan, check_scenes
     from boed.data.load import load
     from boed.foundation import netcdf
@@ -217,6 +220,7 @@ def evaluate_completers(
     extractor: Extractor = ClassifierExtractor(answers, Path(classifier or "shipped").stem)
     if inception is not None:
         extractor = InceptionExtractor(inception, extractor)
+    perceptual = None if lpips is None else LPIPS(lpips)
     check_scenes(plan, test, library)
     warn_if_unlike(answers, test)
     claim(
@@ -227,6 +231,7 @@ def evaluate_completers(
                 "data": identity(test),
                 "library": identity(library),
                 "features": identity(extractor),
+                **({} if perceptual is None else {"lpips": identity(perceptual)}),
                 "completers": {name: identity(model) for name, model in models.items()},
             },
             "settings": {"plan": asdict(plan), "data": test.name, "split": test.split},
@@ -239,6 +244,7 @@ def evaluate_completers(
         library,
         extractor=extractor,
         plan=plan,
+        perceptual=perceptual,
         folder=folder,
         advance=on_progress,
     )

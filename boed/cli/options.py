@@ -46,6 +46,7 @@ KINDS: dict[str, Kind] = {
     "vae": Text(),
     "init": Text(),
     "inception": kinds.Existing(),
+    "lpips": kinds.Existing(),
     "steps": COUNT,
     "completions": COUNT,
     "deep": COUNT,
