@@ -15,7 +15,7 @@ from boed.classifiers.metrics import accuracy
 from boed.cli import app
 from boed.completion import Retrieval, VDVAEConfig
 from boed.completion.evaluation.inception import InceptionExtractor
-from boed.completion.evaluation.pictures import foreign, free_form
+from boed.completion.evaluation.pictures import foreign, free_form, hand_made
 from boed.completion.vae.aipo import AIPO
 from boed.data import load
 from boed.sensors import PatchSensor
@@ -129,8 +129,12 @@ def test_inception_needs_its_weights(digits, tmp_path):
 @pytest.mark.parametrize("channels", [1, 3])
 def test_pictures_for_the_examples(channels):
     kinds = foreign(24, channels)
+    assert {"digit", "x-ray", "photograph"} < set(kinds)
     assert {tuple(each.shape) for each in kinds.values()} == {(channels, 24, 24)}
     assert all(0 <= each.min() <= each.max() <= 1 for each in kinds.values())
+    by_hand = hand_made(24)
+    assert {tuple(each.shape) for each in by_hand.values()} == {(1, 24, 24)}
+    assert all(0.1 < float(each.mean()) < 0.7 for each in by_hand.values())
     masks = free_form(3, 24, seed=0)
     assert set(masks.unique().tolist()) == {0.0, 1.0}
     assert ((masks.mean((1, 2, 3)) > 0.03) & (masks.mean((1, 2, 3)) < 0.9)).all()
