@@ -61,6 +61,13 @@ def completer(
             show_default="what is shipped for the data",
         ),
     ] = None,
+    judge: Annotated[
+        str | None,
+        typer.Option(
+            help="Name or checkpoint that answers, for the inception score and label posterior.",
+            show_default="as --classifier",
+        ),
+    ] = None,
     inception: Annotated[
         Path | None, typer.Option(help="Your weights of the FID's Inception, to use instead.")
     ] = None,
@@ -114,6 +121,7 @@ def completer(
             split=split,
             plan=plan,
             classifier=classifier,
+            judge=judge,
             inception=inception,
             lpips=lpips,
             device=device,

@@ -40,6 +40,7 @@ KINDS: dict[str, Kind] = {
     "completer": Text(),
     "completers": Text(),
     "classifier": Text(),
+    "judge": Text(),
     "model": Text(),
     "name": Text(),
     "change": Text(),

@@ -91,6 +91,8 @@ def diversity(results: xr.Dataset) -> Given:
         "Do the completions of one observation differ? More is better only of realistic and "
         "calibrated ones: noise is diverse."
     )
+    if judge := results.attrs.get("judge"):
+        note += f" The inception score is by {judge}."
     return "Diversity", note, columns, ""
 
 
