@@ -57,7 +57,7 @@ class DenseNetConfig:
 class ConvNorm(nn.Module):
     """Convolution and batch norm: in this order the norm folds into the convolution."""
 
-    def __init__(self, width_in: int, width_out: int, kernel: int, stride: int = 1) -> None:
+    def __init__(self, width_in: int, width_out: int, kernel: int, *, stride: int = 1) -> None:
         super().__init__()
         self.conv = nn.Conv2d(width_in, width_out, kernel, stride, padding=kernel // 2, bias=False)
         self.norm: nn.Module = nn.BatchNorm2d(width_out)

@@ -17,10 +17,10 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, width_in: int, width_out: int, stride: int) -> None:
         super().__init__()
-        self.first = ConvNormReLU(width_in, width_out, 3, stride)
+        self.first = ConvNormReLU(width_in, width_out, 3, stride=stride)
         self.second = ConvNorm(width_out, width_out, 3)
         same = stride == 1 and width_in == width_out
-        self.shortcut = nn.Identity() if same else ConvNorm(width_in, width_out, 1, stride)
+        self.shortcut = nn.Identity() if same else ConvNorm(width_in, width_out, 1, stride=stride)
 
     def forward(self, x: Tensor) -> Tensor:
         return F.relu(self.second(self.first(x)) + self.shortcut(x))
