@@ -165,7 +165,9 @@ def evaluate_completers(
     split: str = "test",
     plan: Plan | None = None,
     classifier: str | None = None,
+    judge: str | None = None,
     inception: Path | None = None,
+    lpips: Path | None = None,
     device: str = "cpu",
     command: str | None = None,
     on_progress: Callable[[str, int], None] | None = None,
@@ -179,7 +181,10 @@ def evaluate_completers(
         plan: what is measured on how many scenes.
         classifier: name or checkpoint of the classifier whose features describe scenes; the shipped
             one if not given.
+        judge: name or checkpoint of the classifier that answers the question about completions,
+            for the inception score and the label posterior; `classifier` if not given.
         inception: weights of the FID's Inception, whose features then describe scenes.
+        lpips: weights of a backbone of LPIPS, which is then measured, too.
         device: where the models run.
         command: what was typed, for the record.
         on_progress: called with a completer and the completions just drawn; first with 0.
@@ -195,6 +200,7 @@ def evaluate_completers(
     from boed.completion.evaluation import results as completer_results
     from boed.completion.evaluation.compare import compare
     from boed.completion.evaluation.inception import InceptionExtractor
+    from boed.completion.evaluation.perceptual import LPIPS
     from boed.completion.evaluation.plan import Extractor, Plan, check_scenes
     from boed.data.load import load
     from boed.foundation import netcdf
@@ -203,22 +209,27 @@ def evaluate_completers(
 
     RunFolder().check("out", out)
     refuse_table(data, "an evaluation of completers")
-    check_names(network=classifier, completers=[each.rpartition("=")[2] for each in completers])
+    named = [each.rpartition("=")[2] for each in completers]
+    check_names(network=classifier, judge=judge, completers=named)
     folder, plan = Path(out), plan or Plan()
     started = datetime.now(UTC).isoformat(timespec="seconds")
     size = size or DEFAULT_SIZE.get(str(data))
     test, library = load(data, size, split), load(data, size, "train")
     context = Context(test, PatchSensor(test.size), library=library, source=str(data))
     models = named_completers(completers, context)
-    answers = network_for(context, classifier)
-    for model in (answers, *models.values()):
+    describes = network_for(context, classifier)
+    answers = describes if judge is None else network_for(context, judge, argument="judge")
+    for model in (describes, answers, *models.values()):
         if hasattr(model, "to"):
             model.to(device)
-    extractor: Extractor = ClassifierExtractor(answers, Path(classifier or "shipped").stem)
+    extractor: Extractor = ClassifierExtractor(
+        describes, Path(classifier or "shipped").stem, answers
+    )
     if inception is not None:
         extractor = InceptionExtractor(inception, extractor)
+    perceptual = None if lpips is None else LPIPS(lpips)
     check_scenes(plan, test, library)
-    warn_if_unlike(answers, test)
+    warn_if_unlike(describes, test)
     claim(
         folder,
         "evaluation of completers",
@@ -227,6 +238,7 @@ def evaluate_completers(
                 "data": identity(test),
                 "library": identity(library),
                 "features": identity(extractor),
+                **({} if perceptual is None else {"lpips": identity(perceptual)}),
                 "completers": {name: identity(model) for name, model in models.items()},
             },
             "settings": {"plan": asdict(plan), "data": test.name, "split": test.split},
@@ -241,10 +253,13 @@ def evaluate_completers(
         library,
         extractor=extractor,
         plan=plan,
+        perceptual=perceptual,
         folder=folder,
         advance=on_progress,
     )
     results.attrs |= {"started": started, "versions": json.dumps(versions())}
+    if judge is not None:
+        results.attrs["judge"] = Path(judge).stem
     if command is not None:
         results.attrs["command"] = command
     netcdf.save(results, folder / "results.nc", completer_results.RESULTS)

@@ -1,7 +1,8 @@
-"""DenseNets on partly seen scenes: the AVP-CNN of Harvey et al. 2021, and a small one."""
+"""Networks on partly seen scenes: the AVP-CNN of Harvey et al. 2021, and a small DenseNet."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -18,14 +19,15 @@ from boed.foundation.registry import Registry
 
 @dataclass(frozen=True, kw_only=True)
 class DenseNetConfig:
-    """A densely connected network on cat(values, mask).
+    """A network on cat(values, mask), densely connected unless `kind` says otherwise.
 
     Attributes:
         size: width of the scenes in pixels.
         channels: image channels.
         outputs: number of logits (K classes, or two per finding).
-        kind: `small`, or `densenet121` as in the paper (torchvision's, other input layer).
-        stem: space-to-depth factor before the first convolution of the small network.
+        kind: `small`, `densenet121` as in the paper (torchvision's, other input layer), or
+            `resnet18`, whose stages double the width.
+        stem: space-to-depth factor before the first convolution; densenet121 has none.
         width: channels after the first convolution.
         growth: channels that each layer of a dense block adds, per block.
         layers: layers of each dense block; between blocks width and resolution are halved.
@@ -52,22 +54,29 @@ class DenseNetConfig:
         return cls(**{**header, **{name: tuple(header[name]) for name in ("growth", "layers")}})
 
 
-class ConvNormReLU(nn.Module):
-    """Convolution, batch norm, ReLU: in this order the norm folds into the convolution."""
+class ConvNorm(nn.Module):
+    """Convolution and batch norm: in this order the norm folds into the convolution."""
 
-    def __init__(self, width_in: int, width_out: int, kernel: int) -> None:
+    def __init__(self, width_in: int, width_out: int, kernel: int, *, stride: int = 1) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(width_in, width_out, kernel, padding=kernel // 2, bias=False)
+        self.conv = nn.Conv2d(width_in, width_out, kernel, stride, padding=kernel // 2, bias=False)
         self.norm: nn.Module = nn.BatchNorm2d(width_out)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.relu(self.norm(self.conv(x)), inplace=not self.training)
+        return self.norm(self.conv(x))
 
     def fold(self) -> None:
         """Fold the norm's running statistics into the convolution, for inference only."""
         if isinstance(self.norm, nn.BatchNorm2d):
             self.conv = fuse_conv_bn_eval(self.conv.eval(), self.norm.eval())
             self.norm = nn.Identity()
+
+
+class ConvNormReLU(ConvNorm):
+    """Convolution, batch norm, ReLU."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(super().forward(x), inplace=not self.training)
 
 
 class DenseLayer(nn.Module):
@@ -81,28 +90,24 @@ class DenseLayer(nn.Module):
         return torch.cat([x, self.layer(x)], dim=1)
 
 
-class SmallDenseNet(nn.Module):
-    """A DenseNet for 28 to 128 pixels: space-to-depth stem, dense blocks without bottleneck.
+class FoldingNetwork(nn.Module, ABC):
+    """Space-to-depth stem, convolutions whose norms fold away, pooling and a linear layer.
 
-    Norms follow their convolutions, unlike Huang et al. 2017, so that they fold away: the EIG
-    evaluates this network thousands of times for each look.
+    Norms follow their convolutions, so that they fold away: the EIG evaluates such a network
+    thousands of times for each look.
     """
 
     def __init__(self, config: DenseNetConfig) -> None:
         super().__init__()
         self.stem = config.stem
-        width = config.width
-        inputs = (config.channels + 1) * config.stem**2
-        parts: list[nn.Module] = [ConvNormReLU(inputs, width, 3)]
-        for index, (growth, layers) in enumerate(zip(config.growth, config.layers, strict=True)):
-            if index:
-                parts += [ConvNormReLU(width, width // 2, 1), nn.AvgPool2d(2)]
-                width //= 2
-            for _ in range(layers):
-                parts.append(DenseLayer(width, growth))
-                width += growth
+        parts, width = self.layers(config)
         self.features = nn.Sequential(*parts)
         self.output = nn.Linear(2 * width, config.outputs)
+
+    @staticmethod
+    @abstractmethod
+    def layers(config: DenseNetConfig) -> tuple[list[nn.Module], int]:
+        """The layers behind the stem, and the channels that the last one returns."""
 
     def forward(self, stacked: Float[Tensor, "B C+1 H W"]) -> Float[Tensor, "B K"]:
         stacked = stacked.to(next(self.features.parameters()).dtype)
@@ -113,8 +118,30 @@ class SmallDenseNet(nn.Module):
     def fold(self) -> None:
         """Fold all norms into their convolutions: same function, fewer operations."""
         for module in self.modules():
-            if isinstance(module, ConvNormReLU):
+            if isinstance(module, ConvNorm):
                 module.fold()
+
+
+class SmallDenseNet(FoldingNetwork):
+    """A DenseNet for 28 to 128 pixels: dense blocks without bottleneck.
+
+    Norms follow their convolutions, unlike Huang et al. 2017.
+    """
+
+    @staticmethod
+    def layers(config: DenseNetConfig) -> tuple[list[nn.Module], int]:
+        """The layers behind the stem, and the channels that the last one returns."""
+        width = config.width
+        inputs = (config.channels + 1) * config.stem**2
+        parts: list[nn.Module] = [ConvNormReLU(inputs, width, 3)]
+        for index, (growth, layers) in enumerate(zip(config.growth, config.layers, strict=True)):
+            if index:
+                parts += [ConvNormReLU(width, width // 2, 1), nn.AvgPool2d(2)]
+                width //= 2
+            for _ in range(layers):
+                parts.append(DenseLayer(width, growth))
+                width += growth
+        return parts, width
 
 
 def _densenet121(config: DenseNetConfig) -> nn.Module:
@@ -146,7 +173,9 @@ def _small(config: DenseNetConfig) -> nn.Module:
 
 
 KINDS: Registry[Callable[[DenseNetConfig], nn.Module]] = Registry(
-    "kind", {"small": _small, "densenet121": _densenet121}
+    "kind",
+    {"small": _small, "densenet121": _densenet121},
+    lazy={"resnet18": "boed.classifiers.resnet:resnet18"},
 )
 """Networks of classifiers, built from their configuration."""
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from boed.classifiers.boxes import Box
 from boed.classifiers.classifier import Nearby
-from boed.classifiers.densenet import DenseNetConfig, SmallDenseNet, build
+from boed.classifiers.densenet import DenseNetConfig, FoldingNetwork, build
 from boed.classifiers.densenet121_incremental import DenseNet121
 from boed.classifiers.trained import TrainedClassifier
 from boed.data.observation import Observation
@@ -152,7 +152,7 @@ class DenseNetClassifier(TrainedClassifier):
     def _inference(self) -> Callable[[Tensor], Tensor]:
         """The network of a loaded classifier, made ready for inference in its precision."""
         dtype = torch.float32 if self.precision == "fp32" else torch.bfloat16
-        if not isinstance(self.network, SmallDenseNet):
+        if not isinstance(self.network, FoldingNetwork):
             return DenseNet121(self.network, dtype)
         if dtype == torch.float32:
             return self.network
@@ -187,7 +187,7 @@ class DenseNetClassifier(TrainedClassifier):
     def ready(self) -> DenseNetClassifier:
         """For inference alone: weights that stay, folded and laid out for it."""
         self.eval().requires_grad_(False)
-        if isinstance(self.network, SmallDenseNet):
+        if isinstance(self.network, FoldingNetwork):
             self.network.fold()
         self._loaded = True
         return self.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
@@ -203,6 +203,6 @@ class DenseNetClassifier(TrainedClassifier):
         config = DenseNetConfig.read(header["config"])
         model = cls(config, tuple(header["label_names"]), header["multi_label"])
         model.make_room(tensors)
-        if isinstance(model.network, SmallDenseNet) and not any(".norm." in k for k in tensors):
+        if isinstance(model.network, FoldingNetwork) and not any(".norm." in k for k in tensors):
             model.network.fold()  # as `save` writes a model that was loaded before
         return model

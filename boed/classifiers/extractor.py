@@ -17,10 +17,14 @@ class ClassifierExtractor:
     Args:
         classifier: trained on scenes of this kind; of several findings the last one counts.
         name: of its checkpoint.
+        judge: another classifier of the same labels that answers in its place.
     """
 
-    def __init__(self, classifier: TrainedClassifier, name: str) -> None:
+    def __init__(
+        self, classifier: TrainedClassifier, name: str, judge: TrainedClassifier | None = None
+    ) -> None:
         self.classifier = classifier.eval()
+        self.judge = self.classifier if judge is None else judge.eval()
         self.name = f"classifier {name}"
 
     def features(self, scenes: Float[Tensor, "B C H W"]) -> Float[Tensor, "B F"]:
@@ -29,5 +33,5 @@ class ClassifierExtractor:
 
     def log_probs(self, scenes: Float[Tensor, "B C H W"]) -> Float[Tensor, "B K"]:
         """Log-probabilities of the answers."""
-        answers = self.classifier.log_probs(Observation.everything(scenes))
-        return answers[:, -1] if self.classifier.multi_label else answers
+        answers = self.judge.log_probs(Observation.everything(scenes))
+        return answers[:, -1] if self.judge.multi_label else answers

@@ -60,15 +60,21 @@ PRESETS: dict[int, tuple[DenseNetConfig, ClassifierTrainingConfig]] = {
 """Networks of the shipped classifiers and how they were trained, on one CPU core."""
 
 
-def preset(train: Dataset) -> tuple[DenseNetConfig, ClassifierTrainingConfig]:
-    """The preset for a data set's size, channels and labels."""
+def preset(train: Dataset, kind: str = "small") -> tuple[DenseNetConfig, ClassifierTrainingConfig]:
+    """The preset for a data set's size, channels and labels.
+
+    Args:
+        train: the data set.
+        kind: of network; a `resnet18` is narrow enough to train on two CPU cores.
+    """
     config, training = PRESETS[32 if train.size <= 32 else 64]
+    training = replace(training, augmentation=usual_augmentation(len(train)))
     stem = config.stem if train.size <= 64 else train.size // 16
     outputs = 2 * train.labels.shape[1] if train.multi_label else len(train.label_names)
-    return (
-        replace(config, size=train.size, channels=train.channels, outputs=outputs, stem=stem),
-        replace(training, augmentation=usual_augmentation(len(train))),
-    )
+    config = replace(config, size=train.size, channels=train.channels, outputs=outputs, kind=kind)
+    if kind == "resnet18":
+        return replace(config, stem=max(train.size // 32, 1), width=16), training
+    return replace(config, stem=stem), training
 
 
 def train_classifier(

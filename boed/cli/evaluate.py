@@ -61,9 +61,30 @@ def completer(
             show_default="what is shipped for the data",
         ),
     ] = None,
+    judge: Annotated[
+        str | None,
+        typer.Option(
+            help="Name or checkpoint that answers, for the inception score and label posterior.",
+            show_default="as --classifier",
+        ),
+    ] = None,
     inception: Annotated[
         Path | None, typer.Option(help="Your weights of the FID's Inception, to use instead.")
     ] = None,
+    lpips: Annotated[
+        Path | None,
+        typer.Option(help="Your weights of an LPIPS backbone: torchvision's alexnet or vgg16."),
+    ] = None,
+    diversity_scenes: Annotated[
+        int, typer.Option(help="Observations for diversity from many pairs."), Whole(1)
+    ] = 10,
+    diversity_completions: Annotated[
+        int,
+        typer.Option(
+            help="Completions of each of them; 317 make the paper's 50,000 pairs, 0 none."
+        ),
+        Whole(0),
+    ] = 0,
     out: Annotated[
         Path | None,
         typer.Option(help="Run folder.", show_default="runs/completers-DATA"),
@@ -80,7 +101,14 @@ def completer(
     from boed.run import evaluate_completers
 
     folder = out or Path("runs") / named_after("completers", data)
-    plan = Plan(scenes=scenes, deep=deep or 0, n=completions, seeds=tuple(repetitions(seed, seeds)))
+    plan = Plan(
+        scenes=scenes,
+        deep=deep or 0,
+        n=completions,
+        seeds=tuple(repetitions(seed, seeds)),
+        diversity_scenes=diversity_scenes,
+        diversity_completions=diversity_completions,
+    )
     with (
         ends_with_finished(folder),
         counted(completions_each(plan) * seeds, "completions") as advance,
@@ -93,7 +121,9 @@ def completer(
             split=split,
             plan=plan,
             classifier=classifier,
+            judge=judge,
             inception=inception,
+            lpips=lpips,
             device=device,
             command=command(),
             on_progress=advance,

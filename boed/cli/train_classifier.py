@@ -20,7 +20,7 @@ def train_classifier(
     size: Size = None,
     kind: Annotated[
         str,
-        typer.Option(help="small, or densenet121 as in the paper."),
+        typer.Option(help="small, densenet121 as in the paper, or resnet18, narrow, as a judge."),
         OneOf("boed.classifiers.densenet:KINDS"),
     ] = "small",
     patch: Annotated[

@@ -65,9 +65,11 @@ class TrainingConfig:
     betas: tuple[float, float] = (0.9, 0.9)
     ema: float = 0.999
     clip: float = _of(200.0, Number(above=0, finite=False))
-    skip: float = field(
-        default=math.inf,
-        metadata={"kind": Number(above=0, finite=False), "unsaid": True},  # no number of TOML
+    skip: float = _asked(
+        math.inf,
+        Number(above=0, finite=False),
+        "Make no update whose gradient norm is larger; the preset's if not given.",
+        unsaid=True,
     )
     patience: int = _of(50, COUNT)
     seed: int = _asked(0, SEED, "Seed of everything random; 0 if not given.")

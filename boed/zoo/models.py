@@ -84,6 +84,7 @@ def check_names(
     *,
     classifier: object = None,
     network: object = None,
+    judge: object = None,
     completers: Iterable[object] = (),
     search: object = None,
 ) -> None:
@@ -91,14 +92,14 @@ def check_names(
 
     Args:
         classifier, completers, search: as they were asked for; objects and None are passed over.
-        network: a classifier that has to be a trained one.
+        network, judge: classifiers that have to be trained ones.
 
     Raises:
         ValueError: see `weights`.
     """
     asked: list[tuple[str, object, str, tuple[str, ...]]]
     asked = [("classifier", classifier, "classifiers", CLASSIFIERS)]
-    asked += [("classifier", network, "classifiers", ())]
+    asked += [("classifier", network, "classifiers", ()), ("judge", judge, "classifiers", ())]
     asked += [("completer", each, "completion", (*FITTED, *LEARNED)) for each in completers]
     asked += [("search", search, "screens", (*SEARCHES, "screen"))]
     for argument, name, kind, known in asked:
@@ -158,28 +159,31 @@ def classifier_for(context: Context, name: str | None = None) -> Classifier:
     return network_for(context, name)
 
 
-def network_for(context: Context, name: str | None = None) -> TrainedClassifier:
+def network_for(
+    context: Context, name: str | None = None, *, argument: str = "classifier"
+) -> TrainedClassifier:
     """A trained classifier, which has features that describe scenes, and can be distilled.
 
     Args:
         context: what it is for.
         name: of a shipped model, or a checkpoint's path; what is shipped for the scenes and their
             sensor if not given.
+        argument: what the name was given for, in error messages.
 
     Raises:
         Missing: none is shipped.
         ValueError: an unknown name, or a checkpoint that does not fit.
     """
     name = name or _default_classifier(context, network=True)
-    path = weights("classifier", name, "classifiers")
+    path = weights(argument, name, "classifiers")
     model = load_classifier(path)
     check_fits(
-        "classifier", model.config, context.data, name=context.data.name, resized=context.resized
+        argument, model.config, context.data, name=context.data.name, resized=context.resized
     )
     data = context.data
     if model.label_names != data.label_names or model.multi_label != data.multi_label:
         raise ValueError(
-            f"classifier: {name} answers {', '.join(model.label_names)}; "
+            f"{argument}: {name} answers {', '.join(model.label_names)}; "
             f"{data.name} asks {', '.join(data.label_names)}{naming_advice(data)}"
         )
     return model

@@ -296,9 +296,9 @@ def _classifier(job: _Job) -> torch.nn.Module:
     if job.recipe.members is not None:
         return _ensemble(job, job.recipe.members)
     recipe, (train, val) = job.recipe, job.data()
-    config, how = classifier_preset(train)
+    config, how = classifier_preset(train, job.preset or "small")
     if job.preset is not None:
-        config, training = replace(config, kind=job.preset), job.training(how)
+        training = job.training(how)
     else:
         shape = {"size": train.size, "channels": train.channels, "outputs": config.outputs}
         config = job.architecture(DenseNetConfig, **shape)

@@ -121,18 +121,21 @@ def test_a_loaded_model_can_be_saved_again(trained, tmp_path):
     assert torch.equal(twice.log_probs(observed()), once.log_probs(observed()))
 
 
+@pytest.mark.parametrize(
+    ("kind", "first"), [("densenet121", "features.conv0"), ("resnet18", "features.0.conv")]
+)
 @pytest.mark.parametrize("multi_label", [False, True])
-def test_densenet121_end_to_end(tmp_path, multi_label):
+def test_other_kinds_end_to_end(tmp_path, multi_label, kind, first):
     torch.manual_seed(0)
-    config = DenseNetConfig(size=32, channels=1, outputs=4, kind="densenet121", mean=0.4)
+    config = DenseNetConfig(size=32, channels=1, outputs=4, kind=kind, width=8, mean=0.4)
     names = ("a", "b") if multi_label else ("a", "b", "c", "d")
     model = DenseNetClassifier(config, names, multi_label)
     observation = observed(32, 2)
     loss = model.logits(observation).square().mean()
     loss.backward()
-    assert model.network.features.conv0.weight.grad.abs().sum() > 0
-    model.eval().save(tmp_path / "121.safetensors", {"note": "x"})
-    again = DenseNetClassifier.load(tmp_path / "121.safetensors")
+    assert model.network.get_submodule(first).weight.grad.abs().sum() > 0
+    model.eval().save(tmp_path / "other.safetensors", {"note": "x"})
+    again = DenseNetClassifier.load(tmp_path / "other.safetensors")
     assert again.config == config
     assert again.provenance["note"] == "x"
     log_probs = again.log_probs(observation)

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from boed.classifiers.densenet import DenseNetConfig, SmallDenseNet, build
+from boed.classifiers.densenet import DenseNetConfig, build
+from boed.foundation.torchvision_compat import torchvision
 
 
 def moved_norms(network):
@@ -22,10 +23,11 @@ def moved_norms(network):
     return network.eval()
 
 
-def test_folding_keeps_the_outputs():
+@pytest.mark.parametrize("kind", ["small", "resnet18"])
+def test_folding_keeps_the_outputs(kind):
     torch.manual_seed(0)
-    config = DenseNetConfig(size=16, channels=3, outputs=4)
-    network = moved_norms(SmallDenseNet(config))
+    config = DenseNetConfig(size=16, channels=3, outputs=4, kind=kind, width=8)
+    network = moved_norms(build(config))
     stacked = torch.randn(5, 4, 16, 16)
     with torch.no_grad():
         before = network(stacked)
@@ -52,14 +54,28 @@ def test_densenet121_has_the_extra_input_and_its_size():
     assert sum(p.numel() for p in network.parameters()) == 7978856 - 985 * 1025 - 64 * 49
 
 
+def test_the_residual_network_has_the_layers_of_resnet18():
+    config = DenseNetConfig(size=32, channels=3, outputs=10, kind="resnet18", stem=1, width=64)
+    theirs = torchvision().models.resnet18(num_classes=10)
+    expected = sum(p.numel() for p in theirs.parameters())
+    expected -= 64 * (3 * 49 - 4 * 9)  # the 3x3 first convolution, which reads the mask, too
+    expected += 10 * 512  # the largest activations beside their means
+    assert sum(p.numel() for p in build(config).parameters()) == expected
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"kind": "resnet"}, "kind is 'resnet'.*one of small, densenet121"),
+        (
+            {"kind": "resnet"},
+            "kind is 'resnet': did you mean 'resnet18'.*one of small, densenet121",
+        ),
         ({"stem": 3}, "size 32 is not a multiple of stem 3"),
         ({"growth": (16,)}, "growth has 1 entries for 3 blocks of layers"),
         ({"size": 8, "stem": 4}, "size 8 is too small for stem 4 and 3 blocks"),
         ({"kind": "densenet121", "size": 28}, "size 28 is too small for densenet121"),
+        ({"kind": "resnet18", "stem": 3}, "size 32 is not a multiple of stem 3"),
+        ({"kind": "resnet18", "size": 8}, "size 8 is too small for stem 2 and 4 stages"),
     ],
 )
 def test_networks_that_cannot_be_built(changes, message):

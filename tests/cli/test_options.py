@@ -61,10 +61,11 @@ def typed(kind: Kind) -> list[str]:
     if isinstance(kind, Whole | Number):
         bounds = [] if kind.minimum is None else [kind.minimum - 1]
         bounds += [] if kind.maximum is None else [kind.maximum + 1]
+    endless = ["inf"] if getattr(kind, "finite", True) else []
     values: dict[type, list[str]] = {
         Seeds: ["x", "1.5", "1,2", "[1]", *map(str, bounds)],
         Whole: ["x", "1.5", "nan", "1e3", "two", *map(str, bounds)],
-        Number: ["x", "nan", "inf", "-inf", "1,5", *map(str, bounds)],
+        Number: ["x", "nan", *endless, "-inf", "1,5", *map(str, bounds)],
         Text: [],
         OneOf: ["nonsense", "Test ", "cpu,cuda"],
         Names: [",", "a,b,a"],

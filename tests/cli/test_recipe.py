@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from dataclasses import fields
 
 import pytest
@@ -60,13 +61,32 @@ def test_changes_are_values_as_toml_has_them():
 
 def test_options_come_from_the_fields_with_a_help_text():
     assert set(options_of(TrainingConfig)) == {
-        "steps", "batch", "lr", "minutes", "precision", "seed", "device", "devices", "nodes",
+        "steps", "batch", "lr", "skip", "minutes", "precision", "seed", "device", "devices",
+        "nodes",
     }  # fmt: skip
     assert all(
         each.metadata["help"]
         for each in fields(TrainingConfig)
         if each.name in options_of(TrainingConfig)
     )
+
+
+@pytest.mark.parametrize("skip", [100.0, math.inf])
+def test_a_recipe_keeps_the_norm_above_which_updates_are_skipped(skip, tmp_path):
+    asked = Recipe(kind="completer", name="aipo", data="digits", training={"skip": skip})
+    preset = TrainingConfig(steps=6000, skip=400.0)
+    asked.trained(asked.config(preset)).write(tmp_path / "recipe.toml")
+    again = Recipe.read(tmp_path / "recipe.toml")
+    assert again.config(TrainingConfig(steps=1)).skip == skip
+
+
+@pytest.mark.parametrize("typed", ["0", "-1", "nan", "much"])
+def test_norms_that_skip_nothing_or_everything(typed, tmp_path):
+    result = boed(
+        "train", "completer", "aipo", "--skip", typed, "--out", tmp_path / "a.safetensors"
+    )
+    assert result.exit_code == 2
+    assert "--skip is" in " ".join(result.output.split())
 
 
 def test_a_command_gets_what_was_typed():
@@ -81,11 +101,17 @@ def test_a_command_gets_what_was_typed():
     assert "training" not in inspect.signature(command).parameters
     small = typer.Typer()
     small.command()(command)
-    for typed in ([], ["--steps", "3", "--precision", "bf16", "--name", "b"], ["--lr", "0.1"]):
+    for typed in (
+        [],
+        ["--steps", "3", "--precision", "bf16", "--name", "b"],
+        ["--lr", "0.1"],
+        ["--skip", "1e2"],
+    ):
         result = CliRunner().invoke(small, typed)
         assert result.exit_code == 0, result.output
     assert given == [
         ("a", {}), ("b", {"steps": 3, "precision": "bf16"}), ("a", {"lr": 0.1}),
+        ("a", {"skip": 100.0}),
     ]  # fmt: skip
     shown = CliRunner().invoke(small, ["--help"]).output
     assert "Highest learning rate" in " ".join(shown.split())

@@ -12,6 +12,7 @@ import torch
 
 from boed.completion.completer import Completer
 from boed.completion.evaluation.evaluate import evaluate
+from boed.completion.evaluation.perceptual import LPIPS
 from boed.completion.evaluation.pictures import examples
 from boed.completion.evaluation.plan import Extractor, Plan
 from boed.data.dataset import Dataset
@@ -27,6 +28,7 @@ def compare(
     *,
     extractor: Extractor,
     plan: Plan,
+    perceptual: LPIPS | None = None,
     folder: Path | None = None,
     advance: Callable[[str, int], None] | None = None,
 ) -> tuple[xr.Dataset, xr.Dataset]:
@@ -38,6 +40,7 @@ def compare(
         library: other images of the same kind, for the floor of realism.
         extractor: describes scenes, and answers the question about them.
         plan: what is measured on how many scenes.
+        perceptual: for LPIPS.
         folder: for the parts that are finished, so that an interrupted comparison goes on.
         advance: called with a completer and the number of completions it has drawn.
 
@@ -48,7 +51,14 @@ def compare(
         ValueError: too few scenes, or a completer that does not fit them.
     """
     results = evaluate(
-        completers, test, library, extractor=extractor, plan=plan, folder=folder, advance=advance
+        completers,
+        test,
+        library,
+        extractor=extractor,
+        plan=plan,
+        perceptual=perceptual,
+        folder=folder,
+        advance=advance,
     )
     _add_training(results, completers)
     return results, examples(completers, test, seed=plan.seeds[0])

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float
@@ -15,6 +15,9 @@ from torch import Tensor
 
 from boed.completion.completer import Completer
 from boed.completion.evaluation import calibration, diversity, fidelity, labels, realism
+from boed.completion.evaluation.drawing import described, drawn, grey_levels
+from boed.completion.evaluation.pairs import many_pairs
+from boed.completion.evaluation.perceptual import LPIPS, from_truth
 from boed.completion.evaluation.plan import (
     ALL,
     HOLES,
@@ -39,7 +42,14 @@ if TYPE_CHECKING:
 LEVELS = (0.5, 0.8, 0.9)
 """Of the central intervals."""
 
-_PLAN_ATTRIBUTES = ("scenes", "deep", "n", "fraction")
+_PLAN_ATTRIBUTES = (
+    "scenes",
+    "deep",
+    "n",
+    "fraction",
+    "diversity_scenes",
+    "diversity_completions",
+)
 REALISM = ("frechet", "kernel", "precision", "recall", "density", "coverage")
 
 
@@ -50,6 +60,7 @@ def evaluate(
     *,
     extractor: Extractor,
     plan: Plan,
+    perceptual: LPIPS | None = None,
     folder: Path | None = None,
     advance: Callable[[str, int], None] | None = None,
 ) -> xr.Dataset:
@@ -61,6 +72,7 @@ def evaluate(
         library: other images of the same kind, for the floor of realism.
         extractor: describes scenes, and answers the question about them.
         plan: what is measured on how many scenes.
+        perceptual: for LPIPS to the truth and among completions, which is left out without it.
         folder: where finished parts (a completer with a seed) are cached, so that an interrupted
             evaluation goes on.
         advance: called with a completer and the number of completions that it has drawn.
@@ -74,19 +86,27 @@ def evaluate(
             the memory limit has room for.
     """
     task = choose_task(test, library, plan)
+    if perceptual is not None:
+        perceptual.check(task.scenes)
     pixels = task.scenes[: plan.deep].numel()
     check_memory(f"completions {plan.n}: of {plan.deep} scenes", 4 * plan.n * pixels)
-    truth = _described(extractor, task.scenes, plan.batch)
+    pairs = plan.diversity_completions
+    check_memory(f"diversity_completions {pairs}: distances of all pairs", 4 * pairs**2)
+    truth = described(extractor, task.scenes, plan.batch)
     parts: dict[tuple[str, int], dict[str, Tensor]] = {}
     for name, completer in completers.items():
         for seed in plan.seeds:
             path = None if folder is None else folder / PARTS / f"{name}-{seed}.safetensors"
             identity = None
             if path is not None:
-                identity = fingerprint(plan, completer, truth, task.masks, task.scenes)
+                measures = () if perceptual is None else (perceptual,)
+                what = (plan, completer, truth, task.masks, task.scenes, *measures)
+                identity = fingerprint(*what)
             figures = _cached(path, identity)
             if figures is None:
-                figures = _measure(completer, seed, task, extractor, truth, plan, name, advance)
+                figures = _measure(
+                    completer, seed, task, extractor, truth, plan, name, advance, perceptual
+                )
                 if path is not None:
                     save_weights(path, figures, {"kind": "evaluation", "of": identity})
             elif advance is not None:
@@ -125,12 +145,6 @@ def _cached(path: Path | None, identity: str | None) -> dict[str, Tensor] | None
     return tensors
 
 
-def _described(
-    extractor: Extractor, scenes: Float[Tensor, "B C H W"], batch: int
-) -> Float[Tensor, "B F"]:
-    return torch.cat([extractor.features(some) for some in scenes.split(batch)])
-
-
 @torch.no_grad()
 def _measure(
     completer: Completer,
@@ -141,6 +155,7 @@ def _measure(
     plan: Plan,
     name: str,
     advance: Callable[[str, int], None] | None,
+    perceptual: LPIPS | None,
 ) -> dict[str, Tensor]:
     """All figures of one completer with one seed."""
     by_condition: dict[str, list[Tensor]] = {}
@@ -156,15 +171,30 @@ def _measure(
             if advance is not None:
                 advance(name, number)
 
-        many = _drawn(completer, seen, plan.n, seeds[: plan.deep], plan.batch, report)
+        shared: dict[str, Any] = {"batch": plan.batch, "report": report}
+        many = drawn(completer, seen, plan.n, seeds=seeds[: plan.deep], **shared)
         rest = slice(plan.deep, None)
-        once = _drawn(completer, observation[rest], 1, seeds[rest], plan.batch, report)
+        once = drawn(completer, observation[rest], 1, seeds=seeds[rest], **shared)
         seconds += time.monotonic() - began
-        scenes = _levels(seen.composite(many))
-        single = torch.cat([scenes[0], _levels(observation[rest].composite(once))[0]])
-        features = _described(extractor, single, plan.batch)
+        scenes = grey_levels(seen.composite(many))
+        single = torch.cat([scenes[0], grey_levels(observation[rest].composite(once))[0]])
+        features = described(extractor, single, plan.batch)
         figures = _realism(truth, features)
         figures |= _deep(scenes, many, task.scenes[: plan.deep], seen, task, extractor, plan, seed)
+        if perceptual is not None:
+            distance, between = from_truth(perceptual, scenes, task.scenes[: plan.deep])
+            best = fidelity.best_of(distance, higher=False)
+            figures |= {"lpips": distance.mean(0), "lpips_best": best, "lpips_between": between}
+        if plan.diversity_completions:
+            figures |= many_pairs(
+                completer,
+                observation[: plan.diversity_scenes],
+                plan=plan,
+                extractor=extractor,
+                perceptual=perceptual,
+                purpose=(seed, condition),
+                report=report,
+            )
         figures["bits_per_dim"] = _bound(completer, task.scenes[: plan.deep], seen, plan)
         if condition != HOLES:
             union.append(features)
@@ -175,30 +205,6 @@ def _measure(
     for key in REALISM:
         stacked[key] = torch.cat([stacked[key], together[key][None]])
     return stacked | {"seconds": torch.tensor(seconds)}
-
-
-def _drawn(
-    completer: Completer,
-    observation: Observation,
-    n: int,
-    seeds: Sequence[int],
-    batch: int,
-    report: Callable[[int], None],
-) -> Float[Tensor, "n B C H W"]:
-    """Completions as the model makes them where it says so, or with what was seen put in."""
-    draw = getattr(completer, "draw", completer.sample)
-    at_once = max(1, batch // n)
-    parts = [torch.zeros(n, 0, *observation.values.shape[1:])]
-    for start in range(0, len(observation), at_once):
-        some = slice(start, start + at_once)
-        parts.append(draw(observation[some], n, list(seeds[some])))
-        report(parts[-1].shape[0] * parts[-1].shape[1])
-    return torch.cat(parts, dim=1)
-
-
-def _levels(scenes: Tensor) -> Tensor:
-    """Rounded to the 256 levels that images have."""
-    return (scenes * 255).round() / 255
 
 
 def _realism(real: Tensor, generated: Tensor) -> dict[str, Tensor]:
@@ -226,7 +232,7 @@ def _deep(
     distance = fidelity.l1(scenes, truth, hidden)
     peak, structure = fidelity.psnr(scenes, truth), fidelity.ssim(scenes, truth)
     flat = scenes.flatten(0, 1)
-    features = _described(extractor, flat, plan.batch).unflatten(0, scenes.shape[:2])
+    features = described(extractor, flat, plan.batch).unflatten(0, scenes.shape[:2])
     answers = torch.cat([extractor.log_probs(some) for some in flat.split(plan.batch)])
     answers = answers.unflatten(0, scenes.shape[:2])
     posterior = labels.label_posterior(answers)
@@ -305,6 +311,7 @@ def _assembled(
             ("tarp_p", "tarp_bias", "label_brier", "label_ece", "label_ece_floor", "bits_per_dim"),
             ("condition",),
         ),
+        **dict.fromkeys(("pair_distance", "pair_lpips"), ("condition",)),
         "tarp_coverage": ("condition", "fraction"),
         "sbc_rank": ("condition", "scene", "statistic"),
         "interval_coverage": ("condition", "level", "scene"),
@@ -329,8 +336,8 @@ def _assembled(
         },
     )
     results["bits_per_dim"] = results["bits_per_dim"].mean("seed")
-    drawn = np.full((len(names), len(plan.seeds)), completions_each(plan))
-    results["completions"] = (("completer", "seed"), drawn)
+    number = np.full((len(names), len(plan.seeds)), completions_each(plan, timed=True))
+    results["completions"] = (("completer", "seed"), number)
     results["implied_level"] = (("level",), calibration.implied_levels(plan.n, LEVELS).numpy())
     return results
 
@@ -341,7 +348,7 @@ def _add_floor(
     """Real images against other real images: what no completer can be expected to go below."""
     import numpy as np
 
-    other = _described(extractor, task.other, plan.batch)
+    other = described(extractor, task.other, plan.batch)
     one, together = _realism(truth, other[: plan.scenes]), _realism(truth, other)
     for key in REALISM:
         each = [float(one[key])] * len(plan.conditions) + [float(together[key])]

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from boed.completion.completer import Completer
+from boed.completion.registry import load_completer
 from boed.completion.vae.aipo import AIPO
 from boed.completion.vae.vdvae import VDVAE
 from boed.data.dataset import Dataset
@@ -17,6 +18,7 @@ from boed.data.load import load
 from boed.data.masks import squares
 from boed.data.observation import Observation
 from boed.foundation.randomness import derive
+from boed.foundation.shipped import shipped
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -34,7 +36,7 @@ def examples(completers: Mapping[str, Completer], test: Dataset, *, seed: int) -
 
     names = list(completers)
     scene = test.scenes(slice(0, 1))
-    masks = _growing(test.size, derive("examples", seed))
+    masks = growing(test.size, derive("examples", seed))
     sheet = Observation.of(scene.expand(len(masks), -1, -1, -1), masks)
     free_truth = test.scenes(slice(0, 4))
     free = Observation.of(free_truth, free_form(4, test.size, derive("examples", seed, "free")))
@@ -78,8 +80,8 @@ def _vae(completer: Completer) -> VDVAE | None:
     return vae if isinstance(vae, VDVAE) and isinstance(completer, AIPO) else None
 
 
-def _growing(size: int, seed: int) -> Tensor:
-    """Masks of 0 to 5 squares, each with those before it."""
+def growing(size: int, seed: int) -> Tensor:
+    """Masks of 0 to 5 squares, each with those before it: `[6, 1, H, W]`."""
     generator = torch.Generator().manual_seed(seed)
     masks = [torch.zeros(1, 1, size, size)]
     for _ in range(5):
@@ -104,14 +106,36 @@ def free_form(batch: int, size: int, seed: int) -> Tensor:
     return masks
 
 
+def hand_made(size: int) -> dict[str, Tensor]:
+    """Masks that somebody might draw, by what they show: each `[1, H, W]`."""
+    at = (torch.arange(size) + 0.5) / size
+    row, column = at[:, None].expand(size, size), at[None].expand(size, size)
+    far = torch.maximum((row - 0.5).abs(), (column - 0.5).abs())
+    shown = {
+        "left half": column < 0.5,
+        "middle": far < 0.22,
+        "border": far > 0.3,
+        "every fourth row": (torch.arange(size)[:, None] % 4 == 0).expand(size, size),
+        "two bands": ((row - 0.3).abs() < 0.08) | ((row - 0.75).abs() < 0.08),
+    }
+    return {name: each.float()[None] for name, each in shown.items()}
+
+
 def foreign(size: int, channels: int) -> dict[str, Tensor]:
-    """Images of other kinds: a digit, a photograph, text, stripes and uniform noise."""
+    """Images of other kinds: a digit, an x-ray, a photograph, text, stripes and uniform noise.
+
+    The x-ray is a sample of a shipped flow.
+    """
     import numpy as np
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from sklearn.datasets import load_sample_image
 
     from boed.data.resize import centre_square, resize
+
+    def grey(image: Tensor) -> Tensor:
+        resized = torch.nn.functional.interpolate(image, (size, size), mode="bilinear")[0]
+        return resized.expand(channels, -1, -1)
 
     def fitted(picture: Any) -> Tensor:
         square = resize(centre_square(np.ascontiguousarray(picture)[None], False), size)[0]
@@ -122,12 +146,13 @@ def foreign(size: int, channels: int) -> dict[str, Tensor]:
     figure.text(0.5, 0.5, "where\nto look\nnext", ha="center", va="center", fontsize=24)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
-    digit = load("digits", 32, "test").scenes(slice(3, 4))
-    digit = torch.nn.functional.interpolate(digit, (size, size), mode="bilinear")[0]
+    flow = load_completer(shipped("flow-distilled-kermany-64"))
+    xray = flow.sample(Observation.nothing(1, 1, 64), 1, 0)[0]
     generator = torch.Generator().manual_seed(0)
     wave = 0.5 + 0.5 * torch.sin(torch.arange(size) * 2 * math.pi / 8)
     return {
-        "digit": digit.expand(channels, -1, -1),
+        "digit": grey(load("digits", 32, "test").scenes(slice(3, 4))),
+        "x-ray": grey(xray),
         "photograph": fitted(load_sample_image("flower.jpg")),
         "text": fitted(np.asarray(canvas.buffer_rgba())[..., :3]),
         "stripes": wave.expand(channels, size, size).contiguous(),

@@ -45,6 +45,9 @@ class Plan:
         counts: numbers of squares seen.
         holes: whether to measure with everything seen but a few squares, too.
         fraction: side of a square over the width.
+        diversity_completions: of `diversity_scenes` observations for diversity from all pairs of
+            completions; 317 make the 50,000 pairs of Harvey et al. 2021 (Sec. 5). Where it is 0,
+            diversity is that of the `n` completions alone.
         statistics: random projections for simulation-based calibration.
         batch: completions asked for at once.
 
@@ -59,6 +62,8 @@ class Plan:
     counts: tuple[int, ...] = (0, 1, 2, 3, 4, 5)
     holes: bool = True
     fraction: float = 0.35
+    diversity_scenes: int = 10
+    diversity_completions: int = 0
     statistics: int = 6
     batch: int = 64
 
@@ -68,8 +73,16 @@ class Plan:
         at_least(8, deep=self.deep)
         at_least(2, n=self.n)
         at_least(1, statistics=self.statistics, batch=self.batch)
+        at_least(1, diversity_scenes=self.diversity_scenes)
+        fewest = 2 if self.diversity_completions > 0 else 0
+        at_least(fewest, diversity_completions=self.diversity_completions)
         if self.deep > self.scenes:
             raise ValueError(f"deep is {self.deep}, expected at most `scenes`, {self.scenes}")
+        if self.diversity_completions and self.diversity_scenes > self.scenes:
+            raise ValueError(
+                f"diversity_scenes is {self.diversity_scenes}, expected at most `scenes`, "
+                f"{self.scenes}"
+            )
         if not self.seeds or not self.counts:
             raise ValueError("seeds and counts must not be empty")
 
@@ -137,9 +150,14 @@ def choose_task(test: Dataset, library: Dataset, plan: Plan) -> Task:
     )
 
 
-def completions_each(plan: Plan) -> int:
-    """Completions that one completer draws with one seed."""
-    return len(plan.conditions) * (plan.deep * plan.n + plan.scenes - plan.deep)
+def completions_each(plan: Plan, *, timed: bool = False) -> int:
+    """Completions that one completer draws with one seed, or those whose drawing is timed.
+
+    That of the many pairs is not, between which features are made.
+    """
+    each = plan.deep * plan.n + plan.scenes - plan.deep
+    pairs = 0 if timed else plan.diversity_scenes * plan.diversity_completions
+    return len(plan.conditions) * (each + pairs)
 
 
 def check_scenes(plan: Plan, *datasets: Dataset) -> None:

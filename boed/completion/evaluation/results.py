@@ -42,6 +42,8 @@ _NEEDED = {
 _OPTIONAL = {
     **dict.fromkeys(("inception_score", "label_nll", "label_correct"), _SCENE),
     **dict.fromkeys(("label_ece", "label_ece_floor", "label_brier"), _TEST),
+    **dict.fromkeys(("pair_distance", "pair_lpips"), _TEST),
+    **dict.fromkeys(("lpips", "lpips_best", "lpips_between"), _SCENE),
     "bits_per_dim": {"completer", "condition"},
     **dict.fromkeys(("use_accuracy", "use_auroc", "use_nll"), _USE),
     **dict.fromkeys(("training_cpu_seconds", "training_steps", "parameters"), _FACT),

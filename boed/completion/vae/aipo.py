@@ -75,6 +75,25 @@ class AIPO(LearnedCompleter):
         """Extend a copy of a trained VAE, whose weights stay frozen (Sec. 3.2)."""
         return cls(copy.deepcopy(vae), frozen=True)
 
+    @torch.no_grad()
+    def start_at_full_posterior(self) -> None:
+        """Give the partial encoder and its heads the weights of the full ones.
+
+        The first layer, which also reads the mask, gives it zero weight.
+        """
+        start = self.vae.encoder.state_dict()
+        for name, target in self.partial_encoder.state_dict().items():
+            source = start[name]
+            if target.shape == source.shape:
+                target.copy_(source)
+            else:
+                target.zero_()
+                target[:, : source.shape[1]] = source
+        for block in self.vae.blocks:
+            assert isinstance(block, StochasticBlock)
+            assert block.partial is not None
+            block.partial.load_state_dict(block.posterior.state_dict())
+
     @classmethod
     def preset(cls, size: int, channels: int) -> tuple[VDVAEConfig, TrainingConfig]:
         """The VD-VAE of `boed.completion.vae.presets` for an image size, and how to train it.

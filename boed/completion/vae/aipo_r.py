@@ -39,19 +39,7 @@ class AIPOR(AIPO):
     def from_vae(cls, vae: VDVAE) -> Self:
         """Extend a copy of a trained VAE, whose weights stay frozen and begin the encoder's."""
         model = super().from_vae(vae)
-        with torch.no_grad():
-            start = model.vae.encoder.state_dict()
-            for name, target in model.partial_encoder.state_dict().items():
-                source = start[name]
-                if target.shape == source.shape:
-                    target.copy_(source)
-                else:  # the first layer, which also reads the mask
-                    target.zero_()
-                    target[:, : source.shape[1]] = source
-            for block in model.vae.blocks:
-                assert isinstance(block, StochasticBlock)
-                assert block.partial is not None
-                block.partial.load_state_dict(block.posterior.state_dict())
+        model.start_at_full_posterior()
         return model
 
     def seen_rate(

@@ -229,10 +229,12 @@ def sheet_figure(examples: xr.Dataset) -> Figure:
 
 
 def free_figure(examples: xr.Dataset) -> Figure:
-    """Completions under masks of any form, a column per completer."""
+    """Completions under masks of any form, a column per completer; masks may have names."""
     truth, mask = examples["free_truth"].values, examples["free_mask"].values
     seen = truth * mask[:, None]
-    return _sheet(examples, "free_sample", seen, mask, truth, [""] * len(seen), "")
+    names = map(str, examples["f"].values) if "f" in examples.coords else [""] * len(seen)
+    labels = [textwrap.fill(name, 9) for name in names]
+    return _sheet(examples, "free_sample", seen, mask, truth, labels, "")
 
 
 def _sheet(
@@ -251,7 +253,8 @@ def _sheet(
     rows = len(seen)
     height, width = seen.shape[-2:]
     tall = min(max(height / width, 0.3), 2)
-    left, above, edge = 0.45 if beside else 0.05, 0.4, 0.05  # inches
+    longest = max(len(line) for label in labels for line in (label.splitlines() or [""]))
+    left, above, edge = 0.45 if beside else 0.05 + 0.1 * longest, 0.4, 0.05  # inches
     size = (left + len(completers) + 2 + edge, above + tall * each * rows + edge)
     figure = Figure(figsize=size)
     margins = {
@@ -270,7 +273,9 @@ def _sheet(
         first = axes[row * each]
         _picture(first[0], seen[row])
         _tint(first[0], mask[row])
-        first[0].set_ylabel(labels[row], fontsize=10, rotation=0, labelpad=10, va="center")
+        text = {"fontsize": 10 if beside else 9, "rotation": 0, "va": "center"}
+        side: Any = {"labelpad": 10} if beside else {"labelpad": 4, "ha": "right"}
+        first[0].set_ylabel(labels[row], **text, **side)
         _picture(first[-1], truth[row])
         for column in range(len(completers)):
             for k in range(each):
@@ -283,17 +288,24 @@ def _sheet(
 
 
 def foreign_figure(examples: xr.Dataset) -> Figure:
-    """Images unlike the training data, reconstructed by encoder and decoder: Fig. 7."""
+    """Images unlike the training data, reconstructed by encoder and decoder: Fig. 7.
+
+    Below each reconstruction is its peak signal-to-noise ratio in dB.
+    """
     images, made = examples["foreign_image"].values, examples["foreign_reconstruction"].values
     models = list(map(str, examples["model"].values))
     names = list(map(str, examples["foreign"].values))
     rows, columns = len(models) + 1, len(names)
-    figure = Figure(figsize=(1.3 * columns + 1.2, 1.35 * rows + 0.4), layout="constrained")
+    figure = Figure(figsize=(1.3 * columns + 1.2, 1.5 * rows + 0.4), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False)
     for column, name in enumerate(names):
         axes[0, column].set_title(_text(name, 18), fontsize=9)
         for row, image in enumerate([images[column], *made[:, column]]):
             _picture(axes[row, column], image)
+            if row:
+                squared = float(np.square(image - images[column]).mean())
+                told = -10 * math.log10(max(squared, 1e-12))
+                axes[row, column].set_xlabel(f"{told:.1f} dB", fontsize=8)
     for axis, label in zip(axes[:, 0], ["image", *models], strict=True):
         axis.set_ylabel(_text(label, 14), fontsize=9, rotation=0, ha="right", va="center")
     return figure

@@ -65,6 +65,8 @@ def fidelity(results: xr.Dataset) -> Given:
         *_scene(results, f"SSIM, best of {n}", "higher", "ssim_best"),
         *_scene(results, "L1", "lower", "l1"),
         *_scene(results, f"L1, best of {n}", "lower", "l1_best"),
+        *_scene(results, "LPIPS", "lower", "lpips"),
+        *_scene(results, f"LPIPS, best of {n}", "lower", "lpips_best"),
     ]
     note = (
         "Do completions agree with the true scene? The observed error is on the seen pixels, "
@@ -75,15 +77,22 @@ def fidelity(results: xr.Dataset) -> Given:
 
 
 def diversity(results: xr.Dataset) -> Given:
+    n, of = (int(results.attrs.get(f"diversity_{key}", 0)) for key in ("completions", "scenes"))
+    many = f"{of} x {n * (n - 1) // 2:,} pairs"
     columns = [
         *_scene(results, "inception score", "higher", "inception_score"),
         *_scene(results, "feature distance", "higher", "feature_distance"),
         *_scene(results, "pixel std", "higher", "pixel_std"),
+        *_scene(results, "LPIPS", "higher", "lpips_between"),
+        *_scene(results, f"feature distance, {many}", "higher", "pair_distance"),
+        *_scene(results, f"LPIPS, {many}", "higher", "pair_lpips"),
     ]
     note = (
         "Do the completions of one observation differ? More is better only of realistic and "
         "calibrated ones: noise is diverse."
     )
+    if judge := results.attrs.get("judge"):
+        note += f" The inception score is by {judge}."
     return "Diversity", note, columns, ""
 
 

@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 import torch
@@ -41,7 +40,7 @@ ENERGY_SCORE = "val_energy_score"
 
 MERITS = {
     "vae": VDVAE.merit,
-    "classifier": TrainedClassifier.merit,  # headers of before have its parts alone
+    "classifier": TrainedClassifier.merit,
     "screen": ScreenNet.merit,
 }
 
@@ -61,9 +60,7 @@ def merit(recipe: Recipe, figures: Mapping[str, float]) -> float:
     if ENERGY_SCORE in figures:
         return figures[ENERGY_SCORE]
     name = LEARNED[str(recipe.name)].merit if recipe.kind == "completer" else MERITS[recipe.kind]
-    if name in figures:
-        return figures[name]
-    return fmean(value for key, value in figures.items() if key.startswith(f"{name}_"))
+    return figures[name]
 
 
 @torch.no_grad()

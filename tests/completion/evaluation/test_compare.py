@@ -10,14 +10,17 @@ import torch
 import xarray as xr
 from typer.testing import CliRunner
 
+from boed.classifiers import DenseNetClassifier
 from boed.classifiers.extractor import ClassifierExtractor
 from boed.classifiers.metrics import accuracy
+from boed.classifiers.training import preset
 from boed.cli import app
 from boed.completion import Retrieval, VDVAEConfig
 from boed.completion.evaluation.inception import InceptionExtractor
-from boed.completion.evaluation.pictures import foreign, free_form
+from boed.completion.evaluation.pictures import foreign, free_form, hand_made
 from boed.completion.vae.aipo import AIPO
 from boed.data import load
+from boed.data.observation import Observation
 from boed.sensors import PatchSensor
 from boed.zoo import Context, classifier_for, completer_for, named_completers
 
@@ -65,6 +68,9 @@ def test_the_command_writes_figures_pictures_and_a_page(tmp_path):
         (("aipo", "aipo"), "completer 'aipo' is given twice; write NAME=aipo"),
         (("aipo", "--scenes", "4"), "scenes is 4, expected at least 8"),
         (("aipo", "--scenes", "600", "--split", "val"), "digits (val) has 500"),
+        (("aipo", "--judge", "nobody"), "judge is 'nobody'"),
+        (("aipo", "--judge", "densenet-cifar10-32"), "judge"),
+        (("aipo", "--judge", " "), "--judge is ' ', expected text"),
         (("flow", "--data", "nih_cxr14_64", "--size", "64"), "nih_cxr14_64"),
     ],
 )
@@ -114,6 +120,18 @@ def test_the_classifier_describes_and_answers(digits):
     assert torch.allclose(alone, features[:1], atol=1e-4)
 
 
+def test_a_judge_answers_and_the_classifier_describes(digits):
+    classifier = classifier_for(Context(digits[0], PatchSensor(32)))
+    untrained = DenseNetClassifier(preset(digits[1], "resnet18")[0], digits[0].label_names)
+    extractor = ClassifierExtractor(classifier, "shipped", untrained)
+    plain = ClassifierExtractor(classifier, "shipped")
+    scenes = digits[0].scenes(slice(20))
+    assert torch.equal(extractor.features(scenes), plain.features(scenes))
+    whole = Observation.everything(scenes)
+    assert torch.equal(extractor.log_probs(scenes), untrained.log_probs(whole))
+    assert not torch.allclose(extractor.log_probs(scenes), plain.log_probs(scenes), atol=0.1)
+
+
 def test_inception_needs_its_weights(digits, tmp_path):
     extractor = ClassifierExtractor(classifier_for(Context(digits[0], PatchSensor(32))), "shipped")
     try:
@@ -129,8 +147,12 @@ def test_inception_needs_its_weights(digits, tmp_path):
 @pytest.mark.parametrize("channels", [1, 3])
 def test_pictures_for_the_examples(channels):
     kinds = foreign(24, channels)
+    assert {"digit", "x-ray", "photograph"} < set(kinds)
     assert {tuple(each.shape) for each in kinds.values()} == {(channels, 24, 24)}
     assert all(0 <= each.min() <= each.max() <= 1 for each in kinds.values())
+    by_hand = hand_made(24)
+    assert {tuple(each.shape) for each in by_hand.values()} == {(1, 24, 24)}
+    assert all(0.1 < float(each.mean()) < 0.7 for each in by_hand.values())
     masks = free_form(3, 24, seed=0)
     assert set(masks.unique().tolist()) == {0.0, 1.0}
     assert ((masks.mean((1, 2, 3)) > 0.03) & (masks.mean((1, 2, 3)) < 0.9)).all()

@@ -591,3 +591,17 @@ def test_sheets_of_colour_scenes():
     )
     assert len([axis for axis in figures.free_figure(pictures).axes if axis.images]) == 2 * 6
     assert len(figures.foreign_figure(pictures).axes) == 3 * 3
+
+
+def test_reconstructions_have_their_errors_and_masks_their_names():
+    pictures = make_pictures()
+    pictures["foreign_reconstruction"][0, 1] = pictures["foreign_image"][1] + 0.1
+    said = [axis.get_xlabel() for axis in figures.foreign_figure(pictures).axes]
+    assert said[:3] == ["", "", ""]
+    assert said[4] == "20.0 dB"
+    assert all(each.endswith(" dB") for each in said[3:])
+    unnamed = [axis.get_ylabel() for axis in figures.free_figure(pictures).axes]
+    assert not any(unnamed)
+    named = figures.free_figure(pictures.assign_coords(f=["left half", "every fourth row"]))
+    labels = [axis.get_ylabel() for axis in named.axes if axis.get_ylabel()]
+    assert labels == ["left half", "every\nfourth\nrow"]
