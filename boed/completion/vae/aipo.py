@@ -13,7 +13,7 @@ from torch import Tensor
 
 from boed.completion.learned import LearnedCompleter
 from boed.completion.vae import presets
-from boed.completion.vae.blocks import BottleneckBlock
+from boed.completion.vae.blocks import BottleneckBlock, layer_together, read_together
 from boed.completion.vae.couplings import Couplings
 from boed.completion.vae.vdvae import (
     VDVAE,
@@ -21,6 +21,7 @@ from boed.completion.vae.vdvae import (
     StochasticBlock,
     VDVAEConfig,
     draw,
+    gaussian,
     kl_divergence,
     log_density,
 )
@@ -140,21 +141,54 @@ class AIPO(LearnedCompleter):
             raise ValueError(f"{len(scene)} scenes but {len(observation)} observations")
         vae, batch = self.vae, len(scene)
         noise = None if seed is None else SceneNoise(per_scene(seed, batch), scene.device)
-        full = vae.activations(scene)
-        partial = self.partial_activations(observation)
+        read = self._read(vae.activations(scene), self.partial_activations(observation))
         states = vae.start(batch)
         rate = torch.zeros(batch, device=scene.device)
         for level, block in enumerate(vae.blocks):
             assert isinstance(block, StochasticBlock)
-            resolution = vae.decoder_blocks[level].resolution
             state = vae.mixed(states, level)
-            _, feature = block.prior_head(state)
-            q = block.posterior_head(state, full[resolution])
+            hidden, q, p = self._heads(block, state, read[level])
             z = draw(q, noise)
-            rate = rate + self._rate(block, q, z, block.partial_head(state, partial[resolution]))
-            states[resolution] = block.merge(state, feature, z)
+            rate = rate + self._rate(block, q, z, p)
+            states[vae.decoder_blocks[level].resolution] = block.merge_active(state, hidden, z)
         log_likelihood = vae.likelihood.log_prob(vae.pixel_parameters(states), scene)
         return log_likelihood.flatten(1).sum(1), rate
+
+    def _read(self, full: dict[int, Tensor], partial: dict[int, Tensor]) -> list[Tensor]:
+        """What both posteriors' first layers add up over the encoders' activations, per level.
+
+        Returns:
+            Of each level `[B, 2 M, R, R]`, M the inner width of the blocks at its resolution.
+        """
+        resolutions = [specification.resolution for specification in self.vae.decoder_blocks]
+        read: dict[int, Tensor] = {}
+        for resolution in set(resolutions):
+            levels = [level for level, each in enumerate(resolutions) if each == resolution]
+            sums = []
+            for head, activations in (("posterior", full), ("partial", partial)):
+                blocks = [getattr(self.vae.blocks[level], head) for level in levels]
+                active = F.gelu(activations[resolution])
+                together = read_together(blocks, active, start=active.shape[1])
+                sums.append(together.chunk(len(levels), dim=1))
+            read |= {k: torch.cat(each, dim=1) for k, *each in zip(levels, *sums, strict=True)}
+        return [read[level] for level in range(len(resolutions))]
+
+    def _heads(
+        self, block: StochasticBlock, state: Tensor, read: Tensor
+    ) -> tuple[Tensor, Gaussian, Gaussian]:
+        """What the prior's last layer reads, and both posteriors over z_l.
+
+        The three heads have the same layers but the last one, and are computed together.
+        """
+        assert block.partial is not None
+        heads = (block.prior, block.posterior, block.partial)
+        inner = read.shape[1] // 2
+        hidden = read_together(heads, F.gelu(state)) + F.pad(read, (0, 0, 0, 0, inner, 0))
+        for index in (1, 2):
+            hidden = layer_together(heads, index, F.gelu(hidden))
+        active, both = F.gelu(hidden).split([inner, 2 * inner], dim=1)
+        q, p = layer_together(heads[1:], 3, both).chunk(2, dim=1)
+        return active, gaussian(q), gaussian(p)
 
     def _rate(
         self, block: StochasticBlock, q: Gaussian, z: Tensor, base: Gaussian

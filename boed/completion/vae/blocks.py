@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -142,6 +143,35 @@ class BottleneckBlock(nn.Module):
         for layer in self.layers:
             out = layer(F.gelu(out))
         return x + out if self.residual else out
+
+
+def read_together(
+    blocks: Sequence[BottleneckBlock], active: Float[Tensor, "B C H W"], start: int = 0
+) -> Float[Tensor, "B N*M H W"]:
+    """What the first layers of N blocks add up over channels that all of them read.
+
+    One wide convolution in place of several narrow ones, whose input goes through GELU once.
+
+    Args:
+        blocks: of the same inner width M.
+        active: some of their input channels, behind the GELU.
+        start: the first of these channels; the bias counts with channel 0.
+    """
+    first = [block.layers[0] for block in blocks]
+    weight = torch.cat([each.weight[:, start : start + active.shape[1]] for each in first])  # type: ignore[index]
+    bias = None if start else torch.cat([each.bias for each in first])  # type: ignore[misc]
+    return F.conv2d(active, weight, bias)
+
+
+def layer_together(
+    blocks: Sequence[BottleneckBlock], index: int, active: Float[Tensor, "B N*M H W"]
+) -> Float[Tensor, "B N*D H W"]:
+    """Layer `index` of N blocks, each on its own part of the channels behind the GELU."""
+    layers = [block.layers[index] for block in blocks]
+    weight = torch.cat([each.weight for each in layers])  # type: ignore[misc]
+    bias = torch.cat([each.bias for each in layers])  # type: ignore[misc]
+    padding = weight.shape[-1] // 2
+    return F.conv2d(active, weight, bias, padding=padding, groups=len(blocks))
 
 
 class Encoder(nn.Module):

@@ -77,6 +77,12 @@ class VDVAEConfig:
         more_than(0, **attributes(self, "bottleneck", "std"))
 
 
+def gaussian(parameters: Float[Tensor, "B 2*Z R R"]) -> Gaussian:
+    """Mean and log standard deviation, one half of a head's output each."""
+    mean, log_std = parameters.chunk(2, dim=1)
+    return mean.float(), log_std.float()
+
+
 def kl_divergence(q: Gaussian, p: Gaussian) -> Float[Tensor, " B"]:
     """KL(q || p) of diagonal Gaussians in nats, summed over everything but the batch."""
     (q_mean, q_log), (p_mean, p_log) = q, p
@@ -127,18 +133,23 @@ class StochasticBlock(nn.Module):
 
     def posterior_head(self, state: Tensor, activation: Tensor) -> Gaussian:
         """q(z_l | z_<l, image)."""
-        mean, log_std = self.posterior(torch.cat([state, activation], dim=1)).chunk(2, dim=1)
-        return mean.float(), log_std.float()
+        return gaussian(self.posterior(torch.cat([state, activation], dim=1)))
 
     def partial_head(self, state: Tensor, activation: Tensor) -> Gaussian:
         """The partial posterior over z_l given z_<l and an observation."""
         assert self.partial is not None
-        mean, log_std = self.partial(torch.cat([state, activation], dim=1)).chunk(2, dim=1)
-        return mean.float(), log_std.float()
+        return gaussian(self.partial(torch.cat([state, activation], dim=1)))
 
     def merge(self, state: Tensor, feature: Tensor, z: Tensor) -> Tensor:
         """The decoder state after z_l is known."""
         return self.residual(state + feature + self.project(z))
+
+    def merge_active(self, state: Tensor, active: Tensor, z: Tensor) -> Tensor:
+        """As `merge`, of what the prior's last layer reads: its Gaussian is not computed."""
+        last, skipped = self.prior.layers[-1], 2 * self.latent
+        weight = torch.cat([last.weight[skipped:], self.project.weight], dim=1)  # type: ignore[index]
+        bias = last.bias[skipped:] + self.project.bias  # type: ignore[index,operator]
+        return self.residual(state + F.conv2d(torch.cat([active, z], dim=1), weight, bias))
 
 
 class VDVAE(nn.Module):

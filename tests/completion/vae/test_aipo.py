@@ -10,6 +10,7 @@ from torch.distributions import Normal
 
 from boed.completion import AIPO, VDVAE, Completer
 from boed.completion.training import train_completer
+from boed.completion.vae.vdvae import draw
 from boed.data.masks import squares
 from boed.data.observation import Observation
 from boed.foundation.files import load_weights, save_weights
@@ -103,6 +104,41 @@ def test_bound_is_the_mean_log_weight_and_below_the_importance_estimate(brief, v
     error = weights.std(0) / math.sqrt(draws) + bound.std(0) / 10
     assert ((bound.mean(0) - weights.mean(0)).abs() < 5 * error).all()
     assert (bound.mean(0) < weights.logsumexp(0) - math.log(draws)).all()
+
+
+@pytest.mark.parametrize("couplings", [0, 2])
+@pytest.mark.parametrize("widths", ["", "8:6,1:10"])
+def test_heads_together_are_the_heads_one_by_one(config, widths, couplings):
+    """Bound and gradients of the fused convolutions against one head after the other."""
+    torch.manual_seed(5)
+    model = AIPO(VDVAE(config(widths=widths, couplings=couplings)))
+    with torch.no_grad():  # priors begin at zero
+        for each in model.parameters():
+            each.add_(0.1 * torch.randn_like(each))
+    scene, observation = observed()
+    vae = model.vae
+    full, partial = vae.activations(scene), model.partial_activations(observation)
+    states, rate = vae.start(len(scene)), torch.zeros(len(scene))
+    torch.manual_seed(7)
+    for level, block in enumerate(vae.blocks):
+        resolution = vae.decoder_blocks[level].resolution
+        state = vae.mixed(states, level)
+        _, feature = block.prior_head(state)
+        q = block.posterior_head(state, full[resolution])
+        z = draw(q, None)
+        rate = rate + model._rate(block, q, z, block.partial_head(state, partial[resolution]))
+        states[resolution] = block.merge(state, feature, z)
+    distortion = vae.likelihood.log_prob(vae.pixel_parameters(states), scene).sum((1, 2))
+    torch.manual_seed(7)
+    together = model.rate_distortion(scene, observation, seed=None)
+    assert torch.allclose(torch.stack(together), torch.stack([distortion, rate]), rtol=1e-4)
+    parameters = [p for name, p in model.named_parameters() if "couplings" not in name]
+    gradients = [
+        torch.autograd.grad((one - other).sum(), parameters, materialize_grads=True)
+        for one, other in (together, (distortion, rate))
+    ]
+    for fused, plain in zip(*gradients, strict=True):
+        assert (fused - plain).norm() <= 1e-4 * plain.norm() + 1e-4
 
 
 @pytest.mark.slow
