@@ -26,12 +26,13 @@ from boed.foundation.options import RunFolder
 from boed.foundation.registry import nearest
 from boed.sensors import PatchSensor
 from boed.setup import Setup, versions
-from boed.zoo import DEFAULT_SIZE, Context, named_completers
+from boed.zoo import DEFAULT_SIZE, Context, named_classifiers, named_completers
 from boed.zoo.models import check_names, network_for
 
 if TYPE_CHECKING:
     import xarray as xr
 
+    from boed.classifiers.evaluation import Suite
     from boed.completion.evaluation.plan import Plan
 
 
@@ -267,4 +268,85 @@ def evaluate_completers(
     write_completer_report(results, folder / "report.html", pictures)
     with atomic(folder / "table.md") as temporary:
         temporary.write_text(markdown(results), encoding="utf-8")
+    return results
+
+
+@checked
+def evaluate_classifiers(
+    classifiers: Sequence[str],
+    out: Path | str,
+    *,
+    data: str | Path = "digits",
+    size: int | None = None,
+    split: str = "val",
+    suite: Suite | None = None,
+    also: str | Path | None = None,
+    device: str = "cpu",
+    command: str | None = None,
+    on_progress: Callable[[str, int], None] | None = None,
+) -> xr.Dataset:
+    """Measure classifiers on clean and shifted scenes, and write what came out to a folder.
+
+    Args:
+        classifiers: names or checkpoints as `boed.zoo.classifier_for` takes them, or NAME=PATH.
+        out: run folder; it then holds `results.nc`, `report.html` and its tables as CSV in
+            `tables/`. The same call on the same folder goes on, and may add classifiers.
+        data, size, split: scenes to judge.
+        suite: which shifts, how many scenes and looks.
+        also: another data set, of the same split and size, that the question can be asked of; its
+            labels are mapped by name (`boed.data.question`).
+        device: where the classifiers run.
+        command: what was typed, for the record.
+        on_progress: called with a classifier and the conditions just finished; first with 0.
+
+    Returns:
+        The beliefs; see `boed.classifiers.evaluation`.
+
+    Raises:
+        ValueError: whatever of this is not as expected.
+        OSError: the folder cannot be written; what was finished is kept.
+    """
+    from boed.classifiers.evaluation import KIND, Suite, evaluate
+    from boed.classifiers.evaluation import RESULTS as BELIEFS
+    from boed.data.load import load
+    from boed.data.question import asked_of
+    from boed.foundation import netcdf
+    from boed.report.classifiers.page import write_classifier_report
+
+    RunFolder().check("out", out)
+    for each in (data,) if also is None else (data, also):
+        refuse_table(each, "an evaluation of classifiers")
+    check_names(classifiers=[each.rpartition("=")[2] for each in classifiers])
+    folder, suite = Path(out), suite or Suite()
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    every = load(data, size or DEFAULT_SIZE.get(str(data)), split)
+    every.check_question()
+    used = every.subset(suite.rows(every))
+    others = None if also is None else asked_of(load(also, used.size, split), every)
+    models = named_classifiers(classifiers, Context(used, PatchSensor(used.size), source=str(data)))
+    for model in models.values():
+        if hasattr(model, "to"):
+            model.to(device)
+        warn_if_unlike(model, used)
+    claim(
+        folder,
+        KIND,
+        {
+            "identity": {
+                "data": identity(used),
+                "also": None if others is None else identity(others),
+                "classifiers": {name: identity(model) for name, model in models.items()},
+            },
+            "settings": {"suite": asdict(suite), "data": used.name, "split": used.split},
+        },
+        grows=("classifiers",),
+    )
+    if on_progress is not None:
+        on_progress(next(iter(models)), 0)
+    results = evaluate(models, used, suite, also=others, folder=folder, advance=on_progress)
+    results.attrs |= {"started": started, "versions": json.dumps(versions())}
+    if command is not None:
+        results.attrs["command"] = command
+    netcdf.save(results, folder / RESULTS, BELIEFS)
+    write_classifier_report(results, folder)
     return results
