@@ -20,6 +20,7 @@ from boed.benchmark.storage import finish
 from boed.classifiers.out_of_distribution import warn_if_unlike
 from boed.data.readers.tables import refuse_table
 from boed.foundation.arguments import checked
+from boed.foundation.checks import check_fits
 from boed.foundation.files import atomic
 from boed.foundation.identity import RESULTS, SETTINGS, claim, identity
 from boed.foundation.options import RunFolder
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
     from boed.classifiers.evaluation import Suite
     from boed.completion.evaluation.plan import Plan
+    from boed.data.dataset import Dataset
+    from boed.data.question import Asked
 
 
 @checked
@@ -288,7 +291,7 @@ def evaluate_classifiers(
     """Measure classifiers on clean and shifted scenes, and write what came out to a folder.
 
     Args:
-        classifiers: names or checkpoints as `boed.zoo.classifier_for` takes them, or NAME=PATH.
+        classifiers: names of shipped ones, checkpoints, or NAME=PATH.
         out: run folder; it then holds `results.nc`, `report.html` and its tables as CSV in
             `tables/`. The same call on the same folder goes on, and may add classifiers.
         data, size, split: scenes to judge.
@@ -309,20 +312,20 @@ def evaluate_classifiers(
     from boed.classifiers.evaluation import KIND, Suite, evaluate
     from boed.classifiers.evaluation import RESULTS as BELIEFS
     from boed.data.load import load
-    from boed.data.question import asked_of
     from boed.foundation import netcdf
     from boed.report.classifiers.page import write_classifier_report
 
     RunFolder().check("out", out)
-    for each in (data,) if also is None else (data, also):
-        refuse_table(each, "an evaluation of classifiers")
-    check_names(classifiers=[each.rpartition("=")[2] for each in classifiers])
+    refuse_table(data, "an evaluation of classifiers")
+    if also is not None:
+        refuse_table(also, "an evaluation of classifiers", argument="also")
+    check_names(networks=[each.rpartition("=")[2] for each in classifiers])
     folder, suite = Path(out), suite or Suite()
     started = datetime.now(UTC).isoformat(timespec="seconds")
     every = load(data, size or DEFAULT_SIZE.get(str(data)), split)
     every.check_question()
     used = every.subset(suite.rows(every))
-    others = None if also is None else asked_of(load(also, used.size, split), every)
+    others = None if also is None else _asked_of(also, every)
     models = named_classifiers(classifiers, Context(used, PatchSensor(used.size), source=str(data)))
     for model in models.values():
         if hasattr(model, "to"):
@@ -350,3 +353,20 @@ def evaluate_classifiers(
     netcdf.save(results, folder / RESULTS, BELIEFS)
     write_classifier_report(results, folder)
     return results
+
+
+def _asked_of(also: str | Path, data: Dataset) -> Asked:
+    """The question of a data set, asked of another one of the same split and size.
+
+    Raises:
+        ValueError: it cannot be read, has other channels, or other labels.
+    """
+    from boed.data.load import load
+    from boed.data.question import asked_of
+
+    try:
+        other = load(also, data.size, data.split)
+        check_fits("data", data, other, name=other.name)
+    except ValueError as error:
+        raise ValueError(f"also: {error}") from error
+    return asked_of(other, data)

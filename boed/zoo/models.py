@@ -85,8 +85,8 @@ def completer_for(context: Context, name: str | None = None) -> Completer:
 def check_names(
     *,
     classifier: object = None,
-    classifiers: Iterable[object] = (),
     network: object = None,
+    networks: Iterable[object] = (),
     judge: object = None,
     completers: Iterable[object] = (),
     search: object = None,
@@ -94,17 +94,16 @@ def check_names(
     """Refuse models that no data set could be given: unknown names and files that do not exist.
 
     Args:
-        classifier, classifiers, completers, search: as they were asked for; objects and None are
-            passed over.
-        network, judge: classifiers that have to be trained ones.
+        classifier, completers, search: as they were asked for; objects and None are passed over.
+        network, networks, judge: classifiers that have to be trained ones.
 
     Raises:
         ValueError: see `weights`.
     """
     asked: list[tuple[str, object, str, tuple[str, ...]]]
     asked = [("classifier", classifier, "classifiers", CLASSIFIERS)]
-    asked += [("classifier", each, "classifiers", CLASSIFIERS) for each in classifiers]
-    asked += [("classifier", network, "classifiers", ()), ("judge", judge, "classifiers", ())]
+    asked += [("classifier", each, "classifiers", ()) for each in (network, *networks)]
+    asked += [("judge", judge, "classifiers", ())]
     asked += [("completer", each, "completion", (*FITTED, *LEARNED)) for each in completers]
     asked += [("search", search, "screens", (*SEARCHES, "screen"))]
     for argument, name, kind, known in asked:
@@ -124,13 +123,13 @@ def named_completers(given: Sequence[str], context: Context) -> dict[str, Comple
     return completers
 
 
-def named_classifiers(given: Sequence[str], context: Context) -> dict[str, Classifier]:
-    """Classifiers from what was typed: names as `classifier_for` takes them, PATH or NAME=PATH.
+def named_classifiers(given: Sequence[str], context: Context) -> dict[str, TrainedClassifier]:
+    """Classifiers from what was typed: names as `network_for` takes them, PATH or NAME=PATH.
 
     Raises:
         ValueError: nothing or the same name twice, or a checkpoint that does not fit the data.
     """
-    classifiers = _named("classifier", given, lambda where: classifier_for(context, where))
+    classifiers = _named("classifier", given, lambda where: network_for(context, where))
     if not classifiers:
         raise ValueError("no classifier is given: expected names of shipped ones, or checkpoints")
     return classifiers

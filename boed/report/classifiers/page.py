@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from boed.classifiers.evaluation import CLEAN, WHOLE
+from boed.data.shifts import MIDDLE
 from boed.foundation.files import atomic
 from boed.report.classifiers import figures
 from boed.report.classifiers.figures import STRENGTH, in_words
@@ -22,6 +25,10 @@ if TYPE_CHECKING:
 
 HEADINGS = {"auroc": "AUROC\u00a0↑", "accuracy": "accuracy\u00a0↑", "nll": "NLL (nats)\u00a0↓"}
 HEADINGS |= {"ece": "ECE\u00a0↓"}
+
+
+Numbers = tuple[float | None, ...]
+"""A mean and the bounds of its interval."""
 
 
 class Row(NamedTuple):
@@ -111,24 +118,41 @@ def rows(
     found: xr.Dataset, names: list[str], conditions: list[str], look: str, signed: bool
 ) -> list[Row]:
     """The rows of one table; `signed` for differences."""
-    made = []
-    for condition in conditions:
-        for name in names:
-            one = found.sel(name=name, condition=condition, look=look)
-            told = _told(str(one["shift"].values), int(one["strength"]))
-            cells = [_cell(one.sel(metric=metric), metric, signed) for metric in MEASURED]
-            made.append(Row(told, name == names[0], name, cells))
-    return made
+    numbers, told = numbers_of(found), _told(found)
+    return [
+        Row(
+            told[condition],
+            name == names[0],
+            name,
+            [_cell(numbers[name, m, condition, look], m, signed) for m in MEASURED],
+        )
+        for condition in conditions
+        for name in names
+    ]
 
 
-def _told(shift: str, strength: int) -> str:
-    return f"{shift}, {STRENGTH[strength]}" if strength else shift
+def numbers_of(found: xr.Dataset) -> dict[tuple[str, ...], Numbers]:
+    """Mean and interval by name, metric, condition and look; None where there is no number."""
+    dims = ("name", "metric", "condition", "look")
+    values = np.stack([found[key].transpose(*dims).values for key in ("mean", "low", "high")], -1)
+    keys = product(*(map(str, found[dim].values) for dim in dims))
+    return {
+        key: tuple(float(each) if np.isfinite(each) else None for each in row)
+        for key, row in zip(keys, values.reshape(-1, 3), strict=True)
+    }
 
 
-def _cell(one: xr.Dataset, metric: str, signed: bool) -> tuple[str, str, str]:
-    mean, low, high = (
-        float(one[key]) if np.isfinite(one[key]) else None for key in ("mean", "low", "high")
-    )
+def _told(found: xr.Dataset) -> dict[str, str]:
+    """The conditions in words."""
+    columns = (found[each].values.tolist() for each in ("condition", "shift", "strength"))
+    return {
+        condition: f"{shift}, {STRENGTH[strength]}" if strength else shift
+        for condition, shift, strength in zip(*columns, strict=True)
+    }
+
+
+def _cell(numbers: Numbers, metric: str, signed: bool) -> tuple[str, str, str]:
+    mean, low, high = numbers
     if mean is None:
         return number(None), "", ""
     verdict = ""
@@ -140,71 +164,58 @@ def _cell(one: xr.Dataset, metric: str, signed: bool) -> tuple[str, str, str]:
 def headline(found: xr.Dataset, names: list[str]) -> list[str]:
     """What shift costs each classifier, of whole scenes, and which differences are certain."""
     strengths = sorted({int(each) for each in found["strength"].values} - {0})
-    strength = min(strengths, key=lambda each: abs(each - 2))
-    nll = found.sel(metric="nll", look=WHOLE)
-    said = []
-    for name in names:
-        own = nll["mean"].sel(name=name)
-        clean, under = (float(own.sel(condition=c)) for c in (CLEAN, f"{ALL} {strength}"))
-        shifts = (own["strength"] == strength) & (own["shift"] != ALL)
-        of_each = own[shifts.values]
-        worst = of_each[int(np.argmax(np.nan_to_num(of_each.values)))]
-        said.append(
-            f"{name}: NLL of whole scenes {number(clean)} nats clean, {number(under)} over all "
-            f"{STRENGTH[strength]} shifts ({under / clean:.1f} times), worst under "
-            f"{worst['shift'].item()} ({number(float(worst))}){_elsewhere(found, name)}."
-        )
+    strength = min(strengths, key=lambda each: abs(each - MIDDLE))
+    said, numbers = [_cost(found, name, strength) for name in names], numbers_of(found)
     for name in (str(each) for each in found["name"].values if each not in names):
-        one = nll.sel(name=name, condition=f"{ALL} {strength}")
+        one = numbers[name, "nll", f"{ALL} {strength}", WHOLE]
         mean, interval, verdict = _cell(one, "nll", True)
-        sure = {"better": "certainly lower", "worse": "certainly higher"}.get(verdict, "no certain")
-        said.append(
-            f"{name}, NLL under {STRENGTH[strength]} shifts: {mean} {interval}, {sure}"
-            + ("." if verdict else " difference.")
+        sure = {"better": "certainly lower", "worse": "certainly higher"}.get(
+            verdict, "no certain difference"
         )
+        said.append(f"{name}, NLL under {STRENGTH[strength]} shifts: {mean} {interval}, {sure}.")
     return said
 
 
-def _elsewhere(found: xr.Dataset, name: str) -> str:
-    """What becomes of whole scenes of the other data set, if there is one."""
-    other = str(found["shift"].values[-1])
-    if other == ALL:
-        return ""
-    one = found["mean"].sel(name=name, condition=other, look=WHOLE)
-    nll, auroc = (number(float(one.sel(metric=metric))) for metric in ("nll", "auroc"))
-    return f"; on {other} {nll}, AUROC {auroc}"
+def _cost(found: xr.Dataset, name: str, strength: int) -> str:
+    """One sentence on one classifier."""
+    numbers = numbers_of(found)
+    clean, under = (
+        numbers[name, "nll", condition, WHOLE][0] for condition in (CLEAN, f"{ALL} {strength}")
+    )
+    times = f" ({under / clean:.1f} times)" if clean and under is not None else ""
+    of_each = {
+        shift: numbers[name, "nll", condition, WHOLE][0]
+        for condition, shift in _conditions(found)
+        if condition == f"{shift} {strength}" and shift != ALL
+    }
+    worst = max(of_each, key=lambda shift: math.inf if of_each[shift] is None else of_each[shift])
+    other, of_other = str(found["shift"].values[-1]), ""
+    if other != ALL:
+        nll, auroc = (number(numbers[name, m, other, WHOLE][0]) for m in ("nll", "auroc"))
+        of_other = f"; on {other} {nll}, AUROC {auroc}"
+    return (
+        f"{name}: NLL of whole scenes {number(clean)} nats clean, {number(under)} over all "
+        f"{STRENGTH[strength]} shifts{times}, worst under {worst} "
+        f"({number(of_each[worst])}){of_other}."
+    )
 
 
 def tables(results: xr.Dataset, found: xr.Dataset) -> dict[str, str]:
     """The tables of the report by name, as CSV."""
     names = set(map(str, results["classifier"].values))
     header = ("shift", "strength", "looks", "metric", "mean", "low", "high")
+    columns = (found[each].values.tolist() for each in ("shift", "strength"))
+    of = dict(zip(found["condition"].values, zip(*columns, strict=True), strict=True))
     long = [
-        (
-            str(one["name"].values),
-            str(one["shift"].values),
-            int(one["strength"]),
-            look,
-            metric,
-            *(_or_none(one[key].sel(look=look, metric=metric)) for key in ("mean", "low", "high")),
-        )
-        for name in found["name"].values
-        for condition in found["condition"].values
-        for one in [found.sel(name=name, condition=condition)]
-        for look in map(str, found["look"].values)
-        for metric in MEASURED
+        (name, *of[condition], look, metric, *numbers)
+        for (name, metric, condition, look), numbers in numbers_of(found).items()
     ]
-    named = {"metrics": ("classifier", *header), "differences": ("difference", *header)}
     parts = {
-        "metrics": [row for row in long if row[0] in names],
-        "differences": [row for row in long if row[0] not in names],
+        "metrics": ("classifier", [row for row in long if row[0] in names]),
+        "differences": ("difference", [row for row in long if row[0] not in names]),
     }
-    made = {name: as_csv(named[name], each) for name, each in parts.items() if each}
+    made = {name: as_csv((who, *header), each) for name, (who, each) in parts.items() if each}
     return {**made, "run": as_csv(("what", "value"), what_was_run(results))}
-
-
-def _or_none(value: xr.DataArray) -> float | None:
-    return float(value) if np.isfinite(value) else None
 
 
 def what_was_run(results: xr.Dataset) -> list[tuple[str, str]]:
