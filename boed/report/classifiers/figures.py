@@ -37,7 +37,7 @@ def in_words(look: str) -> str:
     return f"{look} look" if look == "1" else f"{look} looks"
 
 
-def nll_figure(statistics: xr.Dataset, classifiers: list[str], *, stacked: bool = False) -> Figure:
+def nll_figure(statistics: xr.Dataset, classifiers: list[str]) -> Figure:
     """NLL by shift and, in columns, number of looks and strength: a map for each classifier.
 
     Colours end at the worst shift: scenes of another data set may be far worse.
@@ -45,13 +45,12 @@ def nll_figure(statistics: xr.Dataset, classifiers: list[str], *, stacked: bool 
     Args:
         statistics: what `boed.report.classifiers.statistics` returns.
         classifiers: names of them.
-        stacked: the maps below one another, for narrow pages.
     """
     shifts = list(dict.fromkeys(map(str, statistics["shift"].values)))
     strengths = sorted({int(each) for each in statistics["strength"].values} - {0})
     looks = [str(each) for each in statistics["look"].values]
     width = max(0.52 * len(looks) * len(strengths), 2.6)
-    columns = 1 if stacked else min(max(int(WIDEST / width), 1), len(classifiers))
+    columns = min(max(int(WIDEST / width), 1), len(classifiers))
     rows = math.ceil(len(classifiers) / columns)
     figure = Figure(
         figsize=(width * columns + 2.2, (0.29 * len(shifts) + 1.1) * rows), layout="constrained"

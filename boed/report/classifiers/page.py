@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -88,10 +87,7 @@ def render(results: xr.Dataset, found: xr.Dataset) -> str:
         every=sections(names, every, False),
         differences=sections(differences, main, True) if differences else [],
         every_difference=sections(differences, every, True) if differences else [],
-        nll=(
-            svg(figures.nll_figure(found, names)),
-            svg(figures.nll_figure(found, names, stacked=True)),
-        ),
+        nll=svg(figures.nll_figure(found, names)),
         reliability=svg(figures.reliability_figure(results)),
         csv=csv,
         run=what_was_run(results),
@@ -188,7 +184,8 @@ def _cost(found: xr.Dataset, name: str, strength: int) -> str:
         for condition, shift in _conditions(found)
         if condition == f"{shift} {strength}" and shift != ALL
     }
-    worst = max(of_each, key=lambda shift: math.inf if of_each[shift] is None else of_each[shift])
+    infinite = [shift for shift, value in of_each.items() if value is None]
+    worst = infinite[0] if infinite else max(of_each, key=lambda shift: of_each[shift] or 0.0)
     other, of_other = str(found["shift"].values[-1]), ""
     if other != ALL:
         nll, auroc = (number(numbers[name, m, other, WHOLE][0]) for m in ("nll", "auroc"))

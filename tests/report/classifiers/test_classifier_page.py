@@ -139,12 +139,13 @@ class Page(html.parser.HTMLParser):
         self.text += data
 
 
+FEW = Suite(scenes=20, looks=(1,), strengths=(3,))
 PAGES = {
-    "one": lambda: made("a"),
-    "three and another data set": lambda: made("a", "b", "<c>", also=10),
-    "findings": lambda: made("a", "b", findings=2),
-    "ten answers": lambda: made("a", answers=10, suite=Suite(scenes=20, looks=(0,))),
-    "few scenes": lambda: made("a", "b", suite=Suite(scenes=2, strengths=(3,)), same=True),
+    "one": lambda: made("a", suite=FEW),
+    "three and another data set": lambda: made("a", "b", "<c>", also=10, suite=FEW),
+    "findings": lambda: made("a", "b", findings=2, suite=FEW),
+    "ten answers": lambda: made("a", answers=10, suite=FEW),
+    "few scenes": lambda: made("a", "b", suite=Suite(scenes=2, looks=(0,)), same=True),
 }
 
 
