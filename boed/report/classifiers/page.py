@@ -74,7 +74,10 @@ def render(results: xr.Dataset, found: xr.Dataset) -> str:
     every = [str(c) for c, _ in _conditions(found)]
 
     def sections(who: list[str], conditions: list[str], signed: bool) -> list[Any]:
-        return [(in_words(look), rows(found, who, conditions, look, signed)) for look in looks]
+        return [
+            (in_words(look), rows(found, who, conditions, look=look, signed=signed))
+            for look in looks
+        ]
 
     csv = {name: link(text) for name, text in tables(results, found).items()}
     return template("classifiers.html.j2").render(
@@ -111,7 +114,7 @@ def _others(results: xr.Dataset) -> str:
 
 
 def rows(
-    found: xr.Dataset, names: list[str], conditions: list[str], look: str, signed: bool
+    found: xr.Dataset, names: list[str], conditions: list[str], *, look: str, signed: bool
 ) -> list[Row]:
     """The rows of one table; `signed` for differences."""
     numbers, told = numbers_of(found), _told(found)
