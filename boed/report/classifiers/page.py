@@ -88,6 +88,7 @@ def render(results: xr.Dataset, found: xr.Dataset) -> str:
         headings=[HEADINGS[metric] for metric in MEASURED],
         main=sections(names, main, False),
         every=sections(names, every, False),
+        compared=differences,
         differences=sections(differences, main, True) if differences else [],
         every_difference=sections(differences, every, True) if differences else [],
         nll=svg(figures.nll_figure(found, names)),
