@@ -102,6 +102,13 @@ def benchmark(
             "Of the classifier: fp32; bf16, which rounds; or auto, the faster one.", "precision"
         ),
     ] = None,
+    prevalence: Annotated[
+        str | None,
+        _option(
+            "Of the answers where the scenes come from, as pneumonia=0.1; as training had it.",
+            "prevalence",
+        ),
+    ] = None,
     engine: Annotated[
         str | None,
         _option("local, processes, or ray (the cluster at RAY_ADDRESS, if that is set).", "engine"),
