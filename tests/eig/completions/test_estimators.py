@@ -245,7 +245,7 @@ def test_disagreement_by_name_is_that_of_the_classifiers_members() -> None:
         blank, drawn, sensor, classifier=toy, estimator=Disagreement((_Sure(0), _Sure(1)))
     )
     assert torch.equal(named.eig, given.eig)
-    with pytest.raises(ValueError, match="classifier is .*, expected an ensemble"):
+    with pytest.raises(ValueError, match=r"classifier is .*, expected an ensemble"):
         eig_map(blank, drawn, sensor, classifier=toy, estimator="disagreement")
 
 
