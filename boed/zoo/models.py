@@ -264,12 +264,10 @@ def _default_completer(context: Context) -> str:
 def _default_classifier(context: Context, *, network: bool) -> str:
     looks = next((word for kind, word in LOOKS.items() if isinstance(context.sensor, kind)), None)
     family = f"{context.family}-{context.data.size}"
-    kinds = ("densenet",) if network else ("ensemble", "densenet")
+    name = f"densenet-{family}" if looks is None else f"densenet-{looks}-{family}"
     unseen = looks is None and context.indirect
-    for kind in kinds:
-        name = f"{kind}-{family}" if looks is None else f"{kind}-{looks}-{family}"
-        if name in shipped_of("classifiers") and not unseen:
-            return name
+    if name in shipped_of("classifiers") and not unseen:
+        return name
     how = f"boed train classifier {context.options}"
     if not isinstance(context.sensor, PatchSensor):
         how += f" --sensor {looks or 'SENSOR'}"
