@@ -74,13 +74,8 @@ def combine(
     calibrate(model.eval(), val, looking=looking, weights=weights)
     found = classifier_figures(model, val, val_shifted(val), looking=looking)
     header = {
-        **{
-            name: headers[0][name]
-            for name in ("data", "look_fraction", "looking")
-            if name in headers[0]
-        },
+        **{name: headers[0][name] for name in SHARED if name in headers[0]},
         **sums,
-        **{name: headers[0][name] for name in (PRIOR, "frequencies")},
         "history": [{"step": sums["steps"], **found}],
         "scored_on": f"{len(val)} scenes of {val.split}",
         "scores": {"val": score(model, val, looking=looking)},
