@@ -15,8 +15,10 @@ from boed.classifiers.looking import Looking
 from boed.classifiers.out_of_distribution import KEY, feature_record
 from boed.classifiers.scoring import (
     calibrate,
+    classifier_figures,
     enough,
     score,
+    val_shifted,
 )
 from boed.classifiers.trained import PRIOR, TrainedClassifier
 from boed.data.dataset import Dataset
