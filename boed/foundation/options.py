@@ -211,7 +211,10 @@ class Shares(Text):
                 return {str(answer): float(share) for answer, share in value.items()}
             if isinstance(value, str) and "=" in value:
                 pairs = [each.split("=") for each in value.split(",")]
-                return {answer.strip(): float(share) for answer, share in pairs}
+                table = {answer.strip(): float(share) for answer, share in pairs}
+                if len(table) < len(pairs):
+                    raise ValueError
+                return table
             return {"": float(value)}
         except (TypeError, ValueError):
             raise refusal(name, value, "a probability, or name=0.3,other=0.7") from None
