@@ -30,6 +30,7 @@ from boed.classifiers.scoring import (
 )
 from boed.classifiers.torchxrayvision_classifier import start_weights
 from boed.classifiers.torchxrayvision_weights import KIND as PUBLISHED
+from boed.classifiers.torchxrayvision_weights import SIZE
 from boed.classifiers.trained import PRIOR
 from boed.data.dataset import Dataset
 from boed.foundation.checks import check_fits
@@ -266,8 +267,9 @@ def start_from(model: DenseNetClassifier, path: Path | str) -> dict[str, Any]:
                 f"expected {shapes[1]}"
             )
     model.network.load_state_dict(tensors)
-    of = ("weights", "url") if published else ("data", "steps", "command")
-    origin = {name: header.get(name) for name in of}
+    if published:
+        return {**{name: header[name] for name in ("weights", "url", "sha256")}, "size": SIZE}
+    origin = {name: header.get(name) for name in ("data", "steps", "command")}
     return {**origin, "size": theirs.get("size"), "sha256": sha256(path)}
 
 

@@ -24,6 +24,9 @@ from boed.data.observation import Observation
 from boed.foundation.files import load_weights
 from boed.foundation.torchvision_compat import torchxrayvision
 from boed.sensors import PatchSensor
+from boed.testing import check_classifier
+from boed.training import Recipe
+from boed.zoo import train_recipe
 from boed.zoo.fitted import Context
 from boed.zoo.models import check_names, network_for
 
@@ -346,7 +349,8 @@ def test_training_starts_from_the_published_function(converted, reference, names
     model = DenseNetClassifier(config, names, multi_label)
     begun = model.network.state_dict()["classifier.weight"].clone()
     origin = start_from(model, converted)
-    assert (origin["weights"], origin["size"]) == (PREFIX + ALL, 224)
+    header = load_weights(converted)[1]
+    assert origin == {"size": 224, **{each: header[each] for each in ("weights", "url", "sha256")}}
 
     mask = torch.zeros(2, 1, 64, 64)
     mask[..., :40] = 1
@@ -381,3 +385,28 @@ def test_other_networks_do_not_start_from_it(converted, changes, said):
     )
     with pytest.raises(ValueError, match=f"init {PREFIX}{ALL} {said}"):
         start_from(DenseNetClassifier(config, PNEUMONIA), converted)
+
+
+@pytest.mark.slow
+def test_it_is_a_classifier_as_any_other(converted):
+    check_classifier(classifier(converted), (1, 32, 32))
+
+
+@pytest.mark.slow
+def test_a_training_records_what_it_started_from(converted, tmp_path, monkeypatch):
+    monkeypatch.setenv("BOED_CACHE", str(converted.parents[1]))
+    rng = np.random.default_rng(0)
+    arrays = {"label_names": np.array(["pneumonia"])}
+    for split in ("train", "val", "test"):
+        arrays[f"{split}_images"] = rng.integers(0, 256, (16, 32, 32), np.uint8)
+        arrays[f"{split}_labels"] = (np.arange(16, dtype=np.uint8) % 2)[:, None]
+    np.savez(tmp_path / "rays.npz", **arrays)
+    recipe = Recipe(
+        kind="classifier",
+        data=str(tmp_path / "rays.npz"),
+        architecture="densenet121",
+        init=PREFIX + ALL,
+    )
+    train_recipe(recipe, tmp_path / "m.safetensors", changes={"steps": 1, "batch": 4})
+    assert load_weights(tmp_path / "m.safetensors")[1]["init"]["weights"] == PREFIX + ALL
+    assert Recipe.read(tmp_path / "m.toml").init == PREFIX + ALL
