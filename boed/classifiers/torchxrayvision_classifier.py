@@ -63,13 +63,13 @@ class TorchXRayVisionClassifier(DenseNetClassifier):
         tensors, header = load_weights(path, KIND)
         findings, self._present = _findings(label_names, multi_label)
         columns = _columns(findings, header["pathologies"])
-        unknown = [each for each in findings if each not in columns and each != ANY]
-        if unknown or not columns:
-            raise ValueError(
-                f"{argument}: {header['weights']} answers "
-                f"{', '.join(filter(None, header['pathologies']))}, each with its absence; not "
-                f"{', '.join(unknown or label_names)}"
-            )
+        check_question(
+            header["weights"],
+            header["pathologies"],
+            label_names,
+            multi_label=multi_label,
+            argument=argument,
+        )
         config = DenseNetConfig(
             size=SIZE, channels=1, outputs=2 * len(findings), kind="densenet121"
         )
@@ -115,6 +115,35 @@ class TorchXRayVisionClassifier(DenseNetClassifier):
         raise ValueError(
             f"{self.provenance['weights']} is published and has no checkpoint here; train one from "
             f"it with `--init {self.provenance['weights']}`"
+        )
+
+
+def check_question(
+    name: str,
+    pathologies: Sequence[str],
+    label_names: Sequence[str],
+    *,
+    multi_label: bool,
+    argument: str,
+) -> None:
+    """Refuse findings that a published network has no answer for.
+
+    Args:
+        name: of the weights.
+        pathologies: what its outputs stand for.
+        label_names, multi_label: what is asked.
+        argument: what the name was given for.
+
+    Raises:
+        ValueError: naming the findings and all pathologies.
+    """
+    findings, _ = _findings(label_names, multi_label)
+    columns = _columns(findings, pathologies)
+    unknown = [each for each in findings if each not in columns and each != ANY]
+    if unknown or not columns:
+        raise ValueError(
+            f"{argument}: {name} answers {', '.join(filter(None, pathologies))}, each with its "
+            f"absence; not {', '.join(unknown or label_names)}"
         )
 
 

@@ -81,6 +81,12 @@ def check_weights(argument: str, name: str) -> None:
         )
 
 
+def pathologies(name: str) -> list[str]:
+    """What the network's outputs stand for; nothing for those that were not trained."""
+    labels: list[str] = torchxrayvision().models.model_urls[name.removeprefix(PREFIX)]["labels"]
+    return labels
+
+
 def fetch_weights(argument: str, name: str) -> Path:
     """The weights as safetensors, in the cache; downloaded and converted unless they are there.
 
@@ -121,7 +127,7 @@ def fetch_weights(argument: str, name: str) -> Path:
         "weights": name,
         "url": url,
         "sha256": expected,
-        "pathologies": published["labels"],
+        "pathologies": pathologies(name),
         "thresholds": [None if math.isnan(each) else each for each in published["op_threshs"]],
     }
     save_weights(target, _unpickled(source), header)

@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from boed.classifiers.classifier import Classifier
+from boed.classifiers.densenet import DenseNetConfig
 from boed.classifiers.ensemble import load_classifier
 from boed.classifiers.screen import ScreenNet
-from boed.classifiers.torchxrayvision_classifier import TorchXRayVisionClassifier
+from boed.classifiers.torchxrayvision_classifier import TorchXRayVisionClassifier, check_question
 from boed.classifiers.torchxrayvision_weights import (
     check_weights,
     fetch_weights,
     is_torchxrayvision,
+    pathologies,
 )
 from boed.classifiers.trained import TrainedClassifier
 from boed.completion.completer import Completer
@@ -187,10 +189,10 @@ def network_for(
         ValueError: an unknown name, or a checkpoint that does not fit.
     """
     name = name or _default_classifier(context, network=True)
-    path, data = weights(argument, name, "classifiers"), context.data
+    data = context.data
     if is_torchxrayvision(name):
-        return _of_torchxrayvision(path, data, argument)
-    model = load_classifier(path)
+        return _of_torchxrayvision(name, data, argument)
+    model = load_classifier(weights(argument, name, "classifiers"))
     check_fits(argument, model.config, data, name=data.name, resized=context.resized)
     if model.label_names != data.label_names or model.multi_label != data.multi_label:
         raise ValueError(
@@ -200,17 +202,15 @@ def network_for(
     return model
 
 
-def _of_torchxrayvision(path: Path, data: Dataset, argument: str) -> TrainedClassifier:
-    """The published network for the questions of a data set, whose size it takes."""
-    model = TorchXRayVisionClassifier(
-        path,
-        data.label_names,
-        multi_label=data.multi_label,
-        size=data.size,
-        argument=argument,
-    )
-    check_fits(argument, model.config, data, name=data.name)
-    return model
+def _of_torchxrayvision(name: str, data: Dataset, argument: str) -> TrainedClassifier:
+    """The published network for a data set's questions, fetched once it is known to answer them."""
+    check_weights(argument, name)
+    grey = DenseNetConfig(size=data.size, channels=1, outputs=1)
+    check_fits(argument, grey, data, name=data.name)
+    asked: dict[str, Any] = {"multi_label": data.multi_label, "argument": argument}
+    check_question(name, pathologies(name), data.label_names, **asked)
+    path = fetch_weights(argument, name)
+    return TorchXRayVisionClassifier(path, data.label_names, size=data.size, **asked)
 
 
 def screen_for(context: Context, classifier: TrainedClassifier, name: str) -> ScreenNet:

@@ -199,11 +199,18 @@ def test_other_questions_are_refused(converted, names, multi_label, said):
     assert str(e.value).endswith(f"each with its absence; {said}")
 
 
-def test_colours_are_refused(converted, monkeypatch):
-    monkeypatch.setenv("BOED_CACHE", str(converted.parents[1]))
-    data = dataset(PNEUMONIA, channels=3)
-    with pytest.raises(ValueError, match="classifier is for 1 channels of 8 pixels; rays has 3"):
-        network_for(Context(data, PatchSensor(8)), PREFIX + ALL)
+@pytest.mark.parametrize(
+    ("names", "channels", "said"),
+    [
+        (PNEUMONIA, 3, "is for 1 channels of 8 pixels; rays has 3"),
+        (("no fever", "fever"), 1, "torchxrayvision:.* answers Atelectasis, .*; not fever$"),
+    ],
+)
+def test_what_it_can_not_judge_is_refused_before_a_download(fresh, names, channels, said):
+    data = dataset(names, channels=channels)
+    with pytest.raises(ValueError, match=f"^judge:? {said}"):
+        network_for(Context(data, PatchSensor(8)), PREFIX + ALL, argument="judge")
+    assert not list(fresh.iterdir())
 
 
 @pytest.mark.parametrize("size", [8, 28, 300])
