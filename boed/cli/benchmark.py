@@ -69,7 +69,7 @@ def benchmark(
     classifier: Annotated[
         str | None,
         _option(
-            "trees, gaussian, a shipped model's name, or a checkpoint.",
+            "trees, gaussian, a shipped model's name, a checkpoint, or torchxrayvision:NAME.",
             shown="what is shipped for the data and sensor; trees for tables",
         ),
     ] = None,
