@@ -20,19 +20,23 @@ from boed.benchmark.storage import finish
 from boed.classifiers.out_of_distribution import warn_if_unlike
 from boed.data.readers.tables import refuse_table
 from boed.foundation.arguments import checked
+from boed.foundation.checks import check_fits
 from boed.foundation.files import atomic
 from boed.foundation.identity import RESULTS, SETTINGS, claim, identity
 from boed.foundation.options import RunFolder
 from boed.foundation.registry import nearest
 from boed.sensors import PatchSensor
 from boed.setup import Setup, versions
-from boed.zoo import DEFAULT_SIZE, Context, named_completers
+from boed.zoo import DEFAULT_SIZE, Context, named_classifiers, named_completers
 from boed.zoo.models import check_names, network_for
 
 if TYPE_CHECKING:
     import xarray as xr
 
+    from boed.classifiers.evaluation import Suite
     from boed.completion.evaluation.plan import Plan
+    from boed.data.dataset import Dataset
+    from boed.data.question import Asked
 
 
 @checked
@@ -268,3 +272,101 @@ def evaluate_completers(
     with atomic(folder / "table.md") as temporary:
         temporary.write_text(markdown(results), encoding="utf-8")
     return results
+
+
+@checked
+def evaluate_classifiers(
+    classifiers: Sequence[str],
+    out: Path | str,
+    *,
+    data: str | Path = "digits",
+    size: int | None = None,
+    split: str = "val",
+    suite: Suite | None = None,
+    also: str | Path | None = None,
+    device: str = "cpu",
+    command: str | None = None,
+    on_progress: Callable[[str, int], None] | None = None,
+) -> xr.Dataset:
+    """Measure classifiers on clean and shifted scenes, and write what came out to a folder.
+
+    Args:
+        classifiers: names of shipped ones, checkpoints, or NAME=PATH.
+        out: run folder; it then holds `results.nc`, `report.html` and its tables as CSV in
+            `tables/`. The same call on the same folder goes on, and may add classifiers.
+        data, size, split: scenes to judge.
+        suite: which shifts, how many scenes and looks.
+        also: another data set, of the same split and size, that the question can be asked of; its
+            labels are mapped by name (`boed.data.question`).
+        device: where the classifiers run.
+        command: what was typed, for the record.
+        on_progress: called with a classifier and the conditions just finished; first with 0.
+
+    Returns:
+        The beliefs; see `boed.classifiers.evaluation`.
+
+    Raises:
+        ValueError: whatever of this is not as expected.
+        OSError: the folder cannot be written; what was finished is kept.
+    """
+    from boed.classifiers.evaluation import KIND, Suite, evaluate
+    from boed.classifiers.evaluation import RESULTS as BELIEFS
+    from boed.data.load import load
+    from boed.foundation import netcdf
+    from boed.report.classifiers.page import write_classifier_report
+
+    RunFolder().check("out", out)
+    refuse_table(data, "an evaluation of classifiers")
+    if also is not None:
+        refuse_table(also, "an evaluation of classifiers", argument="also")
+    check_names(networks=[each.rpartition("=")[2] for each in classifiers])
+    folder, suite = Path(out), suite or Suite()
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    every = load(data, size or DEFAULT_SIZE.get(str(data)), split)
+    every.check_question()
+    used = every.subset(suite.rows(every))
+    others = None if also is None else _asked_of(also, every)
+    models = named_classifiers(classifiers, Context(used, PatchSensor(used.size), source=str(data)))
+    for model in models.values():
+        if hasattr(model, "to"):
+            model.to(device)
+        warn_if_unlike(model, used)
+    claim(
+        folder,
+        KIND,
+        {
+            "identity": {
+                "data": identity(used),
+                "also": None if others is None else identity(others),
+                "classifiers": {name: identity(model) for name, model in models.items()},
+            },
+            "settings": {"suite": asdict(suite), "data": used.name, "split": used.split},
+        },
+        grows=("classifiers",),
+    )
+    if on_progress is not None:
+        on_progress(next(iter(models)), 0)
+    results = evaluate(models, used, suite, also=others, folder=folder, advance=on_progress)
+    results.attrs |= {"started": started, "versions": json.dumps(versions())}
+    if command is not None:
+        results.attrs["command"] = command
+    netcdf.save(results, folder / RESULTS, BELIEFS)
+    write_classifier_report(results, folder)
+    return results
+
+
+def _asked_of(also: str | Path, data: Dataset) -> Asked:
+    """The question of a data set, asked of another one of the same split and size.
+
+    Raises:
+        ValueError: it cannot be read, has other channels, or other labels.
+    """
+    from boed.data.load import load
+    from boed.data.question import asked_of
+
+    try:
+        other = load(also, data.size, data.split)
+        check_fits("data", data, other, name=other.name)
+    except ValueError as error:
+        raise ValueError(f"also: {error}") from error
+    return asked_of(other, data)

@@ -16,7 +16,7 @@ import boed
 from boed.benchmark import benchmark
 from boed.classifiers.out_of_distribution import LOOKED_AT, warn_if_unlike
 from boed.data import Dataset, load
-from boed.run import evaluate_completers, run
+from boed.run import evaluate_classifiers, evaluate_completers, run
 from boed.zoo import Context, classifier_for
 
 
@@ -32,10 +32,13 @@ def writers(made: boed.Setup) -> dict[str, Callable[[Any], object]]:
         "run": lambda out: run(made, out),
         "benchmark": lambda out: benchmark(*parts, policies=made.policies, out=out),
         "evaluate_completers": lambda out: evaluate_completers(["retrieval"], out),
+        "evaluate_classifiers": lambda out: evaluate_classifiers(["densenet-digits-32"], out),
     }
 
 
-@pytest.mark.parametrize("writer", ["run", "benchmark", "evaluate_completers"])
+@pytest.mark.parametrize(
+    "writer", ["run", "benchmark", "evaluate_completers", "evaluate_classifiers"]
+)
 @pytest.mark.parametrize(
     ("out", "words"),
     [
@@ -110,7 +113,7 @@ class Begun(Exception):
     """The work has begun."""
 
 
-@pytest.mark.parametrize("writer", ["run", "evaluate_completers"])
+@pytest.mark.parametrize("writer", ["run", "evaluate_completers", "evaluate_classifiers"])
 def test_an_inverted_data_set_is_told_of_before_the_work(
     writer: str, made: boed.Setup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

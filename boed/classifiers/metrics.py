@@ -98,17 +98,28 @@ def reliability(
     log_probs: NDArray, labels: NDArray, bins: int = 10
 ) -> tuple[NDArray, NDArray, NDArray]:
     """Mean confidence, accuracy and count of the answers in equal bins of confidence."""
-    _check(log_probs, labels)
-    confidence = np.exp(log_probs.max(-1)).ravel()
-    right = (log_probs.argmax(-1) == labels).ravel()
-    which = np.minimum((confidence * bins).astype(int), bins - 1)
+    confidence, right, which = (each.ravel() for each in _binned(log_probs, labels, bins))
     count = np.bincount(which, minlength=bins)
     safe = np.maximum(count, 1)
     mean_confidence = np.bincount(which, confidence, bins) / safe
     return mean_confidence, np.bincount(which, right, bins) / safe, count
 
 
-def ece(log_probs: NDArray, labels: NDArray, bins: int = 10) -> float:
+def ece(
+    log_probs: NDArray, labels: NDArray, weights: Array | None = None, *, bins: int = 10
+) -> Array:
     """Expected calibration error: mean distance of confidence and accuracy over the bins."""
-    confidence, right, count = reliability(log_probs, labels, bins)
-    return float((np.abs(confidence - right) * count).sum() / count.sum())
+    confidence, right, which = _binned(log_probs, labels, bins)
+    excess = [np.where(which == k, confidence - right, 0.0).sum(1) for k in range(bins)]
+    ones = np.ones(len(labels)) if weights is None else weights
+    return np.abs(ones @ np.stack(excess, axis=1)).sum(-1) / (ones.sum(-1) * which.shape[1])
+
+
+def _binned(
+    log_probs: NDArray, labels: NDArray, bins: int
+) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.int64]]:
+    """Confidence of each answer, whether it is right, and its bin, all `[N, findings]`."""
+    _check(log_probs, labels)
+    confidence = np.exp(log_probs.max(-1)).reshape(len(labels), -1)
+    right = (log_probs.argmax(-1) == labels).reshape(len(labels), -1)
+    return confidence, right, np.minimum((confidence * bins).astype(int), bins - 1)

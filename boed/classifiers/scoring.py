@@ -117,7 +117,7 @@ def figures(log_probs: NDArray[np.float64], labels: NDArray[np.int64]) -> dict[s
         "auroc": float(auroc(log_probs, labels)),
         "accuracy": float(accuracy(log_probs, labels)),
         "nll": float(nll(log_probs, labels)),
-        "ece": ece(log_probs, labels),
+        "ece": float(ece(log_probs, labels)),
     }
 
 

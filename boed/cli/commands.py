@@ -20,7 +20,12 @@ PARSING: type[Exception] = typer.BadParameter.__mro__[2]
 RECIPE = {each.name for each in (*fields(Recipe), *fields(TrainingConfig))} - {"training"}
 """What `--set` changes."""
 
-OTHER_NAMES = {"policies": "policy", "completer": "completers", "set": "change"}
+OTHER_NAMES = {
+    "policies": "policy",
+    "completer": "completers",
+    "classifier": "classifiers",
+    "set": "change",
+}
 """Arguments of the library that some commands have under another name."""
 
 TYPED = "boed.typed"

@@ -1,4 +1,4 @@
-"""`boed evaluate`: how good completers are."""
+"""`boed evaluate`: how good completers and classifiers are."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import typer
 
 from boed.cli.commands import Command
 from boed.cli.console import command, counted, ends_with_finished
+from boed.cli.evaluate_classifier import evaluate_classifier
 from boed.cli.options import (
     RUN_FOLDER,
     Data,
@@ -21,12 +22,8 @@ from boed.cli.options import (
 )
 from boed.foundation.options import Whole
 
-app = typer.Typer(help="Measure completers.", no_args_is_help=True)
-
-
-@app.callback()
-def evaluate() -> None:
-    """Measure completers."""
+app = typer.Typer(help="Measure completers and classifiers.", no_args_is_help=True)
+app.command("classifier", cls=Command)(evaluate_classifier)
 
 
 @app.command("completer", cls=Command)

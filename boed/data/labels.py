@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from boed.data.dataset import Dataset
 
 SPLITS = ("train", "val", "test")
-_SUMMARY_NAMES = {"any", "no finding", "no_finding", "normal"}
+SUMMARY_NAMES = {"any", "no finding", "no_finding", "normal"}
+"""Columns that say of the other findings whether there is one."""
 
 
 def check_split(split: str) -> None:
@@ -36,7 +37,7 @@ def with_any(labels: np.ndarray, names: tuple[str, ...]) -> tuple[np.ndarray, tu
 
     Left as they are if a column already says so, or says "no finding".
     """
-    if {name.lower() for name in names} & _SUMMARY_NAMES:
+    if {name.lower() for name in names} & SUMMARY_NAMES:
         return labels, names
     return np.concatenate([labels, labels.max(1, keepdims=True)], axis=1), (*names, "any")
 

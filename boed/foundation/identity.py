@@ -10,10 +10,13 @@ import json
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from boed.foundation.files import write_json
+from boed.foundation.files import load_weights, save_weights, write_json
 from boed.foundation.fingerprint import fingerprint
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 RECORD = "run.json"
 """The file of a run's folder that says whose it is."""
@@ -72,6 +75,36 @@ def claim(
     if not before or read_record(folder) != ours:
         write_json(folder / RECORD, ours)
     return before
+
+
+_PART = "evaluation"
+"""What the header of a stored part calls it."""
+
+
+def stored_part(path: Path | None, identity: str | None) -> dict[str, Tensor] | None:
+    """What `store_part` wrote; None where that is nothing, damaged, or made of something else."""
+    if path is None or not path.exists():
+        return None
+    try:
+        tensors, header = load_weights(path, _PART)
+    except ValueError:
+        return None  # damaged: made anew
+    return tensors if header.get("of") == identity else None  # of others: made anew, and replaced
+
+
+def store_part(path: Path | None, tensors: dict[str, Tensor], identity: str | None) -> None:
+    """Store a finished part of a run in its folder, if it has one.
+
+    Args:
+        path: of the part, in `PARTS` of the run's folder.
+        tensors: what came out.
+        identity: fingerprint of all that it was made of.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    if path is not None:
+        save_weights(path, tensors, {"kind": _PART, "of": identity})
 
 
 def check_claim(

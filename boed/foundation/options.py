@@ -63,6 +63,35 @@ class Whole:
 
 
 @dataclass(frozen=True)
+class Wholes(Whole):
+    """Different whole numbers, at least one: a list, or text with commas between."""
+
+    def check(self, name: str, value: Any) -> None:
+        """See `Kind`."""
+        expected = "different whole numbers, with commas between"
+        if not isinstance(value, list | tuple) or not value or len(set(value)) < len(value):
+            raise refusal(name, value, expected)
+        for each in value:
+            super().check(f"one of {name}", each)
+
+    def read(self, name: str, text: str) -> None:
+        """See `Kind`."""
+        self.check(name, read_wholes(name, text))
+
+
+def read_wholes(name: str, text: str) -> tuple[int, ...]:
+    """Whole numbers from text with commas between.
+
+    Raises:
+        ValueError: something of it is none.
+    """
+    try:
+        return tuple(map(int, split_names(text)))
+    except ValueError:
+        raise refusal(name, text, "different whole numbers, with commas between") from None
+
+
+@dataclass(frozen=True)
 class Seeds(Whole):
     """How many seeds; in a file also a list of different ones."""
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from boed.classifiers import evaluation as classifier_results
 from boed.completion.evaluation import results as completer_results
 from boed.foundation import netcdf
 from boed.foundation.files import atomic
 from boed.foundation.identity import claim_picture, read_record
 from boed.report import results as benchmark_results
+from boed.report.classifiers import figures as classifier_figures
+from boed.report.classifiers.page import write_classifier_report
 from boed.report.completers import figures as completer_figures
 from boed.report.completers.page import write_completer_report
 from boed.report.completers.table import markdown
@@ -27,7 +30,7 @@ def report_again(run: Path, figures: Path | None = None) -> None:
     """Write `report.html`, and what is computed for it, from the results in a run's folder.
 
     Args:
-        run: folder of a benchmark, or of an evaluation of completers.
+        run: folder of a benchmark, or of an evaluation of completers or classifiers.
         figures: folder for the figures as PNG; none are written if not given.
 
     Raises:
@@ -40,10 +43,12 @@ def report_again(run: Path, figures: Path | None = None) -> None:
             f"run is '{run}', which was not finished (it has no results.nc); the command that "
             "began it goes on with it"
         )
-    if kind != "benchmark":
-        _completers(run, figures)
-    else:
+    if kind == "benchmark":
         _benchmark(run, figures)
+    elif kind == classifier_results.KIND:
+        _classifiers(run, figures)
+    else:
+        _completers(run, figures)
 
 
 def _benchmark(run: Path, figures: Path | None) -> None:
@@ -71,6 +76,15 @@ def _completers(run: Path, figures: Path | None) -> None:
     if figures is not None and pictures is not None and "sheet_sample" in pictures:
         sheet = completer_figures.sheet_figure(pictures)
         _draw(sheet, figures / "sheet.png", records["sheet"])
+
+
+def _classifiers(run: Path, figures: Path | None) -> None:
+    records = _claimed(figures, "reliability")
+    results = netcdf.load(run / "results.nc", classifier_results.RESULTS)
+    write_classifier_report(results, run)
+    if figures is not None:
+        drawn = classifier_figures.reliability_figure(results)
+        _draw(drawn, figures / "reliability.png", records["reliability"])
 
 
 def _claimed(figures: Path | None, *names: str) -> dict[str, dict[str, str]]:

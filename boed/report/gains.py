@@ -9,7 +9,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from boed.policies.names import INFORMED
-from boed.report.statistics import scene_weights
+from boed.report.statistics import resampled
 
 IN_NATS = ("variational", "entropy", "mixture")
 """Estimators whose score is an EIG about the answer."""
@@ -52,7 +52,7 @@ def eig_and_gains(results: xr.Dataset, resamples: int = 2000, seed: int = 0) -> 
     asked = [name for name in names if INFORMED.get(name, ("", ""))[1] in IN_NATS]
     if not asked:
         return []
-    weights = np.concatenate(list(scene_weights(results, resamples, seed)))
+    weights = np.concatenate(list(resampled(results, resamples, seed)))
     truth = _log_belief_in_truth(results)
     rows = []
     for name in asked:

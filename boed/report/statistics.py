@@ -66,7 +66,7 @@ def summary(results: xr.Dataset, resamples: int = 2000, seed: int = 0) -> Summar
         raise ValueError(f"resamples is {resamples}, expected at least 1")
     validate(results)
     point = _scores(results, None)
-    pieces = [_scores(results, weights) for weights in scene_weights(results, resamples, seed)]
+    pieces = [_scores(results, weights) for weights in resampled(results, resamples, seed)]
     drawn = {metric: np.concatenate([piece[metric] for piece in pieces]) for metric in METRICS}
     names = [str(name) for name in results["policy"].values]
     baseline = structured(results.attrs.get("baseline")) or None
@@ -260,8 +260,14 @@ def _scores(
     return {metric: values.mean(-2) for metric, values in found.items()}
 
 
-def scene_weights(results: xr.Dataset, resamples: int, seed: int) -> Iterator[NDArray[np.float32]]:
-    """How often each scene counts in each resample, `[R, N]`, piece by piece."""
+def resampled(results: xr.Dataset, resamples: int, seed: int) -> Iterator[NDArray[np.float32]]:
+    """How often each scene counts in each resample, `[R, N]`, piece by piece.
+
+    Args:
+        results: with the dimension scene, and `patient` where it is known, which is then resampled.
+        resamples: R.
+        seed: of the resamples.
+    """
     number = results.sizes["scene"]
     clusters = np.arange(number)
     if "patient" in results:

@@ -7,9 +7,9 @@ their folders, such as `flow-kermany-64`; any of them can be asked for with any 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from boed.classifiers.classifier import Classifier
 from boed.classifiers.densenet import DenseNetConfig
@@ -42,6 +42,8 @@ from boed.zoo.fitted import (
     labelled_library,
     mixture_for,
 )
+
+Model = TypeVar("Model")
 
 CLASSIFIERS = ("trees", "gaussian")
 """Classifiers that need a library and no training."""
@@ -93,6 +95,7 @@ def check_names(
     *,
     classifier: object = None,
     network: object = None,
+    networks: Iterable[object] = (),
     judge: object = None,
     completers: Iterable[object] = (),
     search: object = None,
@@ -101,14 +104,15 @@ def check_names(
 
     Args:
         classifier, completers, search: as they were asked for; objects and None are passed over.
-        network, judge: classifiers that have to be trained ones.
+        network, networks, judge: classifiers that have to be trained ones.
 
     Raises:
         ValueError: see `weights`.
     """
     asked: list[tuple[str, object, str, tuple[str, ...]]]
     asked = [("classifier", classifier, "classifiers", CLASSIFIERS)]
-    asked += [("classifier", network, "classifiers", ()), ("judge", judge, "classifiers", ())]
+    asked += [("classifier", each, "classifiers", ()) for each in (network, *networks)]
+    asked += [("judge", judge, "classifiers", ())]
     asked += [("completer", each, "completion", (*FITTED, *LEARNED)) for each in completers]
     asked += [("search", search, "screens", (*SEARCHES, "screen"))]
     for argument, name, kind, known in asked:
@@ -126,16 +130,33 @@ def named_completers(given: Sequence[str], context: Context) -> dict[str, Comple
     Raises:
         ValueError: nothing or the same name twice, or a checkpoint that does not fit the data.
     """
-    completers: dict[str, Completer] = {}
-    for each in given:
-        name, _, where = each.rpartition("=")
-        name = name or Path(where).stem
-        if name in completers:
-            raise ValueError(f"completer {name!r} is given twice; write NAME={where}")
-        completers[name] = completer_for(context, where)
+    completers = _named("completer", given, lambda where: completer_for(context, where))
     if not completers:
         raise ValueError("no completer is given: expected aipo, retrieval, or checkpoints")
     return completers
+
+
+def named_classifiers(given: Sequence[str], context: Context) -> dict[str, TrainedClassifier]:
+    """Classifiers from what was typed: names as `network_for` takes them, PATH or NAME=PATH.
+
+    Raises:
+        ValueError: nothing or the same name twice, or a checkpoint that does not fit the data.
+    """
+    classifiers = _named("classifier", given, lambda where: network_for(context, where))
+    if not classifiers:
+        raise ValueError("no classifier is given: expected names of shipped ones, or checkpoints")
+    return classifiers
+
+
+def _named(role: str, given: Sequence[str], made: Callable[[str], Model]) -> dict[str, Model]:
+    models: dict[str, Model] = {}
+    for each in given:
+        name, _, where = each.rpartition("=")
+        name = name or Path(where).stem
+        if name in models:
+            raise ValueError(f"{role} {name!r} is given twice; write NAME={where}")
+        models[name] = made(where)
+    return models
 
 
 def classifier_for(context: Context, name: str | None = None) -> Classifier:

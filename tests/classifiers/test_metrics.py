@@ -112,6 +112,17 @@ def test_reliability_and_ece_by_hand():
     assert ece(log_probs, labels, bins=1) == pytest.approx(abs(4.0 / 5 - 3 / 5))
 
 
+@pytest.mark.parametrize("metric", [*METRICS.values(), ece])
+@pytest.mark.parametrize("shape", [(2,), (4,), (3, 2)])
+def test_a_weight_is_how_often_a_scene_counts(metric, shape):
+    log_probs, labels = beliefs(40, *shape), answers(40, *shape[:-1], highest=shape[-1] - 1)
+    weights = np.random.default_rng(2).integers(0, 4, (5, 40))
+    got = metric(log_probs, labels, weights.astype(np.float32))
+    for row, counts in zip(got, weights, strict=True):
+        repeated = np.repeat(np.arange(40), counts)
+        assert row == pytest.approx(metric(log_probs[repeated], labels[repeated]))
+
+
 def test_direction_is_said_for_each():
     assert HIGHER_IS_BETTER.keys() == METRICS.keys()
     good = np.log(np.array([[0.9, 0.1], [0.2, 0.8]]))

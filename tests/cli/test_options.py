@@ -30,6 +30,7 @@ from boed.foundation.options import (
     Switch,
     Text,
     Whole,
+    Wholes,
 )
 
 BOED: Any = typer.main.get_command(app)
@@ -66,6 +67,7 @@ def typed(kind: Kind) -> list[str]:
     values: dict[type, list[str]] = {
         Seeds: ["x", "1.5", "1,2", "[1]", *map(str, bounds)],
         Whole: ["x", "1.5", "nan", "1e3", "two", *map(str, bounds)],
+        Wholes: ["x", ",", "1.5", "1,x", "1,1", "1;2", *map(str, bounds)],
         Number: ["x", "nan", *endless, "-inf", "1,5", *map(str, bounds)],
         Text: [],
         OneOf: ["nonsense", "Test ", "cpu,cuda"],

@@ -36,6 +36,7 @@ TAKING = {
     "--set vae": "train recipe aipo-digits-32 --set vae={}",
     "--set data": "train recipe flow-digits-32 --set data={}",
     "completer": "evaluate completer {}",
+    "classifier": "evaluate classifier {}",
     "--classifier of evaluate": "evaluate completer aipo --classifier {}",
 }
 

@@ -30,9 +30,8 @@ from boed.completion.evaluation.plan import (
 from boed.completion.learned import LearnedCompleter
 from boed.data.dataset import Dataset
 from boed.data.observation import Observation
-from boed.foundation.files import load_weights, save_weights
 from boed.foundation.fingerprint import fingerprint
-from boed.foundation.identity import PARTS
+from boed.foundation.identity import PARTS, store_part, stored_part
 from boed.foundation.memory import check_memory
 from boed.foundation.randomness import derive
 
@@ -102,13 +101,12 @@ def evaluate(
                 measures = () if perceptual is None else (perceptual,)
                 what = (plan, completer, truth, task.masks, task.scenes, *measures)
                 identity = fingerprint(*what)
-            figures = _cached(path, identity)
+            figures = stored_part(path, identity)
             if figures is None:
                 figures = _measure(
                     completer, seed, task, extractor, truth, plan, name, advance, perceptual
                 )
-                if path is not None:
-                    save_weights(path, figures, {"kind": "evaluation", "of": identity})
+                store_part(path, figures, identity)
             elif advance is not None:
                 advance(name, completions_each(plan))
             parts[name, seed] = figures
@@ -131,18 +129,6 @@ def _always_the_same(results: xr.Dataset) -> list[str]:
     std = results["pixel_std"]
     widest = std.max([each for each in std.dims if each != "completer"])
     return [str(name) for name in widest["completer"][(widest == 0).values].values]
-
-
-def _cached(path: Path | None, identity: str | None) -> dict[str, Tensor] | None:
-    if path is None or not path.exists():
-        return None
-    try:
-        tensors, header = load_weights(path, "evaluation")
-    except ValueError:
-        return None  # damaged: measured anew
-    if header.get("of") != identity:
-        return None  # of other weights or settings: measured anew, and replaced
-    return tensors
 
 
 @torch.no_grad()

@@ -88,15 +88,18 @@ def _read(name: str) -> tuple[NDArray[np.float64], NDArray[np.int64], tuple[str,
     return bunch.data.astype(np.float64), bunch.target.astype(np.int64), features, classes
 
 
-def refuse_table(data: str | Path, what: str) -> None:
+def refuse_table(data: str | Path, what: str, *, argument: str = "data") -> None:
     """Refuse a table where images are needed.
 
     Args:
         data: name of a data set.
         what: needs images.
+        argument: what the name was given as.
 
     Raises:
         ValueError: it is a table.
     """
     if str(data) in TABLES:
-        raise ValueError(f"data is {str(data)!r}, a table; {what} is for images, such as digits")
+        raise ValueError(
+            f"{argument} is {str(data)!r}, a table; {what} is for images, such as digits"
+        )

@@ -1,0 +1,269 @@
+"""The shift suite: what classifiers believe of scenes as they are, and as others would show them.
+
+Each classifier sees the same scenes after the same random looks, clean and under each of
+`boed.data.shifts` at each strength, and perhaps those of another data set that the same question
+can be asked of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor
+
+from boed.classifiers.classifier import Classifier
+from boed.classifiers.looking import Squares
+from boed.classifiers.scoring import beliefs_after
+from boed.data.dataset import Dataset
+from boed.data.question import Asked
+from boed.data.shifts import MIDDLE, SHIFTS, STRENGTHS
+from boed.foundation.checks import at_least
+from boed.foundation.fingerprint import fingerprint
+from boed.foundation.identity import PARTS, store_part, stored_part
+from boed.foundation.netcdf import Schema
+from boed.foundation.randomness import derive
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+KIND = "evaluation of classifiers"
+"""What the record of a run's folder calls it."""
+
+CLEAN = "clean"
+"""The condition without a shift."""
+
+WHOLE = "whole"
+"""What stands for the whole scene among numbers of looks."""
+
+Advance = Callable[[str, int], None]
+"""Called with a classifier and the number of conditions that it has just judged."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Condition:
+    """Scenes as they are, or under one shift.
+
+    Attributes:
+        name: what results call it, such as `blur 2`.
+        shift: of `boed.data.shifts`, or `clean`.
+        strength: of it; 0 where there is none.
+    """
+
+    name: str = CLEAN
+    shift: str = CLEAN
+    strength: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suite:
+    """What classifiers are measured on.
+
+    Attributes:
+        scenes: how many, a fixed random choice.
+        looks: numbers of random looks, squares of a quarter of the width; whole scenes besides.
+        strengths: of each shift, 1 to 3.
+        seed: of looks and shifts.
+
+    Raises:
+        ValueError: a number that is too small or too large, none, or the same twice.
+    """
+
+    scenes: int = 256
+    looks: tuple[int, ...] = (1, 3)
+    strengths: tuple[int, ...] = (MIDDLE,)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        at_least(1, scenes=self.scenes)
+        at_least(0, seed=self.seed)
+        for name in ("looks", "strengths"):
+            given = getattr(self, name)
+            if not given or len(set(given)) < len(given):
+                raise ValueError(f"{name} is {given}, expected different numbers, at least one")
+        at_least(0, looks=min(self.looks))
+        for strength in self.strengths:
+            if strength not in STRENGTHS:
+                raise ValueError(f"strengths is {self.strengths}, expected some of 1, 2, 3")
+
+    @property
+    def conditions(self) -> list[Condition]:
+        """Clean, then each shift at each strength."""
+        shifted = product(SHIFTS, self.strengths)
+        return [
+            Condition(),
+            *(Condition(name=f"{shift} {k}", shift=shift, strength=k) for shift, k in shifted),
+        ]
+
+    @property
+    def counts(self) -> dict[str, int | None]:
+        """Numbers of looks as `beliefs_after` takes them, by what results call them."""
+        return {**{str(count): count for count in self.looks}, WHOLE: None}
+
+    def rows(self, dataset: Dataset) -> NDArray[np.int64]:
+        """Which scenes are taken; fewer are always the first of more.
+
+        Raises:
+            ValueError: there are not so many.
+        """
+        if self.scenes > len(dataset):
+            raise ValueError(
+                f"scenes is {self.scenes}; {dataset.name} ({dataset.split}) has {len(dataset)}"
+            )
+        rng = np.random.default_rng(derive("scenes"))
+        return rng.permutation(len(dataset))[: self.scenes]
+
+
+def shifted(
+    scenes: Float[Tensor, "B C H W"], condition: Condition, seed: int
+) -> Float[Tensor, "B C H W"]:
+    """The scenes of a condition."""
+    if condition.shift == CLEAN:
+        return scenes
+    return SHIFTS[condition.shift](scenes, condition.strength, seed=seed)
+
+
+def evaluate(
+    classifiers: Mapping[str, Classifier],
+    dataset: Dataset,
+    suite: Suite,
+    *,
+    also: Asked | None = None,
+    folder: Path | None = None,
+    advance: Advance | None = None,
+) -> xr.Dataset:
+    """What each classifier believes under each condition after each number of looks.
+
+    Args:
+        classifiers: by name, all of the data set's question.
+        dataset: the scenes that are measured on: those that `suite.rows` chose.
+        suite: conditions and looks.
+        also: scenes of another data set, as they are.
+        folder: for finished parts, a classifier under a condition each, so that an interrupted
+            evaluation goes on.
+        advance: called as the work goes on.
+
+    Returns:
+        What `RESULTS` says: log-probabilities by classifier, condition, look (`whole` is the last)
+        and scene, and labels; the same of `also` with that word before the names.
+    """
+    import xarray as xr
+
+    def judged(scenes: Tensor, part: str) -> NDArray[np.float32]:
+        """Beliefs `[classifier, look, B, *L, K]`."""
+        found = []
+        for name, classifier in classifiers.items():
+            path = _part(folder, name, part)
+            found.append(_beliefs(classifier, scenes, suite, path=path, name=name, advance=advance))
+        return np.stack(found)
+
+    scenes, conditions = dataset.scenes(), suite.conditions
+    beliefs = [judged(shifted(scenes, each, suite.seed), each.name) for each in conditions]
+    by_condition = np.stack(beliefs, axis=1)
+    variables = _variables("", ("classifier", "condition", "look"), by_condition, dataset)
+    attributes: dict[str, Any] = {
+        "data": dataset.name,
+        "split": dataset.split,
+        "size": dataset.size,
+    }
+    attributes |= {"sha256": dataset.sha256, "seed": suite.seed}
+    if also is not None:
+        about = judged(also.data.scenes(), "also")
+        if also.finding is not None:
+            about = about[..., also.finding, :]
+        variables |= _variables("also_", ("classifier", "look"), about, also.data)
+        attributes |= {"also": also.data.name, "also_sha256": also.data.sha256}
+        attributes |= {"also_answers": list(also.data.label_names)}
+    coordinates = {
+        "classifier": list(classifiers),
+        "condition": [each.name for each in conditions],
+        "look": list(suite.counts),
+        "shift": ("condition", [each.shift for each in conditions]),
+        "strength": ("condition", [each.strength for each in conditions]),
+    }
+    return xr.Dataset(variables, coordinates, attributes)
+
+
+def _beliefs(
+    classifier: Classifier,
+    scenes: Float[Tensor, "B C H W"],
+    suite: Suite,
+    *,
+    path: Path | None,
+    name: str,
+    advance: Advance | None,
+) -> NDArray[np.float32]:
+    """Log-probabilities `[look, B, *L, K]`, stored once they are there."""
+    counts = suite.counts
+    identity = None if path is None else fingerprint(classifier, scenes, counts, suite.seed)
+    stored = stored_part(path, identity)
+    if stored is None:
+        found = beliefs_after(
+            classifier, scenes, tuple(counts.values()), looking=Squares(), seed=suite.seed
+        )
+        stored = {look: torch.from_numpy(found[count]).float() for look, count in counts.items()}
+        store_part(path, stored, identity)
+    if advance is not None:
+        advance(name, 1)
+    return np.stack([stored[look].numpy() for look in counts])
+
+
+def _part(folder: Path | None, name: str, part: str) -> Path | None:
+    if folder is None:
+        return None
+    return folder / PARTS / f"{quote(name, safe='')}-{part.replace(' ', '-')}.safetensors"
+
+
+def _variables(
+    prefix: str, leading: tuple[str, ...], beliefs: NDArray[np.float32], data: Dataset
+) -> dict[str, tuple[tuple[str, ...], NDArray]]:
+    scene, answer = f"{prefix}scene", f"{prefix}answer"
+    finding = (f"{prefix}finding",) if data.multi_label else ()
+    variables: dict[str, tuple[tuple[str, ...], NDArray]] = {
+        f"{prefix}log_belief": ((*leading, scene, *finding, answer), beliefs),
+        f"{prefix}label": ((scene, *finding), data.labels.numpy()),
+    }
+    if data.patients is not None:
+        variables[f"{prefix}patient"] = ((scene,), np.asarray(data.patients).astype(str))
+    return variables
+
+
+def _rules(results: xr.Dataset, name: str) -> None:
+    for prefix in ("", "also_"):
+        if f"{prefix}log_belief" not in results:
+            continue
+        beliefs, label = results[f"{prefix}log_belief"], results[f"{prefix}label"]
+        if bool(beliefs.isnull().any()):
+            raise ValueError(f"{name}: {prefix}log_belief holds NaN, expected log-probabilities")
+        highest = beliefs.sizes[f"{prefix}answer"] - 1
+        if int(label.min()) < 0 or int(label.max()) > highest:
+            raise ValueError(f"{name}: {prefix}label must be within 0 to {highest}")
+    for each in ("classifier", "condition", "look", "shift", "strength"):
+        if each not in results.coords:
+            raise ValueError(f"{name} has no coordinate {each!r}; is it from another program?")
+
+
+RESULTS = Schema(
+    "results",
+    {
+        "log_belief": {"classifier", "condition", "look", "scene", "answer"},
+        "label": {"scene"},
+    },
+    optional={
+        "patient": {"scene"},
+        "also_log_belief": {"classifier", "look", "also_scene", "also_answer"},
+        "also_label": {"also_scene"},
+        "also_patient": {"also_scene"},
+    },
+    further=("finding", "also_finding"),
+    rules=_rules,
+)
+"""What `evaluate` returns."""

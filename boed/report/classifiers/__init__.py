@@ -1,0 +1,1 @@
+"""The report of an evaluation of classifiers under shift: statistics, figures, page."""
