@@ -22,7 +22,7 @@ from boed.data.load import load
 from boed.data.observation import Observation
 from boed.foundation.arguments import check_kind, checked
 from boed.foundation.checks import describe
-from boed.foundation.options import COUNT, Device, Names, OneOf, refusal, split_names
+from boed.foundation.options import COUNT, Device, Names, OneOf, Shares, refusal, split_names
 from boed.foundation.precision import PRECISIONS, choose
 from boed.foundation.registry import check_known
 from boed.policies import Policy, Random
@@ -100,6 +100,7 @@ def setup(
     completions: int = 10,
     search: str | Search = "racing",
     precision: str = "fp32",
+    prevalence: str | float | Mapping[str, float] | None = None,
     memory: int = 512,
     device: str = "cpu",
 ) -> Setup:
@@ -130,6 +131,9 @@ def setup(
             are exhaustive. The EIG maps of a search that drops candidates are not whole.
         precision: of the classifier: `fp32`, the same on all machines; `bf16`, which rounds beliefs
             and is faster where the machine has such arithmetic; or `auto`, the faster one here.
+        prevalence: probabilities of the answers in the population that the scenes come from, by
+            name, or `name=0.3,other=0.7`; or of the second of two answers alone. What training
+            assumed if not given.
         memory: bound on the images held at once, MiB.
         device: where the models run.
 
@@ -160,6 +164,8 @@ def setup(
         check_of_the_data(data, size=size, split=split)
     split = split or (data.split if isinstance(data, Dataset) else "test")
     OneOf(PRECISIONS).check("precision", precision)
+    if prevalence is not None:
+        Shares().check("prevalence", prevalence)
     Device().check("device", device)
     if isinstance(sensor, str | Mapping):
         check_sensor_name(sensor)
@@ -175,7 +181,7 @@ def setup(
         "completer": _asked(completer), "policies": names, "baseline": baseline, "primary": primary,
         "library": _asked(library), "size": size, "split": split, "steps": steps,
         "completions": completions, "search": _asked(search), "precision": precision,
-        "memory": memory, "device": device,
+        "prevalence": _asked(prevalence), "memory": memory, "device": device,
     }  # fmt: skip
     context = context_for(
         data, sensor=sensor, library=library, val=val, size=size, split=split, steps=steps
@@ -193,6 +199,13 @@ def setup(
             "precision is 'bf16', which is for DenseNet classifiers, not for "
             f"{type(judge).__name__}"
         )
+    if prevalence is not None:
+        if not isinstance(judge, TrainedClassifier):
+            raise ValueError(
+                "prevalence is given, which is for DenseNet classifiers and ensembles of them, not "
+                f"for {type(judge).__name__}"
+            )
+        judge.set_prevalence(Shares().of("prevalence", prevalence))
     asked = [name for name, is_given in given.items() if is_given]
     by_name = classifier is None or isinstance(classifier, str | Path)
     warn_without_effect(asked, policies, judge, by_name=by_name)

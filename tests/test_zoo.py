@@ -49,7 +49,8 @@ def test_recipe_and_header_agree(name):
     assert recipe.training.pop("precision") == "auto"  # it is for any machine
     assert as_trained == recipe
     fitted = {**header["fit"], "skip": float(header["fit"]["skip"])}
-    assert header["steps"] == recipe.training["steps"] == fitted["steps"]
+    assert recipe.training["steps"] == fitted["steps"]
+    assert header["steps"] == fitted["steps"] * (recipe.members or 1)
     assert recipe.seed == fitted.pop("seed")
     where = {"minutes", "device", "bf16", "precision"}
     for key, value in fitted.items():
@@ -59,6 +60,7 @@ def test_recipe_and_header_agree(name):
         return
     config = header["config"].get("encoder", header["config"])
     config = config if isinstance(config, dict) else header["config"]
+    config = config.get("members", [config])[0]
     assert (recipe.data, recipe.size) == (header["data"]["name"], config["size"])
     assert recipe.patch == header.get("look_fraction")
     if recipe.kind == "completer" and recipe.sensor is None:

@@ -87,7 +87,10 @@ class DenseNetClassifier(TrainedClassifier):
 
     def judged(self, read: Float[Tensor, "B C+1 H W"]) -> Tensor:
         """Uncalibrated logits `[B, K]` or `[B, L, 2]` of what `read` returned."""
-        out = (self._inference if self._loaded else self.network)(read).float()
+        return self.answers((self._inference if self._loaded else self.network)(read).float())
+
+    def answers(self, out: Float[Tensor, "B F"]) -> Tensor:
+        """Logits `[B, K]` or `[B, L, 2]` of what the network returned."""
         return out.unflatten(1, (-1, 2)) if self.multi_label else out
 
     @torch.no_grad()
@@ -136,8 +139,8 @@ class DenseNetClassifier(TrainedClassifier):
         around = network.around(before)
 
         def judged(now: Tensor, base: Int64[Tensor, " P"]) -> Tensor:
-            out: Tensor = around(now, base, Box.around((now != before[base]).any(1))).float()
-            return out.unflatten(1, (-1, 2)) if self.multi_label else out
+            out: Tensor = around(now, base, Box.around((now != before[base]).any(1)))
+            return self.answers(out.float())
 
         return judged
 

@@ -13,7 +13,13 @@ from boed.classifiers.densenet_classifier import DenseNetClassifier
 from boed.classifiers.ensemble import EnsembleClassifier, load_classifier
 from boed.classifiers.looking import Looking
 from boed.classifiers.out_of_distribution import KEY, feature_record
-from boed.classifiers.scoring import calibrate, enough, score
+from boed.classifiers.scoring import (
+    calibrate,
+    classifier_figures,
+    enough,
+    score,
+    val_shifted,
+)
 from boed.classifiers.trained import PRIOR, TrainedClassifier
 from boed.data.dataset import Dataset
 from boed.foundation.files import load_weights
@@ -22,7 +28,7 @@ from boed.foundation.identity import DIGITS
 from boed.training.checkpoints import claim_trained
 from boed.training.recipes import Recipe, recipe_path
 
-SHARED = ("data", "look_fraction", "looking", PRIOR, "frequencies")
+SHARED = ("data", "fit", "look_fraction", "looking", PRIOR, "frequencies")
 """What the headers of members say alike."""
 
 SUMMED = ("cpu_seconds", "steps")
@@ -63,21 +69,16 @@ def combine(
     about["members"] = [fingerprint(tensors)[:DIGITS] for tensors, _ in held]
     if claim_trained(out, recipe, about, steps=sums["steps"]):
         return load_classifier(out)
-    model, val = (
-        EnsembleClassifier([DenseNetClassifier.load(each) for each in members]),
-        enough(val),
-    )
+    model = EnsembleClassifier([DenseNetClassifier.load(each) for each in members])
+    val = enough(val)
     balanced = recipe.training.get("balanced", False)
     weights = balancing(torch.tensor(headers[0]["frequencies"])) if balanced else None
     calibrate(model.eval(), val, looking=looking, weights=weights)
+    found = classifier_figures(model, val, val_shifted(val), looking=looking)
     header = {
-        **{
-            name: headers[0][name]
-            for name in ("data", "look_fraction", "looking")
-            if name in headers[0]
-        },
+        **{name: headers[0][name] for name in SHARED if name in headers[0]},
         **sums,
-        **{name: headers[0][name] for name in (PRIOR, "frequencies")},
+        "history": [{"step": sums["steps"], **found}],
         "scored_on": f"{len(val)} scenes of {val.split}",
         "scores": {"val": score(model, val, looking=looking)},
         KEY: feature_record(model, train, val),

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from boed.classifiers.classifier import Nearby
 from boed.classifiers.densenet import DenseNetConfig
 from boed.data.observation import Observation
+from boed.foundation.options import Shares
 from boed.foundation.precision import Precision
 from boed.foundation.registry import check_known
 
@@ -137,8 +138,8 @@ class TrainedClassifier(nn.Module):
 
         Args:
             prevalence: probability of each class, or of each finding, by name; of two classes one
-                is enough, and findings that are not named stay as they were. None takes back what
-                was set.
+                is enough, without a name that of the second, and findings that are not named
+                stay as they were. None takes back what was set.
 
         Raises:
             ValueError: a name that is no answer (the nearest is suggested), a class without a
@@ -159,10 +160,16 @@ class TrainedClassifier(nn.Module):
 
     def _asked(self, prevalence: Mapping[str, float], ours: Tensor) -> Float[Tensor, "*L K"]:
         """Probabilities of all answers, as `ours` is laid out."""
-        for name, value in prevalence.items():
+        if "" in prevalence:
+            if (self.multi_label and len(self.label_names) > 1) or len(self.label_names) > 2:
+                raise ValueError(
+                    f"prevalence is {prevalence['']} without a name, expected that of each of "
+                    f"{', '.join(self.label_names)}, as name=0.3"
+                )
+            prevalence = {self.label_names[-1]: prevalence[""]}
+        Shares().check("prevalence", prevalence)
+        for name in prevalence:
             check_known("prevalence", name, self.label_names)
-            if not 0 < value < 1:
-                raise ValueError(f"prevalence of {name} is {value}, expected 0 < p < 1")
         if self.multi_label:
             asked = ours.clone()
             for name, value in prevalence.items():

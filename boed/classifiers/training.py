@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from boed.classifiers.augmentation import AUGMENTATIONS, usual_augmentation
 from boed.classifiers.calibration import balancing, cross_entropy
 from boed.classifiers.densenet import DenseNetConfig
-from boed.classifiers.densenet_classifier import DenseNetClassifier
+from boed.classifiers.densenet_classifier import KIND, DenseNetClassifier
 from boed.classifiers.looking import Looking, Squares, random_counts
 from boed.classifiers.out_of_distribution import KEY, feature_record
 from boed.classifiers.scoring import (
@@ -28,6 +28,9 @@ from boed.classifiers.scoring import (
     score,
     val_shifted,
 )
+from boed.classifiers.torchxrayvision_classifier import start_weights
+from boed.classifiers.torchxrayvision_weights import KIND as PUBLISHED
+from boed.classifiers.torchxrayvision_weights import SIZE
 from boed.classifiers.trained import PRIOR
 from boed.data.dataset import Dataset
 from boed.foundation.checks import check_fits
@@ -228,21 +231,29 @@ def start_from(model: DenseNetClassifier, path: Path | str) -> dict[str, Any]:
     """Give a model the weights of a checkpoint, perhaps of another size; not its calibration.
 
     Returns:
-        Where those weights come from: data, steps, command, width in pixels, and checksum.
+        Where those weights come from: data, steps, command, or of torchxrayvision's the name and
+        address; width in pixels, and checksum.
 
     Raises:
         ValueError: the checkpoint's network or labels differ, or its norms are folded away.
     """
-    tensors, header = load_weights(path, "densenet classifier")
-    theirs = {**header.get("config", {}), "labels": tuple(header.get("label_names", ()))}
+    tensors, header = load_weights(path, KIND, PUBLISHED)
+    published = header["kind"] == PUBLISHED
     ours = {**asdict(model.config), "labels": model.label_names}
+    theirs = {**header.get("config", {}), "labels": tuple(header.get("label_names", ()))}
+    if published:  # its answers are found by name, where it has them
+        theirs |= {name: ours[name] for name in ("outputs", "labels")}
     for name in ("kind", "channels", "outputs", "labels"):
         if theirs.get(name) != ours[name]:
             raise ValueError(
-                f"init {path} has {name} {theirs.get(name)}, the model to train {ours[name]}"
+                f"init {header.get('weights', path)} has {name} {theirs.get(name)}, the model to "
+                f"train {ours[name]}"
             )
     ours = model.network.state_dict()
-    tensors = {k[8:]: v for k, v in tensors.items() if k.startswith("network.")}
+    if published:
+        tensors = start_weights(model, tensors, header)
+    else:
+        tensors = {k[8:]: v for k, v in tensors.items() if k.startswith("network.")}
     if not any(name.endswith("running_mean") for name in tensors):
         raise ValueError(
             f"init {path} has its norms folded into its convolutions and cannot be trained on; "
@@ -256,6 +267,8 @@ def start_from(model: DenseNetClassifier, path: Path | str) -> dict[str, Any]:
                 f"expected {shapes[1]}"
             )
     model.network.load_state_dict(tensors)
+    if published:
+        return {**{name: header[name] for name in ("weights", "url", "sha256")}, "size": SIZE}
     origin = {name: header.get(name) for name in ("data", "steps", "command")}
     return {**origin, "size": theirs.get("size"), "sha256": sha256(path)}
 

@@ -69,7 +69,7 @@ def benchmark(
     classifier: Annotated[
         str | None,
         _option(
-            "trees, gaussian, a shipped model's name, or a checkpoint.",
+            "trees, gaussian, a shipped model's name, a checkpoint, or torchxrayvision:NAME.",
             shown="what is shipped for the data and sensor; trees for tables",
         ),
     ] = None,
@@ -100,6 +100,13 @@ def benchmark(
         str | None,
         _option(
             "Of the classifier: fp32; bf16, which rounds; or auto, the faster one.", "precision"
+        ),
+    ] = None,
+    prevalence: Annotated[
+        str | None,
+        _option(
+            "Of the answers where the scenes come from, as pneumonia=0.1; as training had it.",
+            "prevalence",
         ),
     ] = None,
     engine: Annotated[

@@ -54,7 +54,7 @@ def completer(
     classifier: Annotated[
         str | None,
         typer.Option(
-            help="Name or checkpoint whose features describe scenes.",
+            help="Name or checkpoint whose features describe scenes, or torchxrayvision:NAME.",
             show_default="what is shipped for the data",
         ),
     ] = None,

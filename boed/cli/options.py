@@ -57,6 +57,7 @@ KINDS: dict[str, Kind] = {
     "device": kinds.Device(),
     "search": Text(),
     "precision": kinds.OneOf("boed.foundation.precision:PRECISIONS"),
+    "prevalence": kinds.Shares(),
     "engine": kinds.OneOf("boed.benchmark.engines:ENGINES"),
     "workers": COUNT,
     "run": kinds.Existing(folder=True),

@@ -48,6 +48,9 @@ def scan(
         float | None, typer.Option(help="Of the patch sensor: width of a look over the scene's.")
     ] = None,
     search: Annotated[str, typer.Option(help="As for benchmark.")] = "racing",
+    prevalence: Annotated[
+        str | None, typer.Option(help="As for benchmark; as training had it.", show_default=False)
+    ] = None,
     invert: Annotated[bool, typer.Option(help="Exchange black and white first.")] = False,
     seed: Seed = 0,
     scene: Annotated[
@@ -73,7 +76,7 @@ def scan(
     from boed.report.scan import scan_setup
 
     names = ("completer", "classifier", "sensor", "library", "size", "steps", "completions",
-             "grid", "patch", "search", "device")  # fmt: skip
+             "grid", "patch", "search", "prevalence", "device")  # fmt: skip
     given = locals()
     typed: dict[str, Any] = {each: given[each] for each in names if given[each] is not None}
     options = with_patch_options(typed)

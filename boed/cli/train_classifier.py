@@ -30,7 +30,8 @@ def train_classifier(
     init: Annotated[
         str | None,
         typer.Option(
-            help="Trained classifier to start from, by name or path, perhaps of another size."
+            help="Trained classifier to start from, by name or path, perhaps of another size; or "
+            "torchxrayvision:NAME, for densenet121."
         ),
     ] = None,
     members: Annotated[

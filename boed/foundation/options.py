@@ -221,6 +221,35 @@ class SensorTable(Text):
 
 
 @dataclass(frozen=True)
+class Shares(Text):
+    """Probabilities by name, as a table or as `name=0.3,other=0.7`; or one number."""
+
+    def check(self, name: str, value: Any) -> None:
+        """See `Kind`."""
+        for answer, share in self.of(name, value).items():
+            if not 0 < share < 1:
+                called = f"{name} of {answer}" if answer else name
+                raise refusal(called, share, "0 < p < 1")
+
+    def of(self, name: str, value: Any) -> dict[str, float]:
+        """What was given as a table; a number alone under no name."""
+        try:
+            if isinstance(value, bool):
+                raise TypeError
+            if isinstance(value, Mapping):
+                return {str(answer): float(share) for answer, share in value.items()}
+            if isinstance(value, str) and "=" in value:
+                pairs = [each.split("=") for each in value.split(",")]
+                table = {answer.strip(): float(share) for answer, share in pairs}
+                if len(table) < len(pairs):
+                    raise ValueError
+                return table
+            return {"": float(value)}
+        except (TypeError, ValueError):
+            raise refusal(name, value, "a probability, or name=0.3,other=0.7") from None
+
+
+@dataclass(frozen=True)
 class Switch:
     """Yes or no."""
 

@@ -10,6 +10,7 @@ POLICIES: dict[str, str] = {
     "boed_retrieval_entropy": "highest EIG; Eq. 17, completions by retrieval",
     "boed_gaussian": "highest EIG; Barber-Agakov bound, completions of a mixture of Gaussians",
     "boed_gaussian_entropy": "highest EIG; Eq. 17, completions of a mixture of Gaussians",
+    "bald": "where the members of an ensemble of classifiers are expected to disagree most",
     "max_variance": "largest predictive variance over completions",
     "centre_out": "fixed scan from the centre outwards",
     "in_order": "the sensor's candidates in their order",
@@ -27,6 +28,7 @@ INFORMED: dict[str, tuple[str | None, str]] = {
     "boed_retrieval_entropy": ("retrieval", "entropy"),
     "boed_gaussian": ("gaussian", "variational"),
     "boed_gaussian_entropy": ("gaussian", "entropy"),
+    "bald": (None, "disagreement"),
     "max_variance": (None, "variance"),
 }
 """Completer (None: that of the set-up) and estimator of the policies that draw completions."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from boed.foundation.files import atomic
+from boed.report.gains import Gains
 from boed.report.statistics import Summary
 
 Curves = Mapping[str, Mapping[str, Mapping[str, Sequence[float | None]]]]
@@ -25,12 +26,17 @@ def as_csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 
 
 def benchmark_tables(
-    summary: Summary, *, timing: Iterable[Sequence[Any]], run: Iterable[Sequence[str]]
+    summary: Summary,
+    *,
+    gains: Iterable[Gains],
+    timing: Iterable[Sequence[Any]],
+    run: Iterable[Sequence[str]],
 ) -> dict[str, str]:
     """Every table of a benchmark's report by name, as CSV.
 
     Args:
         summary: of the run.
+        gains: EIG against what was gained.
         timing: rows of policy, seconds per run, seconds per look.
         run: rows of what was run.
     """
@@ -55,9 +61,21 @@ def benchmark_tables(
         "metrics": as_csv(("policy", *curve), [*_long(summary["policies"]), *whole]),
         "paired": as_csv(("difference", *curve, "certain_together"), paired),
         "costs": as_csv(("policy", "looks", "mean_cost"), costs),
+        "gains": as_csv(_GAINS, [_flat(each) for each in gains]),
         "timing": as_csv(("policy", "seconds_per_run", "seconds_per_look"), timing),
         "run": as_csv(("what", "value"), run),
     }
+
+
+_GAINS = (
+    *("policy", "look", "mean_eig", "mean_gain", "gain_low", "gain_high"),
+    *("slope", "slope_low", "slope_high", "correlation", "correlation_low", "correlation_high"),
+)
+
+
+def _flat(each: Gains) -> tuple[Any, ...]:
+    figures = (each.expected, *each.gained, *each.slope, *each.correlation)
+    return (each.policy, each.look, *(None if value != value else value for value in figures))
 
 
 def write_tables(tables: Mapping[str, str], folder: Path) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from boed.foundation.arguments import checked
 from boed.foundation.files import atomic
 from boed.report.csv_tables import benchmark_tables, link
+from boed.report.gains import Bounded, eig_and_gains
 from boed.report.headline import NAMES, counted, headline, infinite, plain_words
 from boed.report.html import png, rounded, rows_of, svg, template
 from boed.report.results import structured, validate
@@ -93,6 +94,8 @@ def render(
         looks=png(figures.looks_figure(results)),
         calibration=svg(figures.calibration_figure(results)),
         calibration_narrow=svg(figures.calibration_figure(results, columns=1)),
+        gains=eig_and_gains(results),
+        bounded=bounded,
         timing=timing(results),
         run=what_was_run(results),
         described=structured(attributes.get("policies", "{}")),
@@ -114,7 +117,12 @@ def _shown(summary: Summary, metric: str) -> bool:
 
 def report_tables(results: xr.Dataset, summary: Summary) -> dict[str, str]:
     """Every table of the report by name, as CSV."""
-    return benchmark_tables(summary, timing=timing(results), run=what_was_run(results))
+    return benchmark_tables(
+        summary,
+        gains=eig_and_gains(results),
+        timing=timing(results),
+        run=what_was_run(results),
+    )
 
 
 def panel_titles(examples: xr.Dataset) -> list[str]:
@@ -129,6 +137,14 @@ def panel_titles(examples: xr.Dataset) -> list[str]:
         return [f"Scene {number + 1}" for number in range(examples.sizes["example"])]
     both = zip(examples["row"].values, examples["case"].values, strict=True)
     return [f"Scene {int(row)}, {told[str(case)]}" for row, case in both]
+
+
+def bounded(figure: Bounded) -> str:
+    """A figure with its interval, or a dash where it does not exist."""
+    value, low, high = figure
+    if value != value:
+        return "–"
+    return number(value) if low != low else f"{number(value)} [{number(low)}, {number(high)}]"
 
 
 def costs_differ(results: xr.Dataset) -> bool:

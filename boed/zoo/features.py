@@ -1,16 +1,20 @@
-"""What the headers of the shipped classifiers say of the features of their training data."""
+"""What the headers of the shipped classifiers say of their training data."""
 
 from __future__ import annotations
 
 from boed.classifiers.ensemble import load_classifier
 from boed.classifiers.out_of_distribution import KEY, feature_record
+from boed.classifiers.trained import PRIOR
+from boed.classifiers.training import answer_frequencies
 from boed.data.training_split import training_splits
 from boed.foundation.files import load_weights, save_weights
 from boed.foundation.shipped import refresh_cards, shipped, shipped_names
 
 
 def refresh_features() -> None:
-    """Write `feature_record` into the headers of all shipped classifiers, and their cards anew.
+    """Write `feature_record` and the frequencies of answers into all shipped classifiers' headers.
+
+    And their cards anew.
 
     `boed train classifier` writes it too; this is for weights that were trained before. The
     tensors stay as they are. `$BOED_DATA` has to hold what they were trained on.
@@ -27,5 +31,6 @@ def refresh_features() -> None:
         if train.sha256 != header["data"]["sha256"]:
             raise ValueError(f"{name}: {train.name} is not the data that it was trained on")
         record = feature_record(model, train, val)
-        save_weights(shipped(name), tensors, {**header, KEY: record})
+        prior = header.get(PRIOR, answer_frequencies(train).tolist())
+        save_weights(shipped(name), tensors, {**header, KEY: record, PRIOR: prior})
     refresh_cards()

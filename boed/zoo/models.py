@@ -12,11 +12,20 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from boed.classifiers.classifier import Classifier
+from boed.classifiers.densenet import DenseNetConfig
 from boed.classifiers.ensemble import load_classifier
 from boed.classifiers.screen import ScreenNet
+from boed.classifiers.torchxrayvision_classifier import TorchXRayVisionClassifier, check_question
+from boed.classifiers.torchxrayvision_weights import (
+    check_weights,
+    fetch_weights,
+    is_torchxrayvision,
+    pathologies,
+)
 from boed.classifiers.trained import TrainedClassifier
 from boed.completion.completer import Completer
 from boed.completion.registry import LEARNED, load_completer
+from boed.data.dataset import Dataset
 from boed.data.labels import naming_advice
 from boed.foundation.checks import check_fits
 from boed.foundation.registry import one_of, unknown
@@ -107,7 +116,11 @@ def check_names(
     asked += [("completer", each, "completion", (*FITTED, *LEARNED)) for each in completers]
     asked += [("search", search, "screens", (*SEARCHES, "screen"))]
     for argument, name, kind, known in asked:
-        if isinstance(name, str | Path) and str(name) not in known:
+        if not isinstance(name, str | Path) or str(name) in known:
+            continue
+        if kind == "classifiers" and is_torchxrayvision(str(name)):
+            check_weights(argument, str(name))
+        else:
             weights(argument, str(name), kind, known=known)
 
 
@@ -152,7 +165,8 @@ def classifier_for(context: Context, name: str | None = None) -> Classifier:
     Args:
         context: what it is for.
         name: `trees` (of a table's features, fitted to the library), `gaussian` (the posterior of
-            a mixture fitted to the library), the name of a shipped model, or a checkpoint's path.
+            a mixture fitted to the library), the name of a shipped model, a checkpoint's path, or
+            `torchxrayvision:NAME` for whole-image beliefs of published weights.
 
     Raises:
         Missing: none is shipped, or there is no library to fit to.
@@ -187,8 +201,8 @@ def network_for(
 
     Args:
         context: what it is for.
-        name: of a shipped model, or a checkpoint's path; what is shipped for the scenes and their
-            sensor if not given.
+        name: of a shipped model, a checkpoint's path, or torchxrayvision's with that before it;
+            what is shipped for the scenes and their sensor if not given.
         argument: what the name was given for, in error messages.
 
     Raises:
@@ -196,18 +210,28 @@ def network_for(
         ValueError: an unknown name, or a checkpoint that does not fit.
     """
     name = name or _default_classifier(context, network=True)
-    path = weights(argument, name, "classifiers")
-    model = load_classifier(path)
-    check_fits(
-        argument, model.config, context.data, name=context.data.name, resized=context.resized
-    )
     data = context.data
+    if is_torchxrayvision(name):
+        return _of_torchxrayvision(name, data, argument)
+    model = load_classifier(weights(argument, name, "classifiers"))
+    check_fits(argument, model.config, data, name=data.name, resized=context.resized)
     if model.label_names != data.label_names or model.multi_label != data.multi_label:
         raise ValueError(
             f"{argument}: {name} answers {', '.join(model.label_names)}; "
             f"{data.name} asks {', '.join(data.label_names)}{naming_advice(data)}"
         )
     return model
+
+
+def _of_torchxrayvision(name: str, data: Dataset, argument: str) -> TrainedClassifier:
+    """The published network for a data set's questions, fetched once it is known to answer them."""
+    check_weights(argument, name)
+    grey = DenseNetConfig(size=data.size, channels=1, outputs=1)
+    check_fits(argument, grey, data, name=data.name)
+    asked: dict[str, Any] = {"multi_label": data.multi_label, "argument": argument}
+    check_question(name, pathologies(name), data.label_names, **asked)
+    path = fetch_weights(argument, name)
+    return TorchXRayVisionClassifier(path, data.label_names, size=data.size, **asked)
 
 
 def screen_for(context: Context, classifier: TrainedClassifier, name: str) -> ScreenNet:
@@ -229,6 +253,8 @@ def screen_for(context: Context, classifier: TrainedClassifier, name: str) -> Sc
 def weights(argument: str, name: str, kind: str, *, known: Sequence[str] = ()) -> Path:
     """The checkpoint that a shipped model's name, or the path of a file or a model's folder is of.
 
+    Torchxrayvision's weights are fetched if they are not there yet.
+
     Args:
         argument: what it was given for.
         name: of the model, or path.
@@ -238,7 +264,10 @@ def weights(argument: str, name: str, kind: str, *, known: Sequence[str] = ()) -
     Raises:
         ValueError: there is no such file, no such name (the nearest is suggested), or it is the
             name of a model of another kind.
+        OSError: weights could not be fetched.
     """
+    if kind == "classifiers" and is_torchxrayvision(name):
+        return fetch_weights(argument, name)
     if Path(name).is_dir() and not (Path(name) / WEIGHTS).is_file():
         raise ValueError(
             f"{argument} is {name!r}, a folder without {WEIGHTS}; expected the folder of a model, "
@@ -285,12 +314,10 @@ def _default_completer(context: Context) -> str:
 def _default_classifier(context: Context, *, network: bool) -> str:
     looks = next((word for kind, word in LOOKS.items() if isinstance(context.sensor, kind)), None)
     family = f"{context.family}-{context.data.size}"
-    kinds = ("densenet",) if network else ("ensemble", "densenet")
+    name = f"densenet-{family}" if looks is None else f"densenet-{looks}-{family}"
     unseen = looks is None and context.indirect
-    for kind in kinds:
-        name = f"{kind}-{family}" if looks is None else f"{kind}-{looks}-{family}"
-        if name in shipped_of("classifiers") and not unseen:
-            return name
+    if name in shipped_of("classifiers") and not unseen:
+        return name
     how = f"boed train classifier {context.options}"
     if not isinstance(context.sensor, PatchSensor):
         how += f" --sensor {looks or 'SENSOR'}"

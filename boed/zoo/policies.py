@@ -11,7 +11,7 @@ from boed.completion.classical.gaussian import GaussianMixture
 from boed.completion.classical.retrieval import Retrieval
 from boed.completion.completer import Completer
 from boed.data.observation import Observation
-from boed.eig.completions.estimators import AdditiveEstimator
+from boed.eig.completions.estimators import AdditiveEstimator, members_of
 from boed.eig.completions.estimators import named as estimator_named
 from boed.foundation.cache import cache_folder
 from boed.foundation.registry import import_object
@@ -61,6 +61,8 @@ def policies_for(
 
     def informed(name: str) -> Policy:
         own, estimator = INFORMED[name]
+        if estimator == "disagreement":
+            members_of(classifier)  # who has none is told before any work
         drawer = completer if own is None else completer_for(context, own)
         assert drawer is not None
         additive = isinstance(estimator_named(estimator), AdditiveEstimator)

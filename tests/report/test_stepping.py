@@ -163,7 +163,7 @@ def test_every_table_is_there_as_csv(results, undrawn, tmp_path):
     read = {
         path.stem: list(csv.DictReader(path.open())) for path in (tmp_path / "tables").iterdir()
     }
-    assert set(read) == {"primary", "metrics", "paired", "costs", "timing", "run"}
+    assert set(read) == {"primary", "metrics", "paired", "costs", "gains", "timing", "run"}
     row = next(
         r
         for r in read["metrics"]

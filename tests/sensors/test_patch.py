@@ -61,3 +61,39 @@ def test_patch_over_the_border_is_refused(design: list[int]) -> None:
         PatchSensor(28).observe(blank(28), torch.rand(1, 1, 28, 28), torch.tensor([design]))
     with pytest.raises(ValueError, match=r"design spans pixels .* the scene has 0\.\.27"):
         PatchSensor(28, grid=torch.tensor([[0, 0], design]))
+
+
+def test_looks_keep_off_the_border():
+    sensor = PatchSensor(32, 0.25, 5, border=0.125)
+    assert sensor.positions.tolist() == [4, 8, 12, 16, 20]
+    assert sensor.bounds.tolist() == [[4.0, 4.0], [20.0, 20.0]]
+    assert len(sensor.designs(blank(32))) == 25
+    own = torch.tensor([[0.0, 12.0], [12.0, 12.0]])
+    assert PatchSensor(32, 0.25, own, border=0.125).designs(blank(32)).tolist() == [[12.0, 12.0]]
+    assert PatchSensor(32, 0.25, 3, border=0.375).positions.tolist() == [12]
+
+
+def test_looks_stay_within_a_region():
+    region = torch.zeros(32, 32)
+    region[:16] = 1
+    sensor = PatchSensor(32, 0.25, 5, region=region)
+    shown = sensor.footprint(sensor.designs(blank(32)))
+    assert len(shown) == 10  # rows 0 and 6
+    assert not (shown[:, 0] * (1 - region)).any()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (
+            {"border": 0.4},
+            r"border 0.4 of a scene of 32 pixels is 13 pixels .* expected 0 to 0.375",
+        ),
+        ({"border": -0.1}, "border -0.1 of a scene"),
+        ({"region": torch.ones(8, 8)}, r"region is \(8, 8\), expected \(32, 32\)"),
+        ({"region": torch.zeros(32, 32)}, "border 0 and region leave no candidate of 25"),
+    ],
+)
+def test_regions_without_room(options, words):
+    with pytest.raises(ValueError, match=words):
+        PatchSensor(32, 0.25, 5, **options)

@@ -134,6 +134,7 @@ ESTIMATING = {
 ESTIMATES = {name: (lambda e=each: estimator_checks(e)) for name, each in ESTIMATING.items()} | {
     f"{name}, findings": (lambda e=each: estimator_checks(e, findings=2))
     for name, each in ESTIMATORS.items()
+    if name != "disagreement"  # of members, which only an ensemble has
 }
 
 OTHERS: dict[str, Callable[[], list[Check]]] = {

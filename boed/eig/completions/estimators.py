@@ -239,22 +239,39 @@ class Disagreement:
     2011). It finds looks after which the members disagree; no EIG about v, in nats.
 
     Attributes:
-        ensemble: classifiers of the same question, at least two.
+        ensemble: classifiers of the same question, at least two; the members of the problem's
+            classifier if not given, which then has to be an `EnsembleClassifier`.
     """
 
-    ensemble: tuple[Classifier, ...]
+    ensemble: tuple[Classifier, ...] | None = None
     bound: Bound = "none"
 
     def __post_init__(self) -> None:
-        if len(self.ensemble) < 2:
+        if self.ensemble is not None and len(self.ensemble) < 2:
             raise ValueError(f"ensemble has {len(self.ensemble)} members, expected at least 2")
 
     def __call__(self, problem: DesignProblem) -> Utility:
-        members = torch.stack([problem.posterior_of(each) for each in self.ensemble])
+        ensemble = members_of(problem.classifier) if self.ensemble is None else self.ensemble
+        members = torch.stack([problem.posterior_of(each) for each in ensemble])
         mean = members.logsumexp(0) - torch.tensor(len(members)).log()
         gains = entropy(mean) - entropy(members).mean(0)
         gains = over_findings(gains, problem.prior.ndim == 3)
         return torch.einsum("nb,nbd->bd", problem.completions.weights, gains), gains
+
+
+def members_of(classifier: Classifier) -> tuple[Classifier, ...]:
+    """The classifiers that an ensemble consists of.
+
+    Raises:
+        ValueError: it is none.
+    """
+    members: tuple[Classifier, ...] | None = getattr(classifier, "members", None)
+    if members is None:
+        raise ValueError(
+            f"classifier is {describe(classifier)}, expected an ensemble, whose members can "
+            "disagree: `boed train classifier --members 3` trains one"
+        )
+    return members
 
 
 ESTIMATORS: Registry[Estimator] = Registry(
@@ -266,6 +283,7 @@ ESTIMATORS: Registry[Estimator] = Registry(
         "accuracy": ValueOfInformation(),
         "variance": Variance(),
         "predictive_entropy": PredictiveEntropy(),
+        "disagreement": Disagreement(),
     },
 )
 """Estimators by name, with their usual settings."""

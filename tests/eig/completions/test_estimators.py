@@ -47,7 +47,9 @@ def test_all_by_name_have_a_bound_and_a_worth_for_every_completion(name: str) ->
     assert ESTIMATORS[name].bound in ("lower", "upper", "consistent", "none")
     blank, sensor = Observation.nothing(1, 1, 16), PatchSensor(16, 0.25, 4)
     drawn = equal(ClueCompleter(Clues()).sample(blank, 5))
-    result = eig_map(blank, drawn, sensor, classifier=ClueClassifier(), estimator=name)
+    classifier = ClueClassifier()
+    classifier.members = (classifier, classifier)  # as an ensemble has them
+    result = eig_map(blank, drawn, sensor, classifier=classifier, estimator=name)
     assert result.gains is not None
     assert result.gains.shape == (5, 1, 16)
     assert torch.allclose(result.gains.mean(0), result.eig, atol=1e-5)
@@ -230,6 +232,21 @@ def test_disagreement_is_where_members_differ() -> None:
     assert agreed.eig.abs().max() < 1e-6
     with pytest.raises(ValueError, match="ensemble has 1 members, expected at least 2"):
         Disagreement((toy,))
+
+
+def test_disagreement_by_name_is_that_of_the_classifiers_members() -> None:
+    class Pair(GaussianPixels):
+        members = (_Sure(0), _Sure(1))
+
+    toy, blank = GaussianPixels(), Observation.nothing(1, 1, 2)
+    drawn, sensor = equal(toy.draw(6)[0][:, None]), PatchSensor(2, 0.5, 2)
+    named = eig_map(blank, drawn, sensor, classifier=Pair(), estimator="disagreement")
+    given = eig_map(
+        blank, drawn, sensor, classifier=toy, estimator=Disagreement((_Sure(0), _Sure(1)))
+    )
+    assert torch.equal(named.eig, given.eig)
+    with pytest.raises(ValueError, match=r"classifier is .*, expected an ensemble"):
+        eig_map(blank, drawn, sensor, classifier=toy, estimator="disagreement")
 
 
 def test_barber_agakov_is_zero_where_nothing_is_seen() -> None:

@@ -1,0 +1,105 @@
+"""Whether the information that was expected is the information that was gained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from boed.policies.names import INFORMED
+from boed.report.statistics import resampled
+
+IN_NATS = ("variational", "entropy", "mixture")
+"""Estimators whose score is an EIG about the answer."""
+
+Bounded = tuple[float, float, float]
+"""A figure with the ends of its 95 % bootstrap interval; NaN where it does not exist."""
+
+
+@dataclass(frozen=True)
+class Gains:
+    """One look of one policy, over all scenes and seeds.
+
+    Attributes:
+        policy, look: whose, and which one from 1 on.
+        expected: mean EIG of the looks that were taken, nats.
+        gained: mean rise of the log-belief in the truth, nats: its expectation is the EIG where
+            beliefs are calibrated and the completions are posterior samples.
+        slope: of the line from EIG to gain, 1 where both hold; NaN where all EIGs are the same, as
+            those of the first look are.
+        correlation: of the two.
+    """
+
+    policy: str
+    look: int
+    expected: float
+    gained: Bounded
+    slope: Bounded
+    correlation: Bounded
+
+
+def eig_and_gains(results: xr.Dataset, resamples: int = 2000, seed: int = 0) -> list[Gains]:
+    """EIG against gain for each look of the policies whose score is an EIG about the answer.
+
+    Args:
+        results: of a benchmark.
+        resamples: of the bootstrap, of scenes or patients.
+        seed: of the bootstrap.
+    """
+    names = [str(name) for name in results["policy"].values]
+    asked = [name for name in names if INFORMED.get(name, ("", ""))[1] in IN_NATS]
+    if not asked:
+        return []
+    weights = np.concatenate(list(resampled(results, resamples, seed)))
+    truth = _log_belief_in_truth(results)
+    rows = []
+    for name in asked:
+        score = results["score"].sel(policy=name).transpose("step", "seed", "scene").values
+        with np.errstate(invalid="ignore"):  # from one impossible truth to another
+            gain = np.diff(truth.sel(policy=name).transpose("look", "seed", "scene").values, axis=0)
+        for step in range(len(score)):
+            known = np.isfinite(score[step]) & np.isfinite(gain[step])
+            if not known.any():
+                continue
+            x, y = (np.where(known, each[step], 0).astype(np.float64) for each in (score, gain))
+            sums = np.stack([known, x, y, x * x, x * y, y * y]).sum(1).T  # of each scene
+            found, many = _moments(sums.sum(0)), _moments(weights @ sums)
+            rows.append(
+                Gains(
+                    policy=name,
+                    look=step + 1,
+                    expected=float(found[0]),
+                    gained=_bounded(found[1], many[1]),
+                    slope=_bounded(found[2], many[2]),
+                    correlation=_bounded(found[3], many[3]),
+                )
+            )
+    return rows
+
+
+def _log_belief_in_truth(results: xr.Dataset) -> xr.DataArray:
+    """`[policy, seed, scene, look]`, summed over findings."""
+    of_truth = results["log_belief"].isel(answer=results["label"].astype(int))
+    return of_truth.sum("finding", skipna=False) if "finding" in of_truth.dims else of_truth
+
+
+def _moments(sums: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Means of both, slope and correlation, from sums of 1, x, y, xx, xy, yy."""
+    number, x, y, xx, xy, yy = np.moveaxis(np.asarray(sums, np.float64), -1, 0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        x, y = x / number, y / number
+        var_x, var_y = xx / number - x * x, yy / number - y * y
+        both = xy / number - x * y
+        spread = var_x > 1e-10 * np.maximum(xx / number, 1e-12)
+        slope = np.where(spread, both / var_x, np.nan)
+        correlation = np.where(spread & (var_y > 0), both / np.sqrt(var_x * var_y), np.nan)
+    return np.stack([x, y, slope, correlation])
+
+
+def _bounded(found: NDArray[np.float64], many: NDArray[np.float64]) -> Bounded:
+    if not np.isfinite(found) or not np.isfinite(many).any():
+        return (float(found), np.nan, np.nan)
+    low, high = np.nanpercentile(many, [2.5, 97.5])
+    return float(found), float(low), float(high)

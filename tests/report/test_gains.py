@@ -1,0 +1,74 @@
+"""EIG against what was gained: known slopes, dashes where there are none."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from boed.report.gains import eig_and_gains
+from boed.report.page import bounded, render, report_tables
+from boed.report.statistics import summary
+
+
+def with_scores(results, slope, *, noise=0.0, constant=False):
+    """EIGs from which the gains of `boed` follow with this slope."""
+    made = results(scenes=200, looks=2)
+    truth = made["log_belief"].isel(answer=made["label"].astype(int))
+    gain = truth.diff("look").sel(policy="boed").transpose("seed", "scene", "look").values
+    rng = np.random.default_rng(0)
+    scores = np.full((2, 2, 200, 2), np.nan, np.float32)
+    scores[0] = gain / slope + noise * rng.normal(size=gain.shape)
+    if constant:
+        scores[0] = 0.3
+    made["score"] = made["score"].copy(data=scores)
+    return made
+
+
+@pytest.mark.parametrize("slope", [1.0, 0.5])
+def test_a_known_line(results, slope):
+    first, second = eig_and_gains(with_scores(results, slope), resamples=100)
+    for row in (first, second):
+        assert row.policy == "boed"
+        assert row.slope == pytest.approx((slope,) * 3, rel=1e-3)
+        assert row.correlation == pytest.approx((1.0,) * 3, abs=1e-3)
+        assert row.gained[0] == pytest.approx(slope * row.expected, rel=1e-3)
+        assert row.gained[1] < row.gained[0] < row.gained[2]
+    assert (first.look, second.look) == (1, 2)
+
+
+def test_noise_in_the_eig_flattens_the_line_and_widens_its_interval(results):
+    row = eig_and_gains(with_scores(results, 1.0, noise=2.0), resamples=200)[0]
+    assert row.slope[2] < 0.9
+    assert 0 < row.correlation[1] < row.correlation[0] < row.correlation[2] < 0.9
+
+
+def test_one_eig_for_all_has_no_slope(results):
+    row = eig_and_gains(with_scores(results, 1.0, constant=True), resamples=50)[0]
+    assert row.expected == pytest.approx(0.3)
+    assert np.isnan(row.slope).all()
+    assert np.isnan(row.correlation).all()
+    assert bounded(row.slope) == "–"
+
+
+def test_findings_are_added_up(results):
+    made = results(findings=3, answers=2, scenes=60, looks=1)
+    scores = np.where(made["policy"].values[:, None, None, None] == "boed", 0.2, np.nan)
+    made["score"] = made["score"].copy(data=np.broadcast_to(scores, made["score"].shape))
+    label, belief = made["label"].values, made["log_belief"].sel(policy="boed").values
+    truth = np.take_along_axis(belief, label[None, :, None, :, None], axis=-1)[..., 0].sum(-1)
+    row = eig_and_gains(made, resamples=20)[0]
+    assert row.gained[0] == pytest.approx(float(np.diff(truth, axis=-1).mean()), rel=1e-4)
+
+
+def test_the_report_shows_it_where_there_is_an_eig(results):
+    made = with_scores(results, 1.0)
+    page = render(made)
+    assert "Expected and gained information" in page
+    table = report_tables(made, summary(made, resamples=20))["gains"].splitlines()
+    assert table[0].startswith("policy,look,mean_eig,mean_gain")
+    assert len(table) == 3
+    blind = results(policies=("random", "centre_out"), looks=1)
+    assert eig_and_gains(blind) == []
+    assert "Expected and gained information" not in render(blind)
+    unscored = results(looks=1)  # scores are NaN
+    assert eig_and_gains(unscored) == []
