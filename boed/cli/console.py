@@ -103,7 +103,7 @@ def progress_bar() -> Iterator[Progress]:
     )
 
     bar = Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),  # names of a user's own classes
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[rate]}"),

@@ -69,8 +69,9 @@ def trained(asked: str | Recipe, out: Path, changes: Mapping[str, Any]) -> torch
         except KeyboardInterrupt as error:
             if str(error):  # it says what is stored
                 raise
-            stored = running_state(out)
-            said = f"what {stored} holds is kept" if stored.exists() else "nothing is stored yet"
+            stored = [running_state(out), *out.parent.glob(f"{out.stem}.member-*.safetensors")]
+            kept = ", ".join(str(each) for each in stored if each.exists())
+            said = f"what {kept} holds is kept" if kept else "nothing is stored yet"
             with ends_with(f"{said}, and the same command goes on"):
                 raise
     if not first[-1]:

@@ -168,10 +168,10 @@ def calling(part: object, method: str = "") -> Iterator[None]:
         if name.partition(".")[0] in str(error):
             raise
         raise ValueError(f"{name}: {error}") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a library that it uses may call sys.exit
         if is_ours(part):
             raise
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        reason = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
         raise ValueError(f"{name}: {reason}{_line(part, error)}") from error
 
 

@@ -17,6 +17,7 @@ from boed.completion.classical.gaussian import GaussianMixture
 from boed.completion.classical.retrieval import Retrieval, readings_of
 from boed.completion.completer import Completer
 from boed.data.dataset import Dataset
+from boed.data.load import load
 from boed.data.labels import naming_advice
 from boed.data.observation import Observation
 from boed.foundation.randomness import derive
@@ -128,11 +129,23 @@ class GaussianClassifier:
         return self.mixture.log_probs(observation)
 
 
+def _why_not(context: Context) -> str:
+    """What is wrong with the train split, in brackets."""
+    if context.source is None:
+        return ""
+    try:
+        load(context.source, context.data.size, "train")
+    except ValueError as error:
+        return f" ({error})"
+    return ""
+
+
 def library_of(context: Context, role: str) -> Dataset:
     if context.library is None:
         raise Missing(
-            f"{role} is fitted to a library, and {context.data.name} has no train split: give "
-            "`library` the name or path of a data set that has one"
+            f"{role} is fitted to a library, and {context.data.name} has no train split that can "
+            f"be read{_why_not(context)}: give `library` the name or path of a data set that has "
+            "one"
         )
     return context.library
 

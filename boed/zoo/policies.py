@@ -62,7 +62,7 @@ def policies_for(
     def informed(name: str) -> Policy:
         own, estimator = INFORMED[name]
         if estimator == "disagreement":
-            members_of(classifier)  # who has none is told before any work
+            _check_members(name, classifier)  # who has none is told before any work
         drawer = completer if own is None else completer_for(context, own)
         assert drawer is not None
         additive = isinstance(estimator_named(estimator), AdditiveEstimator)
@@ -83,6 +83,14 @@ def policies_for(
         else _uninformed(name, context, classifier, memory=memory, device=device)
         for name in names
     }
+
+
+def _check_members(name: str, classifier: Classifier) -> None:
+    """Refuse a policy of disagreement where nothing can disagree."""
+    try:
+        members_of(classifier)
+    except ValueError as error:
+        raise ValueError(f"policies: {name}: {error}") from error
 
 
 def first_completions(context: Context) -> int:
