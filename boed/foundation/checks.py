@@ -194,7 +194,7 @@ def _module(part: object) -> str:
     return str((part if isinstance(part, FunctionType) else type(part)).__module__)
 
 
-def _line(part: object, error: Exception) -> str:
+def _line(part: object, error: BaseException) -> str:
     """Where in the part's module an error was raised, if it was there."""
     lines = [
         f" ({Path(frame.f_code.co_filename).name}, line {number})"

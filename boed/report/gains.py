@@ -18,7 +18,7 @@ Bounded = tuple[float, float, float]
 """A figure with the ends of its 95 % bootstrap interval; NaN where it does not exist."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Gains:
     """One look of one policy, over all scenes and seeds.
 

@@ -17,8 +17,8 @@ from boed.completion.classical.gaussian import GaussianMixture
 from boed.completion.classical.retrieval import Retrieval, readings_of
 from boed.completion.completer import Completer
 from boed.data.dataset import Dataset
-from boed.data.load import load
 from boed.data.labels import naming_advice
+from boed.data.load import load
 from boed.data.observation import Observation
 from boed.foundation.randomness import derive
 from boed.sensors import Sensor
