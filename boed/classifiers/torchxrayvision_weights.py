@@ -76,7 +76,7 @@ def check_weights(argument: str, name: str) -> None:
     if not (_given(short) or SHA256[short] or _converted(short).is_file()):
         raise ValueError(
             f"{argument} is {name!r}, a pickle that is read by its SHA-256 only, which is not "
-            f"known here: set {VARIABLE}={short}=HEX, with HEX what `sha256sum` says of a copy of "
+            f"known here: set {VARIABLE}={short}=HEX, with HEX what sha256sum says of a copy of "
             "torchxrayvision's file that you trust; once is enough"
         )
 
