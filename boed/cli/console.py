@@ -21,6 +21,7 @@ import typer
 from boed.foundation.interruption import Interrupted
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.progress import Progress, Task, TaskID
 
     from boed.training import TrainingConfig
@@ -86,13 +87,19 @@ def command() -> str:
     return "boed " + " ".join(shlex.quote(argument) for argument in sys.argv[1:])
 
 
+def plain_console() -> Console:
+    """What is printed to, as it is: names of a user's own are no markup and no emoji."""
+    from rich.console import Console
+
+    return Console(markup=False, emoji=False)
+
+
 @contextmanager
 def progress_bar() -> Iterator[Progress]:
     """A progress bar with a rate and an estimate of the end, gone when something goes wrong.
 
     It is drawn from its first task on, in a terminal only.
     """
-    from rich.console import Console
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -102,8 +109,9 @@ def progress_bar() -> Iterator[Progress]:
         TimeRemainingColumn,
     )
 
+    console = plain_console()
     bar = Progress(
-        TextColumn("{task.description}", markup=False),  # names of a user's own classes
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[rate]}"),
@@ -111,7 +119,8 @@ def progress_bar() -> Iterator[Progress]:
         TextColumn("left"),
         TimeRemainingColumn(),
         speed_estimate_period=300,
-        disable=not Console().is_terminal,
+        console=console,
+        disable=not console.is_terminal,
     )
     try:
         yield bar
@@ -218,7 +227,7 @@ def _left(task: Task) -> str:
 
 def _line(bar: Progress, text: str) -> None:
     """Print a line, at once, above the bar if one is drawn."""
-    bar.console.print(text, soft_wrap=True, highlight=False, markup=False)
+    bar.console.print(text, soft_wrap=True, highlight=False)
 
 
 def as_typed(message: str, options: Mapping[str, str]) -> str:

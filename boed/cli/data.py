@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from boed.cli.commands import Command
+from boed.cli.console import plain_console
 from boed.foundation.registry import check_known, one_of
 
 app = typer.Typer(help="List and fetch data sets.", no_args_is_help=True)
@@ -15,7 +16,6 @@ app = typer.Typer(help="List and fetch data sets.", no_args_is_help=True)
 @app.command("list", cls=Command)
 def data_list() -> None:
     """What can be loaded by name, and what is there already. Piped: columns between tabs."""
-    from rich.console import Console
     from rich.table import Table
 
     from boed.data.load import catalogue
@@ -24,7 +24,7 @@ def data_list() -> None:
         (each.name, each.what, "/".join(map(str, each.sizes)), each.available, each.how)
         for each in catalogue()
     ]
-    console = Console()
+    console = plain_console()
     if not console.is_terminal:
         for name, what, sizes, here, how in rows:
             typer.echo("\t".join((name, what, sizes, "yes" if here else "no", how)))

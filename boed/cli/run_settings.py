@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from boed.cli.console import command, counted, ends_with_finished
+from boed.cli.console import command, counted, ends_with_finished, plain_console
 from boed.cli.options import RUN_FOLDER, named_after, repetitions, with_patch_options
 from boed.foundation.options import Kind
 
@@ -30,7 +30,6 @@ DEFAULTS: dict[str, Any] = {
 
 def run_typed(settings: Path | None, typed: dict[str, Any], kinds: Mapping[str, Kind]) -> None:
     """Run what a file of settings and options say together."""
-    from rich.console import Console
 
     from boed.benchmark.engines import named
     from boed.report.headline import headline, infinite
@@ -50,7 +49,7 @@ def run_typed(settings: Path | None, typed: dict[str, Any], kinds: Mapping[str, 
         engine = named(options.pop("engine"), options.pop("workers", None))
     except ImportError as error:  # the extra that it names is wanted
         raise ValueError(str(error)) from error
-    console = Console()
+    console = plain_console()
     with console.status("reading data and models"):
         made = setup(**options)
     number = len(made.data) if scenes == 0 else scenes

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from boed.cli.console import counted
+from boed.cli.console import counted, plain_console
 from boed.cli.options import Device, Seed, Size, named_after, with_patch_options
 from boed.foundation.options import Whole
 
@@ -68,7 +68,6 @@ def scan(
 
     Needs no data set; with the one that --data names, its train split decides the first look.
     """
-    from rich.console import Console
 
     from boed.foundation.files import sha256
     from boed.foundation.identity import DIGITS, claim_picture
@@ -85,7 +84,7 @@ def scan(
     numbers = {"seed": seed, "scene": scene, "image": sha256(image)[:DIGITS]}
     record = claim_picture(target, "scan", {**asked, **numbers})
     typer.echo(f"boed: looking at {image}", err=True)
-    with Console().status("reading data and models"):
+    with plain_console().status("reading data and models"):
         made = scan_setup(image, data, policy=policy, invert=invert, **options)
     with counted(made.steps, "looks") as advance:
         advance(policy, 0)
@@ -94,12 +93,11 @@ def scan(
     show(found, policy)
     for warning in found.warnings:
         warnings.warn(warning, stacklevel=1)
-    Console().print(f"figure: {target}", soft_wrap=True)
+    plain_console().print(f"figure: {target}", soft_wrap=True)
 
 
 def show(found: Scan, policy: str) -> None:
     """Print the looks as a table."""
-    from rich.console import Console
     from rich.table import Table
 
     from boed.policies.names import INFORMED
@@ -113,4 +111,4 @@ def show(found: Scan, policy: str) -> None:
         table.add_row(
             str(number), *where, "" if look.eig is None else f"{look.eig:.4f}", look.belief
         )
-    Console().print(table)
+    plain_console().print(table)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from boed.cli.console import command, ends_with, training_bar
+from boed.cli.console import command, ends_with, plain_console, training_bar
 from boed.cli.options import Device
 from boed.cli.recipe import parsed
 from boed.foundation.options import Number, OutFolder, Text
@@ -76,7 +76,6 @@ def _kept(out: Path):  # type: ignore[no-untyped-def]
 
 def show(verdicts: Sequence[Verdict]) -> None:
     """Print what came of each training."""
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(title="val figures, lower is better")
@@ -88,4 +87,4 @@ def show(verdicts: Sequence[Verdict]) -> None:
         steps = f"{each.steps:,} of {each.of:,}"
         chosen = "yes" if each.chosen else "no"
         table.add_row(each.name, steps, f"{each.images:,}", rate, *figures, f"{chosen}: {each.why}")
-    Console().print(table)
+    plain_console().print(table)

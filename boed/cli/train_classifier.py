@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from boed.cli.console import plain_console
 from boed.cli.options import Data, Looks, Size, Weights, sensor_table
 from boed.cli.recipe import default_checkpoint, trained
 from boed.cli.training_options import training_options
@@ -48,7 +49,6 @@ def train_classifier(
     The same command goes on where it was interrupted, or stopped by --minutes. A finished
     checkpoint is not trained again; --init starts another one from its weights.
     """
-    from rich.console import Console
     from rich.table import Table
 
     from boed.report.tables import number
@@ -71,4 +71,4 @@ def train_classifier(
     for looks, figures in model.provenance["scores"]["val"].items():
         cells = (number(None if isnan(value) else value) for value in figures.values())
         table.add_row(looks, *cells)
-    Console().print(table)
+    plain_console().print(table)

@@ -89,3 +89,12 @@ def test_afterwards_the_logger_is_as_it_was(capsys, monkeypatch):
     with pytest.raises(KeyError), training_bar():
         raise KeyError
     assert (logger.level, logger.handlers) == before
+
+
+def test_names_are_printed_as_they_are(capsys):
+    with counted(2, "looks") as advance:
+        advance("mine:Key", 2)
+        advance("mine:key: [red]x", 2)
+    told = capsys.readouterr().out
+    assert "mine:Key: 2 of 2 looks" in told
+    assert "mine:key: [red]x: 2 of 2 looks" in told
