@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import asdict
 from functools import cached_property
-from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Self, get_args
 
 import torch
 from jaxtyping import Float, Int64
@@ -20,7 +18,6 @@ from boed.classifiers.densenet121_incremental import DenseNet121
 from boed.classifiers.trained import TrainedClassifier
 from boed.data.observation import Observation
 from boed.foundation.checks import check_fits
-from boed.foundation.files import read_model, save_weights
 from boed.foundation.precision import Precision
 from boed.foundation.registry import check_known
 
@@ -37,6 +34,8 @@ class DenseNetClassifier(TrainedClassifier):
         multi_label: whether several findings can hold at once.
 
     """
+
+    kind = KIND
 
     def __init__(
         self, config: DenseNetConfig, label_names: tuple[str, ...], multi_label: bool = False
@@ -167,27 +166,7 @@ class DenseNetClassifier(TrainedClassifier):
         self.__dict__.pop("_inference", None)  # it belongs to the weights as they were
         return super()._apply(fn, recurse)
 
-    def save(self, path: Path | str, provenance: dict[str, Any]) -> None:
-        """Write the weights with configuration, labels and provenance as safetensors."""
-        header = {
-            "kind": KIND,
-            "config": asdict(self.config),
-            "label_names": self.label_names,
-            "multi_label": self.multi_label,
-            **provenance,
-        }
-        save_weights(path, self.state_dict(), header)
-
-    @classmethod
-    def load(cls, path: Path | str) -> DenseNetClassifier:
-        """Read a checkpoint that `save` wrote.
-
-        Raises:
-            ValueError: the file is missing, damaged, or holds something else.
-        """
-        return read_model(path, cls.built, KIND).ready()
-
-    def ready(self) -> DenseNetClassifier:
+    def ready(self) -> Self:
         """For inference alone: weights that stay, folded and laid out for it."""
         self.eval().requires_grad_(False)
         if isinstance(self.network, FoldingNetwork):
@@ -196,7 +175,7 @@ class DenseNetClassifier(TrainedClassifier):
         return self.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
     @classmethod
-    def built(cls, header: dict[str, Any], tensors: dict[str, Tensor]) -> DenseNetClassifier:
+    def built(cls, header: dict[str, Any], tensors: dict[str, Tensor]) -> Self:
         """The classifier that a checkpoint's header describes, before its weights are read.
 
         Args:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from jaxtyping import Float, Int64
@@ -17,7 +17,7 @@ from boed.classifiers.densenet_classifier import KIND as MEMBER
 from boed.classifiers.densenet_classifier import DenseNetClassifier
 from boed.classifiers.trained import TrainedClassifier
 from boed.data.observation import Observation
-from boed.foundation.files import read_model, save_weights
+from boed.foundation.files import read_model
 from boed.foundation.precision import Precision
 
 KIND = "ensemble classifier"
@@ -42,6 +42,8 @@ class EnsembleClassifier(TrainedClassifier):
     Raises:
         ValueError: fewer members, or members of different questions or scenes.
     """
+
+    kind = KIND
 
     def __init__(self, members: Sequence[DenseNetClassifier]) -> None:
         if len(members) < 2:
@@ -98,34 +100,18 @@ class EnsembleClassifier(TrainedClassifier):
 
         return nearby
 
-    def save(self, path: Path | str, provenance: dict[str, Any]) -> None:
-        """Write the weights with configurations, labels and provenance as safetensors."""
-        header = {
-            "kind": KIND,
-            "config": {"members": [asdict(each.config) for each in self.members]},
-            "label_names": self.label_names,
-            "multi_label": self.multi_label,
-            **provenance,
-        }
-        save_weights(path, self.state_dict(), header)
+    def described(self) -> dict[str, Any]:
+        """The members' configurations."""
+        return {"members": [asdict(each.config) for each in self.members]}
 
-    @classmethod
-    def load(cls, path: Path | str) -> EnsembleClassifier:
-        """Read a checkpoint that `save` wrote.
-
-        Raises:
-            ValueError: the file is missing, damaged, or holds something else.
-        """
-        return read_model(path, cls.built, KIND).ready()
-
-    def ready(self) -> EnsembleClassifier:
+    def ready(self) -> Self:
         """For inference alone."""
         for each in self.members:
             each.ready()
         return self.eval()
 
     @classmethod
-    def built(cls, header: dict[str, Any], tensors: dict[str, Tensor]) -> EnsembleClassifier:
+    def built(cls, header: dict[str, Any], tensors: dict[str, Tensor]) -> Self:
         """The classifier that a checkpoint's header describes, before its weights are read.
 
         Args:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from boed.classifiers.classifier import Nearby
 from boed.classifiers.densenet import DenseNetConfig
 from boed.data.observation import Observation
+from boed.foundation.files import read_model, save_weights
 from boed.foundation.options import Shares
 from boed.foundation.precision import Precision
 from boed.foundation.registry import check_known
@@ -37,9 +39,11 @@ class TrainedClassifier(nn.Module):
         multi_label: whether several findings can hold at once.
 
     Attributes:
+        kind: what headers of checkpoints call it.
         merit: the validation's figure that says how good it is, lower is better.
     """
 
+    kind: ClassVar[str]
     merit: ClassVar[str] = "val_shifted_nll"
     knots: Tensor
     temperatures: Tensor
@@ -100,12 +104,42 @@ class TrainedClassifier(nn.Module):
         for name in ("knots", "temperatures"):
             setattr(self, name, torch.empty_like(tensors[name]))
 
-    def ready(self) -> TrainedClassifier:
+    def ready(self) -> Self:
         """For inference alone."""
         raise NotImplementedError
 
+    def described(self) -> dict[str, Any]:
+        """The configuration, as a checkpoint's header holds it."""
+        return asdict(self.config)
+
     def save(self, path: Path | str, provenance: dict[str, Any]) -> None:
         """Write the weights with configuration, labels and provenance as safetensors."""
+        header = {
+            "kind": self.kind,
+            "config": self.described(),
+            "label_names": self.label_names,
+            "multi_label": self.multi_label,
+            **provenance,
+        }
+        save_weights(path, self.state_dict(), header)
+
+    @classmethod
+    def load(cls, path: Path | str) -> Self:
+        """Read a checkpoint that `save` wrote.
+
+        Raises:
+            ValueError: the file is missing, damaged, or holds something else.
+        """
+        return read_model(path, cls.built, cls.kind).ready()
+
+    @classmethod
+    def built(cls, header: dict[str, Any], tensors: dict[str, Tensor]) -> Self:
+        """The classifier that a checkpoint's header describes, before its weights are read.
+
+        Args:
+            header: of the checkpoint.
+            tensors: of the checkpoint.
+        """
         raise NotImplementedError
 
     def temperature(self, fraction: Float[Tensor, " B"]) -> Float[Tensor, " B"]:

@@ -52,31 +52,41 @@ def eig_and_gains(results: xr.Dataset, resamples: int = 2000, seed: int = 0) -> 
     asked = [name for name in names if INFORMED.get(name, ("", ""))[1] in IN_NATS]
     if not asked:
         return []
-    weights = np.concatenate(list(resampled(results, resamples, seed)))
     truth = _log_belief_in_truth(results)
-    rows = []
+    looks: list[tuple[str, int]] = []
+    sums: list[NDArray[np.float64]] = []
     for name in asked:
         score = results["score"].sel(policy=name).transpose("step", "seed", "scene").values
         with np.errstate(invalid="ignore"):  # from one impossible truth to another
             gain = np.diff(truth.sel(policy=name).transpose("look", "seed", "scene").values, axis=0)
         for step in range(len(score)):
             known = np.isfinite(score[step]) & np.isfinite(gain[step])
-            if not known.any():
-                continue
-            x, y = (np.where(known, each[step], 0).astype(np.float64) for each in (score, gain))
-            sums = np.stack([known, x, y, x * x, x * y, y * y]).sum(1).T  # of each scene
-            found, many = _moments(sums.sum(0)), _moments(weights @ sums)
-            rows.append(
-                Gains(
-                    policy=name,
-                    look=step + 1,
-                    expected=float(found[0]),
-                    gained=_bounded(found[1], many[1]),
-                    slope=_bounded(found[2], many[2]),
-                    correlation=_bounded(found[3], many[3]),
-                )
-            )
-    return rows
+            if known.any():
+                looks.append((name, step + 1))
+                sums.append(_sums_of_scenes(score[step], gain[step], known))
+    if not looks:
+        return []
+    of_scenes = np.stack(sums)  # [looks, N, 6]
+    found = _moments(of_scenes.sum(1))
+    pieces = [_moments(weights @ of_scenes) for weights in resampled(results, resamples, seed)]
+    many = np.concatenate(pieces, axis=-1)
+    return [
+        Gains(
+            policy=name,
+            look=look,
+            expected=float(found[0, k]),
+            gained=_bounded(found[1, k], many[1, k]),
+            slope=_bounded(found[2, k], many[2, k]),
+            correlation=_bounded(found[3, k], many[3, k]),
+        )
+        for k, (name, look) in enumerate(looks)
+    ]
+
+
+def _sums_of_scenes(score: NDArray, gain: NDArray, known: NDArray) -> NDArray[np.float64]:
+    """Of each scene the sums over seeds of 1, x, y, xx, xy, yy, `[N, 6]`."""
+    x, y = (np.where(known, each, 0).astype(np.float64) for each in (score, gain))
+    return np.stack([known, x, y, x * x, x * y, y * y]).sum(1).T
 
 
 def _log_belief_in_truth(results: xr.Dataset) -> xr.DataArray:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from boed.foundation.arguments import checked
 from boed.foundation.files import atomic
 from boed.report.csv_tables import benchmark_tables, link
-from boed.report.gains import Bounded, eig_and_gains
+from boed.report.gains import Bounded, Gains, eig_and_gains
 from boed.report.headline import NAMES, counted, headline, infinite, plain_words
 from boed.report.html import png, rounded, rows_of, svg, template
 from boed.report.results import structured, validate
@@ -60,7 +60,8 @@ def render(
     attributes = results.attrs
     panels = [] if examples is None else range(examples.sizes["example"])
     steps, cost = stepping(results), costs_differ(results)
-    tables = report_tables(results, summary)
+    gains = eig_and_gains(results)
+    tables = report_tables(results, summary, gains)
     return template("report.html.j2").render(
         summary=summary,
         metrics=[m for m in NAMES if _shown(summary, m)],
@@ -94,7 +95,7 @@ def render(
         looks=png(figures.looks_figure(results)),
         calibration=svg(figures.calibration_figure(results)),
         calibration_narrow=svg(figures.calibration_figure(results, columns=1)),
-        gains=eig_and_gains(results),
+        gains=gains,
         bounded=bounded,
         timing=timing(results),
         run=what_was_run(results),
@@ -115,11 +116,13 @@ def _shown(summary: Summary, metric: str) -> bool:
     return summary["full_image"][metric] is not None or metric == "nll"
 
 
-def report_tables(results: xr.Dataset, summary: Summary) -> dict[str, str]:
+def report_tables(
+    results: xr.Dataset, summary: Summary, gains: list[Gains] | None = None
+) -> dict[str, str]:
     """Every table of the report by name, as CSV."""
     return benchmark_tables(
         summary,
-        gains=eig_and_gains(results),
+        gains=eig_and_gains(results) if gains is None else gains,
         timing=timing(results),
         run=what_was_run(results),
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -130,10 +131,10 @@ def named_completers(given: Sequence[str], context: Context) -> dict[str, Comple
     Raises:
         ValueError: nothing or the same name twice, or a checkpoint that does not fit the data.
     """
-    completers = _named("completer", given, lambda where: completer_for(context, where))
-    if not completers:
-        raise ValueError("no completer is given: expected aipo, retrieval, or checkpoints")
-    return completers
+    expected = "aipo, retrieval, or checkpoints"
+    return _named(
+        "completer", given, lambda where: completer_for(context, where), expected=expected
+    )
 
 
 def named_classifiers(given: Sequence[str], context: Context) -> dict[str, TrainedClassifier]:
@@ -142,13 +143,13 @@ def named_classifiers(given: Sequence[str], context: Context) -> dict[str, Train
     Raises:
         ValueError: nothing or the same name twice, or a checkpoint that does not fit the data.
     """
-    classifiers = _named("classifier", given, lambda where: network_for(context, where))
-    if not classifiers:
-        raise ValueError("no classifier is given: expected names of shipped ones, or checkpoints")
-    return classifiers
+    made = partial(network_for, context)
+    return _named("classifier", given, made, expected="names of shipped ones, or checkpoints")
 
 
-def _named(role: str, given: Sequence[str], made: Callable[[str], Model]) -> dict[str, Model]:
+def _named(
+    role: str, given: Sequence[str], made: Callable[[str], Model], *, expected: str
+) -> dict[str, Model]:
     models: dict[str, Model] = {}
     for each in given:
         name, _, where = each.rpartition("=")
@@ -156,6 +157,8 @@ def _named(role: str, given: Sequence[str], made: Callable[[str], Model]) -> dic
         if name in models:
             raise ValueError(f"{role} {name!r} is given twice; write NAME={where}")
         models[name] = made(where)
+    if not models:
+        raise ValueError(f"no {role} is given: expected {expected}")
     return models
 
 
