@@ -30,6 +30,7 @@ from boed.completion.evaluation.plan import (
 from boed.completion.learned import LearnedCompleter
 from boed.data.dataset import Dataset
 from boed.data.observation import Observation
+from boed.foundation.checks import attribute
 from boed.foundation.fingerprint import fingerprint
 from boed.foundation.identity import PARTS, store_part, stored_part
 from boed.foundation.memory import check_memory
@@ -270,7 +271,7 @@ def _bound(
 
     Only trained completers count, whose likelihoods are of grey levels, not densities.
     """
-    log_prob = getattr(completer, "log_prob", None)
+    log_prob = attribute(completer, "log_prob", None)
     if log_prob is None or not isinstance(completer, LearnedCompleter):
         return torch.tensor(math.nan)
     nats = []
