@@ -16,6 +16,8 @@ from boed.classifiers.primary import Primary
 from boed.classifiers.trained import TrainedClassifier
 from boed.completion.classical.retrieval import Retrieval
 from boed.completion.completer import Completer, check_is_completer
+from boed.completion.importance import Weighted
+from boed.completion.log_probability import LikelihoodCompleter, meaning
 from boed.data.dataset import Dataset
 from boed.data.labels import SPLITS
 from boed.data.load import load
@@ -89,6 +91,7 @@ def setup(
     sensor: str | Mapping[str, Any] | Sensor | None = None,
     classifier: str | Path | Classifier | None = None,
     completer: str | Path | Completer | None = None,
+    reweight: str | Path | LikelihoodCompleter | None = None,
     policies: str | Sequence[str] | Mapping[str, Policy] = ("boed", "random"),
     baseline: str | None = None,
     primary: str | None = None,
@@ -115,6 +118,8 @@ def setup(
             and sensor by default.
         completer: `aipo`, `flow`, ... as shipped for the data, a shipped model's name, a
             checkpoint's path, `retrieval` or `gaussian`; `package.module:Class`; or an object.
+        reweight: a completer with a likelihood, such as `pc-cnn`, by which the completions are
+            weighted (see `boed.completion.importance.Weighted`); by its name, path, or an object.
         policies: names of `POLICIES` or `package.module:Class`, as a list or with commas between;
             or objects by name. The first is what the run is about.
         baseline: which policy the others are compared with; a random one if there is one.
@@ -145,7 +150,8 @@ def setup(
         UserWarning: of each argument that was given and has no effect.
     """
     given = {
-        "completer": completer is not None, "library": library is not None, "val": val is not None,
+        "completer": completer is not None, "reweight": reweight is not None,
+        "library": library is not None, "val": val is not None,
         "completions": completions != 10, "search": search != "racing",
         "precision": precision == "auto",
     }  # fmt: skip
@@ -153,7 +159,9 @@ def setup(
         COUNT.check(name, number)
     if size is not None:
         COUNT.check("size", size)
-    _check_parts(sensor=sensor, classifier=classifier, completer=completer, search=search)
+    _check_parts(
+        sensor=sensor, classifier=classifier, completer=completer, reweight=reweight, search=search
+    )
     check_kind("data", data, str | Path | Dataset)
     check_kind("library", library, str | Path | Dataset | None)
     check_kind("val", val, Dataset | None)
@@ -176,11 +184,12 @@ def setup(
         Primary.read(primary, steps=steps)
     names = _policy_names(policies)
     _check_baseline(baseline, names)
-    check_names(classifier=classifier, completers=[completer], search=search)
+    check_names(classifier=classifier, completers=[completer, reweight], search=search)
     options = {
         "data": _asked(data), "sensor": _asked(sensor), "classifier": _asked(classifier),
-        "completer": _asked(completer), "policies": names, "baseline": baseline, "primary": primary,
-        "library": _asked(library), "size": size, "split": split, "steps": steps,
+        "completer": _asked(completer), "reweight": _asked(reweight), "policies": names,
+        "baseline": baseline, "primary": primary, "library": _asked(library), "size": size,
+        "split": split, "steps": steps,
         "completions": completions, "search": _asked(search), "precision": precision,
         "prevalence": _asked(prevalence), "memory": memory, "device": device,
     }  # fmt: skip
@@ -190,7 +199,13 @@ def setup(
     scenes, looker, shelf = context.data, context.sensor, context.library
     scenes.check_question()
     judge, sampler = _models(context, classifier, completer, names, policies)
-    for model in (judge, sampler):
+    target: Any = reweight
+    if isinstance(reweight, str | Path):
+        target = completer_for(context, str(reweight))
+    if sampler is not None and target is not None:
+        sampler = Weighted(sampler, target)
+    drawer = sampler.proposal if isinstance(sampler, Weighted) else sampler
+    for model in (judge, drawer, target):
         if isinstance(model, torch.nn.Module):
             model.to(device)
     if isinstance(judge, TrainedClassifier) and precision != "fp32":
@@ -212,7 +227,7 @@ def setup(
     warn_without_effect(asked, policies, judge, by_name=by_name)
     computed = attribute(judge, "precision", "fp32")
     chosen, said = search_for(context, judge, search=search, device=device)
-    retrieved = isinstance(sampler, Retrieval) or any(
+    retrieved = isinstance(drawer, Retrieval) or any(
         INFORMED.get(each, ("", ""))[0] == "retrieval" for each in names
     )
     if retrieved and shelf is not None and completions > len(shelf):
@@ -243,7 +258,7 @@ def setup(
         "policies": {n: POLICIES.get(n, type(made[n]).__name__) for n in made},
         "checkpoints": {
             role: _described(model, options[role])
-            for role, model in (("completer", sampler), ("classifier", judge))
+            for role, model in (("completer", drawer), ("reweight", target), ("classifier", judge))
             if model is not None
         },
         "versions": versions(),
@@ -321,6 +336,7 @@ def _check_parts(*, search: object, **parts: object) -> None:
         "sensor": (check_is_sensor, str | Mapping),
         "classifier": (check_is_classifier, str | Path),
         "completer": (check_is_completer, str | Path),
+        "reweight": (meaning, str | Path),
     }
     for name, part in parts.items():
         check, named = checks[name]

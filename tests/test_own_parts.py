@@ -27,6 +27,12 @@ class Left:
         from boed.policies import CentreOut
         return CentreOut().choose(observation, sensor, seed)
 
+class Likely(Grey):
+    log_prob_is, levels, counts = "exact", 2, "hidden"
+
+    def log_prob(self, scene, observation):
+        return scene.flatten(1).sum(1)
+
 class Wants:
     def __init__(self, something):
         pass
@@ -58,6 +64,21 @@ def test_each_part_may_be_of_a_users_module(module: str, tmp_path: Path) -> None
     assert type(put_together.policies["boed"].completer).__name__ == "Grey"
     results = run(put_together, tmp_path / "run", scenes=2)
     assert results["policy"].values.tolist() == list(put_together.policies)
+
+
+def test_completions_are_weighted_by_another_completer(module: str, tmp_path: Path) -> None:
+    given = {"completer": f"{module}:Grey", "reweight": f"{module}:Even"}
+    with pytest.raises(ValueError, match="without sample|has no log_prob"):
+        made(**given)
+    given["reweight"] = f"{module}:Likely"
+    put_together = made(**given, policies="boed,random")
+    assert type(put_together.completer).__name__ == "Weighted"
+    assert put_together.about["checkpoints"]["reweight"]["kind"] == "Likely"
+    assert put_together.about["checkpoints"]["completer"]["kind"] == "Grey"
+    results = run(put_together, tmp_path / "run", scenes=2)
+    assert (results["effective"].sel(policy="boed") >= 1).all()
+    with pytest.warns(UserWarning, match="reweight has no effect"):
+        made(reweight=f"{module}:Likely", policies="random")
 
 
 @pytest.mark.parametrize("part", GIVEN)

@@ -67,6 +67,10 @@ def benchmark(
             shown="the best that is shipped for the data, else retrieval; gaussian for readings",
         ),
     ] = None,
+    reweight: Annotated[
+        str | None,
+        _option("Completer with a likelihood by which completions are weighted; name or path."),
+    ] = None,
     classifier: Annotated[
         str | None,
         _option(

@@ -38,6 +38,7 @@ KINDS: dict[str, Kind] = {
     "policy": Text(),
     "baseline": Text(),
     "completer": Text(),
+    "reweight": Text(),
     "completers": Text(),
     "classifier": Text(),
     "judge": Text(),

@@ -13,6 +13,7 @@ from boed.completion.log_probability import LikelihoodCompleter, meaning
 from boed.completion.ranking import log_probs
 from boed.data.observation import Observation
 from boed.foundation.checks import at_least
+from boed.foundation.identity import identity
 from boed.foundation.randomness import Seeds
 
 
@@ -32,10 +33,10 @@ class Weighted:
 
     The weights w ∝ p(scene | observation) / q(scene | observation) sum to 1 over the n completions
     (self-normalised importance sampling), so that means over them are of `target`, as n grows,
-    whatever drew them. q is known of a `Proposal`, such as AIPO. Of others it is taken to be
-    constant over what they drew: then the weights say which of these `target` finds likely, and
-    means are of no one's posterior; a proposal's own weights are multiplied in. If it is its own
-    target, completions have equal weights, and are those of `sample`.
+    whatever drew them. q is known of a `Proposal`, such as AIPO, and of a completer whose own
+    likelihood is exact. Of others it is taken to be constant over what they drew: then the weights
+    say which of these `target` finds likely, and means are of no one's posterior; a proposal's own
+    weights are multiplied in. If it is its own target, completions have equal weights.
 
     A target of few levels is constant within each, which the weights of one observation do not
     notice; one that counts the seen pixels as well differs by a constant, too.
@@ -52,6 +53,8 @@ class Weighted:
         check_is_completer(proposal)
         meaning(target)
         self.proposal, self.target = proposal, target
+        self._own = proposal is target or identity(proposal) == identity(target)
+        self._known = hasattr(proposal, "log_prob") and meaning(proposal).log_prob_is == "exact"
 
     def to(self, device: torch.device | str) -> Weighted:
         """Move both, in place."""
@@ -73,14 +76,14 @@ class Weighted:
             ValueError: n is less than 1, or a model that does not fit the observation.
         """
         at_least(1, n=n)
-        if self.proposal is self.target:
+        if self._own:
             return complete(self.proposal, observation, n, seed=seed)
         if isinstance(self.proposal, Proposal):
             scenes, log_q = self.proposal.propose(observation, n, seed)
-            log_own = torch.zeros_like(log_q)
         else:
             drawn = complete(self.proposal, observation, n, seed=seed)
-            scenes, log_own = drawn.scenes, drawn.weights.log()
-            log_q = torch.zeros_like(log_own)
+            scenes, log_q = drawn.scenes, -drawn.weights.log()
+            if self._known:
+                log_q = log_q + log_probs(self.proposal, scenes, observation)
         log_p = log_probs(self.target, scenes, observation)
-        return Completions(scenes, (log_p.to(log_q) - log_q + log_own).softmax(0))
+        return Completions(scenes, (log_p.to(log_q) - log_q).softmax(0))

@@ -68,6 +68,7 @@ def _reasons(
         reasons["completions"] = none
     if not any(completer is None for completer, _ in used.values()):
         reasons["completer"] = own if objects else f"{', '.join(policies)} do not use it"
+        reasons["reweight"] = reasons["completer"]
     if not any(isinstance(estimator_named(each), AdditiveEstimator) for _, each in used.values()):
         reasons["search"] = own if objects else f"{', '.join(policies)} do not search"
     if not used and not fitted and (objects or "fixed" not in policies):

@@ -10,6 +10,7 @@ from boed.classifiers.trained import TrainedClassifier
 from boed.completion.classical.gaussian import GaussianMixture
 from boed.completion.classical.retrieval import Retrieval
 from boed.completion.completer import Completer
+from boed.completion.importance import Weighted
 from boed.data.observation import Observation
 from boed.eig.completions.estimators import AdditiveEstimator, members_of
 from boed.eig.completions.estimators import named as estimator_named
@@ -102,6 +103,9 @@ def first_completions(context: Context) -> int:
 def _first_completer(context: Context, completer: Completer) -> Completer | None:
     """For the first look, random images of the library as in the paper; else the completer."""
     unreadable = context.indirect and context.transform is None
+    if isinstance(completer, Weighted):  # with nothing seen there is nothing to weigh by
+        own = completer.proposal
+        return _first_completer(context, own) or own
     if context.library is None or unreadable or isinstance(completer, GaussianMixture | Retrieval):
         return None
     return context.fitted("retrieval")

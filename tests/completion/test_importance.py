@@ -97,7 +97,9 @@ def test_own_samples_have_equal_weights() -> None:
 
 
 def test_without_a_known_proposal_the_target_weighs_what_was_drawn() -> None:
-    class Blind(Coins):
+    class Blind:
+        sample = Coins.sample
+
         def complete(self, observation: Observation, n: int, seed: Any = 0) -> Completions:
             weights = torch.arange(1.0, n + 1)[:, None]
             return Completions(self.sample(observation, n, [0]), weights / weights.sum())
@@ -105,6 +107,21 @@ def test_without_a_known_proposal_the_target_weighs_what_was_drawn() -> None:
     found = complete(Weighted(Blind(), Coins()), seen(), 12)
     expected = Coins().log_prob(found.scenes[:, 0], seen()).exp() * torch.arange(1.0, 13)
     assert torch.allclose(found.weights[:, 0], expected / expected.sum(), atol=1e-6)
+
+
+def test_an_exact_likelihood_of_the_proposal_is_its_own_density() -> None:
+    class Fairer(Fair):
+        propose = None  # type: ignore[assignment]
+
+        def sample(self, observation: Observation, n: int, seed: Any = 0) -> Tensor:
+            return Fair().propose(observation, n, seed)[0]
+
+        def log_prob(self, scene: Tensor, observation: Observation) -> Tensor:
+            return torch.full((len(scene),), 0.5).log() * 3
+
+    assert torch.allclose(
+        mean(complete(Weighted(Fairer(), Coins()), seen(), 8000)), SHARES, atol=0.03
+    )
 
 
 def test_a_target_without_a_likelihood_is_refused() -> None:
