@@ -102,9 +102,9 @@ def half(
 def rectangle(
     batch: int,
     size: int,
+    *,
     height: int | None = None,
     width: int | None = None,
-    *,
     generator: torch.Generator | None = None,
 ) -> Float[Tensor, "B 1 H W"]:
     """Only a rectangle seen, of U{1..height} x U{1..width} pixels, anywhere inside the scene.
@@ -129,16 +129,16 @@ def rectangle(
 def patches(
     batch: int,
     size: int,
+    *,
     number: int = 1,
     side: int | None = None,
-    *,
     generator: torch.Generator | None = None,
 ) -> Float[Tensor, "B 1 H W"]:
     """Only some squares seen, all whole and off the border, which is never seen.
 
-    Of Pajot et al. 2019, whose Patch(1, 32) and Patch(90, 10) of 128 pixels are `patches(1, 8)` and
-    `patches(62, 3)` of 32 pixels by the fraction that is seen. The border has `PATCHES_BORDER` of
-    the width.
+    Of Pajot et al. 2019, whose Patch(1, 32) and Patch(90, 10) of 128 pixels are 1 of 8 and 62 of 3
+    pixels in scenes of 32 by the fraction that is seen. The border has `PATCHES_BORDER` of the
+    width.
 
     Args:
         number: of squares, which may overlap.

@@ -15,10 +15,10 @@ MOST_STEPS = 17
 def blobs(
     batch: int,
     size: int,
+    *,
     most: int = 4,
     least_steps: int = 2,
     most_steps: int = 6,
-    *,
     generator: torch.Generator | None = None,
 ) -> Float[Tensor, "B 1 H W"]:
     """Everything hidden but U{1..most} blobs.

@@ -31,12 +31,17 @@ def literal(size, most, least_steps, most_steps, rng):
     return mask
 
 
+def drawn(batch, size, most, least_steps, most_steps, generator):
+    numbers = {"most": most, "least_steps": least_steps, "most_steps": most_steps}
+    return blobs(batch, size, **numbers, generator=generator)
+
+
 @pytest.mark.parametrize(("most", "least", "steps"), [(1, 2, 2), (2, 1, 3)])
 def test_the_law_is_that_of_the_algorithm(most, least, steps):
     rng, number, size = np.random.default_rng(0), 1500, 6
     one = np.stack([literal(size, most, least, steps, rng) for _ in range(number)])
     generator = torch.Generator().manual_seed(0)
-    other = blobs(4 * number, size, most, least, steps, generator=generator)[:, 0].double().numpy()
+    other = drawn(4 * number, size, most, least, steps, generator)[:, 0].double().numpy()
     p = other.mean(0)
     deviation = np.sqrt(p * (1 - p) * (1 / number + 1 / (4 * number)))
     assert np.abs((one.mean(0) - p) / deviation).max() < 4
@@ -49,7 +54,7 @@ def test_the_law_is_that_of_the_algorithm(most, least, steps):
 
 
 def test_all_sides_are_alike():
-    p = blobs(6000, 5, 1, 1, 2, generator=torch.Generator().manual_seed(1))[:, 0].mean(0)
+    p = drawn(6000, 5, 1, 1, 2, torch.Generator().manual_seed(1))[:, 0].mean(0)
     for turned in (p.flip(0), p.flip(1), p.T):  # also the last row and column
         assert (p - turned).abs().max() < 0.03
 
