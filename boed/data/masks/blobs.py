@@ -33,7 +33,7 @@ def blobs(
     the very law of the algorithm's loop.
 
     Blobs have a size in pixels, whatever that of the scene: with the steps of the paper 16 % of a
-    scene of 28 pixels are seen, 13 % of 32, and 4 % of 64, where twice the steps look alike.
+    scene of 28 pixels are seen, 13 % of 32, and 3 % of 64, where twice the steps look alike.
 
     Args:
         batch: how many masks, B.
