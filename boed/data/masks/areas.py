@@ -141,14 +141,15 @@ def patches(
     width.
 
     Args:
-        number: of squares, which may overlap.
+        number: of squares, which may overlap; no more than the scene has pixels.
         side: of each in pixels; a quarter of the scene's if not said.
 
     Raises:
-        ValueError: no squares, or larger ones than there is room for.
+        ValueError: no squares or too many, or larger ones than there is room for.
     """
     border = round(PATCHES_BORDER * size)
     at_least(1, number=number)
+    at_most(size**2, number=number)
     side = _part("side", side, size // 4, most=size - 2 * border)
     shape = (batch, number, 2, 1)
     corner = torch.randint(border, size - border - side + 1, shape, generator=generator)

@@ -38,15 +38,17 @@ def blobs(
     Args:
         batch: how many masks, B.
         size: width of the scene in pixels.
-        most: blobs of a mask, at most.
+        most: blobs of a mask, at most; no more than the scene has rows.
         least_steps, most_steps: of a blob's growth.
         generator: source of randomness.
 
     Raises:
-        ValueError: no blobs, fewer steps at most than at least, or more than are counted exactly.
+        ValueError: no blobs or too many, fewer steps at most than at least, or more than are
+            counted exactly.
     """
     at_least(1, most=most, least_steps=least_steps)
     at_least(least_steps, most_steps=most_steps)
+    at_most(size, most=most)
     at_most(MOST_STEPS, most_steps=most_steps)
     number = torch.randint(1, most + 1, (batch,), generator=generator)
     owner = torch.arange(batch).repeat_interleave(number)  # [N], all blobs of all masks
