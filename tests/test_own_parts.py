@@ -68,7 +68,7 @@ def test_each_part_may_be_of_a_users_module(module: str, tmp_path: Path) -> None
 
 def test_completions_are_weighted_by_another_completer(module: str, tmp_path: Path) -> None:
     given = {"completer": f"{module}:Grey", "reweight": f"{module}:Even"}
-    with pytest.raises(ValueError, match="without sample|has no log_prob"):
+    with pytest.raises(ValueError, match="without sample"):
         made(**given)
     given["reweight"] = f"{module}:Likely"
     put_together = made(**given, policies="boed,random")

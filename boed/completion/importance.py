@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from boed.completion.completer import Completer, Completions, check_is_completer, complete
-from boed.completion.log_probability import LikelihoodCompleter, meaning
+from boed.completion.log_probability import LikelihoodCompleter, has_log_prob, meaning
 from boed.completion.ranking import log_probs
 from boed.data.observation import Observation
 from boed.foundation.checks import at_least
@@ -54,7 +54,7 @@ class Weighted:
         meaning(target)
         self.proposal, self.target = proposal, target
         self._own = proposal is target or identity(proposal) == identity(target)
-        self._known = hasattr(proposal, "log_prob") and meaning(proposal).log_prob_is == "exact"
+        self._known = has_log_prob(proposal) and meaning(proposal).log_prob_is == "exact"
 
     def to(self, device: torch.device | str) -> Weighted:
         """Move both, in place."""
