@@ -112,7 +112,7 @@ def benchmark(
     for seed in seeds:
         SEED.check("one of seeds", seed)
     seeds = [int(seed) for seed in seeds]
-    _check(dataset, number, policies, seeds=seeds, steps=steps)
+    check_run(dataset, number, policies, seeds=seeds, steps=steps)
     if out is not None:
         RunFolder().check("out", out)
     if primary is not None:
@@ -200,9 +200,24 @@ def scene_rows(available: int, number: int) -> NDArray[np.int64]:
     return np.random.default_rng(derive("scenes")).permutation(available)[:number]
 
 
-def _check(
-    dataset: Dataset, number: int, policies: Mapping[str, Policy], seeds: list[int], steps: int
+def check_run(
+    dataset: Dataset,
+    number: int,
+    policies: Mapping[str, Policy],
+    *,
+    seeds: Sequence[int],
+    steps: int,
 ) -> None:
+    """Refuse a run that is not one.
+
+    Args:
+        dataset, policies, seeds, steps: see `benchmark`.
+        number: of scenes.
+
+    Raises:
+        ValueError: more scenes than there are, no policies, duplicate seeds, steps below 1, or
+            scenes of a single class.
+    """
     dataset.check_question()
     if not 1 <= number <= len(dataset):
         raise ValueError(f"scenes is {number}; {dataset.name} ({dataset.split}) has {len(dataset)}")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -25,7 +24,7 @@ from boed.classifiers.looking import Squares
 from boed.classifiers.scoring import beliefs_after
 from boed.data.dataset import Dataset
 from boed.data.question import Asked
-from boed.data.shifts import MIDDLE, SHIFTS, STRENGTHS
+from boed.data.shifts import MIDDLE, Condition, conditions
 from boed.foundation.checks import at_least
 from boed.foundation.fingerprint import fingerprint
 from boed.foundation.identity import PARTS, store_part, stored_part
@@ -38,29 +37,11 @@ if TYPE_CHECKING:
 KIND = "evaluation of classifiers"
 """What the record of a run's folder calls it."""
 
-CLEAN = "clean"
-"""The condition without a shift."""
-
 WHOLE = "whole"
 """What stands for the whole scene among numbers of looks."""
 
 Advance = Callable[[str, int], None]
 """Called with a classifier and the number of conditions that it has just judged."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Condition:
-    """Scenes as they are, or under one shift.
-
-    Attributes:
-        name: what results call it, such as `blur 2`.
-        shift: of `boed.data.shifts`, or `clean`.
-        strength: of it; 0 where there is none.
-    """
-
-    name: str = CLEAN
-    shift: str = CLEAN
-    strength: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,23 +66,15 @@ class Suite:
     def __post_init__(self) -> None:
         at_least(1, scenes=self.scenes)
         at_least(0, seed=self.seed)
-        for name in ("looks", "strengths"):
-            given = getattr(self, name)
-            if not given or len(set(given)) < len(given):
-                raise ValueError(f"{name} is {given}, expected different numbers, at least one")
+        if not self.looks or len(set(self.looks)) < len(self.looks):
+            raise ValueError(f"looks is {self.looks}, expected different numbers, at least one")
         at_least(0, looks=min(self.looks))
-        for strength in self.strengths:
-            if strength not in STRENGTHS:
-                raise ValueError(f"strengths is {self.strengths}, expected some of 1, 2, 3")
+        conditions(self.strengths)
 
     @property
     def conditions(self) -> list[Condition]:
         """Clean, then each shift at each strength."""
-        shifted = product(SHIFTS, self.strengths)
-        return [
-            Condition(),
-            *(Condition(name=f"{shift} {k}", shift=shift, strength=k) for shift, k in shifted),
-        ]
+        return conditions(self.strengths)
 
     @property
     def counts(self) -> dict[str, int | None]:
@@ -120,15 +93,6 @@ class Suite:
             )
         rng = np.random.default_rng(derive("scenes"))
         return rng.permutation(len(dataset))[: self.scenes]
-
-
-def shifted(
-    scenes: Float[Tensor, "B C H W"], condition: Condition, seed: int
-) -> Float[Tensor, "B C H W"]:
-    """The scenes of a condition."""
-    if condition.shift == CLEAN:
-        return scenes
-    return SHIFTS[condition.shift](scenes, condition.strength, seed=seed)
 
 
 def evaluate(
@@ -165,8 +129,8 @@ def evaluate(
             found.append(_beliefs(classifier, scenes, suite, path=path, name=name, advance=advance))
         return np.stack(found)
 
-    scenes, conditions = dataset.scenes(), suite.conditions
-    beliefs = [judged(shifted(scenes, each, suite.seed), each.name) for each in conditions]
+    scenes, under = dataset.scenes(), suite.conditions
+    beliefs = [judged(each.scenes(scenes, suite.seed), each.name) for each in under]
     by_condition = np.stack(beliefs, axis=1)
     variables = _variables("", ("classifier", "condition", "look"), by_condition, dataset)
     attributes: dict[str, Any] = {
@@ -184,10 +148,10 @@ def evaluate(
         attributes |= {"also_answers": list(also.data.label_names)}
     coordinates = {
         "classifier": list(classifiers),
-        "condition": [each.name for each in conditions],
+        "condition": [each.name for each in under],
         "look": list(suite.counts),
-        "shift": ("condition", [each.shift for each in conditions]),
-        "strength": ("condition", [each.strength for each in conditions]),
+        "shift": ("condition", [each.shift for each in under]),
+        "strength": ("condition", [each.strength for each in under]),
     }
     return xr.Dataset(variables, coordinates, attributes)
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from boed.classifiers import evaluation
-from boed.classifiers.evaluation import RESULTS, Suite, evaluate, shifted
+from boed.classifiers.evaluation import RESULTS, Suite, evaluate
 from boed.classifiers.scoring import beliefs_after
 from boed.data.dataset import Dataset
 from boed.data.observation import Observation
@@ -58,7 +58,7 @@ def test_what_reads_brightness_fails_under_brightness_and_not_under_rotation(loo
     holds = ("clean", "rotation 2", "scale 2", "blur 2", "contrast 2", "brightness 1")
     for condition in holds:
         assert accuracy["mean"].sel(condition=condition) == 1
-    scenes = shifted(data.scenes(), SUITE.conditions[2], SUITE.seed)
+    scenes = SUITE.conditions[2].scenes(data.scenes(), SUITE.seed)
     assert SUITE.conditions[2].name == "brightness 2"
     right = (scenes.mean((1, 2, 3)) > EDGE) == (data.labels == 1)
     expected = float(right.float().mean())

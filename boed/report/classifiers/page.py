@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from boed.classifiers.evaluation import CLEAN, WHOLE
-from boed.data.shifts import MIDDLE
+from boed.classifiers.evaluation import WHOLE
+from boed.data.shifts import CLEAN, MIDDLE
 from boed.foundation.files import atomic
 from boed.report.classifiers import figures
 from boed.report.classifiers.figures import STRENGTH, in_words
