@@ -33,7 +33,7 @@ from boed.foundation.options import COUNT, SEED, Device, RunFolder
 from boed.foundation.randomness import derive
 from boed.policies import Policy
 from boed.policies.policy import check_is_policy
-from boed.sensors.sensor import Sensor, candidate_masks, candidates
+from boed.sensors.sensor import Sensor, candidate_masks, candidates, returns_readings
 from boed.testing.trial import try_parts
 
 if TYPE_CHECKING:
@@ -148,6 +148,7 @@ def benchmark(
     if folder is not None and check_claim(folder, "benchmark", mine, grows=GROWS):
         finished = saved_results(folder)
     recorded = {**settings, **(attributes or {}), "sha256": dataset.sha256, "identity": known}
+    recorded["direct"] = not returns_readings(sensor, (dataset.channels, *dataset.shape))
     there = [] if finished is None else finished["policy"].values.tolist()
     if on_progress is not None:
         for name in there:

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from boed.classifiers.classifier import Classifier
 from boed.classifiers.looking import Squares
+from boed.classifiers.occlusion import SCENES, occluded_beliefs, regions
 from boed.classifiers.scoring import beliefs_after
 from boed.data.dataset import Dataset
 from boed.data.question import Asked
@@ -117,7 +118,8 @@ def evaluate(
 
     Returns:
         What `RESULTS` says: log-probabilities by classifier, condition, look (`whole` is the last)
-        and scene, and labels; the same of `also` with that word before the names.
+        and scene, and labels; the same of `also` with that word before the names; and of the first
+        clean scenes those without each of `boed.classifiers.occlusion.regions`.
     """
     import xarray as xr
 
@@ -133,6 +135,13 @@ def evaluate(
     beliefs = [judged(each.scenes(scenes, suite.seed), each.name) for each in under]
     by_condition = np.stack(beliefs, axis=1)
     variables = _variables("", ("classifier", "condition", "look"), by_condition, dataset)
+    few = scenes[:SCENES]
+    hidden = [
+        _occluded(each, few, path=_part(folder, name, "occluded"), name=name, advance=advance)
+        for name, each in classifiers.items()
+    ]
+    dims = ("classifier", "region", "occluded_scene", *variables["label"][0][1:], "answer")
+    variables["occluded_log_belief"] = (dims, np.stack(hidden))
     attributes: dict[str, Any] = {
         "data": dataset.name,
         "split": dataset.split,
@@ -152,6 +161,7 @@ def evaluate(
         "look": list(suite.counts),
         "shift": ("condition", [each.shift for each in under]),
         "strength": ("condition", [each.strength for each in under]),
+        "region": list(regions(*dataset.shape)),
     }
     return xr.Dataset(variables, coordinates, attributes)
 
@@ -178,6 +188,25 @@ def _beliefs(
     if advance is not None:
         advance(name, 1)
     return np.stack([stored[look].numpy() for look in counts])
+
+
+def _occluded(
+    classifier: Classifier,
+    scenes: Float[Tensor, "B C H W"],
+    *,
+    path: Path | None,
+    name: str,
+    advance: Advance | None,
+) -> NDArray[np.float32]:
+    """Log-probabilities `[region, B, *L, K]`, stored once they are there."""
+    identity = None if path is None else fingerprint(classifier, scenes, "occluded")
+    stored = stored_part(path, identity)
+    if stored is None:
+        stored = {"occluded": torch.from_numpy(occluded_beliefs(classifier, scenes))}
+        store_part(path, stored, identity)
+    if advance is not None:
+        advance(name, 1)
+    return stored["occluded"].numpy()
 
 
 def _part(folder: Path | None, name: str, part: str) -> Path | None:
@@ -226,6 +255,7 @@ RESULTS = Schema(
         "also_log_belief": {"classifier", "look", "also_scene", "also_answer"},
         "also_label": {"also_scene"},
         "also_patient": {"also_scene"},
+        "occluded_log_belief": {"classifier", "region", "occluded_scene", "answer"},
     },
     further=("finding", "also_finding"),
     rules=_rules,

@@ -59,7 +59,7 @@ def evaluate_classifier(
         seed=seed,
     )
     folder = out or Path("runs") / named_after("classifiers", data)
-    number = len(suite.conditions) + (also is not None)
+    number = len(suite.conditions) + (also is not None) + 1  # regions hidden
     with ends_with_finished(folder), counted(number, "conditions") as advance:
         evaluate_classifiers(
             classifiers,

@@ -55,6 +55,7 @@ def render(
 ) -> str:
     """The report as HTML. Everything that comes from the data is escaped."""
     from boed.report import figures
+    from boed.report.density import density_figure, shows_pixels
 
     summary = summarise(results) if summary is None else summary
     attributes = results.attrs
@@ -93,6 +94,7 @@ def render(
         panel_titles=[] if examples is None else panel_titles(examples),
         panel_policy="" if examples is None else str(examples.attrs.get("policy", "")),
         looks=png(figures.looks_figure(results)),
+        density=png(density_figure(results)) if shows_pixels(results) else "",
         calibration=svg(figures.calibration_figure(results)),
         calibration_narrow=svg(figures.calibration_figure(results, columns=1)),
         gains=gains,

@@ -13,6 +13,8 @@ from boed.data.shifts import CLEAN, MIDDLE
 from boed.foundation.files import atomic
 from boed.report.classifiers import figures
 from boed.report.classifiers.figures import STRENGTH, in_words
+from boed.report.classifiers.occlusion import Occlusion, occlusion, occlusion_figure
+from boed.report.classifiers.occlusion import in_words as of_the_border
 from boed.report.classifiers.statistics import ALL, BETTER_HIGHER, MEASURED, statistics
 from boed.report.csv_tables import as_csv, link, write_tables
 from boed.report.html import rows_of, svg, template
@@ -80,6 +82,7 @@ def render(results: xr.Dataset, found: xr.Dataset) -> str:
         ]
 
     csv = {name: link(text) for name, text in tables(results, found).items()}
+    hidden = occlusion(results)
     return template("classifiers.html.j2").render(
         data=str(results.attrs.get("data", "unknown data")),
         headline=headline(found, names),
@@ -93,9 +96,16 @@ def render(results: xr.Dataset, found: xr.Dataset) -> str:
         every_difference=sections(differences, every, True) if differences else [],
         nll=svg(figures.nll_figure(found, names)),
         reliability=svg(figures.reliability_figure(results)),
+        borders=[of_the_border(name, each.border, _size(results)) for name, each in hidden.items()],
+        occlusion=svg(occlusion_figure(hidden)) if hidden else "",
+        occluded=results.sizes.get("occluded_scene", 0),
         csv=csv,
         run=what_was_run(results),
     )
+
+
+def _size(results: xr.Dataset) -> int:
+    return int(results.attrs["size"])
 
 
 def _conditions(found: xr.Dataset) -> list[tuple[str, str]]:
@@ -216,7 +226,26 @@ def tables(results: xr.Dataset, found: xr.Dataset) -> dict[str, str]:
         "differences": ("difference", [row for row in long if row[0] not in names]),
     }
     made = {name: as_csv((who, *header), each) for name, (who, each) in parts.items() if each}
+    hidden = occlusion(results)
+    if hidden:
+        made["occlusion"] = as_csv(_OCCLUSION, _occluded(hidden))
     return {**made, "run": as_csv(("what", "value"), what_was_run(results))}
+
+
+_OCCLUSION = ("classifier", "region", "measure", "mean", "low", "high")
+
+
+def _occluded(hidden: dict[str, Occlusion]) -> list[tuple[Any, ...]]:
+    """Rows of what hiding each cell and the border does."""
+    rows: list[tuple[Any, ...]] = []
+    for name, each in hidden.items():
+        for what, values in (("belief_change", each.belief), ("nll_rise", each.nll)):
+            for (r, c), value in np.ndenumerate(values):
+                rows.append((name, f"cell {r} {c}", what, float(value), None, None))
+        for what, numbers in (("share", each.border.share), ("nll_rise", each.border.nll)):
+            known = [value if np.isfinite(value) else None for value in numbers]
+            rows.append((name, "border", what, *known))
+    return rows
 
 
 def what_was_run(results: xr.Dataset) -> list[tuple[str, str]]:
