@@ -28,6 +28,9 @@ KIND = "evaluation of policies"
 EACH = ("log_belief", "design", "score", "cost", "looks", "seconds", "full_image_log_belief")
 """What differs between conditions."""
 
+DISTANCE = "distance"
+"""What differs between them, too, where it is known."""
+
 SCANS = "scans"
 """The attribute of results that names the policies that are fixed scans."""
 
@@ -123,11 +126,10 @@ def joined(found: Mapping[Condition, xr.Dataset]) -> xr.Dataset:
     import xarray as xr
 
     parts = list(found.values())
+    varied = [name for name in (*EACH, DISTANCE) if name in parts[0]]
     exactly: Any = {"coords": "minimal", "compat": "override", "join": "exact"}
-    along = xr.concat(
-        [each[list(EACH)] for each in parts], dim="condition", data_vars="all", **exactly
-    )
-    results = parts[0].drop_vars([*EACH, "thumbnail"], errors="ignore").merge(along)
+    along = xr.concat([each[varied] for each in parts], dim="condition", data_vars="all", **exactly)
+    results = parts[0].drop_vars([*varied, "thumbnail"], errors="ignore").merge(along)
     seconds = sum(float(each.attrs.get("seconds", 0)) for each in parts)
     results.attrs = {**parts[0].attrs, "seconds": seconds}
     results.attrs.pop("condition", None)
@@ -158,6 +160,7 @@ RESULTS = Schema(
         variable: {*dims, "condition"} if variable in EACH else dims
         for variable, dims in one_run.RESULTS.needed.items()
     },
+    optional={DISTANCE: {"condition", "policy", "seed", "scene", "look"}},
     further=("finding",),
     rules=_rules,
 )

@@ -20,10 +20,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from boed.classifiers.classifier import Classifier
-from boed.classifiers.looking import Squares
+from boed.classifiers.looking import Squares, off_centre, seen
 from boed.classifiers.occlusion import SCENES, occluded_beliefs, regions
+from boed.classifiers.out_of_distribution import knows_looks, relative_distance
 from boed.classifiers.scoring import beliefs_after
+from boed.classifiers.trained import TrainedClassifier
 from boed.data.dataset import Dataset
+from boed.data.observation import Observation
 from boed.data.question import Asked
 from boed.data.shifts import MIDDLE, Condition, conditions
 from boed.foundation.checks import at_least
@@ -119,22 +122,28 @@ def evaluate(
     Returns:
         What `RESULTS` says: log-probabilities by classifier, condition, look (`whole` is the last)
         and scene, and labels; the same of `also` with that word before the names; and of the first
-        clean scenes those without each of `boed.classifiers.occlusion.regions`.
+        clean scenes those without each of `boed.classifiers.occlusion.regions`. `off_centre` says
+        where looks lay, `distance` how far what was seen is from the training data, where that is
+        known (`boed.classifiers.out_of_distribution.relative_distance`).
     """
     import xarray as xr
 
-    def judged(scenes: Tensor, part: str) -> NDArray[np.float32]:
-        """Beliefs `[classifier, look, B, *L, K]`."""
+    def judged(scenes: Tensor, part: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Beliefs `[classifier, look, B, *L, K]`, and distances `[classifier, look, B]`."""
         found = []
         for name, classifier in classifiers.items():
             path = _part(folder, name, part)
-            found.append(_beliefs(classifier, scenes, suite, path=path, name=name, advance=advance))
-        return np.stack(found)
+            found.append(_judged(classifier, scenes, suite, path=path, name=name, advance=advance))
+        beliefs, distances = zip(*found, strict=True)
+        return np.stack(beliefs), np.stack(distances)
 
     scenes, under = dataset.scenes(), suite.conditions
-    beliefs = [judged(each.scenes(scenes, suite.seed), each.name) for each in under]
-    by_condition = np.stack(beliefs, axis=1)
+    found = [judged(each.scenes(scenes, suite.seed), each.name) for each in under]
+    by_condition, distance = (np.stack(each, axis=1) for each in zip(*found, strict=True))
     variables = _variables("", ("classifier", "condition", "look"), by_condition, dataset)
+    if np.isfinite(distance).any():
+        variables["distance"] = (("classifier", "condition", "look", "scene"), distance)
+    variables["off_centre"] = (("look", "scene"), _places(scenes, suite))
     few = scenes[:SCENES]
     hidden = [
         _occluded(each, few, path=_part(folder, name, "occluded"), name=name, advance=advance)
@@ -149,7 +158,7 @@ def evaluate(
     }
     attributes |= {"sha256": dataset.sha256, "seed": suite.seed}
     if also is not None:
-        about = judged(also.data.scenes(), "also")
+        about, _ = judged(also.data.scenes(), "also")
         if also.finding is not None:
             about = about[..., also.finding, :]
         variables |= _variables("also_", ("classifier", "look"), about, also.data)
@@ -166,7 +175,7 @@ def evaluate(
     return xr.Dataset(variables, coordinates, attributes)
 
 
-def _beliefs(
+def _judged(
     classifier: Classifier,
     scenes: Float[Tensor, "B C H W"],
     suite: Suite,
@@ -174,20 +183,46 @@ def _beliefs(
     path: Path | None,
     name: str,
     advance: Advance | None,
-) -> NDArray[np.float32]:
-    """Log-probabilities `[look, B, *L, K]`, stored once they are there."""
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Log-probabilities `[look, B, *L, K]` and distances `[look, B]`, stored once there."""
     counts = suite.counts
-    identity = None if path is None else fingerprint(classifier, scenes, counts, suite.seed)
+    identity = None if path is None else fingerprint(classifier, scenes, counts, suite.seed, FAR)
     stored = stored_part(path, identity)
     if stored is None:
         found = beliefs_after(
             classifier, scenes, tuple(counts.values()), looking=Squares(), seed=suite.seed
         )
         stored = {look: torch.from_numpy(found[count]).float() for look, count in counts.items()}
+        stored[FAR] = _distances(classifier, scenes, suite)
         store_part(path, stored, identity)
     if advance is not None:
         advance(name, 1)
-    return np.stack([stored[look].numpy() for look in counts])
+    return np.stack([stored[look].numpy() for look in counts]), stored[FAR].numpy()
+
+
+FAR = "distance"
+"""What a stored part calls the distances from the training data."""
+
+
+def _distances(
+    classifier: Classifier, scenes: Float[Tensor, "B C H W"], suite: Suite
+) -> Float[Tensor, "look B"]:
+    """See `relative_distance`; NaN of a classifier that does not know them."""
+    if not (isinstance(classifier, TrainedClassifier) and knows_looks(classifier)):
+        return torch.full((len(suite.counts), len(scenes)), torch.nan)
+    looked = (_seen(scenes, count, suite) for count in suite.counts.values())
+    return torch.stack([relative_distance(classifier, each).float() for each in looked])
+
+
+def _seen(scenes: Float[Tensor, "B C H W"], count: int | None, suite: Suite) -> Observation:
+    """What classifiers are shown after so many looks."""
+    return seen(scenes, count, looking=Squares(), seed=suite.seed)
+
+
+def _places(scenes: Float[Tensor, "B C H W"], suite: Suite) -> NDArray[np.float32]:
+    """How far from the centre looks lay, `[look, B]`; see `off_centre`."""
+    masks = (_seen(scenes, count, suite).mask for count in suite.counts.values())
+    return torch.stack([off_centre(mask) for mask in masks]).numpy()
 
 
 def _occluded(
@@ -256,6 +291,8 @@ RESULTS = Schema(
         "also_label": {"also_scene"},
         "also_patient": {"also_scene"},
         "occluded_log_belief": {"classifier", "region", "occluded_scene", "answer"},
+        "distance": {"classifier", "condition", "look", "scene"},
+        "off_centre": {"look", "scene"},
     },
     further=("finding", "also_finding"),
     rules=_rules,

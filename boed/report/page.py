@@ -17,6 +17,7 @@ from boed.report.statistics import Summary, first_better
 from boed.report.statistics import summary as summarise
 from boed.report.stepping import script, stepping
 from boed.report.tables import number, with_interval
+from boed.report.unlike import unlike_shares
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -98,6 +99,7 @@ def render(
         calibration=svg(figures.calibration_figure(results)),
         calibration_narrow=svg(figures.calibration_figure(results, columns=1)),
         gains=gains,
+        unlike=unlike_shares(results),
         bounded=bounded,
         timing=timing(results),
         run=what_was_run(results),
@@ -125,6 +127,7 @@ def report_tables(
     return benchmark_tables(
         summary,
         gains=eig_and_gains(results) if gains is None else gains,
+        unlike=unlike_shares(results),
         timing=timing(results),
         run=what_was_run(results),
     )

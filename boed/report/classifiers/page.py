@@ -15,6 +15,7 @@ from boed.report.classifiers import figures
 from boed.report.classifiers.figures import STRENGTH, in_words
 from boed.report.classifiers.occlusion import Occlusion, occlusion, occlusion_figure
 from boed.report.classifiers.occlusion import in_words as of_the_border
+from boed.report.classifiers.place import Bounded, Place, by_place, unlike
 from boed.report.classifiers.statistics import ALL, BETTER_HIGHER, MEASURED, statistics
 from boed.report.csv_tables import as_csv, link, write_tables
 from boed.report.html import rows_of, svg, template
@@ -96,6 +97,9 @@ def render(results: xr.Dataset, found: xr.Dataset) -> str:
         every_difference=sections(differences, every, True) if differences else [],
         nll=svg(figures.nll_figure(found, names)),
         reliability=svg(figures.reliability_figure(results)),
+        looks=[in_words(str(look)) for look in results["look"].values],
+        places=_places(by_place(results)),
+        unlike=[(condition, name, _percent(row)) for condition, name, row in unlike(results)],
         borders=[of_the_border(name, each.border, _size(results)) for name, each in hidden.items()],
         occlusion=svg(occlusion_figure(hidden)) if hidden else "",
         occluded=results.sizes.get("occluded_scene", 0),
@@ -226,10 +230,51 @@ def tables(results: xr.Dataset, found: xr.Dataset) -> dict[str, str]:
         "differences": ("difference", [row for row in long if row[0] not in names]),
     }
     made = {name: as_csv((who, *header), each) for name, (who, each) in parts.items() if each}
-    hidden = occlusion(results)
+    places, far, hidden = by_place(results), unlike(results), occlusion(results)
+    if places:
+        rows_of_places = [(*each[:4], *each.nll, *each.ece) for each in places]
+        made["places"] = as_csv(_PLACES, rows_of_places)
+    if far:
+        looks = list(map(str, results["look"].values))
+        shares = [
+            (condition, name, look, share if np.isfinite(share) else None)
+            for condition, name, row in far
+            for look, share in zip(looks, row, strict=True)
+        ]
+        made["unlike"] = as_csv(("condition", "classifier", "looks", "share"), shares)
     if hidden:
         made["occlusion"] = as_csv(_OCCLUSION, _occluded(hidden))
     return {**made, "run": as_csv(("what", "value"), what_was_run(results))}
+
+
+_PLACES = (
+    *("classifier", "scenes", "looks", "place"),
+    *("nll", "nll_low", "nll_high", "ece", "ece_low", "ece_high"),
+)
+
+
+def _places(places: list[Place]) -> list[tuple[str, ...]]:
+    """Rows of a table: scenes, classifier, looks, third, NLL and ECE."""
+    return [
+        (
+            each.scenes,
+            each.classifier,
+            in_words(each.look),
+            each.third,
+            _range(each.nll),
+            _range(each.ece),
+        )
+        for each in places
+    ]
+
+
+def _range(numbers: Bounded) -> str:
+    value, low, high = (each if np.isfinite(each) else None for each in numbers)
+    return f"{number(value)} [{number(low)}, {number(high)}]"
+
+
+def _percent(row: list[float]) -> list[str]:
+    return [f"{100 * each:.1f} %" if np.isfinite(each) else "–" for each in row]
 
 
 _OCCLUSION = ("classifier", "region", "measure", "mean", "low", "high")
