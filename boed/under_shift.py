@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from boed.benchmark.engines import Engine
 from boed.benchmark.engines import named as engine_named
-from boed.benchmark.identity import benchmark_identity
+from boed.benchmark.identity import benchmark_identity, describe_classifier
 from boed.benchmark.shifted import KIND, RESULTS, benchmark_shifted, check_rivals
 from boed.benchmark.sweep import check_run
 from boed.classifiers.out_of_distribution import warn_if_unlike
@@ -86,7 +86,12 @@ def evaluate_policies(
     )
     settings = {"scenes": number, "steps": setup.steps, "seed_numbers": list(map(int, seeds))}
     settings |= {"primary": setup.primary}
-    claim(Path(out), KIND, {"identity": identity, "settings": settings}, grows=("policies",))
+    content = {
+        **describe_classifier(setup.classifier),
+        "identity": identity,
+        "settings": settings,
+    }
+    claim(Path(out), KIND, content, grows=("policies",))
     if on_progress is not None:
         on_progress(conditions[0].name, 0)
     results = benchmark_shifted(

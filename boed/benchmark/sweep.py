@@ -17,7 +17,12 @@ from numpy.typing import NDArray
 
 from boed.acquire import Budget
 from boed.benchmark.engines import Engine, Local, named
-from boed.benchmark.identity import benchmark_identity, describe_policy, describe_sensor
+from boed.benchmark.identity import (
+    benchmark_identity,
+    describe_classifier,
+    describe_policy,
+    describe_sensor,
+)
 from boed.benchmark.jobs import Job, JobResult, Jobs
 from boed.benchmark.results import assemble, with_more
 from boed.benchmark.storage import JobStore, saved_results
@@ -143,11 +148,19 @@ def benchmark(
     }
     known = benchmark_identity(dataset, sensor, classifier, policies=policies)
     folder = None if out is None else Path(out)
-    mine = {"identity": known, "settings": settings}
+    asked = describe_classifier(classifier)  # told before the identity that it is a part of
+    mine = {**asked, "identity": known, "settings": settings}
     finished = None
     if folder is not None and check_claim(folder, "benchmark", mine, grows=GROWS):
         finished = saved_results(folder)
-    recorded = {**settings, **(attributes or {}), "sha256": dataset.sha256, "identity": known}
+    recorded = {
+        **asked,
+        **settings,
+        **(attributes or {}),
+        "sha256": dataset.sha256,
+        "identity": known,
+    }
+    recorded["prevalence"] = asked["prevalence"]
     recorded["direct"] = not returns_readings(sensor, (dataset.channels, *dataset.shape))
     there = [] if finished is None else finished["policy"].values.tolist()
     if on_progress is not None:

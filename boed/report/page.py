@@ -224,6 +224,7 @@ def what_was_run(results: xr.Dataset) -> list[tuple[str, str]]:
         ("grid of candidates", _square(attributes.get("grid"))),
         ("search", attributes.get("search")),
         ("precision of the classifier", attributes.get("precision")),
+        ("prevalence of the answers", _shares(structured(attributes.get("prevalence", "null")))),
         ("completions per decision", attributes.get("completions")),
         ("completions for the first look", attributes.get("first_completions")),
         ("looks taken, mean", _each(results["looks"].mean(("seed", "scene")))),
@@ -233,6 +234,12 @@ def what_was_run(results: xr.Dataset) -> list[tuple[str, str]]:
         ("seconds in all", rounded(attributes.get("seconds"))),
     ]
     return rows_of(rows, structured(attributes.get("versions", "{}")))
+
+
+def _shares(prevalence: Any) -> str | None:
+    if not isinstance(prevalence, dict):
+        return None
+    return ", ".join(f"{name} {share:g}" for name, share in prevalence.items())
 
 
 def _primary(stated: Any) -> str | None:
