@@ -17,12 +17,14 @@ from boed.benchmark import benchmark
 from boed.classifiers.out_of_distribution import LOOKED_AT, warn_if_unlike
 from boed.data import Dataset, load
 from boed.run import evaluate_classifiers, evaluate_completers, run
+from boed.under_shift import evaluate_policies
 from boed.zoo import Context, classifier_for
 
 
 @pytest.fixture(scope="module")
 def made() -> boed.Setup:
-    return boed.setup("digits", policies=["random"], sensor="patch,grid=2", steps=1)
+    policies = ["random", "centre_out"]
+    return boed.setup("digits", policies=policies, sensor="patch,grid=2", steps=1)
 
 
 def writers(made: boed.Setup) -> dict[str, Callable[[Any], object]]:
@@ -33,12 +35,14 @@ def writers(made: boed.Setup) -> dict[str, Callable[[Any], object]]:
         "benchmark": lambda out: benchmark(*parts, policies=made.policies, out=out),
         "evaluate_completers": lambda out: evaluate_completers(["retrieval"], out),
         "evaluate_classifiers": lambda out: evaluate_classifiers(["densenet-digits-32"], out),
+        "evaluate_policies": lambda out: evaluate_policies(made, out),
     }
 
 
-@pytest.mark.parametrize(
-    "writer", ["run", "benchmark", "evaluate_completers", "evaluate_classifiers"]
-)
+EVALUATIONS = ("evaluate_completers", "evaluate_classifiers", "evaluate_policies")
+
+
+@pytest.mark.parametrize("writer", ["run", "benchmark", *EVALUATIONS])
 @pytest.mark.parametrize(
     ("out", "words"),
     [
@@ -64,7 +68,11 @@ def test_folders_of_something_else_are_refused_before_any_work(
     Path("other").mkdir()
     Path("other", "run.json").write_text("{}")
     before = sorted(tmp_path.rglob("*"))
-    for module in ("boed.benchmark.sweep", "boed.run"):  # where work would begin
+    for module in (
+        "boed.benchmark.sweep",
+        "boed.run",
+        "boed.under_shift",
+    ):  # where work would begin
         for work in ("_full_image", "load", "warn_if_unlike", "check_names"):
             monkeypatch.setattr(sys.modules[module], work, pytest.fail, raising=False)
     with pytest.raises(ValueError, match=words):
@@ -113,15 +121,16 @@ class Begun(Exception):
     """The work has begun."""
 
 
-@pytest.mark.parametrize("writer", ["run", "evaluate_completers", "evaluate_classifiers"])
+@pytest.mark.parametrize("writer", ["run", *EVALUATIONS])
 def test_an_inverted_data_set_is_told_of_before_the_work(
     writer: str, made: boed.Setup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def begin(*_: Any, **__: Any) -> None:
         raise Begun
 
-    for work in ("benchmark", "claim"):
-        monkeypatch.setattr(sys.modules["boed.run"], work, begin)
+    for module in ("boed.run", "boed.under_shift"):
+        for work in ("benchmark", "claim"):
+            monkeypatch.setattr(sys.modules[module], work, begin, raising=False)
     loaded = lambda *given: negative(load(*given))  # noqa: E731
     monkeypatch.setattr(sys.modules["boed.data.load"], "load", loaded)
     upside_down = replace(made, data=negative(made.data))

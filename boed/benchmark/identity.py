@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from boed.classifiers.classifier import Classifier
+from boed.classifiers.trained import TrainedClassifier
 from boed.data.dataset import Dataset
 from boed.foundation.checks import attribute
 from boed.foundation.fingerprint import of_source
@@ -40,6 +41,17 @@ def describe_policy(policy: Policy) -> dict[str, Any]:
     """What a policy is: its class and the fields of its dataclass that change results."""
     described = _described(policy)
     return described if isinstance(described, dict) else {"kind": described}
+
+
+def describe_classifier(classifier: Classifier) -> dict[str, Any]:
+    """What was asked of a classifier besides its weights: None where nothing was."""
+    if not isinstance(classifier, TrainedClassifier):
+        return {"prevalence": None, "precision": None}
+    precision = classifier.precision
+    return {
+        "prevalence": classifier.prevalence,
+        "precision": None if precision == "fp32" else precision,
+    }
 
 
 def describe_sensor(sensor: Sensor, designs: Tensor) -> dict[str, Any]:

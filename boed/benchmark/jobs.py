@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from boed.acquire import Budget, acquire
 from boed.classifiers.classifier import Classifier
+from boed.classifiers.out_of_distribution import knows_looks, relative_distance
+from boed.classifiers.trained import TrainedClassifier
 from boed.data.dataset import Dataset
 from boed.data.observation import Observation
 from boed.foundation.randomness import derive
@@ -23,7 +25,9 @@ from boed.sensors.sensor import Sensor
 JobResult = dict[str, NDArray[Any]]
 """What came out of one job: `ARRAYS` by name."""
 
-ARRAYS = ("log_belief", "design", "score", "effective", "cost", "looks", "seconds")
+ARRAYS = (
+    "log_belief", "design", "score", "effective", "cost", "looks", "distance", "seconds",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -76,8 +80,17 @@ class Jobs:
             "effective": trajectory.effective_sample_sizes.float().cpu().numpy(),
             "cost": trajectory.costs.float().cpu().numpy(),
             "looks": trajectory.looks.cpu().numpy(),
+            "distance": self._distances(trajectory.observations),
             "seconds": np.array(time.monotonic() - began),
         }
+
+    def _distances(self, observations: list[Observation]) -> NDArray[np.float32]:
+        """How far what was seen is from the training data, `[B, T + 1]`; NaN where unknown."""
+        judge = self.classifier
+        if not (isinstance(judge, TrainedClassifier) and knows_looks(judge)):
+            return np.full((len(observations[0]), len(observations)), np.nan, np.float32)
+        far = [relative_distance(judge, each) for each in observations]
+        return torch.stack(far, 1).float().numpy()
 
     @torch.no_grad()
     def to_send(self, names: Collection[str]) -> Jobs:

@@ -79,6 +79,13 @@ def assemble(
             "answer": answers,
         },
     )
+    distance = stacked("distance")
+    if np.isfinite(distance).any():
+        results["distance"] = (["policy", "seed", "scene", "look"], distance)
+        results["distance"].attrs = {
+            "long_name": "how far what was seen is from the classifier's training data, over what "
+            "99 % of val scenes stay within; NaN before the first look"
+        }
     if dataset.multi_label:
         results = results.assign_coords(finding=list(dataset.label_names))
     if dataset.patients is not None:

@@ -70,6 +70,7 @@ def _is_whole(result: JobResult, scenes: int, steps: int) -> bool:
         "effective": (scenes, steps),
         "cost": (scenes, steps),
         "looks": (scenes,),
+        "distance": (scenes, steps + 1),
         "seconds": (),
     }
     if shapes != expected or belief[:2] != (scenes, steps + 1) or design[:2] != (scenes, steps):

@@ -17,7 +17,12 @@ from numpy.typing import NDArray
 
 from boed.acquire import Budget
 from boed.benchmark.engines import Engine, Local, named
-from boed.benchmark.identity import benchmark_identity, describe_policy, describe_sensor
+from boed.benchmark.identity import (
+    benchmark_identity,
+    describe_classifier,
+    describe_policy,
+    describe_sensor,
+)
 from boed.benchmark.jobs import Job, JobResult, Jobs
 from boed.benchmark.results import assemble, with_more
 from boed.benchmark.storage import JobStore, saved_results
@@ -34,7 +39,7 @@ from boed.foundation.options import COUNT, SEED, Device, RunFolder
 from boed.foundation.randomness import derive
 from boed.policies import Policy
 from boed.policies.policy import check_is_policy
-from boed.sensors.sensor import Sensor, candidate_masks, candidates
+from boed.sensors.sensor import Sensor, candidate_masks, candidates, returns_readings
 from boed.testing.trial import try_parts
 
 if TYPE_CHECKING:
@@ -113,7 +118,7 @@ def benchmark(
     for seed in seeds:
         SEED.check("one of seeds", seed)
     seeds = [int(seed) for seed in seeds]
-    _check(dataset, number, policies, seeds=seeds, steps=steps)
+    check_run(dataset, number, policies, seeds=seeds, steps=steps)
     if out is not None:
         RunFolder().check("out", out)
     if primary is not None:
@@ -144,11 +149,20 @@ def benchmark(
     }
     known = benchmark_identity(dataset, sensor, classifier, policies=policies)
     folder = None if out is None else Path(out)
-    mine = {"identity": known, "settings": settings}
+    asked = describe_classifier(classifier)  # told before the identity that it is a part of
+    mine = {**asked, "identity": known, "settings": settings}
     finished = None
     if folder is not None and check_claim(folder, "benchmark", mine, grows=GROWS):
         finished = saved_results(folder)
-    recorded = {**settings, **(attributes or {}), "sha256": dataset.sha256, "identity": known}
+    recorded = {
+        **asked,
+        **settings,
+        **(attributes or {}),
+        "sha256": dataset.sha256,
+        "identity": known,
+    }
+    recorded["prevalence"] = asked["prevalence"]
+    recorded["direct"] = not returns_readings(sensor, (dataset.channels, *dataset.shape))
     there = [] if finished is None else finished["policy"].values.tolist()
     if on_progress is not None:
         for name in there:
@@ -201,9 +215,24 @@ def scene_rows(available: int, number: int) -> NDArray[np.int64]:
     return np.random.default_rng(derive("scenes")).permutation(available)[:number]
 
 
-def _check(
-    dataset: Dataset, number: int, policies: Mapping[str, Policy], seeds: list[int], steps: int
+def check_run(
+    dataset: Dataset,
+    number: int,
+    policies: Mapping[str, Policy],
+    *,
+    seeds: Sequence[int],
+    steps: int,
 ) -> None:
+    """Refuse a run that is not one.
+
+    Args:
+        dataset, policies, seeds, steps: see `benchmark`.
+        number: of scenes.
+
+    Raises:
+        ValueError: more scenes than there are, no policies, duplicate seeds, steps below 1, or
+            scenes of a single class.
+    """
     dataset.check_question()
     if not 1 <= number <= len(dataset):
         raise ValueError(f"scenes is {number}; {dataset.name} ({dataset.split}) has {len(dataset)}")

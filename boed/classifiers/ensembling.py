@@ -81,7 +81,7 @@ def combine(
         "history": [{"step": sums["steps"], **found}],
         "scored_on": f"{len(val)} scenes of {val.split}",
         "scores": {"val": score(model, val, looking=looking)},
-        KEY: feature_record(model, train, val),
+        KEY: feature_record(model, train, val, looking=looking),
         "recipe": recipe.table(),
         "about": about,
     }

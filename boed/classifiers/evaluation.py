@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -21,11 +20,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from boed.classifiers.classifier import Classifier
-from boed.classifiers.looking import Squares
+from boed.classifiers.looking import Squares, off_centre, seen
+from boed.classifiers.occlusion import SCENES, occluded_beliefs, regions
+from boed.classifiers.out_of_distribution import knows_looks, relative_distance
 from boed.classifiers.scoring import beliefs_after
+from boed.classifiers.trained import TrainedClassifier
 from boed.data.dataset import Dataset
+from boed.data.observation import Observation
 from boed.data.question import Asked
-from boed.data.shifts import MIDDLE, SHIFTS, STRENGTHS
+from boed.data.shifts import MIDDLE, Condition, conditions
 from boed.foundation.checks import at_least
 from boed.foundation.fingerprint import fingerprint
 from boed.foundation.identity import PARTS, store_part, stored_part
@@ -38,29 +41,11 @@ if TYPE_CHECKING:
 KIND = "evaluation of classifiers"
 """What the record of a run's folder calls it."""
 
-CLEAN = "clean"
-"""The condition without a shift."""
-
 WHOLE = "whole"
 """What stands for the whole scene among numbers of looks."""
 
 Advance = Callable[[str, int], None]
 """Called with a classifier and the number of conditions that it has just judged."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Condition:
-    """Scenes as they are, or under one shift.
-
-    Attributes:
-        name: what results call it, such as `blur 2`.
-        shift: of `boed.data.shifts`, or `clean`.
-        strength: of it; 0 where there is none.
-    """
-
-    name: str = CLEAN
-    shift: str = CLEAN
-    strength: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,23 +70,15 @@ class Suite:
     def __post_init__(self) -> None:
         at_least(1, scenes=self.scenes)
         at_least(0, seed=self.seed)
-        for name in ("looks", "strengths"):
-            given = getattr(self, name)
-            if not given or len(set(given)) < len(given):
-                raise ValueError(f"{name} is {given}, expected different numbers, at least one")
+        if not self.looks or len(set(self.looks)) < len(self.looks):
+            raise ValueError(f"looks is {self.looks}, expected different numbers, at least one")
         at_least(0, looks=min(self.looks))
-        for strength in self.strengths:
-            if strength not in STRENGTHS:
-                raise ValueError(f"strengths is {self.strengths}, expected some of 1, 2, 3")
+        conditions(self.strengths)
 
     @property
     def conditions(self) -> list[Condition]:
         """Clean, then each shift at each strength."""
-        shifted = product(SHIFTS, self.strengths)
-        return [
-            Condition(),
-            *(Condition(name=f"{shift} {k}", shift=shift, strength=k) for shift, k in shifted),
-        ]
+        return conditions(self.strengths)
 
     @property
     def counts(self) -> dict[str, int | None]:
@@ -120,15 +97,6 @@ class Suite:
             )
         rng = np.random.default_rng(derive("scenes"))
         return rng.permutation(len(dataset))[: self.scenes]
-
-
-def shifted(
-    scenes: Float[Tensor, "B C H W"], condition: Condition, seed: int
-) -> Float[Tensor, "B C H W"]:
-    """The scenes of a condition."""
-    if condition.shift == CLEAN:
-        return scenes
-    return SHIFTS[condition.shift](scenes, condition.strength, seed=seed)
 
 
 def evaluate(
@@ -153,22 +121,36 @@ def evaluate(
 
     Returns:
         What `RESULTS` says: log-probabilities by classifier, condition, look (`whole` is the last)
-        and scene, and labels; the same of `also` with that word before the names.
+        and scene, and labels; the same of `also` with that word before the names; and of the first
+        clean scenes those without each of `boed.classifiers.occlusion.regions`. `off_centre` says
+        where looks lay, `distance` how far what was seen is from the training data, where that is
+        known (`boed.classifiers.out_of_distribution.relative_distance`).
     """
     import xarray as xr
 
-    def judged(scenes: Tensor, part: str) -> NDArray[np.float32]:
-        """Beliefs `[classifier, look, B, *L, K]`."""
+    def judged(scenes: Tensor, part: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Beliefs `[classifier, look, B, *L, K]`, and distances `[classifier, look, B]`."""
         found = []
         for name, classifier in classifiers.items():
             path = _part(folder, name, part)
-            found.append(_beliefs(classifier, scenes, suite, path=path, name=name, advance=advance))
-        return np.stack(found)
+            found.append(_judged(classifier, scenes, suite, path=path, name=name, advance=advance))
+        beliefs, distances = zip(*found, strict=True)
+        return np.stack(beliefs), np.stack(distances)
 
-    scenes, conditions = dataset.scenes(), suite.conditions
-    beliefs = [judged(shifted(scenes, each, suite.seed), each.name) for each in conditions]
-    by_condition = np.stack(beliefs, axis=1)
+    scenes, under = dataset.scenes(), suite.conditions
+    found = [judged(each.scenes(scenes, suite.seed), each.name) for each in under]
+    by_condition, distance = (np.stack(each, axis=1) for each in zip(*found, strict=True))
     variables = _variables("", ("classifier", "condition", "look"), by_condition, dataset)
+    if np.isfinite(distance).any():
+        variables["distance"] = (("classifier", "condition", "look", "scene"), distance)
+    variables["off_centre"] = (("look", "scene"), _places(scenes, suite))
+    few = scenes[:SCENES]
+    hidden = [
+        _occluded(each, few, path=_part(folder, name, "occluded"), name=name, advance=advance)
+        for name, each in classifiers.items()
+    ]
+    dims = ("classifier", "region", "occluded_scene", *variables["label"][0][1:], "answer")
+    variables["occluded_log_belief"] = (dims, np.stack(hidden))
     attributes: dict[str, Any] = {
         "data": dataset.name,
         "split": dataset.split,
@@ -176,7 +158,7 @@ def evaluate(
     }
     attributes |= {"sha256": dataset.sha256, "seed": suite.seed}
     if also is not None:
-        about = judged(also.data.scenes(), "also")
+        about, _ = judged(also.data.scenes(), "also")
         if also.finding is not None:
             about = about[..., also.finding, :]
         variables |= _variables("also_", ("classifier", "look"), about, also.data)
@@ -184,15 +166,16 @@ def evaluate(
         attributes |= {"also_answers": list(also.data.label_names)}
     coordinates = {
         "classifier": list(classifiers),
-        "condition": [each.name for each in conditions],
+        "condition": [each.name for each in under],
         "look": list(suite.counts),
-        "shift": ("condition", [each.shift for each in conditions]),
-        "strength": ("condition", [each.strength for each in conditions]),
+        "shift": ("condition", [each.shift for each in under]),
+        "strength": ("condition", [each.strength for each in under]),
+        "region": list(regions(*dataset.shape)),
     }
     return xr.Dataset(variables, coordinates, attributes)
 
 
-def _beliefs(
+def _judged(
     classifier: Classifier,
     scenes: Float[Tensor, "B C H W"],
     suite: Suite,
@@ -200,20 +183,65 @@ def _beliefs(
     path: Path | None,
     name: str,
     advance: Advance | None,
-) -> NDArray[np.float32]:
-    """Log-probabilities `[look, B, *L, K]`, stored once they are there."""
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Log-probabilities `[look, B, *L, K]` and distances `[look, B]`, stored once there."""
     counts = suite.counts
-    identity = None if path is None else fingerprint(classifier, scenes, counts, suite.seed)
+    identity = None if path is None else fingerprint(classifier, scenes, counts, suite.seed, FAR)
     stored = stored_part(path, identity)
     if stored is None:
         found = beliefs_after(
             classifier, scenes, tuple(counts.values()), looking=Squares(), seed=suite.seed
         )
         stored = {look: torch.from_numpy(found[count]).float() for look, count in counts.items()}
+        stored[FAR] = _distances(classifier, scenes, suite)
         store_part(path, stored, identity)
     if advance is not None:
         advance(name, 1)
-    return np.stack([stored[look].numpy() for look in counts])
+    return np.stack([stored[look].numpy() for look in counts]), stored[FAR].numpy()
+
+
+FAR = "distance"
+"""What a stored part calls the distances from the training data."""
+
+
+def _distances(
+    classifier: Classifier, scenes: Float[Tensor, "B C H W"], suite: Suite
+) -> Float[Tensor, "look B"]:
+    """See `relative_distance`; NaN of a classifier that does not know them."""
+    if not (isinstance(classifier, TrainedClassifier) and knows_looks(classifier)):
+        return torch.full((len(suite.counts), len(scenes)), torch.nan)
+    looked = (_seen(scenes, count, suite) for count in suite.counts.values())
+    return torch.stack([relative_distance(classifier, each).float() for each in looked])
+
+
+def _seen(scenes: Float[Tensor, "B C H W"], count: int | None, suite: Suite) -> Observation:
+    """What classifiers are shown after so many looks."""
+    return seen(scenes, count, looking=Squares(), seed=suite.seed)
+
+
+def _places(scenes: Float[Tensor, "B C H W"], suite: Suite) -> NDArray[np.float32]:
+    """How far from the centre looks lay, `[look, B]`; see `off_centre`."""
+    masks = (_seen(scenes, count, suite).mask for count in suite.counts.values())
+    return torch.stack([off_centre(mask) for mask in masks]).numpy()
+
+
+def _occluded(
+    classifier: Classifier,
+    scenes: Float[Tensor, "B C H W"],
+    *,
+    path: Path | None,
+    name: str,
+    advance: Advance | None,
+) -> NDArray[np.float32]:
+    """Log-probabilities `[region, B, *L, K]`, stored once they are there."""
+    identity = None if path is None else fingerprint(classifier, scenes, "occluded")
+    stored = stored_part(path, identity)
+    if stored is None:
+        stored = {"occluded": torch.from_numpy(occluded_beliefs(classifier, scenes))}
+        store_part(path, stored, identity)
+    if advance is not None:
+        advance(name, 1)
+    return stored["occluded"].numpy()
 
 
 def _part(folder: Path | None, name: str, part: str) -> Path | None:
@@ -262,6 +290,9 @@ RESULTS = Schema(
         "also_log_belief": {"classifier", "look", "also_scene", "also_answer"},
         "also_label": {"also_scene"},
         "also_patient": {"also_scene"},
+        "occluded_log_belief": {"classifier", "region", "occluded_scene", "answer"},
+        "distance": {"classifier", "condition", "look", "scene"},
+        "off_centre": {"look", "scene"},
     },
     further=("finding", "also_finding"),
     rules=_rules,

@@ -76,3 +76,15 @@ def seen(scenes: Tensor, count: int | None, *, looking: Looking, seed: int) -> O
     counts = torch.full((len(scenes),), EVERYTHING if count is None else count)
     purpose = derive(seed, "squares", EVERYTHING if count is None else count)
     return looking(scenes, counts, torch.Generator().manual_seed(purpose))
+
+
+def off_centre(mask: Float[Tensor, "B 1 H W"]) -> Float[Tensor, " B"]:
+    """How far what was seen lies from the centre: the mean over pixels, over a corner's distance.
+
+    NaN where nothing was seen.
+    """
+    rows, columns = (torch.arange(n) - (n - 1) / 2 for n in mask.shape[-2:])
+    distance = (rows[:, None] ** 2 + columns**2).sqrt()
+    seen_pixels = mask[:, 0].cpu()
+    far: Tensor = (seen_pixels * distance).sum((1, 2)) / seen_pixels.sum((1, 2))
+    return far / distance.max().clamp(min=1e-12)

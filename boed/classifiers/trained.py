@@ -192,6 +192,17 @@ class TrainedClassifier(nn.Module):
         asked = self._asked(prevalence, torch.as_tensor(ours, dtype=torch.float32))
         self._shift = asked.log() - torch.as_tensor(ours, dtype=torch.float32).log()
 
+    @property
+    def prevalence(self) -> dict[str, float] | None:
+        """Of each class, or finding, what `set_prevalence` was given; None if nothing."""
+        if self._shift is None:
+            return None
+        assumed = torch.as_tensor(self.provenance[PRIOR], dtype=torch.float32)
+        shares = (self._shift.to(assumed) + assumed.log()).exp()
+        of_each = shares[:, 1] if self.multi_label else shares
+        rounded = [round(float(share), 6) for share in of_each]
+        return dict(zip(self.label_names, rounded, strict=True))
+
     def _asked(self, prevalence: Mapping[str, float], ours: Tensor) -> Float[Tensor, "*L K"]:
         """Probabilities of all answers, as `ours` is laid out."""
         if "" in prevalence:

@@ -190,7 +190,7 @@ def train_classifier(
             ).tolist(),
             "scored_on": f"{len(val)} scenes of {val.split}",
             "scores": {"val": score(model, val, looking=looking)},
-            KEY: feature_record(model, train, val),
+            KEY: feature_record(model, train, val, looking=looking),
         }
         if begun is not None:
             header["init"] = begun

@@ -1,4 +1,4 @@
-"""`boed evaluate`: how good completers and classifiers are."""
+"""`boed evaluate`: how good completers, classifiers and policies are."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import typer
 from boed.cli.commands import Command
 from boed.cli.console import command, counted, ends_with_finished
 from boed.cli.evaluate_classifier import evaluate_classifier
+from boed.cli.evaluate_policy import evaluate_policy
 from boed.cli.options import (
     RUN_FOLDER,
     Data,
@@ -22,8 +23,9 @@ from boed.cli.options import (
 )
 from boed.foundation.options import Spelled, Whole
 
-app = typer.Typer(help="Measure completers and classifiers.", no_args_is_help=True)
+app = typer.Typer(help="Measure completers, classifiers and policies.", no_args_is_help=True)
 app.command("classifier", cls=Command)(evaluate_classifier)
+app.command("policy", cls=Command)(evaluate_policy)
 
 
 @app.command("completer", cls=Command)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from boed.cli.console import command, counted, ends_with_finished
-from boed.cli.options import RUN_FOLDER, Data, Device, Seed, Size, Split, named_after
+from boed.cli.options import RUN_FOLDER, Data, Device, Seed, Size, Split, Strengths, named_after
 from boed.foundation.options import Text, Whole, Wholes, read_wholes
 
 
@@ -27,9 +27,7 @@ def evaluate_classifier(
         typer.Option(help="Numbers of random looks, besides whole scenes."),
         Wholes(0),
     ] = "1,3",
-    strengths: Annotated[
-        str, typer.Option(help="Of each shift: 1 weak, 2 middle, 3 strong."), Wholes(1, 3)
-    ] = "2",
+    strengths: Strengths = "2",
     also: Annotated[
         str | None,
         typer.Option(
@@ -61,7 +59,7 @@ def evaluate_classifier(
         seed=seed,
     )
     folder = out or Path("runs") / named_after("classifiers", data)
-    number = len(suite.conditions) + (also is not None)
+    number = len(suite.conditions) + (also is not None) + 1  # regions hidden
     with ends_with_finished(folder), counted(number, "conditions") as advance:
         evaluate_classifiers(
             classifiers,

@@ -35,6 +35,7 @@ KINDS: dict[str, Kind] = {
     "patch": FRACTION,
     "grid": COUNT,
     "policies": kinds.Names(),
+    "shifts": kinds.Names(),
     "policy": Text(),
     "baseline": Text(),
     "completer": Text(),
@@ -72,6 +73,11 @@ Size = Annotated[int | None, typer.Option(help="Width in pixels to resize scenes
 Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
 Device = Annotated[str, typer.Option(help="cpu or cuda.")]
 Split = Annotated[str, typer.Option(help="train, val or test.")]
+Strengths = Annotated[
+    str,
+    typer.Option(help="Of each shift: 1 weak, 2 middle, 3 strong."),
+    kinds.Wholes(1, 3),
+]
 Weights = Annotated[
     Path | None,
     typer.Option(

@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
 
 import numpy as np
 import torch
 from jaxtyping import Float
+from numpy.typing import NDArray
 from torch import Tensor
 
+from boed.data.dataset import Dataset
 from boed.foundation.randomness import derive
-from boed.foundation.registry import Registry
+from boed.foundation.registry import Registry, check_known
 from boed.foundation.torchvision_compat import torchvision
 
 STRENGTHS = (1, 2, 3)
@@ -174,3 +177,73 @@ SHIFTS: Registry[Shift] = Registry(
     },
 )
 """Kinds of shift. Brightness to scale are near what training may vary; the last three are not."""
+
+CLEAN = "clean"
+"""The condition without a shift."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Condition:
+    """Scenes as they are, or under one shift.
+
+    >>> Condition().name, Condition(shift="blur", strength=2).name
+    ('clean', 'blur 2')
+
+    Attributes:
+        shift: one of `SHIFTS`, or `clean`.
+        strength: of it; 0 where there is none.
+    """
+
+    shift: str = CLEAN
+    strength: int = 0
+
+    @property
+    def name(self) -> str:
+        """What results call it."""
+        return f"{self.shift} {self.strength}" if self.strength else self.shift
+
+    def scenes(self, scenes: Float[Tensor, "B C H W"], seed: int) -> Float[Tensor, "B C H W"]:
+        """The scenes under this condition."""
+        if self.shift == CLEAN:
+            return scenes
+        return SHIFTS[self.shift](scenes, self.strength, seed=seed)
+
+    def of(self, dataset: Dataset, rows: NDArray[np.int64], *, seed: int) -> Dataset:
+        """A data set whose scenes at `rows` are under this condition, in its own levels.
+
+        Those of the first rows are the same whatever rows follow.
+        """
+        if self.shift == CLEAN:
+            return dataset
+        where = torch.from_numpy(rows)
+        scenes = self.scenes(dataset.scenes(where), seed)
+        images = dataset.images.clone()
+        images[where] = scenes if images.is_floating_point() else (scenes * 255).round().byte()
+        return replace(dataset, images=images)
+
+
+def conditions(
+    strengths: Sequence[int] = (MIDDLE,), shifts: Sequence[str] | None = None
+) -> list[Condition]:
+    """Clean, then each shift at each strength.
+
+    Args:
+        strengths: some of `STRENGTHS`.
+        shifts: some of `SHIFTS`; all if not given.
+
+    Raises:
+        ValueError: a strength or shift that there is not, none, or the same twice.
+    """
+    chosen = tuple(SHIFTS) if shifts is None else shifts
+    for name, given in (("strengths", strengths), ("shifts", chosen)):
+        if not given or len(set(given)) < len(given):
+            raise ValueError(f"{name} is {given}, expected different ones, at least one")
+    for strength in strengths:
+        if strength not in STRENGTHS:
+            raise ValueError(f"strengths is {strengths}, expected some of 1, 2, 3")
+    for shift in chosen:
+        check_known("shifts", shift, SHIFTS)
+    return [
+        Condition(),
+        *(Condition(shift=each, strength=k) for each, k in product(chosen, strengths)),
+    ]

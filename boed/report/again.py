@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from boed.benchmark import shifted as policy_results
 from boed.classifiers import evaluation as classifier_results
 from boed.completion.evaluation import results as completer_results
 from boed.foundation import netcdf
@@ -19,6 +20,7 @@ from boed.report.completers.table import markdown
 from boed.report.csv_tables import write_tables
 from boed.report.figures import curves_figure, panel_figure
 from boed.report.page import report_tables, write_report
+from boed.report.policies.page import write_policy_report
 from boed.report.statistics import write_summary
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ def report_again(run: Path, figures: Path | None = None) -> None:
     """Write `report.html`, and what is computed for it, from the results in a run's folder.
 
     Args:
-        run: folder of a benchmark, or of an evaluation of completers or classifiers.
+        run: folder of a benchmark, or of an evaluation of completers, classifiers or policies.
         figures: folder for the figures as PNG; none are written if not given.
 
     Raises:
@@ -47,6 +49,8 @@ def report_again(run: Path, figures: Path | None = None) -> None:
         _benchmark(run, figures)
     elif kind == classifier_results.KIND:
         _classifiers(run, figures)
+    elif kind == policy_results.KIND:
+        _policies(run, figures)
     else:
         _completers(run, figures)
 
@@ -85,6 +89,14 @@ def _classifiers(run: Path, figures: Path | None) -> None:
     if figures is not None:
         drawn = classifier_figures.reliability_figure(results)
         _draw(drawn, figures / "reliability.png", records["reliability"])
+
+
+def _policies(run: Path, figures: Path | None) -> None:
+    records = _claimed(figures, "differences")
+    results = netcdf.load(run / "results.nc", policy_results.RESULTS)
+    written = write_policy_report(results, run)
+    if figures is not None:
+        _draw(written.figure, figures / "differences.png", records["differences"])
 
 
 def _claimed(figures: Path | None, *names: str) -> dict[str, dict[str, str]]:

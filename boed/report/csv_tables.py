@@ -29,6 +29,7 @@ def benchmark_tables(
     summary: Summary,
     *,
     gains: Iterable[Gains],
+    unlike: Mapping[str, Sequence[float]],
     timing: Iterable[Sequence[Any]],
     run: Iterable[Sequence[str]],
 ) -> dict[str, str]:
@@ -37,6 +38,7 @@ def benchmark_tables(
     Args:
         summary: of the run.
         gains: EIG against what was gained.
+        unlike: shares of scenes unlike the training data after 1, 2, ... looks, by policy.
         timing: rows of policy, seconds per run, seconds per look.
         run: rows of what was run.
     """
@@ -64,7 +66,13 @@ def benchmark_tables(
         "gains": as_csv(_GAINS, [_flat(each) for each in gains]),
         "timing": as_csv(("policy", "seconds_per_run", "seconds_per_look"), timing),
         "run": as_csv(("what", "value"), run),
+        **({"unlike": _unlike(unlike)} if unlike else {}),
     }
+
+
+def _unlike(unlike: Mapping[str, Sequence[float]]) -> str:
+    rows = [(name, k + 1, each) for name, row in unlike.items() for k, each in enumerate(row)]
+    return as_csv(("policy", "look", "share"), rows)
 
 
 _GAINS = (

@@ -219,23 +219,16 @@ def looks_figure(results: xr.Dataset) -> Figure:
     looks at one place. Looks that are no candidates are left out.
     """
     policies, steps = results["policy"].values, results.sizes["step"]
-    masks = results["candidate_mask"].values.astype(float)
-    number = {tuple(row): index for index, row in enumerate(results["candidates"].values.tolist())}
-    tall = 1.5 * _tall(masks)
+    seen = in_view(results)
+    tall = 1.5 * _tall(seen)
     figure = Figure(figsize=(1.5 * len(policies) + 1.1, tall * steps + 0.7), layout="constrained")
     axes = figure.subplots(steps, len(policies), squeeze=False)
     norm = PowerNorm(0.5, 0, 1)
     shown = None
     for p, name in enumerate(policies):
         for step in range(steps):
-            looks = results["design"].values[p, :, :, step].reshape(-1, results.sizes["axis"])
-            counts = np.zeros(len(masks))
-            places, times = np.unique(looks[~np.isnan(looks).any(1)], axis=0, return_counts=True)
-            for place, count in zip(places.tolist(), times, strict=True):
-                if tuple(place) in number:
-                    counts[number[tuple(place)]] += count
-            seen = np.tensordot(counts / len(looks), masks, 1)
-            shown = axes[step, p].imshow(seen, cmap="magma", norm=norm, aspect=_aspect(seen))
+            view = seen[p, step]
+            shown = axes[step, p].imshow(view, cmap="magma", norm=norm, aspect=_aspect(view))
             _bare(axes[step, p])
             axes[step, 0].set_ylabel(f"look {step + 1}", fontsize=10)
         axes[0, p].set_title(str(name), fontsize=9)
@@ -244,6 +237,26 @@ def looks_figure(results: xr.Dataset) -> Figure:
         bar.ax.set_yticklabels(["0", "1 %", "5 %", "20 %", "50 %", "100 %"], fontsize=8)
         bar.set_label("runs with it in view", fontsize=9)
     return figure
+
+
+def in_view(results: xr.Dataset) -> NDArray[np.float64]:
+    """In which part of the runs each pixel was in view of each look, `[policy, step, y, x]`.
+
+    Looks that are no candidates are left out.
+    """
+    masks = results["candidate_mask"].values.astype(float)
+    number = {tuple(row): index for index, row in enumerate(results["candidates"].values.tolist())}
+    design = results["design"].transpose("policy", "step", "seed", "scene", "axis").values
+    seen = np.empty((*design.shape[:2], *masks.shape[1:]))
+    for place in np.ndindex(*design.shape[:2]):
+        looks = design[place].reshape(-1, design.shape[-1])
+        counts = np.zeros(len(masks))
+        places, times = np.unique(looks[~np.isnan(looks).any(1)], axis=0, return_counts=True)
+        for each, count in zip(places.tolist(), times, strict=True):
+            if tuple(each) in number:
+                counts[number[tuple(each)]] += count
+        seen[place] = np.tensordot(counts / len(looks), masks, 1)
+    return seen
 
 
 def calibration_figure(results: xr.Dataset, columns: int = 3) -> Figure:

@@ -17,6 +17,7 @@ from boed.report.statistics import Summary, first_better
 from boed.report.statistics import summary as summarise
 from boed.report.stepping import script, stepping
 from boed.report.tables import number, with_interval
+from boed.report.unlike import unlike_shares
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -55,6 +56,7 @@ def render(
 ) -> str:
     """The report as HTML. Everything that comes from the data is escaped."""
     from boed.report import figures
+    from boed.report.density import density_figure, shows_pixels
 
     summary = summarise(results) if summary is None else summary
     attributes = results.attrs
@@ -93,9 +95,11 @@ def render(
         panel_titles=[] if examples is None else panel_titles(examples),
         panel_policy="" if examples is None else str(examples.attrs.get("policy", "")),
         looks=png(figures.looks_figure(results)),
+        density=png(density_figure(results)) if shows_pixels(results) else "",
         calibration=svg(figures.calibration_figure(results)),
         calibration_narrow=svg(figures.calibration_figure(results, columns=1)),
         gains=gains,
+        unlike=unlike_shares(results),
         bounded=bounded,
         timing=timing(results),
         run=what_was_run(results),
@@ -123,6 +127,7 @@ def report_tables(
     return benchmark_tables(
         summary,
         gains=eig_and_gains(results) if gains is None else gains,
+        unlike=unlike_shares(results),
         timing=timing(results),
         run=what_was_run(results),
     )
@@ -219,6 +224,7 @@ def what_was_run(results: xr.Dataset) -> list[tuple[str, str]]:
         ("grid of candidates", _square(attributes.get("grid"))),
         ("search", attributes.get("search")),
         ("precision of the classifier", attributes.get("precision")),
+        ("prevalence of the answers", _shares(structured(attributes.get("prevalence", "null")))),
         ("completions per decision", attributes.get("completions")),
         ("completions for the first look", attributes.get("first_completions")),
         ("looks taken, mean", _each(results["looks"].mean(("seed", "scene")))),
@@ -228,6 +234,12 @@ def what_was_run(results: xr.Dataset) -> list[tuple[str, str]]:
         ("seconds in all", rounded(attributes.get("seconds"))),
     ]
     return rows_of(rows, structured(attributes.get("versions", "{}")))
+
+
+def _shares(prevalence: Any) -> str | None:
+    if not isinstance(prevalence, dict):
+        return None
+    return ", ".join(f"{name} {share:g}" for name, share in prevalence.items())
 
 
 def _primary(stated: Any) -> str | None:

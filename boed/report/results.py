@@ -52,6 +52,7 @@ RESULTS = Schema(
     optional={
         "thumbnail": {"scene", "channel", "v", "u"},
         "effective": {"policy", "seed", "scene", "step"},
+        "distance": {"policy", "seed", "scene", "look"},
     },
     further=("finding",),
     rules=_beliefs_and_labels,

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from boed.classifiers.ensemble import load_classifier
+from boed.classifiers.looking import Squares
 from boed.classifiers.out_of_distribution import KEY, feature_record
 from boed.classifiers.trained import PRIOR
 from boed.classifiers.training import answer_frequencies
 from boed.data.training_split import training_splits
 from boed.foundation.files import load_weights, save_weights
 from boed.foundation.shipped import refresh_cards, shipped, shipped_names
+from boed.training.recipes import Recipe, recipe_path
+from boed.zoo.recipes import looks_of
 
 
 def refresh_features() -> None:
@@ -30,7 +33,9 @@ def refresh_features() -> None:
         train, val = training_splits(header["data"]["name"], model.config.size)
         if train.sha256 != header["data"]["sha256"]:
             raise ValueError(f"{name}: {train.name} is not the data that it was trained on")
-        record = feature_record(model, train, val)
+        recipe = Recipe.read(recipe_path(shipped(name)))
+        looking = looks_of(recipe, train) or Squares(recipe.patch or 0.25)
+        record = feature_record(model, train, val, looking=looking)
         prior = header.get(PRIOR, answer_frequencies(train).tolist())
         save_weights(shipped(name), tensors, {**header, KEY: record, PRIOR: prior})
     refresh_cards()

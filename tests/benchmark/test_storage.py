@@ -7,7 +7,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from boed.benchmark.jobs import Job
+from boed.benchmark.jobs import ARRAYS, Job
 from boed.benchmark.storage import JobStore
 
 JOB, STEPS = Job("boed", 0, range(4)), 2
@@ -22,6 +22,7 @@ def arrays():
         "effective": np.full((4, STEPS), np.nan),
         "cost": np.ones((4, STEPS)),
         "looks": np.full(4, STEPS),
+        "distance": np.full((4, STEPS + 1), np.nan),  # of a classifier that does not know it
         "seconds": np.array(0.5),
     }
 
@@ -45,9 +46,7 @@ def test_nan_is_done_again(store, arrays, name):
     assert store.load(JOB, STEPS) is None
 
 
-@pytest.mark.parametrize(
-    "name", ["log_belief", "design", "score", "effective", "cost", "looks", "seconds"]
-)
+@pytest.mark.parametrize("name", ARRAYS)
 @pytest.mark.parametrize("wrong", [np.zeros(3), np.zeros((4, 9, 1)), np.array("text"), None])
 def test_arrays_of_another_form_are_done_again(store, arrays, name, wrong):
     arrays[name] = wrong

@@ -6,10 +6,18 @@ import pytest
 import torch
 
 from boed.classifiers import DenseNetClassifier
-from boed.classifiers.out_of_distribution import KEY, feature_distance, feature_record
-from boed.data import load
+from boed.classifiers.looking import Squares, seen
+from boed.classifiers.out_of_distribution import (
+    KEY,
+    feature_distance,
+    feature_record,
+    knows_looks,
+    relative_distance,
+)
+from boed.data import Observation, load
 from boed.data.readers.image import read_image
 from boed.foundation.shipped import shipped, shipped_names
+from tests.classifiers.conftest import TINY, halves
 
 needs_data = pytest.mark.skipif(not os.environ.get("BOED_DATA"), reason="needs $BOED_DATA")
 SLOW = [needs_data, pytest.mark.slow]
@@ -75,12 +83,14 @@ def test_images_of_another_kind_are_called_unlike(name, kind):
 
 
 def test_the_record_is_the_same_after_folding_and_in_pieces(monkeypatch):
-    val = load("digits", 32, "val")
+    val = load("digits", 32, "val").subset(torch.arange(150))
     model = shipped_classifier("densenet-digits-32")
     whole = feature_record(model, val, val)
     monkeypatch.setattr("boed.classifiers.out_of_distribution.AT_ONCE", 32 * 32 * 37)
     pieces = feature_record(model, val, val)
     assert pieces["limit"] == pytest.approx(whole["limit"], rel=1e-3)
+    for one, other in zip(whole["looks"]["knots"], pieces["looks"]["knots"], strict=True):
+        assert one["limit"] == pytest.approx(other["limit"], rel=1e-3)
 
 
 @pytest.mark.parametrize("record", [{}, {"means": 3, "whitening": "", "limit": 1.0},
@@ -96,3 +106,71 @@ def test_no_record_is_no_answer():
     model = shipped_classifier("densenet-digits-32")
     model.provenance = {}
     assert feature_distance(model, torch.rand(1, 1, 32, 32)) is None
+
+
+@pytest.fixture(scope="module")
+def partly():
+    """A small classifier that knows partly seen scenes, and others of their kind."""
+    torch.manual_seed(0)
+    model = DenseNetClassifier(TINY, ("left", "right")).ready()
+    model.provenance = {KEY: feature_record(model, halves(1500, 0), halves(1500, 1))}
+    return model, halves(500, 2).scenes()
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 8, None])
+def test_partly_seen_scenes_of_its_own_kind_are_hardly_ever_unlike_and_black_ones_are(
+    partly, count
+):
+    model, scenes = partly
+    own, black = (
+        relative_distance(model, seen(each, count, looking=Squares(), seed=9))
+        for each in (scenes, torch.zeros_like(scenes))
+    )
+    assert float((own > 1).float().mean()) <= 0.03
+    assert float((black > 1).float().mean()) >= 0.9
+
+
+def test_whole_scenes_are_as_far_as_they_were_and_nothing_seen_is_no_distance(partly):
+    model, scenes = partly
+    whole = feature_distance(model, scenes)
+    found = relative_distance(model, Observation.everything(scenes))
+    assert torch.equal(found, whole.distance / whole.limit)
+    assert relative_distance(model, Observation.nothing_of(scenes)).isnan().all()
+
+
+def test_each_scene_is_judged_by_how_much_of_it_was_seen(partly):
+    model, scenes = partly
+    parts = [seen(scenes[:5], count, looking=Squares(), seed=2) for count in (0, 1, 4, None)]
+    mixed = Observation(
+        torch.cat([each.values for each in parts]), torch.cat([each.mask for each in parts])
+    )
+    apart = torch.cat([relative_distance(model, each) for each in parts])
+    assert torch.allclose(relative_distance(model, mixed), apart, rtol=1e-4, equal_nan=True)
+    almost = Observation.everything(scenes[:5])
+    almost.mask[:, :, 0, 0] = 0
+    knots = model.provenance[KEY]["looks"]["knots"]
+    assert knots[-1]["looks"] == 8
+    assert not torch.allclose(
+        relative_distance(model, almost),
+        relative_distance(model, Observation.everything(scenes[:5])),
+    )
+
+
+@pytest.mark.parametrize("harm", [{"knots": [{}]}, {"knots": 3}, {"whitening": "AAAA"}, None, 3])
+def test_a_damaged_record_of_looks_is_refused(partly, harm):
+    model, scenes = partly
+    record = model.provenance[KEY]
+    broken = {**record["looks"], **harm} if isinstance(harm, dict) else harm
+    other = DenseNetClassifier(TINY, ("left", "right")).ready()
+    other.provenance = {KEY: {**record, "looks": broken}}
+    with pytest.raises(ValueError, match="record of features"):
+        relative_distance(other, seen(scenes[:3], 1, looking=Squares(), seed=0))
+
+
+def test_who_knows_partly_seen_scenes(partly):
+    assert knows_looks(partly[0])
+    assert not knows_looks(object())
+    other = DenseNetClassifier(TINY, ("left", "right")).ready()
+    for record in ({}, {"limit": 1.0}, [1], None):
+        other.provenance = {KEY: record}
+        assert not knows_looks(other)

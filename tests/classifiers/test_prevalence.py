@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
+import xarray as xr
 
+from boed.benchmark import benchmark
 from boed.classifiers.densenet import DenseNetConfig
 from boed.classifiers.densenet_classifier import DenseNetClassifier
+from boed.data.dataset import Dataset
 from boed.data.observation import Observation
 from boed.foundation.fingerprint import fingerprint
 from boed.foundation.options import Shares
+from boed.policies import Random
+from boed.report.page import what_was_run
+from boed.sensors import PatchSensor
 from boed.setup import setup
 
 
@@ -116,3 +125,59 @@ def test_a_run_is_about_the_population_that_was_asked_for():
     assert made.options["prevalence"] == rare
     with pytest.raises(ValueError, match="prevalence is given, which is for DenseNet classifiers"):
         setup("breast_cancer", policies=("random",), prevalence=0.3)
+
+
+@pytest.mark.parametrize(
+    ("labels", "prior", "asked", "said"),
+    [
+        (("no", "yes"), (0.25, 0.75), {"": 0.4}, {"no": 0.6, "yes": 0.4}),
+        (("a", "b", "c"), (0.2, 0.3, 0.5), {"a": 0.1, "b": 0.1, "c": 0.8}, None),
+        (("a", "b"), ((0.5, 0.5), (0.9, 0.1)), {"b": 0.3}, {"a": 0.5, "b": 0.3}),
+    ],
+)
+def test_what_was_set_can_be_read(labels, prior, asked, said):
+    classifier = model(labels, prior, multi_label=isinstance(prior[0], tuple))
+    assert classifier.prevalence is None
+    classifier.set_prevalence(asked)
+    assert classifier.prevalence == pytest.approx(said or asked, abs=1e-5)
+    classifier.set_prevalence(None)
+    assert classifier.prevalence is None
+
+
+def scenes() -> Dataset:
+    return Dataset(
+        name="scenes",
+        split="test",
+        images=torch.arange(6 * 64).reshape(6, 1, 8, 8).remainder(256).byte(),
+        labels=torch.arange(6) % 2,
+        label_names=("no", "yes"),
+    )
+
+
+def ran(out: Path, prevalence: dict[str, float] | None, precision: Any = "fp32") -> xr.Dataset:
+    classifier = model().ready()
+    classifier.precision = precision
+    classifier.set_prevalence(prevalence)
+    sensor = PatchSensor(8, 0.5, 2)
+    return benchmark(scenes(), sensor, classifier, policies={"r": Random()}, steps=1, out=out)
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "words"),
+    [
+        ((None,), ({"yes": 0.1},), r"prevalence is not given there, now \{'no': 0.9, 'yes': 0.1\}"),
+        (({"yes": 0.1},), (None,), r"prevalence is \{'no': 0.9, 'yes': 0.1\} there, now not given"),
+        (({"yes": 0.1},), ({"yes": 0.2},), "prevalence: no is 0.9 there, now 0.8"),
+        ((None,), (None, "bf16"), "precision is not given there, now 'bf16'"),
+    ],
+)
+def test_a_run_with_another_one_is_refused_by_its_name(before, now, words, tmp_path):
+    ran(tmp_path, *before)
+    with pytest.raises(ValueError, match=f"holds a run with other settings: {words}"):
+        ran(tmp_path, *now)
+
+
+def test_the_report_names_it(tmp_path):
+    rows = dict(what_was_run(ran(tmp_path / "rare", {"yes": 0.1})))
+    assert rows["prevalence of the answers"] == "no 0.9, yes 0.1"
+    assert "prevalence of the answers" not in dict(what_was_run(ran(tmp_path / "usual", None)))

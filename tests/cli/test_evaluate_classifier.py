@@ -63,7 +63,7 @@ def typed(words: str) -> int:
 def test_a_run_goes_on_grows_and_is_reported_again(capsys: pytest.CaptureFixture[str]) -> None:
     assert typed(f"{GROWING} --also findings.npz") == 0
     said = capsys.readouterr().out
-    assert "a: 12 of 12 conditions" in said
+    assert "a: 13 of 13 conditions" in said
     assert "report: growing/report.html" in said
     first = netcdf.load("growing/results.nc", RESULTS)
     assert first.attrs["command"].startswith("boed ")

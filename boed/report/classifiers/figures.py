@@ -11,9 +11,9 @@ from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from boed.classifiers.evaluation import CLEAN, WHOLE
+from boed.classifiers.evaluation import WHOLE
 from boed.classifiers.metrics import ece, reliability
-from boed.data.shifts import SHIFTS
+from boed.data.shifts import CLEAN, SHIFTS
 from boed.report.figures import COLOURS, FEW, MARKERS, _tidy
 
 if TYPE_CHECKING:

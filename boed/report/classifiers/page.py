@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from boed.classifiers.evaluation import CLEAN, WHOLE
-from boed.data.shifts import MIDDLE
+from boed.classifiers.evaluation import WHOLE
+from boed.data.shifts import CLEAN, MIDDLE
 from boed.foundation.files import atomic
 from boed.report.classifiers import figures
 from boed.report.classifiers.figures import STRENGTH, in_words
+from boed.report.classifiers.occlusion import Occlusion, occlusion, occlusion_figure
+from boed.report.classifiers.occlusion import in_words as of_the_border
+from boed.report.classifiers.place import Bounded, Place, by_place, unlike
 from boed.report.classifiers.statistics import ALL, BETTER_HIGHER, MEASURED, statistics
 from boed.report.csv_tables import as_csv, link, write_tables
 from boed.report.html import rows_of, svg, template
@@ -80,6 +83,7 @@ def render(results: xr.Dataset, found: xr.Dataset) -> str:
         ]
 
     csv = {name: link(text) for name, text in tables(results, found).items()}
+    hidden = occlusion(results)
     return template("classifiers.html.j2").render(
         data=str(results.attrs.get("data", "unknown data")),
         headline=headline(found, names),
@@ -93,9 +97,19 @@ def render(results: xr.Dataset, found: xr.Dataset) -> str:
         every_difference=sections(differences, every, True) if differences else [],
         nll=svg(figures.nll_figure(found, names)),
         reliability=svg(figures.reliability_figure(results)),
+        looks=[in_words(str(look)) for look in results["look"].values],
+        places=_places(by_place(results)),
+        unlike=[(condition, name, _percent(row)) for condition, name, row in unlike(results)],
+        borders=[of_the_border(name, each.border, _size(results)) for name, each in hidden.items()],
+        occlusion=svg(occlusion_figure(hidden)) if hidden else "",
+        occluded=results.sizes.get("occluded_scene", 0),
         csv=csv,
         run=what_was_run(results),
     )
+
+
+def _size(results: xr.Dataset) -> int:
+    return int(results.attrs["size"])
 
 
 def _conditions(found: xr.Dataset) -> list[tuple[str, str]]:
@@ -216,7 +230,67 @@ def tables(results: xr.Dataset, found: xr.Dataset) -> dict[str, str]:
         "differences": ("difference", [row for row in long if row[0] not in names]),
     }
     made = {name: as_csv((who, *header), each) for name, (who, each) in parts.items() if each}
+    places, far, hidden = by_place(results), unlike(results), occlusion(results)
+    if places:
+        rows_of_places = [(*each[:4], *each.nll, *each.ece) for each in places]
+        made["places"] = as_csv(_PLACES, rows_of_places)
+    if far:
+        looks = list(map(str, results["look"].values))
+        shares = [
+            (condition, name, look, share if np.isfinite(share) else None)
+            for condition, name, row in far
+            for look, share in zip(looks, row, strict=True)
+        ]
+        made["unlike"] = as_csv(("condition", "classifier", "looks", "share"), shares)
+    if hidden:
+        made["occlusion"] = as_csv(_OCCLUSION, _occluded(hidden))
     return {**made, "run": as_csv(("what", "value"), what_was_run(results))}
+
+
+_PLACES = (
+    *("classifier", "scenes", "looks", "place"),
+    *("nll", "nll_low", "nll_high", "ece", "ece_low", "ece_high"),
+)
+
+
+def _places(places: list[Place]) -> list[tuple[str, ...]]:
+    """Rows of a table: scenes, classifier, looks, third, NLL and ECE."""
+    return [
+        (
+            each.scenes,
+            each.classifier,
+            in_words(each.look),
+            each.third,
+            _range(each.nll),
+            _range(each.ece),
+        )
+        for each in places
+    ]
+
+
+def _range(numbers: Bounded) -> str:
+    value, low, high = (each if np.isfinite(each) else None for each in numbers)
+    return f"{number(value)} [{number(low)}, {number(high)}]"
+
+
+def _percent(row: list[float]) -> list[str]:
+    return [f"{100 * each:.1f} %" if np.isfinite(each) else "–" for each in row]
+
+
+_OCCLUSION = ("classifier", "region", "measure", "mean", "low", "high")
+
+
+def _occluded(hidden: dict[str, Occlusion]) -> list[tuple[Any, ...]]:
+    """Rows of what hiding each cell and the border does."""
+    rows: list[tuple[Any, ...]] = []
+    for name, each in hidden.items():
+        for what, values in (("belief_change", each.belief), ("nll_rise", each.nll)):
+            for (r, c), value in np.ndenumerate(values):
+                rows.append((name, f"cell {r} {c}", what, float(value), None, None))
+        for what, numbers in (("share", each.border.share), ("nll_rise", each.border.nll)):
+            known = [value if np.isfinite(value) else None for value in numbers]
+            rows.append((name, "border", what, *known))
+    return rows
 
 
 def what_was_run(results: xr.Dataset) -> list[tuple[str, str]]:

@@ -1,0 +1,1 @@
+"""The report of an evaluation of policies under shift: comparisons, figure, page."""
