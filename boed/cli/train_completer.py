@@ -9,7 +9,7 @@ import typer
 from boed.cli.options import Data, Looks, Size, Weights, sensor_table
 from boed.cli.recipe import default_checkpoint, trained
 from boed.cli.training_options import training_options
-from boed.foundation.options import OneOf
+from boed.foundation.options import OneOf, Spelled
 
 
 @training_options()
@@ -38,8 +38,12 @@ def train_completer(
     ] = None,
     masks: Annotated[
         str | None,
-        typer.Option(help="squares (all hidden but a few squares, the default) or holes."),
-        OneOf("boed.completion.training:MASKS"),
+        typer.Option(
+            show_default="squares",
+            help="Masks to train on: squares (all hidden but a few squares), holes, blobs, top:14 "
+            "and others with their arguments; see docs/completers.md.",
+        ),
+        Spelled("boed.data.masks:named"),
     ] = None,
     sensor: Looks = None,
     architecture: Annotated[

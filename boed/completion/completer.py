@@ -30,7 +30,8 @@ class Completer(Protocol):
     samples of a scene depend on its own seed and observation alone. Samples lie in [0, 1], unless
     the completer says with an attribute `unbounded = True` that its model knows no bounds. A
     completer may also have
-    `log_prob(scene, observation) -> [B]` (or a lower bound on it, said so), and
+    `log_prob(scene, observation) -> [B]`, and says what it is
+    (`boed.completion.log_probability.LikelihoodCompleter`), and
     `complete(observation, n, seed) -> Completions` when its samples carry weights or labels.
     """
 

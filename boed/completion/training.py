@@ -19,20 +19,17 @@ from boed.completion.vae.aipo import AIPO
 from boed.completion.vae.presets import PAPER, latent
 from boed.completion.vae.vdvae import VDVAE, VDVAEConfig
 from boed.data.dataset import Dataset
-from boed.data.masks import holes, squares
+from boed.data.masks import check_masks, named
 from boed.data.observation import Observation
 from boed.foundation.checks import check_fits
 from boed.foundation.identity import identity
 from boed.foundation.randomness import derive
-from boed.foundation.registry import Registry, check_known
+from boed.foundation.registry import check_known
 from boed.training.checkpoints import claim_trained, conclude, running_state
 from boed.training.config import TrainingConfig
 from boed.training.loop import fit, provenance
 from boed.training.recipes import Recipe
 from boed.training.state import Progress
-
-MASKS = Registry("masks", {"squares": squares, "holes": holes})
-"""Distributions of masks to train on: a few squares seen, or a few squares hidden."""
 
 TRAINED = (*LEARNED, "vae")
 """What can be trained: the completers that learn, and the unconditional VD-VAE."""
@@ -167,13 +164,13 @@ def seen(
 
     Args:
         scenes: `[B, C, H, W]`.
-        masks: one of `MASKS`, or random looks of a sensor.
+        masks: as `boed.data.masks.named` takes them, or random looks of a sensor.
         generator: of the random numbers; torch's global one if not given.
     """
     if not isinstance(masks, str):
         counts = torch.randint(MOST_LOOKS + 1, (len(scenes),), generator=generator)
         return masks(scenes, counts, generator)
-    mask = MASKS[masks](len(scenes), scenes.shape[-1], generator=generator)
+    mask = named(masks)(len(scenes), scenes.shape[-1], generator=generator)
     return Observation.of(scenes, mask.to(scenes.device))
 
 
@@ -233,7 +230,7 @@ def train_completer(
             encoder is trained.
         init: a trained completer of this kind, or of the kind that teaches it, whose weights
             training starts from; AIPO's may be of another image size.
-        masks: one of `MASKS`.
+        masks: as `boed.data.masks.named` takes them, such as `squares` or `top:14`.
         looking: random looks of a sensor that sees pixels, in place of masks.
         on_step: called with step and loss.
         command: what was typed, for the record.
@@ -245,7 +242,8 @@ def train_completer(
         Interrupted: Ctrl-C or SIGTERM came; what was trained is stored.
     """
     training.check_batch(train)
-    check_known("masks", masks, MASKS)
+    if looking is None:
+        check_masks(masks, train.size)
     shown, said = (masks, masks) if looking is None else (looking, repr(looking))
     model = _begun(name, train, training, config, vae, init)
     origin = ("data", "steps", "command")

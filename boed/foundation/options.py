@@ -180,6 +180,24 @@ class OneOf(Text):
 
 
 @dataclass(frozen=True)
+class Spelled(Text):
+    """What a function can read, such as a name with arguments.
+
+    Attributes:
+        reader: the function, as `module:name`, imported when it is needed; it takes what was given,
+            and what for as `argument`.
+    """
+
+    reader: str
+
+    def check(self, name: str, value: Any) -> None:
+        """See `Kind`."""
+        super().check(name, value)
+        module, _, function = self.reader.partition(":")
+        getattr(importlib.import_module(module), function)(value, argument=name)
+
+
+@dataclass(frozen=True)
 class Names:
     """Different names, at least one: a list, or text with commas between."""
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from boed.completion.completer import Completer, check_is_completer, complete
+from boed.completion.log_probability import log_prob, meaning
 from boed.data.observation import Observation
 from boed.sensors.sensor import Sensor
 from boed.testing.properties import (
@@ -110,6 +111,22 @@ def a_scene_seen_whole_is_that_scene(case: CompleterCase) -> None:
     )
 
 
+def a_log_prob_says_what_it_is(case: CompleterCase) -> None:
+    if not hasattr(case.completer, "log_prob"):
+        return
+    observation = case.observation
+    scenes = case.scenes(observation, 1, SEEDS)[0].clamp(0, 1)
+    nats = log_prob(case.completer, scenes, observation)
+    if meaning(case.completer).log_prob_is == "exact":
+        each = (slice(b, b + 1) for b in range(len(scenes)))
+        alone = torch.cat([log_prob(case.completer, scenes[b], observation[b]) for b in each])
+        expect(
+            torch.allclose(nats, alone, rtol=1e-4, atol=1e-3),
+            "log_prob of a scene alone differs from that in a batch by up to "
+            f"{float((nats - alone).abs().max()):.3g}",
+        )
+
+
 PROPERTIES: list[Callable[[CompleterCase], None]] = [
     it_has_the_methods,
     completions_are_scenes_that_agree_with_what_was_seen,
@@ -117,6 +134,7 @@ PROPERTIES: list[Callable[[CompleterCase], None]] = [
     completions_differ,
     a_scene_does_not_depend_on_its_batch,
     a_scene_seen_whole_is_that_scene,
+    a_log_prob_says_what_it_is,
 ]
 
 

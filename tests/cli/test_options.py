@@ -27,6 +27,7 @@ from boed.foundation.options import (
     Seeds,
     SensorTable,
     Shares,
+    Spelled,
     Switch,
     Text,
     Whole,
@@ -78,6 +79,7 @@ def typed(kind: Kind) -> list[str]:
         RunFolder: ["FILE", "FILE/sub", "/proc/x", LONG, "FOLDER", "."],
         OutFile: ["FOLDER", "x.foo", "x", *(f"{at}.{end}" for at in AT for end in ENDINGS)],
         SensorTable: [],
+        Spelled: ["nonsense", "top:x", "top:0", "top:1.5", "top:1:2", "half:1", "top:", ":1"],
         Shares: [
             "x",
             "0",

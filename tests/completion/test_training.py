@@ -9,10 +9,15 @@ import pytest
 import torch
 
 from boed.completion import AIPO, VDVAE
-from boed.completion.training import standardised_for, train_completer, train_vae
+from boed.completion.training import (
+    standardised_for,
+    train_completer,
+    train_vae,
+    val_situations,
+)
 from boed.completion.vae import presets
 from boed.data.dataset import Dataset
-from boed.data.masks import squares
+from boed.data.masks import MASKS, named, squares
 from boed.data.observation import Observation
 from boed.foundation.files import load_weights, save_weights
 from boed.training.checkpoints import best_path
@@ -151,6 +156,33 @@ def test_another_seed_is_another_training(train, val, config, tmp_path):
         train_vae(train, val, config(), training=replace(SHORT, steps=1, seed=seed), out=path)
     one, other = (VDVAE.load(path).gain for path in paths)
     assert not torch.equal(one, other)
+
+
+@pytest.mark.parametrize("masks", [*MASKS, "top:3", "patches:2:3"])
+def test_what_is_seen_in_training_follows_the_masks(masks, val):
+    scenes, observation = val_situations(val, masks)
+    expected = named(masks)(len(scenes), 8, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(observation.mask, expected)
+    assert torch.equal(observation.values, scenes * expected)
+
+
+@pytest.mark.parametrize(
+    ("masks", "said"),
+    [
+        ("top:8", "masks top:8: rows is 8, expected at most 7, for scenes of 8 x 8 pixels"),
+        ("squares:0.01", r"masks squares:0.01: fraction 0.01 of 8 pixels is 0; expected 1\.\.8"),
+        ("patches:1:9", "masks patches:1:9: side is 9, expected at most 8"),
+        ("top:x", "masks top:x: rows is 'x', expected a whole number"),
+        ("top:3:4", "masks top:3:4: has 2 arguments, expected at most 1"),
+    ],
+)
+def test_masks_that_the_scenes_cannot_have_are_refused_before_any_work(
+    masks, said, train, val, config, tmp_path
+):
+    out = tmp_path / "m.safetensors"
+    with pytest.raises(ValueError, match=said):
+        train_completer("aipo", train, val, training=SHORT, out=out, config=config(), masks=masks)
+    assert not list(tmp_path.iterdir())
 
 
 def test_wrong_inputs(train, val, config, tmp_path):

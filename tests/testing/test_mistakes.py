@@ -170,6 +170,19 @@ class Weighs(Draw):
         return self.how(self.sample, observation)
 
 
+class Likely(Draw):
+    """It has a `log_prob`, too."""
+
+    def __init__(self, log_prob: Any, **attributes: Any) -> None:
+        super().__init__(None, **attributes, likely=log_prob)
+
+    def log_prob(self, scene: Tensor, observation: Observation) -> Any:
+        return self.likely(scene, observation)  # type: ignore[attr-defined]
+
+
+SAYS = {"log_prob_is": "exact", "levels": 256, "counts": "all"}
+
+
 def same_for_all(drawn: Tensor, observation: Observation) -> Tensor:
     return observation.composite(drawn[:1].expand_as(drawn) * 0 + 0.5)
 
@@ -210,6 +223,34 @@ COMPLETERS = {
     "overwrites": (
         Draw(lambda d, o: (d, o.values.fill_(0.5))[0]),
         "changed observation.values in place|differ by",
+    ),
+    "a log_prob of what": (
+        Likely(lambda s, o: s.mean((1, 2, 3))),
+        "Likely has log_prob, but does not say what it is: expected an attribute log_prob_is, 'exa",
+    ),
+    "a likely log_prob": (
+        Likely(lambda s, o: s.mean((1, 2, 3)), **{**SAYS, "log_prob_is": "likely"}),
+        "Likely.log_prob_is is 'likely', expected one of exact, lower bound",
+    ),
+    "seen pixels": (
+        Likely(lambda s, o: s.mean((1, 2, 3)), **{**SAYS, "counts": "seen"}),
+        "Likely.counts is 'seen', expected one of hidden, all",
+    ),
+    "one level": (
+        Likely(lambda s, o: s.mean((1, 2, 3)), **{**SAYS, "levels": 1}),
+        "Likely.levels is an int, 1, expected 2 or more, or None of a density",
+    ),
+    "a log_prob a pixel": (
+        Likely(lambda s, o: s, **SAYS),
+        r"Likely.log_prob returned \(3, 1, 6, 6\), expected \(3,\)",
+    ),
+    "a log_prob of NaN": (
+        Likely(lambda s, o: s.mean((1, 2, 3)) * torch.nan, **SAYS),
+        "Likely.log_prob returned NaN",
+    ),
+    "the first row's pixels": (  # as in the reference code of Pixel Constrained CNN
+        Likely(lambda s, o: s[:1].mean().expand(len(s)), **SAYS),
+        "log_prob of a scene alone differs from that in a batch",
     ),
     "no completer": ("retrieval", "completer is a str, 'retrieval', without sample"),
 }
@@ -421,7 +462,7 @@ def test_all_failures_are_told_at_once() -> None:
     with pytest.raises(AssertionError) as told:
         check_completer(Draw(lambda d, _: 1 - d), SHAPE)
     lines = str(told.value).splitlines()
-    assert lines[0] == "Draw: 4 of 6 checks failed"
+    assert lines[0] == "Draw: 4 of 7 checks failed"
     assert all(line.startswith("- ") for line in lines[1:])
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from boed.completion.classical.retrieval import Transform, measured, readings_of
 from boed.completion.completer import Completions
+from boed.completion.log_probability import Counted, Kind
 from boed.data.dataset import Dataset
 from boed.data.observation import Observation, check_scenes
 from boed.foundation.arguments import checked
@@ -79,6 +80,9 @@ class GaussianMixture:
     """
 
     unbounded = True
+    log_prob_is: ClassVar[Kind] = "exact"
+    levels: ClassVar[int | None] = None
+    counts: ClassVar[Counted] = "all"
 
     def __init__(
         self,

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from boed.completion.learned import LearnedCompleter
+from boed.completion.log_probability import Counted, Kind
 from boed.completion.vae import presets
 from boed.completion.vae.blocks import BottleneckBlock, layer_together, read_together
 from boed.completion.vae.couplings import Couplings
@@ -43,6 +44,8 @@ class AIPO(LearnedCompleter):
 
     name: ClassVar[str] = "aipo"
     merit = "val_bits_per_dim"
+    log_prob_is: ClassVar[Kind] = "lower bound"
+    counts: ClassVar[Counted] = "all"
     Config = VDVAEConfig
     config: VDVAEConfig
 
@@ -103,6 +106,11 @@ class AIPO(LearnedCompleter):
             ValueError: no preset divides the size.
         """
         return presets.preset(size, channels)
+
+    @property
+    def levels(self) -> int:
+        """Of grey, that `log_prob` is of."""
+        return self.vae.likelihood.levels
 
     def partial_activations(self, observation: Observation) -> dict[int, Tensor]:
         """The partial encoder's activation at each resolution."""

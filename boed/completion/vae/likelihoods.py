@@ -16,10 +16,11 @@ from boed.foundation.registry import check_known
 
 
 class Likelihood(Protocol):
-    """A distribution over images given `parameters [B, P, H, W]`."""
+    """A distribution over images of so many grey levels given `parameters [B, P, H, W]`."""
 
     n_parameters: int
     n_uniform: int
+    levels: int
 
     def log_prob(
         self, parameters: Float[Tensor, "B P H W"], image: Float[Tensor, "B C H W"]
@@ -43,6 +44,7 @@ class DiscretisedLogistics:
     """
 
     floor = -7.0
+    levels = 256
 
     def __init__(self, channels: int, components: int = 10) -> None:
         self.channels = channels
@@ -120,6 +122,8 @@ def _logistic_bin(x: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:
 
 class Bernoulli:
     """Independent binary pixels; an image value in [0, 1] counts as a probability."""
+
+    levels = 2
 
     def __init__(self, channels: int) -> None:
         self.n_parameters = channels

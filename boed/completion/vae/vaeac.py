@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.distributions import Normal, kl_divergence
 
 from boed.completion.learned import LearnedCompleter
+from boed.completion.log_probability import Counted, Kind
 from boed.completion.vae.blocks import BottleneckBlock
 from boed.completion.vae.likelihoods import likelihood
 from boed.data.observation import Observation, check_scenes
@@ -182,6 +183,8 @@ class VAEAC(LearnedCompleter):
 
     name: ClassVar[str] = "vaeac"
     merit = "val_bits_per_dim"
+    log_prob_is: ClassVar[Kind] = "lower bound"
+    counts: ClassVar[Counted] = "hidden"
     Config = VAEACConfig
     config: VAEACConfig
     PUBLISHED: ClassVar[VAEACConfig] = VAEACConfig(size=128, channels=3)
@@ -217,6 +220,11 @@ class VAEAC(LearnedCompleter):
         return config, TrainingConfig(steps=3000, batch=32, lr=1e-3, betas=(0.9, 0.99), skip=400.0)
 
     @property
+    def levels(self) -> int:
+        """Of grey, that `log_prob` is of."""
+        return self.likelihood.levels
+
+    @property
     def dimensions(self) -> int:
         """Numbers in a scene."""
         return self.config.channels * self.config.size**2
@@ -240,7 +248,7 @@ class VAEAC(LearnedCompleter):
     def log_prob(
         self, scene: Float[Tensor, "B C H W"], observation: Observation, seed: Seeds | None = 0
     ) -> Float[Tensor, " B"]:
-        """Lower bound on log p(hidden pixels | seen pixels) in nats, of 256 grey levels.
+        """Lower bound on log p(hidden pixels | seen pixels) in nats, of `levels` of grey.
 
         Their Eq. 9: E log p(hidden | z, seen) - KL(q(z | scene) || p(z | seen)), estimated with
         one z. Seen pixels do not count. `seed=None` uses torch's global generator.
