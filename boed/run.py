@@ -234,6 +234,7 @@ def evaluate_completers(
     perceptual = None if lpips is None else LPIPS(lpips)
     check_scenes(plan, test, library)
     warn_if_unlike(describes, test)
+    settings = {name: value for name, value in asdict(plan).items() if value != ()}
     claim(
         folder,
         "evaluation of completers",
@@ -245,7 +246,7 @@ def evaluate_completers(
                 **({} if perceptual is None else {"lpips": identity(perceptual)}),
                 "completers": {name: identity(model) for name, model in models.items()},
             },
-            "settings": {"plan": asdict(plan), "data": test.name, "split": test.split},
+            "settings": {"plan": settings, "data": test.name, "split": test.split},
         },
         grows=("completers",),
     )

@@ -20,7 +20,7 @@ from boed.cli.options import (
     named_after,
     repetitions,
 )
-from boed.foundation.options import Whole
+from boed.foundation.options import Spelled, Whole
 
 app = typer.Typer(help="Measure completers and classifiers.", no_args_is_help=True)
 app.command("classifier", cls=Command)(evaluate_classifier)
@@ -49,6 +49,14 @@ def completer(
     completions: Annotated[
         int, typer.Option(help="Completions of each of those, N."), Whole(2)
     ] = 10,
+    masks: Annotated[
+        str | None,
+        typer.Option(
+            help="Masks to measure with besides numbers of squares and holes, such as "
+            "blobs,top:14; see docs/completers.md."
+        ),
+        Spelled("boed.data.masks:read_masks"),
+    ] = None,
     seed: Seed = 0,
     seeds: Annotated[int, typer.Option(help="Sampling seeds: seed, seed + 1, ...")] = 3,
     classifier: Annotated[
@@ -95,6 +103,7 @@ def completer(
     run goes on when the same command is given again.
     """
     from boed.completion.evaluation.plan import Plan, completions_each
+    from boed.data.masks import read_masks
     from boed.run import evaluate_completers
 
     folder = out or Path("runs") / named_after("completers", data)
@@ -103,6 +112,7 @@ def completer(
         deep=deep or 0,
         n=completions,
         seeds=tuple(repetitions(seed, seeds)),
+        masks=() if masks is None else read_masks(masks),
         diversity_scenes=diversity_scenes,
         diversity_completions=diversity_completions,
     )

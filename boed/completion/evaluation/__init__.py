@@ -13,7 +13,18 @@ from boed.completion.evaluation.calibration import (
     tarp,
 )
 from boed.completion.evaluation.diversity import feature_distance, pixel_std
-from boed.completion.evaluation.fidelity import best_of, l1, observed_error, psnr, ssim
+from boed.completion.evaluation.fidelity import (
+    best_of,
+    l1,
+    mean_decibels,
+    observed_error,
+    psnr,
+    relative_l1,
+    relative_l2,
+    share_within,
+    squared_error,
+    ssim,
+)
 from boed.completion.evaluation.labels import label_calibration, label_posterior
 from boed.completion.evaluation.realism import (
     Coverage,
@@ -39,13 +50,18 @@ __all__ = [
     "l1",
     "label_calibration",
     "label_posterior",
+    "mean_decibels",
     "observed_error",
     "pixel_std",
     "precision_recall",
     "projections",
     "psnr",
     "rank_uniformity",
+    "relative_l1",
+    "relative_l2",
     "sbc_ranks",
+    "share_within",
+    "squared_error",
     "ssim",
     "tarp",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -20,14 +21,13 @@ from boed.completion.evaluation.pairs import many_pairs
 from boed.completion.evaluation.perceptual import LPIPS, from_truth
 from boed.completion.evaluation.plan import (
     ALL,
-    HOLES,
     Extractor,
     Plan,
     Task,
     choose_task,
     completions_each,
 )
-from boed.completion.learned import LearnedCompleter
+from boed.completion.log_probability import log_prob, meaning
 from boed.data.dataset import Dataset
 from boed.data.observation import Observation
 from boed.foundation.fingerprint import fingerprint
@@ -77,13 +77,17 @@ def evaluate(
         advance: called with a completer and the number of completions that it has drawn.
 
     Returns:
-        Dimensions completer, seed, condition (number of squares seen, or holes), group (the
-        conditions, and all numbers of squares together) and scene.
+        Dimensions completer, seed, condition (number of squares seen, holes, or masks by name),
+        group (the conditions, and all numbers of squares together) and scene.
 
     Raises:
-        ValueError: too few scenes, a completer that does not fit them, or more completions than
-            the memory limit has room for.
+        ValueError: too few scenes, masks that they cannot have, a completer that does not fit
+            them or does not say what its `log_prob` is, or more completions than the memory limit
+            has room for.
     """
+    for completer in completers.values():
+        if hasattr(completer, "log_prob"):
+            meaning(completer)
     task = choose_task(test, library, plan)
     if perceptual is not None:
         perceptual.check(task.scenes)
@@ -119,6 +123,9 @@ def evaluate(
         "sha256": test.sha256,
         "extractor": extractor.name,
         "deterministic": ", ".join(_always_the_same(results)),
+        "log_probs": json.dumps(
+            {name: asdict(meaning(each)) for name, each in completers.items() if _has_levels(each)}
+        ),
         **{key: value for key, value in asdict(plan).items() if key in _PLAN_ATTRIBUTES},
     }
     return results
@@ -181,8 +188,8 @@ def _measure(
                 purpose=(seed, condition),
                 report=report,
             )
-        figures["bits_per_dim"] = _bound(completer, task.scenes[: plan.deep], seen, plan)
-        if condition != HOLES:
+        figures["bits_per_dim"] = _bits(completer, task.scenes[: plan.deep], seen, plan)
+        if condition.isdigit():
             union.append(features)
         for key, value in figures.items():
             by_condition.setdefault(key, []).append(value)
@@ -216,6 +223,7 @@ def _deep(
     """What takes several completions of a scene: one figure for each scene, or for all."""
     hidden = 1 - observation.mask
     distance = fidelity.l1(scenes, truth, hidden)
+    relative = fidelity.relative_l1(scenes, truth), fidelity.relative_l2(scenes, truth)
     peak, structure = fidelity.psnr(scenes, truth), fidelity.ssim(scenes, truth)
     flat = scenes.flatten(0, 1)
     features = described(extractor, flat, plan.batch).unflatten(0, scenes.shape[:2])
@@ -240,6 +248,14 @@ def _deep(
         "l1_best": fidelity.best_of(distance, higher=False),
         "psnr": -10 * (10 ** (-peak / 10)).mean(0).log10(),  # of the mean squared error
         "psnr_best": fidelity.best_of(peak, higher=True),
+        "decibels": fidelity.mean_decibels(scenes, truth),
+        "decibels_best": fidelity.best_of(peak, higher=True),
+        "relative_l1": relative[0].mean(0),
+        "relative_l1_best": fidelity.best_of(relative[0], higher=False),
+        "relative_l2": relative[1].mean(0),
+        "relative_l2_best": fidelity.best_of(relative[1], higher=False),
+        "squared_error": fidelity.squared_error(scenes, truth, hidden).mean(0),
+        "share_within": fidelity.share_within(scenes, truth, hidden).mean(0),
         "ssim": structure.mean(0),
         "ssim_best": fidelity.best_of(structure, higher=True),
         "feature_distance": diversity.feature_distance(features),
@@ -263,21 +279,22 @@ def _deep(
     }
 
 
-def _bound(
+def _bits(
     completer: Completer, truth: Float[Tensor, "D C H W"], observation: Observation, plan: Plan
 ) -> Tensor:
-    """Bits per dimension of the image by a bound on its log-probability, or NaN.
-
-    Only trained completers count, whose likelihoods are of grey levels, not densities.
-    """
-    log_prob = getattr(completer, "log_prob", None)
-    if log_prob is None or not isinstance(completer, LearnedCompleter):
+    """Bits of the image by its log-probability over the numbers of the whole scene, or NaN."""
+    if not _has_levels(completer):
         return torch.tensor(math.nan)
     nats = []
     for start in range(0, len(truth), plan.batch):
         some = slice(start, start + plan.batch)
-        nats.append(log_prob(truth[some], observation[some]))
+        nats.append(log_prob(completer, truth[some], observation[some]))
     return -torch.cat(nats).mean() / (math.log(2) * truth[0].numel())
+
+
+def _has_levels(completer: Completer) -> bool:
+    """Whether it has a log-probability, and of grey levels: densities have no bits."""
+    return hasattr(completer, "log_prob") and meaning(completer).levels is not None
 
 
 def _assembled(

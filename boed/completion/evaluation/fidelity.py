@@ -8,6 +8,7 @@ from torch import Tensor
 
 from boed.completion.evaluation.hidden import check_completions, hidden_mean
 from boed.data.observation import Observation
+from boed.foundation.checks import at_least
 from boed.foundation.torchvision_compat import torchvision
 
 
@@ -38,6 +39,74 @@ def l1(
     """
     check_completions(scenes, truth, hidden)
     return torch.stack([hidden_mean((scene - truth).abs(), hidden) for scene in scenes])
+
+
+def relative_l1(
+    scenes: Float[Tensor, "n B C H W"], truth: Float[Tensor, "B C H W"]
+) -> Float[Tensor, "n B"]:
+    """Sum of absolute errors over that of the true image, in %; NaN where that is black.
+
+    Of the whole image, which is how the percentages of Dupont & Suresha 2019 (Sec. 5.3) read: they
+    do not define them, but their l2 over their RMSE is nearly one constant, as 1 over the RMS of
+    the images would be.
+
+    Raises:
+        ValueError: shapes that do not belong together, or NaN.
+    """
+    check_completions(scenes, truth)
+    return 100 * (scenes - truth).abs().sum((2, 3, 4)) / _or_nan(truth.abs().sum((1, 2, 3)))
+
+
+def relative_l2(
+    scenes: Float[Tensor, "n B C H W"], truth: Float[Tensor, "B C H W"]
+) -> Float[Tensor, "n B"]:
+    """Euclidean norm of the error over that of the true image, in %; see `relative_l1`.
+
+    Raises:
+        ValueError: shapes that do not belong together, or NaN.
+    """
+    check_completions(scenes, truth)
+    error = (scenes - truth).square().sum((2, 3, 4)).sqrt()
+    return 100 * error / _or_nan(truth.square().sum((1, 2, 3)).sqrt())
+
+
+def squared_error(
+    scenes: Float[Tensor, "n B C H W"],
+    truth: Float[Tensor, "B C H W"],
+    hidden: Float[Tensor, "B 1 H W"],
+) -> Float[Tensor, "n B"]:
+    """Squared error summed over channels, mean over the hidden pixels; NaN where none is.
+
+    The L2 of the CIFAR-10 report, 1 / n^2 sum_{p, q, r} (Y - Y^)^2 of its hole of n^2 pixels.
+
+    Raises:
+        ValueError: shapes that do not belong together, NaN, or a mask other than 0 and 1.
+    """
+    check_completions(scenes, truth, hidden)
+    channels = truth.shape[1]
+    each = [channels * hidden_mean((scene - truth).square(), hidden) for scene in scenes]
+    return torch.stack(each)
+
+
+def share_within(
+    scenes: Float[Tensor, "n B C H W"],
+    truth: Float[Tensor, "B C H W"],
+    hidden: Float[Tensor, "B 1 H W"],
+    *,
+    levels: int = 5,
+) -> Float[Tensor, "n B"]:
+    """Share of the hidden pixels whose every channel is right to so many of 255 levels.
+
+    The MAEM of the CIFAR-10 report, with 5. NaN where nothing is hidden.
+
+    Raises:
+        ValueError: shapes that do not belong together, NaN, a mask other than 0 and 1, or levels
+            below 0.
+    """
+    check_completions(scenes, truth, hidden)
+    at_least(0, levels=levels)
+    within = (255 * (scenes - truth).abs()).amax(2, keepdim=True) < levels + 0.5
+    return torch.stack([hidden_mean(each.to(truth.dtype), hidden) for each in within])
 
 
 def psnr(
@@ -82,6 +151,19 @@ def ssim(
     return torch.stack([torch.as_tensor(each) for each in similarities])
 
 
+def mean_decibels(
+    scenes: Float[Tensor, "n B C H W"], truth: Float[Tensor, "B C H W"]
+) -> Float[Tensor, " B"]:
+    """Mean of the n PSNRs of each scene in dB, as papers report it; infinite where one is exact.
+
+    It is above the PSNR of the mean squared error unless all errors are alike.
+
+    Raises:
+        ValueError: shapes that do not belong together, or NaN.
+    """
+    return psnr(scenes, truth).mean(0)
+
+
 def best_of(values: Float[Tensor, "n B"], higher: bool) -> Float[Tensor, " B"]:
     """The best of the n values of each scene: the highest, or the lowest; NaN if one is.
 
@@ -93,3 +175,8 @@ def best_of(values: Float[Tensor, "n B"], higher: bool) -> Float[Tensor, " B"]:
     if values.ndim != 2 or len(values) == 0:
         raise ValueError(f"values must be [n, B] with n >= 1, got {tuple(values.shape)}")
     return values.amax(0) if higher else values.amin(0)
+
+
+def _or_nan(values: Tensor) -> Tensor:
+    """What is divided by, NaN for 0."""
+    return values.masked_fill(values == 0, torch.nan)

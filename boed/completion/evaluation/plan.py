@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from boed.data.dataset import Dataset
-from boed.data.masks import holes, squares
+from boed.data.masks import check_masks, holes, named, read_masks, squares
 from boed.foundation.checks import at_least
 from boed.foundation.randomness import derive
 
@@ -44,6 +44,8 @@ class Plan:
         seeds: of the completions; scenes and masks are the same for all.
         counts: numbers of squares seen.
         holes: whether to measure with everything seen but a few squares, too.
+        masks: others to measure with, each a condition of that name, as `boed.data.masks.named`
+            takes them.
         fraction: side of a square over the width.
         diversity_completions: of `diversity_scenes` observations for diversity from all pairs of
             completions; 317 make the 50,000 pairs of Harvey et al. 2021 (Sec. 5). Where it is 0,
@@ -52,7 +54,7 @@ class Plan:
         batch: completions asked for at once.
 
     Raises:
-        ValueError: a number that is too small.
+        ValueError: a number that is too small, or masks that there are not, or twice.
     """
 
     scenes: int = 256
@@ -61,6 +63,7 @@ class Plan:
     seeds: tuple[int, ...] = (0, 1, 2)
     counts: tuple[int, ...] = (0, 1, 2, 3, 4, 5)
     holes: bool = True
+    masks: tuple[str, ...] = ()
     fraction: float = 0.35
     diversity_scenes: int = 10
     diversity_completions: int = 0
@@ -85,11 +88,17 @@ class Plan:
             )
         if not self.seeds or not self.counts:
             raise ValueError("seeds and counts must not be empty")
+        object.__setattr__(self, "masks", read_masks(self.masks) if self.masks else ())
+        if HOLES in self.masks:
+            raise ValueError(
+                f"masks has {HOLES!r}, a condition that is measured already; expected others, or "
+                "with arguments, such as holes:0.25"
+            )
 
     @property
     def conditions(self) -> tuple[str, ...]:
         """Names of the masks that are measured with."""
-        return (*map(str, self.counts), *([HOLES] if self.holes else []))
+        return (*map(str, self.counts), *([HOLES] if self.holes else []), *self.masks)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -121,25 +130,13 @@ def choose_task(test: Dataset, library: Dataset, plan: Plan) -> Task:
         plan: how many.
 
     Raises:
-        ValueError: fewer images than the plan asks for.
+        ValueError: fewer images than the plan asks for, or masks that they cannot have.
     """
     check_scenes(plan, test, library)
     generator = torch.Generator().manual_seed(derive("evaluation", "scenes"))
     rows = torch.randperm(len(test), generator=generator)[: plan.scenes]
     others = torch.randperm(len(library), generator=generator)[: plan.scenes * len(plan.counts)]
-    masks = {}
-    for name in plan.conditions:
-        generator = torch.Generator().manual_seed(derive("evaluation", "masks", name))
-        count = torch.randint(1, 6, (plan.scenes,), generator=generator)
-        if name == HOLES:
-            masks[name] = holes(
-                plan.scenes, test.size, plan.fraction, counts=count, generator=generator
-            )
-        else:
-            count = torch.full((plan.scenes,), int(name))
-            masks[name] = squares(
-                plan.scenes, test.size, plan.fraction, counts=count, generator=generator
-            )
+    masks = {name: _masks(plan, name, test.size) for name in plan.conditions}
     answers = test.labels[rows] if not test.multi_label else test.labels[rows, -1]
     return Task(
         scenes=test.scenes(rows),
@@ -148,6 +145,18 @@ def choose_task(test: Dataset, library: Dataset, plan: Plan) -> Task:
         rows=rows,
         other=library.scenes(others),
     )
+
+
+def _masks(plan: Plan, condition: str, size: int) -> Float[Tensor, "N 1 H W"]:
+    """What is seen of each scene in a condition."""
+    generator = torch.Generator().manual_seed(derive("evaluation", "masks", condition))
+    if condition in plan.masks:
+        return named(condition)(plan.scenes, size, generator=generator)
+    count = torch.randint(1, 6, (plan.scenes,), generator=generator)
+    if condition == HOLES:
+        return holes(plan.scenes, size, plan.fraction, counts=count, generator=generator)
+    count = torch.full((plan.scenes,), int(condition))
+    return squares(plan.scenes, size, plan.fraction, counts=count, generator=generator)
 
 
 def completions_each(plan: Plan, *, timed: bool = False) -> int:
@@ -161,13 +170,15 @@ def completions_each(plan: Plan, *, timed: bool = False) -> int:
 
 
 def check_scenes(plan: Plan, *datasets: Dataset) -> None:
-    """Refuse a plan for more scenes than there are.
+    """Refuse a plan for more scenes than there are, or with masks that they cannot have.
 
     Raises:
-        ValueError: naming the data set that has fewer.
+        ValueError: naming the data set that has fewer, or the masks.
     """
     for dataset in datasets:
         if len(dataset) < plan.scenes:
             raise ValueError(
                 f"scenes is {plan.scenes}, but {dataset.name} ({dataset.split}) has {len(dataset)}"
             )
+        for each in plan.masks:
+            check_masks(each, dataset.size)

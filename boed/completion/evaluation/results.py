@@ -1,12 +1,13 @@
 """What the evaluation of completers found: checked, averaged, with intervals over seeds.
 
 Results are the `xarray.Dataset` that `boed.completion.evaluation.evaluate` returns, over completer,
-sampling seed, condition (how many squares were seen, or "holes") and scene. Examples are a second
-one with pictures.
+sampling seed, condition (how many squares were seen, "holes", or masks by name) and scene. Examples
+are a second one with pictures.
 """
 
 from __future__ import annotations
 
+import json
 import warnings
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from boed.completion.evaluation.evaluate import REALISM
+from boed.completion.log_probability import Meaning
 from boed.foundation.netcdf import Schema
 
 _GROUP = {"completer", "seed", "group"}
@@ -41,6 +43,9 @@ _NEEDED = {
 }
 _OPTIONAL = {
     **dict.fromkeys(("inception_score", "label_nll", "label_correct"), _SCENE),
+    **dict.fromkeys(("decibels", "decibels_best", "squared_error", "share_within"), _SCENE),
+    **dict.fromkeys(("relative_l1", "relative_l1_best"), _SCENE),
+    **dict.fromkeys(("relative_l2", "relative_l2_best"), _SCENE),
     **dict.fromkeys(("label_ece", "label_ece_floor", "label_brier"), _TEST),
     **dict.fromkeys(("pair_distance", "pair_lpips"), _TEST),
     **dict.fromkeys(("lpips", "lpips_best", "lpips_between"), _SCENE),
@@ -48,6 +53,9 @@ _OPTIONAL = {
     **dict.fromkeys(("use_accuracy", "use_auroc", "use_nll"), _USE),
     **dict.fromkeys(("training_cpu_seconds", "training_steps", "parameters"), _FACT),
 }
+_DECIBELS = ("psnr", "decibels")
+"""Beginnings of the names of what is infinite where a completion is the truth."""
+
 _PICTURES: dict[str, tuple[str, ...]] = {
     "sheet_truth": (),
     "sheet_observed": ("look",),
@@ -78,8 +86,9 @@ def _rules(results: xr.Dataset, called: str) -> None:
         raise ValueError(f"{called}: condition is {conditions}, expected numbers of squares seen")
     for key, values in results.data_vars.items():
         infinite = values.dtype.kind == "f" and bool(np.isinf(values).any())
-        if infinite and not str(key).startswith("psnr"):
+        if infinite and not str(key).startswith(_DECIBELS):
             raise ValueError(f"{called}: {key} holds infinite values, expected numbers or NaN")
+    meanings(results, called)
     ranks, n = results["sbc_rank"], int(results.attrs["n"])
     if bool(((ranks < 0) | (ranks > n)).any()):
         raise ValueError(f"{called}: sbc_rank must be within 0 to n = {n}")
@@ -149,6 +158,22 @@ def squares(results: xr.Dataset) -> list[str]:
     """The conditions that are a number of observed squares, fewest first."""
     names = [str(name) for name in results["condition"].values if str(name).isdigit()]
     return sorted(names, key=int)
+
+
+def meanings(results: xr.Dataset, called: str = "results") -> dict[str, Meaning]:
+    """What the log-probability of each completer is that has one; nothing where it is not said.
+
+    Raises:
+        ValueError: the attribute that says it is damaged.
+    """
+    text = results.attrs.get("log_probs", "{}")
+    try:
+        return {name: Meaning(**said) for name, said in json.loads(text).items()}
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(
+            f"{called}: attribute log_probs is {text!r}, expected log_prob_is, levels and counts "
+            "by completer as JSON"
+        ) from error
 
 
 def deterministic(results: xr.Dataset) -> set[str]:

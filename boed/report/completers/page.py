@@ -27,6 +27,14 @@ _BY_SQUARES: tuple[tuple[str, str, Better], ...] = (
     ("feature_distance", "Feature distance", "higher"),
     ("crps", "CRPS", "lower"),
     ("interval_coverage", "Coverage of intervals", "target"),
+    ("decibels", "PSNR (mean of dB)", "higher"),
+    ("decibels_best", "PSNR, best of n (mean of dB)", "higher"),
+    ("relative_l1", "Relative L1 (%)", "lower"),
+    ("relative_l1_best", "Relative L1, best of n (%)", "lower"),
+    ("relative_l2", "Relative L2 (%)", "lower"),
+    ("relative_l2_best", "Relative L2, best of n (%)", "lower"),
+    ("squared_error", "Squared error of hidden pixels, summed over channels", "lower"),
+    ("share_within", "Share of hidden pixels within 5 levels", "higher"),
 )
 
 _ASKED = (
@@ -192,7 +200,7 @@ def what_was_run(results: xr.Dataset) -> list[tuple[str, str]]:
         ("scenes with n completions", attributes["deep"]),
         ("completions of each (n)", attributes["n"]),
         ("extractor of features", attributes.get("extractor")),
-        ("squares seen", ", ".join(map(str, results["condition"].values))),
+        ("squares seen, and other masks", ", ".join(map(str, results["condition"].values))),
         ("sampling seeds", ", ".join(str(int(seed)) for seed in results["seed"].values)),
         ("the same completion n times", ", ".join(sorted(deterministic(results)))),
         ("seconds in all", rounded(attributes.get("seconds"))),

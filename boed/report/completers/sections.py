@@ -10,6 +10,7 @@ from boed.completion.evaluation.results import (
     REALISM,
     by_condition,
     mean_known,
+    meanings,
     over_squares,
     sbc_rejected,
 )
@@ -160,15 +161,33 @@ def posterior(results: xr.Dataset) -> Given:
         *_scene(results, "label accuracy", "higher", "label_correct"),
         *_scene(results, "label ECE", "lower", "label_ece", 3),
         *_scene(results, "ECE if right", "none", "label_ece_floor", 3),
-        *_scene(results, "bits/dim", "lower", "bits_per_dim"),
+        *_bits(results),
     ]
     note = (
         "Scores that only the true posterior minimises, and the label posterior that the "
         "completions imply. With few scenes the ECE is above 0 for anyone: beside it is what "
-        "would be expected of these confidences if they were right."
+        "would be expected of these confidences if they were right. Bits are by the "
+        "log-probability of the image, over the numbers of the whole scene; those of other levels, "
+        "or of other pixels, do not compare."
     )
-    said = results.attrs.get("bits_per_dim", "")
-    return "Scores of the posterior", f"{note} {said}".strip(), columns, ""
+    known = [f"{name} ({said})" for name, said in meanings(results).items()]
+    if known:
+        note += f" Log-probabilities: {', '.join(known)}."
+    return "Scores of the posterior", note, columns, ""
+
+
+def _bits(results: xr.Dataset) -> Iterator[Column]:
+    """Bits per dimension, a column for each kind of log-probability: others do not compare."""
+    if "bits_per_dim" not in results:
+        return
+    values = over_squares(by_condition(results, "bits_per_dim"))
+    kinds: dict[str, list[str]] = {}
+    for name, said in meanings(results).items():
+        kinds.setdefault(f", {said.levels} levels, {said.counts} pixels", []).append(name)
+    kinds = kinds or {"": list(map(str, results["completer"].values))}
+    for kind, names in kinds.items():
+        of_kind = values.where(values["completer"].isin(names))
+        yield Column(label=f"bits/dim{kind}", better="lower", values=of_kind)
 
 
 def last_look(results: xr.Dataset) -> int:

@@ -3,14 +3,20 @@ nothing, and what is wrong is refused."""
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from boed.completion import GaussianMixture
 from boed.completion.evaluation.evaluate import evaluate
-from boed.completion.evaluation.plan import Plan, completions_each
+from boed.completion.evaluation.plan import Plan, choose_task, completions_each
+from boed.completion.evaluation.results import meanings
+from boed.completion.log_probability import Meaning
 from boed.data.dataset import Dataset
+from boed.data.masks import named
 from boed.foundation.randomness import SceneNoise, per_scene
 
 PLAN = Plan(scenes=40, deep=24, n=6, seeds=(0, 1), counts=(0, 2), statistics=2)
@@ -164,6 +170,86 @@ def test_finished_parts_are_kept_and_belong_to_their_plan(sets, tmp_path):
     assert whole.attrs["n"] == 6
 
 
+class Scoring(Noisy):
+    """It says how likely scenes are: black or white, each equally often."""
+
+    log_prob_is, levels, counts = "exact", 2, "hidden"
+
+    def log_prob(self, scene, observation):
+        return math.log(0.5) * (1 - observation.mask).sum((1, 2, 3))
+
+
+class Unsaid(Noisy):
+    def log_prob(self, scene, observation):
+        return torch.zeros(len(scene))
+
+
+@pytest.fixture(scope="module")
+def masked(sets):
+    """With other masks, too."""
+    plan = replace(PLAN, masks=("top:4", "blobs"))
+    return evaluate({"scoring": Scoring(), "once": Once()}, *sets, extractor=Pixels(), plan=plan)
+
+
+def test_masks_are_conditions_of_their_own(sets, masked):
+    plain = evaluate({"scoring": Scoring(), "once": Once()}, *sets, extractor=Pixels(), plan=PLAN)
+    assert list(masked["condition"].values) == ["0", "2", "holes", "top:4", "blobs"]
+    assert list(masked["group"].values) == ["0", "2", "holes", "top:4", "blobs", "all"]
+    for name, values in plain.items():  # the same numbers, all together among them
+        if name in ("seconds", "completions"):
+            continue
+        at = {axis: plain[axis] for axis in ("condition", "group") if axis in values.dims}
+        np.testing.assert_array_equal(masked[name].sel(at).values, values.values, str(name))
+    assert masked["crps"].notnull().all()
+    task = choose_task(*sets, replace(PLAN, masks=("top:4", "blobs")))
+    assert torch.equal(task.masks["top:4"], named("top:4")(40, 16))
+    assert len(torch.unique(task.masks["blobs"], dim=0)) > 30
+
+
+def test_bits_are_of_what_the_completer_says(masked):
+    bits = masked["bits_per_dim"].sel(completer="scoring")
+    assert float(bits.sel(condition="0")) == pytest.approx(1)
+    assert float(bits.sel(condition="top:4")) == pytest.approx(0.75)
+    assert np.isnan(masked["bits_per_dim"].sel(completer="once")).all()
+    assert meanings(masked) == {"scoring": Meaning(log_prob_is="exact", levels=2, counts="hidden")}
+
+
+def test_a_log_prob_that_does_not_say_what_it_is_is_refused_before_any_work(sets):
+    with pytest.raises(ValueError, match="Unsaid has log_prob, but does not say what it is"):
+        evaluate({"unsaid": Unsaid()}, *sets, extractor=Pixels(), plan=PLAN)
+
+
+def test_metrics_of_the_papers(masked):
+    squares = masked.sel(condition=["0", "2"])
+    assert (squares["relative_l1_best"] <= squares["relative_l1"] + 1e-4).all()
+    assert (squares["decibels"] >= squares["psnr"] - 1e-4).all()  # mean of dB, dB of the mean
+    same = squares.sel(completer="once")
+    np.testing.assert_allclose(same["decibels"], same["psnr"], rtol=1e-5)
+    hidden = same.sel(condition="0")
+    np.testing.assert_allclose(hidden["squared_error"], 10 ** (-hidden["psnr"] / 10), rtol=1e-4)
+    assert ((squares["share_within"] >= 0) & (squares["share_within"] <= 1)).all()
+
+
+@pytest.mark.parametrize(
+    ("masks", "said"),
+    [
+        ("tpo", "masks is 'tpo': did you mean 'top'"),
+        (("top:x",), "masks top:x: rows is 'x', expected a whole number"),
+        (("top", "top"), "masks: top stands there twice"),
+        (("holes",), "masks has 'holes', a condition that is measured already"),
+        (5, "masks is 5, expected names"),
+    ],
+)
+def test_masks_that_there_are_not(masks, said):
+    with pytest.raises(ValueError, match=said):
+        replace(PLAN, masks=masks)
+
+
+def test_masks_that_the_scenes_cannot_have(sets):
+    with pytest.raises(ValueError, match="masks top:16: rows is 16, expected at most 15"):
+        evaluate({"o": Once()}, *sets, extractor=Pixels(), plan=replace(PLAN, masks=("top:16",)))
+
+
 def test_more_completions_than_memory_has_room_for_are_refused(sets):
     test, library = sets
     plan = Plan(scenes=40, deep=24, n=10**9, seeds=(0, 1), counts=(0, 2), statistics=2)
@@ -181,8 +267,6 @@ def test_more_completions_than_memory_has_room_for_are_refused(sets):
     ],
 )
 def test_wrong_plans(changes, message):
-    from dataclasses import replace
-
     with pytest.raises(ValueError, match=message):
         replace(PLAN, **changes)
 

@@ -394,6 +394,60 @@ def test_what_was_not_measured_has_no_column_and_no_section(made, undrawn):
     assert len([1 for tag, _ in page.tags if tag == "img"]) == 3
 
 
+def bits(made: xr.Dataset, **said: tuple[int, str]) -> list[Column]:
+    """Columns of bits, each completer having so many levels and the pixels that count."""
+    known = {
+        name: {"log_prob_is": "exact", "levels": levels, "counts": counts}
+        for name, (levels, counts) in said.items()
+    }
+    more = made.assign(bits_per_dim=made["bits_per_dim"].fillna(1.0))
+    more.attrs["log_probs"] = json.dumps(known)
+    parts = {each.title: each for each in table(more)}
+    scores = parts["Scores of the posterior"]
+    for name in said:
+        assert f"{name} (exact, {said[name][0]} levels, {said[name][1]} pixels)" in scores.note
+    return [each for each in scores.columns if each.label.startswith("bits/dim")]
+
+
+@pytest.mark.parametrize(
+    ("other", "label"),
+    [((2, "all"), "bits/dim, 2 levels, all pixels"),
+     ((256, "hidden"), "bits/dim, 256 levels, hidden pixels"),
+     ((2, "hidden"), "bits/dim, 2 levels, hidden pixels")],
+)  # fmt: skip
+def test_bits_of_other_kinds_never_stand_in_one_column(made, other, label):
+    columns = bits(made, vaeac=(256, "all"), ce=other)
+    assert [each.label for each in columns] == ["bits/dim, 256 levels, all pixels", label]
+    for column, name in zip(columns, ("vaeac", "ce"), strict=True):
+        known = column.values["completer"][column.values.notnull().values]
+        assert list(map(str, known.values)) == [name]
+    (both,) = bits(made, vaeac=(256, "all"), ce=(256, "all"))
+    assert int(both.values.notnull().sum()) == 2
+
+
+def test_metrics_of_the_papers_are_on_the_page_but_not_in_the_table(made, undrawn):
+    more = made.assign(dict.fromkeys(("relative_l1", "decibels", "share_within"), made["l1"]))
+    titles = [title for title, _ in page_module.by_squares(more)]
+    assert titles[-3:] == [
+        "PSNR (mean of dB)", "Relative L1 (%)", "Share of hidden pixels within 5 levels",
+    ]  # fmt: skip
+    assert markdown(more) == markdown(made)
+    assert "Relative L1 (%)" in render(more)
+
+
+def test_masks_by_name_are_columns_of_their_own(made, undrawn):
+    places = {"condition": [*CONDITIONS[:6], "top:14"], "group": [*CONDITIONS[:6], "top:14", "all"]}
+    named = made.assign_coords(places)
+    assert [each.label for each in table(named)[0].columns][:2] == [
+        "Fréchet (all)",
+        "kernel distance",
+    ]
+    crps = dict(page_module.by_squares(named))["CRPS"]
+    assert [each.label for each in crps.columns][-2:] == ["5 squares", "top:14"]
+    axis = figures.curves_figure(named).axes[0]
+    assert [tick.get_text() for tick in axis.get_xticklabels()] == [*"012345", "top:14", "all"]
+
+
 def test_holes_may_be_missing(made, undrawn):
     fewer = made.sel(condition=["0", "1"], group=["0", "1", "all"])
     assert "Fréchet (holes)" not in [c.label for c in table(fewer)[0].columns]
@@ -514,6 +568,9 @@ def break_rank(made):
         (lambda made: made.isel(condition=[6]), "numbers of squares"),
         (lambda made: made.assign_attrs(n="many"), "attribute n is 'many'"),
         (break_infinite, "crps holds infinite"),
+        (lambda made: made.assign_attrs(log_probs="{"), "attribute log_probs is '{', expected"),
+        (lambda made: made.assign_attrs(log_probs="[1]"), "attribute log_probs is"),
+        (lambda made: made.assign_attrs(log_probs='{"ce": {}}'), "attribute log_probs is"),
         (break_rank, "sbc_rank must be within 0 to n = 10"),
     ],
 )
