@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from boed.completion.adversarial.losses import evaluating
@@ -20,6 +20,7 @@ from boed.completion.autoregressive.sampling import (
 )
 from boed.completion.learned import LearnedCompleter
 from boed.completion.levels import from_level, to_level
+from boed.completion.log_probability import Counted, Kind
 from boed.data.observation import Observation, check_scenes
 from boed.foundation.randomness import SceneNoise, Seeds, per_scene
 from boed.foundation.registry import check_known
@@ -27,6 +28,13 @@ from boed.foundation.registry import check_known
 Route = Literal["incremental", "naive", "fixed point"]
 ROUTES: tuple[Route, ...] = ("incremental", "naive", "fixed point")
 """Ways to draw the same scenes; see `boed.completion.autoregressive.sampling`."""
+
+
+def hidden(observation: Observation) -> Bool[Tensor, "B 1 H W"]:
+    """The pixels that are to be drawn: all that were not measured."""
+    if observation.readings is not None:
+        return torch.ones_like(observation.mask, dtype=torch.bool)
+    return observation.mask == 0
 
 
 class Autoregressive(LearnedCompleter):
@@ -37,13 +45,11 @@ class Autoregressive(LearnedCompleter):
     A subclass has `condition`, `logits` and `steps`; its configuration has `levels` and
     `temperature`. Always in single precision: a level that flips changes all that come after it.
 
-    Attributes:
-        log_prob_is: what `log_prob` returns: the log-probability itself, no bound.
-        counts: which pixels it counts.
+    Of what an indirect sensor shows no pixel counts as seen: all are drawn.
     """
 
-    log_prob_is: ClassVar[Literal["exact", "lower bound"]] = "exact"
-    counts: ClassVar[Literal["hidden", "all"]] = "hidden"
+    log_prob_is: ClassVar[Kind] = "exact"
+    counts: ClassVar[Counted] = "hidden"
     merit: ClassVar[str] = "val_nats_hidden"
     config: Any
 
@@ -103,7 +109,7 @@ class Autoregressive(LearnedCompleter):
     def _nats(self, scene: Tensor, observation: Observation) -> Tensor:
         """-log p of each number of the scene, 0 where it is seen, `[B, C * H * W]`."""
         logits = self.logits(self.quantised(scene), self.condition(observation))
-        each = self.cross_entropy(logits, scene) * (observation.mask == 0)
+        each = self.cross_entropy(logits, scene) * hidden(observation)
         return each.double().flatten(1)
 
     def _check_same(self, scene: Tensor, observation: Observation) -> None:
@@ -114,7 +120,7 @@ class Autoregressive(LearnedCompleter):
                 f"{tuple(observation.values.shape)}"
             )
         ours, seen = (to_level(each, self.levels) for each in (scene, observation.values))
-        differ = (ours != seen) & (observation.mask > 0)
+        differ = (ours != seen) & ~hidden(observation)
         if differ.any():
             raise ValueError(
                 f"scene differs from the observation at {int(differ.sum())} seen values, which "
@@ -133,7 +139,7 @@ class Autoregressive(LearnedCompleter):
         with evaluating(self):
             loss = float(self.loss(scene, observation))
             nats = self._nats(scene, observation).sum(1)
-        numbers = scene.shape[1] * (observation.mask == 0).sum()
+        numbers = scene.shape[1] * hidden(observation).sum()
         bits = nats.sum() / numbers.clamp(min=1) / torch.log(torch.tensor(2.0))
         return {
             "val_loss": loss,
@@ -165,10 +171,9 @@ class Autoregressive(LearnedCompleter):
         noise = SceneNoise(per_scene(seed, batch), observation.device)
         uniform = noise.uniform(n, channels, *observation.shape).flatten(0, 1)
         repeated = observation.repeat(n)
-        hidden = repeated.mask == 0
         unfilled = Unfilled(
-            image=self.quantised(repeated.values).masked_fill(hidden, 0),
-            hidden=hidden,
+            image=self.quantised(repeated.values).masked_fill(hidden(repeated), 0),
+            hidden=hidden(repeated),
             uniform=uniform,
             levels=self.levels,
             temperature=self.config.temperature,

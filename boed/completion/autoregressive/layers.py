@@ -43,11 +43,11 @@ class RowConv(nn.Module):
         self.weight, self.bias = like.weight, like.bias
         mask = None
         if groups > 1:
-            reader = torch.arange(outputs) * groups // outputs
-            read = torch.arange(inputs) * groups // inputs
+            order = range(groups)
+            sees = torch.tensor([[float(a < b or (own and a == b)) for a in order] for b in order])
+            sees = sees[:, None, :, None].expand(-1, outputs // groups, -1, inputs // groups)
             mask = torch.ones(outputs, inputs, 1, self.taps)
-            last = read[None] <= reader[:, None] if own else read[None] < reader[:, None]
-            mask[:, :, 0, -1] = last.float()
+            mask[:, :, 0, -1] = sees.reshape(outputs, inputs)
         self.mask: Tensor | None
         self.register_buffer("mask", mask, persistent=False)
 

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from boed.completion.adversarial.losses import evaluating
-from boed.completion.autoregressive.base import Autoregressive
+from boed.completion.autoregressive.base import Autoregressive, hidden
 from boed.completion.autoregressive.conditioning import NORMS, ConditioningNetwork
 from boed.completion.autoregressive.layers import GatedPixelCNN
 from boed.completion.autoregressive.stepping import PixelSteps
@@ -253,6 +253,6 @@ class PixelConstrained(Autoregressive):
         figures = super().figures(scene, observation)
         with evaluating(self):
             alone = self.cross_entropy(self.condition(observation), scene)
-        hidden = (observation.mask == 0).expand_as(scene)
-        nats = float((alone * hidden).sum() / hidden.sum().clamp(min=1))
+        where = hidden(observation).expand_as(scene)
+        nats = float((alone * where).sum() / where.sum().clamp(min=1))
         return {**figures, "val_nats_seen_alone": nats}
