@@ -27,7 +27,7 @@ from boed.training.config import TrainingConfig
 SIZE = 32
 OTHERS = ("retrieval", "gaussian", "importance", "nuts")
 NAMES = (*LEARNED, *OTHERS)
-AUTOREGRESSIVE = ("pc-cnn",)
+AUTOREGRESSIVE = ("pc-cnn", "pixelcnn-c")
 
 
 def library(channels: int, size: int = SIZE) -> Dataset:

@@ -14,7 +14,7 @@ from boed.completion.vae.vaeac import VAEACConfig
 from boed.data.masks import left
 from boed.data.observation import Observation
 
-SCORING = ("aipo", "aipo-r", "vaeac")
+SCORING = ("aipo", "aipo-r", "vaeac", "pc-cnn", "pixelcnn-c")
 
 
 class Coins:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
@@ -100,39 +100,43 @@ class PixelConstrainedConfig(PixelCNNConfig):
         at_least(0, alpha=self.alpha)
 
 
+def shape(size: int, channels: int, levels: int | None) -> dict[str, Any]:
+    """The small PixelCNN: 16 levels for grey images up to 32 px, else 32, if not given.
+
+    Raises:
+        ValueError: a size that is neither 28 or 32 nor a multiple of 64.
+    """
+    if size not in (28, 32) and (size % 64 or size < 64):
+        raise ValueError(f"size {size} has no preset; expected 28, 32 or a multiple of 64")
+    coloured = channels > 1
+    return {
+        "size": size,
+        "channels": channels,
+        "levels": levels or (32 if coloured or size > 32 else 16),
+        "filters": 16 * channels if coloured else 32,
+        "hidden": 32 * channels if coloured else 0,
+    }
+
+
+def training(size: int) -> TrainingConfig:
+    """How the small networks are trained."""
+    batch = 32 if size <= 32 else 24
+    return TrainingConfig(
+        steps=6000, batch=batch, lr=1e-3, betas=(0.9, 0.99), clip=1.0, precision="fp32"
+    )
+
+
 def small(
     size: int, channels: int, *, levels: int | None = None
 ) -> tuple[PixelConstrainedConfig, TrainingConfig]:
-    """A small configuration for 28, 32 or 64 px.
-
-    Args:
-        size: in pixels.
-        channels: of the image.
-        levels: 16 for grey images up to 32 px and 32 for others, if not given.
+    """A small configuration, and how to train it.
 
     Raises:
-        ValueError: there is none for that size.
+        ValueError: as `shape` says.
     """
-    if size not in (28, 32, 64):
-        raise ValueError(f"size {size} has no preset; expected 28, 32 or 64")
-    coloured = channels > 1
-    config = PixelConstrainedConfig(
-        size=size,
-        channels=channels,
-        levels=levels or (32 if coloured or size == 64 else 16),
-        filters=16 * channels if coloured else 32,
-        hidden=32 * channels if coloured else 0,
-        dilations=(1, 2, 4, 8, 16, 1) if size == 64 else (1, 2, 4, 8, 1),
-    )
-    training = TrainingConfig(
-        steps=6000,
-        batch=24 if size == 64 else 32,
-        lr=1e-3,
-        betas=(0.9, 0.99),
-        clip=1.0,
-        precision="fp32",
-    )
-    return config, training
+    dilations = (1, 2, 4, 8, 1) if size <= 32 else (1, 2, 4, 8, 16, 1)
+    config = PixelConstrainedConfig(**shape(size, channels, levels), dilations=dilations)
+    return config, training(size)
 
 
 _TRAINING = TrainingConfig(
@@ -211,10 +215,10 @@ class PixelConstrained(Autoregressive):
 
     @classmethod
     def preset(cls, size: int, channels: int) -> tuple[PixelConstrainedConfig, TrainingConfig]:
-        """A configuration for 28, 32 or 64 px: of 16 levels, or 32 in colour and at 64 px.
+        """A configuration of 16 levels, or of 32 in colour and above 32 px.
 
         Raises:
-            ValueError: another size.
+            ValueError: as `shape` says.
         """
         return small(size, channels)
 

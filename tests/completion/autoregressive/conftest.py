@@ -5,12 +5,19 @@ from __future__ import annotations
 import pytest
 import torch
 
+from boed.completion.autoregressive.conditional_pixel_cnn import (
+    ConditionalPixelCNN,
+    ConditionalPixelCNNConfig,
+)
 from boed.completion.autoregressive.pixel_constrained import (
     PixelConstrained,
     PixelConstrainedConfig,
 )
 
-KINDS = {"pc-cnn": (PixelConstrained, PixelConstrainedConfig, {"dilations": (1, 2)})}
+KINDS = {
+    "pc-cnn": (PixelConstrained, PixelConstrainedConfig, {"dilations": (1, 2)}),
+    "pixelcnn-c": (ConditionalPixelCNN, ConditionalPixelCNNConfig, {"code": 5}),
+}
 """Each member: class, configuration, and what makes it small."""
 
 

@@ -72,7 +72,7 @@ def test_presets():
         assert training.precision == "fp32"
     assert PixelConstrained.architectures["binary"](32, 1)[0].levels == 2
     assert small(32, 1, levels=2)[0].norm == "group"
-    with pytest.raises(ValueError, match="size 48 has no preset; expected 28, 32 or 64"):
+    with pytest.raises(ValueError, match="size 48 has no preset; expected 28, 32 or a mult"):
         PixelConstrained.preset(48, 1)
 
 
