@@ -3,8 +3,8 @@
     python benchmarks/figures.py
 
 Scenes are test digits, and on x-rays samples of a model, since originals may not be shown. Beside
-the pictures it prints the table of reconstructions of images of other kinds; `--only looks` draws
-some.
+the pictures, and one of all masks by name, it prints the table of reconstructions of images of
+other kinds; `--only masks` draws some.
 """
 
 from __future__ import annotations
@@ -23,18 +23,22 @@ from boed.completion.evaluation.pictures import foreign, free_form, growing, han
 from boed.completion.registry import load_completer
 from boed.completion.vae.aipo import AIPO
 from boed.data.load import load
+from boed.data.masks import MASKS, named
 from boed.data.observation import Observation
 from boed.foundation.files import atomic
 from boed.foundation.registry import check_known
 from boed.foundation.shipped import shipped
 from boed.report.completers.figures import foreign_figure, free_figure
-from boed.report.figures import completions_figure
+from boed.report.figures import UNSEEN, completions_figure
 from boed.sensors import PatchSensor
 from boed.zoo import Context, named_completers
 
 AXES = ("channel", "row", "column")
 PAINTED = 2
 """Free-form masks beside those made by hand."""
+
+MASKED, PER_NAME = 32, 3
+"""Pixels and draws of each distribution of masks."""
 
 DRAWS = 8
 """Reconstructions of each image of another kind, whose squared error is averaged."""
@@ -83,6 +87,26 @@ def masks_of_xrays() -> Figure:
     return masks_figure(models, xrays(5 + PAINTED))
 
 
+def masks_by_name() -> Figure:
+    """Every distribution of masks on a test digit, a column for each, three draws below another."""
+    test = load("digits", MASKED, "test")
+    scene = test.scenes((test.labels == 5).nonzero()[:1, 0])
+    unseen = torch.tensor([int(UNSEEN[i : i + 2], 16) / 255 for i in (1, 3, 5)]).view(3, 1, 1)
+    across = len(MASKS) // 2
+    figure = Figure(figsize=(1.1 * across, 1.17 * 2 * PER_NAME), layout="constrained")
+    axes = figure.subplots(2 * PER_NAME, across)
+    for axis in axes.flat:
+        axis.set_axis_off()
+    for index, name in enumerate(MASKS):
+        generator = torch.Generator().manual_seed(index)
+        masks = named(name)(PER_NAME, MASKED, generator=generator)
+        block, column = divmod(index, across)
+        axes[PER_NAME * block, column].set_title(name, fontsize=9, family="monospace")
+        for row, image in enumerate(masks * scene + (1 - masks) * unseen, PER_NAME * block):
+            axes[row, column].imshow(image.permute(1, 2, 0).numpy(), vmin=0, vmax=1)
+    return figure
+
+
 def looks(scene: int) -> Figure:
     """A sampled x-ray after 0 to 5 looks, and completions by the flow: Fig. 8."""
     flow = load_completer(shipped("flow-kermany-64"))
@@ -113,6 +137,7 @@ def reconstructions(name: str, size: int) -> Figure:
 
 
 FIGURES: dict[str, Callable[[], Figure]] = {
+    "masks": masks_by_name,
     "masks-digits": masks_of_digits,
     "masks-kermany": masks_of_xrays,
     "looks-kermany-1": lambda: looks(0),

@@ -177,8 +177,12 @@ def test_what_is_seen_in_training_follows_the_masks(masks, val):
     ],
 )
 def test_masks_that_the_scenes_cannot_have_are_refused_before_any_work(
-    masks, said, train, val, config, tmp_path
+    masks, said, train, val, config, tmp_path, monkeypatch
 ):
+    def work(*_):
+        raise AssertionError("the model is made")
+
+    monkeypatch.setattr("boed.completion.training.standardised_for", work)
     out = tmp_path / "m.safetensors"
     with pytest.raises(ValueError, match=said):
         train_completer("aipo", train, val, training=SHORT, out=out, config=config(), masks=masks)

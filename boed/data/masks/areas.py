@@ -102,9 +102,9 @@ def half(
 def rectangle(
     batch: int,
     size: int,
+    *,
     height: int | None = None,
     width: int | None = None,
-    *,
     generator: torch.Generator | None = None,
 ) -> Float[Tensor, "B 1 H W"]:
     """Only a rectangle seen, of U{1..height} x U{1..width} pixels, anywhere inside the scene.
@@ -129,26 +129,27 @@ def rectangle(
 def patches(
     batch: int,
     size: int,
+    *,
     number: int = 1,
     side: int | None = None,
-    *,
     generator: torch.Generator | None = None,
 ) -> Float[Tensor, "B 1 H W"]:
     """Only some squares seen, all whole and off the border, which is never seen.
 
-    Of Pajot et al. 2019, whose Patch(1, 32) and Patch(90, 10) of 128 pixels are `patches(1, 8)` and
-    `patches(62, 3)` of 32 pixels by the fraction that is seen. The border has `PATCHES_BORDER` of
-    the width.
+    Of Pajot et al. 2019, whose Patch(1, 32) and Patch(90, 10) of 128 pixels are 1 of 8 and 62 of 3
+    pixels in scenes of 32 by the fraction that is seen. The border has `PATCHES_BORDER` of the
+    width.
 
     Args:
-        number: of squares, which may overlap.
+        number: of squares, which may overlap; no more than the scene has pixels.
         side: of each in pixels; a quarter of the scene's if not said.
 
     Raises:
-        ValueError: no squares, or larger ones than there is room for.
+        ValueError: no squares or too many, or larger ones than there is room for.
     """
     border = round(PATCHES_BORDER * size)
     at_least(1, number=number)
+    at_most(size**2, number=number)
     side = _part("side", side, size // 4, most=size - 2 * border)
     shape = (batch, number, 2, 1)
     corner = torch.randint(border, size - border - side + 1, shape, generator=generator)

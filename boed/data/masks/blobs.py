@@ -15,10 +15,10 @@ MOST_STEPS = 17
 def blobs(
     batch: int,
     size: int,
+    *,
     most: int = 4,
     least_steps: int = 2,
     most_steps: int = 6,
-    *,
     generator: torch.Generator | None = None,
 ) -> Float[Tensor, "B 1 H W"]:
     """Everything hidden but U{1..most} blobs.
@@ -33,20 +33,22 @@ def blobs(
     the very law of the algorithm's loop.
 
     Blobs have a size in pixels, whatever that of the scene: with the steps of the paper 16 % of a
-    scene of 28 pixels are seen, 13 % of 32, and 4 % of 64, where twice the steps look alike.
+    scene of 28 pixels are seen, 13 % of 32, and 3 % of 64, where twice the steps look alike.
 
     Args:
         batch: how many masks, B.
         size: width of the scene in pixels.
-        most: blobs of a mask, at most.
+        most: blobs of a mask, at most; no more than the scene has rows.
         least_steps, most_steps: of a blob's growth.
         generator: source of randomness.
 
     Raises:
-        ValueError: no blobs, fewer steps at most than at least, or more than are counted exactly.
+        ValueError: no blobs or too many, fewer steps at most than at least, or more than are
+            counted exactly.
     """
     at_least(1, most=most, least_steps=least_steps)
     at_least(least_steps, most_steps=most_steps)
+    at_most(size, most=most)
     at_most(MOST_STEPS, most_steps=most_steps)
     number = torch.randint(1, most + 1, (batch,), generator=generator)
     owner = torch.arange(batch).repeat_interleave(number)  # [N], all blobs of all masks

@@ -79,16 +79,16 @@ def named(text: str, *, argument: str = "masks") -> DrawMasks:
         raise ValueError(f"{argument} {text}: has {len(given)} arguments, expected {shown}")
     for (called, kind), value in zip(takes.items(), given, strict=False):
         kind.read(f"{argument} {text}: {called}", value)
-    values = [
-        int(value) if isinstance(kind, Whole) else float(value)
-        for kind, value in zip(takes.values(), given, strict=False)
-    ]
+    values = {
+        called: int(value) if isinstance(kind, Whole) else float(value)
+        for (called, kind), value in zip(takes.items(), given, strict=False)
+    }
 
     def draw(
         batch: int, size: int, *, generator: torch.Generator | None = None
     ) -> Float[Tensor, "B 1 H W"]:
         try:
-            return function(batch, size, *values, generator=generator)
+            return function(batch, size, **values, generator=generator)
         except ValueError as error:
             raise ValueError(
                 f"{argument} {text}: {error}, for scenes of {size} x {size} pixels"
@@ -99,16 +99,12 @@ def named(text: str, *, argument: str = "masks") -> DrawMasks:
 
 def arguments(name: str) -> dict[str, Whole | Number]:
     """What may stand after a name of `MASKS`, in order: whole numbers of pixels, or fractions."""
-    function = MASKS[name]
-    hints = get_type_hints(function)
-    positional = [
-        each.name
-        for each in inspect.signature(function).parameters.values()
-        if each.kind is each.POSITIONAL_OR_KEYWORD
-    ]
+    hints = get_type_hints(MASKS[name])
+    kinds = {each: {hint, *get_args(hint)} for each, hint in hints.items()}
     return {
-        each: COUNT if int in (hints[each], *get_args(hints[each])) else FRACTION
-        for each in positional[2:]  # batch and size first
+        each: COUNT if int in kinds[each] else FRACTION
+        for each in [*inspect.signature(MASKS[name]).parameters][2:]  # batch and size first
+        if kinds[each] & {int, float}
     }
 
 

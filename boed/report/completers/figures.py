@@ -102,6 +102,9 @@ def _curves(axis: Axes, results: xr.Dataset, panel: Panel) -> None:
     _reference(axis, results, panel, level, seen, apart, counts + others)
     axis.axvline(seen.max() + 0.6, color="#999999", lw=0.8, ls=":")
     axis.set_xticks([*seen, *apart], [*counts, *map(_text, others)], fontsize=9)
+    if len(others) > 2:  # names of masks, which are too long side by side
+        for label in axis.get_xticklabels()[n:]:
+            label.set(rotation=40, ha="right", rotation_mode="anchor")
     axis.set_xlabel("squares seen", fontsize=9)
     axis.set_title(panel.title.format(level=level), fontsize=10.5)
     positive = mean.values[np.isfinite(mean.values)]

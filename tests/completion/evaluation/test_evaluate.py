@@ -12,7 +12,7 @@ import torch
 
 from boed.completion import GaussianMixture
 from boed.completion.evaluation.evaluate import evaluate
-from boed.completion.evaluation.plan import Plan, choose_task, completions_each
+from boed.completion.evaluation.plan import Plan, check_scenes, choose_task, completions_each
 from boed.completion.evaluation.results import meanings
 from boed.completion.log_probability import Meaning
 from boed.data.dataset import Dataset
@@ -246,8 +246,11 @@ def test_masks_that_there_are_not(masks, said):
 
 
 def test_masks_that_the_scenes_cannot_have(sets):
+    plan = replace(PLAN, masks=("blobs", "top:16"))
     with pytest.raises(ValueError, match="masks top:16: rows is 16, expected at most 15"):
-        evaluate({"o": Once()}, *sets, extractor=Pixels(), plan=replace(PLAN, masks=("top:16",)))
+        check_scenes(plan, *sets)
+    with pytest.raises(ValueError, match="masks top:16: rows is 16, expected at most 15"):
+        evaluate({"o": Once()}, *sets, extractor=Pixels(), plan=plan)
 
 
 def test_more_completions_than_memory_has_room_for_are_refused(sets):

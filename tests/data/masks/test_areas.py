@@ -48,14 +48,14 @@ def test_halves_are_equally_often_of_each_side():
 
 
 def test_rectangles_have_every_size_and_place():
-    masks = m.rectangle(8000, 5, 2, 3, generator=seeded())[:, 0]
+    masks = m.rectangle(8000, 5, height=2, width=3, generator=seeded())[:, 0]
     height, width = masks.amax(2).sum(1).long(), masks.amax(1).sum(1).long()
     assert torch.equal(masks.sum((1, 2)).long(), height * width)
     together = (height - 1) * 3 + width - 1
     assert (together.bincount(minlength=6) / 8000 - 1 / 6).abs().max() < 0.02
     pixel = masks[(height == 1) & (width == 1)]
     assert (pixel.mean(0) - 1 / 25).abs().max() < 0.03
-    assert m.rectangle(50, 5, 5, 5, generator=seeded()).amax() == 1
+    assert m.rectangle(50, 5, height=5, width=5, generator=seeded()).amax() == 1
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_rectangles_have_every_size_and_place():
     [(32, 1, 8, 1, 0.0625), (32, 62, 3, 1, 0.3996), (128, 90, 10, 4, 0.399), (64, 90, 5, 2, 0.399)],
 )
 def test_patches_are_whole_and_off_the_border(size, number, side, border, fraction):
-    masks = m.patches(200, size, number, side, generator=seeded())
+    masks = m.patches(200, size, number=number, side=side, generator=seeded())
     assert float(masks.mean()) == pytest.approx(fraction, rel=0.02)
     inside = masks[:, :, border:-border, border:-border]
     assert inside.sum() == masks.sum()
