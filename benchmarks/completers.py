@@ -31,6 +31,8 @@ STEPS: dict[str, tuple[int, int, int]] = {
     "pic": (1850, 1800, 1550),
     "anp": (3500, 3400, 3300),
     "ce": (4000, 4000, 2400),
+    "pc-cnn": (330, 190, 110),
+    "pixelcnn-c": (460, 250, 150),
 }
 """Updates for each of `SETS` that take about 300 CPU seconds; `vae` and `aipo-r`, which extends
 it, take 150 each. Measured with one thread of a 2-core machine while the other core was busy."""

@@ -279,6 +279,33 @@ with random weights; in brackets the ratio to AIPO in the same run; memory above
 """
 
 
+def autoregressive(found: dict[str, Any]) -> str:
+    rows = [
+        [
+            row["completer"],
+            f"{row['size']} px, {'grey' if row['channels'] == 1 else 'RGB'}",
+            str(row["levels"]),
+            str(row["n"]),
+            f"{row['incremental_seconds']:.2f}",
+            f"{row['naive_seconds']:.0f} ({row['naive_pixels']})",
+            f"{row['ratio']:.0f}",
+            "yes" if row["equal"] else "no",
+        ]
+        for row in found["rows"]
+    ]
+    head = ["completer", "scenes", "levels", "n", "incremental, s", "naive, s", "ratio", "equal"]
+    return f"""## Drawing one pixel after another
+
+`python benchmarks/autoregressive.py --out benchmarks/results/autoregressive.json`: seconds for n
+scenes of which nothing is seen, one thread, presets with random weights, medians of
+{found["repeats"]} turns. The naive sampler, a whole pass for each channel of each pixel, is measured on
+so many pixels as stand in brackets, evenly spread, and scaled to all; on these both draw the same
+levels. {machine(found)}
+
+{table(head, rows)}
+"""
+
+
 def training_speed(found: dict[str, Any]) -> str:
     sizes = sorted({row["size"] for row in found["rows"]})
     by = {(row["model"], row["size"]): row for row in found["rows"]}
@@ -355,6 +382,7 @@ SECTIONS = [
     ("engines", engines),
     ("peers", peers),
     ("completer_speed", completer_speed),
+    ("autoregressive", autoregressive),
     ("training_speed", training_speed),
     ("paper_configurations", paper_configurations),
     ("startup", startup),

@@ -18,7 +18,7 @@ def train_completer(
         str,
         typer.Argument(
             help="aipo, aipo-r, flow, flow-distilled (from a flow, --init), diffusion, vaeac, pic, "
-            "anp, ce, or vae: the unconditional VD-VAE."
+            "anp, ce, pc-cnn, pixelcnn-c, or vae: the unconditional VD-VAE."
         ),
         OneOf("boed.completion.training:TRAINED"),
     ] = "aipo",
@@ -50,7 +50,9 @@ def train_completer(
         str | None,
         typer.Option(
             show_default="small",
-            help="small, or the paper's for aipo, aipo-r and vae: cifar10, ffhq-256, chest-256.",
+            help="small; the paper's for aipo, aipo-r and vae: cifar10, ffhq-256, chest-256; "
+            "binary, of two levels, for pc-cnn and pixelcnn-c; mnist or celeba, as published, for "
+            "pc-cnn.",
         ),
         OneOf("boed.completion.training:ARCHITECTURES"),
     ] = None,

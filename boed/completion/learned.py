@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -16,6 +17,9 @@ from boed.foundation.checks import at_least, check_fits
 from boed.foundation.files import read_model, save_weights
 from boed.foundation.randomness import Seeds
 from boed.training.config import TrainingConfig
+
+Architectures = Mapping[str, Callable[[int, int], tuple[Any, TrainingConfig]]]
+"""By name, from the size and channels of images to a configuration and how to train it."""
 
 
 class LearnedCompleter(nn.Module, ABC):
@@ -32,6 +36,7 @@ class LearnedCompleter(nn.Module, ABC):
         stored: precision of the weights in a file; half of it halves what is shipped.
         taught_by: the kind of completer that this one starts and learns from; most need none.
         merit: the one of its `figures` that says how good it is, lower is better.
+        architectures: what there is beside the preset.
     """
 
     name: ClassVar[str]
@@ -40,6 +45,7 @@ class LearnedCompleter(nn.Module, ABC):
     stored: ClassVar[torch.dtype] = torch.float32
     taught_by: ClassVar[str | None] = None
     merit: ClassVar[str] = "val_loss"
+    architectures: ClassVar[Architectures] = {}
 
     def __init__(self, config: Any) -> None:
         super().__init__()

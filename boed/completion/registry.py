@@ -27,6 +27,8 @@ LEARNED: Registry[type[LearnedCompleter]] = Registry(
         "flow": "boed.completion.flow.matching:FlowMatching",
         "flow-distilled": "boed.completion.flow.distilled:DistilledFlow",
         "diffusion": "boed.completion.flow.diffusion:DiffusionPosterior",
+        "pc-cnn": "boed.completion.autoregressive.pixel_constrained:PixelConstrained",
+        "pixelcnn-c": "boed.completion.autoregressive.conditional_pixel_cnn:ConditionalPixelCNN",
     },
 )
 """Classes of the completers that are trained, imported when asked for."""

@@ -34,7 +34,7 @@ from boed.training.state import Progress
 TRAINED = (*LEARNED, "vae")
 """What can be trained: the completers that learn, and the unconditional VD-VAE."""
 
-ARCHITECTURES = ("small", "latent", *PAPER)
+ARCHITECTURES = ("small", "latent", *PAPER, "binary", "mnist", "celeba")
 """Presets by name; not every one is there for each of `TRAINED`."""
 
 MOST_LOOKS = 7
@@ -50,8 +50,8 @@ def preset(name: str, train: Dataset, architecture: str = "small") -> tuple[Any,
     Args:
         name: of the completer.
         train: images to learn from.
-        architecture: `small`; `latent` for a `vae` of few latent variables; or one of
-            `boed.completion.vae.presets.PAPER`.
+        architecture: `small`; `latent` for a `vae` of few latent variables; one of
+            `boed.completion.vae.presets.PAPER`; or one of the completer's own `architectures`.
 
     Raises:
         ValueError: an unknown name or architecture, a completer that has no such architecture, or
@@ -62,7 +62,10 @@ def preset(name: str, train: Dataset, architecture: str = "small") -> tuple[Any,
         return kind.preset(train.size, train.channels)
     if architecture == "latent" and name == "vae":
         return latent(train.size, train.channels)
-    check_known("architecture", architecture, ("small", *(["latent"] * (name == "vae")), *PAPER))
+    if name != "vae" and architecture in kind.architectures:
+        return kind.architectures[architecture](train.size, train.channels)
+    own = ["latent"] if name == "vae" else kind.architectures
+    check_known("architecture", architecture, ("small", *own, *PAPER))
     if not issubclass(kind, AIPO):
         raise ValueError(
             f"architecture {architecture} is a VD-VAE, for aipo, aipo-r and vae; not for {name}"

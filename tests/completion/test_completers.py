@@ -27,6 +27,7 @@ from boed.training.config import TrainingConfig
 SIZE = 32
 OTHERS = ("retrieval", "gaussian", "importance", "nuts")
 NAMES = (*LEARNED, *OTHERS)
+AUTOREGRESSIVE = ("pc-cnn", "pixelcnn-c")
 
 
 def library(channels: int, size: int = SIZE) -> Dataset:
@@ -50,6 +51,8 @@ def teacher_of(name: str, config):
 
 def configuration(name: str, channels: int):
     config = LEARNED[name].preset(SIZE, channels)[0]
+    if name in AUTOREGRESSIVE:  # whose every pixel takes its time
+        return replace(config, blocks=2, filters=4 * channels, hidden=0)
     return replace(config, steps=3) if name in ("flow", "flow-distilled", "diffusion") else config
 
 

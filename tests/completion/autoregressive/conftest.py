@@ -1,0 +1,37 @@
+"""Small autoregressive models with random weights, and what is seen of small scenes."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from boed.completion.autoregressive.conditional_pixel_cnn import (
+    ConditionalPixelCNN,
+    ConditionalPixelCNNConfig,
+)
+from boed.completion.autoregressive.pixel_constrained import (
+    PixelConstrained,
+    PixelConstrainedConfig,
+)
+
+KINDS = {
+    "pc-cnn": (PixelConstrained, PixelConstrainedConfig, {"dilations": (1, 2)}),
+    "pixelcnn-c": (ConditionalPixelCNN, ConditionalPixelCNNConfig, {"code": 5}),
+}
+"""Each member: class, configuration, and what makes it small."""
+
+
+@pytest.fixture(params=KINDS)
+def make(request):
+    """Makes a model of each kind, whose weights are large enough for its logits to differ."""
+    model_of, config_of, small = KINDS[request.param]
+
+    def made(seed: int = 0, scale: float = 2.0, **changes):
+        fields = {"size": 2, "channels": 1, "levels": 2, "filters": 6, "blocks": 2} | small
+        torch.manual_seed(seed)
+        model = model_of(config_of(**(fields | changes))).eval().requires_grad_(False)
+        for parameter in model.parameters():
+            parameter.copy_(scale * parameter + 0.05 * torch.randn_like(parameter))
+        return model
+
+    return made
