@@ -171,3 +171,10 @@ def test_chest_classifier_reads_whole_x_rays():
     scores = score(model, load("kermany_pneumonia_128", 64, "val"), (3,))
     assert scores["all"]["auroc"] > 0.98
     assert scores["3"]["auroc"] > 0.95
+
+
+@pytest.mark.parametrize("name", shipped_names("classifiers"))
+def test_a_card_says_that_weights_were_chosen_under_shift_where_they_were(name):
+    _, header = load_weights(shipped(name))
+    chosen = any("val_shifted_nll" in each for each in header.get("history", []))
+    assert ("shift suite" in (shipped_folder(name) / "card.md").read_text()) == chosen

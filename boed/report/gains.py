@@ -9,13 +9,10 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from boed.policies.names import INFORMED
-from boed.report.statistics import resampled
+from boed.report.statistics import Bounded, resampled, with_bounds
 
 IN_NATS = ("variational", "entropy", "mixture")
 """Estimators whose score is an EIG about the answer."""
-
-Bounded = tuple[float, float, float]
-"""A figure with the ends of its 95 % bootstrap interval; NaN where it does not exist."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,9 +72,9 @@ def eig_and_gains(results: xr.Dataset, resamples: int = 2000, seed: int = 0) -> 
             policy=name,
             look=look,
             expected=float(found[0, k]),
-            gained=_bounded(found[1, k], many[1, k]),
-            slope=_bounded(found[2, k], many[2, k]),
-            correlation=_bounded(found[3, k], many[3, k]),
+            gained=with_bounds(found[1, k], many[1, k]),
+            slope=with_bounds(found[2, k], many[2, k]),
+            correlation=with_bounds(found[3, k], many[3, k]),
         )
         for k, (name, look) in enumerate(looks)
     ]
@@ -106,10 +103,3 @@ def _moments(sums: NDArray[np.float64]) -> NDArray[np.float64]:
         slope = np.where(spread, both / var_x, np.nan)
         correlation = np.where(spread & (var_y > 0), both / np.sqrt(var_x * var_y), np.nan)
     return np.stack([x, y, slope, correlation])
-
-
-def _bounded(found: NDArray[np.float64], many: NDArray[np.float64]) -> Bounded:
-    if not np.isfinite(found) or not np.isfinite(many).any():
-        return (float(found), np.nan, np.nan)
-    low, high = np.nanpercentile(many, [2.5, 97.5])
-    return float(found), float(low), float(high)

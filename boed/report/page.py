@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 from boed.foundation.arguments import checked
 from boed.foundation.files import atomic
 from boed.report.csv_tables import benchmark_tables, link
-from boed.report.gains import Bounded, Gains, eig_and_gains
+from boed.report.gains import Gains, eig_and_gains
 from boed.report.headline import NAMES, counted, headline, infinite, plain_words
 from boed.report.html import png, rounded, rows_of, svg, template
 from boed.report.results import structured, validate
-from boed.report.statistics import Summary, first_better
+from boed.report.statistics import Bounded, Summary, first_better
 from boed.report.statistics import summary as summarise
 from boed.report.stepping import script, stepping
 from boed.report.tables import number, with_interval

@@ -21,6 +21,9 @@ from boed.report.simultaneous import simultaneous
 Summary = dict[str, Any]
 """What `summary` returns and `summary.json` holds."""
 
+Bounded = tuple[float, float, float]
+"""A figure with the bounds of its 95 % interval; NaN where it does not exist."""
+
 _AT_ONCE = 2**17
 """Weights per piece of the bootstrap: small enough for the processor's cache."""
 
@@ -286,6 +289,20 @@ def _interval(mean: NDArray[Any], many: NDArray[Any]) -> dict[str, list[float | 
         warnings.simplefilter("ignore", RuntimeWarning)  # a metric that no resample has
         low, high = np.nanpercentile(many, [2.5, 97.5], axis=0)
     return {"mean": _plain(mean), "low": _plain(low), "high": _plain(high)}
+
+
+def with_bounds(value: float, many: NDArray[np.float64]) -> Bounded:
+    """A figure with its 95 % percentile interval.
+
+    Args:
+        value: of all scenes.
+        many: of each resample; those that are not finite are left out.
+    """
+    known = many[np.isfinite(many)]
+    if not np.isfinite(value) or not len(known):
+        return float(value), np.nan, np.nan
+    low, high = np.percentile(known, [2.5, 97.5])
+    return float(value), float(low), float(high)
 
 
 def _plain(values: Any) -> list[float | None]:

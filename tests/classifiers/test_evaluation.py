@@ -5,18 +5,22 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
-from boed.classifiers import evaluation
+from boed.classifiers import DenseNetClassifier, evaluation
 from boed.classifiers.evaluation import RESULTS, Suite, evaluate
+from boed.classifiers.looking import Squares, off_centre, seen
+from boed.classifiers.out_of_distribution import KEY, feature_record, relative_distance
 from boed.classifiers.scoring import beliefs_after
 from boed.data.dataset import Dataset
 from boed.data.observation import Observation
 from boed.data.question import Asked
-from boed.data.shifts import SHIFTS
+from boed.data.shifts import SHIFTS, Condition
 from boed.foundation.identity import PARTS
 from boed.report.classifiers.statistics import statistics
+from tests.classifiers.conftest import TINY, halves
 
 EDGE = 0.5
 """Mean brightness beyond which a scene is called bright."""
@@ -162,3 +166,37 @@ def test_scenes_of_another_data_set_stand_beside(kind: str) -> None:
     assert found["condition"].values.tolist()[-2:] == ["all shifts 2", "flat"]
     accuracy = found["mean"].sel(metric="accuracy", condition="flat", look="whole").item()
     assert accuracy == (0.75 if kind == "findings" else 1.0)
+
+
+def test_distances_are_of_what_was_seen_and_only_of_who_knows_them() -> None:
+    torch.manual_seed(0)
+    model = DenseNetClassifier(TINY, ("left", "right")).ready()
+    model.provenance = {KEY: feature_record(model, halves(200, 0), halves(200, 1))}
+    data, suite = halves(12, 2, "val"), Suite(scenes=12, looks=(0, 1, 3), strengths=(2,))
+    results = evaluate({"tiny": model}, data, suite)
+    RESULTS.check(results)
+    for condition in (Condition(), Condition(shift="noise", strength=2)):
+        scenes = condition.scenes(data.scenes(), suite.seed)
+        far = results["distance"].sel(classifier="tiny", condition=condition.name)
+        assert far.sel(look="0").isnull().all()
+        for look, count in (("1", 1), ("3", 3), ("whole", None)):
+            observation = seen(scenes, count, looking=Squares(), seed=suite.seed)
+            expected = relative_distance(model, observation).float()
+            np.testing.assert_allclose(far.sel(look=look), expected, rtol=1e-5)
+    model.provenance = {}
+    unknown = evaluate({"tiny": model}, data, suite)
+    assert "distance" not in unknown
+    assert unknown["log_belief"].equals(results["log_belief"])
+
+
+def test_places_are_those_of_the_looks() -> None:
+    mask = torch.zeros(4, 1, 9, 9)
+    mask[0, :, 4, 4] = mask[1, :, 0, 0] = mask[2, :, 4, 0] = 1
+    found = off_centre(mask)
+    assert found[:3].tolist() == pytest.approx([0, 1, 0.5**0.5])
+    assert found[3].isnan()
+    data, suite = flat(16), Suite(scenes=16, looks=(0, 1), strengths=(2,))
+    places = evaluate({"mean": Brightness()}, data, suite)["off_centre"]
+    assert places.sel(look="0").isnull().all()
+    assert float(places.sel(look="1").std()) > 0
+    assert np.ptp(places.sel(look="whole").values) == pytest.approx(0)

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from boed.classifiers import DenseNetClassifier
+from boed.classifiers.ensembling import combine
 from boed.classifiers.looking import Squares, seen
 from boed.classifiers.out_of_distribution import (
     KEY,
@@ -17,6 +18,7 @@ from boed.classifiers.out_of_distribution import (
 from boed.data import Observation, load
 from boed.data.readers.image import read_image
 from boed.foundation.shipped import shipped, shipped_names
+from boed.training import Recipe
 from tests.classifiers.conftest import TINY, halves
 
 needs_data = pytest.mark.skipif(not os.environ.get("BOED_DATA"), reason="needs $BOED_DATA")
@@ -174,3 +176,17 @@ def test_who_knows_partly_seen_scenes(partly):
     for record in ({}, {"limit": 1.0}, [1], None):
         other.provenance = {KEY: record}
         assert not knows_looks(other)
+
+
+@pytest.mark.parametrize("kind", ["trained", "ensemble"])
+def test_what_training_writes_knows_partly_seen_scenes(kind, trained, train, val, tmp_path):
+    model, path = trained
+    if kind == "ensemble":
+        recipe = Recipe(kind="classifier", data="halves", members=2)
+        out = tmp_path / "both.safetensors"
+        model = combine([path, path], train, val, out=out, looking=Squares(), recipe=recipe)
+    else:
+        model = DenseNetClassifier.load(path)
+    assert knows_looks(model)
+    own = relative_distance(model, seen(val.scenes(), 3, looking=Squares(), seed=4))
+    assert float((own > 1).float().mean()) <= 0.05

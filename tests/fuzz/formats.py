@@ -94,6 +94,7 @@ def _part(path: Path) -> None:
         "score": np.ones((4, 2)),
         "cost": np.ones((4, 2)),
         "looks": np.full(4, 2),
+        "distance": np.ones((4, 3)),
         "seconds": np.array(0.5),
     }
     np.savez(path, **arrays)

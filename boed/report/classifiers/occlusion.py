@@ -12,13 +12,10 @@ from boed.classifiers.evaluation import WHOLE
 from boed.classifiers.occlusion import BORDER, EDGE, INSIDE, NOTHING, regions
 from boed.data.shifts import CLEAN
 from boed.report.figures import _bare
-from boed.report.statistics import resampled
+from boed.report.statistics import Bounded, resampled, with_bounds
 
 if TYPE_CHECKING:
     import xarray as xr
-
-Bounded = tuple[float, float, float]
-"""A number and the bounds of its interval, NaN where there is none."""
 
 
 class Border(NamedTuple):
@@ -116,16 +113,8 @@ def _border(
     costs = (weights @ hidden) / weights.sum(-1)
     ones = np.ones(len(hidden))
     return Border(
-        _bounded(float(share(ones)), share(weights)), _bounded(float(hidden.mean()), costs)
+        with_bounds(float(share(ones)), share(weights)), with_bounds(float(hidden.mean()), costs)
     )
-
-
-def _bounded(value: float, many: NDArray[np.float64]) -> Bounded:
-    known = many[np.isfinite(many)]
-    if not np.isfinite(value) or not len(known):
-        return np.nan, np.nan, np.nan
-    low, high = np.percentile(known, [2.5, 97.5])
-    return value, float(low), float(high)
 
 
 def in_words(name: str, border: Border, size: int) -> str:

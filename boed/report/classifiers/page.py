@@ -15,11 +15,12 @@ from boed.report.classifiers import figures
 from boed.report.classifiers.figures import STRENGTH, in_words
 from boed.report.classifiers.occlusion import Occlusion, occlusion, occlusion_figure
 from boed.report.classifiers.occlusion import in_words as of_the_border
-from boed.report.classifiers.place import Bounded, Place, by_place, unlike
+from boed.report.classifiers.place import Place, by_place, unlike
 from boed.report.classifiers.statistics import ALL, BETTER_HIGHER, MEASURED, statistics
 from boed.report.csv_tables import as_csv, link, write_tables
 from boed.report.html import rows_of, svg, template
 from boed.report.results import structured
+from boed.report.statistics import Bounded
 from boed.report.tables import number
 
 if TYPE_CHECKING:

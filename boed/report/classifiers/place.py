@@ -10,16 +10,13 @@ from numpy.typing import NDArray
 from boed.classifiers.evaluation import WHOLE
 from boed.classifiers.metrics import ece, nll
 from boed.data.shifts import CLEAN, MIDDLE
-from boed.report.statistics import resampled
+from boed.report.statistics import Bounded, resampled, with_bounds
 
 if TYPE_CHECKING:
     import xarray as xr
 
 THIRDS = ("near the centre", "between", "far from it")
 """What the thirds of scenes are called, by how far from the centre their looks lie."""
-
-Bounded = tuple[float, float, float]
-"""A number and the bounds of its interval."""
 
 
 class Place(NamedTuple):
@@ -85,17 +82,9 @@ def _pooled(
     counts = np.concatenate([weights[:, inside]] * times, axis=1)
     counts = counts[counts.sum(1) > 0]
     nll_, ece_ = (
-        _bounded(float(score(flat, labels)), score(flat, labels, counts)) for score in (nll, ece)
+        with_bounds(float(score(flat, labels)), score(flat, labels, counts)) for score in (nll, ece)
     )
     return nll_, ece_
-
-
-def _bounded(value: float, many: NDArray) -> Bounded:
-    known = many[np.isfinite(many)]
-    if not np.isfinite(value) or not len(known):
-        return value, np.nan, np.nan
-    low, high = np.percentile(known, [2.5, 97.5])
-    return value, float(low), float(high)
 
 
 def unlike(results: xr.Dataset) -> list[tuple[str, str, list[float]]]:
