@@ -62,6 +62,8 @@ class Step:
         scenes: which ones were looked at, `[b]` of B.
         design: the look at each of these, `[b, K]`.
         score: of the chosen look, `[b]`, NaN where the policy has none.
+        effective: how many equal completions those of the decision are worth, `[b]`, NaN where
+            the policy draws none.
         cost: of the look, `[b]`.
         observation: what has been seen of all B scenes.
         log_belief: log g(v | observation), `[B, *L, K]`.
@@ -70,6 +72,7 @@ class Step:
     scenes: Int64[Tensor, " b"]
     design: Float[Tensor, "b K"]
     score: Float[Tensor, " b"]
+    effective: Float[Tensor, " b"]
     cost: Float[Tensor, " b"]
     observation: Observation
     log_belief: Float[Tensor, "B *L K"]
@@ -87,6 +90,8 @@ class Trajectory:
         log_beliefs: log g(v | observation) after 0, 1, ... T looks, `[B, T + 1, *L, K]`.
         designs: the looks, `[B, T, K]`; those from `looks` on were not taken.
         scores: score of each chosen look, `[B, T]`, NaN for policies that have none.
+        effective_sample_sizes: how many equal completions those of each decision are worth,
+            `[B, T]`, NaN for policies that draw none.
         costs: of each look, `[B, T]`, 0 where none was taken.
         looks: how many were taken, `[B]`.
         decisions: what the policy looked at for each look, of the scenes not finished before;
@@ -97,6 +102,7 @@ class Trajectory:
     log_beliefs: Float[Tensor, "B T+1 *L K"]
     designs: Float[Tensor, "B T K"]
     scores: Float[Tensor, "B T"]
+    effective_sample_sizes: Float[Tensor, "B T"]
     costs: Float[Tensor, "B T"]
     looks: Int64[Tensor, " B"]
     decisions: list[Decision] = field(default_factory=list)
@@ -187,12 +193,14 @@ def acquire(
             observation = observation.with_rows(active, after)
             # believe
             belief = belief.index_put((active,), log_beliefs(after, classifier, memory))
-        score = decision.chosen_score()
+        score, drawn = decision.chosen_score(), decision.completions
+        unknown = torch.full_like(cost, torch.nan)
         taken.append(
             Step(
                 scenes=active,
                 design=design,
-                score=torch.full_like(cost, torch.nan) if score is None else score[going].to(cost),
+                score=unknown if score is None else score[going].to(cost),
+                effective=unknown if drawn is None else drawn.effective_sample_size[going].to(cost),
                 cost=cost,
                 observation=observation,
                 log_belief=belief,
@@ -226,7 +234,9 @@ def _trajectory(
 ) -> Trajectory:
     """The steps taken as one record of all scenes; after the last one everything stays as it is."""
     last = taken[-1]
-    none = {name: getattr(last, name)[:0] for name in ("scenes", "design", "score", "cost")}
+    none = {
+        name: getattr(last, name)[:0] for name in ("scenes", "design", "score", "effective", "cost")
+    }
     history = taken + [replace(last, **none)] * (steps - len(taken))
 
     def recorded(name: str, unlooked: float) -> Tensor:
@@ -243,6 +253,7 @@ def _trajectory(
         log_beliefs=torch.stack([prior, *(each.log_belief for each in history)], dim=1),
         designs=recorded("design", 0),
         scores=recorded("score", torch.nan),
+        effective_sample_sizes=recorded("effective", torch.nan),
         costs=recorded("cost", 0),
         looks=torch.cat([each.scenes for each in history]).bincount(minlength=len(blank)),
         decisions=decisions,

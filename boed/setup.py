@@ -21,7 +21,7 @@ from boed.data.labels import SPLITS
 from boed.data.load import load
 from boed.data.observation import Observation
 from boed.foundation.arguments import check_kind, checked
-from boed.foundation.checks import describe
+from boed.foundation.checks import attribute, describe
 from boed.foundation.options import COUNT, Device, Names, OneOf, Shares, refusal, split_names
 from boed.foundation.precision import PRECISIONS, choose
 from boed.foundation.registry import check_known
@@ -111,9 +111,10 @@ def setup(
         sensor: a name of `boed.sensors.registry.SENSORS`, with options as in `patch,grid=9` or in
             a mapping; `package.module:Class`; or an object. Features for a table, else patches.
         classifier: a shipped model's name, a checkpoint's path, `trees` or `gaussian`, which are
-            fitted to the library; or an object. What is shipped for data and sensor by default.
+            fitted to the library; `package.module:Class`; or an object. What is shipped for data
+            and sensor by default.
         completer: `aipo`, `flow`, ... as shipped for the data, a shipped model's name, a
-            checkpoint's path, `retrieval` or `gaussian`; or an object.
+            checkpoint's path, `retrieval` or `gaussian`; `package.module:Class`; or an object.
         policies: names of `POLICIES` or `package.module:Class`, as a list or with commas between;
             or objects by name. The first is what the run is about.
         baseline: which policy the others are compared with; a random one if there is one.
@@ -209,7 +210,7 @@ def setup(
     asked = [name for name, is_given in given.items() if is_given]
     by_name = classifier is None or isinstance(classifier, str | Path)
     warn_without_effect(asked, policies, judge, by_name=by_name)
-    computed = getattr(judge, "precision", "fp32")
+    computed = attribute(judge, "precision", "fp32")
     chosen, said = search_for(context, judge, search=search, device=device)
     retrieved = isinstance(sampler, Retrieval) or any(
         INFORMED.get(each, ("", ""))[0] == "retrieval" for each in names
@@ -455,7 +456,7 @@ def _about_sensor(sensor: Sensor) -> dict[str, Any]:
 
 def _described(model: object, name: str | None) -> dict[str, Any]:
     """What a report says of a model."""
-    provenance = getattr(model, "provenance", {})
+    provenance = attribute(model, "provenance", {})
     described = {k: provenance[k] for k in ("kind", "steps", "scores") if k in provenance}
     if "data" in provenance:
         described["data"] = provenance["data"]

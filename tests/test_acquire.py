@@ -13,6 +13,7 @@ from torch import Tensor
 from boed.acquire import Trajectory, acquire
 from boed.classifiers.densenet_classifier import DenseNetClassifier
 from boed.completion.classical.retrieval import Retrieval
+from boed.completion.completer import Completions
 from boed.completion.vae.aipo import AIPO
 from boed.data.dataset import Dataset
 from boed.data.observation import Observation
@@ -320,3 +321,24 @@ def test_every_step_is_told() -> None:
         on_step=lambda: told.append(None),
     )
     assert len(told) == 3
+
+
+def test_how_much_completions_are_worth_is_recorded() -> None:
+    class Unequal(ClueCompleter):
+        """Of which the first counts as much as all others."""
+
+        def complete(self, observation: Observation, n: int, seed: Any = 0) -> Completions:
+            scenes = self.sample(observation, n, seed)
+            weights = torch.full(scenes.shape[:2], 0.5 / (n - 1))
+            weights[0] = 0.5
+            return Completions(scenes, weights)
+
+    clues = Clues()
+    sensor, classifier = PatchSensor(16, 0.25, 4), ClueClassifier()
+    scenes = clues.dataset(2).scenes()
+    policy = BOED(Unequal(clues), classifier, n=5, first_look=FirstLook(n=5))
+    found = acquire(scenes, sensor, policy, steps=2, classifier=classifier)
+    expected = 1 / (0.5**2 + 4 * 0.125**2)
+    assert torch.allclose(found.effective_sample_sizes, torch.full((2, 2), expected))
+    plain = acquire(scenes, sensor, Random(), steps=2, classifier=classifier)
+    assert plain.effective_sample_sizes.isnan().all()

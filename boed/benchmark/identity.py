@@ -11,6 +11,7 @@ from torch import Tensor
 
 from boed.classifiers.classifier import Classifier
 from boed.data.dataset import Dataset
+from boed.foundation.checks import attribute
 from boed.foundation.fingerprint import of_source
 from boed.foundation.identity import DIGITS, identity
 from boed.policies import Policy
@@ -46,7 +47,7 @@ def describe_sensor(sensor: Sensor, designs: Tensor) -> dict[str, Any]:
     return {
         "kind": type(sensor).__name__,
         "candidates": len(designs),
-        "noise": float(getattr(sensor, "noise", 0)),
+        "noise": float(attribute(sensor, "noise", 0)),
     }
 
 

@@ -23,7 +23,7 @@ from boed.sensors.sensor import Sensor
 JobResult = dict[str, NDArray[Any]]
 """What came out of one job: `ARRAYS` by name."""
 
-ARRAYS = ("log_belief", "design", "score", "cost", "looks", "seconds")
+ARRAYS = ("log_belief", "design", "score", "effective", "cost", "looks", "seconds")
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,7 @@ class Jobs:
             "log_belief": trajectory.log_beliefs.float().cpu().numpy(),
             "design": trajectory.designs.cpu().numpy(),
             "score": trajectory.scores.float().cpu().numpy(),
+            "effective": trajectory.effective_sample_sizes.float().cpu().numpy(),
             "cost": trajectory.costs.float().cpu().numpy(),
             "looks": trajectory.looks.cpu().numpy(),
             "seconds": np.array(time.monotonic() - began),

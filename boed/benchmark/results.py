@@ -61,6 +61,7 @@ def assemble(
             "log_belief": (["policy", "seed", "scene", "look", *question], stacked("log_belief")),
             "design": (["policy", "seed", "scene", "step", "axis"], design),
             "score": (["policy", "seed", "scene", "step"], stacked("score")),
+            "effective": (["policy", "seed", "scene", "step"], stacked("effective")),
             "cost": (["policy", "seed", "scene", "step"], stacked("cost")),
             "looks": (["policy", "seed", "scene"], looks),
             "label": (label, dataset.labels.numpy()),
@@ -85,6 +86,10 @@ def assemble(
     results["log_belief"].attrs = {"long_name": "log g(v | observation)", "units": "nats"}
     results["score"].attrs = {
         "long_name": "score of the chosen look: EIG in nats where the policy is informed by it"
+    }
+    results["effective"].attrs = {
+        "long_name": "effective sample size: how many equal completions those of the decision are "
+        "worth; the first look's are many"
     }
     results["design"].attrs = {
         "long_name": "the look; of a patch its top-left pixel; NaN from the look on that a scene "

@@ -28,6 +28,7 @@ from boed.data.labels import naming_advice
 from boed.data.observation import Observation
 from boed.eig.completions.beliefs import log_beliefs
 from boed.foundation.arguments import checked
+from boed.foundation.checks import attribute
 from boed.foundation.identity import check_claim, claim
 from boed.foundation.options import COUNT, SEED, Device, RunFolder
 from boed.foundation.randomness import derive
@@ -231,7 +232,7 @@ def _run_all(
         for start in range(0, number, SCENES_PER_JOB)
     ]
     drawn = {
-        name: seeds[:1] if getattr(policy, "deterministic", False) else seeds
+        name: seeds[:1] if attribute(policy, "deterministic", False) else seeds
         for name, policy in jobs.policies.items()
     }
     todo = [Job(name, seed, part) for name in drawn for seed in drawn[name] for part in parts]

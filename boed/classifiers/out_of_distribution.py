@@ -21,6 +21,7 @@ from boed.classifiers.classifier import Classifier
 from boed.classifiers.trained import TrainedClassifier
 from boed.data.dataset import Dataset
 from boed.data.observation import Observation
+from boed.foundation.checks import attribute
 
 QUANTILE = 0.99
 """Of the distances of val scenes: those beyond it are called unlike the training data."""
@@ -98,7 +99,7 @@ def feature_distance(
     Raises:
         ValueError: scenes of another size than the classifier's, or a damaged record.
     """
-    record = getattr(classifier, "provenance", {}).get(KEY)
+    record = attribute(classifier, "provenance", {}).get(KEY)
     if record is None or not isinstance(classifier, TrainedClassifier):
         return None
     features = _features(classifier, scenes)

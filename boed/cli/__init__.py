@@ -13,6 +13,7 @@ from boed.cli.evaluate import app as evaluate_app
 from boed.cli.report import report
 from boed.cli.scan import scan
 from boed.cli.sheet import sheet
+from boed.cli.survey import app as survey_app
 from boed.cli.train import app as train_app
 
 app = typer.Typer(
@@ -45,6 +46,7 @@ for each in (benchmark, scan, sheet, report):
 app.add_typer(train_app, name="train")
 app.add_typer(evaluate_app, name="evaluate")
 app.add_typer(data_app, name="data")
+app.add_typer(survey_app, name="survey")
 
 
 def main() -> None:

@@ -62,14 +62,16 @@ def benchmark(
     completer: Annotated[
         str | None,
         _option(
-            "retrieval, gaussian, aipo, flow, a shipped model's name, or a checkpoint.",
+            "retrieval, gaussian, aipo, flow, a shipped model's name, a checkpoint, or your own as "
+            "package.module:Class.",
             shown="the best that is shipped for the data, else retrieval; gaussian for readings",
         ),
     ] = None,
     classifier: Annotated[
         str | None,
         _option(
-            "trees, gaussian, a shipped model's name, a checkpoint, or torchxrayvision:NAME.",
+            "trees, gaussian, a shipped model's name, a checkpoint, torchxrayvision:NAME, or your "
+            "own as package.module:Class.",
             shown="what is shipped for the data and sensor; trees for tables",
         ),
     ] = None,

@@ -12,6 +12,7 @@ from torch import Tensor
 from boed.data.observation import Observation
 from boed.foundation.checks import (
     at_least,
+    attribute,
     called,
     calling,
     check_floating,
@@ -127,7 +128,7 @@ def complete(
     pixels = observation.values
     check_memory(f"completions {n}: of {len(pixels)} scenes", 4 * n * pixels.numel())
     seeds = per_scene(seed, len(observation))
-    own = getattr(completer, "complete", None)
+    own = attribute(completer, "complete", None)
     if own is None:
         name = called(completer, "sample")
         with calling(completer, "sample"):
@@ -161,7 +162,7 @@ def _checked(
     scenes = scenes.detach().to(observation.values)
     measures_pixels = observation.readings is None
     seen = (observation.mask > 0) & measures_pixels
-    if not getattr(completer, "unbounded", False):
+    if not attribute(completer, "unbounded", False):
         low, high = (float(end) for end in scenes.masked_fill(seen, 0.5).aminmax())
         if low < -ROUNDING or high > 1 + ROUNDING:
             raise ValueError(

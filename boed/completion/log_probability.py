@@ -16,7 +16,7 @@ from torch import Tensor
 from boed.completion.completer import Completer
 from boed.completion.registry import LEARNED
 from boed.data.observation import Observation
-from boed.foundation.checks import called, calling, check_floating, describe
+from boed.foundation.checks import attribute, called, calling, check_floating, describe
 from boed.foundation.registry import check_known
 
 Kind = Literal["exact", "lower bound"]
@@ -60,6 +60,11 @@ class Meaning:
         return f"{self.log_prob_is}, {of}, {self.counts} pixels"
 
 
+def has_log_prob(completer: object) -> bool:
+    """Whether a completer has a `log_prob`."""
+    return callable(attribute(completer, "log_prob", None))
+
+
 def meaning(completer: object) -> Meaning:
     """What a completer's `log_prob` is.
 
@@ -67,22 +72,22 @@ def meaning(completer: object) -> Meaning:
         ValueError: it has none, or does not say what it is.
     """
     name = type(completer).__name__
-    if not callable(getattr(completer, "log_prob", None)):
+    if not has_log_prob(completer):
         able = [each for each in LEARNED if hasattr(LEARNED[each], "log_prob")]
         raise ValueError(
-            f"completer {getattr(completer, 'name', name)} has no log_prob; expected one with a "
+            f"completer {attribute(completer, 'name', name)} has no log_prob; expected one with a "
             f"likelihood, such as {', '.join(able)}"
         )
     said = {}
-    for attribute, names in (("log_prob_is", get_args(Kind)), ("counts", get_args(Counted))):
-        if not hasattr(completer, attribute):
+    for each, names in (("log_prob_is", get_args(Kind)), ("counts", get_args(Counted))):
+        said[each] = attribute(completer, each, None)
+        if said[each] is None:
             raise ValueError(
                 f"{name} has log_prob, but does not say what it is: expected an attribute "
-                f"{attribute}, {' or '.join(map(repr, names))}"
+                f"{each}, {' or '.join(map(repr, names))}"
             )
-        said[attribute] = getattr(completer, attribute)
-        check_known(f"{name}.{attribute}", said[attribute], names)
-    levels = getattr(completer, "levels", 0)
+        check_known(f"{name}.{each}", said[each], names)
+    levels = attribute(completer, "levels", 0)
     whole = isinstance(levels, int) and not isinstance(levels, bool) and levels >= 2
     if not (whole or levels is None):
         raise ValueError(

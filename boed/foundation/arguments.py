@@ -12,7 +12,7 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
-from boed.foundation.checks import check_protocol, describe
+from boed.foundation.checks import attribute, check_protocol, describe
 from boed.foundation.registry import check_known
 
 Checked = TypeVar("Checked", bound=Callable[..., Any])
@@ -132,7 +132,7 @@ def _is(value: object, kind: Any) -> bool:
         return several or (isinstance(value, kind) and not isinstance(value, str | bytes))
     if _methods(kind):
         given = not isinstance(value, type) and not hasattr(value, "__array__")
-        return given and all(callable(getattr(value, each, None)) for each in _methods(kind))
+        return given and all(callable(attribute(value, each, None)) for each in _methods(kind))
     return isinstance(value, kind)
 
 

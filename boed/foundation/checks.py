@@ -88,7 +88,7 @@ def check_protocol(argument: str, thing: object, protocol: type, *, advice: str 
     if isinstance(thing, type):
         raise ValueError(f"{argument} is the class {thing.__qualname__} itself; {expected}")
     for name, parameters in methods.items():
-        method = getattr(thing, name, None)
+        method = attribute(thing, name, None)
         if not callable(method):
             raise ValueError(f"{argument} is {describe(thing)}, without {name}; {expected}")
         keywords = [each.name for each in parameters if each.kind is each.KEYWORD_ONLY]
@@ -173,6 +173,16 @@ def calling(part: object, method: str = "") -> Iterator[None]:
             raise
         reason = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
         raise ValueError(f"{name}: {reason}{_line(part, error)}") from error
+
+
+def attribute(part: object, name: str, default: Any) -> Any:
+    """What a part says of itself, or the default where it says nothing.
+
+    Raises:
+        ValueError: the part raised when it was asked, as `calling` words it.
+    """
+    with calling(part, name):
+        return getattr(part, name, default)
 
 
 def called(part: object, method: str = "") -> str:

@@ -221,9 +221,9 @@ class Names:
 
 def split_names(value: str | Iterable[str]) -> list[str]:
     """Names from a list, or from text with commas between."""
-    if isinstance(value, str):
-        return [each for each in map(str.strip, value.split(",")) if each]
-    return list(value)
+    if not isinstance(value, str):
+        return list(value)
+    return [each.strip() for each in value.split(",")] if value.strip() else []
 
 
 @dataclass(frozen=True)

@@ -186,6 +186,25 @@ def import_object(text: str, *, argument: str) -> Any:
     return thing
 
 
+def make_own(text: str, *, argument: str) -> Any:
+    """One of a user's own class, made without arguments.
+
+    Args:
+        text: where the class, or a function that makes one, lies.
+        argument: what it was given for, in error messages.
+
+    Raises:
+        ValueError: see `import_object`, or it cannot be made so.
+    """
+    kind = import_object(text, argument=argument)
+    try:
+        return kind()
+    except Exception as error:
+        raise ValueError(
+            f"{argument}: {text} cannot be made without arguments: {type(error).__name__}: {error}"
+        ) from error
+
+
 def _own_names(thing: Any) -> list[str]:
     """The public classes and functions of a module or class that it has not imported."""
     home = thing.__name__ if isinstance(thing, ModuleType) else getattr(thing, "__module__", "")

@@ -16,7 +16,7 @@ from boed.eig.completions.estimate import eig_map
 from boed.eig.completions.estimators import Estimator, named
 from boed.eig.result import EIGEstimate
 from boed.foundation.arguments import checked
-from boed.foundation.checks import at_least
+from boed.foundation.checks import at_least, attribute
 from boed.foundation.randomness import Seeds, derive, per_scene
 from boed.policies.first_look import FirstLook, cached
 from boed.policies.policy import Decision, pick
@@ -74,7 +74,7 @@ class BOED:
     @property
     def deterministic(self) -> bool:
         """Whether the seed changes nothing but ties, as with retrieved completions."""
-        return bool(getattr(self.completer, "deterministic", False))
+        return bool(attribute(self.completer, "deterministic", False))
 
     def choose(
         self,

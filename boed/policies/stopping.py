@@ -14,7 +14,7 @@ from boed.completion.completer import Completions
 from boed.data.observation import Observation
 from boed.eig.completions.beliefs import log_beliefs
 from boed.foundation.arguments import checked
-from boed.foundation.checks import called, calling
+from boed.foundation.checks import attribute, called, calling
 from boed.foundation.randomness import Seeds, per_scene
 from boed.policies.conformal import SplitConformal
 from boed.policies.policy import Decision, Policy, decide
@@ -139,7 +139,7 @@ class AnyOf:
     @property
     def needs_decision(self) -> bool:
         """Whether any rule does."""
-        return any(getattr(rule, "needs_decision", True) for rule in self.rules)
+        return any(attribute(rule, "needs_decision", True) for rule in self.rules)
 
     def __call__(self, observation: Observation, decision: Decision | None) -> Bool[Tensor, " B"]:
         """Which scenes any rule stops."""
@@ -165,7 +165,7 @@ class Until:
     @property
     def deterministic(self) -> bool:
         """Whether the policy is; a rule knows no seed."""
-        return bool(getattr(self.policy, "deterministic", False))
+        return bool(attribute(self.policy, "deterministic", False))
 
     def choose(
         self,
@@ -185,7 +185,7 @@ class Until:
         rules = self.rule.rules if isinstance(self.rule, AnyOf) else (self.rule,)
         stop = torch.zeros(len(observation), dtype=torch.bool, device=observation.device)
         for rule in rules:
-            if not getattr(rule, "needs_decision", True):
+            if not attribute(rule, "needs_decision", True):
                 stop = stop | _stops(rule, observation, None)
         rows = (~stop).nonzero()[:, 0]
         if len(rows) == 0:
@@ -200,7 +200,7 @@ class Until:
         if decision.stop is not None:
             late = late | decision.stop
         for rule in rules:
-            if getattr(rule, "needs_decision", True):
+            if attribute(rule, "needs_decision", True):
                 late = late | _stops(rule, left, decision)
         return replace(_among(decision, rows, len(stop)), stop=stop.index_put((rows,), late))
 

@@ -49,7 +49,10 @@ RESULTS = Schema(
         "full_image_log_belief": {"scene", "answer"},
         "seconds": {"policy", "seed"},
     },
-    optional={"thumbnail": {"scene", "channel", "v", "u"}},
+    optional={
+        "thumbnail": {"scene", "channel", "v", "u"},
+        "effective": {"policy", "seed", "scene", "step"},
+    },
     further=("finding",),
     rules=_beliefs_and_labels,
 )

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from boed.classifiers.looking import EVERYTHING
 from boed.data.observation import Observation
+from boed.foundation.checks import attribute
 from boed.sensors.direct import DirectSensor
 from boed.sensors.indirect import IndirectSensor
 from boed.sensors.sensor import Sensor, candidate_masks, candidates, look
@@ -108,7 +109,7 @@ class RandomLooks:
     def _at_once(self) -> Float[Tensor, "D R"] | None:
         """What each candidate takes, for sensors of ours without noise; None for others."""
         ours = isinstance(self.sensor, DirectSensor | IndirectSensor)
-        if not ours or getattr(self.sensor, "noise", 0) > 0:
+        if not ours or attribute(self.sensor, "noise", 0) > 0:
             return None
         designs = candidates(self.sensor, self._blank)
         blank = Observation.nothing(len(designs), self.shape[0], self.shape[1:])

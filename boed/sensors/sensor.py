@@ -10,7 +10,14 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from boed.data.observation import Observation
-from boed.foundation.checks import called, calling, check_floating, check_protocol, describe
+from boed.foundation.checks import (
+    attribute,
+    called,
+    calling,
+    check_floating,
+    check_protocol,
+    describe,
+)
 from boed.foundation.memory import check_memory
 from boed.foundation.randomness import SceneNoise
 from boed.sensors.scanner import Scanner
@@ -66,8 +73,7 @@ def check_is_sensor(sensor: object) -> None:
         ValueError: it lacks a method, one cannot be called as the protocol's, or its noise is no
             standard deviation.
     """
-    with calling(sensor, "noise"):
-        noise = getattr(sensor, "noise", 0)
+    noise = attribute(sensor, "noise", 0)
     if not isinstance(noise, int | float) or not 0 <= noise < float("inf"):
         raise ValueError(
             f"sensor: {type(sensor).__name__}.noise is {noise}, expected a standard deviation"
@@ -93,7 +99,7 @@ def look(
     """
     name = called(sensor, "observe")
     with calling(sensor, "observe"):
-        if getattr(sensor, "noise", 0) > 0:
+        if attribute(sensor, "noise", 0) > 0:
             after = sensor.observe(observation, scene, design, seed=seeds)  # type: ignore[call-arg]
         else:
             after = sensor.observe(observation, scene, design)
@@ -111,7 +117,7 @@ def look(
     if after.mask.min() < 0 or after.mask.max() > 1 + 1e-4:
         low, high = (float(end) for end in after.mask.detach().aminmax())
         raise ValueError(f"{name} returned a mask from {low:.3g} to {high:.3g}, expected 0 to 1")
-    if after.readings is None and not getattr(sensor, "noise", 0) > 0:
+    if after.readings is None and not attribute(sensor, "noise", 0) > 0:
         low, high = (float(end) for end in after.values.detach().aminmax())
         outside = low < -ROUNDING or high > 1 + ROUNDING
         if outside and (low < scene.min() - ROUNDING or high > scene.max() + ROUNDING):
@@ -162,7 +168,7 @@ def candidates(sensor: Sensor, observation: Observation) -> Float[Tensor, "D K"]
         f"the masks of the {len(designs):,} candidates of {type(sensor).__name__}",
         4 * len(designs) * height * width,
     )
-    bounds = getattr(sensor, "bounds", None)
+    bounds = attribute(sensor, "bounds", None)
     if isinstance(bounds, Tensor) and tuple(bounds.shape) == (2, designs.shape[1]):
         low, high = bounds.to(designs.device)
         outside = ((designs < low - 1e-4) | (designs > high + 1e-4)).any(1)

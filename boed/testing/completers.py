@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from boed.completion.completer import Completer, check_is_completer, complete
-from boed.completion.log_probability import log_prob, meaning
+from boed.completion.log_probability import has_log_prob, log_prob, meaning
 from boed.data.observation import Observation
 from boed.sensors.sensor import Sensor
 from boed.testing.properties import (
@@ -112,7 +112,7 @@ def a_scene_seen_whole_is_that_scene(case: CompleterCase) -> None:
 
 
 def a_log_prob_says_what_it_is(case: CompleterCase) -> None:
-    if not hasattr(case.completer, "log_prob"):
+    if not has_log_prob(case.completer):
         return
     observation = case.observation
     scenes = case.scenes(observation, 1, SEEDS)[0].clamp(0, 1)

@@ -20,7 +20,7 @@ from boed.classifiers.module import ModuleClassifier
 from boed.completion.completer import Completer, complete
 from boed.data.observation import Observation
 from boed.eig.completions.beliefs import log_beliefs
-from boed.foundation.checks import is_ours
+from boed.foundation.checks import attribute, is_ours
 from boed.policies.policy import Policy, decide
 from boed.sensors.indirect import IndirectSensor
 from boed.sensors.sensor import Sensor, candidates, look
@@ -112,9 +112,10 @@ def _own_parts(part: object, kind: str) -> Iterator[tuple[object, str]]:
     yield part, kind
     if kind in ("policy", "first_look", "rule"):
         for inner in ("policy", "completer", "classifier", "first_look", "rule"):
-            if getattr(part, inner, None) is not None:
-                yield from _own_parts(getattr(part, inner), inner)
-        for rule in getattr(part, "rules", ()):
+            held = attribute(part, inner, None)
+            if held is not None:
+                yield from _own_parts(held, inner)
+        for rule in attribute(part, "rules", ()):
             yield from _own_parts(rule, "rule")
 
 
@@ -156,7 +157,7 @@ def _completer(trial: Trial, completer: Completer) -> None:
     )
     several = len(first[:, 0].flatten(1).unique(dim=0)) > 1
     expect(
-        getattr(completer, "deterministic", False)
+        attribute(completer, "deterministic", False)
         or not several
         or not torch.equal(first[:, 0], first[:, 1]),
         "another seed draws the same; is it used? A completer that knows no chance says so by "

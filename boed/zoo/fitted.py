@@ -20,6 +20,7 @@ from boed.data.dataset import Dataset
 from boed.data.labels import naming_advice
 from boed.data.load import load
 from boed.data.observation import Observation
+from boed.foundation.checks import attribute
 from boed.foundation.randomness import derive
 from boed.sensors import Sensor
 from boed.sensors.random_looks import RandomLooks
@@ -101,7 +102,7 @@ class Context:
         """From scenes to readings, where the sensor has such a thing."""
         if not self.indirect:
             return None
-        forward: Callable[[Tensor], Tensor] | None = getattr(self.sensor, "forward", None)
+        forward: Callable[[Tensor], Tensor] | None = attribute(self.sensor, "forward", None)
         return forward
 
 

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from boed.classifiers.classifier import Classifier
+from boed.classifiers.classifier import Classifier, check_is_classifier
 from boed.classifiers.densenet import DenseNetConfig
 from boed.classifiers.ensemble import load_classifier
 from boed.classifiers.screen import ScreenNet
@@ -24,12 +24,12 @@ from boed.classifiers.torchxrayvision_weights import (
     pathologies,
 )
 from boed.classifiers.trained import TrainedClassifier
-from boed.completion.completer import Completer
+from boed.completion.completer import Completer, check_is_completer
 from boed.completion.registry import LEARNED, load_completer
 from boed.data.dataset import Dataset
 from boed.data.labels import naming_advice
-from boed.foundation.checks import check_fits
-from boed.foundation.registry import one_of, unknown
+from boed.foundation.checks import attribute, check_fits
+from boed.foundation.registry import import_object, make_own, names_object, one_of, unknown
 from boed.foundation.shipped import WEIGHTS, shipped, shipped_names
 from boed.search.names import SEARCHES
 from boed.sensors import PatchSensor
@@ -59,14 +59,20 @@ def completer_for(context: Context, name: str | None = None) -> Completer:
     Args:
         context: what it is for.
         name: `retrieval` or `gaussian` (fitted to the library), `aipo`, `flow`, ... (the one
-            shipped for the data), the name of a shipped model, or the path of a checkpoint.
+            shipped for the data), the name of a shipped model, the path of a checkpoint, or
+            `package.module:Class` of one of your own, made without arguments.
 
     Raises:
         Missing: none is shipped, or there is no library to fit to.
-        ValueError: an unknown name (the nearest is suggested), or a checkpoint that does not fit.
+        ValueError: an unknown name (the nearest is suggested), a checkpoint that does not fit, or
+            a class that cannot be made.
     """
     if name is None:
         name = _default_completer(context)
+    if names_object(name):
+        own: Completer = make_own(name, argument="completer")
+        check_is_completer(own)
+        return own
     if name in FITTED:
         return context.fitted(name)
     if name not in LEARNED:
@@ -81,7 +87,7 @@ def completer_for(context: Context, name: str | None = None) -> Completer:
     model = load_completer(path)
     config: Any = getattr(model, "config", None)
     check_fits("completer", config, context.data, name=context.data.name, resized=context.resized)
-    trained = (getattr(model, "provenance", {}).get("data") or {}).get("name")
+    trained = (attribute(model, "provenance", {}).get("data") or {}).get("name")
     if trained is not None and FAMILY.get(trained, trained) != (
         context.family or context.data.name
     ):
@@ -121,6 +127,8 @@ def check_names(
             continue
         if kind == "classifiers" and is_torchxrayvision(str(name)):
             check_weights(argument, str(name))
+        elif known and kind != "screens" and names_object(str(name)):
+            import_object(str(name), argument=argument)
         else:
             weights(argument, str(name), kind, known=known)
 
@@ -153,7 +161,7 @@ def _named(
     models: dict[str, Model] = {}
     for each in given:
         name, _, where = each.rpartition("=")
-        name = name or Path(where).stem
+        name = name or (where.partition(":")[2] if names_object(where) else Path(where).stem)
         if name in models:
             raise ValueError(f"{role} {name!r} is given twice; write NAME={where}")
         models[name] = made(where)
@@ -168,12 +176,13 @@ def classifier_for(context: Context, name: str | None = None) -> Classifier:
     Args:
         context: what it is for.
         name: `trees` (of a table's features, fitted to the library), `gaussian` (the posterior of
-            a mixture fitted to the library), the name of a shipped model, a checkpoint's path, or
-            `torchxrayvision:NAME` for whole-image beliefs of published weights.
+            a mixture fitted to the library), the name of a shipped model, a checkpoint's path,
+            `torchxrayvision:NAME` for whole-image beliefs of published weights, or
+            `package.module:Class` of one of your own, made without arguments.
 
     Raises:
         Missing: none is shipped, or there is no library to fit to.
-        ValueError: an unknown name, or a checkpoint that does not fit.
+        ValueError: an unknown name, a checkpoint that does not fit, or a class that cannot be made.
     """
     if name is None:
         table = is_table(context.data)
@@ -193,6 +202,10 @@ def classifier_for(context: Context, name: str | None = None) -> Classifier:
         if context.val is None:
             raise Missing(f"classifier trees is calibrated on a val split; {library.name} has none")
         return TabularClassifier(library, context.val)
+    if names_object(name) and not is_torchxrayvision(name):
+        own: Classifier = make_own(name, argument="classifier")
+        check_is_classifier(own)
+        return own
     check_names(classifier=name)
     return network_for(context, name)
 

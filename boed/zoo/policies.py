@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 from boed.classifiers.classifier import Classifier
@@ -14,7 +14,7 @@ from boed.data.observation import Observation
 from boed.eig.completions.estimators import AdditiveEstimator, members_of
 from boed.eig.completions.estimators import named as estimator_named
 from boed.foundation.cache import cache_folder
-from boed.foundation.registry import import_object
+from boed.foundation.registry import make_own
 from boed.policies import BOED, CentreOut, FixedDesign, Oracle, Policy, Random
 from boed.policies import optimise_fixed_design as best_fixed_design
 from boed.policies.first_look import FirstLook
@@ -132,13 +132,7 @@ def _uninformed(
             memory=memory,
             device=device,
         )
-    kind: Callable[[], Policy] = import_object(name, argument="policies")
-    try:
-        made = kind()
-    except Exception as error:
-        raise ValueError(
-            f"policies: {name} cannot be made without arguments: {type(error).__name__}: {error}"
-        ) from error
+    made: Policy = make_own(name, argument="policies")
     check_is_policy(made, f"policies: {name}")
     return made
 

@@ -19,6 +19,7 @@ def arrays():
         "log_belief": np.full((4, STEPS + 1, 3), -1.0),
         "design": np.ones((4, STEPS, 2)),
         "score": np.full((4, STEPS), np.nan),  # a policy without scores
+        "effective": np.full((4, STEPS), np.nan),
         "cost": np.ones((4, STEPS)),
         "looks": np.full(4, STEPS),
         "seconds": np.array(0.5),
@@ -44,7 +45,9 @@ def test_nan_is_done_again(store, arrays, name):
     assert store.load(JOB, STEPS) is None
 
 
-@pytest.mark.parametrize("name", ["log_belief", "design", "score", "cost", "looks", "seconds"])
+@pytest.mark.parametrize(
+    "name", ["log_belief", "design", "score", "effective", "cost", "looks", "seconds"]
+)
 @pytest.mark.parametrize("wrong", [np.zeros(3), np.zeros((4, 9, 1)), np.array("text"), None])
 def test_arrays_of_another_form_are_done_again(store, arrays, name, wrong):
     arrays[name] = wrong

@@ -96,6 +96,16 @@ def test_learned_completers_with_a_likelihood_say_what_it_is(name):
         assert said == expected
 
 
+@pytest.mark.parametrize("name", ["log_prob", "log_prob_is", "levels", "counts"])
+def test_what_an_attribute_raises_is_told(name):
+    def fails(self):
+        raise KeyError("lost")
+
+    broken = type("Broken", (Coins,), {name: property(fails)})()
+    with pytest.raises(ValueError, match=rf"Broken\.{name}: KeyError: 'lost'"):
+        meaning(broken)
+
+
 def test_levels_are_those_of_the_pixels_likelihood():
     shape = {"size": 8, "channels": 1, "widths": (4,), "latent": 2, "stem": 2}
     binary = LEARNED["vaeac"].of(VAEACConfig(**shape, likelihood="bernoulli"))

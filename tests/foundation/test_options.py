@@ -99,4 +99,8 @@ def test_what_is_refused(kind: Kind, value: Any, message: str) -> None:
 
 
 def test_names_with_commas_between() -> None:
-    assert split_names(" a,, b ,") == split_names(["a", "b"]) == ["a", "b"]
+    assert split_names(" a, b ") == split_names(["a", "b"]) == ["a", "b"]
+    assert split_names(" ") == []
+    for gap in ("a,,b", "a,", ",a", ","):
+        with pytest.raises(ValueError, match="one of policies is ''"):
+            Names().check("policies", gap)

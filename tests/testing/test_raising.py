@@ -97,6 +97,25 @@ class Raises:
         raise self.error
 
 
+class Says:
+    """Does everything right, and raises when it is asked for one of its attributes."""
+
+    def __init__(self, name: str, error: Exception) -> None:
+        self._fails, self._error = name, error
+
+    def __getattribute__(self, name: str) -> Any:
+        held = object.__getattribute__(self, "__dict__")
+        if name == held.get("_fails"):
+            raise held["_error"]
+        return object.__getattribute__(self, name)
+
+    sample, log_probs = COMPLETER.sample, CLASSIFIER.log_probs
+    designs, observe, cost = TILES.designs, TILES.observe, TILES.cost
+
+    def choose(self, observation: Any, sensor: Any, seed: Any = 0, *, truth: Any = None) -> Any:
+        return Random().choose(observation, sensor, seed)
+
+
 class Completes(Raises):
     def complete(self, observation: Observation, n: int, seed: Any = 0) -> Any:
         raise self.error
@@ -167,6 +186,30 @@ def test_what_a_part_raises_is_told_with_class_method_and_line(where: str, error
         CALLS[where](error)
     assert "\n" not in str(told.value)
     assert "(test_raising.py, line " in str(told.value)
+
+
+ASKED: dict[str, Callable[[Exception], object]] = {
+    "policy: Says.deterministic": lambda e: benchmark(
+        DATA, TILES, CLASSIFIER, policies={"a": Says("deterministic", e)}, steps=1, seeds=[0]
+    ),
+    "completer: Says.deterministic": lambda e: informed(Says("deterministic", e)).deterministic,
+    "completer: Says.complete": lambda e: looked(policy=informed(Says("complete", e))),
+    "completer: Says.unbounded": lambda e: looked(policy=informed(Says("unbounded", e))),
+    "completer: Says.sample": lambda e: looked(policy=informed(Says("sample", e))),
+    "classifier: Says.log_probs": lambda e: looked(classifier=Says("log_probs", e)),
+    "policy: Says.choose": lambda e: looked(policy=Says("choose", e)),
+    "sensor: Says.designs": lambda e: looked(Says("designs", e)),
+    "sensor: Says.noise": lambda e: looked(Says("noise", e)),
+    "sensor: Says.bounds": lambda e: looked(Says("bounds", e)),
+}
+
+
+@pytest.mark.parametrize("where", ASKED)
+def test_what_an_attribute_raises_is_told_so_too(where: str) -> None:
+    """Like a property that asks an instrument."""
+    name = where.rpartition(": ")[2]
+    with pytest.raises(ValueError, match=rf"{name}: RuntimeError: no light .*test_raising"):
+        ASKED[where](RuntimeError("no light"))
 
 
 @pytest.mark.parametrize("kind", ["sensor", "completer", "classifier", "policy"])

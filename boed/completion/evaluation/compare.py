@@ -16,6 +16,7 @@ from boed.completion.evaluation.perceptual import LPIPS
 from boed.completion.evaluation.pictures import examples
 from boed.completion.evaluation.plan import Extractor, Plan
 from boed.data.dataset import Dataset
+from boed.foundation.checks import attribute
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -73,7 +74,7 @@ def _add_training(results: xr.Dataset, completers: Mapping[str, Completer]) -> N
         "parameters": [],
     }
     for name, completer in completers.items():
-        header: dict[str, Any] = getattr(completer, "provenance", {})
+        header: dict[str, Any] = attribute(completer, "provenance", {})
         columns["training_cpu_seconds"].append(_cpu_seconds(header))
         columns["training_steps"].append(float(header.get("steps", math.nan)))
         is_module = isinstance(completer, torch.nn.Module)

@@ -11,6 +11,7 @@ from torch import Tensor
 from boed.completion.completer import Completer
 from boed.completion.evaluation.plan import Extractor
 from boed.data.observation import Observation
+from boed.foundation.checks import attribute
 
 
 def drawn(
@@ -32,7 +33,7 @@ def drawn(
         batch: completions asked for at once, or `n` where that is more.
         report: called with the number of completions that have just been drawn.
     """
-    draw = getattr(completer, "draw", completer.sample)
+    draw = attribute(completer, "draw", completer.sample)
     at_once = max(1, batch // n)
     parts = [torch.zeros(n, 0, *observation.values.shape[1:])]
     for start in range(0, len(observation), at_once):

@@ -27,7 +27,7 @@ from boed.completion.evaluation.plan import (
     choose_task,
     completions_each,
 )
-from boed.completion.log_probability import log_prob, meaning
+from boed.completion.log_probability import has_log_prob, log_prob, meaning
 from boed.data.dataset import Dataset
 from boed.data.observation import Observation
 from boed.foundation.fingerprint import fingerprint
@@ -86,7 +86,7 @@ def evaluate(
             has room for.
     """
     for completer in completers.values():
-        if hasattr(completer, "log_prob"):
+        if has_log_prob(completer):
             meaning(completer)
     task = choose_task(test, library, plan)
     if perceptual is not None:
@@ -294,7 +294,7 @@ def _bits(
 
 def _has_levels(completer: Completer) -> bool:
     """Whether it has a log-probability, and of grey levels: densities have no bits."""
-    return hasattr(completer, "log_prob") and meaning(completer).levels is not None
+    return has_log_prob(completer) and meaning(completer).levels is not None
 
 
 def _assembled(

@@ -27,6 +27,7 @@ from boed.completion.vae.vdvae import (
     log_density,
 )
 from boed.data.observation import Observation, check_scenes
+from boed.foundation.checks import at_least
 from boed.foundation.randomness import SceneNoise, Seeds, per_scene
 from boed.training.config import TrainingConfig
 
@@ -233,23 +234,74 @@ class AIPO(LearnedCompleter):
     @torch.no_grad()
     def draw(self, observation: Observation, n: int, seed: Seeds = 0) -> Float[Tensor, "n B C H W"]:
         """`n` scenes decoded from latent variables of the partial posterior."""
+        scenes, _, _, _ = self._drawn(observation, n, seed)
+        return scenes
+
+    @torch.no_grad()
+    def propose(
+        self, observation: Observation, n: int, seed: Seeds = 0
+    ) -> tuple[Float[Tensor, "n B C H W"], Float[Tensor, "n B"]]:
+        """The scenes of `sample`, and how probable it was to draw them, for importance weights.
+
+        log q(z | observation) + log p(hidden pixels | z) - log r(z | scene) in nats, with r the
+        full posterior: the inverse of its exponential has the expectation 1 / q(scene |
+        observation) over all z that lead to the scene, so that weights by it are right on average
+        (importance sampling with (scene, z), whose target is p(scene | observation) r(z | scene)).
+
+        Raises:
+            ValueError: as `sample` does.
+        """
+        at_least(1, n=n)
+        self.check(observation)
+        drawn, parameters, latents, log_q = self._drawn(observation, n, seed)
+        scenes = observation.composite(drawn)
+        flat, hidden = scenes.flatten(0, 1), 1 - observation.mask[:, 0]
+        of_pixels = self.vae.likelihood.log_prob(parameters, flat)
+        log_q = log_q + (of_pixels * hidden.repeat(n, 1, 1)).flatten(1).sum(1)
+        log_r = self._log_full_posterior(flat, latents)
+        return scenes, (log_q - log_r).unflatten(0, (n, len(observation)))
+
+    def _drawn(
+        self, observation: Observation, n: int, seed: Seeds
+    ) -> tuple[Float[Tensor, "n B C H W"], Tensor, list[Tensor], Float[Tensor, " nB"]]:
+        """Scenes, the pixels' parameters, the latent variables and their log-density."""
         config, vae, batch = self.config, self.vae, len(observation)
         noise = SceneNoise(per_scene(seed, batch), observation.device)
         partial = self.partial_activations(observation)  # once, shared by the n samples
         partial = {r: each.repeat(n, 1, 1, 1) for r, each in partial.items()}
-        states = vae.start(n * batch)
+        states, latents = vae.start(n * batch), []
+        log_q = torch.zeros(n * batch, device=observation.device)
         for level, block in enumerate(vae.blocks):
             assert isinstance(block, StochasticBlock)
             resolution = vae.decoder_blocks[level].resolution
             state = vae.mixed(states, level)
             _, feature = block.prior_head(state)
-            mean, log_std = block.partial_head(state, partial[resolution])
-            epsilon = noise.normal(n, *mean.shape[1:]).flatten(0, 1)
-            z = mean + log_std.exp() * epsilon
+            base = block.partial_head(state, partial[resolution])
+            z = draw(base, noise, n)
+            log_q = log_q + log_density(base, z)
             if block.couplings is not None:
-                z = block.couplings(z, torch.cat([mean, log_std], dim=1))
+                parameters = torch.cat(base, dim=1)
+                z = block.couplings(z, parameters)
+                log_q = log_q + block.couplings.inverse(z, parameters)[1]
+            latents.append(z)
             states[resolution] = block.merge(state, feature, z)
         parameters = vae.pixel_parameters(states)
         uniform = noise.uniform(n, vae.likelihood.n_uniform, config.size, config.size)
         scenes = vae.likelihood.sample(parameters, uniform.flatten(0, 1))
-        return scenes.unflatten(0, (n, batch))
+        return scenes.unflatten(0, (n, batch)), parameters, latents, log_q
+
+    def _log_full_posterior(
+        self, scene: Float[Tensor, "B C H W"], latents: list[Tensor]
+    ) -> Float[Tensor, " B"]:
+        """log r(z | scene) of the VAE's own encoder, at given latent variables."""
+        vae = self.vae
+        activations, states = vae.activations(scene), vae.start(len(scene))
+        total = torch.zeros(len(scene), device=scene.device)
+        for level, (block, z) in enumerate(zip(vae.blocks, latents, strict=True)):
+            assert isinstance(block, StochasticBlock)
+            resolution = vae.decoder_blocks[level].resolution
+            state = vae.mixed(states, level)
+            _, feature = block.prior_head(state)
+            total = total + log_density(block.posterior_head(state, activations[resolution]), z)
+            states[resolution] = block.merge(state, feature, z)
+        return total

@@ -1,0 +1,96 @@
+"""What people are asked about: the most and the least likely completion of an observation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from boed.completion.completer import Completer, complete
+from boed.completion.log_probability import meaning
+from boed.completion.ranking import extreme_pair, log_probs
+from boed.data.observation import Observation
+from boed.foundation.checks import at_least
+from boed.foundation.randomness import derive
+
+BATCH = 8
+"""Scenes completed at once."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Pair:
+    """One question of the survey.
+
+    Attributes:
+        row: of the scene among those that were given.
+        values: what was seen, 0 elsewhere, `[C, H, W]`.
+        mask: 1 where it was seen, `[1, H, W]`.
+        most, least: likely of the completions, `[C, H, W]`.
+        difference: of their log-probabilities, in nats for each hidden pixel.
+    """
+
+    row: int
+    values: Float[Tensor, "C H W"]
+    mask: Float[Tensor, "1 H W"]
+    most: Float[Tensor, "C H W"]
+    least: Float[Tensor, "C H W"]
+    difference: float
+
+
+def likelihood_pairs(
+    observation: Observation,
+    completer: Completer,
+    *,
+    n: int = 8,
+    pairs: int = 15,
+    seed: int = 0,
+) -> list[Pair]:
+    """The observations whose most and least likely completion differ most, and the two.
+
+    As Dupont & Suresha 2019, App. F, who take 15 of 100 by "percentage difference" of the
+    likelihood, which they do not define: here it is nats for each hidden pixel.
+
+    Args:
+        observation: of many scenes.
+        completer: with a likelihood.
+        n: completions of each.
+        pairs: how many questions.
+        seed: of the completions.
+
+    Raises:
+        ValueError: a completer without a likelihood, fewer than two completions, more pairs than
+            scenes, or a scene of which all is seen.
+    """
+    meaning(completer)
+    at_least(2, n=n)
+    at_least(1, pairs=pairs)
+    if pairs > len(observation):
+        raise ValueError(f"pairs is {pairs}, expected at most the scenes, {len(observation)}")
+    hidden = (1 - observation.mask).sum((1, 2, 3))
+    if not (hidden > 0).all():
+        row = int((hidden == 0).nonzero()[0])
+        raise ValueError(f"observation {row} has no hidden pixel, so there is nothing to complete")
+    seeds = [derive(seed, "survey", row) for row in range(len(observation))]
+    found = []
+    for start in range(0, len(observation), BATCH):
+        part = slice(start, start + BATCH)
+        seen = observation[part]
+        drawn = complete(completer, seen, n, seed=seeds[part]).scenes
+        nats = log_probs(completer, drawn, seen)
+        most, least = extreme_pair(nats)
+        for i in range(len(seen)):
+            apart = float(nats[most[i], i] - nats[least[i], i]) / float(hidden[start + i])
+            found.append(
+                Pair(
+                    row=start + i,
+                    values=seen.values[i].cpu(),
+                    mask=seen.mask[i].cpu(),
+                    most=drawn[most[i], i].cpu(),
+                    least=drawn[least[i], i].cpu(),
+                    difference=apart,
+                )
+            )
+    order = torch.tensor([each.difference for each in found]).argsort(descending=True, stable=True)
+    return [found[i] for i in order[:pairs].tolist()]
