@@ -52,7 +52,7 @@ def teacher_of(name: str, config):
 def configuration(name: str, channels: int):
     config = LEARNED[name].preset(SIZE, channels)[0]
     if name in AUTOREGRESSIVE:  # whose every pixel takes its time
-        return replace(config, blocks=2, filters=4 * channels, hidden=0)
+        return replace(config, blocks=1, filters=4 * channels, hidden=0)
     return replace(config, steps=3) if name in ("flow", "flow-distilled", "diffusion") else config
 
 

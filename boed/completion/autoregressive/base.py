@@ -29,6 +29,9 @@ Route = Literal["incremental", "naive", "fixed point"]
 ROUTES: tuple[Route, ...] = ("incremental", "naive", "fixed point")
 """Ways to draw the same scenes; see `boed.completion.autoregressive.sampling`."""
 
+AT_ONCE = 512
+"""Most scenes that are drawn at once: more take memory and are no faster."""
+
 
 def hidden(observation: Observation) -> Bool[Tensor, "B 1 H W"]:
     """The pixels that are to be drawn: all that were not measured."""
@@ -169,23 +172,39 @@ class Autoregressive(LearnedCompleter):
         check_known("route", route, ROUTES)
         batch, channels = observation.values.shape[:2]
         noise = SceneNoise(per_scene(seed, batch), observation.device)
-        uniform = noise.uniform(n, channels, *observation.shape).flatten(0, 1)
-        repeated = observation.repeat(n)
+        uniform = noise.uniform(n, channels, *observation.shape)
+        scenes = max(AT_ONCE // n, 1)
+        parts = []
+        with evaluating(self), torch.inference_mode():
+            for start in range(0, batch, scenes):
+                some = observation[start : start + scenes]
+                condition = self.condition(some)
+                numbers = uniform[:, start : start + scenes].split(AT_ONCE)
+                copies = [self._filled(some, each, condition, route) for each in numbers]
+                parts.append(torch.cat(copies))
+        return torch.cat(parts, dim=1)  # outside of inference mode: a tensor like others
+
+    def _filled(
+        self,
+        observation: Observation,
+        uniform: Float[Tensor, "n B C H W"],
+        condition: Tensor,
+        route: Route,
+    ) -> Float[Tensor, "n B C H W"]:
+        """Scenes drawn with these numbers, all at once."""
+        n = len(uniform)
+        where = hidden(observation)
         unfilled = Unfilled(
-            image=self.quantised(repeated.values).masked_fill(hidden(repeated), 0),
-            hidden=hidden(repeated),
-            uniform=uniform,
+            image=self.quantised(observation.values).masked_fill(where, 0).repeat(n, 1, 1, 1),
+            hidden=where.repeat(n, 1, 1, 1),
+            uniform=uniform.flatten(0, 1),
             levels=self.levels,
             temperature=self.config.temperature,
         )
-        with evaluating(self), torch.inference_mode():
-            condition = self.condition(observation)
-            image = self._filled(unfilled, condition, n, route)
-        return image.clone().unflatten(0, (n, batch))
-
-    def _filled(self, unfilled: Unfilled, condition: Tensor, n: int, route: Route) -> Tensor:
         if route == "incremental":
-            return incremental(self.steps(unfilled.image, condition), unfilled)
-        each = condition.repeat(n, *(1,) * (condition.ndim - 1))
-        sampler = naive if route == "naive" else fixed_point
-        return sampler(lambda image: self.logits(image, each), unfilled)
+            image = incremental(self.steps(unfilled.image, condition), unfilled)
+        else:
+            each = condition.repeat(n, *(1,) * (condition.ndim - 1))
+            sampler = naive if route == "naive" else fixed_point
+            image = sampler(lambda image: self.logits(image, each), unfilled)
+        return image.unflatten(0, (n, len(observation)))

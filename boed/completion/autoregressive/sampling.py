@@ -24,7 +24,7 @@ Logits = Callable[[Tensor], Tensor]
 each given those before it in raster order, and the channels before it of its own pixel."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Unfilled:
     """Scenes whose hidden pixels are to be drawn.
 
@@ -89,7 +89,7 @@ def drawn(
 
 def naive(logits: Logits, unfilled: Unfilled) -> Float[Tensor, "N C H W"]:
     """All logits again for each channel of each pixel: the definition, and slow."""
-    image = unfilled.image.clone()
+    image, pixels = unfilled.image.clone(), unfilled.pixels
     for row, columns in enumerate(unfilled.anywhere):
         for column, wanted in enumerate(columns):
             for channel in range(image.shape[1] if wanted else 0):
@@ -97,7 +97,7 @@ def naive(logits: Logits, unfilled: Unfilled) -> Float[Tensor, "N C H W"]:
                 asked = logits(image)[:, :, channel, row, column]
                 level = drawn(asked, unfilled.uniform[here], unfilled.temperature)
                 hidden = unfilled.hidden[:, 0, row, column]
-                image[here] = torch.where(hidden, unfilled.pixels[level], image[here])
+                image[here] = torch.where(hidden, pixels[level], image[here])
     return image
 
 

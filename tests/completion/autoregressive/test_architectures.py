@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from boed.completion.registry import LEARNED
-from boed.completion.training import ARCHITECTURES, TRAINED, preset, standardised_for
+from boed.completion.training import ARCHITECTURES, TRAINED, preset, standardised_for, start_from
 from boed.data.dataset import Dataset
 
 OWN = {"pc-cnn": ("binary", "mnist", "celeba"), "pixelcnn-c": ("binary",)}
@@ -49,13 +49,27 @@ def test_the_published_ones_are_for_images_of_their_size(architecture, size, cha
         standardised_for(config, images(64, channels))
 
 
-@pytest.mark.parametrize("name", TRAINED)
-@pytest.mark.parametrize("architecture", ["binary", "mnist", "celeba"])
+@pytest.mark.parametrize(
+    ("name", "architecture"),
+    [
+        (name, architecture)
+        for name in TRAINED
+        for architecture in ("binary", "mnist", "celeba")
+        if architecture not in OWN.get(name, ())
+    ],
+)
 def test_other_completers_have_none_of_them(name, architecture):
-    if architecture in OWN.get(name, ()):
-        pytest.skip("its own")
     with pytest.raises(ValueError, match=f"architecture is '{architecture}'.*xpected one of small"):
         preset(name, images(32, 1), architecture)
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_weights_of_other_levels_are_refused(name):
+    two, sixteen = (
+        LEARNED[name].of(preset(name, images(28, 1), a)[0]) for a in ("binary", "small")
+    )
+    with pytest.raises(ValueError, match="init has other layers than the model to train: "):
+        start_from(sixteen, two)
 
 
 @pytest.mark.parametrize("name", OWN)

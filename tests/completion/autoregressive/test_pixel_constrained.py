@@ -146,10 +146,10 @@ def test_it_learns_two_images():
 
 @pytest.mark.parametrize(("alpha", "learns"), [(0.0, False), (1.0, True)])
 def test_alpha_trains_the_network_over_what_is_seen_by_itself(alpha, learns):
-    """Where the first network can tell nothing, and, without alpha, where nothing has to be told.
+    """Scenes all bright or all dark, of which the last pixel is seen.
 
-    Scenes are all bright or all dark. With every pixel seen but the last the first network is
-    enough; with alpha the second learns by itself.
+    The PixelCNN tells all pixels from the first one, so that the other network learns of the first
+    pixel alone, unless it has a loss of its own.
     """
     scenes = torch.cat([torch.zeros(4, 1, 4, 4), torch.ones(4, 1, 4, 4)])
     masks = torch.zeros(8, 1, 4, 4)

@@ -8,6 +8,7 @@ import pytest
 import torch
 from scipy import stats
 
+from boed.completion.autoregressive import base
 from boed.completion.autoregressive.base import ROUTES
 from boed.completion.autoregressive.sampling import drawn
 from boed.completion.levels import from_level, to_level
@@ -69,6 +70,15 @@ def test_whole_levels_are_drawn_and_seen_ones_kept(make, route):
     assert not scenes.is_inference()
 
 
+@pytest.mark.parametrize("route", ROUTES)
+@pytest.mark.parametrize("at_once", [1, 2, 5])
+def test_drawing_a_few_at_once_changes_nothing(make, at_once, route, monkeypatch):
+    model, observation = make(size=4, levels=4), partly(4, 1, seed=0)
+    whole = model.drawn(observation, 4, seed=3)
+    monkeypatch.setattr(base, "AT_ONCE", at_once)
+    assert torch.equal(model.drawn(observation, 4, seed=3, route=route), whole)
+
+
 def test_an_unknown_route_is_refused(make):
     with pytest.raises(ValueError, match="route is 'naif': did you mean 'naive'"):
         make().drawn(Observation.nothing(1, 1, 2), 1, route="naif")
@@ -81,6 +91,16 @@ def test_levels_by_the_inverse_of_the_distribution_function():
     cold = drawn(logits, torch.full((4,), 0.25), temperature=0.1)
     assert cold.tolist() == [2] * 4  # of 0.5^10 against 0.3^10 and 0.2^10
     assert drawn(logits[:1, :, None], torch.tensor([[0.7001]])).tolist() == [[3]]
+
+
+def test_temperature_changes_samples_and_no_log_probability(make):
+    observation, scenes = Observation.nothing(1, 1, 5), torch.rand(1, 1, 5, 5)
+    models = [make(size=5, levels=4, temperature=each) for each in (1.0, 1e-4)]
+    warm, cold = (model.drawn(observation, 6, seed=0) for model in models)
+    assert len(torch.unique(warm, dim=0)) == 6
+    assert len(torch.unique(cold, dim=0)) == 1  # the likeliest level of each pixel
+    nats = [model.log_prob(scenes, observation) for model in models]
+    assert torch.equal(*nats)
 
 
 def test_samples_have_the_law_that_log_prob_says(make):
