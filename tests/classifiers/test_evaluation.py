@@ -19,6 +19,7 @@ from boed.data.observation import Observation
 from boed.data.question import Asked
 from boed.data.shifts import SHIFTS, Condition
 from boed.foundation.identity import PARTS
+from boed.report.classifiers.place import by_place
 from boed.report.classifiers.statistics import statistics
 from tests.classifiers.conftest import TINY, halves
 
@@ -166,6 +167,7 @@ def test_scenes_of_another_data_set_stand_beside(kind: str) -> None:
     assert found["condition"].values.tolist()[-2:] == ["all shifts 2", "flat"]
     accuracy = found["mean"].sel(metric="accuracy", condition="flat", look="whole").item()
     assert accuracy == (0.75 if kind == "findings" else 1.0)
+    assert all(np.isfinite(each.nll).all() for each in by_place(results, resamples=10))
 
 
 def test_distances_are_of_what_was_seen_and_only_of_who_knows_them() -> None:

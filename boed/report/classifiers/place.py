@@ -66,9 +66,9 @@ def by_place(results: xr.Dataset, *, resamples: int = 500, seed: int = 0) -> lis
         third = np.searchsorted(np.quantile(far, (1 / 3, 2 / 3)), far)
         for name, of_classifier in zip(results["classifier"].values, beliefs.values, strict=True):
             for scenes, pool in pools.items():
-                for n, called in enumerate(THIRDS):
+                for n in np.unique(third):  # one may be empty where many places are the same
                     numbers = _pooled(of_classifier[pool, k], label, third == n, weights)
-                    found.append(Place(str(name), scenes, look, called, *numbers))
+                    found.append(Place(str(name), scenes, look, THIRDS[n], *numbers))
     return found
 
 

@@ -53,6 +53,17 @@ def test_thirds_are_judged_apart_and_whole_scenes_have_no_place() -> None:
     assert all(each.nll[0] < 0.3 and each.ece[0] < 0.2 for each in near)
 
 
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.8])
+def test_thirds_in_which_nothing_lies_are_left_out(share: float) -> None:
+    results = placed()
+    scenes = results.sizes["scene"]
+    far = np.where(np.arange(scenes) < share * scenes, 0.2, 0.7)
+    off = np.stack([far, far, np.full(scenes, 0.5)])
+    found = by_place(results.assign(off_centre=(("look", "scene"), off)), resamples=10)
+    assert 0 < len({each.third for each in found}) < 3
+    assert all(np.isfinite(each.nll).all() and np.isfinite(each.ece).all() for each in found)
+
+
 def test_shares_of_unlike_scenes_are_counted_by_condition_and_look() -> None:
     found = unlike(placed())
     assert {name for _, name, _ in found} == {"a"}  # of b nothing is known
