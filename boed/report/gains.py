@@ -27,6 +27,8 @@ class Gains:
         slope: of the line from EIG to gain, 1 where both hold; NaN where all EIGs are the same, as
             those of the first look are.
         correlation: of the two.
+        effective: mean effective sample size of the completions: how many equal ones they are
+            worth; NaN where results do not hold it.
     """
 
     policy: str
@@ -35,6 +37,7 @@ class Gains:
     gained: Bounded
     slope: Bounded
     correlation: Bounded
+    effective: float = np.nan
 
 
 def eig_and_gains(results: xr.Dataset, resamples: int = 2000, seed: int = 0) -> list[Gains]:
@@ -75,9 +78,17 @@ def eig_and_gains(results: xr.Dataset, resamples: int = 2000, seed: int = 0) -> 
             gained=with_bounds(found[1, k], many[1, k]),
             slope=with_bounds(found[2, k], many[2, k]),
             correlation=with_bounds(found[3, k], many[3, k]),
+            effective=_effective(results, name, look),
         )
         for k, (name, look) in enumerate(looks)
     ]
+
+
+def _effective(results: xr.Dataset, policy: str, look: int) -> float:
+    """Mean effective sample size of a policy's completions for a look."""
+    if "effective" not in results:
+        return np.nan
+    return float(results["effective"].sel(policy=policy, step=look).mean())
 
 
 def _sums_of_scenes(score: NDArray, gain: NDArray, known: NDArray) -> NDArray[np.float64]:

@@ -18,6 +18,7 @@ from boed.report.statistics import summary as summarise
 from boed.report.stepping import script, stepping
 from boed.report.tables import number, with_interval
 from boed.report.unlike import unlike_shares
+from boed.report.worked_scenes import negative_share
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -93,12 +94,16 @@ def render(
         ],
         panels=[png(figures.panel_figure(examples, i)) for i in panels if examples is not None],
         panel_titles=[] if examples is None else panel_titles(examples),
+        negative=None if examples is None else negative_share(examples),
         panel_policy="" if examples is None else str(examples.attrs.get("policy", "")),
         looks=png(figures.looks_figure(results)),
         density=png(density_figure(results)) if shows_pixels(results) else "",
         calibration=svg(figures.calibration_figure(results)),
         calibration_narrow=svg(figures.calibration_figure(results, columns=1)),
         gains=gains,
+        weights=[rounded(each.effective) or "–" for each in gains]
+        if "effective" in results
+        else [],
         unlike=unlike_shares(results),
         bounded=bounded,
         timing=timing(results),

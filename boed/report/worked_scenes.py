@@ -95,6 +95,17 @@ def successes_and_failures(results: xr.Dataset, count: int) -> tuple[list[int], 
     return chosen, told + ["unsure" if right[i] else "failure" for i in worst]
 
 
+def negative_share(panels: xr.Dataset) -> float | None:
+    """The share of candidates whose EIG is below 0, of all that would read something new.
+
+    No EIG is: it is the error of an estimate from few completions (Harvey et al. 2021, App. C).
+    None where there are no maps.
+    """
+    maps = panels["eig"].values
+    there = np.isfinite(maps) & (maps != 0)
+    return float((maps[there] < 0).mean()) if there.any() else None
+
+
 def named_answers(panels: xr.Dataset, data: Dataset) -> xr.Dataset:
     """With the names of the answers, and of the findings where there are several."""
     if not data.multi_label:

@@ -8,6 +8,7 @@ import pytest
 from boed.report.gains import eig_and_gains
 from boed.report.page import bounded, render, report_tables
 from boed.report.statistics import summary
+from boed.report.worked_scenes import negative_share
 
 
 def with_scores(results, slope, *, noise=0.0, constant=False):
@@ -72,3 +73,27 @@ def test_the_report_shows_it_where_there_is_an_eig(results):
     assert "Expected and gained information" not in render(blind)
     unscored = results(looks=1)  # scores are NaN
     assert eig_and_gains(unscored) == []
+
+
+def test_what_weighted_completions_are_worth_is_told_where_it_is_known(results):
+    made = with_scores(results, 1.0)
+    assert "Effective N" not in render(made, summary=summary(made, 20))
+    worth = np.where(made["policy"].values[:, None, None, None] == "boed", 4.25, np.nan)
+    made["effective"] = made["score"].copy(data=np.broadcast_to(worth, made["score"].shape))
+    assert [row.effective for row in eig_and_gains(made, resamples=20)] == [4.25, 4.25]
+    text = render(made, summary=summary(made, 20))
+    assert '<th scope="col">effective N</th>' in text
+    assert text.count('<td class="n">4.2</td>') == 2
+
+
+def test_the_share_of_negative_eigs_is_of_the_candidates_that_read_something(examples, results):
+    panels = examples()
+    maps = np.full(panels["eig"].shape, 0.2, np.float32)
+    maps.reshape(-1)[:4] = [-0.1, 0.0, np.nan, -0.3]  # nothing new to read; not evaluated
+    panels["eig"] = panels["eig"].copy(data=maps)
+    assert negative_share(panels) == pytest.approx(2 / (maps.size - 2))
+    made = with_scores(results, 1.0)
+    share = f"{200 / (maps.size - 2):.1f} % are below 0"
+    assert share in " ".join(render(made, panels, summary(made, 20)).split())
+    panels["eig"] = panels["eig"] * np.nan  # of a policy without scores
+    assert negative_share(panels) is None
