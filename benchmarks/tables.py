@@ -296,7 +296,7 @@ def autoregressive(found: dict[str, Any]) -> str:
     head = ["completer", "scenes", "levels", "n", "incremental, s", "naive, s", "ratio", "equal"]
     return f"""## Drawing one pixel after another
 
-`python benchmarks/autoregressive.py --out benchmarks/results/autoregressive.json`: seconds for n
+`python benchmarks/autoregressive.py --out benchmarks/results/autoregressive.json`: CPU seconds for n
 scenes of which nothing is seen, one thread, presets with random weights, medians of
 {found["repeats"]} turns. The naive sampler, a whole pass for each channel of each pixel, is measured on
 so many pixels as stand in brackets, evenly spread, and scaled to all; on these both draw the same

@@ -88,6 +88,8 @@ def test_levels_by_the_inverse_of_the_distribution_function():
     logits = torch.tensor([0.2, 0.0, 0.5, 0.3]).log().expand(4, 4)
     uniform = torch.tensor([0.0, 0.1999, 0.2001, 0.9999])
     assert drawn(logits, uniform).tolist() == [0, 0, 2, 3]
+    impossible = torch.tensor([[0.0, 0.5, 0.0, 0.5]]).log().expand(3, 4)
+    assert drawn(impossible, torch.tensor([0.0, 0.5, 1 - 2**-24])).tolist() == [1, 3, 3]
     cold = drawn(logits, torch.full((4,), 0.25), temperature=0.1)
     assert cold.tolist() == [2] * 4  # of 0.5^10 against 0.3^10 and 0.2^10
     assert drawn(logits[:1, :, None], torch.tensor([[0.7001]])).tolist() == [[3]]
