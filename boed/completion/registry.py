@@ -29,6 +29,8 @@ LEARNED: Registry[type[LearnedCompleter]] = Registry(
         "diffusion": "boed.completion.flow.diffusion:DiffusionPosterior",
         "pc-cnn": "boed.completion.autoregressive.pixel_constrained:PixelConstrained",
         "pixelcnn-c": "boed.completion.autoregressive.conditional_pixel_cnn:ConditionalPixelCNN",
+        "row-lstm": "boed.completion.autoregressive.pixel_rnn:RowLSTM",
+        "diagonal-bilstm": "boed.completion.autoregressive.pixel_rnn:DiagonalBiLSTM",
     },
 )
 """Classes of the completers that are trained, imported when asked for."""
