@@ -31,6 +31,8 @@ LEARNED: Registry[type[LearnedCompleter]] = Registry(
         "pixelcnn-c": "boed.completion.autoregressive.conditional_pixel_cnn:ConditionalPixelCNN",
         "row-lstm": "boed.completion.autoregressive.pixel_rnn:RowLSTM",
         "diagonal-bilstm": "boed.completion.autoregressive.pixel_rnn:DiagonalBiLSTM",
+        "flattened-row-lstm": "boed.completion.autoregressive.flattened_lstm:FlattenedRowLSTM",
+        "pixelcnn-zone": "boed.completion.autoregressive.zone:ZonePixelCNN",
     },
 )
 """Classes of the completers that are trained, imported when asked for."""

@@ -27,7 +27,14 @@ from boed.training.config import TrainingConfig
 SIZE = 32
 OTHERS = ("retrieval", "gaussian", "importance", "nuts")
 NAMES = (*LEARNED, *OTHERS)
-AUTOREGRESSIVE = ("pc-cnn", "pixelcnn-c", "row-lstm", "diagonal-bilstm")
+AUTOREGRESSIVE = (
+    "pc-cnn",
+    "pixelcnn-c",
+    "row-lstm",
+    "diagonal-bilstm",
+    "flattened-row-lstm",
+    "pixelcnn-zone",
+)
 
 
 def size_of(name: str) -> int:

@@ -11,11 +11,16 @@ from boed.completion.autoregressive.conditional_pixel_cnn import (
     ConditionalPixelCNN,
     ConditionalPixelCNNConfig,
 )
+from boed.completion.autoregressive.flattened_lstm import (
+    FlattenedRowLSTM,
+    FlattenedRowLSTMConfig,
+)
 from boed.completion.autoregressive.pixel_constrained import (
     PixelConstrained,
     PixelConstrainedConfig,
 )
 from boed.completion.autoregressive.pixel_rnn import DiagonalBiLSTM, PixelRNNConfig, RowLSTM
+from boed.completion.autoregressive.zone import ZonePixelCNN, ZonePixelCNNConfig
 
 STACKS = {"filters": 6, "blocks": 2}
 LSTM = {"filters": 6, "layers": 2, "hidden": 6}
@@ -24,6 +29,8 @@ KINDS = {
     "pixelcnn-c": (ConditionalPixelCNN, ConditionalPixelCNNConfig, {**STACKS, "code": 5}),
     "row-lstm": (RowLSTM, PixelRNNConfig, LSTM),
     "diagonal-bilstm": (DiagonalBiLSTM, PixelRNNConfig, LSTM),
+    "flattened-row-lstm": (FlattenedRowLSTM, FlattenedRowLSTMConfig, {"hidden": 6, "window": 3}),
+    "pixelcnn-zone": (ZonePixelCNN, ZonePixelCNNConfig, {"filters": 6, "temperature": 1.0}),
 }
 """Each member: class, configuration, and what makes it small."""
 

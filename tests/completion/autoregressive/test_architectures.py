@@ -14,6 +14,8 @@ OWN = {
     "pixelcnn-c": ("binary",),
     "row-lstm": ("binary", "mnist"),
     "diagonal-bilstm": ("binary", "mnist"),
+    "flattened-row-lstm": ("binary",),
+    "pixelcnn-zone": ("binary",),
 }
 
 

@@ -90,3 +90,22 @@ def test_a_diagonal_bilstm_sees_all_before_but_one_number(make, channels):
     for row in range(1, SIZE):
         expected[:, row, : SIZE - 2, -1, row - 1, -1] = False  # the convolution sees it else
     assert torch.equal(changed(model), expected)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("make", ["flattened-row-lstm"], indirect=True)
+def test_a_flattened_row_lstm_sees_all_before(make, channels):
+    model = make(size=SIZE, levels=3, channels=channels, scale=1.0, hidden=6)
+    model.network.lstm.bias_ih_l0[6:12] = 4  # its gates forget less than half at each step
+    assert torch.equal(changed(model), earlier(channels))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("make", ["pixelcnn-zone"], indirect=True)
+def test_a_zone_is_of_24_pixels_above_and_on_the_left(make, channels):
+    model = make(size=SIZE, levels=3, channels=channels, filters=60)
+    row = torch.arange(SIZE)
+    behind = (row[:, None] >= row) & (row[:, None] - row < 5)
+    zone = (behind[:, None, :, None] & behind[None, :, None]).unsqueeze(2).unsqueeze(0)
+    assert torch.equal(changed(model), earlier(channels) & zone)
+    assert int(zone[0, 4, 4].sum()) == 25
