@@ -69,8 +69,7 @@ class DiagonalLayer(nn.Module):
     """Two LSTMs along diagonals: from the left and from the right, both with the row above.
 
     Each reads the states beside and above. The one from the right has seen what comes later in the
-    row, so a pixel is given its states of the row above. Nothing is added, not even a bias, where a
-    skewed row has no pixels.
+    row, so a pixel is given its states of the row above.
     """
 
     def __init__(self, inputs: int, filters: int, groups: int) -> None:
@@ -106,17 +105,17 @@ class DiagonalLayer(nn.Module):
         return cell(z + read.unflatten(1, z.shape[1:3]), memory, self.groups)
 
     def states(self, z: Float[Tensor, "2 B H W 4F"]) -> Float[Tensor, "2 B H W F"]:
-        """The states of both directions, one diagonal after another; zero outside of the image."""
-        height, width = z.shape[2:4]
-        inside = skewed(z.new_ones(1, 1, height, width, 1)).unbind(3)
+        """The states of both directions, one diagonal after another.
+
+        Where a skewed row has not begun, states are zero: nothing comes in there, not even a bias.
+        """
         state = memory = z.new_zeros(*z.shape[:3], self.filters)
         diagonals = []
-        for gates, within in zip(skewed(z).unbind(3), inside, strict=True):
+        for gates in skewed(z).unbind(3):
             above = F.pad(state, (0, 0, 1, -1))  # on the diagonal before, one row higher
             state, memory = self.next_states(gates, state, above, memory)
-            state, memory = state * within, memory * within
             diagonals.append(state)
-        return unskewed(torch.stack(diagonals, dim=3), width)
+        return unskewed(torch.stack(diagonals, dim=3), z.shape[3])
 
     def forward(self, x: Float[Tensor, "B I H W"]) -> Float[Tensor, "B I H W"]:
         left, right = self.states(self.gates(x))
