@@ -21,6 +21,7 @@ LEARNED: Registry[type[LearnedCompleter]] = Registry(
         "aipo": "boed.completion.vae.aipo:AIPO",
         "aipo-r": "boed.completion.vae.aipo_r:AIPOR",
         "pic": "boed.completion.adversarial.pluralistic:Pluralistic",
+        "np": "boed.completion.neural_process.process:NeuralProcess",
         "anp": "boed.completion.neural_process.attentive:AttentiveNeuralProcess",
         "ce": "boed.completion.adversarial.context_encoder:ContextEncoder",
         "vaeac": "boed.completion.vae.vaeac:VAEAC",
