@@ -96,6 +96,7 @@ class DiagonalLayer(nn.Module):
     def next_states(
         self,
         z: Float[Tensor, "2 B S 4F"],
+        *,
         beside: Float[Tensor, "2 B S F"],
         above: Float[Tensor, "2 B S F"],
         memory: Float[Tensor, "2 B S F"],
@@ -113,7 +114,7 @@ class DiagonalLayer(nn.Module):
         diagonals = []
         for gates in skewed(z).unbind(3):
             above = F.pad(state, (0, 0, 1, -1))  # on the diagonal before, one row higher
-            state, memory = self.next_states(gates, state, above, memory)
+            state, memory = self.next_states(gates, beside=state, above=above, memory=memory)
             diagonals.append(state)
         return unskewed(torch.stack(diagonals, dim=3), z.shape[3])
 

@@ -120,7 +120,7 @@ class DiagonalSteps:
         state = memory = torch.zeros_like(self.above[:, :, :1])
         row = []
         for gates, above in zip(z, self.above.split(1, dim=2), strict=True):
-            state, memory = self.layer.next_states(gates, state, above, memory)
+            state, memory = self.layer.next_states(gates, beside=state, above=above, memory=memory)
             row.append(state)
         right = self.above[1].flip(-2)
         self.above = torch.cat(row, dim=2)
