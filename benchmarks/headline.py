@@ -39,6 +39,7 @@ class Run:
         seeds: repetitions.
         policies: the first is judged.
         grid: candidates along each axis.
+        prevalence: of the answers, that of the train split.
         further: other options.
     """
 
@@ -49,6 +50,7 @@ class Run:
     seeds: int = 1
     policies: str = EVERY
     grid: int = 17
+    prevalence: str = ""
     further: tuple[str, ...] = ()
 
     def command(self, folder: Path, engine: list[str]) -> list[str]:
@@ -57,11 +59,17 @@ class Run:
             *(sys.executable, "-m", "boed", "benchmark", "--data", self.data),
             *("--size", str(self.size), "--grid", str(self.grid), "--primary", self.primary),
             *("--scenes", str(self.scenes), "--seeds", str(self.seeds)),
+            *(("--prevalence", self.prevalence) if self.prevalence else ()),
             *("--policies", self.policies, "--out", str(folder), *self.further, *engine),
         ]
 
 
-KERMANY: dict[str, Any] = {"data": "kermany_pneumonia_128", "size": 64, "primary": "auroc@2"}
+KERMANY: dict[str, Any] = {
+    "data": "kermany_pneumonia_128",
+    "size": 64,
+    "primary": "auroc@2",
+    "prevalence": "pneumonia=0.745",
+}
 
 RUNS: dict[str, Run] = {
     "kermany-64": Run(**KERMANY, scenes=0, seeds=3),
