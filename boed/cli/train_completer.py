@@ -45,6 +45,16 @@ def train_completer(
         ),
         Spelled("boed.data.masks:named"),
     ] = None,
+    learns_from: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            show_default="scenes",
+            help="observations: no more reaches training than what was seen of each scene under "
+            "one fixed mask, that of the data or one of --masks (flow, vaeac).",
+        ),
+        OneOf("boed.training.recipes:SOURCES"),
+    ] = None,
     sensor: Looks = None,
     architecture: Annotated[
         str | None,
@@ -74,6 +84,7 @@ def train_completer(
         data=data,
         size=size,
         name=None if name == "vae" else name,
+        learns_from=learns_from,
         masks=masks,
         sensor=sensor_table(sensor),
         architecture=architecture or ("small" if vae is None else None),

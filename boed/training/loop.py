@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from boed.data.dataset import Dataset
+from boed.data.incomplete import Incomplete
 from boed.foundation.interruption import Interrupted, held_back
 from boed.foundation.precision import choose
 from boed.foundation.randomness import derive
@@ -27,7 +28,9 @@ from boed.training.state import Learner, Progress
 _log = logging.getLogger(__name__)
 
 
-def provenance(train: Dataset, training: TrainingConfig, progress: Progress) -> dict[str, Any]:
+def provenance(
+    train: Dataset | Incomplete, training: TrainingConfig, progress: Progress
+) -> dict[str, Any]:
     """What a checkpoint's header says of how its weights came about."""
     return {
         "data": {
