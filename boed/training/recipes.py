@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -233,7 +233,7 @@ class Recipe:
             each.name: getattr(config, each.name)
             for each in fields(config)
             if each.name not in (*ELSEWHERE, "seed")
-            and not (each.metadata.get("unsaid") and getattr(config, each.name) == each.default)
+            and not (each.metadata.get("unsaid") and getattr(config, each.name) == _default(each))
         }
         shape = self.architecture
         if architecture is not None:
@@ -260,6 +260,10 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "architecture": (str, dict),
 }
 _WORDS = {str: "text", int: "a whole number", float: "a number", dict: "a table"}
+
+
+def _default(each: Field[Any]) -> Any:
+    return each.default if each.default_factory is MISSING else each.default_factory()
 
 
 def _alike(value: Any, default: Any) -> bool:
