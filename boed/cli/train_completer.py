@@ -18,7 +18,7 @@ def train_completer(
         str,
         typer.Argument(
             help="aipo, aipo-r, flow, flow-distilled (from a flow, --init), diffusion, vaeac, pic, "
-            "anp, ce, pc-cnn, pixelcnn-c, or vae: the unconditional VD-VAE."
+            "unsup, anp, ce, pc-cnn, pixelcnn-c, or vae: the unconditional VD-VAE."
         ),
         OneOf("boed.completion.training:TRAINED"),
     ] = "aipo",
@@ -51,7 +51,7 @@ def train_completer(
             "--from",
             show_default="scenes",
             help="observations: no more reaches training than what was seen of each scene under "
-            "one fixed mask, that of the data or one of --masks (flow, vaeac).",
+            "one fixed mask, that of the data or one of --masks (flow, vaeac, unsup).",
         ),
         OneOf("boed.training.recipes:SOURCES"),
     ] = None,

@@ -78,6 +78,9 @@ class LearnedCompleter(nn.Module, ABC):
         """Keep the trained completer of the kind `taught_by` for `loss` to ask."""
         raise NotImplementedError(f"{type(self).__name__} has no teacher")
 
+    def take_turn(self, step: int) -> None:
+        """Called before each step of a training, for networks that take turns."""
+
     @abstractmethod
     def loss(
         self,

@@ -241,6 +241,7 @@ def train_completer(
 
     def loss(step: int) -> torch.Tensor:
         rows = torch.randint(len(train), (training.share,))
+        model.take_turn(step)
         return source.loss(model, rows, step / training.steps)
 
     def validate(_: nn.Module) -> dict[str, float]:

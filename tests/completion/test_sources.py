@@ -12,6 +12,7 @@ from boed.completion.flow.matching import FlowConfig
 from boed.completion.registry import LEARNED
 from boed.completion.sources import part_of, val_parts
 from boed.completion.training import standardised_for, train_completer
+from boed.completion.unsupervised.model import UnsupervisedConfig
 from boed.completion.vae.vaeac import VAEACConfig
 from boed.data.incomplete import Incomplete
 from boed.data.observation import Observation
@@ -29,6 +30,9 @@ TINY = {
         size=8, channels=1, widths=(8, 8), blocks=1, latent=4, stem=2, components=2
     ),
 }
+TINY["unsup"] = UnsupervisedConfig(
+    size=8, channels=1, stem=2, widths=(8,), latent=2, critic=8, most=8
+)
 HIDDEN = {"nan": torch.nan, "beyond": 7.0, "noise": None}
 
 
@@ -62,7 +66,7 @@ def everything(directory):
 
 
 def test_those_that_can_are_known():
-    assert {"flow", "vaeac"} <= set(ABLE) == TINY.keys()
+    assert {"flow", "unsup", "vaeac"} <= set(ABLE) == TINY.keys()
 
 
 @pytest.mark.parametrize("name", ABLE)
@@ -97,7 +101,7 @@ def test_statistics_are_of_seen_pixels(name, tmp_path):
     assert config.mean > 0.3  # hidden pixels are 0
 
 
-@pytest.mark.parametrize("name", ABLE)
+@pytest.mark.parametrize("name", [each for each in ABLE if each != "unsup"])
 def test_of_whole_scenes_it_is_the_usual_loss(name):
     model, scenes = tiny(name), torch.rand(6, 1, 8, 8)
     whole = Observation.everything(scenes)
@@ -115,25 +119,41 @@ def test_pixels_that_were_not_measured_move_nothing(name):
     """Also where an observation holds something there: neither the loss nor a gradient looks."""
     model, (measured, shown) = tiny(name), val_parts(observed("val"))
     values = measured.values.clone().requires_grad_()
+    model.take_turn(1)
     model.partial_loss(Observation(values, measured.mask), shown).backward()
     assert (values.grad[measured.mask == 0] == 0).all()
     assert (values.grad[(measured.mask == 1) & (shown.mask == 0)] != 0).any()
 
 
+LONG = TrainingConfig(steps=400, batch=24, lr=1e-2, betas=(0.9, 0.99), warmup=20, ema=0.98,
+                      every=400, clip=1.0, precision="fp32")  # fmt: skip
+LEARNING = {
+    "flow": (LONG, {"widths": (16,), "steps": 4}),
+    "vaeac": (LONG, {}),
+    "unsup": (
+        replace(LONG, steps=600, lr=4e-3, betas=(0.0, 0.99), weight_decay=0.0, clip=200.0),
+        {"widths": (16,), "critic": 16, "most": 16},
+    ),
+}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ABLE)
 def test_it_learns_what_it_never_saw_whole(name, tmp_path):
-    """Scenes of one grey, of which half was seen: what is hidden is of the same grey."""
-    settings = TrainingConfig(steps=300, batch=24, lr=5e-3, betas=(0.9, 0.99), warmup=20, ema=0.98,
-                              every=300, clip=1.0, precision="fp32")  # fmt: skip
+    """Scenes of one grey, of which half was seen: what is hidden is of the same grey.
+
+    The mean of all greys in its place is wrong by 0.09, squared; measured were 0.005 (flow), 0.001.
+    """
+    training, changes = LEARNING[name]
     data = observed("train", n=64), observed("val")
     model = train_completer(
-        name, *data, training=settings, out=tmp_path / "m.safetensors", config=TINY[name]
-    )
+        name, *data, training=training, out=tmp_path / "m.safetensors",
+        config=replace(TINY[name], **changes),
+    )  # fmt: skip
     measured = data[1].observation()
     grey = measured.values.amax((1, 2, 3), keepdim=True)
-    error = (model.sample(measured, 4) - grey).square().mean()
-    assert float(error) < 0.25 * 0.3**2  # that of the mean grey is 0.3^2
+    error = (model.sample(measured, 4) - grey).square().mean() / (1 - measured.mask).mean()
+    assert float(error) < 0.02
 
 
 def test_what_is_shown_lies_within_what_was_measured():
