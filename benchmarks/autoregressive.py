@@ -33,6 +33,10 @@ ROWS = [
     ("pc-cnn", 1, False, 10, 16),
     ("pc-cnn", 3, False, 10, 4),
     ("pixelcnn-c", 1, True, 10, 16),
+    ("row-lstm", 1, True, 10, 16),
+    ("diagonal-bilstm", 1, True, 10, 16),
+    ("flattened-row-lstm", 1, True, 10, 16),
+    ("pixelcnn-zone", 1, True, 10, 16),
 ]
 SIZE = 32
 

@@ -29,10 +29,15 @@ STEPS: dict[str, tuple[int, int, int]] = {
     "diffusion": (1250, 1250, 1200),
     "vaeac": (2100, 1750, 1650),
     "pic": (1850, 1800, 1550),
+    "np": (6800, 6200, 6500),
     "anp": (3500, 3400, 3300),
     "ce": (4000, 4000, 2400),
     "pc-cnn": (330, 190, 110),
     "pixelcnn-c": (460, 250, 150),
+    "pixelcnn-zone": (2700, 900, 2500),
+    "row-lstm": (1000, 560, 340),
+    "diagonal-bilstm": (740, 420, 230),
+    "flattened-row-lstm": (8800, 3900, 4100),
 }
 """Updates for each of `SETS` that take about 300 CPU seconds; `vae` and `aipo-r`, which extends
 it, take 150 each. Measured with one thread of a 2-core machine while the other core was busy."""

@@ -23,7 +23,7 @@ from boed.foundation.arguments import checked
 from boed.foundation.checks import check_fits
 from boed.foundation.files import atomic
 from boed.foundation.identity import RESULTS, SETTINGS, claim, identity
-from boed.foundation.options import RunFolder
+from boed.foundation.options import RunFolder, Shares
 from boed.foundation.registry import nearest
 from boed.sensors import PatchSensor
 from boed.setup import Setup, versions
@@ -285,6 +285,7 @@ def evaluate_classifiers(
     split: str = "val",
     suite: Suite | None = None,
     also: str | Path | None = None,
+    prevalence: str | float | Mapping[str, float] | None = None,
     device: str = "cpu",
     command: str | None = None,
     on_progress: Callable[[str, int], None] | None = None,
@@ -299,6 +300,8 @@ def evaluate_classifiers(
         suite: which shifts, how many scenes and looks.
         also: another data set, of the same split and size, that the question can be asked of; its
             labels are mapped by name (`boed.data.question`).
+        prevalence: of the answers, as for `boed.setup`, that all classifiers assume: one that was
+            trained on balanced answers and one that was not compare by NLL only under the same.
         device: where the classifiers run.
         command: what was typed, for the record.
         on_progress: called with a classifier and the conditions just finished; first with 0.
@@ -320,6 +323,7 @@ def evaluate_classifiers(
     refuse_table(data, "an evaluation of classifiers")
     if also is not None:
         refuse_table(also, "an evaluation of classifiers", argument="also")
+    shares = None if prevalence is None else Shares().of("prevalence", prevalence)
     check_names(networks=[each.rpartition("=")[2] for each in classifiers])
     folder, suite = Path(out), suite or Suite()
     started = datetime.now(UTC).isoformat(timespec="seconds")
@@ -328,10 +332,13 @@ def evaluate_classifiers(
     used = every.subset(suite.rows(every))
     others = None if also is None else _asked_of(also, every)
     models = named_classifiers(classifiers, Context(used, PatchSensor(used.size), source=str(data)))
+    identities = {name: identity(model) for name, model in models.items()}
     for model in models.values():
         if hasattr(model, "to"):
             model.to(device)
+        model.set_prevalence(shares)
         warn_if_unlike(model, used)
+    assumed = None if shares is None else next(iter(models.values())).prevalence
     claim(
         folder,
         KIND,
@@ -339,9 +346,12 @@ def evaluate_classifiers(
             "identity": {
                 "data": identity(used),
                 "also": None if others is None else identity(others),
-                "classifiers": {name: identity(model) for name, model in models.items()},
+                "classifiers": identities,
             },
-            "settings": {"suite": asdict(suite), "data": used.name, "split": used.split},
+            "settings": {
+                **{"suite": asdict(suite), "data": used.name, "split": used.split},
+                "prevalence": assumed,
+            },
         },
         grows=("classifiers",),
     )
@@ -349,6 +359,8 @@ def evaluate_classifiers(
         on_progress(next(iter(models)), 0)
     results = evaluate(models, used, suite, also=others, folder=folder, advance=on_progress)
     results.attrs |= {"started": started, "versions": json.dumps(versions())}
+    if assumed is not None:
+        results.attrs["prevalence"] = json.dumps(assumed)
     if command is not None:
         results.attrs["command"] = command
     netcdf.save(results, folder / RESULTS, BELIEFS)

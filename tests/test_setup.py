@@ -133,7 +133,10 @@ def test_another_run_is_refused_its_folder(what: str, tmp_path: Path) -> None:
             "which is a classifier, expected one of exhaustive, racing",
         ),
         ({"search": "lucky"}, "screen-kermany-64"),
-        ({"completer": "flow", "sensor": "foveated"}, "flow completes pixels; Foveated returns"),
+        *(
+            ({"completer": name, "sensor": "foveated"}, f"{name} completes pixels; Foveated ret")
+            for name in ("flow", "harmonic", "ridge")
+        ),
         ({"sensor": "ptach"}, "did you mean 'patch'"),
         ({"classifier": "densenet-digits-23"}, "did you mean 'densenet-digits-32'"),
         ({"completer": "flow-digit-32"}, "completer is 'flow-digit-32': did you mean"),

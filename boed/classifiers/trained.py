@@ -187,7 +187,7 @@ class TrainedClassifier(nn.Module):
         if ours is None:
             raise ValueError(
                 "prevalence is given, but the classifier's checkpoint does not say which one it "
-                "was trained for; train it again"
+                "was trained for: leave prevalence out, or train it again if it is yours"
             )
         asked = self._asked(prevalence, torch.as_tensor(ours, dtype=torch.float32))
         self._shift = asked.log() - torch.as_tensor(ours, dtype=torch.float32).log()

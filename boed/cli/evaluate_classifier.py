@@ -35,6 +35,13 @@ def evaluate_classifier(
         ),
         Text(),
     ] = None,
+    prevalence: Annotated[
+        str | None,
+        typer.Option(
+            help="Of the answers, that all of them assume, as pneumonia=0.1.",
+            show_default="what each was trained for",
+        ),
+    ] = None,
     seed: Seed = 0,
     out: Annotated[
         Path | None,
@@ -69,6 +76,7 @@ def evaluate_classifier(
             split=split,
             suite=suite,
             also=also,
+            prevalence=prevalence,
             device=device,
             command=command(),
             on_progress=advance,

@@ -18,7 +18,8 @@ def train_completer(
         str,
         typer.Argument(
             help="aipo, aipo-r, flow, flow-distilled (from a flow, --init), diffusion, vaeac, pic, "
-            "unsup, anp, ce, pc-cnn, pixelcnn-c, or vae: the unconditional VD-VAE."
+            "unsup, np, anp, ce, pc-cnn, pixelcnn-c, pixelcnn-zone, row-lstm, "
+            "diagonal-bilstm, flattened-row-lstm, or vae: the unconditional VD-VAE."
         ),
         OneOf("boed.completion.training:TRAINED"),
     ] = "aipo",
@@ -61,8 +62,8 @@ def train_completer(
         typer.Option(
             show_default="small",
             help="small; the paper's for aipo, aipo-r and vae: cifar10, ffhq-256, chest-256; "
-            "binary, of two levels, for pc-cnn and pixelcnn-c; mnist or celeba, as published, for "
-            "pc-cnn.",
+            "binary, of two levels, for those that draw pixel by pixel; mnist, as published, for "
+            "pc-cnn, row-lstm and diagonal-bilstm; celeba for pc-cnn.",
         ),
         OneOf("boed.completion.training:ARCHITECTURES"),
     ] = None,

@@ -43,7 +43,7 @@ class LearnedCompleter(nn.Module, ABC):
 
     name: ClassVar[str]
     Config: ClassVar[type[Any]]
-    deterministic: ClassVar[bool] = False
+    deterministic: bool = False
     stored: ClassVar[torch.dtype] = torch.float32
     taught_by: ClassVar[str | None] = None
     merit: ClassVar[str] = "val_loss"

@@ -21,6 +21,7 @@ LEARNED: Registry[type[LearnedCompleter]] = Registry(
         "aipo": "boed.completion.vae.aipo:AIPO",
         "aipo-r": "boed.completion.vae.aipo_r:AIPOR",
         "pic": "boed.completion.adversarial.pluralistic:Pluralistic",
+        "np": "boed.completion.neural_process.process:NeuralProcess",
         "anp": "boed.completion.neural_process.attentive:AttentiveNeuralProcess",
         "ce": "boed.completion.adversarial.context_encoder:ContextEncoder",
         "vaeac": "boed.completion.vae.vaeac:VAEAC",
@@ -30,6 +31,10 @@ LEARNED: Registry[type[LearnedCompleter]] = Registry(
         "diffusion": "boed.completion.flow.diffusion:DiffusionPosterior",
         "pc-cnn": "boed.completion.autoregressive.pixel_constrained:PixelConstrained",
         "pixelcnn-c": "boed.completion.autoregressive.conditional_pixel_cnn:ConditionalPixelCNN",
+        "row-lstm": "boed.completion.autoregressive.pixel_rnn:RowLSTM",
+        "diagonal-bilstm": "boed.completion.autoregressive.pixel_rnn:DiagonalBiLSTM",
+        "flattened-row-lstm": "boed.completion.autoregressive.flattened_lstm:FlattenedRowLSTM",
+        "pixelcnn-zone": "boed.completion.autoregressive.zone:ZonePixelCNN",
     },
 )
 """Classes of the completers that are trained, imported when asked for."""

@@ -29,6 +29,13 @@ def rows_of(facts: list[tuple[str, Any]], versions: Any) -> list[tuple[str, str]
     return [(name, str(value)) for name, value in facts if value not in (None, "")]
 
 
+def shares(prevalence: Any) -> str | None:
+    """Probabilities by name in words; nothing where there are none."""
+    if not isinstance(prevalence, dict):
+        return None
+    return ", ".join(f"{name} {share:g}" for name, share in prevalence.items())
+
+
 def rounded(value: Any) -> str | None:
     """To one decimal; nothing where there is no number."""
     return None if value is None or not math.isfinite(float(value)) else f"{float(value):.1f}"

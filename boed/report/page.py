@@ -11,7 +11,7 @@ from boed.foundation.files import atomic
 from boed.report.csv_tables import benchmark_tables, link
 from boed.report.gains import Gains, eig_and_gains
 from boed.report.headline import NAMES, counted, headline, infinite, plain_words
-from boed.report.html import png, rounded, rows_of, svg, template
+from boed.report.html import png, rounded, rows_of, shares, svg, template
 from boed.report.results import structured, validate
 from boed.report.statistics import Bounded, Summary, first_better
 from boed.report.statistics import summary as summarise
@@ -229,7 +229,7 @@ def what_was_run(results: xr.Dataset) -> list[tuple[str, str]]:
         ("grid of candidates", _square(attributes.get("grid"))),
         ("search", attributes.get("search")),
         ("precision of the classifier", attributes.get("precision")),
-        ("prevalence of the answers", _shares(structured(attributes.get("prevalence", "null")))),
+        ("prevalence of the answers", shares(structured(attributes.get("prevalence", "null")))),
         ("completions per decision", attributes.get("completions")),
         ("completions for the first look", attributes.get("first_completions")),
         ("looks taken, mean", _each(results["looks"].mean(("seed", "scene")))),
@@ -239,12 +239,6 @@ def what_was_run(results: xr.Dataset) -> list[tuple[str, str]]:
         ("seconds in all", rounded(attributes.get("seconds"))),
     ]
     return rows_of(rows, structured(attributes.get("versions", "{}")))
-
-
-def _shares(prevalence: Any) -> str | None:
-    if not isinstance(prevalence, dict):
-        return None
-    return ", ".join(f"{name} {share:g}" for name, share in prevalence.items())
 
 
 def _primary(stated: Any) -> str | None:

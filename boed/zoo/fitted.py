@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from boed.classifiers.calibration import cross_entropy
+from boed.completion.classical.filling import FILLINGS
 from boed.completion.classical.gaussian import GaussianMixture
 from boed.completion.classical.retrieval import Retrieval, readings_of
 from boed.completion.completer import Completer
@@ -35,7 +36,7 @@ BANDWIDTHS = (0.01, 0.02, 0.05, 0.1, 0.2)
 NOISES = (0.02, 0.05, 0.1, 0.2, 0.4)
 """What is tried on val where a completer without training needs a number."""
 
-FITTED = ("retrieval", "gaussian")
+FITTED = ("retrieval", "gaussian", *FILLINGS)
 """Completers that need a library and no training."""
 
 
@@ -88,7 +89,7 @@ class Context:
         return returns_readings(self.sensor, self.shape)
 
     def fitted(self, name: str) -> Completer:
-        """`retrieval` or `gaussian`, fitted to the library once and shared."""
+        """One of `FITTED`, fitted to the library once and shared."""
         if name not in self._fitted:
             self._fitted[name] = _fitted(self, name)
         return self._fitted[name]
@@ -174,6 +175,13 @@ def _answers(data: Dataset) -> str:
 
 def _fitted(context: Context, name: str) -> Completer:
     library = library_of(context, f"completer {name}")
+    if name in FILLINGS:
+        if context.indirect:
+            raise ValueError(
+                f"completer: {name} completes pixels; {type(context.sensor).__name__} returns "
+                "readings, which gaussian and retrieval can be given"
+            )
+        return FILLINGS[name](library)
     if context.indirect and context.transform is None:
         raise ValueError(
             f"completer {name}: {type(context.sensor).__name__} returns readings and has no method "

@@ -11,6 +11,7 @@ import torch
 from boed.classifiers import DenseNetClassifier
 from boed.classifiers.ensemble import EnsembleClassifier
 from boed.classifiers.evaluation import RESULTS
+from boed.classifiers.trained import PRIOR
 from boed.foundation import netcdf
 from tests.classifiers.conftest import TINY
 from tests.cli.test_options import BOED
@@ -117,3 +118,23 @@ def test_what_does_not_fit_is_refused_before_any_work(
     assert typed(f"{RUN.replace('run', 'new')} {change}") == 2
     assert words in capsys.readouterr().err
     assert not Path("new").exists()
+
+
+def test_all_assume_the_prevalence_that_is_given(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(folder)
+    for name, prior in (("even", [0.5, 0.5]), ("rare", [0.8, 0.2])):
+        tiny(0).save(folder / f"{name}.safetensors", {PRIOR: prior})
+    asked = RUN.replace("a.safetensors", "even.safetensors rare.safetensors")
+    asked = asked.replace("--out run", "--prevalence mass=0.2 --out assumed")
+    assert typed(asked) == 0
+    found = netcdf.load(folder / "assumed" / "results.nc", RESULTS)
+    even, rare = (found["log_belief"].sel(classifier=name) for name in ("even", "rare"))
+    odds = (even - rare).diff("answer").values  # the same network: moved by the odds of 0.2 alone
+    assert np.allclose(odds, np.log(0.2 / 0.8), atol=1e-5)
+    assert "no mass 0.8, mass 0.2" in (folder / "assumed" / "report.html").read_text()
+    assert typed(asked.replace("mass=0.2", "mass=0.3")) == 2
+    assert "prevalence" in capsys.readouterr().err
+    assert typed(RUN.replace("--out run", "--prevalence mass=0.2 --out other")) == 2
+    assert "does not say which one it was trained for" in capsys.readouterr().err

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from boed.completion.adversarial.losses import evaluating
+from boed.completion.autoregressive.configuration import AutoregressiveConfig
 from boed.completion.autoregressive.sampling import (
     Steps,
     Unfilled,
@@ -45,8 +46,8 @@ class Autoregressive(LearnedCompleter):
 
     What stands before a pixel are all pixels before it, seen or drawn, and the channels before it
     of its own pixel. A model knows pixels as `levels` alone: seen pixels, too, are quantised.
-    A subclass has `condition`, `logits` and `steps`; its configuration has `levels` and
-    `temperature`. Always in single precision: a level that flips changes all that come after it.
+    A subclass has `condition`, `logits` and `steps`. Always in single precision: a level that flips
+    changes all that come after it.
 
     Of what an indirect sensor shows no pixel counts as seen: all are drawn.
     """
@@ -55,6 +56,10 @@ class Autoregressive(LearnedCompleter):
     counts: ClassVar[Counted] = "hidden"
     merit: ClassVar[str] = "val_nats_hidden"
     config: Any
+
+    def __init__(self, config: AutoregressiveConfig) -> None:
+        super().__init__(config)
+        self.deterministic = config.temperature == 0
 
     @property
     def levels(self) -> int:
@@ -139,7 +144,8 @@ class Autoregressive(LearnedCompleter):
 
         Bits are of as many levels as the model has: they compare between models of the same.
         """
-        with evaluating(self):
+        with evaluating(self), torch.random.fork_rng():
+            torch.manual_seed(0)  # some losses are of pixels chosen at random
             loss = float(self.loss(scene, observation))
             nats = self._nats(scene, observation).sum(1)
         numbers = scene.shape[1] * hidden(observation).sum()

@@ -11,7 +11,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from boed.completion.autoregressive.base import Autoregressive
-from boed.completion.autoregressive.pixel_constrained import PixelCNNConfig, shape, training
+from boed.completion.autoregressive.configuration import training
+from boed.completion.autoregressive.pixel_constrained import PixelCNNConfig, shape
 from boed.completion.autoregressive.stepping import PixelSteps
 from boed.completion.learned import Architectures
 from boed.data.observation import Observation

@@ -13,63 +13,43 @@ from torch import Tensor
 from boed.completion.adversarial.losses import evaluating
 from boed.completion.autoregressive.base import Autoregressive, hidden
 from boed.completion.autoregressive.conditioning import NORMS, ConditioningNetwork
+from boed.completion.autoregressive.configuration import AutoregressiveConfig, images, training
 from boed.completion.autoregressive.layers import GatedPixelCNN
 from boed.completion.autoregressive.stepping import PixelSteps
 from boed.completion.learned import Architectures
-from boed.completion.levels import LEVELS
 from boed.data.observation import Observation
-from boed.foundation.checks import at_least, attributes, more_than
+from boed.foundation.checks import at_least, attributes
 from boed.foundation.registry import check_known
 from boed.training.config import TrainingConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class PixelCNNConfig:
+class PixelCNNConfig(AutoregressiveConfig):
     """Architecture of a gated PixelCNN, which a subclass lets know what is seen.
 
     Attributes:
-        size: width of the images in pixels.
-        channels: image channels; their order is that in which they are drawn.
-        levels: of a channel of a pixel, 2 to 256.
         filters: features of each stack, a multiple of the channels.
         kernel: width of all layers but the first, in pixels.
         first_kernel: width of the first layer.
         blocks: gated layers after the first.
         hidden: features of a layer before the last one, a multiple of the channels; 0 has none.
-        temperature: what logits are divided by in drawing; log-probabilities are those of 1.
-        mean, std: statistics of the training set that standardise what is seen.
 
     Raises:
         ValueError: a number out of range, or features that the channels cannot share.
     """
 
-    size: int
-    channels: int
-    levels: int = 2
     filters: int = 32
     kernel: int = 3
     first_kernel: int = 7
     blocks: int = 6
     hidden: int = 0
-    temperature: float = 1.0
-    mean: float = 0.5
-    std: float = 0.25
 
     def __post_init__(self) -> None:
-        at_least(1, **attributes(self, "size", "channels", "filters", "blocks"))
+        super().__post_init__()
+        at_least(1, **attributes(self, "filters", "blocks"))
         at_least(0, hidden=self.hidden)
-        LEVELS.check("levels", self.levels)
-        for name in ("kernel", "first_kernel"):
-            width = getattr(self, name)
-            if width < 3 or width % 2 == 0:
-                raise ValueError(f"{name} is {width}, expected an odd number of at least 3 pixels")
-        for name in ("filters", "hidden"):
-            features = getattr(self, name)
-            if features % self.channels:
-                raise ValueError(
-                    f"{name} is {features}, expected a multiple of the {self.channels} channels"
-                )
-        more_than(0, **attributes(self, "temperature", "std"))
+        self.check_widths("kernel", "first_kernel")
+        self.check_shared("filters", "hidden")
 
     def network(self, code: int = 0) -> GatedPixelCNN:
         """The PixelCNN, untrained."""
@@ -101,29 +81,13 @@ class PixelConstrainedConfig(PixelCNNConfig):
 
 
 def shape(size: int, channels: int, levels: int | None) -> dict[str, Any]:
-    """The small PixelCNN: 16 levels for grey images up to 32 px, else 32, if not given.
+    """The small PixelCNN.
 
     Raises:
-        ValueError: a size that is neither 28 or 32 nor a multiple of 64.
+        ValueError: as `images` says.
     """
-    if size not in (28, 32) and (size % 64 or size < 64):
-        raise ValueError(f"size {size} has no preset; expected 28, 32 or a multiple of 64")
-    coloured = channels > 1
-    return {
-        "size": size,
-        "channels": channels,
-        "levels": levels or (32 if coloured or size > 32 else 16),
-        "filters": 16 * channels if coloured else 32,
-        "hidden": 32 * channels if coloured else 0,
-    }
-
-
-def training(size: int) -> TrainingConfig:
-    """How the small networks are trained."""
-    batch = 32 if size <= 32 else 24
-    return TrainingConfig(
-        steps=6000, batch=batch, lr=1e-3, betas=(0.9, 0.99), clip=1.0, precision="fp32"
-    )
+    wide = {"filters": 16 * channels, "hidden": 32 * channels} if channels > 1 else {}
+    return {**images(size, channels, levels), **wide}
 
 
 def small(
@@ -132,7 +96,7 @@ def small(
     """A small configuration, and how to train it.
 
     Raises:
-        ValueError: as `shape` says.
+        ValueError: as `images` says.
     """
     dilations = (1, 2, 4, 8, 1) if size <= 32 else (1, 2, 4, 8, 16, 1)
     config = PixelConstrainedConfig(**shape(size, channels, levels), dilations=dilations)
@@ -218,7 +182,7 @@ class PixelConstrained(Autoregressive):
         """A configuration of 16 levels, or of 32 in colour and above 32 px.
 
         Raises:
-            ValueError: as `shape` says.
+            ValueError: as `images` says.
         """
         return small(size, channels)
 

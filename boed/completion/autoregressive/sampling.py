@@ -33,7 +33,7 @@ class Unfilled:
         hidden: where to draw, `[N, 1, H, W]`.
         uniform: numbers in [0, 1) to draw with, `[N, C, H, W]`.
         levels: how many, L.
-        temperature: what logits are divided by.
+        temperature: what logits are divided by; 0 takes the likeliest level.
     """
 
     image: Float[Tensor, "N C H W"]
@@ -82,7 +82,12 @@ class Steps(Protocol):
 def drawn(
     logits: Float[Tensor, "N L *S"], uniform: Float[Tensor, "N *S"], temperature: float = 1.0
 ) -> Int64[Tensor, "N *S"]:
-    """Levels by the inverse of their distribution function, computed in double precision."""
+    """Levels by the inverse of their distribution function, computed in double precision.
+
+    Of temperature 0 the likeliest ones, whatever the numbers.
+    """
+    if temperature == 0:
+        return logits.argmax(1)
     steps = (logits.double() / temperature).softmax(1).cumsum(1)[:, :-1]
     return (steps <= uniform[:, None]).sum(1)
 

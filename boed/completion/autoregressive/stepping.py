@@ -7,9 +7,33 @@ from collections import deque
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from boed.completion.autoregressive.layers import GatedBlock, GatedPixelCNN, RowConv, gate
+
+
+class Canvas:
+    """Scenes with zeros above and on the left, in one memory, row after row.
+
+    Attributes:
+        image: the scenes, `[N, C, H, W]`, a view.
+    """
+
+    def __init__(self, image: Float[Tensor, "N C H W"], *, above: int, left: int) -> None:
+        number, channels, height, width = image.shape
+        self.above, self.left = above, left
+        self.pixels = image.new_zeros(above + height, number, left + width, channels)
+        inside = self.pixels[above:, :, left:]
+        inside.copy_(image.permute(2, 0, 3, 1))
+        self.image = inside.permute(1, 3, 0, 2)
+
+    def rows_above(self, row: int) -> Float[Tensor, "N C A W"]:
+        """The `above` rows that come before a row."""
+        return self.pixels[row : row + self.above, :, self.left :].permute(1, 3, 0, 2)
+
+    def row(self, row: int) -> Float[Tensor, "N P C"]:
+        """A row behind its zeros, P = left + W."""
+        return self.pixels[self.above + row]
 
 
 class Rows:
@@ -100,29 +124,25 @@ class PixelSteps:
             code: what the network's layers are given.
             added: logits to add to the network's.
         """
-        number, channels, height, width = image.shape
+        number, channels, _, width = image.shape
         given = next((each for each in (code, added) if each is not None), image)
         blocks = network.layers
         first, filters = blocks[0], blocks[0].out.weight.shape[0]
-        self.channels, self.above = channels, first.vertical.above
-        self.left, self.taps, self.width = first.horizontal.left, first.horizontal.taps, width
+        self.channels, self.taps, self.width = channels, first.horizontal.taps, width
         self.reach = sum(block.vertical.above for block in blocks[1:])
-        shape = (self.above + height, number, self.left + width, channels)
-        self.canvas = image.new_zeros(shape)  # with zeros above and on the left
-        inside = self.canvas[self.above :, :, self.left :]
-        inside.copy_(image.permute(2, 0, 3, 1))
-        self.image = inside.permute(1, 3, 0, 2)
+        self.canvas = Canvas(image, above=first.vertical.above, left=first.horizontal.left)
+        self.image = self.canvas.image
         self.rows = [Rows(block, code, number // len(given)) for block in blocks]
         lefts = [*(block.horizontal.left for block in blocks[1:]), 0]
         features = [image.new_zeros(number, left + width, filters) for left in lefts]
         self.targets = [
             by_group(each[:, left:], channels) for each, left in zip(features, lefts, strict=True)
         ]
-        sources = [self.canvas[self.above], *features[:-1]]
+        sources = [self.canvas.row(0), *features[:-1]]
         self.columns = [
             Columns(block, source, width) for block, source in zip(blocks, sources, strict=True)
         ]
-        self.head = Head(network, features[-1])
+        self.head = Head(network.head, features[-1], channels)
         self.added = None
         if added is not None:
             self.added = added.permute(3, 4, 2, 0, 1).contiguous()  # [H, W, C, B, L]
@@ -130,13 +150,13 @@ class PixelSteps:
 
     def begin(self, row: int) -> None:
         self.row = row
-        rows = self.canvas[row : row + self.above, :, self.left :].permute(1, 3, 0, 2)
+        rows = self.canvas.rows_above(row)
         for index, (reader, columns) in enumerate(zip(self.rows, self.columns, strict=True)):
             features, linked = reader.read(rows)
             columns.begin(linked)
             if index + 1 < len(self.rows):
                 rows = self.rows[index + 1].pushed(features)
-        self.columns[0].windows = windows(self.canvas[self.above + row], self.taps, self.width)
+        self.columns[0].windows = windows(self.canvas.row(row), self.taps, self.width)
 
     def step(self, column: int, channel: int) -> Float[Tensor, "N L"]:
         self.advance(column, channel)
@@ -157,11 +177,10 @@ class PixelSteps:
 
 
 class Head:
-    """The last layers of the network at one pixel."""
+    """The last layers of a network at one pixel."""
 
-    def __init__(self, network: GatedPixelCNN, features: Float[Tensor, "N W F"]) -> None:
-        layers: list[RowConv] = list(network.head)  # type: ignore[arg-type]
-        groups = network.channels
+    def __init__(self, head: nn.ModuleList, features: Float[Tensor, "N W F"], groups: int) -> None:
+        layers: list[RowConv] = list(head)  # type: ignore[arg-type]
         self.features = features.unbind(1)
         self.weights = [matrices(layer) for layer in layers]
         self.biases = [layer.bias.chunk(groups) for layer in layers]

@@ -1,1 +1,1 @@
-"""Completers without a network: retrieval from a library, mixtures of Gaussians."""
+"""Completers without a network: retrieval from a library, mixtures of Gaussians, fills."""

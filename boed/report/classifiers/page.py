@@ -18,7 +18,7 @@ from boed.report.classifiers.occlusion import in_words as of_the_border
 from boed.report.classifiers.place import Place, by_place, unlike
 from boed.report.classifiers.statistics import ALL, BETTER_HIGHER, MEASURED, statistics
 from boed.report.csv_tables import as_csv, link, write_tables
-from boed.report.html import rows_of, svg, template
+from boed.report.html import rows_of, shares, svg, template
 from boed.report.results import structured
 from boed.report.statistics import Bounded
 from boed.report.tables import number
@@ -304,6 +304,7 @@ def what_was_run(results: xr.Dataset) -> list[tuple[str, str]]:
         ("checksum of the scenes", attributes.get("sha256")),
         ("size", f"{attributes.get('size')} x {attributes.get('size')} px"),
         ("scenes", results.sizes["scene"]),
+        ("prevalence of the answers", shares(structured(attributes.get("prevalence", "null")))),
         ("other data", attributes.get("also")),
         ("checksum of its scenes", attributes.get("also_sha256")),
         ("seed of looks and shifts", attributes.get("seed")),

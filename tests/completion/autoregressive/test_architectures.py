@@ -9,7 +9,14 @@ from boed.completion.registry import LEARNED
 from boed.completion.training import ARCHITECTURES, TRAINED, preset, standardised_for, start_from
 from boed.data.dataset import Dataset
 
-OWN = {"pc-cnn": ("binary", "mnist", "celeba"), "pixelcnn-c": ("binary",)}
+OWN = {
+    "pc-cnn": ("binary", "mnist", "celeba"),
+    "pixelcnn-c": ("binary",),
+    "row-lstm": ("binary", "mnist"),
+    "diagonal-bilstm": ("binary", "mnist"),
+    "flattened-row-lstm": ("binary",),
+    "pixelcnn-zone": ("binary",),
+}
 
 
 def images(size: int, channels: int) -> Dataset:
@@ -40,10 +47,16 @@ def test_binary_is_the_preset_with_two_levels(name, channels):
 
 
 @pytest.mark.parametrize(
-    ("architecture", "size", "channels"), [("mnist", 28, 1), ("celeba", 32, 3)]
+    ("name", "architecture", "size", "channels"),
+    [
+        ("pc-cnn", "mnist", 28, 1),
+        ("pc-cnn", "celeba", 32, 3),
+        ("row-lstm", "mnist", 28, 1),
+        ("diagonal-bilstm", "mnist", 28, 1),
+    ],
 )
-def test_the_published_ones_are_for_images_of_their_size(architecture, size, channels):
-    config, _ = preset("pc-cnn", images(size, channels), architecture)
+def test_the_published_ones_are_for_images_of_their_size(name, architecture, size, channels):
+    config, _ = preset(name, images(size, channels), architecture)
     assert standardised_for(config, images(size, channels)).levels == config.levels
     with pytest.raises(ValueError, match=f"is for {channels} channels of {size} pixels"):
         standardised_for(config, images(64, channels))

@@ -172,7 +172,7 @@ def test_alpha_trains_the_network_over_what_is_seen_by_itself(alpha, learns):
         ("hidden", 10, "hidden is 10, expected a multiple of the 3 channels"),
         ("hidden", -3, "hidden is -3, expected at least 0"),
         ("blocks", 0, "blocks is 0, expected at least 1"),
-        ("temperature", 0.0, "temperature is 0.0, expected more than 0"),
+        ("temperature", -0.5, "temperature is -0.5, expected at least 0"),
         ("std", 0.0, "std is 0.0, expected more than 0"),
         ("dilations", (1, 0), "dilations is 0, expected at least 1"),
         ("norm", "layer", "norm is 'layer', expected one of batch, group"),

@@ -39,7 +39,7 @@ def all_the_same(model, observation, n: int, seed: int) -> bool:
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-@pytest.mark.parametrize("temperature", [1.0, 0.5])
+@pytest.mark.parametrize("temperature", [1.0, 0.5, 0.0])
 def test_incremental_naive_and_fixed_point_draw_the_same(make, shape, temperature):
     model = make(3, **shape, temperature=temperature)
     config = model.config
@@ -92,17 +92,22 @@ def test_levels_by_the_inverse_of_the_distribution_function():
     assert drawn(impossible, torch.tensor([0.0, 0.5, 1 - 2**-24])).tolist() == [1, 3, 3]
     cold = drawn(logits, torch.full((4,), 0.25), temperature=0.1)
     assert cold.tolist() == [2] * 4  # of 0.5^10 against 0.3^10 and 0.2^10
+    assert drawn(logits, torch.rand(4), temperature=0).tolist() == [2] * 4
     assert drawn(logits[:1, :, None], torch.tensor([[0.7001]])).tolist() == [[3]]
 
 
 def test_temperature_changes_samples_and_no_log_probability(make):
     observation, scenes = Observation.nothing(1, 1, 5), torch.rand(1, 1, 5, 5)
-    models = [make(size=5, levels=4, temperature=each) for each in (1.0, 1e-4)]
-    warm, cold = (model.drawn(observation, 6, seed=0) for model in models)
+    models = [make(size=5, levels=4, temperature=each) for each in (1.0, 1e-4, 0.0)]
+    warm, cold, greedy = (model.drawn(observation, 6, seed=0) for model in models)
     assert len(torch.unique(warm, dim=0)) == 6
     assert len(torch.unique(cold, dim=0)) == 1  # the likeliest level of each pixel
+    assert torch.equal(cold, greedy)
+    assert torch.equal(greedy, models[2].drawn(observation, 6, seed=1))
+    assert [model.deterministic for model in models] == [False, False, True]
     nats = [model.log_prob(scenes, observation) for model in models]
-    assert torch.equal(*nats)
+    assert torch.equal(nats[0], nats[1])
+    assert torch.equal(nats[0], nats[2])
 
 
 def test_samples_have_the_law_that_log_prob_says(make):
