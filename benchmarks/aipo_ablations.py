@@ -20,7 +20,8 @@ from torch import Tensor, nn
 
 from boed.completion.evaluation.plan import Plan
 from boed.completion.evaluation.results import by_condition, over_seeds, over_squares
-from boed.completion.training import seen, standardised_for, train_vae, val_situations
+from boed.completion.sources import seen, val_situations
+from boed.completion.training import standardised_for, train_vae
 from boed.completion.vae.aipo import AIPO
 from boed.completion.vae.aipo_r import AIPOR
 from boed.completion.vae.presets import SMALL

@@ -18,8 +18,8 @@ def train_completer(
         str,
         typer.Argument(
             help="aipo, aipo-r, flow, flow-distilled (from a flow, --init), diffusion, vaeac, pic, "
-            "np, anp, ce, pc-cnn, pixelcnn-c, pixelcnn-zone, row-lstm, diagonal-bilstm, "
-            "flattened-row-lstm, or vae: the unconditional VD-VAE."
+            "unsup, np, anp, ce, pc-cnn, pixelcnn-c, pixelcnn-zone, row-lstm, "
+            "diagonal-bilstm, flattened-row-lstm, or vae: the unconditional VD-VAE."
         ),
         OneOf("boed.completion.training:TRAINED"),
     ] = "aipo",
@@ -45,6 +45,16 @@ def train_completer(
             "and others with their arguments; see docs/completers.md.",
         ),
         Spelled("boed.data.masks:named"),
+    ] = None,
+    learns_from: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            show_default="scenes",
+            help="observations: no more reaches training than what was seen of each scene under "
+            "one fixed mask, that of the data or one of --masks (flow, vaeac, unsup).",
+        ),
+        OneOf("boed.training.recipes:SOURCES"),
     ] = None,
     sensor: Looks = None,
     architecture: Annotated[
@@ -75,6 +85,7 @@ def train_completer(
         data=data,
         size=size,
         name=None if name == "vae" else name,
+        learns_from=learns_from,
         masks=masks,
         sensor=sensor_table(sensor),
         architecture=architecture or ("small" if vae is None else None),

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from boed.data.dataset import Dataset
+from boed.data.incomplete import Incomplete
 from boed.data.observation import Observation, check_scenes
 from boed.foundation.checks import at_least, check_fits
 from boed.foundation.files import read_model, save_weights
@@ -37,6 +38,7 @@ class LearnedCompleter(nn.Module, ABC):
         taught_by: the kind of completer that this one starts and learns from; most need none.
         merit: the one of its `figures` that says how good it is, lower is better.
         architectures: what there is beside the preset.
+        learns_from: `scenes` by `loss`, `observations` of them alone by `partial_loss`, or both.
     """
 
     name: ClassVar[str]
@@ -46,11 +48,17 @@ class LearnedCompleter(nn.Module, ABC):
     taught_by: ClassVar[str | None] = None
     merit: ClassVar[str] = "val_loss"
     architectures: ClassVar[Architectures] = {}
+    learns_from: ClassVar[tuple[str, ...]] = ("scenes",)
 
     def __init__(self, config: Any) -> None:
         super().__init__()
         self.config = config
         self.provenance: dict[str, Any] = {}
+
+    @property
+    def device(self) -> torch.device:
+        """Where its weights are."""
+        return next(self.parameters()).device
 
     @classmethod
     def of(cls, config: Any) -> Self:
@@ -70,6 +78,9 @@ class LearnedCompleter(nn.Module, ABC):
         """Keep the trained completer of the kind `taught_by` for `loss` to ask."""
         raise NotImplementedError(f"{type(self).__name__} has no teacher")
 
+    def take_turn(self, step: int) -> None:
+        """Called before each step of a training, for networks that take turns."""
+
     @abstractmethod
     def loss(
         self,
@@ -84,6 +95,20 @@ class LearnedCompleter(nn.Module, ABC):
             observation: what is seen of it.
             progress: how far the training has come, 0 to 1, for what is annealed.
         """
+
+    def partial_loss(
+        self, measured: Observation, observation: Observation, progress: float = 1.0
+    ) -> Tensor:
+        """The like of `loss` of scenes of which no more is known than what was measured.
+
+        Only measured pixels count, and nothing else of a scene is looked at.
+
+        Args:
+            measured: all that is known of each scene.
+            observation: the part of it that the completer is shown.
+            progress: as for `loss`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} learns from whole scenes alone")
 
     @abstractmethod
     def draw(self, observation: Observation, n: int, seed: Seeds = 0) -> Float[Tensor, "n B C H W"]:
@@ -114,6 +139,13 @@ class LearnedCompleter(nn.Module, ABC):
         with torch.random.fork_rng():
             torch.manual_seed(0)
             return {"val_loss": float(self.loss(scene, observation))}
+
+    @torch.no_grad()
+    def partial_figures(self, measured: Observation, observation: Observation) -> dict[str, float]:
+        """The like of `figures` of scenes held out of which no more is known than `measured`."""
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            return {"val_loss": float(self.partial_loss(measured, observation))}
 
     def standardised(self, image: Tensor) -> Tensor:
         """Pixels less the training set's mean, over its standard deviation."""
@@ -153,7 +185,22 @@ class LearnedCompleter(nn.Module, ABC):
         return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
-def statistics(train: Dataset) -> dict[str, float]:
-    """Mean and standard deviation of a training set's pixels, as configurations hold them."""
-    pixels = train.scenes().double()
+def with_unknown(
+    planes: Float[Tensor, "B C+1 H W"], known: Float[Tensor, "B 1 H W"]
+) -> Float[Tensor, "B C+1 H W"]:
+    """Image and mask as a network reads them, where something is known: elsewhere 0, and -1.
+
+    Args:
+        planes: image, and behind it the mask: 1 where a pixel is shown, 0 where it is to be made.
+        known: 1 where the image holds anything, 0 elsewhere.
+    """
+    return torch.cat([planes[:, :-1] * known, planes[:, -1:] - (1 - known)], dim=1)
+
+
+def statistics(train: Dataset | Incomplete) -> dict[str, float]:
+    """Mean and standard deviation of a training set's pixels, as configurations hold them.
+
+    Of an incomplete one they are those of the pixels that were seen.
+    """
+    pixels = (train.pixels() if isinstance(train, Incomplete) else train.scenes()).double()
     return {"mean": round(float(pixels.mean()), 6), "std": round(float(pixels.std()), 6)}

@@ -27,6 +27,7 @@ LEARNED: Registry[type[LearnedCompleter]] = Registry(
         "vaeac": "boed.completion.vae.vaeac:VAEAC",
         "flow": "boed.completion.flow.matching:FlowMatching",
         "flow-distilled": "boed.completion.flow.distilled:DistilledFlow",
+        "unsup": "boed.completion.unsupervised.model:Unsupervised",
         "diffusion": "boed.completion.flow.diffusion:DiffusionPosterior",
         "pc-cnn": "boed.completion.autoregressive.pixel_constrained:PixelConstrained",
         "pixelcnn-c": "boed.completion.autoregressive.conditional_pixel_cnn:ConditionalPixelCNN",

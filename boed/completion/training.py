@@ -15,12 +15,18 @@ from torch import nn
 from boed.completion.learned import LearnedCompleter, statistics
 from boed.completion.registry import LEARNED
 from boed.completion.samples import draw_samples, samples_path
+from boed.completion.sources import (
+    Looking,
+    check_learns_from,
+    check_start,
+    even_rows,
+    source_of,
+)
 from boed.completion.vae.aipo import AIPO
 from boed.completion.vae.presets import PAPER, latent
 from boed.completion.vae.vdvae import VDVAE, VDVAEConfig
 from boed.data.dataset import Dataset
-from boed.data.masks import check_masks, named
-from boed.data.observation import Observation
+from boed.data.incomplete import Incomplete
 from boed.foundation.checks import check_fits
 from boed.foundation.identity import identity
 from boed.foundation.randomness import derive
@@ -37,14 +43,10 @@ TRAINED = (*LEARNED, "vae")
 ARCHITECTURES = ("small", "latent", *PAPER, "binary", "mnist", "celeba")
 """Presets by name; not every one is there for each of `TRAINED`."""
 
-MOST_LOOKS = 7
-"""Of another sensor, where its random looks take the place of masks."""
 
-Looking = Callable[[torch.Tensor, torch.Tensor, torch.Generator | None], Observation]
-"""Scenes and how many random looks are taken of each to what is then seen of them."""
-
-
-def preset(name: str, train: Dataset, architecture: str = "small") -> tuple[Any, TrainingConfig]:
+def preset(
+    name: str, train: Dataset | Incomplete, architecture: str = "small"
+) -> tuple[Any, TrainingConfig]:
     """Configuration of a completer, or of `vae`, for a data set, and how to train it.
 
     Args:
@@ -73,7 +75,7 @@ def preset(name: str, train: Dataset, architecture: str = "small") -> tuple[Any,
     return PAPER[architecture]
 
 
-def standardised_for(config: Any, train: Dataset) -> Any:
+def standardised_for(config: Any, train: Dataset | Incomplete) -> Any:
     """The configuration with the training set's own mean and standard deviation.
 
     Raises:
@@ -150,36 +152,9 @@ def train_vae(
 @torch.no_grad()
 def val_bound(model: VDVAE, val: Dataset, device: torch.device | str = "cpu") -> dict[str, float]:
     """The bound of a VD-VAE on 256 val images in bits per dimension, for the training's history."""
-    scenes = val.scenes(_even_rows(len(val))).to(device)
+    scenes = val.scenes(even_rows(len(val))).to(device)
     bound = model.elbo(scenes, seed=0).mean() / model.dimensions
     return {model.merit: float(-bound) / math.log(2)}
-
-
-def seen(
-    scenes: torch.Tensor,
-    masks: str | Looking,
-    generator: torch.Generator | None = None,
-) -> Observation:
-    """What a completer is shown of scenes in training.
-
-    Args:
-        scenes: `[B, C, H, W]`.
-        masks: as `boed.data.masks.named` takes them, or random looks of a sensor.
-        generator: of the random numbers; torch's global one if not given.
-    """
-    if not isinstance(masks, str):
-        counts = torch.randint(MOST_LOOKS + 1, (len(scenes),), generator=generator)
-        return masks(scenes, counts, generator)
-    mask = named(masks)(len(scenes), scenes.shape[-1], generator=generator)
-    return Observation.of(scenes, mask.to(scenes.device))
-
-
-def val_situations(
-    val: Dataset, masks: str | Looking, device: torch.device | str = "cpu"
-) -> tuple[torch.Tensor, Observation]:
-    """The 256 val scenes that completers are watched on, and what is seen of them."""
-    scenes = val.scenes(_even_rows(len(val))).to(device)
-    return scenes, seen(scenes, masks, torch.Generator().manual_seed(0))
 
 
 def start_from(model: LearnedCompleter, trained: LearnedCompleter) -> None:
@@ -203,15 +178,15 @@ def start_from(model: LearnedCompleter, trained: LearnedCompleter) -> None:
 
 def train_completer(
     name: str,
-    train: Dataset,
-    val: Dataset,
+    train: Dataset | Incomplete,
+    val: Dataset | Incomplete,
     *,
     training: TrainingConfig,
     out: Path,
     config: Any = None,
     vae: VDVAE | None = None,
     init: LearnedCompleter | None = None,
-    masks: str = "squares",
+    masks: str | None = None,
     looking: Looking | None = None,
     on_step: Callable[[int, float], None] | None = None,
     command: str | None = None,
@@ -221,7 +196,8 @@ def train_completer(
 
     Args:
         name: of the completer, one of `boed.completion.registry.LEARNED`.
-        train, val: images to learn from, and to watch the loss on.
+        train, val: images to learn from, and to watch the loss on. Of two `Incomplete` ones no
+            hidden pixel is known: the completer learns from observations alone.
         training: how long, how, and on which devices.
         out: checkpoint to write, with its recipe, its curve and a picture of samples beside it,
             the best weights by val if they are not the last, and until the end the running state.
@@ -230,48 +206,48 @@ def train_completer(
             encoder is trained.
         init: a trained completer of this kind, or of the kind that teaches it, whose weights
             training starts from; AIPO's may be of another image size.
-        masks: as `boed.data.masks.named` takes them, such as `squares` or `top:14`.
+        masks: by which whole scenes are hidden, as `boed.data.masks.named` takes them, such as
+            `top:14`; `squares` if not given.
         looking: random looks of a sensor that sees pixels, in place of masks.
         on_step: called with step and loss.
         command: what was typed, for the record.
         recipe: what was asked for, for the record; made of the arguments if not given.
 
     Raises:
-        ValueError: an unknown completer, masks or combination, or the architecture is for images
-            of another size, or `out` holds another training.
+        ValueError: an unknown completer, masks or combination, a completer that does not learn
+            from observations alone, or the architecture is for images of another size, or `out`
+            holds another training.
         Interrupted: Ctrl-C or SIGTERM came; what was trained is stored.
     """
     training.check_batch(train)
-    if looking is None:
-        check_masks(masks, train.size)
-    shown, said = (masks, masks) if looking is None else (looking, repr(looking))
+    source = source_of(train, val, masks=masks, looking=looking)
+    check_learns_from(name, source.name)
+    if init is not None and isinstance(train, Incomplete):
+        check_start(init)
     model = _begun(name, train, training, config, vae, init)
     origin = ("data", "steps", "command")
     begun = None if init is None else {k: init.provenance.get(k) for k in origin}
-    about = {"data": train.name, "sha256": train.sha256, "init": begun, "masks": said}
+    about = {"data": train.name, "sha256": train.sha256, "init": begun, "masks": source.said}
     models = {"weights": init, "vae": vae}
     about |= {role: identity(each) for role, each in models.items() if each is not None}
     recipe = (recipe or Recipe(kind="completer", name=name, data=train.name)).trained(
-        training,
-        None if vae else model.config,
-        size=train.size,
-        masks=masks if looking is None else None,
+        training, None if vae else model.config, size=train.size, **source.decided
     )
     if claim_trained(out, recipe, about, steps=training.steps):
         return LEARNED[name].load(out)
     ranks = training.ranks()
-    device = ranks.device
-    model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model = model.to(ranks.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     model.train()
 
     def loss(step: int) -> torch.Tensor:
-        scenes = train.scenes(torch.randint(len(train), (training.share,))).to(device)
-        return model.loss(scenes, seen(scenes, shown), step / training.steps)
+        rows = torch.randint(len(train), (training.share,))
+        model.take_turn(step)
+        return source.loss(model, rows, step / training.steps)
 
     def validate(_: nn.Module) -> dict[str, float]:
-        scenes, observation = val_situations(val, shown, device)
+        observation, figures = source.watched(model)
         draw_samples(model, observation, samples_path(out))
-        return model.figures(scenes, observation)
+        return figures
 
     _, progress = fit(
         model,
@@ -287,7 +263,7 @@ def train_completer(
     def finish(_: nn.Module, progress: Progress) -> dict[str, Any]:
         header = _provenance(train, training, progress, command)
         header |= {
-            "masks": said,
+            "masks": source.said,
             "objective": f"{name}, {'pretrained VAE' if vae else 'from scratch'}",
         }
         if begun is not None:
@@ -303,7 +279,7 @@ def train_completer(
 
 def _begun(
     name: str,
-    train: Dataset,
+    train: Dataset | Incomplete,
     training: TrainingConfig,
     config: Any,
     vae: VDVAE | None,
@@ -334,13 +310,8 @@ def _begun(
     return model
 
 
-def _even_rows(available: int, number: int = 256) -> torch.Tensor:
-    """Rows evenly spread over a split, whose images may be sorted by class."""
-    return torch.linspace(0, available - 1, min(number, available)).long()
-
-
 def _provenance(
-    train: Dataset, training: TrainingConfig, progress: Progress, command: str | None
+    train: Dataset | Incomplete, training: TrainingConfig, progress: Progress, command: str | None
 ) -> dict[str, Any]:
     """Where the weights come from, the last validation standing for their scores."""
     last = progress.history[-1] if progress.history else {}

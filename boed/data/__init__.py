@@ -1,8 +1,9 @@
 """What is seen: data sets, mask distributions and the Observation."""
 
 from boed.data.dataset import Dataset
+from boed.data.incomplete import Incomplete
 from boed.data.load import catalogue, load
 from boed.data.observation import Observation, check_scenes
 from boed.data.readers.tables import table
 
-__all__ = ["Dataset", "Observation", "catalogue", "check_scenes", "load", "table"]
+__all__ = ["Dataset", "Incomplete", "Observation", "catalogue", "check_scenes", "load", "table"]

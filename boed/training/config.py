@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from boed.foundation.checks import Sized
 from boed.foundation.memory import check_memory
-from boed.foundation.options import COUNT, SEED, Kind, Number, OneOf, Switch, Whole
+from boed.foundation.options import COUNT, SEED, Kind, Number, OneOf, Switch, Whole, refusal
 from boed.foundation.precision import PRECISIONS
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ class TrainingConfig:
         device: cpu or cuda.
         devices: processes that train together on each machine, one for each GPU.
         nodes: machines that train together.
+        rates: factors of the learning rate for parts of the model, by how the names of their
+            parameters begin; 1 for the rest.
         unit: what a batch consists of.
 
     Raises:
@@ -81,12 +84,17 @@ class TrainingConfig:
     device: str = _asked("cpu", OneOf(("cpu", "cuda")), "cpu, the default, or cuda.")
     devices: int = _asked(1, COUNT, "GPUs of this machine that train together.")
     nodes: int = _asked(1, COUNT, "Machines that train together (docs/training.md).")
+    rates: dict[str, float] = field(default_factory=dict, metadata={"unsaid": True})
 
     def __post_init__(self) -> None:
         for each in fields(self):
             if "kind" in each.metadata:
                 each.metadata["kind"].check(each.name, getattr(self, each.name))
         object.__setattr__(self, "betas", tuple(self.betas))  # files have lists
+        if not isinstance(self.rates, Mapping):
+            raise refusal("rates", self.rates, "factors by how names of parameters begin")
+        for name, factor in self.rates.items():
+            Number(above=0).check(f"rates: {name}", factor)
         if not 0 <= self.ema < 1:
             raise ValueError(f"ema is {self.ema}, expected 0 <= ema < 1")
         if self.batch % (self.devices * self.nodes):
@@ -94,6 +102,11 @@ class TrainingConfig:
                 f"batch is {self.batch}, expected a multiple of the {self.devices * self.nodes} "
                 "devices that share it"
             )
+
+    def table(self) -> dict[str, Any]:
+        """The fields by name, as headers and running states hold them; no rates if alike."""
+        held = {**asdict(self), "skip": str(self.skip)}
+        return {key: each for key, each in held.items() if key != "rates" or each}
 
     @property
     def share(self) -> int:

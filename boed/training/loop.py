@@ -1,4 +1,4 @@
-"""The one training loop: AdamW, EMA, skipping that recovers, resume, several GPUs."""
+"""The one training loop: AdamW, EMA, skipping that recovers, resume, several GPUs, turns."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ import logging
 import math
 import signal
 import time
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from boed.data.dataset import Dataset
+from boed.data.incomplete import Incomplete
 from boed.foundation.interruption import Interrupted, held_back
 from boed.foundation.precision import choose
 from boed.foundation.randomness import derive
@@ -27,7 +27,9 @@ from boed.training.state import Learner, Progress
 _log = logging.getLogger(__name__)
 
 
-def provenance(train: Dataset, training: TrainingConfig, progress: Progress) -> dict[str, Any]:
+def provenance(
+    train: Dataset | Incomplete, training: TrainingConfig, progress: Progress
+) -> dict[str, Any]:
     """What a checkpoint's header says of how its weights came about."""
     return {
         "data": {
@@ -36,7 +38,7 @@ def provenance(train: Dataset, training: TrainingConfig, progress: Progress) -> 
             "images": len(train),
             "sha256": train.sha256,
         },
-        "fit": {**asdict(training), "skip": str(training.skip)},
+        "fit": training.table(),
         "steps": progress.step,
         "precision": progress.precision,
         "seconds": round(progress.seconds, 3),
@@ -59,6 +61,7 @@ def fit(
     validate: Callable[[nn.Module], dict[str, float]] | None = None,
     merit: str | None = None,
     on_step: Callable[[int, float], None] | None = None,
+    after_update: Callable[[], None] | None = None,
     about: dict[str, Any] | None = None,
 ) -> tuple[dict[str, Tensor], Progress]:
     """Minimise `loss` over the parameters of `model` that require gradients.
@@ -67,6 +70,11 @@ def fit(
     its share of the batch. Gradients, the loss, and what the batch did to floating buffers such
     as batch-norm statistics are averaged over the ranks before the update, so that all of them
     make, clip or skip the same one. Batch norm itself normalises each share on its own.
+
+    Networks take turns where `loss` says so by its step, such as a critic five times before a
+    generator: parameters that have no gradient on any rank rest, moments and all. What the norm of
+    the gradient is limited by is then that of the network whose turn it is; the learning rate
+    follows the steps of all.
 
     Args:
         model: what is trained, on its rank's device; it ends with the averaged weights loaded.
@@ -81,6 +89,9 @@ def fit(
         merit: the figure whose lowest value the best weights have, which the running state keeps;
             None keeps none.
         on_step: called with step number and loss after each update, on the first rank.
+        after_update: called after each update that was made and before it goes into the average,
+            on all ranks: it may change the weights, for example to keep them within bounds, which
+            the average then keeps, too.
         about: what else must not change between the parts of a training, such as the data's
             checksum. A state that says nothing of one of these is accepted.
 
@@ -89,15 +100,15 @@ def fit(
 
     Raises:
         Interrupted: Ctrl-C or SIGTERM came; the step was finished and its state stored.
-        ValueError: `state` belongs to another model or was made with other settings or data, not
-            all ranks see it, there is no figure `merit`, or not one update could be made: the data
-            or the settings are at fault.
+        ValueError: `training` has a rate for what `model` does not have, `state` belongs to another
+            model or was made with other settings or data, not all ranks see it, there is no figure
+            `merit`, or not one update could be made: the data or the settings are at fault.
     """
     ranks = training.ranks()
     ranks.copy_first(model)
     trained = {k: p for k, p in model.named_parameters() if p.requires_grad}
     optimiser = torch.optim.AdamW(
-        trained.values(),
+        _groups(trained, training.rates),
         lr=training.lr,
         betas=training.betas,
         weight_decay=training.weight_decay,
@@ -131,7 +142,7 @@ def fit(
             torch.manual_seed(derive(training.seed, "step", step, *own))
             rate = training.lr * _schedule(step, training)
             for group in optimiser.param_groups:
-                group["lr"] = rate
+                group["lr"] = rate * group["factor"]
             held = {name: buffer.clone() for name, buffer in buffers.items()}
             with torch.autocast(device, torch.bfloat16, enabled=rounded):
                 value = loss(step)
@@ -145,6 +156,8 @@ def fit(
             made = math.isfinite(norm) and norm <= training.skip and math.isfinite(amount)
             if made:
                 optimiser.step()
+                if after_update is not None:
+                    after_update()
                 bad_in_a_row = 0
                 decay = min(training.ema, (1 + step) / (10 + step))
                 with torch.no_grad():
@@ -227,6 +240,32 @@ def fit(
     return {k: v.detach().clone() for k, v in model.state_dict().items()}, progress
 
 
+def _groups(trained: dict[str, nn.Parameter], rates: Mapping[str, float]) -> list[dict[str, Any]]:
+    """Parameters by the factor of their learning rate, that of the longest prefix of their name.
+
+    Raises:
+        ValueError: there is no parameter of that name.
+    """
+    for prefix in rates:
+        if not any(_begins(name, prefix) for name in trained):
+            parts = dict.fromkeys(name.partition(".")[0] for name in trained)
+            raise ValueError(
+                f"rates has {prefix!r}, with which no parameter that is trained begins; expected "
+                f"parts of the model, such as {', '.join(parts)}"
+            )
+    groups: dict[str, dict[str, Any]] = {}
+    for name, parameter in trained.items():
+        prefix = max((each for each in rates if _begins(name, each)), key=len, default="")
+        group = {"params": [], "factor": rates.get(prefix, 1.0)}
+        groups.setdefault(prefix, group)["params"].append(parameter)
+    return list(groups.values())
+
+
+def _begins(name: str, prefix: str) -> bool:
+    """Whether a parameter is, or belongs to, a part of a model."""
+    return f"{name}.".startswith(f"{prefix}.")
+
+
 def _averaged(
     ranks: Ranks,
     trained: dict[str, nn.Parameter],
@@ -237,10 +276,13 @@ def _averaged(
 ) -> tuple[Tensor, bool]:
     """Average gradients and changes of floating buffers in place.
 
+    A parameter that has no gradient on any rank has none afterwards.
+
     Returns:
         The mean loss, and whether any rank is to stop, upon which all do after this step.
     """
     gradients = []
+    moved = torch.tensor([p.grad is not None for p in trained.values()]).to(value)
     for parameter in trained.values():
         if parameter.grad is None:  # this rank's share did not need it
             parameter.grad = torch.zeros_like(parameter)
@@ -248,7 +290,10 @@ def _averaged(
     changes = {k: each - held[k] for k, each in buffers.items() if each.is_floating_point()}
     value = value.detach().clone()
     stopping = torch.full_like(value, stop)
-    ranks.average_([*gradients, *changes.values(), value, stopping])
+    ranks.average_([*gradients, *changes.values(), value, stopping, moved])
+    for parameter, share in zip(trained.values(), moved.tolist(), strict=True):
+        if share == 0:
+            parameter.grad = None
     for name, change in changes.items():
         buffers[name].copy_(held[name] + change)
     return value, float(stopping) > 0

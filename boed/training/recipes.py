@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -37,8 +37,13 @@ if TYPE_CHECKING:
 
 T = TypeVar("T", bound=TrainingConfig)
 
+SOURCES = ("scenes", "observations")
+"""What a completer may learn from."""
+
 KINDS: dict[str, tuple[str, ...]] = {
-    "completer": ("name", "data", "size", "masks", "sensor", "architecture", "init", "vae"),
+    "completer": (
+        *("name", "data", "size", "learns_from", "masks", "sensor", "architecture", "init", "vae"),
+    ),
     "vae": ("data", "size", "architecture"),
     "classifier": ("data", "size", "patch", "sensor", "architecture", "init", "members"),
     "screen": ("data", "size", "patch", "classifier"),
@@ -59,6 +64,9 @@ class Recipe:
         name: of the completer (`aipo`, `flow`, ...), or what kind of policy.
         data: name or path of the data set.
         size: width in pixels; the data's default if not given.
+        learns_from: `observations` where no more reaches the training of a completer than what was
+            seen of each scene: one fixed mask for each, that of the data, or drawn from `masks` by
+            `seed`. Whole `scenes`, masked anew each time, if not given.
         masks: distribution of masks that a completer learns from.
         patch: side of a look over the width of the scene, for classifiers and screens.
         sensor: in place of masks or patch, random looks of this sensor: its name and options.
@@ -82,6 +90,7 @@ class Recipe:
     name: str | None = None
     data: str | None = None
     size: int | None = None
+    learns_from: str | None = None
     masks: str | None = None
     patch: float | None = None
     sensor: dict[str, Any] | None = None
@@ -107,6 +116,13 @@ class Recipe:
         for needed in ("name", "data", "problem"):
             if needed in known and getattr(self, needed) is None:
                 raise ValueError(f"{needed} is missing, which a recipe of kind {self.kind} needs")
+        if self.learns_from is not None:
+            check_known("learns_from", self.learns_from, SOURCES)
+        if self.learns_from == "observations" and self.sensor is not None:
+            raise ValueError(
+                "sensor is for whole scenes, but learns_from is 'observations': give masks, or "
+                "data with masks of its own"
+            )
         if self.size is not None:
             COUNT.check("size", self.size)
         if self.members is not None:
@@ -217,7 +233,7 @@ class Recipe:
             each.name: getattr(config, each.name)
             for each in fields(config)
             if each.name not in (*ELSEWHERE, "seed")
-            and not (each.metadata.get("unsaid") and getattr(config, each.name) == each.default)
+            and not (each.metadata.get("unsaid") and getattr(config, each.name) == _default(each))
         }
         shape = self.architecture
         if architecture is not None:
@@ -235,7 +251,8 @@ OF_THE_DATA = ("size", "channels", "outputs", "mean", "std", "design_dim")
 """Fields of architectures that the data or the problem decide."""
 
 _TYPES: dict[str, tuple[type, ...]] = {
-    **dict.fromkeys(("kind", "name", "data", "masks", "init", "vae"), (str,)),
+    **dict.fromkeys(("kind", "name", "data", "learns_from"), (str,)),
+    **dict.fromkeys(("masks", "init", "vae"), (str,)),
     **dict.fromkeys(("classifier", "problem"), (str,)),
     **dict.fromkeys(("size", "seed", "members"), (int,)),
     **dict.fromkeys(("sensor", "training"), (dict,)),
@@ -243,6 +260,10 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "architecture": (str, dict),
 }
 _WORDS = {str: "text", int: "a whole number", float: "a number", dict: "a table"}
+
+
+def _default(each: Field[Any]) -> Any:
+    return each.default if each.default_factory is MISSING else each.default_factory()
 
 
 def _alike(value: Any, default: Any) -> bool:

@@ -140,12 +140,11 @@ def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 def comparable(training: TrainingConfig) -> dict[str, Any]:
     """What must not change between the parts of one training, as JSON holds it."""
-    fixed = asdict(training)
+    fixed = training.table()
     for name in ("minutes", "every", "device"):
         del fixed[name]
     ranks = fixed.pop("devices") * fixed.pop("nodes")
     if ranks > 1:  # they draw other numbers than one
         fixed["ranks"] = ranks
     fixed["betas"] = list(training.betas)
-    fixed["skip"] = str(training.skip)
     return fixed

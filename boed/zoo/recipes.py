@@ -18,10 +18,12 @@ from boed.classifiers.looking import Squares
 from boed.classifiers.training import preset as classifier_preset
 from boed.classifiers.training import train_classifier
 from boed.completion.registry import LEARNED
+from boed.completion.sources import check_learns_from
 from boed.completion.training import preset as completer_preset
 from boed.completion.training import train_completer, train_vae
 from boed.completion.vae.vdvae import VDVAE, VDVAEConfig
 from boed.data.dataset import Dataset
+from boed.data.incomplete import Incomplete, incomplete_splits
 from boed.data.readers.tables import refuse_table
 from boed.data.training_split import training_splits
 from boed.foundation.files import load_weights
@@ -165,6 +167,14 @@ class _Job:
             self.recipe.data, self.recipe.size or DEFAULT_SIZE.get(self.recipe.data)
         )
 
+    def observations(self) -> tuple[Incomplete, Incomplete]:
+        """No more of train and val images than what was seen of each."""
+        recipe = self.recipe
+        assert recipe.data is not None
+        refuse_table(recipe.data, f"a {recipe.kind}")
+        size = recipe.size or DEFAULT_SIZE.get(recipe.data)
+        return incomplete_splits(recipe.data, size, masks=recipe.masks, seed=recipe.seed)
+
     @property
     def preset(self) -> str | None:
         """Name of the preset; None where the recipe has an architecture of its own."""
@@ -252,9 +262,12 @@ class _Job:
 
 
 def _completer(job: _Job) -> torch.nn.Module:
-    recipe, (train, val) = job.recipe, job.data()
+    recipe = job.recipe
     assert recipe.name is not None
     kind = LEARNED[recipe.name]
+    check_learns_from(recipe.name, recipe.learns_from or "scenes")
+    partly = recipe.learns_from == "observations"
+    train, val = job.observations() if partly else job.data()
     config: Any = None
     training: TrainingConfig
     if recipe.vae is not None and "steps" in recipe.training:  # of a size that may have no preset
@@ -265,7 +278,7 @@ def _completer(job: _Job) -> torch.nn.Module:
     else:
         config = job.architecture(kind.Config, size=train.size, channels=train.channels)
         training = job.training()
-    looking = job.looking(train, pixels=True)
+    looking = None if isinstance(train, Incomplete) else job.looking(train, pixels=True)
     init, vae = job.model("init"), job.model("vae")
     return train_completer(
         recipe.name,
@@ -275,7 +288,7 @@ def _completer(job: _Job) -> torch.nn.Module:
         config=None if vae is not None else config,
         vae=None if vae is None else VDVAE.load(vae),
         init=None if init is None else LEARNED[kind.taught_by or recipe.name].load(init),
-        masks=recipe.masks or "squares",
+        masks=None if partly else recipe.masks,
         looking=looking,
         **job.begin(training),
     )

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from boed.completion import AIPO, VDVAE
+from boed.completion.sources import val_situations
 from boed.completion.training import (
     standardised_for,
     train_completer,
     train_vae,
-    val_situations,
 )
 from boed.completion.vae import presets
 from boed.data.dataset import Dataset

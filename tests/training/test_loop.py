@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import signal
 import warnings
 from dataclasses import replace
 
@@ -12,6 +13,7 @@ from torch import nn
 
 from boed.foundation import precision
 from boed.foundation.files import load_weights, save_weights
+from boed.foundation.randomness import derive
 from boed.training.config import TrainingConfig
 from boed.training.loop import fit
 
@@ -422,3 +424,161 @@ def test_bf16_keeps_weights_in_float32():
 def test_settings_that_make_no_sense(change, message):
     with pytest.raises(ValueError, match=message):
         replace(SETTINGS, **change)
+
+
+class Pair(nn.Module):
+    """A generator and its critic, which is shown batches; each has batch norm of its own."""
+
+    def __init__(self, seed=0):
+        super().__init__()
+        torch.manual_seed(seed)
+        self.generator = nn.Sequential(nn.Linear(3, 6), nn.BatchNorm1d(6), nn.Linear(6, 2))
+        self.critic = nn.Sequential(nn.Linear(2, 6), nn.GELU(), nn.Linear(6, 1))
+
+    def loss(self, step, bad=()):
+        """Three critic steps, then one of the generator, as Wasserstein GANs are trained."""
+        made, spoilt = self.generator(torch.randn(4, 3)), math.nan if step in bad else 1.0
+        if step % 4 < 3:
+            real = torch.randn(4, 2) + 1
+            return (self.critic(made.detach()) - self.critic(real)).mean() * spoilt
+        constant = {name: p.detach() for name, p in self.critic.named_parameters()}
+        return -torch.func.functional_call(self.critic, constant, (made,)).mean() * spoilt
+
+    def clamp(self):
+        with torch.no_grad():
+            for parameter in self.critic.parameters():
+                parameter.clamp_(-0.2, 0.2)
+
+
+def turns(model, settings=SETTINGS, bad=(), **how):
+    return fit(model, lambda step: model.loss(step, bad), settings, after_update=model.clamp, **how)
+
+
+def test_networks_take_turns_and_rest_with_their_moments():
+    """Weight decay and moments would move a network whose gradients are zeros and not missing."""
+    model = Pair()
+    model.clamp()
+    states = [{k: p.detach().clone() for k, p in model.named_parameters()}]
+
+    def on_step(now, loss):
+        states.append({k: p.detach().clone() for k, p in model.named_parameters()})
+
+    turns(model, replace(SETTINGS, weight_decay=0.5), on_step=on_step)
+    for step in range(12):
+        changed = {k.split(".")[0] for k, v in states[step].items()
+                   if not torch.equal(v, states[step + 1][k])}  # fmt: skip
+        assert changed == ({"critic"} if step % 4 < 3 else {"generator"}), step
+
+
+def test_bounds_hold_for_the_average_of_the_weights_too():
+    model, seen = Pair(), []
+    model.clamp()
+
+    def validate(current):
+        seen.append(max(float(p.abs().max()) for p in current.critic.parameters()))
+        return {}
+
+    settings = replace(SETTINGS, lr=1.0, ema=0.3)
+    weights, _ = turns(model, settings, validate=validate)
+    assert len(seen) == 3
+    assert max(seen) <= 0.2 + 1e-6
+    assert max(float(v.abs().max()) for k, v in weights.items() if k.startswith("critic")) > 0.15
+    free = Pair()
+    fit(free, free.loss, settings)
+    assert max(float(p.detach().abs().max()) for p in free.critic.parameters()) > 0.3
+
+
+def test_nothing_is_called_after_an_update_that_was_not_made():
+    model, calls = Pair(), []
+    fit(
+        model, lambda step: model.loss(step, (1, 7)), SETTINGS, after_update=lambda: calls.append(1)
+    )
+    assert len(calls) == 10
+
+
+@pytest.mark.parametrize("kill", range(1, 12))
+@pytest.mark.parametrize("bad", [(), (2, 3, 7)])
+def test_resumed_in_the_middle_of_a_cycle_bit_for_bit(tmp_path, kill, bad):
+    """Also before the generator has ever moved, so that it has no moments."""
+    how = {"settings": replace(SETTINGS, rates={"critic": 0.5}, every=5), "bad": bad}
+    expected, whole = turns(Pair(), **how)
+    state = tmp_path / "state.safetensors"
+
+    def stop(now, loss):
+        if now == kill:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        turns(Pair(), state=state, on_step=stop, **how)
+    resumed, progress = turns(Pair(seed=5), state=state, **how)
+    assert same(resumed, expected)
+    assert (progress.step, progress.skipped) == (whole.step, whole.skipped) == (12, len(bad))
+
+
+def test_parts_of_a_model_have_rates_of_their_own():
+    """The first step of AdamW is as long as the learning rate; the longest prefix decides."""
+    model = Pair()
+    before = {k: p.detach().clone() for k, p in model.named_parameters()}
+    steps = {}
+
+    def on_step(now, loss):
+        for name, p in model.named_parameters():
+            steps[name] = float((p.detach() - before[name]).abs().max())
+
+    rates = {"critic": 0.5, "generator": 2.0, "generator.2": 3.0, "generator.2.bias": 0.1}
+    settings = replace(SETTINGS, steps=1, warmup=0, weight_decay=0.0, rates=rates)
+    fit(model, lambda step: sum(p.sum() for p in model.parameters()), settings, on_step=on_step)
+    factors = {"critic": 0.5, "generator.0": 2, "generator.1": 2, "generator.2.weight": 3,
+               "generator.2.bias": 0.1}  # fmt: skip
+    for name, length in steps.items():
+        factor = next(each for part, each in factors.items() if name.startswith(part))
+        assert length == pytest.approx(0.05 * factor, rel=1e-3), name
+
+
+@pytest.mark.parametrize(
+    ("rates", "said"),
+    [
+        ({"critc": 0.5}, "rates has 'critc', with which no parameter .* generator, critic"),
+        ({"gener": 0.5}, "rates has 'gener'"),
+        ({"generator.9": 0.5}, r"rates has 'generator\.9'"),
+        ({"critic": 0.0}, "rates: critic is 0.0, expected more than 0"),
+        ({"critic": -1}, "rates: critic is -1.0, expected more than 0"),
+        ({"critic": math.nan}, "rates: critic is nan"),
+        ({"critic": math.inf}, "rates: critic is inf, expected a finite number"),
+        ({"critic": "fast"}, "rates: critic is 'fast', expected a number"),
+        (2.0, "rates is 2.0, expected factors by how names"),
+    ],
+)
+def test_rates_that_make_no_sense_are_refused_before_any_step(rates, said):
+    model = Pair()
+
+    def never(step):
+        raise AssertionError
+
+    with pytest.raises(ValueError, match=said):
+        fit(model, never, replace(SETTINGS, rates=rates))
+
+
+def test_a_state_of_other_rates_is_refused(tmp_path):
+    state = tmp_path / "state.safetensors"
+    turns(Pair(), replace(SETTINGS, rates={"critic": 0.5}), state=state)
+    with pytest.raises(ValueError, match="give the same settings, or remove the file"):
+        turns(Pair(), state=state)
+
+
+@pytest.mark.parametrize("rates", [{}, {"0": 1.0, "3.bias": 1.0}])
+def test_without_turns_it_is_plain_adamw_to_the_bit(rates):
+    """Written out again: nothing that takes turns changes what trains all at once."""
+    model, other = network(), network()
+    fit(model, batch_loss(model), replace(SETTINGS, steps=6, ema=0.0, rates=rates))
+    loss = batch_loss(other)
+    optimiser = torch.optim.AdamW(other.parameters(), lr=0.05, betas=(0.9, 0.9), weight_decay=0.01)
+    for step in range(6):
+        torch.manual_seed(derive(0, "step", step))
+        warm = min(1.0, (step + 1) / 3)
+        optimiser.param_groups[0]["lr"] = 0.05 * (warm * 0.5 * (1 + math.cos(math.pi * step / 6)))
+        optimiser.zero_grad()
+        loss(step).backward()
+        nn.utils.clip_grad_norm_(other.parameters(), 200.0)
+        optimiser.step()
+    assert same(model.state_dict(), other.state_dict())

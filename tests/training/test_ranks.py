@@ -90,6 +90,27 @@ def test_what_spoils_one_share_makes_all_skip(both):
 
 
 @pytest.mark.slow
+def test_networks_that_rest_on_all_ranks_do_not_move(both):
+    """Not by weight decay either; what has a gradient on one of them moves on both."""
+    for seen in both:
+        weights = seen["turns"]["weights"]
+        for step in range(11):
+            before, after = weights[step], weights[step + 1]
+            changed = {k for k in before if not torch.equal(before[k], after[k])}
+            part = "critic" if step % 3 < 2 else "generator"
+            assert changed == {f"{part}.weight", f"{part}.bias"}, step
+    assert same(both[0]["turns"]["end"], both[1]["turns"]["end"])
+    assert len(both[0]["turns"]["weights"]) == 12
+
+
+@pytest.mark.slow
+def test_resumed_in_the_middle_of_a_cycle_bit_for_bit(both):
+    for seen in both:
+        assert seen["turns in parts"]["step"] == 12
+        assert same(seen["turns in parts"]["end"], seen["turns"]["end"])
+
+
+@pytest.mark.slow
 def test_a_state_of_another_number_of_ranks_is_refused(both):
     for seen in both:
         assert "give the same settings, or remove the file" in seen["other number"]

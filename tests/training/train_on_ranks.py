@@ -21,6 +21,7 @@ ALONE = TrainingConfig(
     steps=12, batch=8, lr=0.05, warmup=3, ema=0.9, every=4, clip=0.5, precision="fp32"
 )
 TWO = replace(ALONE, devices=2)
+TURNS = replace(TWO, weight_decay=0.5, rates={"critic": 0.5})
 IMAGES = torch.randn(12, 8, 2, 7, 7, generator=torch.Generator().manual_seed(1))
 
 
@@ -80,6 +81,39 @@ def random_rows(settings, folder=None, spoilt=None, seed=0):
     }  # fmt: skip
 
 
+class Pair(nn.Module):
+    """A generator and its critic, which take turns."""
+
+    def __init__(self, seed=0):
+        super().__init__()
+        torch.manual_seed(seed)
+        self.generator, self.critic = nn.Linear(3, 2), nn.Linear(2, 1)
+
+
+def in_turns(settings, state=None, seed=0):
+    """Two critic steps, then one of the generator; only the second rank's share moves the bias."""
+    model, weights = Pair(seed), []
+
+    def loss(step):
+        weights.append(copied(model))
+        made = model.generator(torch.randn(settings.share, 3))
+        if step % 3 < 2:
+            return model.critic(made.detach()).mean()
+        if settings.ranks().rank == 0:
+            made = nn.functional.linear(torch.randn(settings.share, 3), model.generator.weight)
+        weight, bias = model.critic.weight.detach(), model.critic.bias.detach()
+        return nn.functional.linear(made, weight, bias).square().mean()
+
+    end, progress = fit(model, loss, settings, state=state)
+    return {"weights": weights, "end": end, "step": progress.step}
+
+
+def turns_in_parts(folder):
+    """Stopped after every update, in the middle of each cycle, too."""
+    short = replace(TURNS, minutes=1e-9)
+    return [in_turns(short, folder / "turns.safetensors", seed=part) for part in range(12)][-1]
+
+
 def in_parts(folder):
     """Stopped by the clock after every update, and gone on with from the state by both."""
     short = replace(TWO, minutes=1e-9)
@@ -105,6 +139,8 @@ if __name__ == "__main__":
         "together": same_rows(TWO),
         "whole": random_rows(TWO, seed=rank),  # other weights at first: the first rank's count
         "parts": in_parts(out),
+        "turns": in_turns(TURNS, seed=rank),
+        "turns in parts": turns_in_parts(out),
         "spoilt": random_rows(TWO, spoilt=5),
         "other number": refusal(ALONE, out / "state.safetensors"),
     }

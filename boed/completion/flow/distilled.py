@@ -29,6 +29,7 @@ class DistilledFlow(FlowMatching):
 
     name: ClassVar[str] = "flow-distilled"
     taught_by: ClassVar[str | None] = "flow"
+    learns_from: ClassVar[tuple[str, ...]] = ("scenes",)
     lesson = 4
     """Midpoint steps of the teacher from 0 to 1, shared by the windows."""
 

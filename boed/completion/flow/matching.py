@@ -11,7 +11,7 @@ from torch import Tensor
 
 from boed.completion.flow import unet
 from boed.completion.flow.unet import UNet, UNetConfig
-from boed.completion.learned import LearnedCompleter
+from boed.completion.learned import LearnedCompleter, with_unknown
 from boed.data.observation import Observation
 from boed.foundation.checks import at_least
 from boed.foundation.randomness import SceneNoise, Seeds, per_scene
@@ -44,6 +44,7 @@ class FlowMatching(LearnedCompleter):
     """
 
     name: ClassVar[str] = "flow"
+    learns_from: ClassVar[tuple[str, ...]] = ("scenes", "observations")
     stored: ClassVar[torch.dtype] = torch.float16
     Config = FlowConfig
     config: FlowConfig
@@ -63,11 +64,17 @@ class FlowMatching(LearnedCompleter):
         return FlowConfig(**vars(unet.small(size, channels))), training
 
     def velocity(
-        self, x: Float[Tensor, "B C H W"], t: Float[Tensor, " B"], observation: Observation
+        self,
+        x: Float[Tensor, "B C H W"],
+        t: Float[Tensor, " B"],
+        observation: Observation,
+        *,
+        known: Float[Tensor, "B 1 H W"] | None = None,
     ) -> Float[Tensor, "B C H W"]:
-        """d x / d t at time t, in standardised pixels."""
+        """d x / d t at time t, in standardised pixels; `x` counts where it is `known`, if given."""
         seen = observation.network_input(self.config.mean, self.config.std)
-        out: Tensor = self.network(torch.cat([x, seen], dim=1), t)
+        planes = torch.cat([x, seen], dim=1)
+        out: Tensor = self.network(planes if known is None else with_unknown(planes, known), t)
         return out
 
     def loss(
@@ -77,12 +84,34 @@ class FlowMatching(LearnedCompleter):
         progress: float = 1.0,
     ) -> Tensor:
         """Mean squared error of the velocity over all pixels."""
+        return self._error(scene, observation).square().mean()
+
+    def partial_loss(
+        self, measured: Observation, observation: Observation, progress: float = 1.0
+    ) -> Tensor:
+        """Mean squared error of the velocity over the measured pixels.
+
+        Of x_t the network is given no more than those, too: elsewhere it reads -1 in the channel
+        of the mask, which says 1 where a pixel is shown and 0 where it is to be made.
+        """
+        error = self._error(measured.values, observation, known=measured.mask)
+        counted = measured.mask.sum() * self.config.channels
+        return (error.square() * measured.mask).sum() / counted
+
+    def _error(
+        self,
+        scene: Float[Tensor, "B C H W"],
+        observation: Observation,
+        *,
+        known: Float[Tensor, "B 1 H W"] | None = None,
+    ) -> Float[Tensor, "B C H W"]:
+        """Of the velocity at a random time of each scene."""
         target = self.standardised(scene)
         noise = torch.randn_like(target)
         t = torch.randn(len(scene), device=scene.device).sigmoid()
         x = torch.lerp(noise, target, t[:, None, None, None])
-        error: Tensor = self.velocity(x, t, observation) - (target - noise)
-        return error.square().mean()
+        error: Tensor = self.velocity(x, t, observation, known=known) - (target - noise)
+        return error
 
     @torch.no_grad()
     def draw(self, observation: Observation, n: int, seed: Seeds = 0) -> Float[Tensor, "n B C H W"]:

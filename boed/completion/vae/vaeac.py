@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Normal, kl_divergence
 
-from boed.completion.learned import LearnedCompleter
+from boed.completion.learned import LearnedCompleter, with_unknown
 from boed.completion.log_probability import Counted, Kind
 from boed.completion.vae.blocks import BottleneckBlock
 from boed.completion.vae.likelihoods import likelihood
@@ -182,6 +182,7 @@ class VAEAC(LearnedCompleter):
     """
 
     name: ClassVar[str] = "vaeac"
+    learns_from: ClassVar[tuple[str, ...]] = ("scenes", "observations")
     merit = "val_bits_per_dim"
     log_prob_is: ClassVar[Kind] = "lower bound"
     counts: ClassVar[Counted] = "hidden"
@@ -229,9 +230,11 @@ class VAEAC(LearnedCompleter):
         """Numbers in a scene."""
         return self.config.channels * self.config.size**2
 
-    def encoder_input(self, image: Tensor, mask: Tensor) -> Tensor:
-        """Standardised image and mask, at the encoders' resolution."""
+    def encoder_input(self, image: Tensor, mask: Tensor, known: Tensor | None = None) -> Tensor:
+        """Standardised image, where it is `known`, and mask, at the encoders' resolution."""
         stacked = torch.cat([self.standardised(image), mask], dim=1)
+        if known is not None:
+            stacked = with_unknown(stacked, known)
         return F.pixel_unshuffle(stacked, self.config.stem)
 
     def condition(self, observation: Observation) -> tuple[Normal, list[Tensor]]:
@@ -262,9 +265,17 @@ class VAEAC(LearnedCompleter):
         return distortion - rate
 
     def terms(
-        self, scene: Float[Tensor, "B C H W"], observation: Observation, seed: Seeds | None
+        self,
+        scene: Float[Tensor, "B C H W"],
+        observation: Observation,
+        seed: Seeds | None,
+        *,
+        known: Float[Tensor, "B 1 H W"] | None = None,
     ) -> tuple[Float[Tensor, " B"], Float[Tensor, " B"], Normal]:
         """log p(hidden | z, seen), z ~ q; KL(q(z | scene, mask) || p(z | seen, mask)); the prior.
+
+        Of a scene that is only partly known q reads that part, and the other hidden pixels do not
+        count, as with missing features in their Sec. 4.3.3.
 
         Raises:
             ValueError: scene and observation do not fit the model or each other.
@@ -275,7 +286,7 @@ class VAEAC(LearnedCompleter):
                 f"scene is {tuple(scene.shape)}, expected that of the observation, "
                 f"{tuple(observation.values.shape)}"
             )
-        q, _ = self.proposal(self.encoder_input(scene, observation.mask))
+        q, _ = self.proposal(self.encoder_input(scene, observation.mask, known))
         prior, skips = self.condition(observation)
         if seed is None:
             epsilon = torch.randn_like(q.mean)
@@ -284,7 +295,8 @@ class VAEAC(LearnedCompleter):
             epsilon = noise.normal(1, self.config.latent)[0]
         z = q.mean + q.stddev * epsilon
         each = self.likelihood.log_prob(self.decode(z, skips), scene)  # [B, H, W]
-        distortion = (each * (1 - observation.mask[:, 0])).flatten(1).sum(1)
+        counted = 1 - observation.mask if known is None else known - observation.mask
+        distortion = (each * counted[:, 0]).flatten(1).sum(1)
         return distortion, kl_divergence(q, prior).sum(1), prior
 
     def regularisation(self, prior: Normal) -> Float[Tensor, " B"]:
@@ -301,7 +313,21 @@ class VAEAC(LearnedCompleter):
         progress: float = 1.0,
     ) -> Tensor:
         """Negative bound less the prior's regularisation, in nats per dimension of the scene."""
-        distortion, rate, prior = self.terms(scene, observation, None)
+        return self._objective(scene, observation)
+
+    def partial_loss(
+        self, measured: Observation, observation: Observation, progress: float = 1.0
+    ) -> Tensor:
+        """The same of the measured pixels that are not shown, in nats per dimension of the scene.
+
+        The proposal reads -1 in the channel of the mask where nothing was measured.
+        """
+        return self._objective(measured.values, observation, known=measured.mask)
+
+    def _objective(
+        self, scene: Tensor, observation: Observation, *, known: Tensor | None = None
+    ) -> Tensor:
+        distortion, rate, prior = self.terms(scene, observation, None, known=known)
         return (rate - distortion - self.regularisation(prior)).mean() / self.dimensions
 
     @torch.no_grad()
@@ -309,8 +335,19 @@ class VAEAC(LearnedCompleter):
         self, scene: Float[Tensor, "B C H W"], observation: Observation
     ) -> dict[str, float]:
         """The bound in bits per hidden dimension, and its rate in nats."""
-        distortion, rate, _ = self.terms(scene, observation, 0)
-        hidden = float((1 - observation.mask).sum()) * self.config.channels
+        return self._figures(scene, observation)
+
+    @torch.no_grad()
+    def partial_figures(self, measured: Observation, observation: Observation) -> dict[str, float]:
+        """The same of the measured pixels that are not shown."""
+        return self._figures(measured.values, observation, known=measured.mask)
+
+    def _figures(
+        self, scene: Tensor, observation: Observation, *, known: Tensor | None = None
+    ) -> dict[str, float]:
+        distortion, rate, _ = self.terms(scene, observation, 0, known=known)
+        counted = 1 - observation.mask if known is None else known - observation.mask
+        hidden = float(counted.sum()) * self.config.channels
         return {
             "val_bits_per_dim": float((rate - distortion).sum()) / max(hidden, 1) / math.log(2),
             "val_rate_nats": float(rate.mean()),

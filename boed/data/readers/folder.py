@@ -19,6 +19,7 @@ from boed.data.readers.image import SUFFIXES, picture_size, read_image
 from boed.foundation.memory import check_memory
 
 _NOT_FINDINGS = ("file", "split", "patient")
+_MASK = ".mask.png"
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,8 @@ def read_folder(
     class "unknown". Where no split is given it is 80/10/10 by patient, or else by file name; in a
     small folder, where one of the three would get nothing, at least one of each. Pictures that
     look inverted beside the others, ones of 12 bits stored as 16, and ones that the CSV file does
-    not name are told of in a warning.
+    not name are told of in a warning. `NAME.mask.png` beside `NAME.png` is no picture of the set,
+    but says what was seen of one (`boed.data.readers.incomplete`).
 
     Args:
         folder: where the images are, at any depth.
@@ -63,20 +65,8 @@ def read_folder(
         ValueError: an image, the CSV file or a line of it is not as expected, or the split is
             empty. The message names the file and the line.
     """
-    check_split(split)
     root = Path(folder)
-    if not root.is_dir():
-        raise ValueError(f"{root} is not a folder")
-    table = Path(labels) if labels is not None else root / "labels.csv"
-    findings: tuple[str, ...] = ()
-    if labels is not None or table.is_file():
-        rows, findings = _rows_of_table(table, root)
-    else:
-        rows = _rows_of_folders(root)
-    rows = _no_split_empty(rows)
-    chosen = [row for row in rows if row.split == split]
-    if not chosen:
-        raise ValueError(f"{root}: none of its {len(rows)} images is in split {split!r}")
+    rows, chosen, findings = _rows(root, split, labels)
     if size is None:
         _check_one_size(rows)
     numbers, names = _encode(rows, chosen, findings)
@@ -89,6 +79,40 @@ def read_folder(
         label_names=names,
         patients=None if None in patients else np.array(patients),
     )
+
+
+def pictures_of(folder: str | Path, split: str, labels: str | Path | None = None) -> list[Path]:
+    """The files of the pictures that `read_folder` reads, in its order.
+
+    Raises:
+        ValueError: as `read_folder` does of the folder and the CSV file.
+    """
+    return [row.file for row in _rows(Path(folder), split, labels)[1]]
+
+
+def mask_of(picture: Path) -> Path:
+    """Where a mask stands that says what was seen of a picture: `NAME.mask.png` beside it."""
+    return picture.with_suffix(_MASK)
+
+
+def _rows(
+    root: Path, split: str, labels: str | Path | None
+) -> tuple[list[_Row], list[_Row], tuple[str, ...]]:
+    """All rows, those of a split, and the findings' names if labels are 0/1 columns."""
+    check_split(split)
+    if not root.is_dir():
+        raise ValueError(f"{root} is not a folder")
+    table = Path(labels) if labels is not None else root / "labels.csv"
+    findings: tuple[str, ...] = ()
+    if labels is not None or table.is_file():
+        rows, findings = _rows_of_table(table, root)
+    else:
+        rows = _rows_of_folders(root)
+    rows = _no_split_empty(rows)
+    chosen = [row for row in rows if row.split == split]
+    if not chosen:
+        raise ValueError(f"{root}: none of its {len(rows)} images is in split {split!r}")
+    return rows, chosen, findings
 
 
 def _rows_of_folders(root: Path) -> list[_Row]:
@@ -113,12 +137,14 @@ def _rows_of_folders(root: Path) -> list[_Row]:
 
 
 def _pictures(root: Path) -> list[Path]:
-    """The image files of a folder, at any depth."""
-    return sorted(
+    """The image files of a folder, at any depth, but for masks beside the picture they are of."""
+    files = sorted(
         path
         for path in root.rglob("*")
         if path.suffix.lower() in SUFFIXES and path.is_file() and not path.name.startswith(".")
     )
+    masks = {mask_of(path) for path in files}
+    return [path for path in files if path not in masks]
 
 
 def _rows_of_table(table: Path, root: Path) -> tuple[list[_Row], tuple[str, ...]]:
@@ -228,7 +254,7 @@ def _warn_of_others(table: Path, rows: list[_Row], root: Path) -> None:
         warnings.warn(
             f"{len(others)} of the pictures in {root} are left out, as {table} does not name them "
             f"({others[0].relative_to(root)} is the first)",
-            stacklevel=4,
+            stacklevel=5,
         )
 
 

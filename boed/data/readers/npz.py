@@ -60,6 +60,19 @@ def read_npz(
     )
 
 
+def images_with_masks(path: Path | str, split: str) -> tuple[np.ndarray, np.ndarray] | None:
+    """Images `[N, H, W, C]` of one split and the array `{split}_masks`; None if it is not there.
+
+    Raises:
+        ValueError: the file is damaged, or the images are not as they should be.
+    """
+    check_split(split)
+    with _Archive(Path(path)) as archive:
+        if f"{split}_masks" not in archive:
+            return None
+        return _checked_images(archive, split), archive[f"{split}_masks"]
+
+
 class _Archive(Arrays):
     """An npz of the MedMNIST convention."""
 

@@ -19,10 +19,12 @@ from boed.classifiers.screen import ScreenNet, fingerprint
 from boed.classifiers.trained import TrainedClassifier
 from boed.completion.evaluation.calibration import energy_score
 from boed.completion.registry import LEARNED
+from boed.completion.sources import val_parts
+from boed.completion.sources import val_situations as completer_situations
 from boed.completion.training import val_bound
-from boed.completion.training import val_situations as completer_situations
 from boed.completion.vae.vdvae import VDVAE
 from boed.data.dataset import Dataset
+from boed.data.incomplete import incomplete_splits
 from boed.data.training_split import val_split
 from boed.foundation.files import load_weights
 from boed.foundation.shipped import WEIGHTS, shipped
@@ -244,9 +246,14 @@ def _val(recipe: Recipe) -> Dataset:
 
 
 def _completer(recipe: Recipe, path: Path, device: str, _: Path | None) -> dict[str, float]:
-    val = _val(recipe)
     assert recipe.name is not None
+    assert recipe.data is not None
     model = LEARNED[recipe.name].load(path).to(device)
+    if recipe.learns_from == "observations":
+        size = recipe.size or DEFAULT_SIZE.get(recipe.data)
+        partly = incomplete_splits(recipe.data, size, masks=recipe.masks, seed=recipe.seed)[1]
+        return model.partial_figures(*val_parts(partly, device))
+    val = _val(recipe)
     masks = looks_of(recipe, val) or recipe.masks or "squares"
     scenes, observation = completer_situations(val, masks, device)
     if model.taught_by is None:
