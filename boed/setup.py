@@ -23,7 +23,7 @@ from boed.data.labels import SPLITS
 from boed.data.load import load
 from boed.data.observation import Observation
 from boed.foundation.arguments import check_kind, checked
-from boed.foundation.checks import attribute, describe
+from boed.foundation.checks import attribute, check_protocol, describe
 from boed.foundation.options import COUNT, Device, Names, OneOf, Shares, refusal, split_names
 from boed.foundation.precision import PRECISIONS, choose
 from boed.foundation.registry import check_known
@@ -336,12 +336,17 @@ def _check_parts(*, search: object, **parts: object) -> None:
         "sensor": (check_is_sensor, str | Mapping),
         "classifier": (check_is_classifier, str | Path),
         "completer": (check_is_completer, str | Path),
-        "reweight": (meaning, str | Path),
+        "reweight": (_check_reweights, str | Path),
     }
     for name, part in parts.items():
         check, named = checks[name]
         if part is not None and not isinstance(part, named):
             check(part)
+
+
+def _check_reweights(reweight: object) -> None:
+    check_protocol("reweight", reweight, LikelihoodCompleter)
+    meaning(reweight)
 
 
 def _policy_names(policies: Sequence[str] | Mapping[str, Policy]) -> list[str]:
