@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +120,54 @@ def ranks(study: Study) -> dict[str, Any]:
     found["nothing"] = {"nats_of_truth": resampled(nats.double().numpy())}
     print("nothing", json.dumps(found["nothing"]), flush=True)
     return found
+
+
+TEMPERATURES = (0.8, 1.0, 1.25, 1.5)
+"""Of the samples; the likelihood is always the model's own."""
+
+
+@torch.no_grad()
+def explained(study: Study, number: int = 200) -> dict[str, Any]:
+    """What moves the rank of the truth under blobs: how samples are drawn, and a fault of code.
+
+    The public reference code scores the rows of a batch by the pixel values of its first one. With
+    the truth there, all completions are asked for the probability of the truth's pixels.
+    """
+    scenes = study.some(number)
+    seen = study.observed(scenes, "blobs")
+    found: dict[str, Any] = {"scenes": number}
+    for temperature in TEMPERATURES:
+        config = replace(study.model.config, temperature=temperature)
+        warmer = type(study.model)(config).eval()
+        warmer.load_state_dict(study.model.state_dict())
+        right, faulty = [], []
+        for start in range(0, number, BATCH):
+            part = slice(start, start + BATCH)
+            seeds = [derive(study.seed, "rank", row) for row in range(*part.indices(number))]
+            samples = warmer.sample(seen[part], COMPLETIONS, seeds)
+            both = torch.cat([scenes[None, part], samples])
+            nats = log_probs(study.model, both, seen[part])
+            right.append(rank_of_truth(nats[0], nats[1:]))
+            if temperature == 1:
+                faulty.append(scored_by_the_first(study, both, seen[part]))
+        name = f"temperature {temperature:g}"
+        found[name] = resampled(torch.cat(right).double().numpy())
+        print(name, found[name], flush=True)
+        if faulty:
+            found["reference code"] = resampled(torch.cat(faulty).double().numpy())
+            print("reference code", found["reference code"], flush=True)
+    return found
+
+
+def scored_by_the_first(study: Study, both: Tensor, seen: Observation) -> Tensor:
+    """Ranks of the truth if every row is asked for the pixels of the first, the truth."""
+    model, hidden = study.model, (seen.mask == 0).double()
+    condition = model.condition(seen)
+    nats = []
+    for image in both:
+        each = model.cross_entropy(model.logits(model.quantised(image), condition), both[0])
+        nats.append(-(each * hidden).flatten(1).sum(1))
+    return rank_of_truth(nats[0], torch.stack(nats[1:]))
 
 
 def picture(image: Tensor, mask: Tensor | None = None) -> np.ndarray:
@@ -301,6 +349,7 @@ def main() -> None:
             "chance": (COMPLETIONS + 2) / 2,
             "model": {k: model.provenance.get(k) for k in ("kind", "steps", "cpu_seconds", "data")},
             "masks": ranks(study),
+            "explained": explained(study),
         }
         with atomic(options.out / "ranks.json") as temporary:
             temporary.write_text(json.dumps(found, indent=1) + "\n")
