@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,14 +25,13 @@ if TYPE_CHECKING:
 KIND = "evaluation of policies"
 """What the record of a run's folder calls it."""
 
-EACH = ("log_belief", "design", "score", "cost", "looks", "seconds", "full_image_log_belief")
-"""What differs between conditions."""
-
-DISTANCE = "distance"
-"""What differs between them, too, where it is known."""
-
 SCANS = "scans"
 """The attribute of results that names the policies that are fixed scans."""
+
+
+def varies(variable: object, dims: Collection[Hashable]) -> bool:
+    """Whether a variable of one run's Results differs between conditions."""
+    return "policy" in dims or variable == "full_image_log_belief"
 
 
 def scans(policies: Mapping[str, Policy]) -> list[str]:
@@ -126,7 +125,7 @@ def joined(found: Mapping[Condition, xr.Dataset]) -> xr.Dataset:
     import xarray as xr
 
     parts = list(found.values())
-    varied = [name for name in (*EACH, DISTANCE) if name in parts[0]]
+    varied = [name for name, each in parts[0].data_vars.items() if varies(name, each.dims)]
     exactly: Any = {"coords": "minimal", "compat": "override", "join": "exact"}
     along = xr.concat([each[varied] for each in parts], dim="condition", data_vars="all", **exactly)
     results = parts[0].drop_vars([*varied, "thumbnail"], errors="ignore").merge(along)
@@ -154,13 +153,18 @@ def _rules(results: xr.Dataset, name: str) -> None:
         raise ValueError(f"{name}: log_belief holds NaN, expected log-probabilities")
 
 
+def _with_conditions(variables: Mapping[str, Collection[str]]) -> dict[str, Collection[str]]:
+    """Dimensions of variables of one run's Results, of several conditions."""
+    return {
+        name: {*dims, "condition"} if varies(name, dims) else dims
+        for name, dims in variables.items()
+    }
+
+
 RESULTS = Schema(
     "results",
-    {
-        variable: {*dims, "condition"} if variable in EACH else dims
-        for variable, dims in one_run.RESULTS.needed.items()
-    },
-    optional={DISTANCE: {"condition", "policy", "seed", "scene", "look"}},
+    _with_conditions(one_run.RESULTS.needed),
+    optional=_with_conditions(one_run.RESULTS.optional),
     further=("finding",),
     rules=_rules,
 )

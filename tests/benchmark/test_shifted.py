@@ -74,6 +74,16 @@ def test_each_condition_is_the_benchmark_of_those_scenes(
         np.testing.assert_array_equal(found[name], expected[name])
 
 
+def test_whatever_a_policy_has_is_kept_for_each_condition(
+    finished: tuple[Path, xr.Dataset],
+) -> None:
+    results = finished[1]
+    of_policies = [name for name, each in results.data_vars.items() if "policy" in each.dims]
+    assert {"score", "effective", "distance"} <= set(of_policies)
+    for name in of_policies:
+        assert "condition" in results[name].dims, name
+
+
 def test_looks_that_do_not_depend_on_the_scene_are_the_same_under_each_condition(
     finished: tuple[Path, xr.Dataset],
 ) -> None:
