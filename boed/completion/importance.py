@@ -53,7 +53,8 @@ class Weighted:
         check_is_completer(proposal)
         meaning(target)
         self.proposal, self.target = proposal, target
-        self._own = proposal is target or identity(proposal) == identity(target)
+        alike = type(proposal) is type(target)  # only then is it worth reading their weights
+        self._own = proposal is target or (alike and identity(proposal) == identity(target))
         self._known = has_log_prob(proposal) and meaning(proposal).log_prob_is == "exact"
 
     def to(self, device: torch.device | str) -> Weighted:

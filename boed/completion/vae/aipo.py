@@ -205,8 +205,16 @@ class AIPO(LearnedCompleter):
         """KL(q || partial posterior) in nats: exact, or by z ~ q where that one is a flow."""
         if block.couplings is None:
             return kl_divergence(q, base)
+        return log_density(q, z) - self._log_partial(block, z, base)
+
+    def _log_partial(
+        self, block: StochasticBlock, z: Tensor, base: Gaussian
+    ) -> Float[Tensor, " B"]:
+        """Log-density of the partial posterior at z; it is a flow where there are couplings."""
+        if block.couplings is None:
+            return log_density(base, z)
         u, log_det = block.couplings.inverse(z, torch.cat(base, dim=1))
-        return log_density(q, z) - log_density(base, u) - log_det
+        return log_density(base, u) + log_det
 
     def loss(
         self,
@@ -234,8 +242,7 @@ class AIPO(LearnedCompleter):
     @torch.no_grad()
     def draw(self, observation: Observation, n: int, seed: Seeds = 0) -> Float[Tensor, "n B C H W"]:
         """`n` scenes decoded from latent variables of the partial posterior."""
-        scenes, _, _, _ = self._drawn(observation, n, seed)
-        return scenes
+        return self._drawn(observation, n, seed)[0]
 
     @torch.no_grad()
     def propose(
@@ -253,24 +260,23 @@ class AIPO(LearnedCompleter):
         """
         at_least(1, n=n)
         self.check(observation)
-        drawn, parameters, latents, log_q = self._drawn(observation, n, seed)
+        drawn, parameters, latents = self._drawn(observation, n, seed)
         scenes = observation.composite(drawn)
-        flat, hidden = scenes.flatten(0, 1), 1 - observation.mask[:, 0]
+        flat, repeated = scenes.flatten(0, 1), observation.repeat(n)
         of_pixels = self.vae.likelihood.log_prob(parameters, flat)
-        log_q = log_q + (of_pixels * hidden.repeat(n, 1, 1)).flatten(1).sum(1)
-        log_r = self._log_full_posterior(flat, latents)
-        return scenes, (log_q - log_r).unflatten(0, (n, len(observation)))
+        of_hidden = (of_pixels * (1 - repeated.mask[:, 0])).flatten(1).sum(1)
+        log_ratio = of_hidden + self._log_posteriors(flat, repeated, latents)
+        return scenes, log_ratio.unflatten(0, (n, len(observation)))
 
     def _drawn(
         self, observation: Observation, n: int, seed: Seeds
-    ) -> tuple[Float[Tensor, "n B C H W"], Tensor, list[Tensor], Float[Tensor, " nB"]]:
-        """Scenes, the pixels' parameters, the latent variables and their log-density."""
+    ) -> tuple[Float[Tensor, "n B C H W"], Tensor, list[Tensor]]:
+        """Scenes, the pixels' parameters, and the latent variables of each level."""
         config, vae, batch = self.config, self.vae, len(observation)
         noise = SceneNoise(per_scene(seed, batch), observation.device)
         partial = self.partial_activations(observation)  # once, shared by the n samples
         partial = {r: each.repeat(n, 1, 1, 1) for r, each in partial.items()}
         states, latents = vae.start(n * batch), []
-        log_q = torch.zeros(n * batch, device=observation.device)
         for level, block in enumerate(vae.blocks):
             assert isinstance(block, StochasticBlock)
             resolution = vae.decoder_blocks[level].resolution
@@ -278,30 +284,27 @@ class AIPO(LearnedCompleter):
             _, feature = block.prior_head(state)
             base = block.partial_head(state, partial[resolution])
             z = draw(base, noise, n)
-            log_q = log_q + log_density(base, z)
             if block.couplings is not None:
-                parameters = torch.cat(base, dim=1)
-                z = block.couplings(z, parameters)
-                log_q = log_q + block.couplings.inverse(z, parameters)[1]
+                z = block.couplings(z, torch.cat(base, dim=1))
             latents.append(z)
             states[resolution] = block.merge(state, feature, z)
         parameters = vae.pixel_parameters(states)
         uniform = noise.uniform(n, vae.likelihood.n_uniform, config.size, config.size)
         scenes = vae.likelihood.sample(parameters, uniform.flatten(0, 1))
-        return scenes.unflatten(0, (n, batch)), parameters, latents, log_q
+        return scenes.unflatten(0, (n, batch)), parameters, latents
 
-    def _log_full_posterior(
-        self, scene: Float[Tensor, "B C H W"], latents: list[Tensor]
+    def _log_posteriors(
+        self, scene: Float[Tensor, "B C H W"], observation: Observation, latents: list[Tensor]
     ) -> Float[Tensor, " B"]:
-        """log r(z | scene) of the VAE's own encoder, at given latent variables."""
-        vae = self.vae
-        activations, states = vae.activations(scene), vae.start(len(scene))
-        total = torch.zeros(len(scene), device=scene.device)
+        """log partial less log full posterior of given latent variables, in nats."""
+        vae, batch = self.vae, len(scene)
+        read = self._read(vae.activations(scene), self.partial_activations(observation))
+        states = vae.start(batch)
+        ratio = torch.zeros(batch, device=scene.device)
         for level, (block, z) in enumerate(zip(vae.blocks, latents, strict=True)):
             assert isinstance(block, StochasticBlock)
-            resolution = vae.decoder_blocks[level].resolution
             state = vae.mixed(states, level)
-            _, feature = block.prior_head(state)
-            total = total + log_density(block.posterior_head(state, activations[resolution]), z)
-            states[resolution] = block.merge(state, feature, z)
-        return total
+            hidden, q, p = self._heads(block, state, read[level])
+            ratio = ratio + self._log_partial(block, z, p) - log_density(q, z)
+            states[vae.decoder_blocks[level].resolution] = block.merge_active(state, hidden, z)
+        return ratio
