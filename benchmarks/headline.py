@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from boed.foundation.files import atomic
+from boed.foundation.files import write_json
 from boed.foundation.registry import check_known
 
 FIXED = "fixed,centre_out"
@@ -104,8 +104,7 @@ def figures(name: str, folder: Path, out: Path) -> None:
         shutil.copy(folder / "tables" / f"{table}.csv", target / f"{table}.csv")
     summary = json.loads((folder / "summary.json").read_text())
     kept = {key: summary[key] for key in ("data", "scenes", "primary", "seconds", "versions")}
-    with atomic(target / "summary.json") as temporary:
-        temporary.write_text(json.dumps(kept, indent=1) + "\n")
+    write_json(target / "summary.json", kept)
 
 
 def main() -> None:

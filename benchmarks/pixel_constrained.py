@@ -34,7 +34,7 @@ from boed.data.dataset import Dataset
 from boed.data.load import load
 from boed.data.masks import named
 from boed.data.observation import Observation
-from boed.foundation.files import atomic
+from boed.foundation.files import atomic, write_json
 from boed.foundation.randomness import derive
 from boed.foundation.registry import check_known
 from boed.report.figures import UNSEEN
@@ -351,8 +351,7 @@ def main() -> None:
             "masks": ranks(study),
             "explained": explained(study),
         }
-        with atomic(options.out / "ranks.json") as temporary:
-            temporary.write_text(json.dumps(found, indent=1) + "\n")
+        write_json(options.out / "ranks.json", found)
     for name in wanted:
         if name in FIGURES:
             with atomic(options.out / f"{name}.png") as temporary:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 import math
 from importlib import resources
@@ -20,6 +21,13 @@ def template(name: str) -> Template:
     folder = resources.files("boed.report")
     loader = FunctionLoader(lambda file: folder.joinpath(file).read_text(encoding="utf-8"))
     return Environment(autoescape=True, undefined=StrictUndefined, loader=loader).get_template(name)
+
+
+def script(name: str) -> tuple[str, str]:
+    """A script of this folder, and its hash for the page's policy: no other script runs there."""
+    text = resources.files("boed.report").joinpath(name).read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+    return text, f"sha256-{digest}"
 
 
 def rows_of(facts: list[tuple[str, Any]], versions: Any) -> list[tuple[str, str]]:

@@ -11,11 +11,11 @@ from boed.foundation.files import atomic
 from boed.report.csv_tables import benchmark_tables, link
 from boed.report.gains import Gains, eig_and_gains
 from boed.report.headline import NAMES, counted, headline, infinite, plain_words
-from boed.report.html import png, rounded, rows_of, shares, svg, template
+from boed.report.html import png, rounded, rows_of, script, shares, svg, template
 from boed.report.results import structured, validate
 from boed.report.statistics import Bounded, Summary, first_better
 from boed.report.statistics import summary as summarise
-from boed.report.stepping import script, stepping
+from boed.report.stepping import stepping
 from boed.report.tables import number, with_interval
 from boed.report.unlike import unlike_shares
 from boed.report.worked_scenes import negative_share
@@ -87,7 +87,7 @@ def render(
         csv={name: link(text) for name, text in tables.items()},
         together=summary["together"],
         stepping=steps,
-        script=script() if steps else None,
+        script=script("stepping.js") if steps else None,
         sides=sides(summary),
         against_baseline=[
             pair for pair in summary["paired"] if pair.endswith(f" - {summary['baseline']}")

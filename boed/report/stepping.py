@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import io
 import json
-from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,13 +17,6 @@ if TYPE_CHECKING:
 
 PIXELS = 2**23
 """Of all candidates' masks together, at most: larger ones are shrunk."""
-
-
-def script() -> tuple[str, str]:
-    """The page's script, and its hash for the page's policy: no other script runs there."""
-    text = resources.files("boed.report").joinpath("stepping.js").read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-    return text, f"sha256-{digest}"
 
 
 def stepping(results: xr.Dataset) -> str:

@@ -18,9 +18,10 @@ from boed.benchmark.thumbnails import thumbnails
 from boed.data import Dataset
 from boed.report import figures, render, report_tables, write_report
 from boed.report.csv_tables import write_tables
+from boed.report.html import script
 from boed.report.page import costs_differ
 from boed.report.statistics import summary
-from boed.report.stepping import script, stepping
+from boed.report.stepping import stepping
 from boed.report.worked_scenes import successes_and_failures
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -119,7 +120,7 @@ def test_a_name_cannot_end_the_element_that_it_stands_in(results, undrawn):
     made = results().assign_coords(answer=["</script><script>alert(1)</script>", "b", "c"])
     text = render(made)
     assert "</script><script>alert" not in text
-    assert script()[1] in text
+    assert script("stepping.js")[1] in text
     assert len(re.findall("<script", text)) == 2
 
 

@@ -7,7 +7,6 @@ import hashlib
 import io
 import json
 from collections.abc import Sequence
-from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,7 @@ from torch import Tensor
 
 from boed.foundation.files import atomic
 from boed.foundation.identity import DIGITS
-from boed.report.html import template
+from boed.report.html import script, template
 from boed.report.survey.pairs import Pair
 
 HIDDEN = (96, 122, 158)
@@ -71,10 +70,8 @@ def survey_page(pairs: Sequence[Pair], *, about: str) -> tuple[str, str]:
     ]
     name = hashlib.sha256(json.dumps(questions).encode()).hexdigest()[:DIGITS]
     content = json.dumps({"survey": name, "questions": questions}).replace("<", "\\u003c")
-    script = resources.files("boed.report.survey").joinpath("survey.js").read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     page = template("survey/survey.html.j2").render(
-        script=(script, f"sha256-{digest}"), content=content, number=len(pairs), about=about
+        script=script("survey/survey.js"), content=content, number=len(pairs), about=about
     )
     return page, name
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -92,5 +91,4 @@ def likelihood_pairs(
                     difference=apart,
                 )
             )
-    order = torch.tensor([each.difference for each in found]).argsort(descending=True, stable=True)
-    return [found[i] for i in order[:pairs].tolist()]
+    return sorted(found, key=lambda each: each.difference, reverse=True)[:pairs]
