@@ -79,7 +79,7 @@ def test_whatever_a_policy_has_is_kept_for_each_condition(
 ) -> None:
     results = finished[1]
     of_policies = [name for name, each in results.data_vars.items() if "policy" in each.dims]
-    assert {"score", "effective", "distance"} <= set(of_policies)
+    assert {"score", "effective"} <= set(of_policies)
     for name in of_policies:
         assert "condition" in results[name].dims, name
 
