@@ -25,6 +25,7 @@ from boed.completion.log_probability import Counted, Kind
 from boed.data.observation import Observation, check_scenes
 from boed.foundation.randomness import SceneNoise, Seeds, per_scene
 from boed.foundation.registry import check_known
+from boed.training.config import TrainingConfig
 
 Route = Literal["incremental", "naive", "fixed point"]
 ROUTES: tuple[Route, ...] = ("incremental", "naive", "fixed point")
@@ -66,6 +67,16 @@ class Autoregressive(LearnedCompleter):
         """How many levels a channel of a pixel has."""
         number: int = self.config.levels
         return number
+
+    @classmethod
+    def preset(cls, size: int, channels: int) -> tuple[Any, TrainingConfig]:
+        """A configuration of 16 levels, or of 32 in colour and above 32 px.
+
+        Raises:
+            ValueError: there is none for that size.
+        """
+        small: tuple[Any, TrainingConfig] = cls.Config.small(size, channels)
+        return small
 
     @abstractmethod
     def condition(self, observation: Observation) -> Tensor:

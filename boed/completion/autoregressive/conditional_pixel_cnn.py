@@ -11,13 +11,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from boed.completion.autoregressive.base import Autoregressive
-from boed.completion.autoregressive.configuration import training
-from boed.completion.autoregressive.pixel_constrained import PixelCNNConfig, shape
+from boed.completion.autoregressive.pixel_constrained import PixelCNNConfig
 from boed.completion.autoregressive.stepping import PixelSteps
 from boed.completion.learned import Architectures
 from boed.data.observation import Observation
 from boed.foundation.checks import at_least
-from boed.training.config import TrainingConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,17 +31,6 @@ class ConditionalPixelCNNConfig(PixelCNNConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         at_least(1, code=self.code)
-
-
-def small(
-    size: int, channels: int, *, levels: int | None = None
-) -> tuple[ConditionalPixelCNNConfig, TrainingConfig]:
-    """The PixelCNN of the small Pixel Constrained CNN, and how to train it.
-
-    Raises:
-        ValueError: there is none for that size.
-    """
-    return ConditionalPixelCNNConfig(**shape(size, channels, levels)), training(size)
 
 
 class Encoder(nn.Module):
@@ -77,21 +64,14 @@ class ConditionalPixelCNN(Autoregressive):
     name: ClassVar[str] = "pixelcnn-c"
     Config = ConditionalPixelCNNConfig
     config: ConditionalPixelCNNConfig
-    architectures: ClassVar[Architectures] = {"binary": partial(small, levels=2)}
+    architectures: ClassVar[Architectures] = {
+        "binary": partial(ConditionalPixelCNNConfig.small, levels=2)
+    }
 
     def __init__(self, config: ConditionalPixelCNNConfig) -> None:
         super().__init__(config)
         self.encoder = Encoder(config)
         self.network = config.network(config.code)
-
-    @classmethod
-    def preset(cls, size: int, channels: int) -> tuple[ConditionalPixelCNNConfig, TrainingConfig]:
-        """A configuration of as many levels as the Pixel Constrained CNN's for that size.
-
-        Raises:
-            ValueError: there is none.
-        """
-        return small(size, channels)
 
     def condition(self, observation: Observation) -> Float[Tensor, "B K"]:
         """The vector h."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from boed.completion.levels import LEVELS
 from boed.foundation.checks import at_least, attributes, more_than
@@ -38,6 +38,22 @@ class AutoregressiveConfig:
         LEVELS.check("levels", self.levels)
         at_least(0, temperature=self.temperature)
         more_than(0, std=self.std)
+
+    @classmethod
+    def small(
+        cls, size: int, channels: int, *, levels: int | None = None
+    ) -> tuple[Self, TrainingConfig]:
+        """A small configuration, and how to train it.
+
+        Raises:
+            ValueError: as `images` says.
+        """
+        return cls(**cls.small_fields(size, channels, levels)), training(size)
+
+    @classmethod
+    def small_fields(cls, size: int, channels: int, levels: int | None) -> dict[str, Any]:
+        """What the small configuration has for an image size."""
+        return images(size, channels, levels)
 
     def check_shared(self, *names: str) -> None:
         """Refuse features that the channels cannot share equally."""

@@ -11,13 +11,12 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from boed.completion.autoregressive.configuration import AutoregressiveConfig, images, training
+from boed.completion.autoregressive.configuration import AutoregressiveConfig
 from boed.completion.autoregressive.unconditional import Unconditional
 from boed.completion.learned import Architectures
 from boed.completion.levels import to_level
 from boed.data.observation import Observation
 from boed.foundation.checks import at_least, attributes
-from boed.training.config import TrainingConfig
 
 State = tuple[Tensor, Tensor]
 """State and memory of an LSTM, `[1, N, H]` each."""
@@ -43,17 +42,6 @@ class FlattenedRowLSTMConfig(AutoregressiveConfig):
         super().__post_init__()
         at_least(1, hidden=self.hidden)
         at_least(0, window=self.window)
-
-
-def small(
-    size: int, channels: int, *, levels: int | None = None
-) -> tuple[FlattenedRowLSTMConfig, TrainingConfig]:
-    """The report's 64 features, and how to train them.
-
-    Raises:
-        ValueError: as `images` says.
-    """
-    return FlattenedRowLSTMConfig(**images(size, channels, levels)), training(size)
 
 
 class SequenceLSTM(nn.Module):
@@ -120,20 +108,13 @@ class FlattenedRowLSTM(Unconditional):
     name: ClassVar[str] = "flattened-row-lstm"
     Config = FlattenedRowLSTMConfig
     config: FlattenedRowLSTMConfig
-    architectures: ClassVar[Architectures] = {"binary": partial(small, levels=2)}
+    architectures: ClassVar[Architectures] = {
+        "binary": partial(FlattenedRowLSTMConfig.small, levels=2)
+    }
 
     def __init__(self, config: FlattenedRowLSTMConfig) -> None:
         super().__init__(config)
         self.network = SequenceLSTM(**attributes(config, "levels", "hidden"))
-
-    @classmethod
-    def preset(cls, size: int, channels: int) -> tuple[FlattenedRowLSTMConfig, TrainingConfig]:
-        """A configuration of 16 levels, or of 32 in colour and above 32 px.
-
-        Raises:
-            ValueError: there is none for that size.
-        """
-        return small(size, channels)
 
     def sequence(
         self, image: Float[Tensor, "B C H W"]

@@ -13,7 +13,7 @@ from torch import Tensor
 from boed.completion.adversarial.losses import evaluating
 from boed.completion.autoregressive.base import Autoregressive, hidden
 from boed.completion.autoregressive.conditioning import NORMS, ConditioningNetwork
-from boed.completion.autoregressive.configuration import AutoregressiveConfig, images, training
+from boed.completion.autoregressive.configuration import AutoregressiveConfig
 from boed.completion.autoregressive.layers import GatedPixelCNN
 from boed.completion.autoregressive.stepping import PixelSteps
 from boed.completion.learned import Architectures
@@ -51,6 +51,11 @@ class PixelCNNConfig(AutoregressiveConfig):
         self.check_widths("kernel", "first_kernel")
         self.check_shared("filters", "hidden")
 
+    @classmethod
+    def small_fields(cls, size: int, channels: int, levels: int | None) -> dict[str, Any]:
+        wide = {"filters": 16 * channels, "hidden": 32 * channels} if channels > 1 else {}
+        return {**super().small_fields(size, channels, levels), **wide}
+
     def network(self, code: int = 0) -> GatedPixelCNN:
         """The PixelCNN, untrained."""
         shape = attributes(self, "channels", "levels", "filters", "kernel", "first_kernel")
@@ -79,28 +84,10 @@ class PixelConstrainedConfig(PixelCNNConfig):
         check_known("norm", self.norm, NORMS)
         at_least(0, alpha=self.alpha)
 
-
-def shape(size: int, channels: int, levels: int | None) -> dict[str, Any]:
-    """The small PixelCNN.
-
-    Raises:
-        ValueError: as `images` says.
-    """
-    wide = {"filters": 16 * channels, "hidden": 32 * channels} if channels > 1 else {}
-    return {**images(size, channels, levels), **wide}
-
-
-def small(
-    size: int, channels: int, *, levels: int | None = None
-) -> tuple[PixelConstrainedConfig, TrainingConfig]:
-    """A small configuration, and how to train it.
-
-    Raises:
-        ValueError: as `images` says.
-    """
-    dilations = (1, 2, 4, 8, 1) if size <= 32 else (1, 2, 4, 8, 16, 1)
-    config = PixelConstrainedConfig(**shape(size, channels, levels), dilations=dilations)
-    return config, training(size)
+    @classmethod
+    def small_fields(cls, size: int, channels: int, levels: int | None) -> dict[str, Any]:
+        dilations = (1, 2, 4, 8, 1) if size <= 32 else (1, 2, 4, 8, 16, 1)
+        return {**super().small_fields(size, channels, levels), "dilations": dilations}
 
 
 _TRAINING = TrainingConfig(
@@ -159,7 +146,7 @@ class PixelConstrained(Autoregressive):
     Config = PixelConstrainedConfig
     config: PixelConstrainedConfig
     architectures: ClassVar[Architectures] = {
-        "binary": partial(small, levels=2),
+        "binary": partial(PixelConstrainedConfig.small, levels=2),
         "mnist": lambda size, channels: PUBLISHED["mnist"],
         "celeba": lambda size, channels: PUBLISHED["celeba"],
     }
@@ -176,15 +163,6 @@ class PixelConstrained(Autoregressive):
             dilations=config.dilations,
             kind=config.norm,
         )
-
-    @classmethod
-    def preset(cls, size: int, channels: int) -> tuple[PixelConstrainedConfig, TrainingConfig]:
-        """A configuration of 16 levels, or of 32 in colour and above 32 px.
-
-        Raises:
-            ValueError: as `images` says.
-        """
-        return small(size, channels)
 
     def condition(self, observation: Observation) -> Float[Tensor, "B L C H W"]:
         """The logits of the network over what is seen."""

@@ -11,14 +11,13 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from boed.completion.autoregressive.configuration import AutoregressiveConfig, images, training
+from boed.completion.autoregressive.configuration import AutoregressiveConfig
 from boed.completion.autoregressive.stepping import Canvas
 from boed.completion.autoregressive.unconditional import Unconditional
 from boed.completion.learned import Architectures
 from boed.completion.levels import to_level
 from boed.data.observation import Observation
 from boed.foundation.checks import at_least, at_most, attributes
-from boed.training.config import TrainingConfig
 
 ZONE = 5
 """Its width in pixels; the pixel that is drawn is its last one, at the bottom on the right."""
@@ -51,17 +50,6 @@ class ZonePixelCNNConfig(AutoregressiveConfig):
         at_least(1, **attributes(self, "filters", "zones"))
         at_least(0, dropout=self.dropout)
         at_most(0.9, dropout=self.dropout)
-
-
-def small(
-    size: int, channels: int, *, levels: int | None = None
-) -> tuple[ZonePixelCNNConfig, TrainingConfig]:
-    """A configuration and how to train it.
-
-    Raises:
-        ValueError: as `images` says.
-    """
-    return ZonePixelCNNConfig(**images(size, channels, levels)), training(size)
 
 
 class ZoneNetwork(nn.Module):
@@ -127,21 +115,12 @@ class ZonePixelCNN(Unconditional):
     name: ClassVar[str] = "pixelcnn-zone"
     Config = ZonePixelCNNConfig
     config: ZonePixelCNNConfig
-    architectures: ClassVar[Architectures] = {"binary": partial(small, levels=2)}
+    architectures: ClassVar[Architectures] = {"binary": partial(ZonePixelCNNConfig.small, levels=2)}
 
     def __init__(self, config: ZonePixelCNNConfig) -> None:
         super().__init__(config)
         fields = attributes(config, "channels", "levels", "filters", "dropout")
         self.network = ZoneNetwork(**fields)
-
-    @classmethod
-    def preset(cls, size: int, channels: int) -> tuple[ZonePixelCNNConfig, TrainingConfig]:
-        """A configuration of 16 levels, or of 32 in colour and above 32 px.
-
-        Raises:
-            ValueError: there is none for that size.
-        """
-        return small(size, channels)
 
     def logits(
         self, image: Float[Tensor, "B C H W"], condition: Tensor

@@ -11,7 +11,6 @@ from boed.completion.autoregressive.pixel_constrained import (
     PUBLISHED,
     PixelConstrained,
     PixelConstrainedConfig,
-    small,
 )
 from boed.data.observation import Observation
 
@@ -71,7 +70,7 @@ def test_presets():
         assert (config.size, config.channels, config.levels) == (size, channels, levels)
         assert training.precision == "fp32"
     assert PixelConstrained.architectures["binary"](32, 1)[0].levels == 2
-    assert small(32, 1, levels=2)[0].norm == "group"
+    assert PixelConstrainedConfig.small(32, 1, levels=2)[0].norm == "group"
     with pytest.raises(ValueError, match="size 48 has no preset; expected 28, 32 or a mult"):
         PixelConstrained.preset(48, 1)
 
