@@ -58,9 +58,10 @@ def completer_for(context: Context, name: str | None = None) -> Completer:
 
     Args:
         context: what it is for.
-        name: `retrieval`, `gaussian`, `harmonic` or `ridge` (fitted to the library), `aipo`,
-            `flow`, ... (the one shipped for the data), the name of a shipped model, the path of a
-            checkpoint, or `package.module:Class` of one of your own, made without arguments.
+        name: `retrieval`, `gaussian`, `harmonic`, `ridge`, `tv`, `low-rank` or `patch-match`
+            (given the library), `aipo`, `flow`, ... (the one shipped for the data), the name of a
+            shipped model, the path of a checkpoint, or `package.module:Class` of one of your own,
+            made without arguments.
 
     Raises:
         Missing: none is shipped, or there is no library to fit to.

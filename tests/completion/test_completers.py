@@ -37,6 +37,8 @@ AUTOREGRESSIVE = (
     "pixelcnn-zone",
 )
 
+BRIEFLY = {"tv": {"iterations": 2}, "low-rank": {"iterations": 5}, "patch-match": {"iterations": 1}}
+
 
 def size_of(name: str) -> int:
     """Where every pixel takes its time there are few."""
@@ -77,7 +79,7 @@ def made(name: str, channels: int = 1) -> Completer:
     if name == "retrieval":
         return Retrieval(library(channels))
     if name in FILLINGS:
-        return FILLINGS[name](library(channels))
+        return FILLINGS[name](library(channels), **BRIEFLY.get(name, {}))
     if name == "gaussian":
         return GaussianMixture(library(channels), components=2, factors=4)
     if name in ("importance", "nuts"):
