@@ -24,6 +24,7 @@ LEARNED: Registry[type[LearnedCompleter]] = Registry(
         "np": "boed.completion.neural_process.process:NeuralProcess",
         "anp": "boed.completion.neural_process.attentive:AttentiveNeuralProcess",
         "ce": "boed.completion.adversarial.context_encoder:ContextEncoder",
+        "gan-latent": "boed.completion.adversarial.latent_search:GANLatent",
         "vaeac": "boed.completion.vae.vaeac:VAEAC",
         "flow": "boed.completion.flow.matching:FlowMatching",
         "flow-distilled": "boed.completion.flow.distilled:DistilledFlow",

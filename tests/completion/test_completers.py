@@ -69,7 +69,8 @@ def configuration(name: str, channels: int):
     if name in AUTOREGRESSIVE:
         small = {"size": size_of(name), "filters": 4 * channels, "blocks": 1, "layers": 1}
         return replace(config, **{key: small[key] for key in small if hasattr(config, key)})
-    return replace(config, steps=3) if name in ("flow", "flow-distilled", "diffusion") else config
+    brief = {key: 3 for key in ("steps", "iterations") if hasattr(config, key)}
+    return replace(config, **brief)
 
 
 @cache
