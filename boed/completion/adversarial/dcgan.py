@@ -91,13 +91,13 @@ class DCGAN(nn.Module):
         z = 2 * torch.rand(len(real), self.config.latent, device=real.device) - 1
         made = self.generator(z)
         fooled = _judged(frozen(self.discriminator, made), REAL)
-        told = _judged(self.discriminator(real), REAL)
-        return fooled, told + _judged(self.discriminator(made.detach()), MADE)
+        recognised = _judged(self.discriminator(real), REAL)
+        return fooled, recognised + _judged(self.discriminator(made.detach()), MADE)
 
 
-def _judged(logits: Float[Tensor, "B 2"], said: int) -> Tensor:
-    """Cross-entropy, if all are of a class."""
-    return F.cross_entropy(logits.float(), torch.full((len(logits),), said, device=logits.device))
+def _judged(logits: Float[Tensor, "B 2"], answer: int) -> Tensor:
+    """Cross-entropy of images that are all of one class."""
+    return F.cross_entropy(logits.float(), torch.full((len(logits),), answer, device=logits.device))
 
 
 def _generator(config: DCGANConfig) -> nn.Sequential:
