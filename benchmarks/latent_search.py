@@ -18,110 +18,35 @@ import argparse
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from completers import boed
-from inpainting import decibels, grid, of_several, picture, resampled
+from inpainting import decibels, of_several, resampled
+from latent_search_figures import FIGURES
+from latent_search_study import CURVE, MASKS, SEARCHES, SETS, Study, checkpoint, others
 from latent_search_tables import DATA_NAMES, iterations_figure, write_tables
-from matplotlib.figure import Figure
 from measuring import machine
 from torch import Tensor
 
-from boed.benchmark.sweep import scene_rows
 from boed.completion import Completer, complete
 from boed.completion.adversarial.latent_search import GANLatent, Searched
 from boed.completion.classical.blending import poisson_blend
 from boed.completion.evaluation import psnr, ssim
 from boed.completion.registry import load_completer
-from boed.data.dataset import Dataset
 from boed.data.load import load
-from boed.data.masks import named
 from boed.data.observation import Observation
 from boed.foundation.files import atomic, write_json
-from boed.foundation.randomness import derive
 from boed.sensors import PatchSensor
 from boed.zoo import Context
 
-SETS = {"digits": 32, "kermany_pneumonia_128": 64, "cifar10_jpeg_32": 32}
-"""Data sets, and the width in pixels of their scenes."""
-
-MASKS = {
-    "centre": "centre_hole:0.5",
-    "pattern": "pattern:0.25",
-    "random 80 %": "dropped:0.8",
-    "half": "half",
-}
-"""The paper's four, by the names of its Table 1."""
-
-STEPS = {"gan-latent": (8000, 4000, 5000), "ce": (4000, 2400, 4000)}
-"""Updates for each of `SETS`: about 20, 35 and 30 CPU minutes for the GAN, 5 for each encoder."""
-
-SEARCHES: dict[str, dict[str, Any]] = {
-    "gan-latent": {},
-    "without prior": {"prior": 0.0},
-    "unweighted": {"weighted": False},
-}
-"""Ways to search, which differ from the first in one thing; overlaying is told from the same."""
-
-FITTED = ("tv", "low-rank", "patch-match", "harmonic")
-"""Methods without training beside the nearest scene and the mirror image."""
-
-CURVE = (25, 50, 100, 200, 400, 800, 1500)
-"""Iterations at which PSNR is asked for, up to the paper's."""
+STEPS = {"gan-latent": (12000, 6000, 8000), "ce": (4000, 2400, 4000)}
+"""Updates for each of `SETS`: about 15 to 25 CPU minutes for the GAN, 5 for each encoder."""
 
 COMPLETIONS = 8
 """Of each scene under blobs, as in Dupont & Suresha 2019."""
-
-
-@dataclass(frozen=True)
-class Study:
-    """A trained model, the scenes, and what else is measured."""
-
-    model: GANLatent
-    test: Dataset
-    context: Context
-    models: Path
-    scenes: int
-    seed: int
-
-    def truth(self, number: int, start: int = 0) -> Tensor:
-        """Test scenes, fewer always the first of more."""
-        rows = torch.from_numpy(scene_rows(len(self.test), start + number)[start:])
-        return self.test.scenes(rows)
-
-    def observed(self, scenes: Tensor, masks: str) -> Observation:
-        """What is seen under masks of a name."""
-        generator = torch.Generator().manual_seed(derive(self.seed, "masks", masks))
-        mask = named(masks)(len(scenes), self.test.size, generator=generator)
-        return Observation.of(scenes, mask)
-
-    def seeds(self, masks: str, number: int) -> list[int]:
-        return [derive(self.seed, masks, row) for row in range(number)]
-
-    def changed(self, **changes: Any) -> GANLatent:
-        """The model with another search."""
-        model = GANLatent(replace(self.model.config, **changes)).eval()
-        model.load_state_dict(self.model.state_dict())
-        return model
-
-
-class Mirror:
-    """The other half of a scene of which one was seen, turned over."""
-
-    deterministic = True
-
-    def sample(self, observation: Observation, n: int, seed: Any = 0) -> Tensor:
-        """Scenes `[n, B, C, H, W]`; black where the mirrored pixel was not seen."""
-        scenes = observation.values
-        for axis in (-1, -2):
-            other = observation.mask.flip(axis)
-            whole = torch.maximum(other, observation.mask).amin((1, 2, 3), keepdim=True) > 0
-            scenes = torch.where(whole & (other > 0), observation.values.flip(axis), scenes)
-        return observation.composite(scenes).expand(n, -1, -1, -1, -1)
 
 
 def figures(scenes: Tensor, truth: Tensor, seen: Observation, seconds: float) -> dict[str, Any]:
@@ -164,28 +89,13 @@ def completed(study: Study, masks: str, make: Callable[[], Completer]) -> dict[s
     return figures(scenes, truth, seen, time.process_time() - began)
 
 
-def others(study: Study, mask: str) -> dict[str, Callable[[], Completer]]:
-    """What else can complete scenes under a mask, made when it is needed."""
-    methods: dict[str, Callable[[], Completer]] = {}
-    encoder = checkpoint(study.models, "ce", mask)
-    if encoder.exists():
-        methods["ce"] = partial(load_completer, encoder)
-    for name in FITTED:
-        if name != "patch-match" or mask != "random 80 %":  # under which no patch is seen whole
-            methods[name] = partial(study.context.fitted, name)
-    methods["nearest"] = partial(study.context.fitted, "retrieval")
-    if mask == "half":
-        methods["mirror"] = Mirror
-    return methods
-
-
-def by_iterations(study: Study, number: int, steps: Sequence[int]) -> dict[str, list[float]]:
+def by_iterations(study: Study, number: int) -> dict[str, list[float]]:
     """PSNR of the hole in the centre after so many iterations."""
     truth = study.truth(number)
     masks = MASKS["centre"]
     seen = study.observed(truth, masks)
     curve = {}
-    for iterations in steps:
+    for iterations in (each for each in CURVE if each <= study.most):
         model = study.changed(iterations=iterations)
         scenes = model.sample(seen, 1, study.seeds(masks, number))
         curve[str(iterations)] = decibels(psnr(scenes, truth, 1 - seen.mask)[0])
@@ -199,51 +109,6 @@ def under_blobs(study: Study, number: int, completer: Completer) -> dict[str, li
     seen = study.observed(truth, "blobs")
     scenes = completer.sample(seen, COMPLETIONS, study.seeds("blobs", number))
     return of_several(scenes, truth)
-
-
-def methods_figure(study: Study) -> Figure:
-    """A digit under each mask by each method: Fig. 1, 4 to 7."""
-    columns = ["seen", "truth", *SEARCHES, "overlay", "ce", *FITTED, "nearest", "mirror"]
-    figure, axes = grid(len(MASKS), len(columns), size=0.75, extra=0.15)
-    for row, (mask, masks) in enumerate(MASKS.items()):
-        truth = study.truth(1, start=row)
-        seen, seeds = study.observed(truth, masks), study.seeds(masks, 1)
-        pictures = {"seen": picture(truth[0], seen.mask[0]), "truth": picture(truth[0])}
-        for way, changes in SEARCHES.items():
-            pictures[way] = picture(study.changed(**changes).sample(seen, 1, seeds)[0, 0])
-        overlaid = study.changed(blend="overlay").sample(seen, 1, seeds)
-        pictures["overlay"] = picture(overlaid[0, 0])
-        for name, make in others(study, mask).items():
-            pictures[name] = picture(complete(make(), seen, 1, seed=seeds).scenes[0, 0])
-        for column, name in enumerate(columns):
-            if name in pictures:
-                axes[row, column].imshow(pictures[name])
-            if row == 0:
-                axes[row, column].set_title(name, fontsize=6)
-    return figure
-
-
-def search_figure(study: Study, steps: Sequence[int]) -> Figure:
-    """What a search has come to after more and more iterations, not blended: Fig. 3."""
-    figure, axes = grid(4, len(steps) + 2, size=0.8, extra=0.1)
-    truth = study.truth(4, start=8)
-    masks = MASKS["centre"]
-    seen = study.observed(truth, masks)
-    for row in range(4):
-        axes[row, 0].imshow(picture(truth[row], seen.mask[row]))
-        axes[row, -1].imshow(picture(truth[row]))
-    for column, iterations in enumerate(steps, start=1):
-        ended = study.changed(iterations=iterations).search(seen, 1, study.seeds(masks, 4))
-        for row in range(4):
-            axes[row, column].imshow(picture(ended.made[0, row]))
-        axes[0, column].set_title(f"{iterations}", fontsize=7)
-    return figure
-
-
-def checkpoint(models: Path, kind: str, mask: str | None = None) -> Path:
-    """Where the weights of the GAN, or of the encoder for a mask, lie."""
-    own = "" if mask is None else f"-{mask.split()[0]}"
-    return models / f"{kind}{own}.safetensors"
 
 
 def train(data: str, models: Path, steps: int | None) -> None:
@@ -296,8 +161,7 @@ def measure(study: Study, out: Path, settings: dict[str, Any], also: dict[str, C
     few = settings["few"]
     for name, completer in {"gan-latent": study.model, **also}.items():
         measured.part(["blobs", name], partial(under_blobs, study, few, completer))
-    steps = [each for each in CURVE if each <= settings["most"]]
-    measured.part(["iterations"], partial(by_iterations, study, few, steps))
+    measured.part(["iterations"], partial(by_iterations, study, few))
 
 
 def main() -> None:
@@ -306,8 +170,8 @@ def main() -> None:
     parser.add_argument("--models", type=Path, help="runs/latent_search/DATA if not given")
     parser.add_argument("--train", action="store_true", help="train what is missing, and stop")
     parser.add_argument("--steps", type=int, help="updates of each model, to try it")
-    parser.add_argument("--scenes", type=int, default=32, help="under each of the four masks")
-    parser.add_argument("--few", type=int, default=16, help="by iterations, and under blobs")
+    parser.add_argument("--scenes", type=int, default=64, help="under each of the four masks")
+    parser.add_argument("--few", type=int, default=24, help="by iterations, and under blobs")
     parser.add_argument("--iterations", type=int, default=500, help="of a search")
     parser.add_argument("--most", type=int, default=CURVE[-1], help="iterations of the curve")
     parser.add_argument("--also", nargs="*", default=[], help="NAME=PATH of others, under blobs")
@@ -325,7 +189,8 @@ def main() -> None:
         parser.error(f"{models} holds a {type(model).__name__}, expected a GANLatent")
     test, library = (load(data, SETS[data], split) for split in ("test", "train"))
     context = Context(test, PatchSensor(SETS[data]), library=library)
-    study = Study(model, test, context, models, options.scenes, options.seed)
+    counts = {key: getattr(options, key) for key in ("scenes", "most", "seed")}
+    study = Study(model, test, context, models=models, **counts)
     study = replace(study, model=study.changed(iterations=options.iterations))
     given = (each.partition("=") for each in options.also)
     also = {name: load_completer(path) for name, _, path in given}
@@ -344,8 +209,7 @@ def main() -> None:
     results = json.loads(out.read_text())
     drawn = {f"iterations-{data}": iterations_figure(results, DATA_NAMES[data])}
     if data == "digits":  # of the other sets no originals may be shown
-        steps = [each for each in CURVE if each <= options.most]
-        drawn |= {"methods": methods_figure(study), "search": search_figure(study, steps)}
+        drawn |= {name: draw(study) for name, draw in FIGURES.items()}
     for name, figure in drawn.items():
         with atomic(pictures / f"{name}.png") as temporary:
             figure.savefig(temporary, dpi=100)

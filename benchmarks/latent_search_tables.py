@@ -19,6 +19,8 @@ METHODS = {
     "gan-latent": "latent search",
     "without prior": "... without the prior loss",
     "unweighted": "... with all seen pixels alike",
+    "-log D": "... with the prior loss of public code",
+    "l2": "... with squared differences",
     "overlay": "... overlaid, not blended",
     "ce": "Context Encoder, trained on this mask",
     "tv": "total variation",
@@ -73,6 +75,9 @@ CAPTIONS = {
     "methods": "A test digit under each mask: what is seen, the truth, and one completion by each "
     "method (Fig. 1 and 4 to 7 of the paper).",
     "search": "G(z) as its search goes on, before anything is blended (Fig. 3); the truth last.",
+    "samples": "Scenes of which nothing was seen: the shipped VAE of AIPO, and the GAN (Fig. 2).",
+    "errors": "Twice the absolute errors, as in Fig. 12.",
+    "failures": "The worst ten of 48: what is seen, G(z), the completion, the truth (Fig. 13).",
 }
 
 
