@@ -141,7 +141,7 @@ class GANLatent(LearnedCompleter):
             weight_decay=0.0,
             betas=(0.5, 0.999),
             ema=0.99,
-            every=1000,  # a validation draws samples, which takes as long as a hundred steps
+            every=2000,  # a validation draws samples, which takes as long as 250 steps
         )
         return config, training
 
