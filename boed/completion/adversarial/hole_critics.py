@@ -156,7 +156,7 @@ class DCGANFillerConfig(JudgedConfig):
 
 
 class DCGANFiller(JudgedHoleFiller):
-    """The report's DCGAN inpainter: a critic of log odds that a scene is true (its Sec. 4).
+    """The report's DCGAN inpainter: a critic of log odds that a scene is true (its Sec. 5.1).
 
     With its tricks: noisy labels, some of them flipped; batches of true and of made scenes apart;
     the generator maximises log D. Labels above 1 are taken for 1: the cross entropy of others has
@@ -243,7 +243,7 @@ class WGANFillerConfig(JudgedConfig):
 
 
 class WGANFiller(JudgedHoleFiller):
-    """The report's WGAN inpainter: a critic whose mean scores are far apart (its Sec. 5).
+    """The report's WGAN inpainter: a critic whose mean scores are far apart (its Sec. 5.3).
 
     The critic has ten steps before each one of the generator, and its weights are clipped after
     each update (the report says gradient clipping). Its best results came from the VGG-like encoder
@@ -251,9 +251,9 @@ class WGANFiller(JudgedHoleFiller):
     and 1,736,897 of the critic. An earlier score of theirs was with no adversarial loss at all,
     as their text says: `alpha = 1`.
 
-    A limit of 0.01 (Arjovsky et al. 2017) leaves the scores of true and made scenes about 0.01
-    apart, since behind batch norm they grow with the square of the limit: no error of pixels hears
-    that. The preset has 0.05 and an alpha of 0.9.
+    A limit of 0.01 (Arjovsky et al. 2017) leaves the scores of true and made scenes at most about
+    0.01 apart, since behind batch norm they grow with the square of the limit: beside an error of
+    pixels that is not heard. The preset has 0.05 and an alpha of 0.9.
     """
 
     name: ClassVar[str] = "wgan"

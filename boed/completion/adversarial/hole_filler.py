@@ -95,7 +95,7 @@ class HoleFiller(LearnedCompleter):
     """One deterministic guess at the hidden pixels by a CNN with a bottleneck.
 
     The loss is the squared error, summed over channels and averaged over the hidden pixels, which
-    is the L2 of the CIFAR-10 inpainting report (its Sec. 3.2). With `overlap` the seen pixels of a
+    is the L2 of the CIFAR-10 inpainting report (its Sec. 1). With `overlap` the seen pixels of a
     band beside them count as well, so much more than a hidden one, for completions without a seam.
 
     Differences from the report: the mask is read, too, and hidden pixels enter as the mean grey
@@ -188,7 +188,7 @@ class HoleFiller(LearnedCompleter):
 
 
 class L2CNN(HoleFiller):
-    """The report's vanilla CNN: a hole filler by squared error alone (its Sec. 3).
+    """The report's vanilla CNN: a hole filler by squared error alone (its Sec. 4).
 
     `PUBLISHED` has its sizes for the hole of 8 x 8 of 32 pixels, as far as they are given: strides,
     4 x 4 x 256 numbers before a bottleneck of 1,024 filters, dropout 0.5; 9,836,675 parameters,
