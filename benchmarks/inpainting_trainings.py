@@ -45,7 +45,7 @@ class Training:
 
 HOLE: dict[str, Any] = {"patch": 8, "overlap": 0.0}
 OVERLAP: dict[str, Any] = {"patch": 16, "overlap": 20.0}
-PRETRAINED: dict[str, Any] = {"pretraining": 4000}
+PRETRAINED: dict[str, Any] = {"pretraining": 0.5}
 
 BOTTLENECKS: dict[str, int] = {
     "l2-cnn-2000": 2000,
@@ -64,7 +64,7 @@ TRAININGS: dict[str, Training] = {
     "l2-cnn-overlap": Training(kind="l2-cnn", steps=6000, changes=OVERLAP),
     "l2-cnn-augmented": Training(kind="l2-cnn", steps=6000, changes=HOLE | {"augmentation": True}),
     "dcgan": Training(kind="dcgan", steps=8000, changes=HOLE | PRETRAINED),
-    "wgan": Training(kind="wgan", steps=8400, changes=OVERLAP | PRETRAINED),
+    "wgan": Training(kind="wgan", steps=8800, changes=OVERLAP | PRETRAINED),
     "wgan-alpha-1": Training(kind="wgan", steps=6000, changes=OVERLAP | {"alpha": 1.0}),
     "pixelcnn-zone": Training(kind="pixelcnn-zone", steps=4000),
     "flattened-row-lstm": Training(kind="flattened-row-lstm", steps=12_000),
@@ -132,8 +132,8 @@ def trained(weights: Path, names: Sequence[str]) -> dict[str, LearnedCompleter]:
     return models
 
 
-def adversarial_from(model: LearnedCompleter) -> int | None:
-    """The step from which on a critic has had its turns; None if none has any."""
+def adversarial_from(model: LearnedCompleter) -> float | None:
+    """The share of the training from which on a critic has its turns; None if none has any."""
     config = vars(model.config)
     return config["pretraining"] if config.get("alpha", 1.0) < 1 else None
 
@@ -142,7 +142,7 @@ def account(weights: Path, name: str, model: LearnedCompleter) -> dict[str, Any]
     """What a training was: steps, time, figures on val, and whether it was level."""
     last = cast(LearnedCompleter, load_completer(checkpoint(weights, name))).provenance
     asked, made, history = last["fit"]["steps"], last["steps"], last["history"]
-    since = adversarial_from(model) or 0
+    since = asked * (adversarial_from(model) or 0.0)
     return {
         "kind": model.name,
         "parameters": sum(each.numel() for each in model.parameters()),

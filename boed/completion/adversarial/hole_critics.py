@@ -29,7 +29,7 @@ class JudgedConfig(HoleFillerConfig):
             the critic has no turn.
         critic: features of the critic's first stage; its convolutions are those of `encoder`.
         critic_steps: of the critic before each one of the generator.
-        pretraining: first steps, which are the generator's, by squared error alone.
+        pretraining: share of the training, its beginning, by squared error alone.
         separate: whether the critic's batches are of true scenes or of made ones alone, so that
             batch norm lets it tell them apart by the batch, or of both.
 
@@ -41,14 +41,14 @@ class JudgedConfig(HoleFillerConfig):
     alpha: float = 0.99
     critic: int = 32
     critic_steps: int = 1
-    pretraining: int = 2000
+    pretraining: float = 1 / 3
     separate: bool = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
         at_least(1, **attributes(self, "critic", "critic_steps"))
         at_least(0, **attributes(self, "alpha", "pretraining"))
-        at_most(1, alpha=self.alpha)
+        at_most(1, **attributes(self, "alpha", "pretraining"))
         Switch().check("separate", self.separate)
 
 
@@ -66,16 +66,11 @@ class JudgedHoleFiller(HoleFiller):
         super().__init__(config)
         fields = attributes(config, "channels", "encoder")
         self.critic = Critic(**fields, width=config.critic)
-        self.critic_turn, self.pretrained = False, True
+        self.critic_turn = False
 
     def take_turn(self, step: int) -> None:
-        """The generator's while it is pretrained; then the critic's before each of its own."""
-        config, since = self.config, step - self.config.pretraining
-        self.pretrained = since >= 0
-        cycle = config.critic_steps + 1
-        self.critic_turn = (
-            self.pretrained and config.alpha < 1 and since % cycle < config.critic_steps
-        )
+        """The critic's before each of the generator, which has all of them in pretraining."""
+        self.critic_turn = step % (self.config.critic_steps + 1) < self.config.critic_steps
 
     def loss(
         self,
@@ -85,13 +80,14 @@ class JudgedHoleFiller(HoleFiller):
     ) -> Tensor:
         """That of the network whose turn it is."""
         scene, observation = self.varied(scene, observation)
-        if self.critic_turn:
+        alpha = self.config.alpha
+        judged = alpha < 1 and progress >= self.config.pretraining
+        if judged and self.critic_turn:
             made = self.guess(observation, rest=True)
             return self.criticism(*self.scores(scene, observation.composite(made)))
         guess = self.guess(observation)
         error = self.error(guess, scene, observation)
-        alpha = self.config.alpha
-        if alpha == 1 or not self.pretrained:
+        if not judged:
             return error
         _, made = self.scores(scene, observation.composite(guess), rest=True)
         return alpha * error + (1 - alpha) * self.disbelief(made)
