@@ -28,6 +28,7 @@ from boed.foundation.options import COUNT, Device, Names, OneOf, Shares, refusal
 from boed.foundation.precision import PRECISIONS, choose
 from boed.foundation.registry import check_known, looks_like_path
 from boed.policies import Policy, Random
+from boed.policies.learned import Value
 from boed.policies.names import INFORMED, POLICIES, named_policy
 from boed.policies.policy import check_is_policy
 from boed.search import Screening, Search
@@ -225,7 +226,8 @@ def setup(
         judge.set_prevalence(Shares().of("prevalence", prevalence))
     asked = [name for name, is_given in given.items() if is_given]
     by_name = classifier is None or isinstance(classifier, str | Path)
-    warn_without_effect(asked, policies, judge, by_name=by_name)
+    drawing = policies if isinstance(policies, Mapping) else names
+    warn_without_effect(asked, drawing, judge, by_name=by_name)
     computed = attribute(judge, "precision", "fp32")
     chosen, said = search_for(context, judge, search=search, device=device)
     retrieved = isinstance(drawer, Retrieval) or any(
@@ -264,6 +266,9 @@ def setup(
         },
         "versions": versions(),
     }
+    for name, policy in made.items():
+        if isinstance(policy, Value):
+            about["checkpoints"][name] = _described(policy.network, name)
     if isinstance(chosen, Screening):
         about["checkpoints"]["screen"] = _described(chosen.screen, options["search"])
     return Setup(

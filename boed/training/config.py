@@ -180,6 +180,7 @@ class ValueTrainingConfig(TrainingConfig):
             line.
         exploring: over so much of all steps.
         watched: scenes of val that each validation looks at.
+        augmentation: how training scenes are changed, a name of `AUGMENTATIONS`.
     """
 
     unit: ClassVar[str] = "scenes"
@@ -192,6 +193,11 @@ class ValueTrainingConfig(TrainingConfig):
     explore: float = _of(0.1, Number(minimum=0, maximum=1))
     exploring: float = _of(0.5, Number(above=0, maximum=1))
     watched: int = _of(512, COUNT)
+    augmentation: str = _asked(
+        "none",
+        OneOf("boed.classifiers.augmentation:AUGMENTATIONS"),
+        "Of training scenes: none, light, or strong; light for few pictures if not given.",
+    )
 
     def exploration(self, step: int) -> float:
         """The probability of a random look in a step."""

@@ -15,14 +15,10 @@ from boed.data.observation import Observation
 from boed.eig.completions.estimators import AdditiveEstimator, members_of
 from boed.eig.completions.estimators import named as estimator_named
 from boed.foundation.cache import cache_folder
-from boed.foundation.files import load_weights
 from boed.foundation.registry import make_own
-from boed.foundation.shipped import shipped
 from boed.policies import BOED, CentreOut, FixedDesign, Oracle, Policy, Random
 from boed.policies import optimise_fixed_design as best_fixed_design
 from boed.policies.first_look import FirstLook
-from boed.policies.learned import CandidateLooks, Value, ValueNet
-from boed.policies.learned.network import KIND, classifier_name
 from boed.policies.names import INFORMED, LEARNED, named_policy
 from boed.policies.policy import check_is_policy
 from boed.search import Exhaustive, Proposing, Racing, Screening, Search
@@ -30,7 +26,8 @@ from boed.search.names import SEARCHES
 from boed.sensors import PatchSensor
 from boed.sensors.sensor import candidates
 from boed.zoo.fitted import Context, Missing
-from boed.zoo.models import completer_for, screen_for, shipped_of, weights
+from boed.zoo.learned import value_for
+from boed.zoo.models import completer_for, screen_for
 
 FIRST_COMPLETIONS = 500
 """Completions for the first look, which is the same for all scenes; fewer if the library has."""
@@ -70,7 +67,7 @@ def policies_for(
         own, estimator = INFORMED[name]
         how = search
         if name in LEARNED:
-            proposer = _value(context, where, classifier, memory=memory, device=device)
+            proposer = value_for(context, where, classifier, memory=memory, device=device)
             how = Proposing(proposer=proposer, then=search if isinstance(search, Racing) else None)
         if estimator == "disagreement":
             _check_members(name, classifier)  # who has none is told before any work
@@ -92,54 +89,11 @@ def policies_for(
         if name in INFORMED:
             return informed(name, where)
         if name in LEARNED or where is not None:
-            return _value(context, where, classifier, memory=memory, device=device)
+            return value_for(context, where, classifier, memory=memory, device=device)
         return _uninformed(name, context, classifier, memory=memory, device=device)
 
     asked = [named_policy(each) for each in names]
     return {name: made(name, where) for name, where in asked}
-
-
-def _value(
-    context: Context, where: str | None, classifier: Classifier, *, memory: int, device: str
-) -> Value:
-    """The policy of a trained network, by name or path, or of the one shipped for these looks.
-
-    Raises:
-        Missing: none is shipped.
-        ValueError: it was trained for another sensor, grid, size or classifier.
-    """
-    looks = CandidateLooks.of(context.sensor, context.shape)
-    path = (
-        shipped_value(context, looks, classifier)
-        if where is None
-        else weights("policies", where, "policies")
-    )
-    network = ValueNet.load(path).to(device)
-    network.check_looks(looks)
-    return Value(network, classifier, memory=memory)
-
-
-def shipped_value(context: Context, looks: CandidateLooks, classifier: Classifier) -> Path:
-    """The shipped value network for these looks and this classifier.
-
-    Raises:
-        Missing: there is none; saying what the shipped ones are for, and how to train one.
-    """
-    ours = (looks.name, classifier_name(classifier))
-    theirs = {}
-    for name in shipped_of("policies"):
-        _, header = load_weights(shipped(name))
-        if header["kind"] == KIND:
-            theirs[name] = (header["looks"], header["classifier"])
-    for name, of in theirs.items():
-        if of == ours:
-            return shipped(name)
-    said = "; ".join(f"{name} is for {' and '.join(of)}" for name, of in theirs.items())
-    raise Missing(
-        f"no value policy is shipped for {' and '.join(ours)}: train one with `boed train policy "
-        f"value {context.options} --sensor ... --out value.safetensors` and give it as "
-        f"`policies='value.safetensors'`. Shipped: {said or 'none'}"
-    )
 
 
 def _check_members(name: str, classifier: Classifier) -> None:

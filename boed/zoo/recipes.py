@@ -31,9 +31,10 @@ from boed.foundation.options import Device, OutFile
 from boed.foundation.randomness import derive
 from boed.foundation.registry import check_known, names_object, unknown
 from boed.foundation.shipped import shipped_folder, shipped_names
+from boed.policies.learned.training import usual_training
 from boed.sensors import PatchSensor
 from boed.sensors.random_looks import RandomLooks
-from boed.sensors.registry import default_sensor, sensor_named, sensor_options
+from boed.sensors.registry import sensor_named
 from boed.sensors.sensor import returns_readings
 from boed.training.checkpoints import check_recipe, running_state
 from boed.training.config import (
@@ -44,7 +45,8 @@ from boed.training.config import (
 from boed.training.recipes import Recipe, recipe_path
 from boed.zoo.defaults import DEFAULT_SIZE
 from boed.zoo.fitted import Context
-from boed.zoo.models import CLASSIFIERS, classifier_for, completer_for, network_for, weights
+from boed.zoo.learned import chosen_for, train_value_for
+from boed.zoo.models import CLASSIFIERS, network_for, weights
 
 C = TypeVar("C")
 T = TypeVar("T", bound=TrainingConfig)
@@ -388,27 +390,13 @@ def _is_made(classifier: str) -> bool:
 
 
 def _value(job: _Job) -> torch.nn.Module:
-    from boed.policies.learned.training import TRAINING, train_value
-
-    recipe, training = job.recipe, job.training(TRAINING)
+    recipe, checkpoint = job.recipe, job.model("classifier")
     check_known("name", recipe.name, ("value",))
-    assert recipe.data is not None
-    train, val = training_splits(recipe.data, recipe.size or DEFAULT_SIZE.get(recipe.data))
-    name, options = sensor_options(recipe.sensor or default_sensor(train))
-    recipe = replace(recipe, sensor={"name": name, **options})
-    sensor = sensor_named(recipe.sensor or name, train)
-    context = Context(val, sensor, library=train, val=val, source=recipe.data)
-    checkpoint = job.model("classifier")
-    classifier = classifier_for(context, str(checkpoint) if checkpoint else recipe.classifier)
-    drawn = training.target == "map" or recipe.completer is not None
-    return train_value(
-        train,
-        val,
-        sensor,
-        classifier,
-        training=training,
-        completer=completer_for(context, recipe.completer) if drawn else None,
-        **(job.begin(training) | {"recipe": recipe}),
+    context, classifier = chosen_for(recipe, str(checkpoint) if checkpoint else recipe.classifier)
+    assert context.library is not None
+    training = job.training(usual_training(context.library))
+    return train_value_for(
+        context, classifier, recipe=recipe, training=training, how=job.begin(training)
     )
 
 

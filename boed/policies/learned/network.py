@@ -99,6 +99,8 @@ class PictureNet(nn.Module):
         self.enter = nn.ModuleList(nn.Conv2d(depth, width, 1) for depth in depths)
         self.blocks = nn.ModuleList(ModulatedBlock(width, width) for _ in depths)
         self.finer = nn.ModuleList(nn.Conv2d(width, width, 1) for _ in depths[1:])
+        self.position = nn.Conv2d(4, width, 1)
+        self.last = ModulatedBlock(width, width)
         self.places = nn.Conv2d(width, width * config.fine**2, 1)
         self.everywhere = nn.Linear(width, width)
         self.values = LookValues(width)
@@ -114,7 +116,8 @@ class PictureNet(nn.Module):
         for finer, enter, block, level in rest:
             coarse = F.interpolate(finer(F.relu(x)), size=level.shape[-2:])
             x = block(enter(level) + coarse, context)
-        places = F.pixel_shuffle(self.places(F.relu(x)), self.fine)
+        x = F.relu(self.last(x + self.position(_coordinates(x)), context))
+        places = F.pixel_shuffle(self.places(x), self.fine)
         footprint = looks.over_cells(*places.shape[-2:]).to(places)
         at_looks = footprint @ places.flatten(2).transpose(1, 2)  # [B, D, W]
         known = at_looks + self.everywhere(context)[:, None]
@@ -132,6 +135,13 @@ class PictureNet(nn.Module):
             x = self.encoder[begin:end](x)
             levels.append(x)
         return levels
+
+
+def _coordinates(picture: Float[Tensor, "B W h w"]) -> Float[Tensor, "1 4 h w"]:
+    """Row and column of each cell from -1 to 1, and their squares: how far off the middle."""
+    ends = [torch.linspace(-1, 1, side, device=picture.device) for side in picture.shape[-2:]]
+    rows, columns = torch.meshgrid(*ends, indexing="ij")
+    return torch.stack([rows, columns, rows**2, columns**2])[None].to(picture)
 
 
 class SetNet(nn.Module):
@@ -172,22 +182,42 @@ class ValueNet(nn.Module):
         classifier: `classifier_name` of the one whose gains it expects.
 
     Attributes:
+        scale: by which all values are multiplied; 1 until `corrected`.
         merit: the validation's figure that says how good it is, lower is better.
     """
 
     merit: ClassVar[str] = "val_nll"
+    scale: Tensor
 
     def __init__(self, config: ValueConfig, *, looks: str, classifier: str) -> None:
         super().__init__()
         self.config, self.looks, self.classifier = config, looks, classifier
         self.provenance: dict[str, Any] = {}
+        self.register_buffer("scale", torch.ones(()))
         encoder = config.encoder
         self.network = SetNet(config) if encoder is None else PictureNet(config, encoder)
 
     def forward(self, observation: Observation, looks: CandidateLooks) -> Float[Tensor, "B D"]:
         """Expected fall of the classifier's log loss by each look, `[B, D]`, nats."""
         values: Tensor = self.network(observation, looks)
-        return values
+        return values * self.scale
+
+    def corrected(self, expected: float, gained: float) -> float:
+        """Multiply all values so that what was expected of the looks chosen is what they gained.
+
+        The best of many values is too high, and what is learned from the scenes that a classifier
+        was trained on is, too. The order of the looks stays.
+
+        Args:
+            expected: mean value of the looks chosen, on scenes that nothing was learned from.
+            gained: their mean gain.
+
+        Returns:
+            The factor, from 1/4 to 4; 1 where nothing was expected.
+        """
+        if expected > 0:
+            self.scale.mul_(min(max(gained / expected, 0.25), 4.0))
+        return float(self.scale)
 
     def check_looks(self, looks: CandidateLooks) -> None:
         """Refuse other looks, or scenes of another size, than it was trained for.

@@ -50,6 +50,12 @@ TRAINING = ValueTrainingConfig(
 """For one CPU core: most of the time goes into the classifier's beliefs after the looks judged."""
 
 
+def usual_training(train: Dataset) -> ValueTrainingConfig:
+    """How to train on a data set: few pictures are augmented, as for classifiers."""
+    augmentation = "none" if is_table(train) else usual_augmentation(len(train))
+    return replace(TRAINING, augmentation=augmentation)
+
+
 def train_value(
     train: Dataset,
     val: Dataset,
@@ -57,7 +63,7 @@ def train_value(
     classifier: Classifier,
     *,
     out: Path,
-    training: ValueTrainingConfig = TRAINING,
+    training: ValueTrainingConfig | None = None,
     config: ValueConfig | None = None,
     completer: Completer | None = None,
     on_step: Callable[[int, float], None] | None = None,
@@ -78,7 +84,7 @@ def train_value(
         classifier: whose gains are expected; asked `candidates` + 1 times at each moment.
         out: checkpoint to write, with its recipe and its curve beside it, the best weights by val
             if they are not the last, and until the end the running state.
-        training: how long and how.
+        training: how long and how; `usual_training` if not given.
         config: the network; see `begun` if not given.
         completer: whose EIG map is distilled, for `target` "map".
         on_step: called with step and loss.
@@ -91,6 +97,7 @@ def train_value(
         Interrupted: Ctrl-C or SIGTERM came; what was trained is stored.
     """
     train.check_question()
+    training = training or usual_training(train)
     check_is_classifier(classifier)
     target = _target(training, completer)
     device = training.ranks().device
@@ -108,7 +115,7 @@ def train_value(
     recipe = recipe.trained(training, size=None if is_table(train) else train.size)
     if claim_trained(out, recipe, about, steps=training.steps):
         return ValueNet.load(out)
-    augment = AUGMENTATIONS["none" if is_table(train) else usual_augmentation(len(train))]
+    augment = AUGMENTATIONS[training.augmentation]
     acting: dict[str, Any] = {"sensor": sensor, "steps": training.looks}
 
     def loss(step: int) -> Tensor:
@@ -123,7 +130,7 @@ def train_value(
         expected = network(asked.observation, looks)
         return (expected - gains)[asked.judged].square().mean()
 
-    watched = val if len(val) <= training.watched else val.subset(_some(val, training.watched))
+    watched = watched_of(val, training)
 
     def validate(_: nn.Module) -> dict[str, float]:
         return val_figures(network, watched, looks, classifier=classifier, **acting)
@@ -141,9 +148,12 @@ def train_value(
 
     def finish(network: ValueNet, progress: Progress) -> dict[str, Any]:
         figures = val_figures(network, watched, looks, classifier=classifier, **acting)
+        scale = network.corrected(figures["val_expected"], figures["val_gained"])
+        figures["val_expected"] *= scale
         return {
             **provenance(train, training, progress),
             "command": command,
+            "scale": scale,
             "scored_on": f"{len(watched)} scenes of {watched.split}",
             "scores": {"val": figures},
         }
@@ -229,6 +239,11 @@ def _small_network(classifier: Classifier) -> tuple[SmallDenseNet, DenseNetConfi
     folded = copy.deepcopy(network)
     folded.fold()
     return folded, classifier.config
+
+
+def watched_of(val: Dataset, training: ValueTrainingConfig) -> Dataset:
+    """The scenes of val that a training looks at, always the same."""
+    return val.subset(_some(val, training.watched)) if len(val) > training.watched else val
 
 
 @torch.no_grad()
