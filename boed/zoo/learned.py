@@ -105,8 +105,8 @@ def train_value_for(
     return train_value(
         train,
         val,
-        context.sensor,
-        classifier,
+        sensor=context.sensor,
+        classifier=classifier,
         training=training,
         completer=completer_for(context, recipe.completer) if drawn else None,
         **{**how, "recipe": recipe},

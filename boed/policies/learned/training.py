@@ -59,9 +59,9 @@ def usual_training(train: Dataset) -> ValueTrainingConfig:
 def train_value(
     train: Dataset,
     val: Dataset,
+    *,
     sensor: Sensor,
     classifier: Classifier,
-    *,
     out: Path,
     training: ValueTrainingConfig | None = None,
     config: ValueConfig | None = None,

@@ -49,8 +49,8 @@ TRAINING = ValueTrainingConfig(
 
 
 def trained(out: Path, **options: Any) -> ValueNet:
-    how: dict[str, Any] = {"training": TRAINING, "config": TINY, **options}
-    return train_value(TRAIN, VAL, GRID, ClueClassifier(), out=out, **how)
+    how = {"sensor": GRID, "training": TRAINING, "config": TINY, **options}
+    return train_value(TRAIN, VAL, classifier=ClueClassifier(), out=out, **how)
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +133,7 @@ def test_an_interrupted_training_goes_on_to_the_same_weights(tmp_path: Path) -> 
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
     assert one["history"] == other["history"]
     with pytest.raises(ValueError, match="holds another training: about: looks is 'Patch"):
-        train_value(TRAIN, VAL, Lines(16), ClueClassifier(), out=out, training=few, config=TINY)
+        trained(out, training=few, sensor=Lines(16))
 
 
 SENSORS: dict[str, tuple[Any, tuple[int, int, int]]] = {
@@ -315,7 +315,9 @@ def test_the_row_of_a_table_is_looked_up_where_its_answer_stands(tmp_path: Path)
     )
     few = replace(TRAINING, steps=30, candidates=4)
     out = tmp_path / "value.safetensors"
-    network = train_value(table, table, Features(4), Reads(), out=out, training=few)
+    network = train_value(
+        table, table, sensor=Features(4), classifier=Reads(), out=out, training=few
+    )
     assert network.config.encoder is None
     path = acquire(rows[:5], Features(4), Value(network, Reads()), steps=2, classifier=Reads())
     assert path.designs[:, 0, 0].tolist() == [2] * 5
