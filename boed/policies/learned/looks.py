@@ -106,3 +106,10 @@ class CandidateLooks:
             share = F.adaptive_avg_pool2d(pictures, (height, width)).flatten(1)
             self._cells[height, width] = share / share.sum(1, keepdim=True).clamp(min=1e-12)
         return self._cells[height, width]
+
+    def mean_of(self, places: Float[Tensor, "B W h w"]) -> Float[Tensor, "B D W"]:
+        """The mean of a map over what each look shows."""
+        share, cells = self.over_cells(*places.shape[-2:]), places.flatten(2).transpose(1, 2)
+        if bool((share.amax(1) > 1 - 1e-6).all()):  # single pixels: nothing to average
+            return cells[:, share.argmax(1)]
+        return share.to(cells) @ cells

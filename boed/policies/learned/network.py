@@ -118,9 +118,7 @@ class PictureNet(nn.Module):
             x = block(enter(level) + coarse, context)
         x = F.relu(self.last(x + self.position(_coordinates(x)), context))
         places = F.pixel_shuffle(self.places(x), self.fine)
-        footprint = looks.over_cells(*places.shape[-2:]).to(places)
-        at_looks = footprint @ places.flatten(2).transpose(1, 2)  # [B, D, W]
-        known = at_looks + self.everywhere(context)[:, None]
+        known = looks.mean_of(places) + self.everywhere(context)[:, None]
         return self.values(known, looks.new_share(observation))
 
     def _levels(self, x: Tensor) -> list[Tensor]:

@@ -10,6 +10,8 @@ from typer.testing import CliRunner
 
 from boed.cli import app
 from boed.foundation.files import load_weights
+from boed.training import Recipe
+from boed.zoo.kit.judging import val_figures
 
 
 def boed(*arguments: object) -> str:
@@ -35,6 +37,8 @@ def test_what_is_trained_is_run_with_its_proposals(
     assert header["recipe"]["sensor"]["name"] == (sensor or "features").partition(",")[0]
     assert header["command"] is not None
     assert "nothing to do" in boed(*training)
+    judged = val_figures(Recipe.read(out), out)  # as `boed train install` does
+    assert judged["val_nll"] == pytest.approx(header["scores"]["val"]["val_nll"], abs=0.02)
     policies = f"{out},boed_value={out},random"
     few = ("--scenes", 4, "--steps", 2, "--completions", 3, "--completer", "gaussian")
     boed("benchmark", "--data", data, *looks, "--policies", policies, *few, "--out", tmp_path / "r")

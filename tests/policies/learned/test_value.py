@@ -250,6 +250,16 @@ def test_looks_within_a_cell_can_be_told_apart() -> None:
     assert untrained("patches")[0].network.config.fine == 1
 
 
+@pytest.mark.parametrize(
+    "sensor", [GRID, PixelBlocks(16), Lines(16)], ids=["patch", "pixel", "line"]
+)
+def test_a_map_is_read_in_the_mean_over_each_look(sensor: Any) -> None:
+    looks, places = CandidateLooks.of(sensor, (1, 16, 16)), torch.rand(2, 3, 16, 16)
+    shown = looks.shown.unflatten(1, (16, 16)) > 0
+    expected = torch.stack([places[..., each].mean(-1) for each in shown], dim=1)
+    assert torch.allclose(looks.mean_of(places), expected, atol=1e-6)
+
+
 def asked_of(scenes: Tensor, steps: int = 3, most: int = 3, candidates: int = 4) -> Any:
     looks = CandidateLooks.of(GRID, (1, 16, 16))
     network = ValueNet(TINY, looks=looks.name, classifier="")
