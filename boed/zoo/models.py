@@ -275,7 +275,7 @@ def weights(argument: str, name: str, kind: str, *, known: Sequence[str] = ()) -
     Args:
         argument: what it was given for.
         name: of the model, or path.
-        kind: `completion`, `classifiers` or `screens`.
+        kind: `completion`, `classifiers`, `screens` or `policies`.
         known: what else could have been given.
 
     Raises:
@@ -316,7 +316,7 @@ _ROLES = {
     "completion": "completer",
     "classifiers": "classifier",
     "screens": "screen for `search`",
-    "policies": "policy for Pyro models",
+    "policies": "trained policy",
 }
 
 
