@@ -4,47 +4,33 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 
-from boed.classifiers.classifier import Classifier, check_is_classifier
-from boed.classifiers.primary import Primary
+from boed.classifiers.classifier import Classifier
 from boed.classifiers.trained import TrainedClassifier
 from boed.completion.classical.retrieval import Retrieval
-from boed.completion.completer import Completer, check_is_completer
+from boed.completion.completer import Completer
 from boed.completion.importance import Weighted
-from boed.completion.log_probability import LikelihoodCompleter, meaning
+from boed.completion.log_probability import LikelihoodCompleter
 from boed.data.dataset import Dataset
-from boed.data.labels import SPLITS
-from boed.data.load import load
-from boed.data.observation import Observation
-from boed.foundation.arguments import check_kind, checked
-from boed.foundation.checks import attribute, check_protocol, describe
-from boed.foundation.options import COUNT, Device, Names, OneOf, Shares, refusal, split_names
-from boed.foundation.precision import PRECISIONS, choose
-from boed.foundation.registry import check_known, looks_like_path
+from boed.foundation.arguments import checked
+from boed.foundation.checks import attribute
+from boed.foundation.options import Shares, split_names
+from boed.foundation.precision import choose
 from boed.policies import Policy, Random
 from boed.policies.learned import Value
-from boed.policies.names import INFORMED, POLICIES, named_policy
-from boed.policies.policy import check_is_policy
+from boed.policies.names import INFORMED, POLICIES
 from boed.search import Screening, Search
 from boed.sensors import PatchSensor, Sensor
-from boed.sensors.registry import check_sensor_name, default_sensor, sensor_named
-from boed.sensors.sensor import candidates, check_is_sensor
-from boed.zoo import (
-    DEFAULT_SIZE,
-    Context,
-    Missing,
-    classifier_for,
-    completer_for,
-    primary_for,
-)
-from boed.zoo.effects import check_of_the_data, warn_without_effect
-from boed.zoo.models import check_names, shipped_of, weights
+from boed.zoo import Context, Missing, classifier_for, completer_for, primary_for
+from boed.zoo.asked import Asked
+from boed.zoo.context import context_for
+from boed.zoo.effects import warn_without_effect
 from boed.zoo.policies import first_completions, policies_for, search_for
 
 Part = TypeVar("Part")
@@ -151,170 +137,70 @@ def setup(
     Warns:
         UserWarning: of each argument that was given and has no effect.
     """
-    given = {
-        "completer": completer is not None, "reweight": reweight is not None,
-        "library": library is not None, "val": val is not None,
-        "completions": completions != 10, "search": search != "racing",
-        "precision": precision == "auto",
-    }  # fmt: skip
-    for name, number in (("steps", steps), ("completions", completions), ("memory", memory)):
-        COUNT.check(name, number)
-    if size is not None:
-        COUNT.check("size", size)
-    _check_parts(
-        sensor=sensor, classifier=classifier, completer=completer, reweight=reweight, search=search
+    asked = Asked(
+        data=data,
+        sensor=sensor,
+        classifier=classifier,
+        completer=completer,
+        reweight=reweight,
+        policies=split_names(policies) if isinstance(policies, str) else policies,
+        baseline=baseline,
+        primary=primary,
+        library=library,
+        val=val,
+        size=size,
+        split=split,
+        steps=steps,
+        completions=completions,
+        search=search,
+        precision=precision,
+        prevalence=prevalence,
+        memory=memory,
+        device=device,
     )
-    check_kind("data", data, str | Path | Dataset)
-    check_kind("library", library, str | Path | Dataset | None)
-    check_kind("val", val, Dataset | None)
-    check_kind("baseline", baseline, str | None)
-    check_kind("primary", primary, str | None)
-    if split is not None:
-        OneOf(SPLITS).check("split", split)
-    if isinstance(data, Dataset):
-        check_of_the_data(data, size=size, split=split)
-    split = split or (data.split if isinstance(data, Dataset) else "test")
-    OneOf(PRECISIONS).check("precision", precision)
-    if prevalence is not None:
-        Shares().check("prevalence", prevalence)
-    Device().check("device", device)
-    if isinstance(sensor, str | Mapping):
-        check_sensor_name(sensor)
-    if isinstance(policies, str):
-        policies = split_names(policies)
-    if primary is not None:
-        Primary.read(primary, steps=steps)
-    names = _policy_names(policies)
-    _check_baseline(baseline, names)
-    check_names(classifier=classifier, completers=[completer, reweight], search=search)
-    options = {
-        "data": _asked(data), "sensor": _asked(sensor), "classifier": _asked(classifier),
-        "completer": _asked(completer), "reweight": _asked(reweight), "policies": list(policies),
-        "baseline": baseline, "primary": primary, "library": _asked(library), "size": size,
-        "split": split, "steps": steps,
-        "completions": completions, "search": _asked(search), "precision": precision,
-        "prevalence": _asked(prevalence), "memory": memory, "device": device,
-    }  # fmt: skip
     context = context_for(
-        data, sensor=sensor, library=library, val=val, size=size, split=split, steps=steps
+        data,
+        sensor=sensor,
+        library=library,
+        val=val,
+        size=size,
+        split=asked.scenes_split,
+        steps=steps,
     )
-    scenes, looker, shelf = context.data, context.sensor, context.library
-    scenes.check_question()
-    judge, sampler = _models(context, classifier, completer, names, policies)
-    target: Any = reweight
-    if isinstance(reweight, str | Path):
-        target = completer_for(context, str(reweight))
-    if sampler is not None and target is not None:
-        sampler = Weighted(sampler, target)
-    drawer = sampler.proposal if isinstance(sampler, Weighted) else sampler
-    for model in (judge, drawer, target):
-        if isinstance(model, torch.nn.Module):
-            model.to(device)
-    if isinstance(judge, TrainedClassifier) and precision != "fp32":
-        judge.precision = options["precision"] = choose(precision, device, training=False)
-    elif precision == "bf16":
-        raise ValueError(
-            "precision is 'bf16', which is for DenseNet classifiers, not for "
-            f"{type(judge).__name__}"
-        )
-    if prevalence is not None:
-        if not isinstance(judge, TrainedClassifier):
-            raise ValueError(
-                "prevalence is given, which is for DenseNet classifiers and ensembles of them, not "
-                f"for {type(judge).__name__}"
-            )
-        judge.set_prevalence(Shares().of("prevalence", prevalence))
-    asked = [name for name, is_given in given.items() if is_given]
+    context.data.check_question()
+    models = _models(context, asked)
+    computed = models.prepare(asked)
     by_name = classifier is None or isinstance(classifier, str | Path)
-    drawing = policies if isinstance(policies, Mapping) else names
-    warn_without_effect(asked, drawing, judge, by_name=by_name)
-    computed = attribute(judge, "precision", "fp32")
-    chosen, said = search_for(context, judge, search=search, device=device)
-    retrieved = isinstance(drawer, Retrieval) or any(
-        INFORMED.get(each, ("", ""))[0] == "retrieval" for each in names
-    )
-    if retrieved and shelf is not None and completions > len(shelf):
-        raise ValueError(
-            f"completions is {completions}, but {shelf.name} ({shelf.split}) has {len(shelf)} "
-            f"scenes to retrieve; expected at most {len(shelf)}, or a larger library"
-        )
-    if isinstance(policies, Mapping):
-        made = dict(policies)
-    else:
-        made = policies_for(
-            context,
-            list(policies),
-            judge,
-            completer=sampler,
-            completions=completions,
-            search=chosen,
-            memory=memory,
-            device=device,
-        )
-    about = {
-        **_about_sensor(looker),
-        "completions": completions,
-        "first_completions": first_completions(context),
-        "search": said,
-        "precision": "fp32" if computed == "fp32" else f"{computed}, an approximation",
-        "question": ", ".join(scenes.label_names),
-        "policies": {n: POLICIES.get(n, type(made[n]).__name__) for n in made},
-        "checkpoints": {
-            role: _described(model, options[role])
-            for role, model in (("completer", drawer), ("reweight", target), ("classifier", judge))
-            if model is not None
-        },
-        "versions": versions(),
-    }
-    for name, policy in made.items():
-        if isinstance(policy, Value):
-            about["checkpoints"][name] = _described(policy.network, name)
-    if isinstance(chosen, Screening):
-        about["checkpoints"]["screen"] = _described(chosen.screen, options["search"])
+    drawing = asked.policies if isinstance(asked.policies, Mapping) else asked.names
+    warn_without_effect(asked.given, drawing, models.classifier, by_name=by_name)
+    chosen, said = search_for(context, models.classifier, search=search, device=device)
+    made = _policies(context, asked, models, chosen)
+    options = {**asked.options, "precision": computed}
     return Setup(
-        data=scenes,
-        library=shelf,
-        sensor=looker,
-        classifier=judge,
-        completer=sampler,
+        data=context.data,
+        library=context.library,
+        sensor=context.sensor,
+        classifier=models.classifier,
+        completer=models.completer,
         policies=made,
         baseline=baseline or next((n for n, p in made.items() if isinstance(p, Random)), None),
         steps=steps,
-        primary=primary or str(primary_for(scenes, steps)),
+        primary=primary or str(primary_for(context.data, steps)),
         device=device,
         memory=memory,
         options={key: value for key, value in options.items() if value is not None},
-        about=about,
+        about={
+            **_about_sensor(context.sensor),
+            "completions": completions,
+            "first_completions": first_completions(context),
+            "search": said,
+            "precision": _said_precision(models.classifier),
+            "question": ", ".join(context.data.label_names),
+            "policies": {n: POLICIES.get(n, type(made[n]).__name__) for n in made},
+            "checkpoints": _checkpoints(models, made, chosen, options),
+            "versions": versions(),
+        },
     )
-
-
-def context_for(
-    data: str | Path | Dataset,
-    *,
-    sensor: str | Mapping[str, Any] | Sensor | None = None,
-    library: str | Path | Dataset | None = None,
-    val: Dataset | None = None,
-    size: int | None = None,
-    split: str = "test",
-    steps: int = 3,
-) -> Context:
-    """What models are chosen for: scenes, the library and the val scenes that go with them.
-
-    Args:
-        data, sensor, library, val, size, split, steps: see `setup`.
-
-    Raises:
-        ValueError: something cannot be read or does not fit.
-    """
-    scenes = data if isinstance(data, Dataset) else _load(data, size, split)
-    where = data if library is None else library
-    shelf = _library(where, scenes, asked=library is not None)
-    val = val if val is not None or isinstance(where, Dataset) else _split(where, scenes, "val")
-    looks = sensor if sensor is not None else default_sensor(scenes)
-    looker = sensor_named(looks, scenes) if isinstance(looks, str | Mapping) else looks
-    candidates(looker, Observation.nothing(1, scenes.channels, scenes.shape))
-    source = next((str(each) for each in (where, data) if isinstance(each, str | Path)), None)
-    return Context(scenes, looker, library=shelf, val=val, steps=steps, source=source)
 
 
 def versions() -> dict[str, str]:
@@ -328,128 +214,62 @@ def versions() -> dict[str, str]:
     return installed
 
 
-def _check_parts(*, search: object, **parts: object) -> None:
-    """Refuse what is neither a name, a path nor an object of its kind, before any work.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Models:
+    """The models of a run.
 
-    Raises:
-        ValueError: naming the argument.
+    Attributes:
+        classifier: gives the beliefs.
+        drawer: draws the completions; None where no policy of a name draws any.
+        target: what completions are reweighted by; None for equal weights.
     """
-    if not isinstance(search, str) and (isinstance(search, type) or not callable(search)):
-        raise ValueError(
-            f"search is {describe(search)}, expected a name or an object of boed.search"
-        )
-    checks = {
-        "sensor": (check_is_sensor, str | Mapping),
-        "classifier": (check_is_classifier, str | Path),
-        "completer": (check_is_completer, str | Path),
-        "reweight": (_check_reweights, str | Path),
-    }
-    for name, part in parts.items():
-        check, named = checks[name]
-        if part is not None and not isinstance(part, named):
-            check(part)
 
+    classifier: Classifier
+    drawer: Completer | None
+    target: Any
 
-def _check_reweights(reweight: object) -> None:
-    check_protocol("reweight", reweight, LikelihoodCompleter)
-    meaning(reweight)
+    @property
+    def completer(self) -> Completer | None:
+        """What policies draw from."""
+        if self.drawer is None or self.target is None:
+            return self.drawer
+        return Weighted(self.drawer, self.target)
 
+    def prepare(self, asked: Asked) -> str:
+        """Put the models where they run, as precisely and for the population asked for.
 
-def _policy_names(policies: Sequence[str] | Mapping[str, Policy]) -> list[str]:
-    if isinstance(policies, Mapping):
-        for name, policy in policies.items():
-            check_is_policy(policy, f"policies: {name!r}")
-    elif not isinstance(policies, Sequence) or any(not isinstance(each, str) for each in policies):
-        raise refusal("policies", policies, "names of policies, or objects by name")
-    Names().check("policies", list(policies))
-    if isinstance(policies, Mapping):
-        return list(policies)
-    for asked in policies:
-        name, where = named_policy(asked)
-        if where is not None and (name != where or looks_like_path(where)):
-            weights("policies", where, "policies", known=list(POLICIES))
-        elif where is not None and where not in shipped_of("policies"):
-            extra = "or package.module:Class for your own"
-            check_known("policies", name, POLICIES, extra=extra)
-    names = [named_policy(asked)[0] for asked in policies]
-    Names().check("policies", names)
-    return names
+        Returns:
+            The precision.
 
-
-def _asked(part: object) -> Any:
-    """How a file of settings says what was asked for."""
-    if part is None or isinstance(part, str | int | float):
-        return part
-    if isinstance(part, Path):
-        return str(part)
-    if isinstance(part, Mapping):
-        return dict(part)
-    if isinstance(part, Dataset):
-        return part.name
-    return f"a {type(part).__qualname__} object"
-
-
-def _load(data: str | Path, size: int | None, split: str) -> Dataset:
-    return load(data, size or DEFAULT_SIZE.get(str(data)), split)
-
-
-def _library(where: str | Path | Dataset, scenes: Dataset, *, asked: bool) -> Dataset | None:
-    """The train split of the same width; None where the scenes' own source has none.
-
-    Raises:
-        ValueError: it is of another size, or one that was asked for cannot be read, or is the
-            very scenes that are looked at.
-    """
-    if isinstance(where, Dataset):
-        if asked and _same_scenes(where, scenes):
+        Raises:
+            ValueError: a precision or prevalence that this kind of classifier does not have.
+        """
+        for model in (self.classifier, self.drawer, self.target):
+            if isinstance(model, torch.nn.Module):
+                model.to(asked.device)
+        judge, precision = self.classifier, asked.precision
+        if isinstance(judge, TrainedClassifier) and precision != "fp32":
+            precision = choose(precision, asked.device, training=False)
+            judge.precision = precision
+        elif precision == "bf16":
             raise ValueError(
-                f"library is the {where.split} split of {where.name}, the same scenes as data, "
-                "expected train or val scenes, from which those can be completed"
+                "precision is 'bf16', which is for DenseNet classifiers, not for "
+                f"{type(judge).__name__}"
             )
-        return None if where is scenes else _same_size(where, scenes)
-    if asked and str(where) != scenes.name:
-        try:
-            read = load(where, scenes.size, "train")
-        except ValueError as error:
-            raise ValueError(f"library: {error}") from error
-        return _same_size(read, scenes)
-    return _split(where, scenes, "train")
+        if asked.prevalence is not None:
+            if not isinstance(judge, TrainedClassifier):
+                raise ValueError(
+                    "prevalence is given, which is for DenseNet classifiers and ensembles of them, "
+                    f"not for {type(judge).__name__}"
+                )
+            judge.set_prevalence(Shares().of("prevalence", asked.prevalence))
+        return precision
 
 
-def _split(where: str | Path, scenes: Dataset, split: str) -> Dataset | None:
-    """Another split of the same width; None where there is none."""
-    try:
-        found = load(where, scenes.size, split)
-    except ValueError:
-        return None
-    return _same_size(found, scenes)
-
-
-def _same_scenes(library: Dataset, scenes: Dataset) -> bool:
-    alike = library.images.dtype == scenes.images.dtype
-    return library is scenes or (alike and torch.equal(library.images, scenes.images))
-
-
-def _same_size(library: Dataset, scenes: Dataset) -> Dataset:
-    if library.images.shape[1:] != scenes.images.shape[1:]:
-        raise ValueError(
-            f"library: {library.name} ({library.split}) has scenes "
-            f"{tuple(library.images.shape[1:])}, expected {tuple(scenes.images.shape[1:])}, as "
-            f"{scenes.name} ({scenes.split}) has: give `library` a set of the same size, or `size`"
-        )
-    return library
-
-
-def _models(
-    context: Context,
-    classifier: str | Path | Classifier | None,
-    completer: str | Path | Completer | None,
-    names: Iterable[str],
-    policies: Sequence[str] | Mapping[str, Policy],
-) -> tuple[Classifier, Completer | None]:
-    """Classifier and completer; everything that is missing is said in one error."""
-    drawn = any(INFORMED.get(name, ("", ""))[0] is None for name in names)
-    drawn = completer is not None or (drawn and not isinstance(policies, Mapping))
+def _models(context: Context, asked: Asked) -> _Models:
+    """The models; everything that is missing is said in one error."""
+    drawn = any(INFORMED.get(name, ("", ""))[0] is None for name in asked.names)
+    drawn = asked.completer is not None or (drawn and not isinstance(asked.policies, Mapping))
     missing: list[str] = []
 
     def got(make: Callable[[], Part]) -> Part | None:
@@ -459,12 +279,65 @@ def _models(
             missing.append(str(error))
             return None
 
-    judge = got(lambda: _object(classifier, context, classifier_for))
-    sampler = got(lambda: _object(completer, context, completer_for)) if drawn else None
+    judge = got(lambda: _object(asked.classifier, context, classifier_for))
+    sampler = got(lambda: _object(asked.completer, context, completer_for)) if drawn else None
     if missing:
         raise Missing(";\n".join(missing))
     assert judge is not None
-    return judge, sampler
+    target: Any = asked.reweight
+    if isinstance(target, str | Path):
+        target = completer_for(context, str(target))
+    return _Models(classifier=judge, drawer=sampler, target=target)
+
+
+def _policies(context: Context, asked: Asked, models: _Models, search: Search) -> dict[str, Policy]:
+    """The policies by name."""
+    retrieved = isinstance(models.drawer, Retrieval) or any(
+        INFORMED.get(each, ("", ""))[0] == "retrieval" for each in asked.names
+    )
+    shelf, completions = context.library, asked.completions
+    if retrieved and shelf is not None and completions > len(shelf):
+        raise ValueError(
+            f"completions is {completions}, but {shelf.name} ({shelf.split}) has {len(shelf)} "
+            f"scenes to retrieve; expected at most {len(shelf)}, or a larger library"
+        )
+    if isinstance(asked.policies, Mapping):
+        return dict(asked.policies)
+    return policies_for(
+        context,
+        list(asked.policies),
+        models.classifier,
+        completer=models.completer,
+        completions=completions,
+        search=search,
+        memory=asked.memory,
+        device=asked.device,
+    )
+
+
+def _checkpoints(
+    models: _Models, policies: Mapping[str, Policy], search: Search, options: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """What a report says of each trained model."""
+    named = {
+        "completer": models.drawer,
+        "reweight": models.target,
+        "classifier": models.classifier,
+    }
+    described = {
+        role: _described(model, options[role]) for role, model in named.items() if model is not None
+    }
+    for name, policy in policies.items():
+        if isinstance(policy, Value):
+            described[name] = _described(policy.network, name)
+    if isinstance(search, Screening):
+        described["screen"] = _described(search.screen, options["search"])
+    return described
+
+
+def _said_precision(classifier: Classifier) -> str:
+    computed = attribute(classifier, "precision", "fp32")
+    return "fp32" if computed == "fp32" else f"{computed}, an approximation"
 
 
 def _object(
@@ -473,11 +346,6 @@ def _object(
     if given is None or isinstance(given, str | Path):
         return make(context, None if given is None else str(given))
     return given
-
-
-def _check_baseline(baseline: str | None, policies: Iterable[str]) -> None:
-    if baseline is not None:
-        check_known("baseline", baseline, policies)
 
 
 def _about_sensor(sensor: Sensor) -> dict[str, Any]:

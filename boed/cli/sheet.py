@@ -34,8 +34,8 @@ def sheet(
     from boed.data.readers.tables import refuse_table
     from boed.foundation.identity import claim_picture
     from boed.report.sheet import write_sheet
-    from boed.setup import context_for
     from boed.zoo import completer_for
+    from boed.zoo.context import context_for
     from boed.zoo.models import check_names
 
     refuse_table(data, "sheet")

@@ -1,12 +1,10 @@
 """`boed sheet`: completions of one scene, and what is refused before any work."""
 
-import sys
-
 import pytest
 from typer.testing import CliRunner
 
-import boed.setup  # noqa: F401
 from boed.cli import app
+from boed.zoo import context
 
 
 def sheet(*arguments: object):
@@ -35,7 +33,7 @@ def test_sheet(tmp_path, scene):
 def test_bad_options_are_refused_before_any_work(options, words, tmp_path, monkeypatch):
     (tmp_path / "folder.png").mkdir()
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys.modules["boed.setup"], "load", pytest.fail)
+    monkeypatch.setattr(context, "load", pytest.fail)
     result = sheet(*options)
     assert result.exit_code == 2, result.output
     for word in words:

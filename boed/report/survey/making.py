@@ -14,7 +14,7 @@ from boed.foundation.checks import at_least
 from boed.foundation.randomness import derive
 from boed.report.survey.page import check_new, write_survey
 from boed.report.survey.pairs import likelihood_pairs
-from boed.setup import context_for
+from boed.zoo.context import context_for
 from boed.zoo.models import check_names, completer_for
 
 
