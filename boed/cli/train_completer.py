@@ -18,7 +18,7 @@ def train_completer(
         str,
         typer.Argument(
             help="aipo, aipo-r, flow, flow-distilled (from a flow, --init), diffusion, vaeac, pic, "
-            "unsup, np, anp, ce, pc-cnn, pixelcnn-c, pixelcnn-zone, row-lstm, "
+            "unsup, misgan, np, anp, ce, pc-cnn, pixelcnn-c, pixelcnn-zone, row-lstm, "
             "diagonal-bilstm, flattened-row-lstm, or vae: the unconditional VD-VAE."
         ),
         OneOf("boed.completion.training:TRAINED"),
@@ -52,7 +52,7 @@ def train_completer(
             "--from",
             show_default="scenes",
             help="observations: no more reaches training than what was seen of each scene under "
-            "one fixed mask, that of the data or one of --masks (flow, vaeac, unsup).",
+            "one fixed mask, that of the data or one of --masks (flow, vaeac, unsup, misgan).",
         ),
         OneOf("boed.training.recipes:SOURCES"),
     ] = None,
