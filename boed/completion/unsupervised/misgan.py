@@ -16,6 +16,7 @@ from boed.completion.unsupervised.generator import (
     GeneratorConfig,
     LatentGenerator,
     Trunk,
+    coarse,
     in_range,
     other_masks,
 )
@@ -94,8 +95,7 @@ def digits(size: int, channels: int) -> tuple[MisGANConfig, TrainingConfig]:
     Raises:
         ValueError: the size is neither 28 nor a multiple of 16.
     """
-    shape = {**vars(unet.small(size, channels)), "stem": 4, "widths": (32, 64)}
-    return MisGANConfig(**shape, critic=32, most=64, critic_stem=2), replace(TRAINING, every=300)
+    return MisGANConfig(**coarse(size, channels)), replace(TRAINING, steps=9000, every=180)
 
 
 class MisGAN(LatentGenerator):

@@ -143,10 +143,11 @@ def test_critics_are_not_normalised():
         assert not [layer for layer in each.modules() if hasattr(layer, "parametrizations")]
 
 
+@pytest.mark.parametrize("size", [28, 32, 64])
 @pytest.mark.parametrize("name", ["unsup", "misgan"])
-def test_the_preset_for_digits_has_one_generator_for_both(name):
-    config, training = LEARNED[name].architectures["digits"](32, 1)
-    other = LEARNED["unsup"].architectures["digits"](32, 1)[0]
+def test_the_preset_for_digits_has_one_generator_for_both(name, size):
+    config, training = LEARNED[name].architectures["digits"](size, 1)
+    other = LEARNED["unsup"].architectures["digits"](size, 1)[0]
     fields = GeneratorConfig.__dataclass_fields__.keys() - {"critic_steps"}
     assert all(getattr(config, each) == getattr(other, each) for each in fields)
     assert training.weight_decay == 0
