@@ -23,6 +23,7 @@ import torch
 import xarray as xr
 from in_use import of_scenes, with_interval
 from measuring import machine
+from pages import fill
 from trainings import Planned, Splits, finished, short, train
 
 from boed import BOED, benchmark, setup
@@ -38,7 +39,7 @@ from boed.data.dataset import Dataset
 from boed.data.incomplete import Incomplete, incomplete_splits
 from boed.data.masks import squares
 from boed.data.training_split import training_splits
-from boed.foundation.files import atomic, write_json
+from boed.foundation.files import write_json
 from boed.foundation.randomness import derive
 from boed.foundation.registry import check_known
 from boed.run import evaluate_completers
@@ -211,6 +212,7 @@ def main() -> None:
     parser.add_argument("--scenes", type=int, default=128, help="that are looked at")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("docs/unsupervised"))
+    parser.add_argument("--page", type=Path, default=Path("docs/unsupervised.md"), help="to fill")
     options = parser.parse_args()
     names = options.only.split(",")
     for name in names:
@@ -235,8 +237,7 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     about = {"machine": machine(), "data": options.data, "scenes": options.scenes}
     write_json(options.out / f"alone-{options.data}.json", {**about, "rows": rows})
-    with atomic(options.out / f"alone-{options.data}.md") as temporary:
-        temporary.write_text(markdown(rows), encoding="utf-8")
+    fill(options.page, options.data, markdown(rows))
 
 
 if __name__ == "__main__":

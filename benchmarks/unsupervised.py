@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Collection
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -22,10 +21,11 @@ from typing import Any
 import numpy as np
 import torch
 from measuring import machine
+from pages import fill
 from pixel_constrained import grid, picture
-from scipy import stats
 from torch import Tensor
 from trainings import Planned, Splits, finished, short, train
+from unsupervised_claims import CLAIMS, CORRUPTIONS, MAIN, Found, claimed, interval, over
 
 from boed.classifiers.extractor import ClassifierExtractor
 from boed.completion.classical.retrieval import Retrieval
@@ -50,8 +50,6 @@ from boed.zoo import Context
 from boed.zoo.models import network_for
 
 SIZE = 32
-MAIN = "patches:62:3"
-CORRUPTIONS = {MAIN: "Patch(62, 3)", "patches:1:8": "Patch(1, 8)", "dropped:0.9": "DropPixel 0.9"}
 SEEDS = {MAIN: 3}
 """Trainings of each row under these masks; one under the others."""
 
@@ -73,42 +71,6 @@ BASELINES: dict[str, dict[str, Any]] = {
 TABLE_1, TABLE_2 = tuple(ABLATIONS), (*BASELINES, "misgan", "z and y", "flow", "retrieval")
 TRAINED = (*ABLATIONS, *BASELINES, "misgan", "flow")
 FLOW_STEPS = 2500
-
-
-@dataclass(frozen=True)
-class Claim:
-    """One row's figure beside another's: that it is larger, or at most `times` as large."""
-
-    said: str
-    figure: str
-    row: str
-    other: str
-    times: float = 1.0
-    larger: bool = True
-    under: tuple[str, ...] = tuple(CORRUPTIONS)
-
-
-FULL, NEAR = "the full model's", 4 / 3
-CLAIMS = (
-    Claim("encode-z raises the standard deviation", "std", "z", "neither"),
-    Claim("encode-y raises the standard deviation", "std", "y", "neither"),
-    Claim("both raise it more than encode-z alone", "std", "z and y", "z"),
-    Claim("both raise it more than encode-y alone", "std", "z and y", "y"),
-    Claim("MisGAN is less diverse than the base model", "std", "neither", "misgan"),
-    Claim("MisGAN is less diverse than the full model", "std", "z and y", "misgan"),
-    Claim("MisGAN's MSE is above the full model's", "mse", "misgan", "z and y"),
-    Claim("MisGAN's Fréchet distance is above the full model's", "frechet", "misgan", "z and y"),
-    Claim(f"{FULL} MSE is at most 4/3 of Unpaired's", "mse", "z and y", "unpaired", NEAR, False),
-    Claim(f"{FULL} Fréchet distance is, too", "frechet", "z and y", "unpaired", NEAR, False),
-    Claim(
-        "of one patch the base model has the lower Fréchet distance",
-        "frechet",
-        "z and y",
-        "neither",
-        under=("patches:1:8",),
-    ),
-)
-"""Of the paper, whose own numbers are all that near to Unpaired's."""
 
 
 def observations(data: str, masks: str, seed: int) -> Splits:
@@ -212,61 +174,6 @@ class Judge:
         return frechet_distance(self.truth, described(self.extractor, other, 64))
 
 
-def interval(values: np.ndarray) -> list[float]:
-    """The mean and the ends of its 95 % interval by Student's t, which a single value has not."""
-    mean, n = float(values.mean()), len(values)
-    if n < 2:
-        return [mean]
-    half = float(stats.t.ppf(0.975, n - 1) * values.std(ddof=1) / n**0.5)
-    return [mean, mean - half, mean + half]
-
-
-Found = dict[tuple[str, str, int], dict[str, Tensor]]
-
-
-def over(found: Found, row: str, masks: str, figure: str) -> dict[int, Tensor]:
-    """A figure of a row by training seed."""
-    return {
-        seed: each[figure].double()
-        for (name, under, seed), each in sorted(found.items())
-        if (name, under) == (row, masks)
-    }
-
-
-def claimed(
-    found: Found, claim: Claim, masks: str, too_short: Collection[tuple[str, str]]
-) -> dict[str, Any] | None:
-    """Whether a claim holds under some masks; None if there is nothing to compare.
-
-    The interval is over training seeds where there are several, else over scenes, of which the
-    Fréchet distance has none. A claim is open where the interval says neither, and its verdict is
-    marked where one of its two rows was trained too shortly.
-    """
-    one, other = (over(found, row, masks, claim.figure) for row in (claim.row, claim.other))
-    seeds = sorted(one.keys() & other.keys())
-    if not seeds:
-        return None
-    differences = [one[seed] - claim.times * other[seed] for seed in seeds]
-    if len(seeds) > 1:
-        values, unit = np.array([float(each.mean()) for each in differences]), "training seeds"
-    else:
-        values, unit = differences[0].reshape(-1).numpy(), "scenes of one training"
-    sign = 1 if claim.larger else -1
-    difference = interval(values)
-    bounds = difference[1:] or difference
-    holds = all(sign * each > 0 for each in bounds)
-    fails = all(sign * each < 0 for each in bounds)
-    verdict = "holds" if holds else "does not hold" if fails else "open"
-    early = any((row, masks) in too_short for row in (claim.row, claim.other))
-    return {
-        "claim": claim.said,
-        "masks": CORRUPTIONS[masks],
-        "difference": difference,
-        "over": unit if len(difference) > 1 else "one training, no interval",
-        "verdict": f"{verdict} (short)" if early else verdict,
-    }
-
-
 def cell(found: Found, row: str, masks: str) -> dict[str, Any] | None:
     """What the tables say of a row under some masks."""
     figures = {name: over(found, row, masks, name) for name in ("frechet", "mse", "std")}
@@ -280,13 +187,20 @@ def markdown(results: dict[str, Any]) -> str:
     """Both tables and the claims."""
     lines = []
     for title, rows in (("Table 1", TABLE_1), ("Table 2", TABLE_2)):
-        lines += [f"## {title}", "", "| | " + " | ".join(CORRUPTIONS.values()) + " |"]
+        lines += [f"### {title}", "", "| | " + " | ".join(CORRUPTIONS.values()) + " |"]
         lines += ["|---|" + "---|" * len(CORRUPTIONS)]
         for row in rows:
             cells = [results["cells"].get(f"{row}, {masks}") for masks in CORRUPTIONS]
             lines.append(f"| {row} | " + " | ".join(map(shown, cells)) + " |")
         lines.append("")
-    lines += ["## Claims", "", "| claim | masks | difference | over | |", "|---|---|---|---|---|"]
+    lines += [
+        f"Of {results['scenes']} test digits; as many other real ones are at a Fréchet distance of "
+        f"{results['floor']:.2f} ({results['extractor']}).",
+        "",
+        "### Claims",
+        "",
+    ]
+    lines += ["| claim | masks | difference | over | |", "|---|---|---|---|---|"]
     for each in results["claims"]:
         difference = in_brackets(each["difference"], 4)
         said = (each["claim"], each["masks"], difference, each["over"], each["verdict"])
@@ -307,6 +221,11 @@ def shown(cell: dict[str, Any] | None) -> str:
     parts = (("frechet", 2), ("mse", 3), ("std", 4))
     text = " / ".join(in_brackets(cell[name], digits) for name, digits in parts)
     return text + (f" (short: {cell['short']})" if cell.get("short") else "")
+
+
+def picture_of(masks: str) -> str:
+    """The file of completions under some masks."""
+    return f"samples-{masks.replace(':', '-')}.png"
 
 
 def samples(completer: Completer, judge: Judge, masks: str) -> Any:
@@ -342,8 +261,7 @@ def measure(
         if about[each.name]["short"]:
             too_short[row, masks] = about[each.name]["short"]
         if (row, seed) == ("z and y", 0) and finished(checkpoint):
-            name = f"samples-{masks.replace(':', '-')}.png"
-            with atomic(out / name) as temporary:
+            with atomic(out / picture_of(masks)) as temporary:
                 samples(model, judge, masks).savefig(temporary, dpi=100)
         print(each.name, json.dumps(about[each.name]), flush=True)
     retrieval = Retrieval(judge.library)
@@ -356,7 +274,9 @@ def measure(
             each_cell = cell(found, row, masks)
             if each_cell is not None:
                 cells[f"{row}, {masks}"] = {**each_cell, "short": too_short.get((row, masks), "")}
-    claims = [claimed(found, each, masks, too_short) for each in CLAIMS for masks in each.under]
+    claims = [
+        claimed(found, each, masks, too_short=too_short) for each in CLAIMS for masks in each.under
+    ]
     return {
         "floor": judge.floor(),
         "extractor": judge.extractor.name,
@@ -377,6 +297,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=None, help="updates of each, to try it")
     parser.add_argument("--scenes", type=int, default=500)
     parser.add_argument("--out", type=Path, default=Path("docs/unsupervised"))
+    parser.add_argument("--page", type=Path, default=Path("docs/unsupervised.md"), help="to fill")
     options = parser.parse_args()
     rows = options.only.split(",")
     for row in rows:
@@ -390,8 +311,13 @@ def main() -> None:
     results = measure(plans, judge, options.folder, out=options.out)
     results = {"machine": machine(), "data": options.data, **results}
     write_json(options.out / "tables.json", results)
-    with atomic(options.out / "tables.md") as temporary:
-        temporary.write_text(markdown(results), encoding="utf-8")
+    fill(options.page, "tables", markdown(results))
+    drawn_ones = [options.out / picture_of(masks) for masks in CORRUPTIONS]
+    pictures = [
+        f"![Completions]({options.out.name}/{each.name})" for each in drawn_ones if each.exists()
+    ]
+    if pictures:
+        fill(options.page, "pictures", "\n\n".join(pictures))
 
 
 if __name__ == "__main__":
