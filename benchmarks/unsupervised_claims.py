@@ -38,7 +38,14 @@ CLAIMS = (
     Claim("MisGAN's MSE is above the full model's", "mse", "misgan", "z and y"),
     Claim("MisGAN's Fréchet distance is above the full model's", "frechet", "misgan", "z and y"),
     Claim(f"{FULL} MSE is at most 4/3 of Unpaired's", "mse", "z and y", "unpaired", NEAR, False),
-    Claim(f"{FULL} Fréchet distance is, too", "frechet", "z and y", "unpaired", NEAR, False),
+    Claim(
+        f"{FULL} Fréchet distance is at most 4/3 of Unpaired's",
+        "frechet",
+        "z and y",
+        "unpaired",
+        times=NEAR,
+        larger=False,
+    ),
     Claim(
         "of one patch the base model has the lower Fréchet distance",
         "frechet",
