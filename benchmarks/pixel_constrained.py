@@ -17,8 +17,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
+from inpainting import grid, picture, resampled
 from matplotlib.figure import Figure
 from measuring import machine
 from torch import Tensor
@@ -37,7 +37,6 @@ from boed.data.observation import Observation
 from boed.foundation.files import atomic, write_json
 from boed.foundation.randomness import derive
 from boed.foundation.registry import check_known
-from boed.report.figures import UNSEEN
 
 COMPLETIONS = 8
 """Of each scene; with the truth nine are ranked."""
@@ -50,8 +49,6 @@ FIVE = ("top:14", "bottom:14", "right:14", "left:14", "blobs")
 
 BATCH = 25
 """Scenes completed at once."""
-
-VEIL = torch.tensor([int(UNSEEN[i : i + 2], 16) / 255 for i in (1, 3, 5)]).view(3, 1, 1)
 
 
 @dataclass(frozen=True)
@@ -75,13 +72,6 @@ class Study:
         return Observation.of(
             scenes, named(masks)(len(scenes), self.test.size, generator=generator)
         )
-
-
-def resampled(values: np.ndarray, resamples: int = 2000) -> list[float]:
-    """The mean with its 95 % bootstrap interval."""
-    rng = np.random.default_rng(0)
-    means = values[rng.integers(len(values), size=(resamples, len(values)))].mean(1)
-    return [float(values.mean()), *map(float, np.percentile(means, [2.5, 97.5]))]
 
 
 def ranks(study: Study) -> dict[str, Any]:
@@ -168,23 +158,6 @@ def scored_by_the_first(study: Study, both: Tensor, seen: Observation) -> Tensor
         each = model.cross_entropy(model.logits(model.quantised(image), condition), both[0])
         nats.append(-(each * hidden).flatten(1).sum(1))
     return rank_of_truth(nats[0], torch.stack(nats[1:]))
-
-
-def picture(image: Tensor, mask: Tensor | None = None) -> np.ndarray:
-    """An image `[H, W, 3]`, with what is not seen in another colour."""
-    shown = image.expand(3, -1, -1)
-    if mask is not None:
-        shown = shown * mask + VEIL * (1 - mask)
-    return shown.permute(1, 2, 0).clamp(0, 1).numpy()
-
-
-def grid(rows: int, columns: int, *, size: float = 0.8, extra: float = 0.0) -> tuple[Figure, Any]:
-    """Axes without frames."""
-    figure = Figure(figsize=(size * columns, (size + extra) * rows), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False)
-    for axis in axes.flat:
-        axis.set_axis_off()
-    return figure, axes
 
 
 def by_likelihood(study: Study) -> Figure:

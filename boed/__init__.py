@@ -11,17 +11,19 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from boed.acquire import Budget, Trajectory, acquire
+    from boed.acquire import Trajectory, acquire
+    from boed.acquisition import Budget
     from boed.benchmark import benchmark
     from boed.eig import EIGEstimate, eig_map, model_eig, posterior_entropy_eig, variational_eig
     from boed.policies import BOED, CentreOut, Decision, Oracle, Policy, Random
     from boed.run import run
     from boed.sensors import PatchSensor, Sensor
+    from boed.session import Session
     from boed.setup import Setup, setup
 
 _HOMES = {
     "acquire": "acquire",
-    "Budget": "acquire",
+    "Budget": "acquisition",
     "Trajectory": "acquire",
     "benchmark": "benchmark",
     "EIGEstimate": "eig",
@@ -37,6 +39,7 @@ _HOMES = {
     "Random": "policies",
     "PatchSensor": "sensors",
     "Sensor": "sensors",
+    "Session": "session",
     "Setup": "setup",
     "run": "run",
     "setup": "setup",
@@ -55,6 +58,7 @@ __all__ = [
     "Policy",
     "Random",
     "Sensor",
+    "Session",
     "Setup",
     "Trajectory",
     "acquire",

@@ -7,51 +7,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Float, Int64
 from torch import Tensor
 
+from boed.acquisition import Acquisition, Budget
 from boed.classifiers.classifier import Classifier
 from boed.data.observation import Observation, check_scenes
-from boed.eig.completions.beliefs import log_beliefs
 from boed.foundation.arguments import checked
 from boed.foundation.checks import at_least
 from boed.foundation.randomness import Seeds, derive, per_scene
 from boed.policies import Decision, Policy
-from boed.policies.policy import check_is_policy, decide
-from boed.sensors.sensor import Sensor, candidates, costs, footprints, look, reads_new
-
-
-@checked
-@dataclass(frozen=True)
-class Budget:
-    """What looking at one scene may cost at most; None is no limit.
-
-    Attributes:
-        cost: of all looks together, in the sensor's unit. A look that no longer fits is not
-            taken, and the scene is finished.
-        seconds: of deciding, for the whole batch: no look is begun after that.
-
-    Raises:
-        ValueError: a limit that is not above 0.
-    """
-
-    cost: float | None = None
-    seconds: float | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("cost", "seconds"):
-            limit = getattr(self, name)
-            if limit is not None and not limit > 0:
-                raise ValueError(f"budget: {name} is {limit}, expected above 0")
-
-    def affords(self, cost: Float[Tensor, " b"]) -> Bool[Tensor, " b"]:
-        """Which totals are within the limit, but for rounding."""
-        limit = float("inf") if self.cost is None else self.cost
-        return cost <= limit * (1 + 1e-6)
-
-    def is_late(self, began: float) -> bool:
-        """Whether the time is over, counted from `began` on `time.monotonic`."""
-        return self.seconds is not None and time.monotonic() - began >= self.seconds
+from boed.sensors.sensor import Sensor, look
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -159,40 +125,38 @@ def acquire(
         raise ValueError(f"scene is {tuple(scene.shape)}, expected at least one scene")
     check_scenes(scene, "scene")
     at_least(1, steps=steps)
-    check_is_policy(policy)
     scene, budget, began = scene.float(), budget or Budget(), time.monotonic()
     seeds = per_scene(seed, len(scene))
     noise = [derive(each, "noise") for each in seeds]
-    blank = observation = Observation.nothing_of(scene)
-    candidates(sensor, blank)  # what is no sensor is told before any work
-    prior = belief = log_beliefs(observation, classifier, memory)
+    blank = Observation.nothing_of(scene)
+    state = Acquisition(
+        sensor=sensor,
+        policy=policy,
+        classifier=classifier,
+        start=blank,
+        budget=budget,
+        memory=memory,
+    )
+    prior = state.log_belief
     active = torch.arange(len(scene), device=scene.device)  # the scenes that are not finished
-    spent = scene.new_zeros(len(scene))
     taken: list[Step] = []
     decisions: list[Decision] = []
 
     for step in range(steps):
-        if len(active) == 0 or (step > 0 and budget.is_late(began)):
+        if len(active) == 0 or (step > 0 and budget.is_late(time.monotonic() - began)):
             break
         # decide
         at = [derive(seeds[b], "look", step) for b in active.tolist()]
-        now = observation[active]
-        decision = decide(policy, now, sensor, seeds=at, truth=scene[active])
-        cost = costs(sensor, decision.designs).to(scene)
-        going = budget.affords(spent[active] + cost)
-        if decision.stop is not None:
-            going = going & ~decision.stop.to(going.device)
-        if step > 0:
-            going = going & ~_all_read(sensor, now, decision)
-        active, design, cost = active[going], decision.designs[going], cost[going]
-        spent[active] += cost
+        proposal = state.propose(active, at, truth=scene[active])
+        decision, going = proposal.decision, proposal.going
+        active, design, cost = active[going], decision.designs[going], proposal.cost[going]
         if len(active) > 0:
             # look
             own = [noise[b] for b in active.tolist()]
-            after = look(sensor, observation[active], scene[active], design=design, seeds=own)
-            observation = observation.with_rows(active, after)
+            now = state.observation[active]
+            after = look(sensor, now, scene[active], design=design, seeds=own)
             # believe
-            belief = belief.index_put((active,), log_beliefs(after, classifier, memory))
+            state.update(active, after, cost=cost)
         score, drawn = decision.chosen_score(), decision.completions
         unknown = torch.full_like(cost, torch.nan)
         taken.append(
@@ -202,8 +166,8 @@ def acquire(
                 score=unknown if score is None else score[going].to(cost),
                 effective=unknown if drawn is None else drawn.effective_sample_size[going].to(cost),
                 cost=cost,
-                observation=observation,
-                log_belief=belief,
+                observation=state.observation,
+                log_belief=state.log_belief,
             )
         )
         if keep:
@@ -212,16 +176,6 @@ def acquire(
             on_step()
 
     return _trajectory(blank, prior, taken, steps=steps, decisions=decisions)
-
-
-def _all_read(sensor: Sensor, observation: Observation, decision: Decision) -> Bool[Tensor, " b"]:
-    """Of which scenes no candidate would read anything more, the look chosen included."""
-    shown, unseen = footprints(sensor, observation, decision.designs) > 0, observation.seen < 1
-    done = shown.any(1) & ~(shown & unseen).any(1)
-    if done.any():  # seldom: a policy chose a look that it knows
-        rows = done.nonzero()[:, 0]
-        done[rows] = ~reads_new(sensor, observation[rows], decision.candidates).any(1)
-    return done
 
 
 def _trajectory(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import tomli_w
 
-from boed.acquire import Budget
+from boed.acquisition import Budget
 from boed.benchmark import benchmark
 from boed.benchmark.engines import Engine
 from boed.benchmark.engines import named as engine_named

@@ -26,9 +26,10 @@ from boed.foundation.arguments import check_kind, checked
 from boed.foundation.checks import attribute, check_protocol, describe
 from boed.foundation.options import COUNT, Device, Names, OneOf, Shares, refusal, split_names
 from boed.foundation.precision import PRECISIONS, choose
-from boed.foundation.registry import check_known
+from boed.foundation.registry import check_known, looks_like_path
 from boed.policies import Policy, Random
-from boed.policies.names import INFORMED, POLICIES
+from boed.policies.learned import Value
+from boed.policies.names import INFORMED, POLICIES, named_policy
 from boed.policies.policy import check_is_policy
 from boed.search import Screening, Search
 from boed.sensors import PatchSensor, Sensor
@@ -43,7 +44,7 @@ from boed.zoo import (
     primary_for,
 )
 from boed.zoo.effects import check_of_the_data, warn_without_effect
-from boed.zoo.models import check_names
+from boed.zoo.models import check_names, shipped_of, weights
 from boed.zoo.policies import first_completions, policies_for, search_for
 
 Part = TypeVar("Part")
@@ -120,8 +121,9 @@ def setup(
             checkpoint's path, `retrieval` or `gaussian`; `package.module:Class`; or an object.
         reweight: a completer with a likelihood, such as `pc-cnn`, by which the completions are
             weighted (see `boed.completion.importance.Weighted`); by its name, path, or an object.
-        policies: names of `POLICIES` or `package.module:Class`, as a list or with commas between;
-            or objects by name. The first is what the run is about.
+        policies: names of `POLICIES`, `package.module:Class`, or trained networks by name or path
+            (`NAME=PATH`; `boed_value=PATH` for its proposals), as a list or with commas between; or
+            objects by name. The first is what the run is about.
         baseline: which policy the others are compared with; a random one if there is one.
         primary: the metric and number of looks that the run is judged by, such as `nll@2`, stated
             beforehand; that of the data set if not given (see `boed.zoo.primary_for`).
@@ -187,7 +189,7 @@ def setup(
     check_names(classifier=classifier, completers=[completer, reweight], search=search)
     options = {
         "data": _asked(data), "sensor": _asked(sensor), "classifier": _asked(classifier),
-        "completer": _asked(completer), "reweight": _asked(reweight), "policies": names,
+        "completer": _asked(completer), "reweight": _asked(reweight), "policies": list(policies),
         "baseline": baseline, "primary": primary, "library": _asked(library), "size": size,
         "split": split, "steps": steps,
         "completions": completions, "search": _asked(search), "precision": precision,
@@ -224,7 +226,8 @@ def setup(
         judge.set_prevalence(Shares().of("prevalence", prevalence))
     asked = [name for name, is_given in given.items() if is_given]
     by_name = classifier is None or isinstance(classifier, str | Path)
-    warn_without_effect(asked, policies, judge, by_name=by_name)
+    drawing = policies if isinstance(policies, Mapping) else names
+    warn_without_effect(asked, drawing, judge, by_name=by_name)
     computed = attribute(judge, "precision", "fp32")
     chosen, said = search_for(context, judge, search=search, device=device)
     retrieved = isinstance(drawer, Retrieval) or any(
@@ -240,7 +243,7 @@ def setup(
     else:
         made = policies_for(
             context,
-            names,
+            list(policies),
             judge,
             completer=sampler,
             completions=completions,
@@ -263,6 +266,9 @@ def setup(
         },
         "versions": versions(),
     }
+    for name, policy in made.items():
+        if isinstance(policy, Value):
+            about["checkpoints"][name] = _described(policy.network, name)
     if isinstance(chosen, Screening):
         about["checkpoints"]["screen"] = _described(chosen.screen, options["search"])
     return Setup(
@@ -356,13 +362,18 @@ def _policy_names(policies: Sequence[str] | Mapping[str, Policy]) -> list[str]:
     elif not isinstance(policies, Sequence) or any(not isinstance(each, str) for each in policies):
         raise refusal("policies", policies, "names of policies, or objects by name")
     Names().check("policies", list(policies))
-    if not isinstance(policies, Mapping):
-        for name in policies:
-            if ":" not in name:
-                check_known(
-                    "policies", name, POLICIES, extra="or package.module:Class for your own"
-                )
-    return list(policies)
+    if isinstance(policies, Mapping):
+        return list(policies)
+    for asked in policies:
+        name, where = named_policy(asked)
+        if where is not None and (name != where or looks_like_path(where)):
+            weights("policies", where, "policies", known=list(POLICIES))
+        elif where is not None and where not in shipped_of("policies"):
+            extra = "or package.module:Class for your own"
+            check_known("policies", name, POLICIES, extra=extra)
+    names = [named_policy(asked)[0] for asked in policies]
+    Names().check("policies", names)
+    return names
 
 
 def _asked(part: object) -> Any:

@@ -55,6 +55,7 @@ VALID: dict[Any, dict[str, Any]] = {
     boed.setup: {"data": DATA, **PARTS, **NAMED},
     boed.Setup: of(MADE),
     boed.Budget: {"cost": 1.0},
+    boed.Session: {"policy": boed.Random(), **PARTS},
     boed.PatchSensor: {"size": 16},
     boed.BOED: of(boed.BOED(COMPLETER, CLASSIFIER)),
     boed.Oracle: of(boed.Oracle(CLASSIFIER)),

@@ -135,7 +135,7 @@ def test_another_run_is_refused_its_folder(what: str, tmp_path: Path) -> None:
         ({"search": "lucky"}, "screen-kermany-64"),
         *(
             ({"completer": name, "sensor": "foveated"}, f"{name} completes pixels; Foveated ret")
-            for name in ("flow", "harmonic", "ridge")
+            for name in ("flow", "harmonic", "ridge", "tv", "low-rank", "patch-match")
         ),
         ({"sensor": "ptach"}, "did you mean 'patch'"),
         ({"classifier": "densenet-digits-23"}, "did you mean 'densenet-digits-32'"),

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from boed.acquire import Budget, acquire
+from boed.acquire import acquire
+from boed.acquisition import Budget
 from boed.classifiers.classifier import Classifier
 from boed.classifiers.out_of_distribution import knows_looks, relative_distance
 from boed.classifiers.trained import TrainedClassifier

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from boed.acquire import Budget
+from boed.acquisition import Budget
 from boed.benchmark.engines import Engine, Local, named
 from boed.benchmark.identity import (
     benchmark_identity,

@@ -48,6 +48,15 @@ class DenseNetConfig:
     def __post_init__(self) -> None:
         more_than(0, std=self.std)
 
+    @property
+    def depths(self) -> list[int]:
+        """Channels at the end of each dense block, finest resolution first."""
+        depths, width = [], self.width
+        for growth, layers in zip(self.growth, self.layers, strict=True):
+            depths.append(width + growth * layers)
+            width = depths[-1] // 2
+        return depths
+
     @classmethod
     def read(cls, header: dict[str, Any]) -> DenseNetConfig:
         """From what a checkpoint's header says, in which tuples are lists."""

@@ -97,7 +97,7 @@ class ScreenNet(nn.Module):
         encoder.fold()  # no norms: a screen is trained from a folded classifier
         self.encoder = encoder.features.requires_grad_(True)
         self.context = nn.Linear(4 * config.outputs, width)
-        depths = _depths(config.encoder)[::-1]
+        depths = config.encoder.depths[::-1]
         widths = [max(width >> level, min(width, 32)) for level in range(len(depths))]
         self.enter = nn.ModuleList(
             nn.Conv2d(2 * depth, each, 1) for depth, each in zip(depths, widths, strict=True)
@@ -261,15 +261,6 @@ class ScreenNet(nn.Module):
         given = dict(header["config"])
         encoder = DenseNetConfig.read(given.pop("encoder"))
         return cls(ScreenConfig(encoder=encoder, **given), header["classifier"])
-
-
-def _depths(config: DenseNetConfig) -> list[int]:
-    """Channels at the end of each dense block, finest resolution first."""
-    depths, width = [], config.width
-    for growth, layers in zip(config.growth, config.layers, strict=True):
-        depths.append(width + growth * layers)
-        width = depths[-1] // 2
-    return depths
 
 
 def _overlap(

@@ -100,11 +100,13 @@ def show(found: Scan, policy: str) -> None:
     """Print the looks as a table."""
     from rich.table import Table
 
-    from boed.policies.names import INFORMED
+    from boed.policies.names import INFORMED, LEARNED, named_policy
 
     width = max(len(look.where) for look in found.looks)
     axes = ("row", "column") if width == 2 else [f"design {i}" for i in range(width)]
-    informed = INFORMED.get(policy, (None, "variance"))[1] != "variance"
+    name, path = named_policy(policy)
+    learned = name in LEARNED or path is not None
+    informed = learned or INFORMED.get(name, (None, "variance"))[1] != "variance"
     table = Table("look", *axes, "EIG (nats)" if informed else "score", "belief")
     for number, look in enumerate(found.looks):
         where = [f"{each:g}" for each in look.where] or [""] * width

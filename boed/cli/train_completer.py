@@ -18,8 +18,9 @@ def train_completer(
         str,
         typer.Argument(
             help="aipo, aipo-r, flow, flow-distilled (from a flow, --init), diffusion, vaeac, pic, "
-            "unsup, misgan, np, anp, ce, pc-cnn, pixelcnn-c, pixelcnn-zone, row-lstm, "
-            "diagonal-bilstm, flattened-row-lstm, or vae: the unconditional VD-VAE."
+            "unsup, misgan, np, anp, ce, l2-cnn, dcgan, wgan, gan-latent, pc-cnn, "
+            "pixelcnn-c, pixelcnn-zone, row-lstm, diagonal-bilstm, flattened-row-lstm, or vae: the "
+            "unconditional VD-VAE."
         ),
         OneOf("boed.completion.training:TRAINED"),
     ] = "aipo",

@@ -88,6 +88,12 @@ class LearnedCompleter(nn.Module, ABC):
     def take_turn(self, step: int) -> None:
         """Called before each step of a training, for networks that take turns."""
 
+    def after_update(self) -> None:
+        """Called after each update of a training that was made, and before the average takes it in.
+
+        It may change the weights, for example to keep them within bounds.
+        """
+
     @abstractmethod
     def loss(
         self,

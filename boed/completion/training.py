@@ -258,6 +258,7 @@ def train_completer(
         validate=validate,
         merit=model.merit,
         on_step=on_step,
+        after_update=model.after_update,
         about=about,
     )
 

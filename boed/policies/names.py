@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from boed.foundation.registry import names_object
+
 POLICIES: dict[str, str] = {
     "boed": "highest EIG; Barber-Agakov bound",
     "boed_entropy": "highest EIG; Eq. 17 as printed",
@@ -10,6 +14,8 @@ POLICIES: dict[str, str] = {
     "boed_retrieval_entropy": "highest EIG; Eq. 17, completions by retrieval",
     "boed_gaussian": "highest EIG; Barber-Agakov bound, completions of a mixture of Gaussians",
     "boed_gaussian_entropy": "highest EIG; Eq. 17, completions of a mixture of Gaussians",
+    "value": "highest expected gain by a trained network, in one pass",
+    "boed_value": "highest EIG among the looks that a trained network proposes",
     "bald": "where the members of an ensemble of classifiers are expected to disagree most",
     "max_variance": "largest predictive variance over completions",
     "centre_out": "fixed scan from the centre outwards",
@@ -28,7 +34,31 @@ INFORMED: dict[str, tuple[str | None, str]] = {
     "boed_retrieval_entropy": ("retrieval", "entropy"),
     "boed_gaussian": ("gaussian", "variational"),
     "boed_gaussian_entropy": ("gaussian", "entropy"),
+    "boed_value": (None, "variational"),
     "bald": (None, "disagreement"),
     "max_variance": (None, "variance"),
 }
 """Completer (None: that of the set-up) and estimator of the policies that draw completions."""
+
+LEARNED = ("value", "boed_value")
+"""Policies of a trained network: by the bare name the one that is shipped for the looks."""
+
+
+def named_policy(asked: str) -> tuple[str, str | None]:
+    """What a policy is called, and where its trained network is, if that was said.
+
+    >>> named_policy("boed"), named_policy("mine.safetensors")
+    (('boed', None), ('mine', 'mine.safetensors'))
+    >>> named_policy("boed_value=runs/value-1"), named_policy("my.module:Class")
+    (('boed_value', 'runs/value-1'), ('my.module:Class', None))
+
+    Args:
+        asked: a name, `package.module:Class`, the path or name of a trained network, or
+            `NAME=` before that; `boed_value=` for its proposals.
+    """
+    name, equals, where = asked.partition("=")
+    if equals:
+        return name, where
+    if asked in POLICIES or names_object(asked):
+        return asked, None
+    return Path(asked).name.removesuffix(".safetensors"), asked

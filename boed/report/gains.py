@@ -9,6 +9,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from boed.policies.names import INFORMED
+from boed.report.rivals import learned
 from boed.report.statistics import Bounded, resampled, with_bounds
 
 IN_NATS = ("variational", "entropy", "mixture")
@@ -49,7 +50,7 @@ def eig_and_gains(results: xr.Dataset, resamples: int = 2000, seed: int = 0) -> 
         seed: of the bootstrap.
     """
     names = [str(name) for name in results["policy"].values]
-    asked = [name for name in names if INFORMED.get(name, ("", ""))[1] in IN_NATS]
+    asked = [name for name in names if name in learned(results) or _is_in_nats(name)]
     if not asked:
         return []
     truth = _log_belief_in_truth(results)
@@ -82,6 +83,10 @@ def eig_and_gains(results: xr.Dataset, resamples: int = 2000, seed: int = 0) -> 
         )
         for k, (name, look) in enumerate(looks)
     ]
+
+
+def _is_in_nats(policy: str) -> bool:
+    return INFORMED.get(policy, ("", ""))[1] in IN_NATS
 
 
 def _effective(results: xr.Dataset, policy: str, look: int) -> float:

@@ -41,12 +41,27 @@ def rivals(results: xr.Dataset) -> list[str]:
     ]
 
 
+def learned(results: xr.Dataset) -> list[str]:
+    """The policies whose score is a gain in nats that a network expects."""
+    described = structured(results.attrs.get("policy_settings", "{}"))
+    settings = described if isinstance(described, dict) else {}
+    return [name for name, each in settings.items() if _first_kind(each) == "Value"]
+
+
+def _first_kind(described: Any) -> Any:
+    """The kind of a policy, or of the one that it wraps to stop it."""
+    inner = described.get("policy") if isinstance(described, dict) else None
+    if inner is not None:
+        return _first_kind(inner)
+    return described.get("kind") if isinstance(described, dict) else None
+
+
 def _informed(name: str, described: Any) -> bool:
     if described is None:
-        return name == "oracle" or INFORMED.get(name, ("", "variance"))[1] not in NO_EIG
+        return name in ("oracle", "value") or INFORMED.get(name, ("", "variance"))[1] not in NO_EIG
     kinds = list(_parts(described))
     return any(
-        part.get("kind") in ("Oracle", "TwoStep")
+        part.get("kind") in ("Oracle", "TwoStep", "Value")
         or (part.get("kind") == "BOED" and _utility(part) not in NO_EIG)
         for part in kinds
     )

@@ -122,7 +122,7 @@ def scan_setup(
         if library is None:  # which nobody asked for
             filterwarnings("ignore", "library has no effect")
         made = setup(scene, library=library or data, policies=[policy], **options)
-    chosen = made.policies[policy]
+    ((policy, chosen),) = made.policies.items()
     if made.library is None and isinstance(chosen, BOED):  # no library: the completer's own draws
         first = FirstLook(n=chosen.n)
         made = replace(made, policies={policy: replace(chosen, first_look=first)})

@@ -6,6 +6,7 @@
 from boed.search.candidates.batch import Batch, greedy_batch, greedy_joint
 from boed.search.candidates.coarse_to_fine import CoarseToFine
 from boed.search.candidates.exhaustive import Exhaustive, Search
+from boed.search.candidates.proposing import Proposer, Proposing
 from boed.search.candidates.racing import Racing
 from boed.search.candidates.screening import Screen, Screening
 from boed.search.candidates.upper_bounds import upper_bound
@@ -19,6 +20,8 @@ __all__ = [
     "CoarseToFine",
     "Exhaustive",
     "Optimum",
+    "Proposer",
+    "Proposing",
     "Racing",
     "Screen",
     "Screening",

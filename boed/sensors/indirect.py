@@ -65,12 +65,25 @@ class IndirectSensor(Scanner):
         if self.noise > 0:
             field = noise_fields(per_scene(seed, len(scene)), read.shape[1])
             read = read + self.noise * field.to(read)
-        before, known = self._so_far(observation, read)
         now = self.taken(design)
-        taken = torch.maximum(before, now.repeat(1, read.shape[1] // now.shape[1]))
-        readings = torch.where(before > 0, known, read) * taken
+        return self.with_readings(observation, read, now.repeat(1, read.shape[1] // now.shape[1]))
+
+    def with_readings(
+        self,
+        observation: Observation,
+        readings: Float[Tensor, "B R"],
+        taken: Float[Tensor, "B R"],
+    ) -> Observation:
+        """The observation with the readings added that were `taken`; the first one counts.
+
+        Raises:
+            ValueError: an observation by another sensor.
+        """
+        before, known = self._so_far(observation, readings)
+        both = torch.maximum(before, taken)
+        readings = torch.where(before > 0, known, readings) * both
         return Observation(
-            self.reconstruct(readings, taken), self.shown(taken), readings=readings, taken=taken
+            self.reconstruct(readings, both), self.shown(both), readings=readings, taken=both
         )
 
     def cost(self, design: Float[Tensor, "B K"]) -> Float[Tensor, " B"]:

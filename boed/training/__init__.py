@@ -9,7 +9,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from boed.training.config import ClassifierTrainingConfig, TrainingConfig
+    from boed.training.config import (
+        ClassifierTrainingConfig,
+        TrainingConfig,
+        ValueTrainingConfig,
+    )
     from boed.training.curve import draw_curves
     from boed.training.loop import fit, provenance
     from boed.training.ranks import Ranks, join
@@ -22,6 +26,7 @@ _HOMES = {
     "Ranks": "ranks",
     "Recipe": "recipes",
     "TrainingConfig": "config",
+    "ValueTrainingConfig": "config",
     "draw_curves": "curve",
     "fit": "loop",
     "join": "ranks",
@@ -34,6 +39,7 @@ __all__ = [
     "Ranks",
     "Recipe",
     "TrainingConfig",
+    "ValueTrainingConfig",
     "draw_curves",
     "fit",
     "join",

@@ -158,3 +158,48 @@ class ClassifierTrainingConfig(TrainingConfig):
         "Of the labels: so much goes to all answers alike.",
         unsaid=True,
     )
+
+
+TARGETS = ("label", "belief", "map")
+"""What a value network may learn from."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValueTrainingConfig(TrainingConfig):
+    """How to train a policy that values looks in one pass, on its own looks.
+
+    Attributes:
+        batch: scenes per update.
+        looks: T, at each scene.
+        moments: of each scene, of these T, at which looks are judged.
+        candidates: looks that are judged at each moment: the one taken, and random others.
+        target: what a look gains: `label`, the fall of the log loss of the true label; `belief`,
+            the same for what the classifier says of the whole scene; `map`, the EIG by a
+            completer's samples.
+        explore: probability of a random look at the end; it falls to that from 1 in a straight
+            line.
+        exploring: over so much of all steps.
+        watched: scenes of val that each validation looks at.
+        augmentation: how training scenes are changed, a name of `AUGMENTATIONS`.
+    """
+
+    unit: ClassVar[str] = "scenes"
+    looks: int = _asked(4, COUNT, "At each scene; the preset's if not given.")
+    moments: int = _asked(4, COUNT, "Of each scene, at which looks are judged; the preset's.")
+    candidates: int = _asked(8, Whole(2), "Looks judged at each moment; the preset's.")
+    target: str = _asked(
+        "label", OneOf(TARGETS), "label, belief (on the whole scene) or map (of a completer)."
+    )
+    explore: float = _of(0.1, Number(minimum=0, maximum=1))
+    exploring: float = _of(0.5, Number(above=0, maximum=1))
+    watched: int = _of(512, COUNT)
+    augmentation: str = _asked(
+        "none",
+        OneOf("boed.classifiers.augmentation:AUGMENTATIONS"),
+        "Of training scenes: none, light, or strong; light for few pictures if not given.",
+    )
+
+    def exploration(self, step: int) -> float:
+        """The probability of a random look in a step."""
+        done = min(step / (self.exploring * self.steps), 1)
+        return 1 - (1 - self.explore) * done

@@ -47,7 +47,16 @@ KINDS: dict[str, tuple[str, ...]] = {
     "vae": ("data", "size", "architecture"),
     "classifier": ("data", "size", "patch", "sensor", "architecture", "init", "members"),
     "screen": ("data", "size", "patch", "classifier"),
-    "policy": ("name", "problem", "architecture"),
+    "policy": (
+        "name",
+        "problem",
+        "data",
+        "size",
+        "sensor",
+        "classifier",
+        "completer",
+        "architecture",
+    ),
 }
 """What can be trained, and which keys its recipes have beside `kind`, `seed` and `training`."""
 
@@ -61,7 +70,8 @@ class Recipe:
 
     Attributes:
         kind: one of `KINDS`.
-        name: of the completer (`aipo`, `flow`, ...), or what kind of policy.
+        name: of the completer (`aipo`, `flow`, ...), or of the policy (`value`,
+            `deep-adaptive`, ...).
         data: name or path of the data set.
         size: width in pixels; the data's default if not given.
         learns_from: `observations` where no more reaches the training of a completer than what was
@@ -69,14 +79,17 @@ class Recipe:
             `seed`. Whole `scenes`, masked anew each time, if not given.
         masks: distribution of masks that a completer learns from.
         patch: side of a look over the width of the scene, for classifiers and screens.
-        sensor: in place of masks or patch, random looks of this sensor: its name and options.
+        sensor: in place of masks or patch, random looks of this sensor: its name and options. Of a
+            policy the sensor that it chooses for.
         architecture: a preset's name, or the fields of the model's configuration; size, channels,
             number of answers and the statistics of pixels are the data's.
         init: what the training starts from: a shipped model's name, or the path of a checkpoint
             or of another recipe, which is then trained first; from the recipe's own folder.
         vae: the like for the VD-VAE that `aipo` and `aipo-r` extend and leave as it is.
-        classifier: what a screen is distilled from; the shipped one if not given.
-        problem: what a policy is trained for.
+        classifier: what a screen is distilled from, or whose gains a policy expects; the shipped
+            one if not given.
+        completer: whose EIG map a policy is taught; the shipped one if not given.
+        problem: what a policy is trained for that has no `data`.
         members: of an ensemble of classifiers; each is trained with a seed of its own, from `seed`
             on. One classifier if not given.
         seed: of everything random.
@@ -98,6 +111,7 @@ class Recipe:
     init: str | None = None
     vae: str | None = None
     classifier: str | None = None
+    completer: str | None = None
     problem: str | None = None
     members: int | None = None
     seed: int = 0
@@ -113,9 +127,14 @@ class Recipe:
                     f"{each.name} is no key of a recipe of kind {self.kind}, which has "
                     f"{', '.join((*known, 'seed', 'training'))}"
                 )
-        for needed in ("name", "data", "problem"):
-            if needed in known and getattr(self, needed) is None:
+        for needed in ("name", "data"):
+            if needed in known and getattr(self, needed) is None and self.problem is None:
                 raise ValueError(f"{needed} is missing, which a recipe of kind {self.kind} needs")
+        if self.problem is not None and (self.data is not None or self.name is None):
+            raise ValueError(
+                f"problem is {self.problem!r}, data {self.data!r} and name {self.name!r}, expected "
+                "a name, and either a problem or data"
+            )
         if self.learns_from is not None:
             check_known("learns_from", self.learns_from, SOURCES)
         if self.learns_from == "observations" and self.sensor is not None:
@@ -253,7 +272,7 @@ OF_THE_DATA = ("size", "channels", "outputs", "mean", "std", "design_dim")
 _TYPES: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("kind", "name", "data", "learns_from"), (str,)),
     **dict.fromkeys(("masks", "init", "vae"), (str,)),
-    **dict.fromkeys(("classifier", "problem"), (str,)),
+    **dict.fromkeys(("classifier", "completer", "problem"), (str,)),
     **dict.fromkeys(("size", "seed", "members"), (int,)),
     **dict.fromkeys(("sensor", "training"), (dict,)),
     "patch": (float, int),

@@ -58,9 +58,10 @@ def completer_for(context: Context, name: str | None = None) -> Completer:
 
     Args:
         context: what it is for.
-        name: `retrieval`, `gaussian`, `harmonic` or `ridge` (fitted to the library), `aipo`,
-            `flow`, ... (the one shipped for the data), the name of a shipped model, the path of a
-            checkpoint, or `package.module:Class` of one of your own, made without arguments.
+        name: `retrieval`, `gaussian`, `harmonic`, `ridge`, `tv`, `low-rank` or `patch-match`
+            (given the library), `aipo`, `flow`, ... (the one shipped for the data), the name of a
+            shipped model, the path of a checkpoint, or `package.module:Class` of one of your own,
+            made without arguments.
 
     Raises:
         Missing: none is shipped, or there is no library to fit to.
@@ -274,7 +275,7 @@ def weights(argument: str, name: str, kind: str, *, known: Sequence[str] = ()) -
     Args:
         argument: what it was given for.
         name: of the model, or path.
-        kind: `completion`, `classifiers` or `screens`.
+        kind: `completion`, `classifiers`, `screens` or `policies`.
         known: what else could have been given.
 
     Raises:
@@ -315,7 +316,7 @@ _ROLES = {
     "completion": "completer",
     "classifiers": "classifier",
     "screens": "screen for `search`",
-    "policies": "policy for Pyro models",
+    "policies": "trained policy",
 }
 
 

@@ -19,13 +19,14 @@ from boed.foundation.registry import make_own
 from boed.policies import BOED, CentreOut, FixedDesign, Oracle, Policy, Random
 from boed.policies import optimise_fixed_design as best_fixed_design
 from boed.policies.first_look import FirstLook
-from boed.policies.names import INFORMED
+from boed.policies.names import INFORMED, LEARNED, named_policy
 from boed.policies.policy import check_is_policy
-from boed.search import Exhaustive, Racing, Screening, Search
+from boed.search import Exhaustive, Proposing, Racing, Screening, Search
 from boed.search.names import SEARCHES
 from boed.sensors import PatchSensor
 from boed.sensors.sensor import candidates
 from boed.zoo.fitted import Context, Missing
+from boed.zoo.learned import value_for
 from boed.zoo.models import completer_for, screen_for
 
 FIRST_COMPLETIONS = 500
@@ -47,7 +48,8 @@ def policies_for(
 
     Args:
         context: what they are for.
-        names: of `boed.policies.names.POLICIES`, or `package.module:Class`.
+        names: of `boed.policies.names.POLICIES`, `package.module:Class`, or trained networks as
+            `boed.policies.names.named_policy` takes them.
         classifier: whose belief they are about.
         completer: of the informed policies that name none.
         completions: N, for each decision.
@@ -57,11 +59,16 @@ def policies_for(
 
     Raises:
         Missing: a policy needs a library or a model that is not there.
-        ValueError: a class of the user's own that cannot be made, or is no policy.
+        ValueError: a class of the user's own that cannot be made, or is no policy, or a network
+            that was trained for another sensor, grid, size or classifier.
     """
 
-    def informed(name: str) -> Policy:
+    def informed(name: str, where: str | None) -> Policy:
         own, estimator = INFORMED[name]
+        how = search
+        if name in LEARNED:
+            proposer = value_for(context, where, classifier, memory=memory, device=device)
+            how = Proposing(proposer=proposer, then=search if isinstance(search, Racing) else None)
         if estimator == "disagreement":
             _check_members(name, classifier)  # who has none is told before any work
         drawer = completer if own is None else completer_for(context, own)
@@ -73,17 +80,20 @@ def policies_for(
             estimator=estimator,
             n=completions,
             first_look=FirstLook(_first_completer(context, drawer), first_completions(context)),
-            search=search if additive else Exhaustive(),
+            search=how if additive else Exhaustive(),
             memory=memory,
             cache=cache_folder(),
         )
 
-    return {
-        name: informed(name)
-        if name in INFORMED
-        else _uninformed(name, context, classifier, memory=memory, device=device)
-        for name in names
-    }
+    def made(name: str, where: str | None) -> Policy:
+        if name in INFORMED:
+            return informed(name, where)
+        if name in LEARNED or where is not None:
+            return value_for(context, where, classifier, memory=memory, device=device)
+        return _uninformed(name, context, classifier, memory=memory, device=device)
+
+    asked = [named_policy(each) for each in names]
+    return {name: made(name, where) for name, where in asked}
 
 
 def _check_members(name: str, classifier: Classifier) -> None:

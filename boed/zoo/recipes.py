@@ -29,18 +29,24 @@ from boed.data.training_split import training_splits
 from boed.foundation.files import load_weights
 from boed.foundation.options import Device, OutFile
 from boed.foundation.randomness import derive
-from boed.foundation.registry import check_known, unknown
+from boed.foundation.registry import check_known, names_object, unknown
 from boed.foundation.shipped import shipped_folder, shipped_names
+from boed.policies.learned.training import usual_training
 from boed.sensors import PatchSensor
 from boed.sensors.random_looks import RandomLooks
 from boed.sensors.registry import sensor_named
 from boed.sensors.sensor import returns_readings
 from boed.training.checkpoints import check_recipe, running_state
-from boed.training.config import ClassifierTrainingConfig, TrainingConfig
+from boed.training.config import (
+    ClassifierTrainingConfig,
+    TrainingConfig,
+    ValueTrainingConfig,
+)
 from boed.training.recipes import Recipe, recipe_path
 from boed.zoo.defaults import DEFAULT_SIZE
 from boed.zoo.fitted import Context
-from boed.zoo.models import network_for, weights
+from boed.zoo.learned import chosen_for, train_value_for
+from boed.zoo.models import CLASSIFIERS, network_for, weights
 
 C = TypeVar("C")
 T = TypeVar("T", bound=TrainingConfig)
@@ -78,11 +84,13 @@ def changed(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
     """
     own = [each.name for each in fields(Recipe) if each.name not in ("kind", "training")]
     kind = ClassifierTrainingConfig if recipe.kind == "classifier" else TrainingConfig
-    settings = [each.name for each in fields(kind)]
-    if recipe.kind == "policy":
+    if recipe.kind == "policy" and recipe.problem is None:
+        kind = ValueTrainingConfig
+    elif recipe.kind == "policy":
         from boed.deep_adaptive.training import PolicyTrainingConfig
 
-        settings = [each.name for each in fields(PolicyTrainingConfig)]
+        kind = PolicyTrainingConfig
+    settings = [each.name for each in fields(kind)]
     table = recipe.table()
     table["training"] = dict(recipe.training)
     for key, value in changes.items():
@@ -232,7 +240,7 @@ class _Job:
             ValueError: see `boed.zoo.models.weights`.
         """
         named = getattr(self.recipe, key)
-        if named is None:
+        if named is None or (self.recipe.kind == "policy" and _is_made(named)):
             return None
         if named in self.models:
             return self.models[named]
@@ -373,6 +381,26 @@ def _screen(job: _Job) -> torch.nn.Module:
 
 
 def _policy(job: _Job) -> torch.nn.Module:
+    return _value(job) if job.recipe.problem is None else _for_problem(job)
+
+
+def _is_made(classifier: str) -> bool:
+    """Whether a classifier's name is of one that is fitted, or of the user's own class."""
+    return classifier in CLASSIFIERS or names_object(classifier)
+
+
+def _value(job: _Job) -> torch.nn.Module:
+    recipe, checkpoint = job.recipe, job.model("classifier")
+    check_known("name", recipe.name, ("value",))
+    context, classifier = chosen_for(recipe, str(checkpoint) if checkpoint else recipe.classifier)
+    assert context.library is not None
+    training = job.training(usual_training(context.library))
+    return train_value_for(
+        context, classifier, recipe=recipe, training=training, how=job.begin(training)
+    )
+
+
+def _for_problem(job: _Job) -> torch.nn.Module:
     from boed.deep_adaptive import DeepAdaptiveDesign, PolicyConfig, StaticDesign, train_policy
     from boed.deep_adaptive.training import PolicyTrainingConfig
     from boed.problems.location_finding import LocationFinding

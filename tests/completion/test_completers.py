@@ -37,6 +37,8 @@ AUTOREGRESSIVE = (
     "pixelcnn-zone",
 )
 
+BRIEFLY = {"tv": {"iterations": 2}, "low-rank": {"iterations": 5}, "patch-match": {"iterations": 1}}
+
 
 def size_of(name: str) -> int:
     """Where every pixel takes its time there are few."""
@@ -67,7 +69,8 @@ def configuration(name: str, channels: int):
     if name in AUTOREGRESSIVE:
         small = {"size": size_of(name), "filters": 4 * channels, "blocks": 1, "layers": 1}
         return replace(config, **{key: small[key] for key in small if hasattr(config, key)})
-    return replace(config, steps=3) if name in ("flow", "flow-distilled", "diffusion") else config
+    brief = {key: 3 for key in ("steps", "iterations") if hasattr(config, key)}
+    return replace(config, **brief)
 
 
 @cache
@@ -77,7 +80,7 @@ def made(name: str, channels: int = 1) -> Completer:
     if name == "retrieval":
         return Retrieval(library(channels))
     if name in FILLINGS:
-        return FILLINGS[name](library(channels))
+        return FILLINGS[name](library(channels), **BRIEFLY.get(name, {}))
     if name == "gaussian":
         return GaussianMixture(library(channels), components=2, factors=4)
     if name in ("importance", "nuts"):

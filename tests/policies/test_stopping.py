@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from boed.acquire import Budget, Trajectory, acquire
+from boed.acquire import Trajectory, acquire
+from boed.acquisition import Budget
 from boed.data.observation import Observation
 from boed.foundation.randomness import derive
 from boed.policies import (

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
+from boed.benchmark.identity import describe_policy
+from boed.policies import Confident, Until
+from boed.policies.learned import Value, ValueConfig, ValueNet
+from boed.policies.learned.network import classifier_name
 from boed.report.gains import eig_and_gains
 from boed.report.page import bounded, render, report_tables
+from boed.report.rivals import rivals
 from boed.report.statistics import summary
 from boed.report.worked_scenes import negative_share
+from tests.doubles import ClueClassifier
 
 
 def with_scores(results, slope, *, noise=0.0, constant=False):
@@ -97,3 +105,22 @@ def test_the_share_of_negative_eigs_is_of_the_candidates_that_read_something(exa
     assert share in " ".join(render(made, panels, summary(made, 20)).split())
     panels["eig"] = panels["eig"] * np.nan  # of a policy without scores
     assert negative_share(panels) is None
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_the_map_of_a_trained_network_is_set_against_what_was_gained(stopped, results):
+    """By what the policy is, since it may have any name."""
+    judge = ClueClassifier()
+    config = ValueConfig(numbers=1, readings=1, entries=1)
+    policy = Value(ValueNet(config, looks="", classifier=classifier_name(judge)), judge)
+    policy = Until(policy, Confident(judge, 0.9)) if stopped else policy
+    made = results(scenes=40, looks=1)
+    made["score"] = made["score"].copy(data=np.full(made["score"].shape, 0.4, np.float32))
+    names = [str(each) for each in made["policy"].values]
+    made = made.assign_coords(policy=[names[0], "mine", *names[2:]])
+    assert "mine" not in {each.policy for each in eig_and_gains(made, resamples=10)}
+    assert "mine" in rivals(made)
+    made.attrs["policy_settings"] = json.dumps({"mine": describe_policy(policy)})
+    (row,) = [each for each in eig_and_gains(made, resamples=10) if each.policy == "mine"]
+    assert row.expected == pytest.approx(0.4)
+    assert "mine" not in rivals(made)

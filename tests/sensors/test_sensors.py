@@ -31,6 +31,8 @@ from boed.sensors import (
     Projections,
     Sensor,
 )
+from boed.sensors.reading import read as instrument_reads
+from boed.sensors.reading import reading_shape, record
 from boed.sensors.sensor import candidates, costs, look
 from boed.testing.sensors import (
     PROPERTIES,
@@ -460,3 +462,65 @@ def test_the_engine_names_a_sensor_that_breaks_the_rules() -> None:
         candidates(Broken(), nothing)
     with pytest.raises(ValueError, match=r"Broken.cost returned -1"):
         costs(Broken(), design)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.1])
+@cases()
+def test_an_instruments_readings_say_what_looking_at_the_scene_says(
+    case: Case, noise: float
+) -> None:
+    """Also where looks overlap: what was read stays, though the second reading differs there."""
+    if noise and not case.has_noise:
+        pytest.skip("has no noise")
+    sensor, scene = case.sensor(noise), case.scenes(1)
+    designs = case.designs(sensor)
+    seen = known = case.nothing()
+    for step, design in enumerate(designs[: len(designs) // 2 + 1]):
+        reading = instrument_reads(sensor, scene, design, seed=step)
+        assert tuple(reading.shape) == reading_shape(sensor, known, design)
+        seen = look(sensor, seen, scene, design=design[None], seeds=[step])
+        known = record(sensor, known, design=design, reading=reading)
+        for part in ("values", "mask", "readings", "taken"):
+            ours, expected = getattr(known, part), getattr(seen, part)
+            assert (ours is None) == (expected is None)
+            assert ours is None or torch.equal(ours, expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "reading", "message"),
+    [
+        ("patch", torch.rand(2, 4, 3), r"reading is \(2, 4, 3\), expected \(2, 4, 4\)"),
+        ("patch", torch.full((2, 4, 4), torch.nan), "reading has 32 NaN or infinite entries of 32"),
+        ("patch", torch.ones(2, 4, 4, dtype=torch.uint8), "reading is uint8, expected floating"),
+        ("patch", torch.full((2, 4, 4), 255.0), r"reading spans \[255, 255\], expected pixels in"),
+        ("patch", [["a"]], "reading is a list, expected an array"),
+        ("a user's rows", torch.rand(2, 6), r"reading is \(2, 6\), expected \(2, 1, 6\)"),
+        ("k-space", torch.rand(2), r"reading is \(2,\), expected \(24,\) for the look \[0"),
+        ("k-space", torch.full((24,), torch.inf), "reading has 24 NaN or infinite entries"),
+    ],
+)
+def test_readings_that_are_none_are_refused(name: str, reading: object, message: str) -> None:
+    case = CASES[name]
+    sensor = case.sensor()
+    with pytest.raises(ValueError, match=message):
+        record(  # type: ignore[call-overload]
+            sensor, case.nothing(), design=case.designs(sensor)[0], reading=reading
+        )
+
+
+def test_a_users_sensor_of_readings_is_asked_how_to_go_on_from_them() -> None:
+    class Mean:
+        def designs(self, observation: Observation) -> Tensor:
+            return torch.zeros(1, 1)
+
+        def observe(self, observation: Observation, scene: Tensor, design: Tensor) -> Observation:
+            mean = scene.flatten(1).mean(1, keepdim=True)
+            shown = mean[:, :, None, None].expand_as(scene)
+            mask = torch.zeros_like(scene)
+            return Observation(shown, mask, readings=mean, taken=torch.ones_like(mean))
+
+        def cost(self, design: Tensor) -> Tensor:
+            return torch.ones(len(design))
+
+    with pytest.raises(ValueError, match=r"sensor: Mean returns readings .* Mean.with_readings\("):
+        record(Mean(), Observation.nothing(1, 1, 4), design=torch.zeros(1), reading=torch.rand(1))

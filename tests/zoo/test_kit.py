@@ -155,12 +155,15 @@ def test_recipes_that_need_a_later_one_wait_for_it(zoo: Path) -> None:
         ("classifier", {"val_nll": 3, "val_shifted_nll": 2}, 2),
         ("screen", {"val_kl_unchanged": 0.5, "val_kl": 0.1}, 0.1),
         ("policy", {"val_spce": 5.0, "val_spce_se": 0.1}, -5.0),
+        ("value", {"val_nll": 0.5, "val_nll@1": 0.9, "val_gained": 0.1}, 0.5),
     ],
 )
 def test_the_one_figure_that_models_are_judged_by(kind: str, figures: Any, expected: float) -> None:
     asked: dict[str, Any] = {"kind": "completer", "name": kind, "data": "digits"}
     if kind in KINDS:
         asked = {"kind": kind, "data": "digits"}
+    if kind == "value":
+        asked = {"kind": "policy", "name": kind, "data": "digits"}
     if kind == "policy":
         asked = {"kind": kind, "name": "fixed", "problem": "location-finding"}
     assert merit(Recipe.of(asked), figures) == expected

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from boed.completion.adversarial.losses import evaluating, frozen
+from boed.completion.adversarial.losses import evaluating, frozen, overlap_weights
 from boed.completion.learned import LearnedCompleter
 from boed.data.observation import Observation
 from boed.foundation.checks import at_least, attributes, more_than
@@ -151,9 +151,7 @@ class ContextEncoder(LearnedCompleter):
 
     def overlap_weights(self, mask: Float[Tensor, "B 1 H W"]) -> Float[Tensor, "B 1 H W"]:
         """1 on hidden pixels, `overlap` on seen ones at most `config.band` away, 0 elsewhere."""
-        hidden, band = 1 - mask, self.config.band
-        near = F.max_pool2d(hidden, 2 * band + 1, stride=1, padding=band)
-        return hidden + self.overlap * near * mask
+        return overlap_weights(mask, band=self.config.band, weight=self.overlap)
 
     def losses(
         self, scene: Float[Tensor, "B C H W"], observation: Observation

@@ -1,4 +1,4 @@
-"""Completions without training that are always the same: harmonic fill and ridge regression.
+"""Completions without training that are always the same, by name; harmonic and ridge fill.
 
 Anchors: what a trained completer that aims at squared error has to beat.
 """
@@ -6,7 +6,6 @@ Anchors: what a trained completer that aims at squared error has to beat.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,11 +13,13 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from boed.completion.classical.blending import HarmonicExtension
 from boed.data.dataset import Dataset
 from boed.data.observation import Observation, check_scenes
 from boed.foundation.arguments import checked
 from boed.foundation.checks import at_least, check_fits, more_than
 from boed.foundation.randomness import Seeds, per_scene
+from boed.foundation.registry import Registry
 
 
 class Filling(ABC):
@@ -93,14 +94,7 @@ class HarmonicFill(Filling):
     def fill(
         self, seen: Float[Tensor, "b C H W"], hidden: Bool[Tensor, "H W"]
     ) -> Float[Tensor, "b C Q"]:
-        from scipy.sparse.linalg import splu
-
-        unknown = hidden.flatten().numpy()
-        laplacian = grid_laplacian(*hidden.shape)[unknown]
-        known = seen.flatten(2).double().numpy()[:, :, ~unknown].reshape(-1, int((~unknown).sum()))
-        right = -laplacian[:, ~unknown] @ known.T
-        solved = splu(laplacian[:, unknown].tocsc()).solve(np.ascontiguousarray(right))
-        return torch.from_numpy(solved.T.copy()).unflatten(0, seen.shape[:2])
+        return HarmonicExtension(hidden)(seen)
 
 
 @checked
@@ -142,23 +136,14 @@ class RidgeFill(Filling):
         return torch.from_numpy(filled).reshape(len(seen), seen.shape[1], -1)
 
 
-def grid_laplacian(height: int, width: int) -> Any:
-    """Degree less neighbours of each pixel of an image, a sparse matrix `[H W, H W]`."""
-    from scipy.sparse import diags_array, eye_array, kron
-
-    def line(length: int) -> Any:
-        degree = np.full(length, 2.0)
-        degree[0] -= 1
-        degree[-1] -= 1
-        beside = -np.ones(length - 1)
-        return diags_array([beside, degree, beside], offsets=[-1, 0, 1])
-
-    rows, columns = eye_array(height), eye_array(width)
-    return (kron(line(height), columns) + kron(rows, line(width))).tocsr()
-
-
-FILLINGS: dict[str, type[HarmonicFill] | type[RidgeFill]] = {
-    "harmonic": HarmonicFill,
-    "ridge": RidgeFill,
-}
-"""By the names that `--completer` takes."""
+FILLINGS: Registry[type[Filling]] = Registry(
+    "filling",
+    lazy={
+        "harmonic": f"{__name__}:HarmonicFill",
+        "ridge": f"{__name__}:RidgeFill",
+        "tv": "boed.completion.classical.tv:TotalVariationFill",
+        "low-rank": "boed.completion.classical.low_rank:LowRankFill",
+        "patch-match": "boed.completion.classical.patch_match:PatchMatchFill",
+    },
+)
+"""By the names that `--completer` takes; imported when asked for."""

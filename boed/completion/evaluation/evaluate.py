@@ -225,6 +225,7 @@ def _deep(
     distance = fidelity.l1(scenes, truth, hidden)
     relative = fidelity.relative_l1(scenes, truth), fidelity.relative_l2(scenes, truth)
     peak, structure = fidelity.psnr(scenes, truth), fidelity.ssim(scenes, truth)
+    hole = fidelity.psnr(scenes, truth, hidden)
     flat = scenes.flatten(0, 1)
     features = described(extractor, flat, plan.batch).unflatten(0, scenes.shape[:2])
     answers = torch.cat([extractor.log_probs(some) for some in flat.split(plan.batch)])
@@ -250,6 +251,7 @@ def _deep(
         "psnr_best": fidelity.best_of(peak, higher=True),
         "decibels": fidelity.mean_decibels(scenes, truth),
         "decibels_best": fidelity.best_of(peak, higher=True),
+        "psnr_hidden": -10 * (10 ** (-hole / 10)).mean(0).log10(),
         "relative_l1": relative[0].mean(0),
         "relative_l1_best": fidelity.best_of(relative[0], higher=False),
         "relative_l2": relative[1].mean(0),
@@ -258,6 +260,7 @@ def _deep(
         "share_within": fidelity.share_within(scenes, truth, hidden).mean(0),
         "ssim": structure.mean(0),
         "ssim_best": fidelity.best_of(structure, higher=True),
+        "ssim_hidden": fidelity.ssim(scenes, truth, hidden).mean(0),
         "feature_distance": diversity.feature_distance(features),
         "pixel_std": diversity.pixel_std(scenes, hidden),
         "inception_score": realism.inception_score(answers),

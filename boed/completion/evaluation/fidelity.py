@@ -110,32 +110,47 @@ def share_within(
 
 
 def psnr(
-    scenes: Float[Tensor, "n B C H W"], truth: Float[Tensor, "B C H W"]
+    scenes: Float[Tensor, "n B C H W"],
+    truth: Float[Tensor, "B C H W"],
+    hidden: Float[Tensor, "B 1 H W"] | None = None,
 ) -> Float[Tensor, "n B"]:
-    """Peak signal-to-noise ratio of the whole image in dB; infinite where it is the true one.
+    """Peak signal-to-noise ratio in dB, of the whole image or of its hidden pixels.
 
-    Average it over scenes with a pixel hidden, or over the squared errors: one infinite value
-    makes the mean infinite.
+    Infinite where it is the true one, NaN where nothing is hidden. Average it over scenes with a
+    pixel hidden, or over the squared errors: one infinite value makes the mean infinite.
+
+    Args:
+        scenes, truth: pixels in [0, 1].
+        hidden: 1 where a pixel counts; all do if not given.
 
     Raises:
-        ValueError: shapes that do not belong together, or NaN.
+        ValueError: shapes that do not belong together, NaN, or a mask other than 0 and 1.
     """
-    check_completions(scenes, truth)
-    squared = [(scene - truth).square().mean((1, 2, 3)) for scene in scenes]
+    check_completions(scenes, truth, hidden)
+    squared = [_mean((scene - truth).square(), hidden) for scene in scenes]
     return -10 * torch.stack(squared).log10()
 
 
 def ssim(
-    scenes: Float[Tensor, "n B C H W"], truth: Float[Tensor, "B C H W"]
+    scenes: Float[Tensor, "n B C H W"],
+    truth: Float[Tensor, "B C H W"],
+    hidden: Float[Tensor, "B 1 H W"] | None = None,
 ) -> Float[Tensor, "n B"]:
-    """Structural similarity of the whole image (Wang et al. 2004), by torchmetrics.
+    """Structural similarity (Wang et al. 2004) by torchmetrics, of the whole image or its hole.
 
-    Gaussian window of 11 pixels and standard deviation 1.5, the image reflected at its borders.
+    Gaussian window of 11 pixels and standard deviation 1.5, the image reflected at its borders. Of
+    a hole it is the mean of what the windows around its pixels say, in which seen ones count, too;
+    NaN where nothing is hidden.
+
+    Args:
+        scenes, truth: pixels in [0, 1].
+        hidden: 1 around which pixels windows count; all do if not given.
 
     Raises:
-        ValueError: shapes that do not belong together, NaN, or a side of fewer than 6 pixels.
+        ValueError: shapes that do not belong together, NaN, a mask other than 0 and 1, or a side
+            of fewer than 6 pixels.
     """
-    check_completions(scenes, truth)
+    check_completions(scenes, truth, hidden)
     if min(scenes.shape[-2:]) < 6:
         raise ValueError(
             f"scenes are of {tuple(scenes.shape[-2:])} pixels, expected 6 or more a side for the "
@@ -144,11 +159,15 @@ def ssim(
     torchvision()  # torchmetrics imports it
     from torchmetrics.functional.image import structural_similarity_index_measure
 
-    similarities = [
-        structural_similarity_index_measure(scene, truth, reduction="none", data_range=1.0)
-        for scene in scenes
-    ]
-    return torch.stack([torch.as_tensor(each) for each in similarities])
+    def similarities(scene: Tensor) -> tuple[Tensor, Tensor]:
+        """Of each image, and around each of its pixels."""
+        whole, around = structural_similarity_index_measure(
+            scene, truth, reduction="none", data_range=1.0, return_full_image=True
+        )
+        return torch.as_tensor(whole), torch.as_tensor(around)
+
+    each = [similarities(scene) for scene in scenes]
+    return torch.stack([a if hidden is None else hidden_mean(b, hidden) for a, b in each])
 
 
 def mean_decibels(
@@ -175,6 +194,11 @@ def best_of(values: Float[Tensor, "n B"], higher: bool) -> Float[Tensor, " B"]:
     if values.ndim != 2 or len(values) == 0:
         raise ValueError(f"values must be [n, B] with n >= 1, got {tuple(values.shape)}")
     return values.amax(0) if higher else values.amin(0)
+
+
+def _mean(values: Float[Tensor, "B C H W"], hidden: Tensor | None) -> Float[Tensor, " B"]:
+    """Over all pixels, or over the hidden ones."""
+    return values.mean((1, 2, 3)) if hidden is None else hidden_mean(values, hidden)
 
 
 def _or_nan(values: Tensor) -> Tensor:

@@ -44,6 +44,7 @@ _NEEDED = {
 _OPTIONAL = {
     **dict.fromkeys(("inception_score", "label_nll", "label_correct"), _SCENE),
     **dict.fromkeys(("decibels", "decibels_best", "squared_error", "share_within"), _SCENE),
+    **dict.fromkeys(("psnr_hidden", "ssim_hidden"), _SCENE),
     **dict.fromkeys(("relative_l1", "relative_l1_best"), _SCENE),
     **dict.fromkeys(("relative_l2", "relative_l2_best"), _SCENE),
     **dict.fromkeys(("label_ece", "label_ece_floor", "label_brier"), _TEST),

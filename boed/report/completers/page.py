@@ -29,6 +29,8 @@ _BY_SQUARES: tuple[tuple[str, str, Better], ...] = (
     ("interval_coverage", "Coverage of intervals", "target"),
     ("decibels", "PSNR (mean of dB)", "higher"),
     ("decibels_best", "PSNR, best of n (mean of dB)", "higher"),
+    ("psnr_hidden", "PSNR of hidden pixels", "higher"),
+    ("ssim_hidden", "SSIM of hidden pixels", "higher"),
     ("relative_l1", "Relative L1 (%)", "lower"),
     ("relative_l1_best", "Relative L1, best of n (%)", "lower"),
     ("relative_l2", "Relative L2 (%)", "lower"),

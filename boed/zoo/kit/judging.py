@@ -28,9 +28,13 @@ from boed.data.incomplete import incomplete_splits
 from boed.data.training_split import val_split
 from boed.foundation.files import load_weights
 from boed.foundation.shipped import WEIGHTS, shipped
+from boed.policies.learned import CandidateLooks, Value, ValueNet
+from boed.policies.learned.training import TRAINING, watched_of
+from boed.policies.learned.training import val_figures as value_figures
 from boed.training.recipes import Recipe
 from boed.zoo.defaults import DEFAULT_SIZE
 from boed.zoo.kit.plan import Member, has_ended, trainable
+from boed.zoo.learned import chosen_for
 from boed.zoo.recipes import looks_of
 
 COMPLETIONS = 8
@@ -50,7 +54,8 @@ MERITS = {
 def merit(recipe: Recipe, figures: Mapping[str, float]) -> float:
     """The one figure that a model is judged by; lower is better.
 
-    It is the one that the model's class names as its `merit`; of a policy the negative sPCE, and
+    It is the one that the model's class names as its `merit`; of a policy for a problem the
+    negative sPCE, and
     of a completer that learns from a teacher the energy score, where that was computed.
 
     Args:
@@ -58,7 +63,7 @@ def merit(recipe: Recipe, figures: Mapping[str, float]) -> float:
         figures: a row of a training's history, or what `val_figures` returns.
     """
     if recipe.kind == "policy":
-        return -figures["val_spce"]
+        return figures[ValueNet.merit] if recipe.problem is None else -figures["val_spce"]
     if ENERGY_SCORE in figures:
         return figures[ENERGY_SCORE]
     name = LEARNED[str(recipe.name)].merit if recipe.kind == "completer" else MERITS[recipe.kind]
@@ -284,7 +289,26 @@ def _screen(recipe: Recipe, path: Path, device: str, teacher: Path | None) -> di
     return val_scores(ScreenNet.load(path).to(device), asked)
 
 
+def _value(recipe: Recipe, path: Path, device: str) -> dict[str, float]:
+    training = recipe.config(TRAINING)
+    context, classifier = chosen_for(recipe, recipe.classifier)
+    policy = Value(ValueNet.load(path).to(device), classifier)
+    assert context.val is not None
+    watched = watched_of(context.val, training)
+    looks = CandidateLooks.of(context.sensor, context.shape, device)
+    return value_figures(
+        policy.network,
+        watched,
+        looks,
+        sensor=context.sensor,
+        classifier=classifier,
+        steps=training.looks,
+    )
+
+
 def _policy(recipe: Recipe, path: Path, device: str, _: Path | None) -> dict[str, float]:
+    if recipe.problem is None:
+        return _value(recipe, path, device)
     import pyro
 
     from boed.deep_adaptive import DeepAdaptiveDesign, StaticDesign, single_look

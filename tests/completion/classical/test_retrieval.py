@@ -256,3 +256,12 @@ def test_wrong_candidates():
     few = Retrieval(library, candidates=5)
     with pytest.raises(ValueError, match="n is 6, but only 5 candidates are compared"):
         few.sample(Observation.nothing(1, 1, 12), 6)
+
+
+def test_the_nearest_image_is_an_image_of_the_library(library):
+    """With n = 1 it is the nearest of the seen pixels (Yeh et al. 2017): found without an error."""
+    scenes = library.scenes()
+    mask = torch.zeros(5, 1, 4, 4)
+    mask[..., :2, 1:] = 1
+    nearest = complete(Retrieval(library), Observation.of(scenes, mask), 1)
+    assert torch.equal(nearest.scenes[0], scenes)

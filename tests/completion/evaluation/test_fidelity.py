@@ -114,6 +114,31 @@ def test_ssim_of_the_truth_is_one_and_of_constants_in_closed_form(truth):
     torch.testing.assert_close(found, torch.tensor([[expected] * 3, [1.0] * 3]), atol=1e-3, rtol=0)
 
 
+def test_of_the_hidden_pixels_alone(truth, hidden):
+    """What is wrong elsewhere does not count for PSNR; for SSIM it does, where a window sees it."""
+    scenes = torch.stack([truth + 0.1 * hidden, truth + 0.1 * hidden + 0.3 * (1 - hidden)])
+    found = psnr(scenes, truth, hidden)
+    torch.testing.assert_close(found[:, 1:], torch.full((2, 2), 20.0), atol=1e-3, rtol=0)
+    assert found[:, 0].isnan().all()  # nothing is hidden
+    assert psnr(truth[None], truth, hidden)[0, 1:].isinf().all()
+    everywhere = torch.ones_like(hidden)
+    for metric in (psnr, ssim):
+        torch.testing.assert_close(metric(scenes, truth, everywhere), metric(scenes, truth))
+    structure = ssim(scenes, truth, hidden)
+    assert structure[:, 0].isnan().all()
+    assert structure[0, 1] > structure[1, 1] + 0.01
+    assert (structure[:, 1] < ssim(scenes, truth)[:, 1])[0]
+
+
+def test_ssim_of_a_hole_is_of_the_windows_around_its_pixels(truth):
+    """A pixel 6 or further away is in none of them."""
+    scenes, hidden = truth.clone(), torch.zeros(len(truth), 1, *truth.shape[2:])
+    hidden[..., 0, 0] = 1
+    scenes[..., 6:, 6:] = 1 - scenes[..., 6:, 6:]
+    torch.testing.assert_close(ssim(scenes[None], truth, hidden), torch.ones(1, len(truth)))
+    assert (ssim(scenes[None], truth) < 0.99).all()
+
+
 def test_ssim_is_of_each_scene_alone(truth):
     noise = torch.randn(2, *truth.shape, generator=torch.Generator().manual_seed(1))
     scenes = truth + 0.2 * noise
@@ -152,7 +177,7 @@ def test_bad_input_is_refused(truth, hidden):
         observed_error(scenes, indirect)
 
 
-@pytest.mark.parametrize("metric", [l1, squared_error, share_within])
+@pytest.mark.parametrize("metric", [l1, squared_error, share_within, psnr, ssim])
 @pytest.mark.parametrize(
     ("change", "said"),
     [

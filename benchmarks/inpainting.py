@@ -1,0 +1,67 @@
+"""What the benchmarks of papers on inpainting share: their metrics, intervals and pictures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from boed.completion.evaluation import best_of, psnr, relative_l1, relative_l2
+from boed.report.figures import UNSEEN
+
+VEIL = torch.tensor([int(UNSEEN[i : i + 2], 16) / 255 for i in (1, 3, 5)]).view(3, 1, 1)
+
+
+def resampled(values: np.ndarray, resamples: int = 2000) -> list[float]:
+    """The mean with its 95 % bootstrap interval."""
+    rng = np.random.default_rng(0)
+    means = values[rng.integers(len(values), size=(resamples, len(values)))].mean(1)
+    return [float(values.mean()), *map(float, np.percentile(means, [2.5, 97.5]))]
+
+
+def decibels(peak: Tensor) -> list[float]:
+    """PSNRs, `[B]`, as that of their mean squared error, with its 95 % bootstrap interval.
+
+    A mean of decibels is infinite where one scene is exact, as the black corners of digits are.
+    """
+    mean, low, high = resampled(10 ** (-peak.double().numpy() / 10))
+    floor = 1e-10  # 100 dB stands for exact
+    return [float(-10 * np.log10(max(each, floor))) for each in (mean, high, low)]
+
+
+def of_several(scenes: Tensor, truth: Tensor) -> dict[str, list[float]]:
+    """Mean and best of n in the metrics of Dupont & Suresha 2019, Sec. 5.3.
+
+    Args:
+        scenes: completions, `[n, B, C, H, W]`.
+        truth: `[B, C, H, W]`.
+    """
+    errors = {}
+    for name, metric in (("l1", relative_l1), ("l2", relative_l2)):
+        each = metric(scenes, truth).double()
+        errors[name] = resampled(each.mean(0).numpy())
+        errors[f"{name}_best"] = resampled(best_of(each, higher=False).numpy())
+    peak = psnr(scenes, truth).double()
+    errors["psnr"] = decibels(-10 * (10 ** (-peak / 10)).mean(0).log10())
+    errors["psnr_best"] = decibels(best_of(peak, higher=True))
+    return errors
+
+
+def picture(image: Tensor, mask: Tensor | None = None) -> np.ndarray:
+    """An image `[H, W, 3]`, with what is not seen in another colour."""
+    shown = image.expand(3, -1, -1)
+    if mask is not None:
+        shown = shown * mask + VEIL * (1 - mask)
+    return shown.permute(1, 2, 0).clamp(0, 1).numpy()
+
+
+def grid(rows: int, columns: int, *, size: float = 0.8, extra: float = 0.0) -> tuple[Figure, Any]:
+    """Axes without frames."""
+    figure = Figure(figsize=(size * columns, (size + extra) * rows), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False)
+    for axis in axes.flat:
+        axis.set_axis_off()
+    return figure, axes

@@ -1,0 +1,138 @@
+"""The tables of docs/latent_search.md, from what benchmarks/latent_search.py measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from boed.foundation.files import atomic
+
+DATA_NAMES = {
+    "digits": "digits, 32 px",
+    "kermany_pneumonia_128": "chest x-rays, 64 px",
+    "cifar10_jpeg_32": "CIFAR-10, 32 px",
+}
+
+METHODS = {
+    "gan-latent": "latent search",
+    "without prior": "... without the prior loss",
+    "unweighted": "... with all seen pixels alike",
+    "-log D": "... with the prior loss of public code",
+    "l2": "... with squared differences",
+    "overlay": "... overlaid, not blended",
+    "ce": "Context Encoder, trained on this mask",
+    "tv": "total variation",
+    "low-rank": "low rank",
+    "patch-match": "PatchMatch",
+    "nearest": "nearest training scene",
+    "harmonic": "harmonic fill",
+    "mirror": "mirror image",
+}
+"""Rows of the tables, in order."""
+
+
+def write_tables(page: Path, results: dict[str, Any], pictures: Path) -> None:
+    """Put the tables of one data set into the page, between the lines that stand for them.
+
+    Raises:
+        ValueError: the page has no such lines.
+    """
+    data = results["settings"]["data"]
+    begins, ends = f"<!-- {data} -->", f"<!-- end of {data} -->"
+    text = page.read_text()
+    if begins not in text or ends not in text:
+        raise ValueError(f"{page} lacks the lines {begins} and {ends}, between which tables go")
+    before, _, rest = text.partition(begins)
+    _, _, after = rest.partition(ends)
+    with atomic(page) as temporary:
+        temporary.write_text(f"{before}{begins}\n\n{tables(results, pictures)}\n{ends}{after}")
+
+
+def tables(results: dict[str, Any], pictures: Path) -> str:
+    """Everything measured on a data set, as Markdown."""
+    about, data = results["settings"], results["settings"]["data"]
+    trained = about["model"]
+    parts = [
+        f"`python benchmarks/latent_search.py --data {data}`: {about['scenes']} {about['split']} "
+        f"scenes, {about['iterations']} iterations, a GAN of {trained['steps']:,} updates "
+        f"({trained['cpu_seconds']:,} CPU seconds), {results['machine']['processor']}, "
+        f"{results['machine']['threads']} threads. 95 % bootstrap intervals over scenes."
+    ]
+    for mask, rows in results["masks"].items():
+        overlaid = {**rows, "overlay": rows["gan-latent"]["overlay"]}
+        parts.append(by_method(mask, overlaid))
+    parts += [losses(results), blobs(results)]
+    for name, text in CAPTIONS.items():
+        if (pictures / f"{name}.png").exists() and data == "digits":
+            parts.append(f"![{name}]({pictures.name}/{name}.png)\n\n*{text}*")
+    parts.append(f"![PSNR against iterations]({pictures.name}/iterations-{data}.png)")
+    return "\n\n".join(parts) + "\n"
+
+
+CAPTIONS = {
+    "methods": "A test digit under each mask: what is seen, the truth, and one completion by each "
+    "method (Fig. 1 and 4 to 7 of the paper).",
+    "search": "G(z) as its search goes on, before anything is blended (Fig. 3); the truth last.",
+    "samples": "Scenes of which nothing was seen: the shipped VAE of AIPO, and the GAN (Fig. 2).",
+    "errors": "Twice the absolute errors, as in Fig. 12.",
+    "failures": "The worst ten of 48: what is seen, G(z), the completion, the truth (Fig. 13).",
+}
+
+
+def by_method(mask: str, rows: dict[str, Any]) -> str:
+    """The four figures of each method under one mask."""
+    head = ["PSNR, whole, dB", "PSNR, hole, dB", "SSIM, whole", "SSIM, hole", "CPU s"]
+    lines = [f"| {mask} | " + " | ".join(head) + " |", "|" + "---|" * (len(head) + 1)]
+    for name, label in METHODS.items():
+        if name in rows:
+            row = rows[name]
+            cells = [interval(row["psnr"], 1), interval(row["psnr_hidden"], 1)]
+            cells += [interval(row["ssim"], 3), interval(row["ssim_hidden"], 3)]
+            lines.append(f"| {label} | " + " | ".join([*cells, f"{row['seconds']:.2g}"]) + " |")
+    return "\n".join(lines)
+
+
+def losses(results: dict[str, Any]) -> str:
+    """How the two terms of the loss compare where searches end, and what was clamped."""
+    head = "| mask | context loss | prior loss | ratio | blended values clamped |"
+    lines = [head, "|---|---|---|---|---|"]
+    for mask, rows in results["masks"].items():
+        row = rows["gan-latent"]
+        ratio = abs(row["prior"]) / max(row["context"], 1e-12)
+        lines.append(
+            f"| {mask} | {row['context']:.3g} | {row['prior']:.2g} | {ratio:.1e} | "
+            f"{row['clamped']:.1%} |"
+        )
+    return "\n".join(lines)
+
+
+def blobs(results: dict[str, Any]) -> str:
+    """Mean and best of 8 under blobs, beside what Dupont & Suresha 2019 report of CelebA."""
+    head = ["l1, %", "best", "l2, %", "best", "PSNR, dB", "best"]
+    lines = ["| blobs, 8 each | " + " | ".join(head) + " |", "|" + "---|" * (len(head) + 1)]
+    for name, row in results["blobs"].items():
+        keys = [f"{key}{end}" for key in ("l1", "l2", "psnr") for end in ("", "_best")]
+        lines.append(f"| {name} | " + " | ".join(interval(row[key], 1) for key in keys) + " |")
+    lines.append("| their GAN, CelebA | 31.4 | | 40.6 | | 14.5 | |")
+    return "\n".join(lines)
+
+
+def interval(values: list[float], digits: int) -> str:
+    """A mean with its interval."""
+    mean, low, high = (f"{each:.{digits}f}" for each in values)
+    return f"{mean} [{low}, {high}]"
+
+
+def iterations_figure(results: dict[str, Any], name: str) -> Figure:
+    """PSNR of the hole in the centre against iterations."""
+    figure = Figure(figsize=(4.2, 2.6), layout="constrained")
+    axis = figure.subplots()
+    steps = [int(each) for each in results["iterations"]]
+    mean, low, high = zip(*results["iterations"].values(), strict=True)
+    axis.fill_between(steps, low, high, alpha=0.2)
+    axis.plot(steps, mean, marker="o", markersize=3)
+    axis.set(xscale="log", xlabel="iterations", ylabel="PSNR of the hole, dB")
+    axis.set_title(f"{name}, centre", fontsize=9)
+    return figure

@@ -1,0 +1,115 @@
+"""The fixed list of candidate looks that a learned policy values, as its network reads it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Self
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from boed.data.observation import Observation
+from boed.foundation.checks import attribute
+from boed.foundation.fingerprint import fingerprint
+from boed.foundation.identity import DIGITS
+from boed.sensors.direct import DirectSensor
+from boed.sensors.sensor import Sensor, candidates, footprints, new_readings, returns_readings
+
+Shape = tuple[int, int, int]
+"""Channels, height and width of scenes."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class CandidateLooks:
+    """What a sensor offers, and what each look takes of a scene.
+
+    Attributes:
+        sensor: its class and noise, in words.
+        shape: of the scenes.
+        designs: the candidates, `[D, K]`.
+        shown: which of R readings, or pixels, each takes, `[D, R]`.
+        indirect: whether what is taken are readings and no pixels.
+        picture: whether each look shows pixels of a picture: a scene with height and width.
+    """
+
+    sensor: str
+    shape: Shape
+    designs: Float[Tensor, "D K"]
+    shown: Float[Tensor, "D R"]
+    indirect: bool
+    picture: bool
+    _cells: dict[tuple[int, int], Tensor] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, sensor: Sensor, shape: Shape, device: torch.device | str = "cpu") -> Self:
+        """Those of a sensor at scenes of a shape.
+
+        Raises:
+            ValueError: it is no sensor, or offers no candidate.
+        """
+        blank = Observation.nothing(1, shape[0], shape[1:], device=device)
+        designs = candidates(sensor, blank)
+        noise = float(attribute(sensor, "noise", 0))
+        return cls(
+            sensor=type(sensor).__name__ + (f" with noise {noise:g}" if noise else ""),
+            shape=shape,
+            designs=designs,
+            shown=footprints(sensor, blank, designs).to(blank.values),
+            indirect=returns_readings(sensor, shape),
+            picture=isinstance(sensor, DirectSensor) and min(shape[1:]) > 1,
+        )
+
+    def __len__(self) -> int:
+        return len(self.designs)
+
+    @cached_property
+    def name(self) -> str:
+        """What tells these looks from others: sensor, number and extent, scenes, and a checksum."""
+        number, readings = self.shown.shape
+        each = float(self.shown.sum(1).mean())
+        check = fingerprint(self.designs.float(), self.shown.float())[:DIGITS]
+        channels, height, width = self.shape
+        return (
+            f"{self.sensor}, {number} looks at {each:.4g} of {readings} "
+            f"{'readings' if self.indirect else 'pixels'}, scenes of {channels} x {height} x "
+            f"{width} ({check})"
+        )
+
+    @property
+    def numbers(self) -> int:
+        """How many numbers can be read of a scene: readings, or pixels of all channels."""
+        return self.shown.shape[1] * (1 if self.indirect else self.shape[0])
+
+    def new_share(self, observation: Observation) -> Float[Tensor, "B D"]:
+        """The share of what each look takes that has not been taken of each scene yet."""
+        return new_readings(observation, self.shown) / self.shown.sum(1).clamp(min=1e-6)
+
+    def read(
+        self, observation: Observation
+    ) -> tuple[Float[Tensor, "B N"], Float[Tensor, "B N"], Float[Tensor, "B R"]]:
+        """All numbers read, 0 where none was, which of them were, and of which readings."""
+        if self.indirect:
+            if observation.readings is None or observation.taken is None:
+                nothing = self.shown.new_zeros(len(observation), self.shown.shape[1])
+                return nothing, nothing, nothing
+            return observation.readings, (observation.taken > 0).float(), observation.taken
+        known = (observation.mask > 0).float().expand_as(observation.values).flatten(1)
+        return observation.values.flatten(1), known, observation.seen
+
+    def over_cells(self, height: int, width: int) -> Float[Tensor, "D c"]:
+        """The share of each look's pixels that lies in each cell of a coarser grid."""
+        if (height, width) not in self._cells:
+            pictures = self.shown.unflatten(1, self.shape[1:])[:, None]
+            share = F.adaptive_avg_pool2d(pictures, (height, width)).flatten(1)
+            self._cells[height, width] = share / share.sum(1, keepdim=True).clamp(min=1e-12)
+        return self._cells[height, width]
+
+    def mean_of(self, places: Float[Tensor, "B W h w"]) -> Float[Tensor, "B D W"]:
+        """The mean of a map over what each look shows."""
+        share, cells = self.over_cells(*places.shape[-2:]), places.flatten(2).transpose(1, 2)
+        if bool((share.amax(1) > 1 - 1e-6).all()):  # single pixels: nothing to average
+            return cells[:, share.argmax(1)]
+        return share.to(cells) @ cells

@@ -1,0 +1,182 @@
+"""What a value network learns from: its own looks at scenes, and what other looks would gain."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+from boed.classifiers.classifier import Classifier
+from boed.completion.completer import Completer, Completions, complete
+from boed.data.observation import Observation
+from boed.eig.completions.estimate import design_problem
+from boed.eig.completions.estimators import named
+from boed.foundation.randomness import derive
+from boed.policies.learned.looks import CandidateLooks
+from boed.policies.learned.network import ValueNet
+from boed.search.candidates.evaluations import Evaluations
+from boed.sensors.sensor import Sensor, look
+
+LARGEST = 10.0
+"""Gains are taken to be no further from 0 than this, nats: a look that makes the truth impossible
+would outweigh all others."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class RollOut:
+    """T looks at each of B scenes.
+
+    Attributes:
+        before: what had been seen before each look, T of them, and after the last one.
+        chosen: which candidates were taken, `[T, B]`.
+        expected: the network's value of each, `[T, B]`; 0 where a random one was taken.
+    """
+
+    before: list[Observation]
+    chosen: Int64[Tensor, "T B"]
+    expected: Float[Tensor, "T B"]
+
+
+@torch.no_grad()
+def roll_out(
+    network: ValueNet,
+    scenes: Float[Tensor, "B C H W"],
+    looks: CandidateLooks,
+    *,
+    sensor: Sensor,
+    steps: int,
+    explore: float = 0.0,
+    seeds: list[int],
+) -> RollOut:
+    """Look where the network says, or with probability `explore` anywhere that is new.
+
+    Random numbers come from torch's global generator.
+
+    Args:
+        network: says where.
+        scenes: to look at.
+        looks: the candidates.
+        sensor: that offers them.
+        steps: looks at each scene, T.
+        explore: probability of a random look.
+        seeds: of the sensor's noise, one for each scene.
+    """
+    observation = Observation.nothing_of(scenes)
+    before, chosen, expected = [observation], [], []
+    for _ in range(steps):
+        new = looks.new_share(observation) > 0
+        random = torch.rand(new.shape).to(scenes.device).masked_fill(~new, -1).argmax(1)
+        anywhere = (torch.rand(len(scenes)) < explore).to(scenes.device)
+        index, value = random, torch.zeros(len(scenes), device=scenes.device)
+        if not anywhere.all():
+            values = network(observation, looks).masked_fill(~new, -torch.inf)
+            best = values.max(1)
+            index = torch.where(anywhere, random, best.indices)
+            value = best.values.where(~anywhere & new.any(1), 0.0)
+        observation = look(sensor, observation, scenes, design=looks.designs[index], seeds=seeds)
+        before.append(observation)
+        chosen.append(index)
+        expected.append(value)
+    return RollOut(before=before, chosen=torch.stack(chosen), expected=torch.stack(expected))
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Situations:
+    """Observations, and which candidates are judged in each.
+
+    Attributes:
+        observation: what has been seen, of P scenes.
+        scene: which of the B scenes each is of, `[P]`.
+        judged: the candidates, `[P, D]`.
+    """
+
+    observation: Observation
+    scene: Int64[Tensor, " P"]
+    judged: Bool[Tensor, "P D"]
+
+
+def situations(rolled: RollOut, looks: CandidateLooks, *, candidates: int, most: int) -> Situations:
+    """Some moments of each roll-out, in each the look taken and random others that are new.
+
+    Args:
+        rolled: the looks taken.
+        looks: the candidates.
+        candidates: looks that are judged in each, the one taken among them.
+        most: moments of each scene; all where there are no more.
+    """
+    steps, batch = rolled.chosen.shape
+    device = rolled.chosen.device
+    together = rolled.before[-1].repeat(steps)
+    for step, observation in enumerate(rolled.before[:-1]):
+        rows = torch.arange(step * batch, (step + 1) * batch, device=device)
+        together = together.with_rows(rows, observation)
+    moments = torch.rand(batch, steps).argsort(1)[:, :most].to(device)  # [B, J]
+    scene = torch.arange(batch, device=device)[:, None].expand_as(moments).flatten()
+    rows = moments.flatten() * batch + scene
+    observation = together[rows]
+    new = looks.new_share(observation) > 0
+    ticket = torch.rand(new.shape).to(device).masked_fill(~new, -1)
+    ticket = ticket.scatter(1, rolled.chosen.flatten()[rows][:, None], 2.0).masked_fill(~new, -1)
+    best = ticket.topk(min(candidates, len(looks)), dim=1)
+    judged = torch.zeros_like(new).scatter(1, best.indices, best.values >= 0)
+    return Situations(observation=observation, scene=scene, judged=judged)
+
+
+class Target(Protocol):
+    """What a look gains: the truth of one scene, or what completions say."""
+
+    def __call__(
+        self, asked: Situations, scenes: Float[Tensor, "B C H W"], labels: Int64[Tensor, "B *L"]
+    ) -> Completions:
+        """Whole scenes by which the looks are judged: one or more for each situation."""
+        ...
+
+
+def true_label(asked: Situations, scenes: Tensor, labels: Tensor) -> Completions:
+    """The scene itself with its label: the gain is the fall of the log loss (DIME)."""
+    truth = scenes[asked.scene][None]
+    return Completions(truth, torch.ones_like(truth[..., 0, 0, 0]), labels[asked.scene][None])
+
+
+def whole_belief(asked: Situations, scenes: Tensor, labels: Tensor) -> Completions:
+    """The scene itself, of which the classifier says what it is: the gain that `Oracle` sees."""
+    truth = scenes[asked.scene][None]
+    return Completions(truth, torch.ones_like(truth[..., 0, 0, 0]))
+
+
+@dataclass(frozen=True)
+class CompletedMap:
+    """The EIG by a completer's samples: what `BOED` would say, distilled.
+
+    Attributes:
+        completer: draws them.
+        n: completions of each situation.
+    """
+
+    completer: Completer
+    n: int = 10
+
+    def __call__(self, asked: Situations, scenes: Tensor, labels: Tensor) -> Completions:
+        start = int(torch.randint(2**31, ()))
+        seeds = [derive(start, row) for row in range(len(asked.scene))]
+        return complete(self.completer, asked.observation, self.n, seed=seeds)
+
+
+@torch.no_grad()
+def gains_of(
+    asked: Situations, completions: Completions, *, sensor: Sensor, classifier: Classifier
+) -> Float[Tensor, "P D"]:
+    """The gain of each judged look in nats, NaN for the others.
+
+    sum_v p(v | I) (log g(v | f_c(I)) - log g(v | observation)), the mean over completions I.
+    """
+    with torch.autocast(asked.observation.device.type, enabled=False):
+        problem = design_problem(
+            asked.observation, completions, sensor, classifier=classifier, seed=0
+        )
+        evaluations = Evaluations(problem, named("variational"))
+        evaluations.evaluate(asked.judged.expand_as(evaluations.done))
+        return evaluations.eig.clamp(-LARGEST, LARGEST)

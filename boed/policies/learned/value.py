@@ -1,0 +1,101 @@
+"""The policy that takes the look of highest expected gain by a network's map."""
+
+from __future__ import annotations
+
+from dataclasses import KW_ONLY, dataclass, field
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from boed.classifiers.classifier import Classifier, check_is_classifier
+from boed.data.observation import Observation
+from boed.eig.completions.beliefs import images_within
+from boed.foundation.arguments import checked
+from boed.foundation.randomness import Seeds, per_scene
+from boed.policies.learned.looks import CandidateLooks
+from boed.policies.learned.network import ValueNet
+from boed.policies.policy import Decision, pick
+from boed.sensors.sensor import Sensor, candidates
+
+
+@checked
+@dataclass
+class Value:
+    """The look after which the classifier's log loss is expected to be lowest, in one pass.
+
+    A network reads the observation once and gives the expected information gain of all candidates
+    of a sensor whose candidates are always the same (as DIME does: Gadgil et al. 2024). Nothing is
+    completed, and the classifier is not asked. Of looks that show nothing new none is chosen while
+    another does.
+
+    Attributes:
+        network: trained by `boed train policy value`.
+        classifier: whose gains the network expects.
+        memory: bound on the images held at once, MiB.
+
+    Raises:
+        ValueError: the network was trained for another classifier; when choosing, for another
+            sensor, other candidates or scenes of another size.
+    """
+
+    deterministic = True  # but for ties
+    network: ValueNet
+    classifier: Classifier
+    _: KW_ONLY
+    memory: int = field(default=512, compare=False)
+
+    def __post_init__(self) -> None:
+        check_is_classifier(self.classifier)
+        self.network.check_classifier(self.classifier)
+        self._looks: tuple[Sensor, CandidateLooks] | None = None
+
+    def choose(
+        self,
+        observation: Observation,
+        sensor: Sensor,
+        seed: Seeds = 0,
+        *,
+        truth: Float[Tensor, "B C H W"] | None = None,
+    ) -> Decision:
+        """The look of highest expected gain for each scene, ties broken at random."""
+        seeds = per_scene(seed, len(observation))
+        gains = self.expected_gains(observation, sensor)
+        looks = self.looks_of(sensor, observation)
+        new = looks.new_share(observation) > 0
+        new = new | ~new.any(1, keepdim=True)
+        chosen = pick(gains.where(new, -torch.inf), seeds)
+        designs = looks.designs
+        return Decision(designs[chosen], candidates=designs, index=chosen, scores=gains)
+
+    @torch.no_grad()
+    def expected_gains(self, observation: Observation, sensor: Sensor) -> Float[Tensor, "B D"]:
+        """The map: expected fall of the classifier's log loss by each candidate look, nats.
+
+        Raises:
+            ValueError: the network was trained for another sensor, candidates or size.
+        """
+        looks = self.looks_of(sensor, observation)
+        size = images_within(self.memory, observation)
+        starts = range(0, len(observation), size)
+        return torch.cat([self.network(observation[slice(k, k + size)], looks) for k in starts])
+
+    def looks_of(self, sensor: Sensor, observation: Observation) -> CandidateLooks:
+        """The sensor's candidates at scenes such as these, which have to be those of training.
+
+        Raises:
+            ValueError: they are not, or depend on what has been seen.
+        """
+        shape = (observation.channels, *observation.shape)
+        if self._looks is None or self._looks[0] is not sensor or self._looks[1].shape != shape:
+            looks = CandidateLooks.of(sensor, shape, observation.device)
+            self.network.check_looks(looks)
+            self.network.to(observation.device)
+            self._looks = (sensor, looks)
+        looks = self._looks[1]
+        if not torch.equal(candidates(sensor, observation), looks.designs):
+            raise ValueError(
+                f"sensor: the candidates of {type(sensor).__name__} depend on what has been seen; "
+                "a value network is for a sensor whose candidates are always the same"
+            )
+        return looks

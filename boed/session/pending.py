@@ -1,0 +1,68 @@
+"""A sensor that has looks under way, so that the next one is chosen for what it adds to them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jaxtyping import Float
+from torch import Tensor
+
+from boed.data.observation import Observation
+from boed.sensors.sensor import Sensor, candidates, footprints, look, new_readings
+
+
+class Pending:
+    """A sensor whose every look comes with the pending ones.
+
+    What a policy imagines of a look is then what is known after that look and all pending ones:
+    its EIG is the joint EIG of them, and the look of highest EIG is the greedy choice of a batch
+    (Nemhauser, Wolsey & Fisher 1978). Looks that would add nothing are no candidates, nor are
+    those that are left out.
+
+    Attributes:
+        sensor: which looks.
+        pending: the looks under way, `[P, K]`.
+        without: looks that are not offered, such as failed ones, `[Q, K]`.
+    """
+
+    def __init__(
+        self, sensor: Sensor, pending: Float[Tensor, "P K"], without: Float[Tensor, "Q K"]
+    ) -> None:
+        self.sensor, self.pending, self.without = sensor, pending, without
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or name == "sensor":
+            raise AttributeError(name)
+        return getattr(self.sensor, name)
+
+    def designs(self, observation: Observation) -> Float[Tensor, "D K"]:
+        """The candidates that read what neither was read nor will be by the pending looks.
+
+        There may be none.
+        """
+        offered = candidates(self.sensor, observation)
+        excluded = (offered[:, None] == self.without.to(offered)).all(-1).any(1)
+        shown = footprints(self.sensor, observation, offered)
+        if len(self.pending):
+            taken = footprints(self.sensor, observation, self.pending.to(offered)).amax(0)
+            shown = shown * (taken <= 0)
+        return offered[(new_readings(observation, shown) > 0).any(0) & ~excluded]
+
+    def observe(
+        self,
+        observation: Observation,
+        scene: Float[Tensor, "B C H W"],
+        design: Float[Tensor, "B K"],
+        *,
+        seed: list[int] | int = 0,
+    ) -> Observation:
+        """The observation after the pending looks and this one."""
+        seeds = [seed] * len(scene) if isinstance(seed, int) else seed
+        for each in [*self.pending.to(design), None]:
+            now = design if each is None else each.expand(len(scene), -1)
+            observation = look(self.sensor, observation, scene, design=now, seeds=seeds)
+        return observation
+
+    def cost(self, design: Float[Tensor, "B K"]) -> Float[Tensor, " B"]:
+        """Of the look alone."""
+        return self.sensor.cost(design)

@@ -1,0 +1,131 @@
+"""Trained networks as policies by name or path, and what is said where none fits."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from boed import BOED, PatchSensor, setup
+from boed.classifiers.densenet import DenseNetConfig
+from boed.cli import app
+from boed.policies.learned import CandidateLooks, Value, ValueConfig, ValueNet
+from boed.policies.learned.network import classifier_name
+from boed.search import Exhaustive, Proposing, Racing
+from boed.training import Recipe, ValueTrainingConfig
+from boed.zoo.recipes import changed
+from tests.doubles import ClueClassifier, ClueCompleter, Clues, Constant
+
+CLUES = Clues()
+GRID = PatchSensor(16, 0.25, 4)
+OWN: dict[str, Any] = {"sensor": GRID, "classifier": ClueClassifier()}
+ENCODER = DenseNetConfig(size=16, channels=1, outputs=3, stem=4, width=8, growth=(8,), layers=(1,))
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> str:
+    torch.manual_seed(0)
+    looks = CandidateLooks.of(GRID, (1, 16, 16)).name
+    judge = classifier_name(ClueClassifier())
+    network = ValueNet(ValueConfig(encoder=ENCODER, width=8), looks=looks, classifier=judge)
+    network.save(tmp_path / "mine.safetensors", {})
+    return str(tmp_path / "mine.safetensors")
+
+
+def made(policies: list[str], **options: Any) -> Any:
+    return setup(CLUES.dataset(8), policies=policies, **{**OWN, **options})
+
+
+def test_a_network_is_a_policy_by_its_path_and_its_proposals_are_another(checkpoint: str) -> None:
+    completer = ClueCompleter(CLUES)
+    asked = [checkpoint, f"other={checkpoint}", f"boed_value={checkpoint}", "random"]
+    run = made(asked, completer=completer, completions=3)
+    assert list(run.policies) == ["mine", "other", "boed_value", "random"]
+    assert run.options["policies"] == asked  # so that run.toml runs it again
+    assert isinstance(run.policies["mine"], Value)
+    proposing = run.policies["boed_value"]
+    assert isinstance(proposing, BOED)
+    assert isinstance(proposing.search, Proposing)
+    assert isinstance(proposing.search.then, Racing)
+    assert isinstance(proposing.search.proposer, Value)
+    assert proposing.n == 3
+    exhaustive = made(asked[2:], completer=completer, search=Exhaustive()).policies["boed_value"]
+    assert exhaustive.search.then is None
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (
+            {"sensor": PatchSensor(16, 0.25, 5)},
+            "for PatchSensor, 16 .*not for .* 25 looks",
+        ),
+        ({"classifier": Constant([-1.0986] * 3)}, "for the classifier ClueCl.*not for Constant"),
+    ],
+    ids=["grid", "classifier"],
+)
+@pytest.mark.parametrize("name", ["", "boed_value="])
+def test_what_it_was_not_trained_for_is_refused_before_any_work(
+    name: str, options: Any, words: str, checkpoint: str
+) -> None:
+    with pytest.raises(ValueError, match=words):
+        made([name + checkpoint, "boed"], completer=ClueCompleter(CLUES), **options)
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ("valu", "policies is 'valu': did you mean 'value'"),
+        ("gone.safetensors", "policies is 'gone.safetensors', a file that does not exist"),
+        ("boed_value=gone.safetensors", "policies is 'gone.safetensors', a file that does not"),
+        ("value", "no value policy is shipped for PatchSensor, 16 looks.*boed train policy value"),
+        ("deep-adaptive-location-finding-10", "holds .*, expected 'value policy'"),
+        ("densenet-digits-32", "expected one of boed"),
+    ],
+)
+def test_what_is_no_network_is_refused(asked: str, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        made([asked, "boed"], completer=ClueCompleter(CLUES))
+
+
+def test_the_same_name_twice_is_refused(checkpoint: str) -> None:
+    with pytest.raises(ValueError, match="mine stands there twice"):
+        made([checkpoint, f"mine={checkpoint}"])
+
+
+def test_a_recipe_says_what_a_policy_is_for() -> None:
+    recipe = Recipe(kind="policy", name="value", data="digits", sensor={"name": "lines"})
+    how = changed(recipe, {"looks": 7, "target": "map", "completer": "aipo", "size": 28})
+    assert (how.completer, how.size) == ("aipo", 28)
+    training = how.config(ValueTrainingConfig(steps=1))
+    assert (training.looks, training.target) == (7, "map")
+    assert Recipe.of(how.table()) == how
+    for wrong in ({"data": None}, {"name": None}, {"problem": "location-finding"}):
+        with pytest.raises(ValueError, match=r"data|name"):
+            Recipe(**{"kind": "policy", "name": "value", "data": "digits", **wrong})
+    with pytest.raises(ValueError, match=r"set is 'lokos': did you mean 'looks'"):
+        changed(recipe, {"lokos": 7})
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("nonsense",), "is 'nonsense', expected value"),
+        (("--target", "labels"), "--target is 'labels': did you mean 'label'"),
+        (("--candidates", "1"), "--candidates is .*expected at least 2"),
+        (("--sensor", "patches"), "sensor is 'patches': did you mean 'patch'"),
+        (("--classifier", "gone.safetensors"), "--classifier is .*a file that does not exist"),
+    ],
+)
+def test_the_command_refuses_what_makes_no_sense(
+    options: tuple[str, ...], words: str, tmp_path: Path
+) -> None:
+    out = str(tmp_path / "value.safetensors")
+    said = CliRunner().invoke(app, ["train", "policy", *options, "--out", out])
+    assert said.exit_code == 2
+    assert re.search(words, " ".join(said.output.split())), said.output
+    assert not list(tmp_path.iterdir())

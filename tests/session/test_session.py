@@ -1,0 +1,460 @@
+"""Sessions: what `acquire` does, whatever happens on the way."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from boed.acquire import acquire
+from boed.acquisition import Budget
+from boed.data.observation import Observation
+from boed.eig import eig_map
+from boed.foundation.randomness import derive, per_scene
+from boed.policies import BOED, CentreOut, FirstLook, Policy, Random, Until
+from boed.policies.stopping import Confident
+from boed.sensors import Foveated, KSpaceLines, PatchSensor, Sensor
+from boed.sensors.reading import read
+from boed.sensors.sensor import look as looked
+from boed.session import Look, Session
+from boed.session.log import EVENTS
+from boed.session.pending import Pending
+from tests.doubles import (
+    CLUE,
+    ClueClassifier,
+    ClueCompleter,
+    Clues,
+    Constant,
+    FindingsClassifier,
+    RowSensor,
+)
+
+TILED = PatchSensor(16, 0.25, 4)
+CLUES = Clues(((0, 0), (4, 8), CLUE))
+SCENE = CLUES.dataset(1, seed=3).scenes()
+STEPS = 5
+
+
+def boed(n: int = 6) -> BOED:
+    completer = ClueCompleter(CLUES)
+    return BOED(completer, ClueClassifier(), n=n, first_look=FirstLook(n=8))
+
+
+def reading(look: Look, sensor: Sensor = TILED, scene: Tensor = SCENE, seed: int = 7) -> Tensor:
+    """What the instrument returns: the noise of `acquire` with that seed."""
+    noise = derive(per_scene(seed, 1)[0], "noise")
+    design = torch.tensor(look.design)
+    return read(sensor, scene, design, seed=noise)
+
+
+def run(
+    session: Session, sensor: Sensor = TILED, scene: Tensor = SCENE, steps: int = STEPS
+) -> None:
+    for _ in range(steps):
+        for look in session.suggest():
+            session.ingest(look, reading(look, sensor, scene))
+
+
+SENSORS: dict[str, tuple[Callable[[], Sensor], tuple[int, int, int]]] = {
+    "patch": (lambda: TILED, (1, 16, 16)),
+    "noisy, overlapping patches": (lambda: PatchSensor(16, 0.5, 5, noise=0.2), (1, 16, 16)),
+    "k-space": (lambda: KSpaceLines((6, 8), noise=0.1), (2, 6, 8)),
+    "foveated": (lambda: Foveated((12, 10), 2, 3), (3, 12, 10)),
+    "a user's rows": (RowSensor, (1, 6, 6)),
+}
+
+
+@pytest.mark.parametrize("name", SENSORS)
+def test_a_session_is_acquire_with_an_instrument(name: str) -> None:
+    make, shape = SENSORS[name]
+    sensor, scene, policy, classifier = (
+        make(),
+        torch.rand(1, *shape),
+        Random(),
+        Constant((-0.7, -0.7)),
+    )
+    expected = acquire(scene, sensor, policy, steps=STEPS, classifier=classifier, seed=7)
+    session = Session(sensor, policy, classifier, seed=7, shape=shape)
+    run(session, sensor, scene)
+    designs = [look.design for look in session.looks]
+    assert designs == [tuple(design) for design in expected.designs[0].tolist()]
+    last = expected.observations[-1]
+    assert torch.equal(session.observation.values, last.values)
+    assert torch.equal(session.observation.seen, last.seen)
+    assert session.spent == pytest.approx(float(expected.costs.sum()))
+
+
+def test_boed_in_a_session_decides_as_in_acquire() -> None:
+    expected = acquire(SCENE, TILED, boed(), steps=STEPS, classifier=ClueClassifier(), seed=7)
+    session = Session(TILED, boed(), ClueClassifier(), seed=7)
+    run(session)
+    looks = session.looks
+    assert [look.design for look in looks] == [tuple(row) for row in expected.designs[0].tolist()]
+    assert [look.eig for look in looks] == expected.scores[0].tolist()
+    assert torch.equal(session.beliefs().log(), expected.log_beliefs[0])
+    assert all(look.status == "taken" and look.suggested for look in looks)
+    designs, scores = session.map() or (torch.empty(0), torch.empty(0))
+    assert torch.equal(designs, expected.decisions[-1].candidates)
+    assert torch.equal(scores, expected.decisions[-1].scores[0])  # type: ignore[index]
+    assert session.completions(3).shape == (3, 1, 16, 16)
+
+
+def test_it_ends_as_acquire_does() -> None:
+    """By the policy's own rule, the budget, or when all has been read; and it says so."""
+    until = Until(CentreOut(), Confident(ClueClassifier(), 0.9))
+    ways: list[tuple[Policy, Budget | None, str]] = [
+        (until, None, "the policy says"),
+        (CentreOut(), Budget(cost=3.5 / 16), "the budget of 0.21875 has no room"),
+        (CentreOut(), Budget(seconds=1e-9), "the budget of 1e-09 seconds of deciding"),
+        (CentreOut(), None, "everything that the candidates can read has been read"),
+    ]
+    for policy, budget, reason in ways:
+        expected = acquire(
+            SCENE, TILED, policy, steps=20, classifier=ClueClassifier(), seed=7, budget=budget
+        )
+        session = Session(TILED, policy, ClueClassifier(), seed=7, budget=budget)
+        run(session, steps=20)
+        assert len(session.looks) == int(expected.looks[0])
+        assert (session.reason or "").startswith(reason)
+
+
+def happens(session: Session, path: Path, check: Callable[[], None]) -> None:
+    """A session in which everything happens that can; `check` after each thing."""
+    first, second = session.suggest(2)
+    check()
+    session.ingest(second, reading(second))
+    check()
+    session.ingest(first, None, cost=0.01)
+    check()
+    session.ingest([12, 12], reading(Look(id=0, design=(12, 12), cost=0)))
+    check()
+    (third,) = session.suggest()
+    session.veto(third)
+    check()
+    session.stop()
+    check()
+    session.undo()
+    (fourth,) = session.suggest()
+    check()
+    session.label(2)
+    session.ingest(fourth.id, reading(fourth))
+    check()
+    session.undo()
+    check()
+
+
+def state(session: Session) -> list[object]:
+    return [
+        session.looks,
+        session.observation.values.tolist(),
+        session.beliefs().tolist(),
+        session.spent,
+        session.stopped,
+        None if session.map() is None else [part.tolist() for part in session.map()],  # type: ignore[union-attr]
+        [event.kind for event in session.history],
+    ]
+
+
+def test_it_resumes_to_the_same_state_and_suggestion_whenever_it_was_killed(tmp_path: Path) -> None:
+    path = tmp_path / "session"
+    session = Session(TILED, boed(), ClueClassifier(), path=path)
+    copies = 0
+
+    def check() -> None:
+        nonlocal copies
+        copies += 1
+        after = shutil.copytree(path, tmp_path / str(copies))
+        with (after / EVENTS).open("ab") as stream:  # killed while it wrote the next event
+            stream.write(b'{"n": 99, "event": "readi')
+        with Session(TILED, boed(), ClueClassifier(), path=after) as again:
+            assert state(again) == state(session)
+            if again.stopped is None:
+                fresh = Session(TILED, boed(), ClueClassifier(), path=None)
+                fresh._log.events = list(session._log.events)
+                fresh._state = session._state.after(fresh._start, fresh._log.events)
+                assert again.suggest() == fresh.suggest()
+        with Session(TILED, boed(), ClueClassifier(), path=after) as again:
+            assert again.stopped is not None or again.looks[:-1] == session.looks
+
+    happens(session, path, check)
+    assert copies == 9
+
+
+def test_looks_under_way_are_accounted_for() -> None:
+    """Pending, failed and vetoed looks are not suggested again; all of them end the session."""
+    session = Session(TILED, CentreOut(), ClueClassifier())
+    looks = session.suggest(16)
+    assert len({look.design for look in looks}) == 16
+    assert session.suggest() == []
+    assert session.reason == "every candidate was read, is pending, failed or was vetoed"
+    session.ingest(looks[3], None)
+    session.veto(looks[5])
+    assert session.suggest() == []
+    session.undo()
+    assert [look.id for look in session.pending] == [k for k in range(16) if k != 3]
+
+
+def test_the_budget_reserves_what_is_pending() -> None:
+    session = Session(TILED, CentreOut(), ClueClassifier(), budget=Budget(cost=3 / 16))
+    assert len(session.suggest(5)) == 3
+    assert session.spent == 0
+    assert session.reason == "the budget of 0.1875 has no room for the next look"
+
+
+def test_several_looks_are_the_greedy_joint_batch() -> None:
+    """The second look is the best one beside the first, by a joint EIG computed by brute force."""
+    session = Session(TILED, boed(8), ClueClassifier(), seed=4)
+    session.ingest((12, 0), reading(Look(id=0, design=(12, 0), cost=0)))
+    first, second = session.suggest(2)
+    policy, seen = boed(8), session.observation
+    seed = derive(per_scene(4, 1)[0], "look", 2)
+    from boed.completion.completer import complete
+
+    completions = complete(policy.completer, seen, 8, seed=[seed])
+    designs = TILED.designs(seen)
+    one = torch.tensor([first.design]).to(designs)
+
+    class Both:
+        """Both looks at once, spelled out."""
+
+        noise = 0
+
+        def designs(self, observation: Observation) -> Tensor:
+            return designs
+
+        def observe(self, observation: Observation, scene: Tensor, design: Tensor) -> Observation:
+            once = TILED.observe(observation, scene, one.expand(len(scene), -1))
+            return TILED.observe(once, scene, design)
+
+        def cost(self, design: Tensor) -> Tensor:
+            return TILED.cost(design)
+
+    joint = eig_map(seen, completions, Both(), classifier=ClueClassifier()).eig[0]
+    assert second.design != first.design
+    assert second.eig == pytest.approx(float(joint.max()), abs=1e-5)
+    alone = eig_map(seen, completions, TILED, classifier=ClueClassifier()).eig[0]
+    twice = (designs == one).all(1)
+    assert (second.eig or 0) >= float(alone[twice]) - 1e-6
+
+
+def test_pending_looks_are_seen_with_the_next_one() -> None:
+    several = Pending(TILED, torch.tensor([[0, 0], [4, 4]]), torch.tensor([[8, 8]]))
+    nothing = Observation.nothing_of(SCENE)
+    offered = several.designs(nothing).tolist()
+    assert len(offered) == 13
+    assert all(each not in offered for each in ([0, 0], [4, 4], [8, 8]))
+    after = looked(several, nothing, SCENE, design=torch.tensor([[12, 0]]), seeds=[0])
+    assert float(after.mask.sum()) == 3 * 16
+    assert torch.equal(several.bounds, TILED.bounds)
+
+
+WRONG: dict[str, tuple[Callable[[Session], object], str]] = {
+    "another shape": (lambda s: s.ingest(0, torch.rand(1, 3, 4)), r"reading is \(1, 3, 4\), exp"),
+    "NaN": (lambda s: s.ingest(0, torch.full((1, 4, 4), torch.nan)), "reading has 16 NaN"),
+    "whole numbers": (lambda s: s.ingest(0, [[[0] * 4] * 4]), "reading is int64, expected floa"),
+    "unknown look": (lambda s: s.ingest(5, None), "look is 5, expected the id of one .*: 0 to 1"),
+    "negative look": (lambda s: s.ingest(-1, None), "look is -1, expected the id"),
+    "look taken": (lambda s: s.ingest(1, None), "look 1 was taken, expected a pending one: 0"),
+    "veto of a taken one": (lambda s: s.veto(1), "look 1 was taken, expected a pending one: 0"),
+    "no design": (lambda s: s.ingest([0.0], None), r"look is \[0.0\], which is no design of Patch"),
+    "beyond the edge": (lambda s: s.ingest((13, 0), None), r"look is \(13, 0\), which is no desi"),
+    "a word": (lambda s: s.ingest("a", None), "look is a str, 'a', expected"),
+    "cost": (lambda s: s.ingest(0, None, cost=-1), "cost is -1, expected at least 0"),
+    "cost of NaN": (lambda s: s.ingest(0, None, cost=float("nan")), "cost is nan"),
+    "none": (lambda s: s.suggest(0), "n is 0, expected at least 1"),
+    "label": (lambda s: s.label(3), "label is 3, expected 0 to 2"),
+    "labels": (lambda s: s.label([1, 1]), r"label is \[1, 1\], expected 0 to 2"),
+    "completions": (lambda s: s.completions(), "CentreOut has no completer"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_wrong_input_is_refused_and_changes_nothing(name: str, tmp_path: Path) -> None:
+    wrong, message = WRONG[name]
+    session = Session(TILED, CentreOut(), ClueClassifier(), path=tmp_path / "session")
+    looks = session.suggest(2)
+    session.ingest(looks[1], reading(looks[1]))
+    before, files = state(session), sorted((tmp_path / "session").iterdir())
+    lines = (tmp_path / "session" / EVENTS).read_bytes()
+    with pytest.raises(ValueError, match=message):
+        wrong(session)
+    assert state(session) == before
+    assert sorted((tmp_path / "session").iterdir()) == files
+    assert (tmp_path / "session" / EVENTS).read_bytes() == lines
+
+
+@pytest.mark.parametrize("act", ["suggest", "ingest", "veto", "stop"])
+def test_nothing_happens_after_the_end_until_it_is_undone(act: str) -> None:
+    session = Session(TILED, CentreOut(), ClueClassifier())
+    (look,) = session.suggest()
+    session.stop("the patient left")
+    given = {"ingest": (look, None), "veto": (look,)}.get(act, ())
+    with pytest.raises(ValueError, match=r"was stopped \(the patient left\); undo takes that back"):
+        getattr(session, act)(*given)
+    assert session.undo() == "stop"
+    getattr(session, act)(*given)
+
+
+def test_there_is_nothing_to_undo_at_first() -> None:
+    session = Session(TILED, CentreOut(), ClueClassifier())
+    with pytest.raises(ValueError, match="nothing has happened"):
+        session.undo()
+
+
+def test_findings_have_a_label_each() -> None:
+    session = Session(TILED, CentreOut(), FindingsClassifier())
+    assert session.belief().shape == (2, 2)
+    session.label([1, 0])
+    with pytest.raises(ValueError, match="label is 1, expected 0 to 1 for each of 2 findings"):
+        session.label(1)
+
+
+@pytest.mark.parametrize(
+    ("what", "given"),
+    [
+        ("sensor", {"sensor": PatchSensor(16, 0.5, 4)}),
+        ("policy", {"policy": Random()}),
+        ("classifier", {"classifier": FindingsClassifier()}),
+        ("seed", {"seed": 1}),
+        ("shape", {"classifier": Constant((0.0,)), "shape": (2, 16, 16)}),
+        ("budget", {"budget": Budget(cost=1)}),
+    ],
+)
+def test_a_log_belongs_to_its_session(what: str, given: dict[str, Any], tmp_path: Path) -> None:
+    ours: dict[str, Any] = {"sensor": TILED, "policy": CentreOut(), "classifier": ClueClassifier()}
+    if what == "shape":  # the exact classifier knows one channel alone
+        ours["classifier"] = given["classifier"]
+    Session(**ours, path=tmp_path / "log").close()
+    with pytest.raises(ValueError, match=f"log .* is of a session whose {what} is .*, this one's"):
+        Session(**{**ours, **given}, path=tmp_path / "log")
+    Session(**ours, path=tmp_path / "log").close()
+
+
+def test_one_process_at_a_time_has_a_log(tmp_path: Path) -> None:
+    first = Session(TILED, CentreOut(), ClueClassifier(), path=tmp_path / "log")
+    with pytest.raises(ValueError, match="is in use by another process"):
+        Session(TILED, CentreOut(), ClueClassifier(), path=tmp_path / "log")
+    first.close()
+    Session(TILED, CentreOut(), ClueClassifier(), path=tmp_path / "log").close()
+
+
+def damage_line(folder: Path) -> str:
+    lines = (folder / EVENTS).read_bytes().split(b"\n")
+    lines[1] = lines[1][:-5]
+    (folder / EVENTS).write_bytes(b"\n".join(lines))
+    return "line 2 of log.jsonl is damaged"
+
+
+def lose_line(folder: Path) -> str:
+    lines = (folder / EVENTS).read_bytes().split(b"\n")
+    (folder / EVENTS).write_bytes(b"\n".join([*lines[:1], *lines[2:]]))
+    return "line 2 of log.jsonl is damaged, expected event 1"
+
+
+def lose_array(folder: Path) -> str:
+    (folder / "000003.reading.npy").unlink()
+    return r"000003.reading.npy \(reading\) is missing"
+
+
+def change_array(folder: Path) -> str:
+    (folder / "000003.reading.npy").write_bytes(b"other")
+    return r"000003.reading.npy \(reading\) is not what was written"
+
+
+def point_elsewhere(folder: Path) -> str:
+    text = (folder / EVENTS).read_text()
+    (folder / EVENTS).write_text(text.replace("000003.reading.npy", "../../secret.npy"))
+    return r"'../../secret.npy' is no file of it"
+
+
+def foreign_files(folder: Path) -> str:
+    (folder / EVENTS).rename(folder / "notes.txt")
+    return r"holds 000003.log_belief.npy but no log.jsonl"
+
+
+@pytest.mark.parametrize(
+    "harm", [damage_line, lose_line, lose_array, change_array, point_elsewhere, foreign_files]
+)
+def test_damaged_logs_are_refused(harm: Callable[[Path], str], tmp_path: Path) -> None:
+    with Session(TILED, CentreOut(), ClueClassifier(), path=tmp_path) as session:
+        for look in session.suggest(2)[::-1]:
+            session.ingest(look, reading(look))
+    message = harm(tmp_path)
+    with pytest.raises(ValueError, match=f"log .*{message}"):
+        Session(TILED, CentreOut(), ClueClassifier(), path=tmp_path)
+
+
+def test_a_full_disk_changes_nothing_and_leaves_the_log_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = Session(TILED, CentreOut(), ClueClassifier(), path=tmp_path)
+    (look,) = session.suggest()
+    before = state(session)
+    for full_after in range(2):  # the array, and the event
+        calls = iter([True] * full_after + [False] * 9)
+
+        def sync(handle: int, calls: object = calls) -> None:
+            if not next(calls):  # type: ignore[call-overload]
+                raise OSError(errno.ENOSPC, "No space left on device")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", sync)
+            with pytest.raises(OSError, match=r"could not write .*log.jsonl: disk full"):
+                session.ingest(look, reading(look))
+        assert state(session) == before
+    session.ingest(look, reading(look))
+    after = state(session)
+    session.close()
+    with Session(TILED, CentreOut(), ClueClassifier(), path=tmp_path) as again:
+        assert state(again) == after
+
+
+def live(path: Path, acknowledge: int) -> None:
+    """The session of a child process, which says what was suggested and taken."""
+    with Session(TILED, Random(), ClueClassifier(), path=path) as session:
+        for _ in range(16):
+            for look in session.pending or session.suggest():
+                os.write(acknowledge, f"suggested {look.id}\n".encode())
+                session.ingest(look, reading(look))
+                os.write(acknowledge, f"taken {look.id}\n".encode())
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_processes_killed_at_any_moment_lose_nothing_acknowledged(tmp_path: Path) -> None:
+    """Sessions killed again and again, each after another number of lines, or in between."""
+    undisturbed = Session(TILED, Random(), ClueClassifier())
+    run(undisturbed, steps=16)
+    for lines in (2, 3, 5, 8):  # with one alone it might never get on
+        path, acknowledged = tmp_path / str(lines), set[str]()
+        while "taken 15" not in acknowledged:
+            ours, theirs = os.pipe()
+            child = os.fork()
+            if child == 0:
+                os.close(ours)
+                try:
+                    live(path, theirs)
+                finally:
+                    os._exit(0)
+            os.close(theirs)
+            with os.fdopen(ours) as stream:
+                heard = [stream.readline().strip() for _ in range(lines)]
+                os.kill(child, signal.SIGKILL)
+                heard += stream.read().splitlines()
+            os.waitpid(child, 0)
+            acknowledged |= set(heard)
+            with Session(TILED, Random(), ClueClassifier(), path=path) as session:
+                taken = {f"taken {look.id}" for look in session.looks if look.status == "taken"}
+            assert {each for each in acknowledged if each.startswith("taken")} <= taken
+            acknowledged |= taken
+        with Session(TILED, Random(), ClueClassifier(), path=path) as session:
+            assert session.looks == undisturbed.looks
+            assert torch.equal(session.beliefs(), undisturbed.beliefs())
