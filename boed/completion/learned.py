@@ -78,6 +78,13 @@ class LearnedCompleter(nn.Module, ABC):
         """Keep the trained completer of the kind `taught_by` for `loss` to ask."""
         raise NotImplementedError(f"{type(self).__name__} has no teacher")
 
+    def check_source(self, source: str) -> None:
+        """Called before a training from `scenes` or `observations`, one of `learns_from`.
+
+        Raises:
+            ValueError: the configuration asks for the other.
+        """
+
     def take_turn(self, step: int) -> None:
         """Called before each step of a training, for networks that take turns."""
 

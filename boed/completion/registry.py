@@ -32,6 +32,7 @@ LEARNED: Registry[type[LearnedCompleter]] = Registry(
         "flow": "boed.completion.flow.matching:FlowMatching",
         "flow-distilled": "boed.completion.flow.distilled:DistilledFlow",
         "unsup": "boed.completion.unsupervised.model:Unsupervised",
+        "misgan": "boed.completion.unsupervised.misgan:MisGAN",
         "diffusion": "boed.completion.flow.diffusion:DiffusionPosterior",
         "pc-cnn": "boed.completion.autoregressive.pixel_constrained:PixelConstrained",
         "pixelcnn-c": "boed.completion.autoregressive.conditional_pixel_cnn:ConditionalPixelCNN",

@@ -40,7 +40,7 @@ from boed.training.state import Progress
 TRAINED = (*LEARNED, "vae")
 """What can be trained: the completers that learn, and the unconditional VD-VAE."""
 
-ARCHITECTURES = ("small", "latent", *PAPER, "binary", "mnist", "celeba")
+ARCHITECTURES = ("small", "latent", *PAPER, "digits", "binary", "mnist", "celeba")
 """Presets by name; not every one is there for each of `TRAINED`."""
 
 
@@ -225,6 +225,7 @@ def train_completer(
     if init is not None and isinstance(train, Incomplete):
         check_start(init)
     model = _begun(name, train, training, config, vae, init)
+    model.check_source(source.name)
     origin = ("data", "steps", "command")
     begun = None if init is None else {k: init.provenance.get(k) for k in origin}
     about = {"data": train.name, "sha256": train.sha256, "init": begun, "masks": source.said}

@@ -12,6 +12,7 @@ from boed.completion.flow.matching import FlowConfig
 from boed.completion.registry import LEARNED
 from boed.completion.sources import part_of, val_parts
 from boed.completion.training import standardised_for, train_completer
+from boed.completion.unsupervised.misgan import MisGANConfig
 from boed.completion.unsupervised.model import UnsupervisedConfig
 from boed.completion.vae.vaeac import VAEACConfig
 from boed.data.incomplete import Incomplete
@@ -33,6 +34,10 @@ TINY = {
 TINY["unsup"] = UnsupervisedConfig(
     size=8, channels=1, stem=2, widths=(8,), latent=2, critic=8, most=8
 )
+TINY["misgan"] = MisGANConfig(
+    size=8, channels=1, stem=2, widths=(8,), latent=2, critic=8, most=8, scene_latent=4,
+    critic_steps=1,
+)  # fmt: skip
 HIDDEN = {"nan": torch.nan, "beyond": 7.0, "noise": None}
 
 
@@ -66,7 +71,7 @@ def everything(directory):
 
 
 def test_those_that_can_are_known():
-    assert {"flow", "unsup", "vaeac"} <= set(ABLE) == TINY.keys()
+    assert {"flow", "misgan", "unsup", "vaeac"} <= set(ABLE) == TINY.keys()
 
 
 @pytest.mark.parametrize("name", ABLE)
@@ -101,7 +106,7 @@ def test_statistics_are_of_seen_pixels(name, tmp_path):
     assert config.mean > 0.3  # hidden pixels are 0
 
 
-@pytest.mark.parametrize("name", [each for each in ABLE if each != "unsup"])
+@pytest.mark.parametrize("name", [each for each in ABLE if each not in ("misgan", "unsup")])
 def test_of_whole_scenes_it_is_the_usual_loss(name):
     model, scenes = tiny(name), torch.rand(6, 1, 8, 8)
     whole = Observation.everything(scenes)
@@ -133,6 +138,10 @@ LEARNING = {
     "unsup": (
         replace(LONG, steps=600, lr=4e-3, betas=(0.0, 0.99), weight_decay=0.0, clip=200.0),
         {"widths": (16,), "critic": 16, "most": 16},
+    ),
+    "misgan": (
+        replace(LONG, steps=900, lr=4e-3, betas=(0.5, 0.9), weight_decay=0.0, clip=200.0),
+        {"widths": (16,), "critic": 16, "most": 16, "critic_steps": 2},
     ),
 }
 

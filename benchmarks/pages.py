@@ -1,0 +1,22 @@
+"""Places in pages of the documentation that benchmarks fill."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from boed.foundation.files import atomic
+
+
+def fill(page: Path, place: str, text: str) -> None:
+    """Put a text between `<!-- PLACE -->` and `<!-- end of PLACE -->`, in place of what is there.
+
+    Raises:
+        ValueError: the page has no such place.
+    """
+    begin, end = f"<!-- {place} -->", f"<!-- end of {place} -->"
+    before, found, rest = page.read_text(encoding="utf-8").partition(begin)
+    _, ended, after = rest.partition(end)
+    if not found or not ended:
+        raise ValueError(f"page {page} has no place {begin} with {end} behind it")
+    with atomic(page) as temporary:
+        temporary.write_text(f"{before}{begin}\n\n{text.strip()}\n\n{end}{after}", encoding="utf-8")
