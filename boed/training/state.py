@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
@@ -57,6 +58,25 @@ class Learner:
     average: dict[str, Tensor]
     optimiser: torch.optim.Optimizer
     best: dict[str, Tensor] = field(default_factory=dict)
+
+    def with_average(self, validate: Callable[[nn.Module], dict[str, float]]) -> dict[str, float]:
+        """Figures of merit with the averaged weights in place of the present ones."""
+        current = {name: p.detach().clone() for name, p in self.trained.items()}
+        self.use_average()
+        was_training = self.model.training
+        with torch.no_grad():
+            self.model.eval()
+            figures = validate(self.model)
+            self.model.train(was_training)
+            for name, parameter in self.trained.items():
+                parameter.copy_(current[name])
+        return figures
+
+    @torch.no_grad()
+    def use_average(self) -> None:
+        """Let the averaged weights be the present ones."""
+        for name, parameter in self.trained.items():
+            parameter.copy_(self.average[name])
 
     def keep_best(self, progress: Progress, row: dict[str, float], merit: str) -> bool:
         """Keep the averaged weights if a validation's figure of merit is the lowest so far.

@@ -276,17 +276,17 @@ def test_patience_goes_back_to_the_last_good_state():
 
 def test_going_back_twice_finds_the_same_optimiser_state(monkeypatch):
     """The snapshot must not change while training goes on from it."""
-    from boed.training import loop as fitting
+    from boed.training import updates
 
     model, moments = network(), []
-    real = fitting._revert
+    real = updates._revert
 
     def spy(model, optimiser, good):
         real(model, optimiser, good)
         entries = optimiser.state_dict()["state"].values()
         moments.append([x.clone() for entry in entries for x in entry.values()])
 
-    monkeypatch.setattr(fitting, "_revert", spy)
+    monkeypatch.setattr(updates, "_revert", spy)
     settings = replace(SETTINGS, steps=20, every=8, patience=2)
     _, progress = fit(model, batch_loss(model, bad=(9, 10, 12, 13)), settings)
     assert progress.restored == 2
