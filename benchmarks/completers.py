@@ -123,7 +123,7 @@ def join(names: list[str], data: str, out: Path) -> None:
     """Add what was seen in use to the results of the evaluation, and write its report again."""
     import numpy as np
 
-    from boed.classifiers.metrics import accuracy, auroc, nll
+    from boed.classifiers.evaluation.metrics import accuracy, auroc, nll
     from boed.completion.evaluation.results import EXAMPLES, RESULTS
     from boed.foundation import netcdf
     from boed.foundation.files import atomic

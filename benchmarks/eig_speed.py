@@ -26,8 +26,8 @@ from measuring import interleaved, machine, matmul_peak, median, peak_memory
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from boed.classifiers.densenet import DenseNetConfig
 from boed.classifiers.densenet_classifier import DenseNetClassifier
+from boed.classifiers.networks.densenet import DenseNetConfig
 from boed.completion.classical.retrieval import Retrieval
 from boed.completion.completer import Completions
 from boed.data.load import load

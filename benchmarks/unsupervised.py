@@ -27,7 +27,7 @@ from torch import Tensor
 from trainings import Planned, Splits, finished, short, train
 from unsupervised_claims import CLAIMS, CORRUPTIONS, MAIN, Found, claimed, interval, over
 
-from boed.classifiers.extractor import ClassifierExtractor
+from boed.classifiers.networks.extractor import ClassifierExtractor
 from boed.completion.classical.retrieval import Retrieval
 from boed.completion.completer import Completer
 from boed.completion.evaluation import frechet_distance, pixel_std

@@ -17,7 +17,7 @@ from boed.benchmark import benchmark
 from boed.benchmark.engines import Engine
 from boed.benchmark.engines import named as engine_named
 from boed.benchmark.storage import finish
-from boed.classifiers.out_of_distribution import warn_if_unlike
+from boed.classifiers.evaluation.out_of_distribution import warn_if_unlike
 from boed.data.readers.tables import refuse_table
 from boed.foundation.arguments import checked
 from boed.foundation.checks import check_fits
@@ -33,7 +33,7 @@ from boed.zoo.models import check_names, network_for
 if TYPE_CHECKING:
     import xarray as xr
 
-    from boed.classifiers.evaluation import Suite
+    from boed.classifiers.evaluation.evaluate import Suite
     from boed.completion.evaluation.plan import Plan
     from boed.data.dataset import Dataset
     from boed.data.question import Asked
@@ -200,7 +200,7 @@ def evaluate_completers(
         ValueError: whatever of this is not as expected.
         OSError: the folder cannot be written; what was finished is kept.
     """
-    from boed.classifiers.extractor import ClassifierExtractor
+    from boed.classifiers.networks.extractor import ClassifierExtractor
     from boed.completion.evaluation import results as completer_results
     from boed.completion.evaluation.compare import compare
     from boed.completion.evaluation.inception import InceptionExtractor
@@ -307,14 +307,14 @@ def evaluate_classifiers(
         on_progress: called with a classifier and the conditions just finished; first with 0.
 
     Returns:
-        The beliefs; see `boed.classifiers.evaluation`.
+        The beliefs; see `boed.classifiers.evaluation.evaluate`.
 
     Raises:
         ValueError: whatever of this is not as expected.
         OSError: the folder cannot be written; what was finished is kept.
     """
-    from boed.classifiers.evaluation import KIND, Suite, evaluate
-    from boed.classifiers.evaluation import RESULTS as BELIEFS
+    from boed.classifiers.evaluation.evaluate import KIND, Suite, evaluate
+    from boed.classifiers.evaluation.evaluate import RESULTS as BELIEFS
     from boed.data.load import load
     from boed.foundation import netcdf
     from boed.report.classifiers.page import write_classifier_report

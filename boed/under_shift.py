@@ -12,7 +12,7 @@ from boed.benchmark.engines import named as engine_named
 from boed.benchmark.identity import benchmark_identity, describe_classifier
 from boed.benchmark.shifted import KIND, RESULTS, benchmark_shifted, check_rivals
 from boed.benchmark.sweep import check_run
-from boed.classifiers.out_of_distribution import warn_if_unlike
+from boed.classifiers.evaluation.out_of_distribution import warn_if_unlike
 from boed.data.readers.tables import refuse_table
 from boed.data.shifts import MIDDLE
 from boed.data.shifts import conditions as conditions_of

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from boed.classifiers.densenet import DenseNetConfig
 from boed.classifiers.densenet_classifier import DenseNetClassifier
+from boed.classifiers.networks.densenet import DenseNetConfig
 from boed.completion.vae.aipo import AIPO
 from boed.completion.vae.vdvae import VDVAE, VDVAEConfig
 from boed.data.dataset import Dataset

@@ -14,7 +14,7 @@ import torch
 
 import boed
 from boed.benchmark import benchmark
-from boed.classifiers.out_of_distribution import LOOKED_AT, warn_if_unlike
+from boed.classifiers.evaluation.out_of_distribution import LOOKED_AT, warn_if_unlike
 from boed.data import Dataset, load
 from boed.run import evaluate_classifiers, evaluate_completers, run
 from boed.under_shift import evaluate_policies

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from boed.classifiers import DenseNetClassifier
-from boed.classifiers.scoring import score
+from boed.classifiers.evaluation.scoring import score
 from boed.completion import AIPO
 from boed.data import Observation, load
 from boed.data.readers.digits import bordered, without_shipped_test

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from boed.acquire import acquire
 from boed.acquisition import Budget
 from boed.classifiers.classifier import Classifier
-from boed.classifiers.out_of_distribution import knows_looks, relative_distance
+from boed.classifiers.evaluation.out_of_distribution import knows_looks, relative_distance
 from boed.classifiers.trained import TrainedClassifier
 from boed.data.dataset import Dataset
 from boed.data.observation import Observation

@@ -27,7 +27,7 @@ from boed.benchmark.jobs import Job, JobResult, Jobs
 from boed.benchmark.results import assemble, with_more
 from boed.benchmark.storage import JobStore, saved_results
 from boed.classifiers.classifier import Classifier
-from boed.classifiers.primary import Primary
+from boed.classifiers.evaluation.primary import Primary
 from boed.data.dataset import Dataset
 from boed.data.labels import naming_advice
 from boed.data.observation import Observation

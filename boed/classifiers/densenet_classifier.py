@@ -11,10 +11,10 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from boed.classifiers.boxes import Box
 from boed.classifiers.classifier import Nearby
-from boed.classifiers.densenet import DenseNetConfig, FoldingNetwork, build
-from boed.classifiers.densenet121_incremental import DenseNet121
+from boed.classifiers.networks.boxes import Box
+from boed.classifiers.networks.densenet import DenseNetConfig, FoldingNetwork, build
+from boed.classifiers.networks.densenet121_incremental import DenseNet121
 from boed.classifiers.trained import TrainedClassifier
 from boed.data.observation import Observation
 from boed.foundation.checks import check_fits

@@ -14,8 +14,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from boed.classifiers.augmentation import AUGMENTATIONS, usual_augmentation
-from boed.classifiers.densenet import SmallDenseNet
-from boed.classifiers.scoring import device_of
+from boed.classifiers.evaluation.scoring import device_of
+from boed.classifiers.networks.densenet import SmallDenseNet
 from boed.classifiers.screen import LOWEST, ScreenConfig, ScreenNet, fingerprint
 from boed.classifiers.trained import TrainedClassifier
 from boed.classifiers.training import preset

@@ -11,15 +11,15 @@ import torch
 from boed.classifiers.calibration import balancing
 from boed.classifiers.densenet_classifier import DenseNetClassifier
 from boed.classifiers.ensemble import EnsembleClassifier, load_classifier
-from boed.classifiers.looking import Looking
-from boed.classifiers.out_of_distribution import KEY, feature_record
-from boed.classifiers.scoring import (
+from boed.classifiers.evaluation.out_of_distribution import KEY, feature_record
+from boed.classifiers.evaluation.scoring import (
     calibrate,
     classifier_figures,
     enough,
     score,
     val_shifted,
 )
+from boed.classifiers.looking import Looking
 from boed.classifiers.trained import PRIOR, TrainedClassifier
 from boed.data.dataset import Dataset
 from boed.foundation.files import load_weights

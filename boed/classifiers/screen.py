@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from boed.classifiers.classifier import Classifier
-from boed.classifiers.densenet import ConvNormReLU, DenseNetConfig, SmallDenseNet
+from boed.classifiers.networks.densenet import ConvNormReLU, DenseNetConfig, SmallDenseNet
 from boed.data.observation import Observation
 from boed.foundation.files import read_model, save_weights
 

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from boed.classifiers.classifier import Nearby
-from boed.classifiers.densenet import DenseNetConfig
+from boed.classifiers.networks.densenet import DenseNetConfig
 from boed.data.observation import Observation
 from boed.foundation.files import read_model, save_weights
 from boed.foundation.options import Shares

@@ -15,11 +15,9 @@ from torch import Tensor, nn
 
 from boed.classifiers.augmentation import AUGMENTATIONS, usual_augmentation
 from boed.classifiers.calibration import balancing, cross_entropy
-from boed.classifiers.densenet import DenseNetConfig
 from boed.classifiers.densenet_classifier import KIND, DenseNetClassifier
-from boed.classifiers.looking import Looking, Squares, random_counts
-from boed.classifiers.out_of_distribution import KEY, feature_record
-from boed.classifiers.scoring import (
+from boed.classifiers.evaluation.out_of_distribution import KEY, feature_record
+from boed.classifiers.evaluation.scoring import (
     AT_ONCE,
     calibrate,
     classifier_figures,
@@ -28,9 +26,11 @@ from boed.classifiers.scoring import (
     score,
     val_shifted,
 )
-from boed.classifiers.torchxrayvision_classifier import start_weights
-from boed.classifiers.torchxrayvision_weights import KIND as PUBLISHED
-from boed.classifiers.torchxrayvision_weights import SIZE
+from boed.classifiers.looking import Looking, Squares, random_counts
+from boed.classifiers.networks.densenet import DenseNetConfig
+from boed.classifiers.torchxrayvision.classifier import start_weights
+from boed.classifiers.torchxrayvision.weights import KIND as PUBLISHED
+from boed.classifiers.torchxrayvision.weights import SIZE
 from boed.classifiers.trained import PRIOR
 from boed.data.dataset import Dataset
 from boed.foundation.checks import check_fits

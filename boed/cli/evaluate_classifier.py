@@ -56,7 +56,7 @@ def evaluate_classifier(
     by number of looks with intervals, and paired differences. An interrupted run goes on when the
     same command is given again.
     """
-    from boed.classifiers.evaluation import Suite
+    from boed.classifiers.evaluation.evaluate import Suite
     from boed.run import evaluate_classifiers
 
     suite = Suite(

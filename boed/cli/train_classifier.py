@@ -22,7 +22,7 @@ def train_classifier(
     kind: Annotated[
         str,
         typer.Option(help="small, densenet121 as in the paper, or resnet18, narrow, as a judge."),
-        OneOf("boed.classifiers.densenet:KINDS"),
+        OneOf("boed.classifiers.networks.densenet:KINDS"),
     ] = "small",
     patch: Annotated[
         float | None, typer.Option(help="Width of a look over that of the scene; 0.25.")

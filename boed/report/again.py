@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from boed.benchmark import shifted as policy_results
-from boed.classifiers import evaluation as classifier_results
+from boed.classifiers.evaluation import evaluate as classifier_results
 from boed.completion.evaluation import results as completer_results
 from boed.foundation import netcdf
 from boed.foundation.files import atomic

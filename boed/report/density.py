@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from boed.classifiers.occlusion import INSIDE, regions
+from boed.classifiers.evaluation.occlusion import INSIDE, regions
 from boed.report.figures import _bare, in_view
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from matplotlib.colors import PowerNorm, TwoSlopeNorm
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from boed.classifiers.metrics import ece, reliability
+from boed.classifiers.evaluation.metrics import ece, reliability
 from boed.report.beliefs import belief_in_words, truth_in_words
 from boed.report.statistics import summary
 

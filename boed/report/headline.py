@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from boed.classifiers.metrics import HIGHER_IS_BETTER
+from boed.classifiers.evaluation.metrics import HIGHER_IS_BETTER
 from boed.report.statistics import Summary
 from boed.report.tables import number
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from boed.classifiers.primary import Primary
+from boed.classifiers.evaluation.primary import Primary
 from boed.policies.names import INFORMED
 from boed.report.results import structured
 

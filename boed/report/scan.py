@@ -14,7 +14,7 @@ from torch import Tensor
 
 from boed.acquire import Trajectory, acquire
 from boed.classifiers.ensemble import load_classifier
-from boed.classifiers.out_of_distribution import feature_distance
+from boed.classifiers.evaluation.out_of_distribution import feature_distance
 from boed.data.dataset import Dataset
 from boed.data.load import load
 from boed.data.polarity import inverted

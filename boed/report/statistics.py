@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from boed.classifiers.metrics import HIGHER_IS_BETTER, METRICS
+from boed.classifiers.evaluation.metrics import HIGHER_IS_BETTER, METRICS
 from boed.foundation.files import write_json
 from boed.report.results import structured, validate
 from boed.report.rivals import primary_of, rivals

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from boed.classifiers.metrics import METRICS
+from boed.classifiers.evaluation.metrics import METRICS
 from boed.report.statistics import Summary
 
 if TYPE_CHECKING:

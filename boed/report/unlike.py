@@ -12,7 +12,7 @@ def unlike_shares(results: xr.Dataset) -> dict[str, list[float]]:
     """The share of scenes and seeds beyond the limit after 1, 2, ... T looks, by policy.
 
     Nothing where the classifier does not know how far they are; see
-    `boed.classifiers.out_of_distribution.relative_distance`.
+    `boed.classifiers.evaluation.out_of_distribution.relative_distance`.
     """
     if "distance" not in results:
         return {}

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from boed.classifiers.classifier import Classifier, check_is_classifier
-from boed.classifiers.primary import Primary
+from boed.classifiers.evaluation.primary import Primary
 from boed.completion.completer import Completer, check_is_completer
 from boed.completion.log_probability import LikelihoodCompleter, meaning
 from boed.data.dataset import Dataset

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from boed.classifiers.primary import Primary
+from boed.classifiers.evaluation.primary import Primary
 from boed.data.dataset import Dataset
 from boed.sensors import Foveated, KSpaceLines, Lines, PixelBlocks, Projections
 

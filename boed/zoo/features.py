@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from boed.classifiers.ensemble import load_classifier
+from boed.classifiers.evaluation.out_of_distribution import KEY, feature_record
 from boed.classifiers.looking import Squares
-from boed.classifiers.out_of_distribution import KEY, feature_record
 from boed.classifiers.trained import PRIOR
 from boed.classifiers.training import answer_frequencies
 from boed.data.training_split import training_splits

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from boed.classifiers.classifier import Classifier, check_is_classifier
-from boed.classifiers.densenet import DenseNetConfig
 from boed.classifiers.ensemble import load_classifier
+from boed.classifiers.networks.densenet import DenseNetConfig
 from boed.classifiers.screen import ScreenNet
-from boed.classifiers.torchxrayvision_classifier import TorchXRayVisionClassifier, check_question
-from boed.classifiers.torchxrayvision_weights import (
+from boed.classifiers.torchxrayvision.classifier import TorchXRayVisionClassifier, check_question
+from boed.classifiers.torchxrayvision.weights import (
     check_weights,
     fetch_weights,
     is_torchxrayvision,

@@ -10,11 +10,11 @@ from typing import Any, TypeVar
 
 import torch
 
-from boed.classifiers.densenet import DenseNetConfig
 from boed.classifiers.distilling import TRAINING as SCREEN_TRAINING
 from boed.classifiers.distilling import train_screen
 from boed.classifiers.ensembling import combine
 from boed.classifiers.looking import Squares
+from boed.classifiers.networks.densenet import DenseNetConfig
 from boed.classifiers.training import preset as classifier_preset
 from boed.classifiers.training import train_classifier
 from boed.completion.registry import LEARNED

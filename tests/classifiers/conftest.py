@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from boed.classifiers import DenseNetClassifier, DenseNetConfig
-from boed.classifiers.torchxrayvision_weights import PREFIX, VARIABLE, fetch_weights
+from boed.classifiers.torchxrayvision.weights import PREFIX, VARIABLE, fetch_weights
 from boed.classifiers.training import train_classifier
 from boed.data.dataset import Dataset
 from boed.training.config import ClassifierTrainingConfig

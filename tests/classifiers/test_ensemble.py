@@ -7,10 +7,10 @@ import math
 import pytest
 import torch
 
-from boed.classifiers.densenet import DenseNetConfig
 from boed.classifiers.densenet_classifier import DenseNetClassifier
 from boed.classifiers.ensemble import EnsembleClassifier, load_classifier
-from boed.classifiers.scoring import calibrate, score
+from boed.classifiers.evaluation.scoring import calibrate, score
+from boed.classifiers.networks.densenet import DenseNetConfig
 from boed.data.masks import squares
 from boed.data.observation import Observation
 

@@ -10,8 +10,8 @@ import torch
 import xarray as xr
 
 from boed.benchmark import benchmark
-from boed.classifiers.densenet import DenseNetConfig
 from boed.classifiers.densenet_classifier import DenseNetClassifier
+from boed.classifiers.networks.densenet import DenseNetConfig
 from boed.data.dataset import Dataset
 from boed.data.observation import Observation
 from boed.foundation.fingerprint import fingerprint

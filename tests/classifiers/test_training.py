@@ -8,10 +8,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from boed.classifiers import DenseNetClassifier, scoring
+from boed.classifiers import DenseNetClassifier
 from boed.classifiers.calibration import cross_entropy
+from boed.classifiers.evaluation import scoring
+from boed.classifiers.evaluation.scoring import calibrate, score
 from boed.classifiers.looking import EVERYTHING, LOOKS, Squares, random_counts
-from boed.classifiers.scoring import calibrate, score
 from boed.classifiers.training import preset, train_classifier
 from boed.data.dataset import Dataset
 from boed.data.observation import Observation

@@ -10,7 +10,7 @@ import torch
 
 from boed.classifiers import DenseNetClassifier
 from boed.classifiers.ensemble import EnsembleClassifier
-from boed.classifiers.evaluation import RESULTS
+from boed.classifiers.evaluation.evaluate import RESULTS
 from boed.classifiers.trained import PRIOR
 from boed.foundation import netcdf
 from tests.classifiers.conftest import TINY

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 import boed
 from boed.benchmark import benchmark, scene_rows
-from boed.classifiers.out_of_distribution import feature_distance
+from boed.classifiers.evaluation.out_of_distribution import feature_distance
 from boed.cli import app
 from boed.data import load
 from boed.report.scan import scan, scan_setup

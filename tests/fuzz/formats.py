@@ -17,8 +17,8 @@ from PIL import Image
 
 from boed.benchmark.jobs import Job
 from boed.benchmark.storage import JobStore
-from boed.classifiers.densenet import DenseNetConfig
 from boed.classifiers.densenet_classifier import DenseNetClassifier
+from boed.classifiers.networks.densenet import DenseNetConfig
 from boed.classifiers.screen import ScreenConfig, ScreenNet
 from boed.completion.registry import LEARNED, load_completer
 from boed.data.readers.celeba import read_celeba

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from boed.classifiers.densenet import DenseNetConfig
 from boed.classifiers.densenet_classifier import DenseNetClassifier
+from boed.classifiers.networks.densenet import DenseNetConfig
 from boed.completion.classical.retrieval import Retrieval
 from boed.data.dataset import Dataset
 from boed.data.observation import Observation

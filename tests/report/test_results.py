@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from boed.classifiers.metrics import METRICS
+from boed.classifiers.evaluation.metrics import METRICS
 from boed.report.results import load, load_examples, save, structured, validate
 from boed.report.statistics import curves, first_better, pairs, summary, write_summary
 from boed.report.tables import table

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from boed.classifiers.classifier import Classifier
-from boed.classifiers.densenet import ConvNormReLU, DenseNetConfig, SmallDenseNet
+from boed.classifiers.networks.densenet import ConvNormReLU, DenseNetConfig, SmallDenseNet
 from boed.classifiers.screen import ModulatedBlock, fingerprint
 from boed.data.observation import Observation
 from boed.foundation.checks import at_least

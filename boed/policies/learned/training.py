@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from boed.classifiers.augmentation import AUGMENTATIONS, usual_augmentation
 from boed.classifiers.calibration import cross_entropy
 from boed.classifiers.classifier import Classifier, check_is_classifier
-from boed.classifiers.densenet import DenseNetConfig, SmallDenseNet
 from boed.classifiers.looking import EVERYTHING
+from boed.classifiers.networks.densenet import DenseNetConfig, SmallDenseNet
 from boed.classifiers.trained import TrainedClassifier
 from boed.classifiers.training import preset
 from boed.completion.completer import Completer

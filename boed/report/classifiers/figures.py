@@ -11,8 +11,8 @@ from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from boed.classifiers.evaluation import WHOLE
-from boed.classifiers.metrics import ece, reliability
+from boed.classifiers.evaluation.evaluate import WHOLE
+from boed.classifiers.evaluation.metrics import ece, reliability
 from boed.data.shifts import CLEAN, SHIFTS
 from boed.report.figures import COLOURS, FEW, MARKERS, _tidy
 

@@ -8,8 +8,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from boed.classifiers.evaluation import WHOLE
-from boed.classifiers.occlusion import BORDER, EDGE, INSIDE, NOTHING, regions
+from boed.classifiers.evaluation.evaluate import WHOLE
+from boed.classifiers.evaluation.occlusion import BORDER, EDGE, INSIDE, NOTHING, regions
 from boed.data.shifts import CLEAN
 from boed.report.figures import _bare
 from boed.report.statistics import Bounded, resampled, with_bounds

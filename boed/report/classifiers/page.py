@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from boed.classifiers.evaluation import WHOLE
+from boed.classifiers.evaluation.evaluate import WHOLE
 from boed.data.shifts import CLEAN, MIDDLE
 from boed.foundation.files import atomic
 from boed.report.classifiers import figures

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from boed.classifiers.evaluation import WHOLE
-from boed.classifiers.metrics import ece, nll
+from boed.classifiers.evaluation.evaluate import WHOLE
+from boed.classifiers.evaluation.metrics import ece, nll
 from boed.data.shifts import CLEAN, MIDDLE
 from boed.report.statistics import Bounded, resampled, with_bounds
 

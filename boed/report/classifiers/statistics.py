@@ -9,8 +9,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from boed.classifiers.evaluation import RESULTS
-from boed.classifiers.metrics import HIGHER_IS_BETTER, METRICS, ece
+from boed.classifiers.evaluation.evaluate import RESULTS
+from boed.classifiers.evaluation.metrics import HIGHER_IS_BETTER, METRICS, ece
 from boed.report.statistics import pairs, resampled
 
 MEASURED = {**METRICS, "ece": ece}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from boed.benchmark.shifted import SCANS, of_condition
-from boed.classifiers.metrics import HIGHER_IS_BETTER, METRICS
+from boed.classifiers.evaluation.metrics import HIGHER_IS_BETTER, METRICS
 from boed.data.shifts import CLEAN
 from boed.report.headline import NAMES, counted
 from boed.report.results import structured

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
-from boed.classifiers.metrics import HIGHER_IS_BETTER
+from boed.classifiers.evaluation.metrics import HIGHER_IS_BETTER
 from boed.report.figures import COLOURS, LABELS, MARKERS, _tidy
 from boed.report.policies.comparisons import Comparison
 

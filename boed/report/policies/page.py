@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from boed.benchmark.shifted import RESULTS, of_condition
-from boed.classifiers.metrics import METRICS
+from boed.classifiers.evaluation.metrics import METRICS
 from boed.foundation.files import atomic
 from boed.report.csv_tables import as_csv, link, write_tables
 from boed.report.headline import NAMES, counted

@@ -13,8 +13,8 @@ import torch
 from boed.classifiers.distilling import val_scores
 from boed.classifiers.distilling import val_situations as screen_situations
 from boed.classifiers.ensemble import load_classifier
+from boed.classifiers.evaluation.scoring import classifier_figures, enough, val_shifted
 from boed.classifiers.looking import Squares
-from boed.classifiers.scoring import classifier_figures, enough, val_shifted
 from boed.classifiers.screen import ScreenNet, fingerprint
 from boed.classifiers.trained import TrainedClassifier
 from boed.completion.evaluation.calibration import energy_score

@@ -11,8 +11,8 @@ import xarray as xr
 from typer.testing import CliRunner
 
 from boed.classifiers import DenseNetClassifier
-from boed.classifiers.extractor import ClassifierExtractor
-from boed.classifiers.metrics import accuracy
+from boed.classifiers.evaluation.metrics import accuracy
+from boed.classifiers.networks.extractor import ClassifierExtractor
 from boed.classifiers.training import preset
 from boed.cli import app
 from boed.completion import Retrieval, VDVAEConfig

@@ -11,7 +11,7 @@ import torch
 from typer.testing import CliRunner
 
 from boed import BOED, PatchSensor, setup
-from boed.classifiers.densenet import DenseNetConfig
+from boed.classifiers.networks.densenet import DenseNetConfig
 from boed.cli import app
 from boed.policies.learned import CandidateLooks, Value, ValueConfig, ValueNet
 from boed.policies.learned.network import classifier_name

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from boed.acquire import acquire
-from boed.classifiers.densenet import DenseNetConfig
+from boed.classifiers.networks.densenet import DenseNetConfig
 from boed.data.dataset import Dataset
 from boed.data.observation import Observation
 from boed.foundation.files import load_weights

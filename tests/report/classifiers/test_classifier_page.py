@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from boed.classifiers.evaluation import RESULTS, Suite
-from boed.classifiers.metrics import METRICS
+from boed.classifiers.evaluation.evaluate import RESULTS, Suite
+from boed.classifiers.evaluation.metrics import METRICS
 from boed.report.classifiers.figures import nll_figure
 from boed.report.classifiers.page import headline, render, tables, write_classifier_report
 from boed.report.classifiers.statistics import statistics

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from boed.classifiers.evaluation import RESULTS, Suite, evaluate
+from boed.classifiers.evaluation.evaluate import RESULTS, Suite, evaluate
 from boed.data.dataset import Dataset
 from boed.data.observation import Observation
 from boed.report.classifiers.occlusion import in_words, occlusion

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from boed.classifiers.evaluation import RESULTS
+from boed.classifiers.evaluation.evaluate import RESULTS
 from boed.report.classifiers.page import render, tables
 from boed.report.classifiers.place import THIRDS, by_place, unlike
 from boed.report.classifiers.statistics import statistics

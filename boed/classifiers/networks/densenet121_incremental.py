@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
-from boed.classifiers.boxes import Box
+from boed.classifiers.networks.boxes import Box
 
 PIXELS_AT_ONCE = 2**19
 """Input pixels per piece on a CPU: their features were measured to be fastest at that size, since

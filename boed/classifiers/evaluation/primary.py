@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from boed.classifiers.metrics import METRICS
+from boed.classifiers.evaluation.metrics import METRICS
 from boed.foundation.registry import check_known
 
 

@@ -7,14 +7,14 @@ import torch
 
 from boed.classifiers import DenseNetClassifier
 from boed.classifiers.ensembling import combine
-from boed.classifiers.looking import Squares, seen
-from boed.classifiers.out_of_distribution import (
+from boed.classifiers.evaluation.out_of_distribution import (
     KEY,
     feature_distance,
     feature_record,
     knows_looks,
     relative_distance,
 )
+from boed.classifiers.looking import Squares, seen
 from boed.data import Observation, load
 from boed.data.readers.image import read_image
 from boed.foundation.shipped import shipped, shipped_names
@@ -88,7 +88,7 @@ def test_the_record_is_the_same_after_folding_and_in_pieces(monkeypatch):
     val = load("digits", 32, "val").subset(torch.arange(150))
     model = shipped_classifier("densenet-digits-32")
     whole = feature_record(model, val, val)
-    monkeypatch.setattr("boed.classifiers.out_of_distribution.AT_ONCE", 32 * 32 * 37)
+    monkeypatch.setattr("boed.classifiers.evaluation.out_of_distribution.AT_ONCE", 32 * 32 * 37)
     pieces = feature_record(model, val, val)
     assert pieces["limit"] == pytest.approx(whole["limit"], rel=1e-3)
     for one, other in zip(whole["looks"]["knots"], pieces["looks"]["knots"], strict=True):

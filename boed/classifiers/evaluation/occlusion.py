@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from boed.classifiers.classifier import Classifier
-from boed.classifiers.scoring import AT_ONCE, device_of
+from boed.classifiers.evaluation.scoring import AT_ONCE, device_of
 from boed.data.observation import Observation
 
 GRID = 8

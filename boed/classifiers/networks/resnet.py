@@ -5,7 +5,12 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from boed.classifiers.densenet import ConvNorm, ConvNormReLU, DenseNetConfig, FoldingNetwork
+from boed.classifiers.networks.densenet import (
+    ConvNorm,
+    ConvNormReLU,
+    DenseNetConfig,
+    FoldingNetwork,
+)
 
 STAGES = 4
 BLOCKS = 2

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import torch
 
-from boed.classifiers import torchxrayvision_weights
-from boed.classifiers.torchxrayvision_weights import PREFIX, SHA256, VARIABLE, fetch_weights
+from boed.classifiers.torchxrayvision import weights
+from boed.classifiers.torchxrayvision.weights import PREFIX, SHA256, VARIABLE, fetch_weights
 from boed.foundation.files import load_weights
 from boed.foundation.torchvision_compat import torchxrayvision
 from boed.zoo.models import check_names
@@ -29,7 +29,7 @@ def test_names_are_those_of_the_library():
         assert [not name for name in published["labels"]] == np.isnan(
             published["op_threshs"]
         ).tolist()
-        assert published["input_resolution"] == torchxrayvision_weights.SIZE
+        assert published["input_resolution"] == weights.SIZE
 
 
 @pytest.mark.parametrize("argument", ["classifier", "network", "judge"])
@@ -66,7 +66,7 @@ def test_a_file_of_another_checksum_is_not_read(fresh, files, monkeypatch, place
     def never(*_, **__):
         raise AssertionError("it was read")
 
-    monkeypatch.setattr(torchxrayvision_weights, "_unpickled", never)
+    monkeypatch.setattr(weights, "_unpickled", never)
     theirs = Path(torchxrayvision().utils.get_cache_dir())
     theirs.mkdir(parents=True)
     path = (fresh if place == "cache" else theirs) / published_file(ALL)
@@ -131,7 +131,7 @@ def test_it_is_downloaded_and_converted_once(fresh, files, converted, server, mo
     assert all(torch.equal(each, before[name]) for name, each in tensors.items())
 
     (fresh / published_file(ALL)).unlink()
-    monkeypatch.setattr(torchxrayvision_weights, "download", None)
+    monkeypatch.setattr(weights, "download", None)
     assert fetch_weights("classifier", PREFIX + ALL) == path  # it is not fetched again
 
 
@@ -146,6 +146,6 @@ def test_a_checksum_is_asked_for_once(fresh, converted, monkeypatch):
     check_names(classifier=PREFIX + NIH)
     assert fetch_weights("classifier", PREFIX + NIH) == fresh / f"{NIH}.safetensors"
     monkeypatch.setenv(VARIABLE, f"{NIH}={'0' * 64}")  # of another file than was converted
-    monkeypatch.setattr(torchxrayvision_weights, "download", lambda url, *_, **__: 1 / 0)
+    monkeypatch.setattr(weights, "download", lambda url, *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         fetch_weights("classifier", PREFIX + NIH)

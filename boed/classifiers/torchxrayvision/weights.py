@@ -1,7 +1,7 @@
 """torchxrayvision's own DenseNet-121 weights: fetched once, checked, and kept as safetensors.
 
 Cohen et al. 2022 (arXiv:2111.00595) publish whole networks as pickles, which are read by their
-SHA-256 only and as `boed.classifiers.pickled_network` does, in a process of its own.
+SHA-256 only and as `pickled_network` does, in a process of its own.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from boed.classifiers import pickled_network
-from boed.classifiers.densenet import DenseNetConfig, build
+from boed.classifiers.networks.densenet import DenseNetConfig, build
+from boed.classifiers.torchxrayvision import pickled_network
 from boed.data.download import cache, download
 from boed.foundation.files import load_weights, save_weights, sha256
 from boed.foundation.registry import unknown

@@ -12,9 +12,9 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from boed.classifiers.densenet import DenseNetConfig
 from boed.classifiers.densenet_classifier import DenseNetClassifier
-from boed.classifiers.torchxrayvision_weights import KIND, SIZE
+from boed.classifiers.networks.densenet import DenseNetConfig
+from boed.classifiers.torchxrayvision.weights import KIND, SIZE
 from boed.data.labels import absent_or_present
 from boed.data.observation import Observation
 from boed.foundation.checks import check_fits
@@ -39,7 +39,7 @@ class TorchXRayVisionClassifier(DenseNetClassifier):
     partly seen scenes. `any` is as likely as the likeliest of the other findings.
 
     Args:
-        path: of the weights (`boed.classifiers.torchxrayvision_weights.fetch_weights`).
+        path: of the weights (`boed.classifiers.torchxrayvision.weights.fetch_weights`).
         label_names: pathologies, perhaps with `any`; or one of them and its absence.
         multi_label: whether several findings can hold at once.
         size: width of the scenes in pixels.

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from boed.classifiers import DenseNetClassifier, DenseNetConfig
-from boed.classifiers.extractor import ClassifierExtractor
-from boed.classifiers.torchxrayvision_classifier import TorchXRayVisionClassifier
-from boed.classifiers.torchxrayvision_weights import PREFIX
+from boed.classifiers.networks.extractor import ClassifierExtractor
+from boed.classifiers.torchxrayvision.classifier import TorchXRayVisionClassifier
+from boed.classifiers.torchxrayvision.weights import PREFIX
 from boed.classifiers.training import start_from
 from boed.data.dataset import Dataset
 from boed.data.observation import Observation
@@ -98,7 +98,7 @@ def test_what_was_not_seen_is_grey_and_nearby_beliefs_agree(converted, reference
 @pytest.mark.parametrize("score", [-1e4, -40.0, 0.0, 40.0, 1e4])
 @pytest.mark.parametrize("threshold", [4e-4, 0.05, 0.9])
 def test_no_score_makes_an_impossible_belief(score, threshold):
-    from boed.classifiers.torchxrayvision_classifier import _at_threshold
+    from boed.classifiers.torchxrayvision.classifier import _at_threshold
 
     answers = _at_threshold(torch.tensor([[score]]), torch.tensor([threshold]))
     assert torch.isfinite(answers).all() or abs(score) == 1e4

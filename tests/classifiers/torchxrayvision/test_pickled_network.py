@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import torch
 
-from boed.classifiers import pickled_network
-from boed.classifiers.pickled_network import read_network
+from boed.classifiers.torchxrayvision import pickled_network
+from boed.classifiers.torchxrayvision.pickled_network import read_network
 from boed.foundation.torchvision_compat import torchxrayvision
 
 

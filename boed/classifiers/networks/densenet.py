@@ -184,7 +184,7 @@ def _small(config: DenseNetConfig) -> nn.Module:
 KINDS: Registry[Callable[[DenseNetConfig], nn.Module]] = Registry(
     "kind",
     {"small": _small, "densenet121": _densenet121},
-    lazy={"resnet18": "boed.classifiers.resnet:resnet18"},
+    lazy={"resnet18": "boed.classifiers.networks.resnet:resnet18"},
 )
 """Networks of classifiers, built from their configuration."""
 

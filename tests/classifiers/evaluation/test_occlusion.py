@@ -6,8 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from boed.classifiers import occlusion
-from boed.classifiers.occlusion import BORDER, EDGE, INSIDE, NOTHING, occluded_beliefs, regions
+from boed.classifiers.evaluation import occlusion
+from boed.classifiers.evaluation.occlusion import (
+    BORDER,
+    EDGE,
+    INSIDE,
+    NOTHING,
+    occluded_beliefs,
+    regions,
+)
 from boed.data.observation import Observation
 
 

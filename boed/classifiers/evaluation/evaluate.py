@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from boed.classifiers.classifier import Classifier
+from boed.classifiers.evaluation.occlusion import SCENES, occluded_beliefs, regions
+from boed.classifiers.evaluation.out_of_distribution import knows_looks, relative_distance
+from boed.classifiers.evaluation.scoring import beliefs_after
 from boed.classifiers.looking import Squares, off_centre, seen
-from boed.classifiers.occlusion import SCENES, occluded_beliefs, regions
-from boed.classifiers.out_of_distribution import knows_looks, relative_distance
-from boed.classifiers.scoring import beliefs_after
 from boed.classifiers.trained import TrainedClassifier
 from boed.data.dataset import Dataset
 from boed.data.observation import Observation
@@ -122,9 +122,9 @@ def evaluate(
     Returns:
         What `RESULTS` says: log-probabilities by classifier, condition, look (`whole` is the last)
         and scene, and labels; the same of `also` with that word before the names; and of the first
-        clean scenes those without each of `boed.classifiers.occlusion.regions`. `off_centre` says
-        where looks lay, `distance` how far what was seen is from the training data, where that is
-        known (`boed.classifiers.out_of_distribution.relative_distance`).
+        clean scenes those without each of `occlusion.regions`. `off_centre` says where looks lay,
+        `distance` how far what was seen is from the training data, where that is known
+        (`out_of_distribution.relative_distance`).
     """
     import xarray as xr
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
 
-from boed.classifiers.metrics import (
+from boed.classifiers.evaluation.metrics import (
     HIGHER_IS_BETTER,
     METRICS,
     accuracy,

@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import nn
 
-from boed.classifiers.boxes import Box
 from boed.classifiers.classifier import NearbyClassifier
-from boed.classifiers.densenet import DenseNetConfig, build
-from boed.classifiers.densenet121_incremental import DenseNet121, Threshold
 from boed.classifiers.densenet_classifier import DenseNetClassifier
+from boed.classifiers.networks.boxes import Box
+from boed.classifiers.networks.densenet import DenseNetConfig, build
+from boed.classifiers.networks.densenet121_incremental import DenseNet121, Threshold
 from boed.data.observation import Observation
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from boed.classifiers.densenet import DenseNetConfig, build
+from boed.classifiers.networks.densenet import DenseNetConfig, build
 from boed.foundation.torchvision_compat import torchvision
 
 

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from boed.classifiers.calibration import best_temperature
 from boed.classifiers.classifier import Classifier
+from boed.classifiers.evaluation.metrics import accuracy, auroc, ece, nll
 from boed.classifiers.looking import LOOKS, Looking, Squares, seen
-from boed.classifiers.metrics import accuracy, auroc, ece, nll
 from boed.classifiers.trained import TrainedClassifier
 from boed.data.dataset import Dataset
 from boed.data.shifts import MIDDLE, SHIFTS

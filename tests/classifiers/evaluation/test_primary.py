@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from boed.classifiers.metrics import METRICS
-from boed.classifiers.primary import Primary
+from boed.classifiers.evaluation.metrics import METRICS
+from boed.classifiers.evaluation.primary import Primary
 from boed.data import load
 from boed.zoo import primary_for
 

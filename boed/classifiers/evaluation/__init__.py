@@ -1,0 +1,1 @@
+"""How good beliefs are: by looks, under shift, by region, and how far scenes are from training."""

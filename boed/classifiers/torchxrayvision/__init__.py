@@ -1,0 +1,1 @@
+"""torchxrayvision's published classifiers of chest x-rays, read without running their pickles."""
