@@ -30,7 +30,6 @@ from boed.session.log import Event, Log
 from boed.session.pending import Pending
 from boed.session.state import UNDO, Look, Scores, State, effective
 
-
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -264,7 +263,10 @@ class Session:
         *findings, answers = self._start.log_belief.shape[1:]
         given = [label] if isinstance(label, int) else label
         number = findings[0] if findings else 1
-        if len(given) != number or not all(0 <= each < answers for each in given):
+        known = range(answers)
+        if len(given) != number or not all(
+            isinstance(each, int) and each in known for each in given
+        ):
             each = f" for each of {number} findings" if findings else ""
             raise ValueError(f"label is {label}, expected 0 to {answers - 1}{each}")
         self._do("label", {"label": label})
@@ -297,6 +299,7 @@ class Session:
             raise ValueError("undo: nothing has happened in this session yet")
         self._log.append(UNDO, {})
         self._state = State.after(self._start, self._log.events)
+        self.reason = None
         return happened[-1].kind
 
     @property
@@ -318,6 +321,21 @@ class Session:
     def spent(self) -> float:
         """Cost of all looks that were taken or failed."""
         return float(self._state.now.spent[0])
+
+    @property
+    def sensor(self) -> Sensor:
+        """Model of the instrument."""
+        return self._start.sensor
+
+    @property
+    def policy(self) -> Policy:
+        """Where to look."""
+        return self._start.policy
+
+    @property
+    def budget(self) -> Budget:
+        """What the looks may cost at most."""
+        return self._start.budget
 
     @property
     def stopped(self) -> str | None:
@@ -477,7 +495,7 @@ class Session:
             row = torch.as_tensor(design, dtype=torch.get_default_dtype())[None]
             candidate_masks(now.sensor, now.observation, row)
             cost = float(costs(now.sensor, row)[0])
-        except (TypeError, ValueError, IndexError, RuntimeError) as error:
+        except (TypeError, ValueError, IndexError, OverflowError, RuntimeError) as error:
             raise ValueError(
                 f"look is {design!r}, which is no design of {type(now.sensor).__name__}: {error}"
             ) from error
