@@ -11,13 +11,16 @@ import typer
 
 from boed.cli.console import ends_with
 from boed.cli.options import Seed, Size, named_after, with_patch_options
-from boed.foundation.options import Number, OutFolder, Text, Whole
+from boed.foundation.options import Number, OutFolder, Switch, Text, Whole
 
 if TYPE_CHECKING:
     from boed.live import LiveSession
 
 DEMO_BUDGET = 0.5
 """Cost of a demonstration, if nothing else is said: half of the scene, for patches."""
+
+DEMO_GRID = 9
+"""Candidate looks along each axis in a demonstration, if nothing else is said."""
 
 
 def live(
@@ -73,13 +76,17 @@ def live(
         OutFolder(),
     ] = None,
     demo: Annotated[
-        bool, typer.Option("--demo", help="Simulate the instrument, on a scene of --data.")
+        bool,
+        typer.Option("--demo", help="Simulate the instrument, on a scene of --data."),
+        Switch(),
     ] = False,
     scene: Annotated[
         int, typer.Option(help="With --demo: row of the scene in the test split."), Whole(0)
     ] = 0,
     stdio: Annotated[
-        bool, typer.Option("--stdio", help="JSON lines on standard input and output, no page.")
+        bool,
+        typer.Option("--stdio", help="JSON lines on standard input and output, no page."),
+        Switch(),
     ] = False,
     folder: Annotated[
         Path | None,
@@ -88,7 +95,9 @@ def live(
         ),
         OutFolder(),
     ] = None,
-    page: Annotated[bool, typer.Option("--page", help="With --folder: the page as well.")] = False,
+    page: Annotated[
+        bool, typer.Option("--page", help="With --folder: the page as well."), Switch()
+    ] = False,
     host: Annotated[
         str,
         typer.Option(
@@ -115,6 +124,8 @@ def live(
     if with_page:
         _check_extra()
     path = out or (None if demo else Path("runs") / named_after("live", data))
+    if demo and sensor is None:
+        options = {"grid": DEMO_GRID, **options}
     session = _made(
         data,
         policy=policy,

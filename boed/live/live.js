@@ -25,12 +25,12 @@
   // what the user asked for: one thing at a time, then whatever follows from it
   async function does(work) {
     if (busy) return false;
-    busy = true;
+    at("live").setAttribute("aria-busy", busy = true);
     complain(null);
     automatic = true;
     let fine = true;
     try { await work(); } catch (error) { complain(error); fine = false; }
-    busy = false;
+    at("live").setAttribute("aria-busy", busy = false);
     await refresh();
     return fine;
   }

@@ -14,10 +14,15 @@ from boed.data.load import load
 from boed.foundation.checks import at_most
 from boed.live.live_session import LiveSession
 from boed.live.simulated import Simulated
+from boed.policies import BOED
 from boed.report.scan import scene_like, scene_setup
 from boed.report.worked_scenes import with_whole_maps
 from boed.session import Session
 from boed.zoo import DEFAULT_SIZE
+
+
+DEMO_FIRST = 100
+"""Completions for the first look of a simulated session, at most, so that it begins soon."""
 
 
 def make_live(
@@ -51,9 +56,13 @@ def make_live(
     limits = Budget(cost=budget)
     shown = _scene(data, size, scene, options.get("classifier"))
     made = scene_setup(shown, data, policy=policy, **options)
+    looks = with_whole_maps(made.policies[policy])
+    if scene is not None and isinstance(looks, BOED):
+        first = replace(looks.first_look, n=min(looks.first_look.n, DEMO_FIRST))
+        looks = replace(looks, first_look=first)
     session = Session(
         made.sensor,
-        with_whole_maps(made.policies[policy]),
+        looks,
         made.classifier,
         path=path,
         shape=tuple(shown.images.shape[1:]),  # type: ignore[arg-type]
