@@ -3,7 +3,7 @@
   const at = (id) => document.getElementById(id);
   const demo = at("live").dataset.demo === "yes";
   let state = null, drawn = [], selected = -1, running = false, busy = false, automatic = true;
-  let reading = false, again = false, drawnOf = null;
+  let reading = null, again = false, drawnOf = null;
 
   // ---- talking to the session
 
@@ -35,15 +35,18 @@
     return fine;
   }
 
-  async function refresh() {
-    if (reading) { again = true; return; }
-    reading = true;
-    do {
-      again = false;
-      try { state = await ask("/api/view"); show(); } catch (error) { complain(error); }
-    } while (again);
-    reading = false;
-    follow();
+  // whoever waits for it sees a state that was asked for after that
+  function refresh() {
+    again = true;
+    reading = reading || (async () => {
+      while (again) {
+        again = false;
+        try { state = await ask("/api/view"); show(); } catch (error) { complain(error); }
+      }
+      reading = null;
+      follow();
+    })();
+    return reading;
   }
 
   // a look is suggested whenever none is pending
@@ -190,7 +193,7 @@
     at("leaf").value = number;
     at("completion").src = drawn[number];
     at("completion").alt = `Completion ${number + 1} of ${drawn.length}: the scene as it may be`;
-    at("which").textContent = `completion ${number + 1} of ${drawn.length}, as likely as any other`;
+    at("which").textContent = `completion ${number + 1} of ${drawn.length}`;
   }
 
   // ---- the map
@@ -230,6 +233,12 @@
         const [upper, lower] = [row - cell[0] / 2, row + cell[0] / 2].map((edge) => Math.round(edge * y));
         pen.fillRect(left, upper, right - left, lower - upper);
       }
+    }
+    if (shade && at("seen").complete) {  // what was seen stays to be seen
+      pen.globalAlpha = 0.65;
+      pen.imageSmoothingEnabled = false;
+      pen.drawImage(at("seen"), 0, 0, canvas.width, canvas.height);
+      pen.globalAlpha = 1;
     }
     const boxOf = (look) => (state.map.find((each) => each.design.every((value, i) => value === look.design[i])) || {}).box;
     const frame = ([upper, left, height, width], style, thick, dashes = []) => {
@@ -348,6 +357,7 @@
   for (const [id, work] of Object.entries(buttons)) if (at(id)) at(id).addEventListener("click", work);
   at("leaf").addEventListener("input", () => leaf(0));
   at("shade").addEventListener("change", draw);
+  at("seen").addEventListener("load", () => { if (state) draw(); });
   at("map").addEventListener("click", pick);
   at("map").addEventListener("keydown", (event) => {
     const steps = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };

@@ -100,7 +100,7 @@ def test_a_demonstration_from_start_to_end(width: int, tmp_path: Path) -> None:
     said = visited(live, width, tmp_path)
     assert said == [
         "Look 0 is suggested. after 0 readings",
-        "completion 2 of 12, as likely as any other",
+        "completion 2 of 12",
         False,
         "row 12, column 12",
         "Look 2 is suggested. after 1 reading",
