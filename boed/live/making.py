@@ -18,8 +18,8 @@ from boed.policies import BOED
 from boed.report.scan import scene_like, scene_setup
 from boed.report.worked_scenes import with_whole_maps
 from boed.session import Session
+from boed.session.log import check_is_log
 from boed.zoo import DEFAULT_SIZE
-
 
 DEMO_FIRST = 100
 """Completions for the first look of a simulated session, at most, so that it begins soon."""
@@ -54,6 +54,8 @@ def make_live(
         OSError: the folder cannot be written.
     """
     limits = Budget(cost=budget)
+    if path is not None:
+        check_is_log(Path(path))
     shown = _scene(data, size, scene, options.get("classifier"))
     made = scene_setup(shown, data, policy=policy, **options)
     looks = with_whole_maps(made.policies[policy])
