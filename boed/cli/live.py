@@ -82,7 +82,7 @@ def live(
     ] = False,
     scene: Annotated[
         int, typer.Option(help="With --demo: row of the scene in the test split."), Whole(0)
-    ] = 0,
+    ] = 4,
     stdio: Annotated[
         bool,
         typer.Option("--stdio", help="JSON lines on standard input and output, no page."),

@@ -157,7 +157,7 @@
   function looks() {
     at("looks").replaceChildren(...state.looks.slice().reverse().map((look) => {
       const row = element("tr", null), what = look.suggested ? look.status : `${look.status}, your choice`;
-      row.append(element("th", `look ${look.id}`, { scope: "row" }), element("td", where(look.design)),
+      row.append(element("th", `look ${look.id}`, { scope: "row" }), element("td", look.design.map(short).join(", ")),
         element("td", what), element("td", look.eig === null ? "" : `${look.eig.toFixed(3)} nats`, { className: "n" }));
       return row;
     }));
@@ -220,7 +220,7 @@
     const pen = canvas.getContext("2d");
     const [x, y] = [canvas.width / state.shape[2], canvas.height / state.shape[1]];
     const scores = state.map.map((each) => each.score).filter((score) => score !== null);
-    const [low, top] = [Math.min(...scores), Math.max(...scores)], shade = at("shade").checked && scores.length > 0;
+    const [low, top] = [Math.min(...scores), Math.max(...scores)], shade = at("shade").checked && scores.length > 0 && !ended();
     at("low").textContent = scores.length ? `${low.toFixed(2)}` : "";
     at("high").textContent = scores.length ? `${top.toFixed(2)} nats` : "no scores";
     if (shade) {
