@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -203,5 +204,5 @@ def test_it_ends_when_nothing_is_left(tmp_path: Path) -> None:
     assert following(tmp_path)["ended"] == "the budget of 0.0625 has no room for the next look"
     live.undo()
     live.stop("enough")
-    assert not watched.poll()
+    watched.watch(threading.Event())  # which ends
     assert (following(tmp_path)["file"], following(tmp_path)["ended"]) == (None, "enough")

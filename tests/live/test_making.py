@@ -88,6 +88,18 @@ def test_the_command_goes_on_with_its_log(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 @pytest.mark.slow
+def test_the_command_watches_a_folder_until_nothing_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = live("--folder", "looks", "--policy", "random", "--budget", "0.01")
+    assert done.exit_code == 0, done.output
+    assert "finished: the budget of 0.01 has no room for the next look" in done.output
+    assert json.loads(Path("looks", "next.json").read_text())["id"] is None
+    assert (tmp_path / "runs" / "live-digits" / "log.jsonl").exists()
+
+
+@pytest.mark.slow
 def test_the_example_of_a_motor_and_a_camera(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

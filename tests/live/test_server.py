@@ -206,6 +206,21 @@ def test_what_others_can_reach() -> None:
     assert not any(map(is_loopback, ("0.0.0.0", "::", "10.0.0.1", "lab.example")))
 
 
+@pytest.mark.parametrize(("host", "open_to_all"), [("127.0.0.1", False), ("0.0.0.0", True)])
+def test_a_server_that_others_reach_has_a_token_in_its_link(
+    host: str, open_to_all: bool, untouched: LiveSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served: list[Any] = []
+    links: list[str] = []
+    monkeypatch.setattr("uvicorn.Server.run", lambda server, sockets: served.append(server))
+    for _ in range(2):
+        serve(untouched, host=host, on_ready=links.append)
+    tokens = [link.partition("/?token=")[2] for link in links]
+    assert [len(each) > 30 for each in tokens] == [open_to_all] * 2
+    assert (tokens[0] != tokens[1]) == open_to_all
+    assert [server.config.app.token or "" for server in served] == tokens
+
+
 def test_a_port_in_use_is_told(untouched: LiveSession) -> None:
     import socket
 
