@@ -10,6 +10,7 @@ from boed.cli.benchmark import benchmark
 from boed.cli.commands import Command, Group
 from boed.cli.data import app as data_app
 from boed.cli.evaluate import app as evaluate_app
+from boed.cli.live import live
 from boed.cli.report import report
 from boed.cli.scan import scan
 from boed.cli.sheet import sheet
@@ -41,7 +42,7 @@ def boed(
     """Where to look next: Bayesian optimal experimental design in sequential sensing."""
 
 
-for each in (benchmark, scan, sheet, report):
+for each in (benchmark, scan, live, sheet, report):
     app.command(cls=Command)(each)
 app.add_typer(train_app, name="train")
 app.add_typer(evaluate_app, name="evaluate")

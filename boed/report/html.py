@@ -15,19 +15,28 @@ if TYPE_CHECKING:
 
 
 def template(name: str) -> Template:
-    """A template of this folder. It escapes what it is given and refuses names it is not given."""
+    """A template by its path in the package, or in this folder, where those that it extends lie.
+
+    It escapes what it is given and refuses names that it is not given.
+    """
     from jinja2 import Environment, FunctionLoader, StrictUndefined
 
-    folder = resources.files("boed.report")
-    loader = FunctionLoader(lambda file: folder.joinpath(file).read_text(encoding="utf-8"))
-    return Environment(autoescape=True, undefined=StrictUndefined, loader=loader).get_template(name)
+    return Environment(
+        autoescape=True, undefined=StrictUndefined, loader=FunctionLoader(_text)
+    ).get_template(name)
 
 
 def script(name: str) -> tuple[str, str]:
-    """A script of this folder, and its hash for the page's policy: no other script runs there."""
-    text = resources.files("boed.report").joinpath(name).read_text(encoding="utf-8")
+    """A script, and its hash for the page's policy: no other script runs there."""
+    text = _text(name)
     digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
     return text, f"sha256-{digest}"
+
+
+def _text(name: str) -> str:
+    """A file of this folder, or of another one of the package."""
+    there = [resources.files(each).joinpath(name) for each in ("boed.report", "boed")]
+    return next(each for each in there if each.is_file()).read_text(encoding="utf-8")
 
 
 def rows_of(facts: list[tuple[str, Any]], versions: Any) -> list[tuple[str, str]]:

@@ -109,7 +109,7 @@ def scan_setup(
             pictures.
     """
     refuse_table(data, "scan")
-    like = _like(data, size, options.get("classifier"))
+    like = scene_like(data, size, classifier=options.get("classifier"))
     if like.shape[0] != like.shape[1]:
         raise ValueError(
             f"data is {data!r}, whose pictures are {like.shape[0]} x {like.shape[1]} px; expected "
@@ -118,6 +118,24 @@ def scan_setup(
     picture = _scene(Path(image), like, invert=invert)
     labels = torch.zeros((1, len(like.label_names)) if like.multi_label else 1, dtype=torch.int64)
     scene = replace(like, split="scan", images=picture[None], labels=labels, patients=None)
+    return scene_setup(scene, data, policy=policy, library=library, **options)
+
+
+def scene_setup(
+    scene: Dataset, data: str, *, policy: str = "boed", library: str | None = None, **options: Any
+) -> Setup:
+    """A set-up for scenes that are taken for ones of a data set, which need not be here.
+
+    Args:
+        scene: in place of the data set's own scenes.
+        data: the name of that set.
+        policy: a name as `setup` takes it.
+        library: as for `setup`; that of `data` if not given.
+        options: further arguments of `setup`.
+
+    Raises:
+        ValueError: whatever `setup` refuses.
+    """
     with catch_warnings():
         if library is None:  # which nobody asked for
             filterwarnings("ignore", "library has no effect")
@@ -183,8 +201,17 @@ def scan(
     return Scan(looks=looks, trajectory=trajectory, panels=panels, warnings=warnings)
 
 
-def _like(data: str, size: int | None, classifier: object) -> Dataset:
-    """A data set whose scenes are of the kind: the train split, or what a checkpoint says."""
+def scene_like(data: str, size: int | None = None, *, classifier: object = None) -> Dataset:
+    """One scene of the kind: of the train split, or black of the size that a checkpoint says.
+
+    Args:
+        data: name or path of a data set.
+        size: width in pixels; the one for which models are shipped if not given.
+        classifier: path of a checkpoint, for a data set that is not here.
+
+    Raises:
+        ValueError: there is neither the data set nor a classifier for it.
+    """
     size = size or DEFAULT_SIZE.get(data)
     try:
         return load(data, size, "train").subset([0])

@@ -57,7 +57,7 @@ class Log:
         self._end = 0
         if self.folder is None:
             return
-        self._check_is_ours(self.folder)
+        check_is_log(self.folder)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -115,16 +115,22 @@ class Log:
             raise unwritable(file, error) from error
         self._end += len(data)
 
-    def _check_is_ours(self, folder: Path) -> None:
-        if folder.exists() and not folder.is_dir():
-            raise ValueError(f"log {folder} is a file, expected a folder")
-        if folder.is_dir() and any(folder.iterdir()) and not (folder / EVENTS).exists():
-            names = sorted(each.name for each in folder.iterdir() if each.name != ".lock")
-            if names:
-                raise ValueError(
-                    f"log {folder} holds {names[0]} but no {EVENTS}; expected the folder of a "
-                    "session, or one that is empty or not there"
-                )
+
+def check_is_log(folder: Path) -> None:
+    """Refuse a folder of something else.
+
+    Raises:
+        ValueError: it is a file, or holds other things than a log.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"log {folder} is a file, expected a folder")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / EVENTS).exists():
+        names = sorted(each.name for each in folder.iterdir() if each.name != ".lock")
+        if names:
+            raise ValueError(
+                f"log {folder} holds {names[0]} but no {EVENTS}; expected the folder of a "
+                "session, or one that is empty or not there"
+            )
 
 
 def read_events(folder: Path | str) -> tuple[list[Event], int]:

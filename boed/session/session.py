@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 import torch
@@ -28,6 +30,22 @@ from boed.session.log import Event, Log
 from boed.session.pending import Pending
 from boed.session.state import UNDO, Look, Scores, State, effective
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _alone(
+    method: Callable[Concatenate[Session, P], R],
+) -> Callable[Concatenate[Session, P], R]:
+    """One thread at a time."""
+
+    @functools.wraps(method)
+    def alone(self: Session, *args: P.args, **options: P.kwargs) -> R:
+        with self.lock:
+            return method(self, *args, **options)
+
+    return alone
+
 
 @checked
 class Session:
@@ -38,7 +56,8 @@ class Session:
     order, of looks that nobody suggested, too, and looks may fail. Several looks may be pending:
     the next one is then chosen for what it adds to them. Given a folder, what was suggested and
     read is on the disk before a method returns; the same call finds it again after whatever
-    happened in between, and goes on as if nothing had.
+    happened in between, and goes on as if nothing had. Threads may share it: while one waits for a
+    suggestion, others take readings, and what they changed is decided anew.
 
     >>> import torch
     >>> from boed import PatchSensor, Random
@@ -66,6 +85,7 @@ class Session:
 
     Attributes:
         reason: why the last `suggest` had less to suggest than it was asked for, else None.
+        lock: held while anything changes; hold it to read several things that belong together.
 
     Raises:
         ValueError: parts that do not keep to their protocols, a shape that is missing or wrong, or
@@ -86,6 +106,7 @@ class Session:
         seed: int = 0,
         memory: int = 512,
     ) -> None:
+        self.lock = threading.RLock()
         self._seed = per_scene(seed, 1)[0]
         channels, *sides = _shape(sensor, shape)
         self._start = Acquisition(
@@ -134,16 +155,47 @@ class Session:
             OSError: the log cannot be written.
         """
         at_least(1, n=n)
-        self._check_goes_on()
         looks: list[Look] = []
         while len(looks) < n:
-            proposal, self.reason = self._propose()
-            if proposal is None or self.reason is not None:
-                break
-            looks.append(self._suggested(proposal))
+            with self.lock:
+                self._check_goes_on()
+                state, known = self._state.copy(), len(self._log.events)
+            proposal, reason = self._propose(state)
+            with self.lock:
+                if len(self._log.events) > known:  # something happened meanwhile
+                    continue
+                self.reason = reason
+                if proposal is None or reason is not None:
+                    break
+                looks.append(self._suggested(proposal))
         return looks
 
     @checked
+    @_alone
+    def choose(
+        self, design: Sequence[float] | Tensor, *, instead: Look | int | None = None
+    ) -> Look:
+        """A look of your own choice, pending from now on as if it had been suggested.
+
+        Args:
+            design: in the sensor's own terms.
+            instead: a pending look that it takes the place of, which may be suggested again.
+
+        Raises:
+            ValueError: a design that the sensor cannot take, an unknown look, one that is not
+                pending, or the session was stopped.
+            OSError: the log cannot be written.
+        """
+        self._check_goes_on()
+        look = self._unasked(design)
+        facts: dict[str, Any] = {"id": look.id, "design": look.design, "cost": look.cost}
+        if instead is not None:
+            facts["instead"] = self._pending(instead).id
+        self._do("choice", facts)
+        return self._state.looks[-1]
+
+    @checked
+    @_alone
     @torch.no_grad()
     def ingest(
         self,
@@ -185,6 +237,7 @@ class Session:
         self._do("reading", facts, numbers)
 
     @checked
+    @_alone
     def veto(self, look: Look | int) -> None:
         """Withdraw a pending look, which is not suggested again.
 
@@ -196,6 +249,7 @@ class Session:
         self._do("veto", {"look": self._pending(look).id})
 
     @checked
+    @_alone
     def label(self, label: int | list[int]) -> None:
         """Record the truth about the question, now that it is known; it changes no belief.
 
@@ -209,12 +263,16 @@ class Session:
         *findings, answers = self._start.log_belief.shape[1:]
         given = [label] if isinstance(label, int) else label
         number = findings[0] if findings else 1
-        if len(given) != number or not all(0 <= each < answers for each in given):
+        known = range(answers)
+        if len(given) != number or not all(
+            isinstance(each, int) and each in known for each in given
+        ):
             each = f" for each of {number} findings" if findings else ""
             raise ValueError(f"label is {label}, expected 0 to {answers - 1}{each}")
         self._do("label", {"label": label})
 
     @checked
+    @_alone
     def stop(self, reason: str = "stopped by hand") -> None:
         """Suggest no more and take no more readings; `undo` goes on.
 
@@ -225,8 +283,9 @@ class Session:
         self._check_goes_on()
         self._do("stop", {"reason": reason})
 
+    @_alone
     def undo(self) -> str:
-        """Take the last thing back: a suggestion, reading, failure, veto, label or stop.
+        """Take the last thing back: a suggestion, choice, reading, failure, veto, label or stop.
 
         Returns:
             What was taken back.
@@ -240,6 +299,7 @@ class Session:
             raise ValueError("undo: nothing has happened in this session yet")
         self._log.append(UNDO, {})
         self._state = State.after(self._start, self._log.events)
+        self.reason = None
         return happened[-1].kind
 
     @property
@@ -254,13 +314,28 @@ class Session:
 
     @property
     def pending(self) -> list[Look]:
-        """Looks that were suggested and of which nothing was heard yet."""
+        """Looks that were suggested or chosen and of which nothing was heard yet."""
         return self._state.pending
 
     @property
     def spent(self) -> float:
         """Cost of all looks that were taken or failed."""
         return float(self._state.now.spent[0])
+
+    @property
+    def sensor(self) -> Sensor:
+        """Model of the instrument."""
+        return self._start.sensor
+
+    @property
+    def policy(self) -> Policy:
+        """Where to look."""
+        return self._start.policy
+
+    @property
+    def budget(self) -> Budget:
+        """What the looks may cost at most."""
+        return self._start.budget
 
     @property
     def stopped(self) -> str | None:
@@ -342,9 +417,9 @@ class Session:
                     f"this one's is {ours}; expected the same, or another folder as path"
                 )
 
-    def _propose(self) -> tuple[Proposal | None, str | None]:
+    def _propose(self, state: State) -> tuple[Proposal | None, str | None]:
         """The next look, and what speaks against it."""
-        state, now = self._state, self._state.now
+        now = state.now
         if state.number > 0 and now.budget.is_late(state.seconds):
             return None, f"the budget of {now.budget.seconds:g} seconds of deciding is spent"
         pending, without = state.designs("pending"), state.designs("failed", "vetoed")
@@ -420,7 +495,7 @@ class Session:
             row = torch.as_tensor(design, dtype=torch.get_default_dtype())[None]
             candidate_masks(now.sensor, now.observation, row)
             cost = float(costs(now.sensor, row)[0])
-        except (TypeError, ValueError, IndexError, RuntimeError) as error:
+        except (TypeError, ValueError, IndexError, OverflowError, RuntimeError) as error:
             raise ValueError(
                 f"look is {design!r}, which is no design of {type(now.sensor).__name__}: {error}"
             ) from error

@@ -16,7 +16,7 @@ from boed.sensors.reading import record
 from boed.sensors.sensor import candidates
 from boed.session.log import Event
 
-Status = Literal["pending", "taken", "failed", "vetoed"]
+Status = Literal["pending", "taken", "failed", "vetoed", "replaced"]
 
 UNDO = "undo"
 """The event that takes the last one back."""
@@ -34,7 +34,7 @@ class Look:
         standard_error: Monte-Carlo standard error of `eig` in nats.
         cost: in the sensor's unit.
         status: what became of it.
-        suggested: by the policy; the others were taken unasked.
+        suggested: by the policy; the others were chosen, or taken unasked.
     """
 
     id: int
@@ -90,6 +90,11 @@ class State:
             if "scores" in event.arrays:
                 offered, scores = (event.arrays[name] for name in ("candidates", "scores"))
                 self.scores = (torch.from_numpy(offered), torch.from_numpy(scores))
+        elif event.kind == "choice":
+            if "instead" in facts:
+                self._become("replaced", {"look": facts["instead"]})
+            chosen = {"id": facts["id"], "cost": facts["cost"], "suggested": False}
+            self.looks.append(Look(design=tuple(facts["design"]), **chosen))
         elif event.kind == "reading":
             look = self._become("taken", facts)
             now, reading = self.now, event.arrays["reading"]
@@ -107,6 +112,12 @@ class State:
             self.label = facts["label"]
         elif event.kind == "stop":
             self.stopped = facts["reason"]
+
+    def copy(self) -> State:
+        """The same, which stays as it is while this one goes on."""
+        return replace(
+            self, now=copy.copy(self.now), looks=list(self.looks), beliefs=list(self.beliefs)
+        )
 
     def _become(self, status: Status, facts: dict[str, Any]) -> Look:
         """The look that the event is about, which may be one that nobody suggested."""
@@ -134,13 +145,13 @@ class State:
 
     @property
     def pending(self) -> list[Look]:
-        """Looks that were suggested and of which nothing was heard yet."""
+        """Looks that were suggested or chosen and of which nothing was heard yet."""
         return [each for each in self.looks if each.status == "pending"]
 
     @property
     def number(self) -> int:
-        """How many looks there were, vetoed ones left out: a decision's seed depends on it."""
-        return sum(each.status != "vetoed" for each in self.looks)
+        """How many looks there were, withdrawn ones left out: a decision's seed depends on it."""
+        return sum(each.status not in ("vetoed", "replaced") for each in self.looks)
 
 
 def effective(events: Sequence[Event]) -> list[Event]:

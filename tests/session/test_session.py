@@ -6,7 +6,9 @@ import errno
 import os
 import shutil
 import signal
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -202,6 +204,50 @@ def test_looks_under_way_are_accounted_for() -> None:
     assert [look.id for look in session.pending] == [k for k in range(16) if k != 3]
 
 
+def test_a_chosen_look_takes_the_place_of_the_suggested_one(tmp_path: Path) -> None:
+    """It is pending like any other; the other one may be suggested again, and undo restores it."""
+    session = Session(TILED, boed(), ClueClassifier(), path=tmp_path / "log")
+    (suggested,) = session.suggest()
+    chosen = session.choose((12, 12), instead=suggested)
+    assert (chosen.id, chosen.design, chosen.suggested) == (1, (12.0, 12.0), False)
+    assert session.looks[0].status == "replaced"
+    assert session.pending == [chosen]
+    session.ingest(chosen, reading(chosen))
+    (again,) = session.suggest()
+    assert again.design == suggested.design
+    before = state(session)
+    session.close()
+    with Session(TILED, boed(), ClueClassifier(), path=tmp_path / "log") as session:
+        assert state(session) == before
+        assert [session.undo() for _ in range(3)] == ["suggestion", "reading", "choice"]
+        assert session.pending == [suggested]
+
+
+def test_a_slow_decision_holds_up_no_reading() -> None:
+    """What is read meanwhile is acknowledged at once, and the look is decided anew."""
+    deciding, go_on = threading.Event(), threading.Event()
+    starts: list[float] = []
+
+    class Slow:
+        def choose(self, observation: Observation, sensor: Sensor, *given: Any, **more: Any) -> Any:
+            starts.append(float(observation.mask.sum()))
+            deciding.set()
+            assert go_on.wait(10)
+            return CentreOut().choose(observation, sensor, *given, **more)
+
+    session = Session(TILED, Slow(), ClueClassifier())
+    with ThreadPoolExecutor(1) as worker:
+        suggesting = worker.submit(session.suggest)
+        assert deciding.wait(10)
+        session.ingest((4, 4), reading(Look(id=0, design=(4, 4), cost=0)))
+        assert not suggesting.done()
+        assert len(session.beliefs()) == 2
+        go_on.set()
+        (look,) = suggesting.result(10)
+    assert starts == [0, 16]
+    assert (look.id, look.design) != (1, (4.0, 4.0))
+
+
 def test_the_budget_reserves_what_is_pending() -> None:
     session = Session(TILED, CentreOut(), ClueClassifier(), budget=Budget(cost=3 / 16))
     assert len(session.suggest(5)) == 3
@@ -269,6 +315,8 @@ WRONG: dict[str, tuple[Callable[[Session], object], str]] = {
     "a word": (lambda s: s.ingest("a", None), "look is a str, 'a', expected"),
     "cost": (lambda s: s.ingest(0, None, cost=-1), "cost is -1, expected at least 0"),
     "cost of NaN": (lambda s: s.ingest(0, None, cost=float("nan")), "cost is nan"),
+    "choice of no design": (lambda s: s.choose((13, 0)), r"look is \(13, 0\), which is no desi"),
+    "choice beside one taken": (lambda s: s.choose((0, 0), instead=1), "look 1 was taken, expect"),
     "none": (lambda s: s.suggest(0), "n is 0, expected at least 1"),
     "label": (lambda s: s.label(3), "label is 3, expected 0 to 2"),
     "labels": (lambda s: s.label([1, 1]), r"label is \[1, 1\], expected 0 to 2"),
@@ -291,12 +339,12 @@ def test_wrong_input_is_refused_and_changes_nothing(name: str, tmp_path: Path) -
     assert (tmp_path / "session" / EVENTS).read_bytes() == lines
 
 
-@pytest.mark.parametrize("act", ["suggest", "ingest", "veto", "stop"])
+@pytest.mark.parametrize("act", ["suggest", "choose", "ingest", "veto", "stop"])
 def test_nothing_happens_after_the_end_until_it_is_undone(act: str) -> None:
     session = Session(TILED, CentreOut(), ClueClassifier())
     (look,) = session.suggest()
     session.stop("the patient left")
-    given = {"ingest": (look, None), "veto": (look,)}.get(act, ())
+    given = {"choose": ((0, 0),), "ingest": (look, None), "veto": (look,)}.get(act, ())
     with pytest.raises(ValueError, match=r"was stopped \(the patient left\); undo takes that back"):
         getattr(session, act)(*given)
     assert session.undo() == "stop"

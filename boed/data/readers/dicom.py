@@ -80,6 +80,23 @@ def dicom_size(file: Path) -> tuple[int, int]:
         return int(header.Columns), int(header.Rows)
 
 
+def says_what_is_white(file: Path) -> bool:
+    """Whether a file has colour, a window or a VOI LUT; its grey is stretched if not.
+
+    Raises:
+        ValueError: it cannot be read.
+    """
+    import pydicom
+
+    with _said(f"{file} is not a readable DICOM file"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # who reads the pixels is told
+        header = pydicom.dcmread(file, stop_before_pixels=True)
+        _without_empty(header)
+        colour = int(header.get("SamplesPerPixel") or 1) > 1
+    window = "WindowCenter" in header and "WindowWidth" in header
+    return colour or window or "VOILUTSequence" in header
+
+
 @contextmanager
 def _in_our_words(file: Path) -> Iterator[None]:
     """Make one warning that names the file of all those that pydicom has about it."""

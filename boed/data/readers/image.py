@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import UInt8
+from numpy.typing import NDArray
 from torch import Tensor
 
 from boed.data.readers.dicom import dicom_size, read_dicom
@@ -40,19 +41,29 @@ def read_image(
         ValueError: the file is missing, unreadable or has no pixels, more than one picture,
             transparent pixels, or values out of range. The message names it.
     """
+    if size is not None:
+        check_memory(f"size {size}: a picture of {size} x {size} pixels", 4.0 * channels * size**2)
+    pixels = read_pixels(path, channels)
+    square = centre_square(pixels[None], pad)
+    image = square if size is None else resize(square, size)
+    return torch.from_numpy(np.array(image[0].transpose(2, 0, 1), order="C"))
+
+
+def read_pixels(path: str | Path, channels: int = 1) -> NDArray[np.uint8]:
+    """All pixels of a picture as uint8, `[H, W, C]`, neither cut nor resized; see `read_image`.
+
+    Raises:
+        ValueError: as `read_image`.
+    """
     if channels not in (1, 3):
         raise ValueError(f"channels must be 1 or 3, got {channels}")
     file = Path(path)
     if not file.is_file():
         raise ValueError(f"{file} does not exist or is not a file")
-    if size is not None:
-        check_memory(f"size {size}: a picture of {size} x {size} pixels", 4.0 * channels * size**2)
     pixels = read_dicom(file) if _is_dicom(file) else _picture(file)
-    if pixels.shape[2] != channels:
-        pixels = _grey(pixels) if channels == 1 else pixels.repeat(3, axis=2)
-    square = centre_square(pixels[None], pad)
-    image = square if size is None else resize(square, size)
-    return torch.from_numpy(np.array(image[0].transpose(2, 0, 1), order="C"))
+    if pixels.shape[2] == channels:
+        return pixels
+    return _grey(pixels) if channels == 1 else pixels.repeat(3, axis=2)
 
 
 def picture_size(path: str | Path) -> tuple[int, int]:

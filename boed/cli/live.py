@@ -1,0 +1,196 @@
+"""`boed live`: a session with an instrument, over a page, a folder or standard input and output."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from boed.cli.console import ends_with
+from boed.cli.options import Seed, Size, named_after, with_patch_options
+from boed.foundation.options import Number, OutFolder, Switch, Text, Whole
+
+if TYPE_CHECKING:
+    from boed.live import LiveSession
+
+DEMO_BUDGET = 0.5
+"""Cost of a demonstration, if nothing else is said: half of the scene, for patches."""
+
+DEMO_GRID = 9
+"""Candidate looks along each axis in a demonstration, if nothing else is said."""
+
+
+def live(
+    data: Annotated[
+        str,
+        typer.Option(
+            help="Data set that the scene is taken for one of: what is asked, and the default "
+            "models, library and size."
+        ),
+    ] = "digits",
+    policy: Annotated[str, typer.Option(help="As for benchmark.")] = "boed",
+    completer: Annotated[
+        str | None, typer.Option(help="As for benchmark; the data set's own.", show_default=False)
+    ] = None,
+    classifier: Annotated[
+        str | None, typer.Option(help="As for benchmark; the data set's own.", show_default=False)
+    ] = None,
+    sensor: Annotated[
+        str | None, typer.Option(help="As for benchmark; patch.", show_default=False)
+    ] = None,
+    library: Annotated[
+        str | None, typer.Option(help="As for benchmark; that of --data.", show_default=False)
+    ] = None,
+    size: Size = None,
+    completions: Annotated[int, typer.Option(help="Completions for each decision, N.")] = 10,
+    grid: Annotated[
+        int | None, typer.Option(help="Of the patch sensor: candidate looks along each axis.")
+    ] = None,
+    patch: Annotated[
+        float | None, typer.Option(help="Of the patch sensor: width of a look over the scene's.")
+    ] = None,
+    search: Annotated[
+        str, typer.Option(help="As for benchmark; racing is exhaustive here, for a whole EIG map.")
+    ] = "racing",
+    prevalence: Annotated[
+        str | None, typer.Option(help="As for benchmark; as training had it.", show_default=False)
+    ] = None,
+    budget: Annotated[
+        float | None,
+        typer.Option(
+            help="Cost of all looks together, in the sensor's unit.",
+            show_default=f"none; {DEMO_BUDGET} with --demo",
+        ),
+        Number(above=0),
+    ] = None,
+    seed: Seed = 0,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of the session's log; the same command goes on with it.",
+            show_default="runs/live-DATA; none with --demo",
+        ),
+        OutFolder(),
+    ] = None,
+    demo: Annotated[
+        bool,
+        typer.Option("--demo", help="Simulate the instrument, on a scene of --data."),
+        Switch(),
+    ] = False,
+    scene: Annotated[
+        int, typer.Option(help="With --demo: row of the scene in the test split."), Whole(0)
+    ] = 4,
+    stdio: Annotated[
+        bool,
+        typer.Option("--stdio", help="JSON lines on standard input and output, no page."),
+        Switch(),
+    ] = False,
+    folder: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder to watch for readings, no page unless --page.", show_default=False
+        ),
+        OutFolder(),
+    ] = None,
+    page: Annotated[
+        bool, typer.Option("--page", help="With --folder: the page as well."), Switch()
+    ] = False,
+    host: Annotated[
+        str,
+        typer.Option(
+            help="Of the page: name or address to bind to. One that others can reach asks for a "
+            "token, which is part of the link."
+        ),
+        Text(),
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(help="Of the page; any free one if 0."), Whole(0, 65535)
+    ] = 8321,
+) -> None:
+    """Say where an instrument looks next, and take its readings: in a page, a folder, or by lines.
+
+    Needs no data set; with the one that --data names, its train split decides the first look.
+    """
+    if stdio and (folder is not None or page):
+        raise ValueError("stdio is a way of its own; expected it without --folder and --page")
+    names = ("completer", "classifier", "sensor", "library", "size", "completions", "grid",
+             "patch", "search", "prevalence")  # fmt: skip
+    given = locals()
+    options = {each: given[each] for each in names if given[each] is not None}
+    with_page = page or not (stdio or folder)
+    if with_page:
+        _check_extra()
+    path = out or (None if demo else Path("runs") / named_after("live", data))
+    if demo and sensor is None:
+        options = {"grid": DEMO_GRID, **options}
+    session = _made(
+        data,
+        policy=policy,
+        budget=DEMO_BUDGET if demo and budget is None else budget,
+        seed=seed,
+        path=path,
+        scene=scene if demo else None,
+        **with_patch_options(options),
+    )
+    kept = "nothing is kept" if path is None else f"the session is in {path}"
+    with ends_with(f"{kept}{', and the same command goes on' if path else ''}"), session.session:
+        if stdio:
+            _over_lines(session)
+        elif folder is not None:
+            _over_folder(session, folder, host=host, port=port if with_page else None)
+        else:
+            _with_page(session, host, port)
+
+
+def _made(data: str, **options: Any) -> LiveSession:
+    from boed.live import make_live
+
+    typer.echo("boed: reading data and models", err=True)
+    return make_live(data, **options)
+
+
+def _check_extra() -> None:
+    from importlib.util import find_spec
+
+    if find_spec("fastapi") is None or find_spec("uvicorn") is None:
+        raise ValueError("the page needs FastAPI and uvicorn: pip install 'boed[live]'")
+
+
+def _over_lines(session: LiveSession) -> None:
+    from boed.live import answer_lines
+
+    typer.echo('boed: ready for lines such as {"action": "next"}', err=True)
+    answer_lines(session, sys.stdin.buffer, sys.stdout)
+
+
+def _over_folder(session: LiveSession, folder: Path, *, host: str, port: int | None) -> None:
+    from boed.live import Folder
+
+    watched, end = Folder(session, folder), threading.Event()
+    typer.echo(f"boed: watching {folder}; the next look is in {folder / 'next.json'}", err=True)
+    if port is None:
+        watched.watch(end)
+        ended = session.session.stopped or session.session.reason
+        typer.echo(f"boed: finished: {ended}", err=True)
+        return
+    watcher = threading.Thread(target=watched.watch, args=(end,), kwargs={"on": True}, daemon=True)
+    watcher.start()
+    try:
+        _with_page(session, host, port)
+    finally:
+        end.set()
+        watcher.join()
+
+
+def _with_page(session: LiveSession, host: str, port: int) -> None:
+    from boed.live.server import serve
+
+    serve(
+        session,
+        host=host,
+        port=port,
+        on_ready=lambda link: typer.echo(f"boed: open {link} (Ctrl-C ends)", err=True),
+    )

@@ -1,0 +1,8 @@
+"""A session that answers messages: over standard input, a folder, or HTTP with a page."""
+
+from boed.live.folder import Folder
+from boed.live.live_session import LiveSession
+from boed.live.making import make_live
+from boed.live.stdio import answer_lines
+
+__all__ = ["Folder", "LiveSession", "answer_lines", "make_live"]

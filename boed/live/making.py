@@ -1,0 +1,95 @@
+"""From names to a live session: the set-up of a scan, without a picture."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from boed.acquisition import Budget
+from boed.data.dataset import Dataset
+from boed.data.load import load
+from boed.foundation.checks import at_most
+from boed.live.live_session import LiveSession
+from boed.live.simulated import Simulated
+from boed.policies import BOED
+from boed.report.scan import scene_like, scene_setup
+from boed.report.worked_scenes import with_whole_maps
+from boed.session import Session
+from boed.session.log import check_is_log
+from boed.zoo import DEFAULT_SIZE
+
+DEMO_FIRST = 100
+"""Completions for the first look of a simulated session, at most, so that it begins soon."""
+
+
+def make_live(
+    data: str = "digits",
+    *,
+    policy: str = "boed",
+    size: int | None = None,
+    scene: int | None = None,
+    path: Path | str | None = None,
+    budget: float | None = None,
+    seed: int = 0,
+    **options: Any,
+) -> LiveSession:
+    """A session about a scene that is taken for one of a data set.
+
+    Args:
+        data: what is asked, and which models, library and size are the default.
+        policy: a name as `boed.setup` takes it. Its EIG maps are whole: racing is exhaustive here.
+        size: width in pixels; the one for which models are shipped if not given.
+        scene: row of the test split, which a simulated instrument looks at; None where there is a
+            real one.
+        path: folder of the log; kept in memory alone if not given.
+        budget: of cost, in the sensor's unit.
+        seed: of everything random.
+        options: further arguments of `boed.setup`, such as `sensor` or `completer`.
+
+    Raises:
+        ValueError: whatever `boed.setup` and `boed.Session` refuse, or a row that is not there.
+        OSError: the folder cannot be written.
+    """
+    limits = Budget(cost=budget)
+    if path is not None:
+        check_is_log(Path(path))
+    shown = _scene(data, size, scene, options.get("classifier"))
+    made = scene_setup(shown, data, policy=policy, **options)
+    looks = with_whole_maps(made.policies[policy])
+    if scene is not None and isinstance(looks, BOED):
+        first = replace(looks.first_look, n=min(looks.first_look.n, DEMO_FIRST))
+        looks = replace(looks, first_look=first)
+    session = Session(
+        made.sensor,
+        looks,
+        made.classifier,
+        path=path,
+        shape=tuple(shown.images.shape[1:]),  # type: ignore[arg-type]
+        budget=limits,
+        seed=seed,
+        memory=made.memory,
+    )
+    instrument = None
+    if scene is not None:
+        truth = shown.labels[0].tolist()
+        instrument = Simulated(made.sensor, shown.scenes([0]), truth=truth, seed=seed)
+    return LiveSession(
+        session,
+        answers=shown.label_names,
+        several=shown.multi_label,
+        about=f"{data}, {policy}",
+        instrument=instrument,
+    )
+
+
+def _scene(data: str, size: int | None, row: int | None, classifier: object) -> Dataset:
+    """The scene that is simulated, or a black one of the same kind."""
+    if row is None:
+        like = scene_like(data, size, classifier=classifier)
+        return replace(like, split="live", images=torch.zeros_like(like.images))
+    scenes = load(data, size or DEFAULT_SIZE.get(data), "test")
+    at_most(len(scenes) - 1, scene=row)
+    return scenes.subset([row])

@@ -1,0 +1,208 @@
+"""Sessions over a folder: files that are taken, refused, waited for, and left alone."""
+
+from __future__ import annotations
+
+import io
+import json
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from boed.live import Folder, LiveSession
+from boed.policies import CentreOut
+from tests.live.sessions import patch, record, small
+
+Pixels = NDArray[Any]
+
+
+def npy(pixels: Pixels) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, pixels)
+    return buffer.getvalue()
+
+
+def png(pixels: Pixels) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(np.round(255 * pixels[0]).astype(np.uint8)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def dicom(pixels: Pixels, *, window: bool = True) -> bytes:
+    import pydicom
+    from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
+
+    stored = np.round(255 * pixels[0]).astype(np.uint8)
+    made = pydicom.Dataset()
+    made.file_meta = pydicom.dataset.FileMetaDataset()
+    made.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    made.file_meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
+    made.file_meta.MediaStorageSOPInstanceUID = "1.2.3"
+    made.SOPClassUID, made.SOPInstanceUID = SecondaryCaptureImageStorage, "1.2.3"
+    made.Rows, made.Columns = stored.shape
+    made.SamplesPerPixel, made.PhotometricInterpretation = 1, "MONOCHROME2"
+    made.BitsAllocated, made.BitsStored, made.HighBit, made.PixelRepresentation = 8, 8, 7, 0
+    if window:
+        made.WindowCenter, made.WindowWidth = 128, 256
+    made.PixelData = stored.tobytes()
+    buffer = io.BytesIO()
+    made.save_as(buffer, enforce_file_format=True)
+    return buffer.getvalue()
+
+
+def following(folder: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((folder / "next.json").read_text())
+    return content
+
+
+@pytest.fixture
+def live(tmp_path: Path) -> LiveSession:
+    return small(tmp_path / "log", policy=CentreOut())
+
+
+@pytest.fixture
+def watched(live: LiveSession, tmp_path: Path) -> Folder:
+    """One whose look 0 is pending."""
+    watched = Folder(live, tmp_path / "looks")
+    assert watched.poll()
+    return watched
+
+
+@pytest.mark.parametrize(("ending", "made"), [("npy", npy), ("png", png), ("dcm", dicom)])
+def test_a_reading_is_taken_and_the_next_look_appears(
+    ending: str, made: Callable[[Pixels], bytes], live: LiveSession, watched: Folder
+) -> None:
+    asked = following(watched.folder)
+    assert (asked["id"], asked["file"], asked["shape"]) == (0, "0.npy", [1, 4, 4])
+    assert {"design", "eig", "cost", "belief", "spent", "ended"} <= set(asked)
+    expected = patch(live, 0)
+    (watched.folder / f"0.{ending}").write_bytes(made(expected))
+    watched.poll()
+    watched.poll()
+    assert live.session.looks[0].status == "taken"
+    seen = live.session.observation
+    values = seen.values[0][:, seen.mask[0, 0] > 0].numpy()
+    assert values == pytest.approx(expected.reshape(1, -1), abs=1 / 255)
+    assert following(watched.folder)["file"] == "1.npy"
+    assert following(watched.folder)["spent"] == 1 / 16
+
+
+def test_a_look_that_failed(live: LiveSession, watched: Folder) -> None:
+    (watched.folder / "0.failed").touch()
+    watched.poll()
+    watched.poll()
+    assert [each.status for each in live.session.looks] == ["failed", "pending"]
+
+
+HALF = np.full((1, 4, 4), 0.5, np.float32)
+WRONG: dict[str, tuple[str, bytes, str]] = {
+    "another shape": ("0.npy", npy(HALF[:, :2]), "reading is (1, 2, 4), expected (1, 4, 4)"),
+    "whole numbers": ("0.npy", npy(np.ones((1, 4, 4), int)), "reading is int64, expected floating"),
+    "NaN": ("0.npy", npy(HALF * np.nan), "reading has 16 NaN"),
+    "objects": ("0.npy", npy(np.array([{}, 1], object)), "Python objects"),
+    "cut short": ("0.npy", npy(HALF)[:-9], "cannot be read as .npy"),
+    "another kind": ("0.npy", b"hello, world" * 20, "0.npy is none of .npy, .png, .dcm"),
+    "a picture of another size": ("0.png", png(HALF[:, :3]), "4 x 3 pixels (width x height), exp"),
+    "a picture cut short": ("0.png", png(HALF)[:50], "not a readable image"),
+    "no window": ("0.dcm", dicom(HALF, window=False), "0.dcm has no window"),
+    "DICOM cut short": ("0.dcm", dicom(HALF)[:200], "0.dcm"),
+    "too large": ("0.npy", b"\x93NUMPY" + bytes(2**21), "bytes, expected at most"),
+    "unknown look": ("7.npy", npy(HALF), "look is 7, expected the id"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_file_is_told_beside_it_and_changes_nothing(
+    name: str, live: LiveSession, watched: Folder
+) -> None:
+    file, content, told = WRONG[name]
+    before, asked = record(live), following(watched.folder)
+    (watched.folder / file).write_bytes(content)
+    for _ in range(3):
+        assert watched.poll()
+    error = watched.folder / f"{file[0]}.error.txt"
+    assert error.read_text().startswith(f"{file}: ")
+    assert told in error.read_text()
+    assert record(live) == before
+    assert following(watched.folder) == asked
+    if file[0] == "0":  # a better file takes its place
+        (watched.folder / "0.npy").write_bytes(npy(patch(live, 0)))
+        watched.poll()
+        watched.poll()
+        assert live.session.looks[0].status == "taken"
+        assert not error.exists()
+
+
+def test_a_second_file_of_a_look_is_told(live: LiveSession, watched: Folder) -> None:
+    for ending in ("npy", "png"):
+        (watched.folder / f"0.{ending}").write_bytes({"npy": npy, "png": png}[ending](HALF))
+        watched.poll()
+        watched.poll()
+    assert "look 0 was taken" in (watched.folder / "0.error.txt").read_text()
+    assert len(live.session.beliefs()) == 2
+
+
+def test_foreign_files_are_left_alone(live: LiveSession, watched: Folder) -> None:
+    before = record(live)
+    for name in ("notes.txt", "0.npy.part", "00.npy", "a.npy", "-1.npy", "0.tif", "0.error.txt"):
+        (watched.folder / name).write_bytes(npy(HALF))
+    (watched.folder / "0.npy").mkdir()
+    (watched.folder / "0.png").symlink_to(watched.folder / "notes.txt")
+    files = sorted(watched.folder.iterdir())
+    for _ in range(3):
+        watched.poll()
+    assert sorted(watched.folder.iterdir()) == files
+    assert record(live) == before
+
+
+def test_what_is_still_being_written_is_waited_for(live: LiveSession, watched: Folder) -> None:
+    content = npy(patch(live, 0))
+    with (watched.folder / "0.npy").open("wb") as file:
+        for begin in range(0, len(content), 40):
+            watched.poll()
+            file.write(content[begin : begin + 40])
+            file.flush()
+    watched.poll()
+    assert live.session.looks[0].status == "pending"
+    watched.poll()
+    assert live.session.looks[0].status == "taken"
+
+
+def test_a_session_goes_on_beside_its_own_files(tmp_path: Path) -> None:
+    folder = tmp_path / "looks"
+    live = small(tmp_path / "log", policy=CentreOut())
+    watched = Folder(live, folder)
+    watched.poll()
+    (folder / "0.npy").write_bytes(npy(patch(live, 0)))
+    for _ in range(2):
+        watched.poll()
+    live.session.close()
+    again = small(tmp_path / "log", policy=CentreOut())
+    (folder / "1.npy").write_bytes(npy(patch(again, 1)))
+    watched = Folder(again, folder)
+    for _ in range(2):
+        watched.poll()
+    assert [each.status for each in again.session.looks] == ["taken", "taken", "pending"]
+    assert not list(folder.glob("*.error.txt"))
+    with pytest.raises(ValueError, match=r"holds [01].npy, a reading of a look that was not yet"):
+        Folder(small(tmp_path / "new"), folder)
+
+
+def test_it_ends_when_nothing_is_left(tmp_path: Path) -> None:
+    live = small(policy=CentreOut(), budget=1 / 16)
+    watched = Folder(live, tmp_path)
+    assert watched.poll()
+    (tmp_path / "0.npy").write_bytes(npy(patch(live, 0)))
+    watched.poll()
+    assert not watched.poll()
+    assert following(tmp_path)["id"] is None
+    assert following(tmp_path)["ended"] == "the budget of 0.0625 has no room for the next look"
+    live.undo()
+    live.stop("enough")
+    watched.watch(threading.Event())  # which ends
+    assert (following(tmp_path)["file"], following(tmp_path)["ended"]) == (None, "enough")

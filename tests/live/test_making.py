@@ -1,0 +1,126 @@
+"""Live sessions from names, as the command makes them."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+import boed
+from boed.cli import app
+from boed.live import make_live
+from tests.doubles import Constant
+from tests.test_readme import blocks
+
+ROOT = Path(__file__).parents[2]
+DIGIT = Constant((-2.3,) * 10)
+
+
+def live(*arguments: str, typed: str = "") -> Any:
+    return CliRunner().invoke(app, ["live", *arguments], input=typed)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--stdio", "--folder", "looks"), "--stdio is a way of its own"),
+        (("--stdio", "--page"), "--stdio is a way of its own"),
+        (("--stdio", "--demo", "--scene", "500"), "--scene is 500, expected at most 499"),
+        (("--stdio", "--policy", "bode"), "--policy is 'bode': did you mean 'boed'"),
+        (("--stdio", "--data", "digit"), "--data is 'digit': did you mean 'digits'"),
+        (("--stdio", "--sensor", "ptach"), "--sensor is 'ptach': did you mean 'patch'"),
+        (("--stdio", "--grid", "3", "--sensor", "lines"), "--grid is for the patch sensor"),
+        (("--stdio", "--out", "full"), "holds notes.txt but no log.jsonl"),
+    ],
+)
+def test_what_cannot_be_is_one_line(
+    arguments: tuple[str, ...], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "notes.txt").write_text("mine")
+    refused = live(*arguments)
+    assert refused.exit_code == 2, refused.output
+    assert told in refused.output
+    assert refused.stdout == ""
+
+
+def test_a_page_without_its_extra_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    refused = live("--demo")
+    assert refused.exit_code == 2
+    assert "pip install 'boed[live]'" in refused.output
+
+
+def test_a_demonstration_reads_the_scene_that_was_asked_for() -> None:
+    made = make_live("digits", policy="centre_out", classifier=DIGIT, scene=3, budget=0.125)
+    scene = boed.data.load("digits", 32, "test").subset([3])
+    assert made.instrument is not None
+    assert made.instrument.truth == int(scene.labels[0])
+    for _ in range(3):
+        for look in made.next()["looks"]:
+            made.take(look["id"])
+    observation = made.session.observation
+    assert float(observation.mask.sum()) == 128
+    assert torch.equal(observation.values, scene.scenes([0]) * observation.mask)
+    with pytest.raises(ValueError, match="take is for demonstrations"):
+        make_live("digits", policy="centre_out", classifier=DIGIT).take(0)
+
+
+@pytest.mark.slow
+def test_the_command_goes_on_with_its_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = ("--stdio", "--policy", "random", "--demo", "--out", "log", "--budget", "0.2")
+    first = live(*given, typed='{"action": "next"}\n{"action": "take", "look": 0}\nhello\n')
+    assert first.exit_code == 0, first.output
+    answers = [json.loads(line) for line in first.stdout.splitlines()]
+    assert [next(iter(each)) for each in answers] == ["looks", "belief", "error"]
+    again = live(*given, typed='{"action": "state"}')
+    (state,) = [json.loads(line) for line in again.stdout.splitlines()]
+    assert [each["status"] for each in state["looks"]] == ["taken"]
+    assert (state["spent"], state["budget"]) == (0.0625, 0.2)
+    assert "is of a session whose seed is 0" in live(*given, "--seed", "1").output
+
+
+@pytest.mark.slow
+def test_the_command_watches_a_folder_until_nothing_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = live("--folder", "looks", "--policy", "random", "--budget", "0.01")
+    assert done.exit_code == 0, done.output
+    assert "finished: the budget of 0.01 has no room for the next look" in done.output
+    assert json.loads(Path("looks", "next.json").read_text())["id"] is None
+    assert (tmp_path / "runs" / "live-digits" / "log.jsonl").exists()
+
+
+@pytest.mark.slow
+def test_the_example_of_a_motor_and_a_camera(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As it stands in the documentation, with a motor that jams once."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(importlib.import_module("boed.zoo.policies"), "FIRST_COMPLETIONS", 20)
+    scene = boed.data.load("digits", 32, "test").scenes([0])[0]
+    moves: list[tuple[int, int]] = []
+
+    class Motor:
+        def move(self, row: float, column: float) -> None:
+            moves.append((int(row), int(column)))
+            if len(moves) == 2:
+                raise TimeoutError
+
+    class Camera:
+        def read(self) -> torch.Tensor:
+            row, column = moves[-1]
+            return scene[:, row : row + 8, column : column + 8]
+
+    (example,) = blocks(ROOT / "docs" / "live.md", "python")
+    exec(example, {"motor": Motor(), "camera": Camera()})
+    assert len(moves) == 4
+    assert "finished: the budget of 0.25 has no room for the next look" in capsys.readouterr().out
