@@ -6,7 +6,7 @@ import copy
 import math
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any
@@ -21,6 +21,8 @@ from pyro.distributions.util import scale_and_mask, sum_rightmost
 from pyro.poutine.util import site_is_subsample
 from torch import Tensor
 from torch.distributions import Distribution
+
+from boed.eig.model.shared_draws import SharedDraws
 
 Model = Callable[[Tensor], Any]
 """A Pyro program: `model(design)`, design `[*batch, *K]`, every site of batch shape `*batch`."""
@@ -37,7 +39,7 @@ def isolated(seed: int) -> Iterator[None]:
     """
     numbers = pyro.util.get_rng_state()
     with torch.random.fork_rng(), own_parameters():
-        _seed_everything(seed % 2**32)
+        reseed(seed)
         try:
             yield
         finally:
@@ -52,8 +54,9 @@ def own_parameters() -> Iterator[None]:
         yield
 
 
-def _seed_everything(seed: int) -> None:
+def reseed(seed: int) -> None:
     """As `pyro.set_rng_seed`, which where there is no accelerator spends milliseconds on them."""
+    seed %= 2**32
     if torch.accelerator.is_available():
         pyro.set_rng_seed(seed)
         return
@@ -71,11 +74,13 @@ class Draws:
         outcomes: every observation site, `[*batch, *event]`.
         log_likelihood: log p(outcomes | latents, design) in nats, `[*batch]`; NaN where the model
             has none.
+        trace: the run of the model that they come from.
     """
 
     latents: Sites
     outcomes: Sites
     log_likelihood: Tensor
+    trace: poutine.Trace
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -91,6 +96,8 @@ class SiteModel:
         implicit: some observation site is deterministic, so there is no likelihood.
         dtype: floating type of networks and estimates: the widest of the designs and sites.
         estimator: who asks; named in errors.
+        design_dims: how many of the last dimensions are a design's own.
+        shared: every design gets the same noise; see `SharedDraws`.
     """
 
     model: Model
@@ -101,6 +108,8 @@ class SiteModel:
     implicit: bool
     dtype: torch.dtype
     estimator: str
+    design_dims: int
+    shared: bool
 
     @property
     def nuisances(self) -> tuple[str, ...]:
@@ -109,8 +118,13 @@ class SiteModel:
 
     def trace(self, designs: Tensor, values: Mapping[str, Tensor]) -> poutine.Trace:
         """One run of the model with the given sites held fixed."""
-        with pyro.validation_enabled(False):
+        with pyro.validation_enabled(False), self.sharing(designs):
             return poutine.trace(poutine.condition(self.model, dict(values))).get_trace(designs)
+
+    def sharing(self, designs: Tensor) -> AbstractContextManager[Any]:
+        """Draws within have the same noise for all designs of `[*batch, D, *K]`, if shared."""
+        batch = tuple(designs.shape[: designs.ndim - self.design_dims])
+        return SharedDraws(batch) if self.shared else nullcontext()
 
     def simulate(self, designs: Tensor, latents: Mapping[str, Tensor] | None = None) -> Draws:
         """Draws latents (unless given) and outcomes, one of each for every design of the batch.
@@ -127,7 +141,8 @@ class SiteModel:
         else:
             likelihood = self._log_prob(trace, self.observation)
             self.check_likelihood(trace)
-        return Draws({name: site_value(trace, name) for name in self.latents}, outcomes, likelihood)
+        latents = {name: site_value(trace, name) for name in self.latents}
+        return Draws(latents, outcomes, likelihood, trace)
 
     def draw_latents(self, designs: Tensor) -> Sites:
         """Prior draws of every latent, one for every design of the batch."""
@@ -169,6 +184,22 @@ class SiteModel:
             return value
 
         return evaluate
+
+    def finite_outcomes(self, trace: poutine.Trace) -> Tensor | None:
+        """All values that the one observation site of a run can take, `[Y, 1, *event]`.
+
+        None where there are several sites, the values have no end, or depend on the latents.
+        """
+        if self.implicit or len(self.observation) > 1:
+            return None
+        law = _site(trace, self.observation[0])["fn"]
+        if not law.has_enumerate_support:
+            return None
+        try:
+            values: Tensor = law.enumerate_support(expand=False)
+        except NotImplementedError:
+            return None
+        return values.reshape(len(values), 1, *law.event_shape)
 
     def log_joint(
         self, latents: Mapping[str, Tensor], outcomes: Mapping[str, Tensor], designs: Tensor
@@ -271,6 +302,7 @@ def site_model(
     *,
     target: str | Sequence[str],
     estimator: str,
+    shared: bool = False,
 ) -> SiteModel:
     """Runs the model once on a few designs and checks that its sites fit their roles.
 
@@ -280,6 +312,7 @@ def site_model(
         observation: names of the observation sites.
         target: names of the latents that the question is about.
         estimator: named in errors.
+        shared: the model's draws are to have the same noise for every design.
 
     Raises:
         ValueError: the model fails; a named site is missing, is not latent (target) or is given
@@ -322,6 +355,8 @@ def site_model(
         implicit=any(_deterministic(sites[name]) for name in seen),
         dtype=_widest([designs, *values]),
         estimator=estimator,
+        design_dims=designs.ndim - 1,
+        shared=shared,
     )
 
 
