@@ -18,6 +18,7 @@ import torch
 from jaxtyping import Float
 from pyro import poutine
 from pyro.distributions.util import scale_and_mask, sum_rightmost
+from pyro.poutine.messenger import Messenger
 from pyro.poutine.util import site_is_subsample
 from torch import Tensor
 from torch.distributions import Distribution
@@ -315,14 +316,17 @@ def site_model(
         shared: the model's draws are to have the same noise for every design.
 
     Raises:
-        ValueError: the model fails; a named site is missing, is not latent (target) or is given
+        ValueError: the model fails; a prior is improper; a named site is missing, is not latent (target) or is given
             a value by the model (observation); a site's batch shape is not the design's; or the
             model holds observed data of its own.
     """
     seen, wanted = names_of("observation", observation), names_of("target", target)
     some = designs[:2].expand(3, *designs[:2].shape)
     try:
-        trace = poutine.trace(model).get_trace(some)
+        with _Proper():
+            trace = poutine.trace(model).get_trace(some)
+    except ImproperPriorError:
+        raise
     except Exception as error:
         shape = tuple(some.shape)
         raise ValueError(f"model failed on designs of shape {shape}: {error}") from error
@@ -358,6 +362,38 @@ def site_model(
         design_dims=designs.ndim - 1,
         shared=shared,
     )
+
+
+class ImproperPriorError(ValueError):
+    """A prior that does not integrate to 1, so that nothing can be drawn from it."""
+
+
+class _Proper(Messenger):  # type: ignore[misc]
+    """Refuses sites of laws that nothing can be drawn from.
+
+    Those are `ImproperUniform`, and laws whose draws come out infinite or NaN, as of infinite
+    scale or bounds.
+    """
+
+    def _pyro_sample(self, msg: Any) -> None:
+        law = msg["fn"]
+        while isinstance(law, dist.Independent | dist.MaskedDistribution):
+            law = law.base_dist
+        if isinstance(law, dist.ImproperUniform):
+            self._refuse(msg["name"], law)
+
+    def _pyro_post_sample(self, msg: Any) -> None:
+        value = msg["value"]
+        drawn = not (msg["is_observed"] or site_is_subsample(msg))
+        if drawn and isinstance(value, Tensor) and not bool(torch.isfinite(value).all()):
+            self._refuse(msg["name"], msg["fn"])
+
+    def _refuse(self, site: str, law: Any) -> None:
+        raise ImproperPriorError(
+            f"model: site {site!r} draws from {type(law).__name__}, which is improper (what comes "
+            "out is infinite, NaN or nothing); an EIG needs a prior that can be drawn from, with "
+            "finite scale and bounds"
+        )
 
 
 def _widest(values: Sequence[Tensor]) -> torch.dtype:

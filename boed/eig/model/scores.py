@@ -119,13 +119,12 @@ def warn_if_saturated(estimator: str, eig: Tensor, contrasts: int) -> None:
         contrasts: L.
     """
     ceiling = math.log(contrasts + 1)
-    near = eig > SATURATED * ceiling
-    if bool(near.any()):
+    near = int((eig > SATURATED * ceiling).sum())
+    if near:
         warnings.warn(
-            f"contrasts is {contrasts}: estimator {estimator!r} is at most ln(L + 1) = "
-            f"{ceiling:.2f} nats and comes to {float(eig.max()):.2f}, near to it at "
-            f"{int(near.sum())} of {near.numel()} designs, where it tells of L more than of the "
-            f"design; take more contrasts, or an estimator without a ceiling (ace, posterior)",
+            f"contrasts is {contrasts}: {estimator!r} is at most ln(L + 1) = {ceiling:.2f} nats "
+            f"and comes to {float(eig.max()):.2f}; so near to it ({near} of {eig.numel()}) it "
+            "tells of L, not of the EIG: take more contrasts, or look at an upper bound beside it",
             stacklevel=4,
         )
 

@@ -13,6 +13,10 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 
+LARGEST = 2**16
+"""Most numbers for one design that come through a quantile function, at microseconds each."""
+
+
 class SharedDraws(TorchFunctionMode):
     """What is drawn within is the same noise for every design.
 
@@ -127,17 +131,24 @@ def _multinomial(
 
 
 def _by_quantile(quantile: Callable[..., Any]) -> Callable[..., Any]:
-    """A law with parameters `[*batch, ...]`, through its quantile function in numpy."""
+    """A law with parameters `[*batch, ...]`, through its quantile function in numpy.
+
+    More than `LARGEST` numbers are drawn by torch, each design's own unless all have one law.
+    """
 
     def draw(shared: SharedDraws, func: Any, *law: Tensor, **kwargs: Any) -> Any:
         full = torch.broadcast_shapes(*(each.shape for each in law))
         shape = shared.for_one(full)
         if shape is None:
             return None
-        thin = [shared.thinned(each.expand(full)).detach().double().cpu().numpy() for each in law]
+        thin = [shared.thinned(each.expand(full)) for each in law]
+        if math.prod(shape) > LARGEST:
+            one = all(each.shape == shape for each in thin)
+            return func(*thin, **kwargs).expand(full).contiguous() if one else None
         at = _uniform(shape, law[0].device).cpu().numpy()
-        values = torch.as_tensor(quantile(at, *thin), dtype=law[-1].dtype, device=law[-1].device)
-        return values.expand(full).contiguous()
+        values = quantile(at, *(each.detach().double().cpu().numpy() for each in thin))
+        drawn = torch.as_tensor(values, dtype=law[-1].dtype, device=law[-1].device)
+        return drawn.expand(full).contiguous()
 
     return draw
 
@@ -150,9 +161,14 @@ def _smallest_count(at: Any, cdf: Callable[[Any], Any], near: Any) -> Any:
 
 
 def _binomial_quantile(at: Any, count: Any, chance: Any) -> Any:
+
+    def cdf(k: Any) -> Any:
+        below = scipy.special.betainc(np.maximum(count - k, 1e-9), k + 1, 1 - inside)
+        return np.where(k >= count, 1.0, below)
+
     inside = np.clip(chance, 1e-300, 1 - 1e-16)
     near = np.nan_to_num(scipy.special.bdtrik(at, count, inside), nan=0.0)
-    value = _smallest_count(at, lambda k: scipy.special.bdtr(k, count, inside), near)
+    value = _smallest_count(at, cdf, near)
     value = np.where(chance >= 1, count, np.where(chance <= 0, 0.0, value))
     return np.clip(np.where(np.isnan(chance), np.nan, value), 0, count)
 

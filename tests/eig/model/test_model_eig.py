@@ -224,6 +224,7 @@ def test_several_observation_sites_may_depend_on_one_another() -> None:
         assert float(result.eig) == pytest.approx(truth, abs=error), estimator
 
 
+@pytest.mark.filterwarnings("ignore:contrasts is 15")
 @pytest.mark.parametrize("reuse", [True, False])
 def test_bounds_enclose_the_truth(reuse: bool) -> None:
     """With few contrasts the bounds are far apart, and pce stays below its ceiling."""
@@ -447,6 +448,7 @@ def test_one_contrast_is_enough_for_the_lower_bound() -> None:
     assert math.isfinite(float(result.standard_error))
 
 
+@pytest.mark.filterwarnings("ignore:contrasts is 10")
 def test_impossible_outcomes_make_the_upper_bound_infinite() -> None:
     def model(design: Tensor) -> None:
         batch = design.shape[:-1]
