@@ -316,9 +316,9 @@ def site_model(
         shared: the model's draws are to have the same noise for every design.
 
     Raises:
-        ValueError: the model fails; a prior is improper; a named site is missing, is not latent (target) or is given
-            a value by the model (observation); a site's batch shape is not the design's; or the
-            model holds observed data of its own.
+        ValueError: the model fails; a prior is improper; a named site is missing, is not latent
+            (target) or is given a value by the model (observation); a site's batch shape is not
+            the design's; or the model holds observed data of its own.
     """
     seen, wanted = names_of("observation", observation), names_of("target", target)
     some = designs[:2].expand(3, *designs[:2].shape)

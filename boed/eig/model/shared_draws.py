@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-
 LARGEST = 2**16
 """Most numbers for one design that come through a quantile function, at microseconds each."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import warnings
 from typing import Any
@@ -28,7 +29,7 @@ def test_rounds_double_up_to_the_budget(samples: int, fewest: int) -> None:
     assert sum(sizes) == samples
     assert min(sizes) >= min(samples, fewest, 256)
     totals = [sum(sizes[: count + 1]) for count in range(len(sizes))]
-    assert all(2 * before <= after for before, after in zip(totals, totals[1:], strict=False))
+    assert all(2 * before <= after for before, after in itertools.pairwise(totals))
     assert len(sizes) == 1 or 256 <= sizes[0] < 512
 
 
