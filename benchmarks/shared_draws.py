@@ -15,11 +15,13 @@ import json
 import platform
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pyro
 import torch
+from reference_rows import written
 from torch import Tensor
 
 from boed.eig.model.model_eig import model_eig
@@ -29,7 +31,7 @@ from boed.problems import PROBLEMS, Problem, TwoAlternativeChoice
 
 HOME = Path(__file__).parent.parent / "docs" / "estimators"
 
-PAIRS: dict[str, tuple[list[float] | list[list[float]], list[float] | list[list[float]]]] = {
+PAIRS: dict[str, tuple[Sequence[object], Sequence[object]]] = {
     "linear-Gaussian": ([[1, 0], [0, 1], [0, 1]], [[1, 0], [0, 1], [0.2, 1]]),
     "linear-Gaussian 1-D": ([1.0], [1.1]),
     "finite space": ([0.5], [0.55]),
@@ -121,7 +123,7 @@ def measure(name: str, problem: Problem, designs: Tensor, repeats: int, seed: in
     )
     return Row(
         problem=name,
-        designs=" / ".join(str(design.flatten().tolist()) for design in designs.round(decimals=3)),
+        designs=" / ".join(written(design) for design in designs),
         truth=truth,
         shared_variance=float(shared[:, 0].var()),
         own_variance=float(own[:, 0].var()),

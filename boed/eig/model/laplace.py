@@ -16,10 +16,11 @@ from pyro.infer import Trace_ELBO
 from pyro.optim import ClippedAdam
 from torch import Tensor
 
+from boed.eig.model.isolation import own_parameters
 from boed.eig.model.nested import slices
 from boed.eig.model.priors import check_gradients, check_prior, prior_entropy
 from boed.eig.model.probit import between_bounds
-from boed.eig.model.pyro_model import SiteModel, own_parameters
+from boed.eig.model.pyro_model import SiteModel
 from boed.eig.model.pyro_oed import outer_that_fit, probe, program, sites_of
 from boed.eig.model.scores import Evaluation, Scores, over_replicates
 from boed.eig.model.site_kinds import SiteKind, site_kinds

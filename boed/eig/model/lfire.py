@@ -10,9 +10,10 @@ from jaxtyping import Float
 from pyro.contrib.oed import eig as oed
 from torch import Tensor, nn
 
+from boed.eig.model.isolation import own_parameters
 from boed.eig.model.nested import slices
 from boed.eig.model.networks import PerDesign, Standardiser
-from boed.eig.model.pyro_model import SiteModel, own_parameters
+from boed.eig.model.pyro_model import SiteModel
 from boed.eig.model.pyro_oed import adam, outer_that_fit, program, sites_of
 from boed.eig.model.scores import Evaluation, Scores, over_replicates
 from boed.eig.model.site_kinds import site_kinds

@@ -14,18 +14,11 @@ from torch import Tensor
 
 from boed.eig.model.contrastive import ace, vnmc
 from boed.eig.model.infonce import infonce
+from boed.eig.model.isolation import isolated, reseed
 from boed.eig.model.laplace import laplace
 from boed.eig.model.lfire import lfire
 from boed.eig.model.nested import nmc, pce
-from boed.eig.model.pyro_model import (
-    Model,
-    SiteModel,
-    check_count,
-    check_designs,
-    isolated,
-    reseed,
-    site_model,
-)
+from boed.eig.model.pyro_model import Model, SiteModel, check_count, check_designs, site_model
 from boed.eig.model.pyro_oed import (
     REPLICATES,
     donsker_varadhan,

@@ -12,7 +12,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from boed.eig.model.pyro_model import Draws, SiteModel, Sites, check_count, reseed, site_value
+from boed.eig.model.isolation import reseed
+from boed.eig.model.pyro_model import Draws, SiteModel, Sites, check_count, site_value
 from boed.eig.model.scores import Evaluation, Moments, Scores
 
 TILE = 2**19

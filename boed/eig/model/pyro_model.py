@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import copy
 import math
-import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any
 
-import numpy as np
 import pyro
 import pyro.distributions as dist
 import torch
 from jaxtyping import Float
 from pyro import poutine
 from pyro.distributions.util import scale_and_mask, sum_rightmost
-from pyro.poutine.messenger import Messenger
 from pyro.poutine.util import site_is_subsample
 from torch import Tensor
 from torch.distributions import Distribution
 
+from boed.eig.model.proper import ImproperPriorError, Proper
 from boed.eig.model.shared_draws import SharedDraws
 
 Model = Callable[[Tensor], Any]
@@ -30,40 +27,6 @@ Model = Callable[[Tensor], Any]
 
 Sites = dict[str, Tensor]
 """Values of named sites, `[*batch, *event]` each."""
-
-
-@contextmanager
-def isolated(seed: int) -> Iterator[None]:
-    """Runs with a seed and a parameter store of its own; puts the outer ones back afterwards.
-
-    The inner store starts as a copy, so that a model's trained parameters are there and stay.
-    """
-    numbers = pyro.util.get_rng_state()
-    with torch.random.fork_rng(), own_parameters():
-        reseed(seed)
-        try:
-            yield
-        finally:
-            pyro.util.set_rng_state(numbers)
-
-
-@contextmanager
-def own_parameters() -> Iterator[None]:
-    """Runs with a copy of Pyro's parameter store; what is added or changed is gone afterwards."""
-    store = pyro.get_param_store()
-    with store.scope(copy.deepcopy(store.get_state())):
-        yield
-
-
-def reseed(seed: int) -> None:
-    """As `pyro.set_rng_seed`, which where there is no accelerator spends milliseconds on them."""
-    seed %= 2**32
-    if torch.accelerator.is_available():
-        pyro.set_rng_seed(seed)
-        return
-    torch.default_generator.manual_seed(seed)
-    random.seed(seed)
-    np.random.seed(seed)  # noqa: NPY002 (the generator that Pyro models draw from)
 
 
 @dataclass(frozen=True, eq=False)
@@ -323,7 +286,7 @@ def site_model(
     seen, wanted = names_of("observation", observation), names_of("target", target)
     some = designs[:2].expand(3, *designs[:2].shape)
     try:
-        with _Proper():
+        with Proper():
             trace = poutine.trace(model).get_trace(some)
     except ImproperPriorError:
         raise
@@ -362,38 +325,6 @@ def site_model(
         design_dims=designs.ndim - 1,
         shared=shared,
     )
-
-
-class ImproperPriorError(ValueError):
-    """A prior that does not integrate to 1, so that nothing can be drawn from it."""
-
-
-class _Proper(Messenger):  # type: ignore[misc]
-    """Refuses sites of laws that nothing can be drawn from.
-
-    Those are `ImproperUniform`, and laws whose draws come out infinite or NaN, as of infinite
-    scale or bounds.
-    """
-
-    def _pyro_sample(self, msg: Any) -> None:
-        law = msg["fn"]
-        while isinstance(law, dist.Independent | dist.MaskedDistribution):
-            law = law.base_dist
-        if isinstance(law, dist.ImproperUniform):
-            self._refuse(msg["name"], law)
-
-    def _pyro_post_sample(self, msg: Any) -> None:
-        value = msg["value"]
-        drawn = not (msg["is_observed"] or site_is_subsample(msg))
-        if drawn and isinstance(value, Tensor) and not bool(torch.isfinite(value).all()):
-            self._refuse(msg["name"], msg["fn"])
-
-    def _refuse(self, site: str, law: Any) -> None:
-        raise ImproperPriorError(
-            f"model: site {site!r} draws from {type(law).__name__}, which is improper (what comes "
-            "out is infinite, NaN or nothing); an EIG needs a prior that can be drawn from, with "
-            "finite scale and bounds"
-        )
 
 
 def _widest(values: Sequence[Tensor]) -> torch.dtype:

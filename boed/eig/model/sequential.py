@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from boed.eig.model.isolation import isolated
 from boed.eig.model.nested import event_numel, slices, tile_cells
 from boed.eig.model.pyro_model import (
     Model,
@@ -17,7 +18,6 @@ from boed.eig.model.pyro_model import (
     Sites,
     check_count,
     check_designs,
-    isolated,
     site_model,
 )
 from boed.eig.model.scores import warn_if_saturated

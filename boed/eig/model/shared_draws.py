@@ -45,7 +45,9 @@ class SharedDraws(TorchFunctionMode):
     ) -> Any:
         given = dict(kwargs or {})
         draw = _DRAWS.get(func)
-        drawn = draw(self, func, *args, **given) if draw else None
+        if draw is None or any(isinstance(each, _OTHER) for each in given.values()):
+            return func(*args, **given)
+        drawn = draw(self, func, *args, **given)
         return func(*args, **given) if drawn is None else drawn
 
     def for_one(self, shape: Sequence[int]) -> tuple[int, ...] | None:
@@ -107,25 +109,26 @@ def _uniform(shape: Sequence[int], device: torch.device) -> Tensor:
     return torch.rand(shape, dtype=torch.float64, device=device).clamp(min=2.0**-60)
 
 
-def _bernoulli(shared: SharedDraws, func: Any, chance: Tensor, **kwargs: Any) -> Any:
+def _bernoulli(shared: SharedDraws, func: Any, chance: Tensor, p: float | None = None) -> Any:
+    """1 where a uniform number is below the chance."""
     shape = shared.for_one(chance.shape)
-    if shape is None:
+    if shape is None or p is not None:
         return None
     return (_uniform(shape, chance.device) < chance).to(chance.dtype)
 
 
 def _multinomial(
-    shared: SharedDraws, func: Any, weights: Tensor, number: int, replacement: bool = False
+    shared: SharedDraws, func: Any, weights: Tensor, num_samples: int, replacement: bool = False
 ) -> Any:
     """Categories by rows, which are the batch's elements in order, each perhaps several times."""
     elements = math.prod(shared.batch)
-    if (number > 1 and not replacement) or weights.ndim != 2 or len(weights) % elements:
+    if (num_samples > 1 and not replacement) or weights.ndim != 2 or len(weights) % elements:
         return None
     times = len(weights) // elements
-    one = (*shared.batch[:-1], 1, times, number)
+    one = (*shared.batch[:-1], 1, times, num_samples)
     shares = weights.double().cumsum(-1)
-    at = _uniform(one, weights.device).expand(*shared.batch, times, number).reshape(-1, number)
-    index = torch.searchsorted(shares, at * shares[:, -1:], right=True)
+    at = _uniform(one, weights.device).expand(*shared.batch, times, num_samples)
+    index = torch.searchsorted(shares, at.reshape(-1, num_samples) * shares[:, -1:], right=True)
     return index.clamp(max=weights.shape[-1] - 1)
 
 
@@ -187,6 +190,9 @@ def _dirichlet_quantile(at: Any, concentration: Any) -> Any:
     parts = np.maximum(_gamma_quantile(at, concentration), np.finfo(np.float64).tiny)
     return parts / parts.sum(-1, keepdims=True)
 
+
+_OTHER = (Tensor, torch.Generator)
+"""Named arguments of such kinds ask for something else: another generator, a place to write to."""
 
 _DRAWS: dict[Any, Callable[..., Any]] = {
     Tensor.normal_: _fill,

@@ -14,9 +14,10 @@ import torch
 from pyro.contrib.oed.eig import nmc_eig
 from torch import Tensor
 
+from boed.eig.model.isolation import isolated
 from boed.eig.model.model_eig import MODEL_ESTIMATORS, model_eig
 from boed.eig.model.nested import group_sums
-from boed.eig.model.pyro_model import isolated, log_density, site_model
+from boed.eig.model.pyro_model import log_density, site_model
 from boed.eig.result import EIGEstimate
 
 THREE = torch.tensor([[[1.0, 0.0], [0.0, 1.0], [0.0, 1.0]]])

@@ -12,8 +12,9 @@ import torch
 from scipy.stats import ks_2samp, spearmanr
 from torch import Tensor
 
+from boed.eig.model.isolation import isolated
 from boed.eig.model.model_eig import MODEL_ESTIMATORS, model_eig
-from boed.eig.model.pyro_model import isolated, site_model
+from boed.eig.model.pyro_model import site_model
 from boed.eig.model.shared_draws import SharedDraws
 from boed.problems import CensoredSigmoidNormal, LowerTruncatedNormal, TwoAlternativeChoice
 from tests.eig.model.known_models import KINDS
@@ -104,6 +105,24 @@ def test_a_simulators_own_noise_is_shared(noise: Callable[[Any], Tensor]) -> Non
             outcome = problem.simulate(designs.expand(50, 3, 1)).outcomes["y"]
         assert bool((outcome[:, 0] == outcome[:, 1]).all()) == shared
         assert len(outcome[:, 0].unique()) == 50
+
+
+def test_draws_that_ask_for_something_else_are_left_alone() -> None:
+    own, room = torch.Generator().manual_seed(0), torch.empty(4, 3)
+    chance = torch.full((4, 3), 0.5)
+    with isolated(0), SharedDraws((4, 3)):
+        left = [
+            torch.rand(4, 3, generator=own),
+            torch.randn(4, 3, out=room),
+            torch.rand(3, 4),
+            torch.bernoulli(chance, 0.5),
+            torch.multinomial(chance, num_samples=2, replacement=False),
+        ]
+        shared = torch.multinomial(torch.ones(12, 5), num_samples=2, replacement=True)
+    assert torch.equal(left[0], torch.rand(4, 3, generator=own.manual_seed(0)))
+    assert left[1] is room
+    assert [tuple(each.shape) for each in left] == [(4, 3)] * 2 + [(3, 4), (4, 3), (4, 2)]
+    assert (shared.reshape(4, 3, 2) == shared.reshape(4, 3, 2)[:, :1]).all()
 
 
 @pytest.mark.parametrize("kind", KINDS)

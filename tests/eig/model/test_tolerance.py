@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import pyro
@@ -13,6 +14,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from boed.deep_adaptive.loss import single_look, spce_loss
+from boed.deep_adaptive.network import StaticDesign
 from boed.eig.model.model_eig import MODEL_ESTIMATORS, _rounds, model_eig
 from boed.eig.model.sequential import fixed_policy, sequential_pce
 from boed.eig.result import EIGEstimate
@@ -182,3 +185,30 @@ def test_gradients_refuse_designs_that_are_whole_numbers(dtype: torch.dtype) -> 
     bounds = torch.tensor([[0], [1]], dtype=dtype)
     with pytest.raises(ValueError, match=r"bounds must be floating point.*model_eig"):
         gradient_ascent(PCEObjective(line), bounds)
+
+
+DISCRETE: dict[str, Callable[[Tensor], Tensor]] = {
+    "rounded": lambda design: design.round(),
+    "indexing": lambda design: torch.tensor([0.0, 1.0, 3.0])[design.long()],
+}
+"""What a model may do to a design whose values are discrete."""
+
+
+@pytest.mark.parametrize("kind", DISCRETE)
+def test_gradients_refuse_designs_that_a_model_makes_discrete(kind: str) -> None:
+    objective = PCEObjective(lambda design: line(DISCRETE[kind](design)), samples=8, contrasts=8)
+    bounds = torch.tensor([[0.0], [2.0]])
+    with pytest.raises(ValueError, match=r"gradient 0 at all 8 starts|depend on the designs diff"):
+        gradient_ascent(objective, bounds, steps=3)
+
+
+def test_a_policy_is_not_trained_on_designs_that_index_a_table() -> None:
+    """Where they are rounded, their gradient is 0, which no single loss can tell."""
+
+    def model(design: Tensor) -> None:
+        line(DISCRETE["indexing"](design))
+
+    policy = StaticDesign(torch.ones(2, 1))
+    problem = single_look(model, policy, "y", target="theta")
+    with pytest.raises(ValueError, match="model: its log-likelihood has no gradient in the design"):
+        spce_loss(problem, policy, 2, batch=4, contrasts=4)
