@@ -32,7 +32,7 @@ class Difference:
     standard_error: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Race:
     """The designs that may be the best, and draws of their errors.
 
@@ -78,13 +78,14 @@ def race(eig: Float[Tensor, " D"], deviations: Float[Tensor, "R D"]) -> Race:
     noise = torch.randn(DRAWS // 2, len(near), dtype=torch.float64, generator=generator)
     half = noise.to(near.device) @ near
     leader = int((rows == best).nonzero())
-    return Race(rows, eig[rows], torch.cat([half, -half]), leader)
+    return Race(rows=rows, eig=eig[rows], errors=torch.cat([half, -half]), leader=leader)
 
 
 def difference(
-    eig: Float[Tensor, " D"], deviations: Float[Tensor, "R D"], first: int, second: int
+    eig: Float[Tensor, " D"], deviations: Float[Tensor, "R D"], rows: tuple[int, int]
 ) -> Difference:
     """EIG of the first row less that of the second."""
+    first, second = rows
     value = float(eig[first].double() - eig[second].double())
     error = float((deviations[:, first].double() - deviations[:, second].double()).norm())
     return Difference(value=value, standard_error=error)

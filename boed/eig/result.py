@@ -103,7 +103,7 @@ class EIGEstimate:
                 raise ValueError(
                     f"{name} is {row!r}, expected the row of a design, 0 to {len(self.eig) - 1}"
                 )
-        return difference(self.eig, rows, i, j)
+        return difference(self.eig, rows, (i, j))
 
     def probability_best(self) -> Float[Tensor, " D"]:
         """The probability of each design that its EIG is the highest.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import torch
@@ -51,6 +51,7 @@ class ModelEstimator:
     about: str
     bound: Bound
     run: Callable[..., Evaluation]
+    _: KW_ONLY
     fewest: int = 1
     ceiling: bool = False
 
@@ -68,24 +69,26 @@ MODEL_ESTIMATORS: Registry[ModelEstimator] = Registry(
         "infonce": ModelEstimator(
             "learned critic; a simulator is enough", "lower", infonce, ceiling=True
         ),
-        "pyro_nmc": ModelEstimator("Pyro's nested Monte Carlo", "biased up", pyro_nmc, REPLICATES),
-        "posterior": ModelEstimator(
-            "learned q(theta | y), Barber-Agakov", "lower", posterior, REPLICATES
+        "pyro_nmc": ModelEstimator(
+            "Pyro's nested Monte Carlo", "biased up", pyro_nmc, fewest=REPLICATES
         ),
-        "marginal": ModelEstimator("learned q(y)", "upper", marginal, REPLICATES),
+        "posterior": ModelEstimator(
+            "learned q(theta | y), Barber-Agakov", "lower", posterior, fewest=REPLICATES
+        ),
+        "marginal": ModelEstimator("learned q(y)", "upper", marginal, fewest=REPLICATES),
         "marginal_likelihood": ModelEstimator(
             "learned q(y | theta) and q(y); serves nuisances",
             "none",
             marginal_likelihood,
-            REPLICATES,
+            fewest=REPLICATES,
         ),
         "pyro_vnmc": ModelEstimator(
-            "Pyro's vnmc, trained on its own bound", "upper", pyro_vnmc, REPLICATES
+            "Pyro's vnmc, trained on its own bound", "upper", pyro_vnmc, fewest=REPLICATES
         ),
         "lfire": ModelEstimator("a classifier of outcomes for every theta", "none", lfire),
-        "laplace": ModelEstimator("Gaussian posteriors at their modes", "none", laplace, 2),
+        "laplace": ModelEstimator("Gaussian posteriors at their modes", "none", laplace, fewest=2),
         "donsker_varadhan": ModelEstimator(
-            "learned critic, log-mean-exp", "lower", donsker_varadhan, REPLICATES
+            "learned critic, log-mean-exp", "lower", donsker_varadhan, fewest=REPLICATES
         ),
     },
 )

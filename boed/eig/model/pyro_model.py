@@ -29,7 +29,7 @@ Sites = dict[str, Tensor]
 """Values of named sites, `[*batch, *event]` each."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Draws:
     """Joint draws of latents and outcomes.
 
@@ -106,7 +106,7 @@ class SiteModel:
             likelihood = self._log_prob(trace, self.observation)
             self.check_likelihood(trace)
         latents = {name: site_value(trace, name) for name in self.latents}
-        return Draws(latents, outcomes, likelihood, trace)
+        return Draws(latents=latents, outcomes=outcomes, log_likelihood=likelihood, trace=trace)
 
     def draw_latents(self, designs: Tensor) -> Sites:
         """Prior draws of every latent, one for every design of the batch."""
