@@ -40,8 +40,8 @@ def deviations(
     for a single part.
     """
     apart = sums - fractions[:, None] * total
-    count = len(sums)
-    scale = math.sqrt(count / (count - 1)) if count > 1 else math.nan
+    free = 1 - float(fractions.double().square().sum())  # (R - 1) / R where they are equal
+    scale = free**-0.5 if len(sums) > 1 else math.nan
     return (scale * apart).where(torch.isfinite(total), torch.inf)
 
 
