@@ -169,8 +169,9 @@ def model_eig(
     Raises:
         ValueError: an unknown estimator or option; designs that are empty, not finite or of
             another shape; counts below 1; a model without the named sites or whose sites do not
-            have the designs' batch shape; a log-likelihood that is NaN; a target or observation
-            that the estimator cannot handle.
+            have the designs' batch shape; a prior that is improper; a log-likelihood that is NaN;
+            a target or observation that the estimator cannot handle; a tolerance that is not
+            above 0.
     """
     entry = MODEL_ESTIMATORS[estimator]
     for name, value in (("contrasts", contrasts), ("memory", memory)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pyro.distributions as dist
@@ -19,8 +20,12 @@ class Proper(Messenger):  # type: ignore[misc]
     """Refuses sites of laws that nothing can be drawn from.
 
     Those are `ImproperUniform`, and laws whose draws come out infinite or NaN, as of infinite
-    scale or bounds.
+    scale or bounds. What an observation site does is judged elsewhere.
     """
+
+    def __init__(self, observation: Sequence[str]) -> None:
+        super().__init__()
+        self.observation = observation
 
     def _pyro_sample(self, msg: Any) -> None:
         law = msg["fn"]
@@ -31,8 +36,9 @@ class Proper(Messenger):  # type: ignore[misc]
 
     def _pyro_post_sample(self, msg: Any) -> None:
         value = msg["value"]
-        drawn = not (msg["is_observed"] or site_is_subsample(msg))
-        if drawn and isinstance(value, Tensor) and not bool(torch.isfinite(value).all()):
+        latent = not (msg["is_observed"] or site_is_subsample(msg))
+        latent = latent and msg["name"] not in self.observation
+        if latent and isinstance(value, Tensor) and not bool(torch.isfinite(value).all()):
             self._refuse(msg["name"], msg["fn"])
 
     def _refuse(self, site: str, law: Any) -> None:

@@ -286,10 +286,10 @@ def site_model(
     seen, wanted = names_of("observation", observation), names_of("target", target)
     some = designs[:2].expand(3, *designs[:2].shape)
     try:
-        with Proper():
+        with Proper(seen):
             trace = poutine.trace(model).get_trace(some)
-    except ImproperPriorError:
-        raise
+    except ImproperPriorError as error:
+        raise ValueError(str(error).partition("\n")[0]) from None  # Pyro adds a table of shapes
     except Exception as error:
         shape = tuple(some.shape)
         raise ValueError(f"model failed on designs of shape {shape}: {error}") from error
