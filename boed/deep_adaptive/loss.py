@@ -115,9 +115,15 @@ def spce_loss(
         rivals: how many l are drawn for each experiment.
 
     Raises:
-        ValueError: a batch of one where the score function is needed.
+        ValueError: a batch of one where the score function is needed; a model that has no
+            gradient in the design.
     """
     roll = roll_out(problem, policy, first_design(policy), steps=looks, batch=batch)
+    if torch.is_grad_enabled() and not roll.log_likelihood.requires_grad:
+        raise ValueError(
+            "model: its log-likelihood has no gradient in the design, as where designs are rounded "
+            "to whole numbers or index a table, so that sPCE cannot train a policy"
+        )
     contrasted = contrast(problem, roll, contrasts)
     with torch.no_grad():
         probability = contrasted.log_likelihood.softmax(0).nan_to_num(

@@ -4,27 +4,28 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from boed.eig.model.guides import Conditional
-from boed.eig.model.nested import Moments, Scores, event_numel, slices, tile_cells
+from boed.eig.model.nested import event_numel, slices, tile_cells
 from boed.eig.model.pyro_model import SiteModel
+from boed.eig.model.scores import Evaluation, Moments, Scores
 
 
 def ace(
     problem: SiteModel,
     designs: Float[Tensor, "D *K"],
-    samples: int,
     *,
     contrasts: int,
     steps: int,
     memory: int,
     batch: int = 128,
     guide: Conditional | None = None,
-) -> Scores:
+) -> Evaluation:
     """Adaptive contrastive estimation, Eq. 9 of Foster et al. 2020: a lower bound.
 
     EIG >= E log p(y | theta_0) / (1/(L+1) sum_l p(theta_l) p(y | theta_l) / q(theta_l | y)), with
@@ -36,63 +37,60 @@ def ace(
     Args:
         problem: the model, no nuisances.
         designs: the candidates.
-        samples: outer samples of the evaluation, fresh.
         contrasts: L.
         steps: training steps of q.
         memory: bound in MiB.
         batch: joint draws per training step and design.
         guide: your own q; trained further unless steps is 0.
     """
-    return _proposed(problem, designs, samples, contrasts, steps, memory, batch, guide, own=True)
+    return _proposed(problem, designs, contrasts, steps, memory, batch, guide, own=True)
 
 
 def vnmc(
     problem: SiteModel,
     designs: Float[Tensor, "D *K"],
-    samples: int,
     *,
     contrasts: int,
     steps: int,
     memory: int,
     batch: int = 128,
     guide: Conditional | None = None,
-) -> Scores:
+) -> Evaluation:
     """Variational nested Monte Carlo, Eq. 12 of Foster et al. 2019: an upper bound.
 
     As `ace` without the truth in the denominator; the same arguments.
     """
-    return _proposed(problem, designs, samples, contrasts, steps, memory, batch, guide, own=False)
+    return _proposed(problem, designs, contrasts, steps, memory, batch, guide, own=False)
 
 
 def _proposed(
     problem: SiteModel,
     designs: Tensor,
-    samples: int,
     contrasts: int,
     steps: int,
     memory: int,
     batch: int,
     guide: Conditional | None,
     own: bool,
-) -> Scores:
+) -> Evaluation:
     """Both bounds: `own` puts the truth into the denominator."""
     problem.needs_likelihood()
     proposal = guide or Conditional(problem, designs, problem.latents, given=problem.observation)
     fit_conditional(problem, designs, proposal, steps=steps, batch=batch)
-    return _evaluate(problem, designs, proposal, samples, contrasts, memory, own)
+    return partial(_evaluate, problem, designs, proposal, contrasts, memory, own)
 
 
 def _evaluate(
     problem: SiteModel,
     designs: Tensor,
     proposal: Conditional,
-    samples: int,
     contrasts: int,
     memory: int,
     own: bool,
+    samples: int,
 ) -> Scores:
     """The bound on fresh samples, in chunks."""
-    moments = Moments()
+    moments = Moments(samples, None, designs=len(designs), memory=memory, device=designs.device)
     probe = problem.simulate(designs.expand(1, *designs.shape))
     numbers = event_numel({**probe.latents, **probe.outcomes}, 2)
     cells = max(1, tile_cells(memory, problem.dtype) // (len(designs) * numbers))
@@ -104,17 +102,18 @@ def _evaluate(
         total = torch.full(shape, -torch.inf, dtype=problem.dtype, device=designs.device)
         for inner in slices(contrasts, max(1, cells // shape[0])):
             number = inner.stop - inner.start
-            latents, log_q = proposal.sample(draws.outcomes, number)
-            seen = {name: y.expand(number, *y.shape) for name, y in draws.outcomes.items()}
             wide = where.expand(number, *where.shape)
+            with problem.sharing(wide):
+                latents, log_q = proposal.sample(draws.outcomes, number)
+            seen = {name: y.expand(number, *y.shape) for name, y in draws.outcomes.items()}
             prior, likelihood = problem.log_joint(latents, seen, wide)
             total = torch.logaddexp(total, (prior + likelihood - log_q).logsumexp(0))
         if own:
             prior, likelihood = problem.log_joint(draws.latents, draws.outcomes, where)
             total = torch.logaddexp(total, prior + likelihood - proposal.log_prob(pairs, shape))
         terms = draws.log_likelihood - total + math.log(contrasts + own)
-        moments.add(terms, total.new_zeros(1, *shape))
-    return moments.scores(samples, None)
+        moments.add(terms)
+    return moments.scores()
 
 
 def fit_conditional(

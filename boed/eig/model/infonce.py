@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import torch
 from jaxtyping import Float
@@ -10,21 +11,21 @@ from torch import Tensor
 
 from boed.eig.model.contrastive import fit_network
 from boed.eig.model.guides import Critic
-from boed.eig.model.nested import INNER, Moments, Scores, fractions, group_sums, slices, tile_cells
+from boed.eig.model.nested import INNER, fractions, group_sums, slices, tile_cells
 from boed.eig.model.pyro_model import SiteModel, check_count
+from boed.eig.model.scores import Evaluation, Moments, Scores
 
 
 def infonce(
     problem: SiteModel,
     designs: Float[Tensor, "D *K"],
-    samples: int,
     *,
     contrasts: int,
     steps: int,
     memory: int,
     batch: int = 256,
     critic: Critic | None = None,
-) -> Scores:
+) -> Evaluation:
     """Van den Oord et al. 2018, Eq. 4; as used for design by Ivanova et al. 2021 (iDAD), Eq. 6.
 
     EIG >= E [T(theta_0, y) - log 1/(L+1) sum_{l=0}^{L} exp T(theta_l, y)] <= ln(L + 1): theta_0
@@ -34,7 +35,6 @@ def infonce(
     Args:
         problem: the model; nuisances and outcomes without a density are fine.
         designs: the candidates.
-        samples: outcomes of the evaluation, fresh.
         contrasts: L of the evaluation; the same latents serve all outcomes.
         steps: training steps.
         memory: bound in MiB.
@@ -52,11 +52,11 @@ def infonce(
         return -(scores.diagonal().T - scores.logsumexp(0)).mean(0).sum()
 
     fit_network(scorer, loss, steps, estimator=problem.estimator)
-    return _evaluate(problem, designs, scorer, samples, contrasts, memory)
+    return partial(_evaluate, problem, designs, scorer, contrasts, memory)
 
 
 def _evaluate(
-    problem: SiteModel, designs: Tensor, critic: Critic, samples: int, contrasts: int, memory: int
+    problem: SiteModel, designs: Tensor, critic: Critic, contrasts: int, memory: int, samples: int
 ) -> Scores:
     """The bound on fresh samples; the contrasts are shared, as in `boed.eig.model.nested`."""
     draws = problem.simulate(designs.expand(samples, *designs.shape))
@@ -64,7 +64,8 @@ def _evaluate(
     left, right = critic.embed(draws.latents, draws.outcomes)
     contrast, _ = critic.embed(others, {name: y[:1] for name, y in draws.outcomes.items()})
     cells = max(1, tile_cells(memory, problem.dtype) // (INNER * len(designs)))
-    moments = Moments()
+    shared = fractions(contrasts) if contrasts > 1 else None
+    moments = Moments(samples, shared, designs=len(designs), memory=memory, device=designs.device)
     for rows in slices(samples, cells):
         outcome, truth = right[rows], (left[rows] * right[rows]).sum(-1)
 
@@ -73,5 +74,5 @@ def _evaluate(
 
         groups = group_sums(evaluate, contrasts, INNER, shared=True)
         total = torch.logaddexp(groups.logsumexp(0), truth)
-        moments.add(truth - total + math.log(contrasts + 1), (groups - total).exp())
-    return moments.scores(samples, fractions(contrasts) if contrasts > 1 else None)
+        moments.add(truth - total + math.log(contrasts + 1), (groups - total).exp().sum(1))
+    return moments.scores()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -15,11 +16,13 @@ from pyro.infer import Trace_ELBO
 from pyro.optim import ClippedAdam
 from torch import Tensor
 
-from boed.eig.model.nested import Scores, slices
+from boed.eig.model.isolation import own_parameters
+from boed.eig.model.nested import slices
 from boed.eig.model.priors import check_gradients, check_prior, prior_entropy
 from boed.eig.model.probit import between_bounds
-from boed.eig.model.pyro_model import SiteModel, check_count, own_parameters
+from boed.eig.model.pyro_model import SiteModel
 from boed.eig.model.pyro_oed import outer_that_fit, probe, program, sites_of
+from boed.eig.model.scores import Evaluation, Scores, over_replicates
 from boed.eig.model.site_kinds import SiteKind, site_kinds
 
 DRAWS = 256
@@ -32,30 +35,28 @@ FLAT = 1e-2
 def laplace(
     problem: SiteModel,
     designs: Float[Tensor, "D *K"],
-    samples: int,
     *,
     steps: int,
     memory: int,
     rate: float = 0.1,
-) -> Scores:
+) -> Evaluation:
     """`laplace_eig`: H[p(theta)] - E H[Laplace approximation of p(theta | y, d)].
 
     No bound: it is as good as the posterior is Gaussian on the unconstrained scale, on which a
-    uniform prior is one. All outcomes are fitted at once, as one batch of designs.
+    uniform prior is one. Each sample is an outcome with a posterior of its own; all are fitted at
+    once, as one batch of designs.
 
     Args:
         problem: the model; all latents continuous, nuisances are integrated out as Gaussians.
         designs: the candidates.
-        samples: outcomes, each with a posterior of its own.
         steps: of Adam towards each posterior's mode.
         memory: bound in MiB.
         rate: Adam's first rate, in standard deviations of the prior; it falls to a hundredth.
 
     Raises:
-        ValueError: fewer than 2 samples, no likelihood, a discrete latent, bounds that move with
+        ValueError: no likelihood, a discrete latent, bounds that move with
             the latents, a target whose prior depends on nuisances, or a curvature that is NaN.
     """
-    check_count("samples", samples, least=2)
     problem.needs_likelihood(nuisances=True)
     probe(problem, designs)
     check_prior(problem, designs)
@@ -67,26 +68,41 @@ def laplace(
     moments = [kind.moments(draws[kind.name]) for kind in kinds]
     loc, scale = (torch.cat(parts, -1) for parts in zip(*moments, strict=True))
     fits = outer_that_fit(problem, designs, loc.shape[-1], memory=memory)
-    parts = []
-    for rows in slices(samples, fits):
-        count = rows.stop - rows.start
-        where = designs.expand(count, *designs.shape)
-        with own_parameters(), pyro.validation_enabled(False), torch.enable_grad():
-            after = oed.laplace_eig(
-                program(problem, gradients=True),
-                where,
-                *sites_of(problem),
-                guide=LaplaceGuide(kinds, loc.expand(count, *loc.shape), scale),
-                loss=Trace_ELBO().differentiable_loss,
-                optim=ClippedAdam({"lr": rate, "lrd": 0.01 ** (1 / max(1, steps))}),
-                num_steps=steps,
-                final_num_samples=1,
-                eig=False,
-            )
-        parts.append(after.detach())
-    entropy = torch.cat(parts)
-    before = prior_entropy(problem, designs, max(samples, 1000))
-    return before - entropy.mean(0), entropy.std(0) / samples**0.5
+
+    def evaluate(samples: int) -> Scores:
+        sizes = [part.stop - part.start for part in slices(samples, fits)]
+        entropy = torch.cat([_entropies(problem, designs, n, steps, rate, guide) for n in sizes])
+        before = prior_entropy(problem, designs, max(samples, 1000))
+        return over_replicates(before - entropy)
+
+    def guide(count: int) -> LaplaceGuide:
+        return LaplaceGuide(kinds, loc.expand(count, *loc.shape), scale)
+
+    return evaluate
+
+
+def _entropies(
+    problem: SiteModel,
+    designs: Tensor,
+    count: int,
+    steps: int,
+    rate: float,
+    guide: Callable[[int], LaplaceGuide],
+) -> Float[Tensor, "n D"]:
+    """Of the Laplace approximations for `count` outcomes of every design."""
+    with own_parameters(), pyro.validation_enabled(False), torch.enable_grad():
+        after: Tensor = oed.laplace_eig(
+            program(problem, gradients=True),
+            designs.expand(count, *designs.shape),
+            *sites_of(problem),
+            guide=guide(count),
+            loss=Trace_ELBO().differentiable_loss,
+            optim=ClippedAdam({"lr": rate, "lrd": 0.01 ** (1 / max(1, steps))}),
+            num_steps=steps,
+            final_num_samples=1,
+            eig=False,
+        )
+    return after.detach()
 
 
 class LaplaceGuide:

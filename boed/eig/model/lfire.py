@@ -10,10 +10,12 @@ from jaxtyping import Float
 from pyro.contrib.oed import eig as oed
 from torch import Tensor, nn
 
-from boed.eig.model.nested import Scores, slices
+from boed.eig.model.isolation import own_parameters
+from boed.eig.model.nested import slices
 from boed.eig.model.networks import PerDesign, Standardiser
-from boed.eig.model.pyro_model import SiteModel, own_parameters
-from boed.eig.model.pyro_oed import adam, outer_that_fit, over_replicates, program, sites_of
+from boed.eig.model.pyro_model import SiteModel
+from boed.eig.model.pyro_oed import adam, outer_that_fit, program, sites_of
+from boed.eig.model.scores import Evaluation, Scores, over_replicates
 from boed.eig.model.site_kinds import site_kinds
 
 RATE = 5e-2
@@ -23,30 +25,34 @@ RATE = 5e-2
 def lfire(
     problem: SiteModel,
     designs: Float[Tensor, "D *K"],
-    samples: int,
     *,
     contrasts: int,
     steps: int,
     memory: int,
     batch: int = 64,
-) -> Scores:
+) -> Evaluation:
     """`lfire_eig`, Kleinegesse & Gutmann 2018: a classifier of outcomes for every theta.
+
+    Each sample is a value of theta, with a classifier for every design.
 
     Args:
         problem: the model; nuisances and outcomes without a density are fine.
         designs: the candidates.
-        samples: values of theta, each with a classifier for every design.
         contrasts: fresh outcomes for every theta on which its classifier is evaluated.
         steps: of training.
         memory: bound in MiB; the values of theta are worked off in pieces.
         batch: outcomes of each class per training step.
     """
     fits = outer_that_fit(problem, designs, max(batch, contrasts), memory=memory)
-    ratios = [
-        _log_ratios(problem, designs, part.stop - part.start, contrasts, steps, batch)
-        for part in slices(samples, fits)
-    ]
-    return over_replicates(torch.cat(ratios))
+
+    def evaluate(samples: int) -> Scores:
+        ratios = [
+            _log_ratios(problem, designs, part.stop - part.start, contrasts, steps, batch)
+            for part in slices(samples, fits)
+        ]
+        return over_replicates(torch.cat(ratios))
+
+    return evaluate
 
 
 def _log_ratios(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import torch
@@ -13,11 +14,13 @@ from torch import Tensor
 
 from boed.eig.model.contrastive import ace, vnmc
 from boed.eig.model.infonce import infonce
+from boed.eig.model.isolation import isolated, reseed
 from boed.eig.model.laplace import laplace
 from boed.eig.model.lfire import lfire
 from boed.eig.model.nested import nmc, pce
-from boed.eig.model.pyro_model import Model, check_count, check_designs, isolated, site_model
+from boed.eig.model.pyro_model import Model, SiteModel, check_count, check_designs, site_model
 from boed.eig.model.pyro_oed import (
+    REPLICATES,
     donsker_varadhan,
     marginal,
     marginal_likelihood,
@@ -25,8 +28,10 @@ from boed.eig.model.pyro_oed import (
     pyro_nmc,
     pyro_vnmc,
 )
+from boed.eig.model.scores import Evaluation, Scores, together, warn_if_saturated
 from boed.eig.result import Bound, EIGEstimate
 from boed.foundation.arguments import checked
+from boed.foundation.checks import more_than
 from boed.foundation.randomness import derive
 from boed.foundation.registry import Registry
 
@@ -38,12 +43,17 @@ class ModelEstimator:
     Attributes:
         about: what it is, in a line.
         bound: what its expectation is to the EIG.
-        run: called with (problem, designs) and the keywords that it names.
+        run: called with (problem, designs) and the keywords that it names; trains what it learns.
+        fewest: samples that it asks for at least.
+        ceiling: it is at most ln(contrasts + 1).
     """
 
     about: str
     bound: Bound
-    run: Callable[..., tuple[Tensor, Tensor]]
+    run: Callable[..., Evaluation]
+    _: KW_ONLY
+    fewest: int = 1
+    ceiling: bool = False
 
 
 MODEL_ESTIMATORS: Registry[ModelEstimator] = Registry(
@@ -51,27 +61,44 @@ MODEL_ESTIMATORS: Registry[ModelEstimator] = Registry(
     {
         "nmc": ModelEstimator("nested Monte Carlo", "biased up", nmc),
         "pce": ModelEstimator(
-            "prior contrastive estimation, at most ln(contrasts + 1)", "lower", pce
+            "prior contrastive estimation, at most ln(contrasts + 1)", "lower", pce, ceiling=True
         ),
         "snmc": ModelEstimator("upper twin of pce, on the same draws", "upper", nmc),
         "ace": ModelEstimator("pce with a learned proposal for the contrasts", "lower", ace),
         "vnmc": ModelEstimator("upper twin of ace", "upper", vnmc),
-        "infonce": ModelEstimator("learned critic; a simulator is enough", "lower", infonce),
-        "pyro_nmc": ModelEstimator("Pyro's nested Monte Carlo", "biased up", pyro_nmc),
-        "posterior": ModelEstimator("learned q(theta | y), Barber-Agakov", "lower", posterior),
-        "marginal": ModelEstimator("learned q(y)", "upper", marginal),
-        "marginal_likelihood": ModelEstimator(
-            "learned q(y | theta) and q(y); serves nuisances", "none", marginal_likelihood
+        "infonce": ModelEstimator(
+            "learned critic; a simulator is enough", "lower", infonce, ceiling=True
         ),
-        "pyro_vnmc": ModelEstimator("Pyro's vnmc, trained on its own bound", "upper", pyro_vnmc),
+        "pyro_nmc": ModelEstimator(
+            "Pyro's nested Monte Carlo", "biased up", pyro_nmc, fewest=REPLICATES
+        ),
+        "posterior": ModelEstimator(
+            "learned q(theta | y), Barber-Agakov", "lower", posterior, fewest=REPLICATES
+        ),
+        "marginal": ModelEstimator("learned q(y)", "upper", marginal, fewest=REPLICATES),
+        "marginal_likelihood": ModelEstimator(
+            "learned q(y | theta) and q(y); serves nuisances",
+            "none",
+            marginal_likelihood,
+            fewest=REPLICATES,
+        ),
+        "pyro_vnmc": ModelEstimator(
+            "Pyro's vnmc, trained on its own bound", "upper", pyro_vnmc, fewest=REPLICATES
+        ),
         "lfire": ModelEstimator("a classifier of outcomes for every theta", "none", lfire),
-        "laplace": ModelEstimator("Gaussian posteriors at their modes", "none", laplace),
+        "laplace": ModelEstimator("Gaussian posteriors at their modes", "none", laplace, fewest=2),
         "donsker_varadhan": ModelEstimator(
-            "learned critic, log-mean-exp", "lower", donsker_varadhan
+            "learned critic, log-mean-exp", "lower", donsker_varadhan, fewest=REPLICATES
         ),
     },
 )
 """Estimators by name. Ours first, then those that run through pyro.contrib.oed."""
+
+FIRST = 256
+"""A tolerance is first looked at after so many samples at least, but less than twice as many."""
+
+ERROR = 0.05
+"""Chance of being out of tolerance, all looks at it together."""
 
 
 @checked
@@ -88,6 +115,9 @@ def model_eig(
     seed: int = 0,
     design_dims: int = 1,
     memory: int = 512,
+    shared_draws: bool = True,
+    tolerance: float | None = None,
+    on_round: Callable[[EIGEstimate], None] | None = None,
     **options: Any,
 ) -> EIGEstimate:
     """EIG of every design about the target sites of a Pyro model.
@@ -121,37 +151,103 @@ def model_eig(
             joint designs of T looks, `[D, T, K]`.
         memory: bound on what is held at once, MiB. It changes the answer only where the draws
             themselves must be split.
+        shared_draws: every design gets the same random numbers, so that most of the error of a
+            difference cancels (`boed.eig.model.shared_draws`); else each gets its own.
+        tolerance: nats. Sampling ends as soon as the best design's EIG is within so much of the
+            highest one, with 95 % probability, or after `samples`, with a warning. It is looked at
+            after a half, a quarter, ... of `samples`, down to 256, each time at a level that makes
+            it 95 % for all looks (Bonferroni). It speaks of the estimator's expectation, its bias
+            apart.
+        on_round: called with the estimate so far after each of these rounds.
         options: of the estimator; see its own function.
 
     Returns:
         EIG and standard error in nats, `[D]`, and which bound it is; in the widest floating type
-        of the designs and the model's sites.
+        of the designs and the model's sites. It compares designs: see `EIGEstimate.difference`,
+        `probability_best`, `shortfall` and `winners_curse`.
 
     Raises:
         ValueError: an unknown estimator or option; designs that are empty, not finite or of
             another shape; counts below 1; a model without the named sites or whose sites do not
-            have the designs' batch shape; a log-likelihood that is NaN; a target or observation
-            that the estimator cannot handle.
+            have the designs' batch shape; a prior that is improper; a log-likelihood that is NaN;
+            a target or observation that the estimator cannot handle; a tolerance that is not
+            above 0.
     """
     entry = MODEL_ESTIMATORS[estimator]
-    for name, value in (("samples", samples), ("contrasts", contrasts), ("memory", memory)):
+    for name, value in (("contrasts", contrasts), ("memory", memory)):
         check_count(name, value)
+    check_count("samples", samples, least=entry.fewest)
     check_count("steps", steps, least=0)
+    if tolerance is not None:
+        more_than(0, tolerance=tolerance)
     check_count("design_dims", design_dims)
     check_designs(designs, design_dims)
-    numbers = {"samples": samples, "contrasts": contrasts, "steps": steps, "memory": memory}
+    numbers = {"contrasts": contrasts, "steps": steps, "memory": memory}
     accepted = inspect.signature(entry.run).parameters
     _check_options(estimator, options, [name for name in accepted if name not in numbers])
     with isolated(derive(seed, "model_eig")), torch.no_grad():
         plain = designs.detach()
-        problem = site_model(model, plain, observation, target=target, estimator=estimator)
+        problem = site_model(
+            model, plain, observation, target=target, estimator=estimator, shared=shared_draws
+        )
         given = {name: value for name, value in numbers.items() if name in accepted}
-        scores = entry.run(problem, plain, **given, **options)
-    eig, error = (score.to(problem.dtype) for score in scores)
+        evaluate = entry.run(problem, plain, **given, **options)
+        sizes = [samples] if tolerance is None else _rounds(samples, entry.fewest)
+        parts: list[Scores] = []
+        for number, size in enumerate(sizes):
+            reseed(derive(seed, "model_eig", "round", number))
+            parts.append(evaluate(size))
+            taken = sizes[: number + 1]
+            result = _estimate(designs, problem, entry.bound, together(parts, taken), sum(taken))
+            if on_round is not None:
+                on_round(result)
+            if tolerance is not None and result.shortfall(1 - ERROR / len(sizes)) <= tolerance:
+                break
+        else:
+            if tolerance is not None:
+                _warn_out_of_tolerance(result, tolerance, 1 - ERROR / len(sizes))
+    if entry.ceiling:
+        warn_if_saturated(estimator, result.eig, contrasts)
+    return result
+
+
+def _rounds(samples: int, fewest: int) -> list[int]:
+    """How many samples each round adds: all so far once more, `samples` in the end."""
+    totals = [samples]
+    while totals[0] // 2 >= max(FIRST, fewest):
+        totals.insert(0, totals[0] // 2)
+    return [after - before for before, after in zip([0, *totals], totals, strict=False)]
+
+
+def _estimate(
+    designs: Tensor, problem: SiteModel, bound: Bound, scores: Scores, samples: int
+) -> EIGEstimate:
+    """The scores in the model's floating type.
+
+    Raises:
+        ValueError: one of them is NaN.
+    """
+    eig = scores.eig.to(problem.dtype)
     if bool(torch.isnan(eig).any()):
         rows = torch.isnan(eig).nonzero().flatten().tolist()
-        raise ValueError(f"estimator {estimator!r} gives NaN at designs {rows[:5]}")
-    return EIGEstimate(designs=designs, eig=eig, standard_error=error, bound=entry.bound)
+        raise ValueError(f"estimator {problem.estimator!r} gives NaN at designs {rows[:5]}")
+    return EIGEstimate(
+        designs=designs,
+        eig=eig,
+        standard_error=scores.deviations.norm(dim=0).to(problem.dtype),
+        bound=bound,
+        samples=samples,
+        deviations=scores.deviations.to(problem.dtype),
+    )
+
+
+def _warn_out_of_tolerance(result: EIGEstimate, tolerance: float, level: float) -> None:
+    """Says how far from its tolerance a choice is after all samples."""
+    warnings.warn(
+        f"tolerance is {tolerance} nats, which {result.samples} samples do not reach: the best "
+        f"design may be {result.shortfall(level):.2g} nats below another; raise samples",
+        stacklevel=4,
+    )
 
 
 def _check_options(estimator: str, options: dict[str, Any], parameters: list[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import cache, partial
 
 import pyro
@@ -11,7 +12,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from boed.eig.model.pyro_model import SiteModel, Sites, check_count, site_value
+from boed.eig.model.isolation import reseed
+from boed.eig.model.pyro_model import Draws, SiteModel, Sites, check_count, site_value
+from boed.eig.model.scores import Evaluation, Moments, Scores
 
 TILE = 2**19
 """Most numbers that the model runs on at once: enough to hide Pyro's own cost."""
@@ -28,121 +31,166 @@ INNER = 16
 INNER_CACHED = 128
 """The same where only a density is evaluated, and the model runs once per so many."""
 
+VALUES = 128
+"""Most values of an outcome that are summed over."""
+
 GROUPS = 16
 """Groups of shared inner samples from which their share of the standard error is estimated."""
-
-Scores = tuple[Float[Tensor, " D"], Float[Tensor, " D"]]
-"""EIG and its standard error in nats, per design."""
 
 
 def nmc(
     problem: SiteModel,
     designs: Float[Tensor, "D *K"],
-    samples: int,
     *,
     contrasts: int,
     memory: int,
     reuse: bool = True,
-) -> Scores:
+) -> Evaluation:
     """Nested Monte Carlo, Rainforth et al. 2018; Eq. 4 of Foster et al. 2019.
 
     EIG = 1/N sum_n log p(y_n | theta_n, d) - log 1/M sum_m p(y_n | theta_m, d). Its expectation
     is above the EIG by about Var_m[p(y | theta_m) / p(y)] / (2 M).
 
+    Where the outcome has few values, the terms are summed over them in place of drawing one: the
+    same expectation, less noise and less work.
+
     Args:
         problem: the model.
         designs: the candidates.
-        samples: N, outer.
         contrasts: M, inner.
         memory: bound in MiB.
         reuse: the same inner samples serve all outer ones: the same expectation, less work. Their
             noise is common to the outer terms and is counted in the standard error.
     """
-    return _contrasted(problem, designs, samples, contrasts, memory, reuse, own=False)
+    return _nested(problem, designs, contrasts, memory, reuse, own=False)
 
 
 def pce(
     problem: SiteModel,
     designs: Float[Tensor, "D *K"],
-    samples: int,
     *,
     contrasts: int,
     memory: int,
     reuse: bool = True,
-) -> Scores:
+) -> Evaluation:
     """Prior contrastive estimation, Eq. 11 of Foster et al. 2020: a lower bound, <= ln(L + 1).
 
     EIG >= E log p(y | theta_0, d) / (1/(L+1) sum_{l=0}^{L} p(y | theta_l, d)). Arguments as for
     `nmc`; L is `contrasts`.
     """
-    return _contrasted(problem, designs, samples, contrasts, memory, reuse, own=True)
+    return _nested(problem, designs, contrasts, memory, reuse, own=True)
 
 
-def _contrasted(
-    problem: SiteModel,
-    designs: Tensor,
-    samples: int,
-    contrasts: int,
-    memory: int,
-    reuse: bool,
-    own: bool,
-) -> Scores:
+def _nested(
+    problem: SiteModel, designs: Tensor, contrasts: int, memory: int, reuse: bool, own: bool
+) -> Evaluation:
     """Both bounds: `own` puts the likelihood of the true latents into the denominator."""
     problem.needs_likelihood()
-    reuse = reuse and contrasts > 1
-    results = []
-    for block in design_blocks(problem, designs, samples + reuse * contrasts, memory=memory):
-        draws = problem.simulate(block.expand(samples, *block.shape))
-        rows, chunk = _tiles(problem, draws.outcomes, contrasts, memory, reuse)
-        evaluate = _likelihoods(problem, block, contrasts, reuse)
-        moments = Moments()
-        for part in slices(samples, rows):
-            outcomes = {name: value[part] for name, value in draws.outcomes.items()}
-            likelihood = draws.log_likelihood[part]
-            with pyro.validation_enabled(False):
-                groups = group_sums(partial(evaluate, outcomes), contrasts, chunk, shared=reuse)
-            total = groups.logsumexp(0)
-            denominator = torch.logaddexp(total, likelihood) if own else total
-            terms = likelihood - denominator + math.log(contrasts + own)
-            moments.add(terms, (groups - denominator).exp_().nan_to_num_(0.0))
-        results.append(moments.scores(samples, fractions(contrasts) if reuse else None))
-    eig, error = (torch.cat(parts) for parts in zip(*results, strict=True))
-    return eig, error
+    inner = _Inner(contrasts, memory, reuse=reuse and contrasts > 1, own=own)
+
+    def evaluate(samples: int) -> Scores:
+        seed = int(torch.randint(2**62, ()))
+        parts = []
+        draws = samples + inner.reuse * contrasts
+        for block in design_blocks(problem, designs, draws, memory=memory):
+            if problem.shared:
+                reseed(seed)  # the same draws for every block of designs
+            parts.append(_contrasted(problem, block, samples, inner))
+        return Scores(
+            torch.cat([part.eig for part in parts]),
+            torch.cat([part.deviations for part in parts], 1),
+        )
+
+    return evaluate
 
 
-class Moments:
-    """Sums over the outer samples from which the EIG and its standard error follow."""
+@dataclass(frozen=True)
+class _Inner:
+    """What the denominators are made of; see `nmc` and `_nested`."""
 
-    def __init__(self) -> None:
-        self._sum: Tensor | float = 0.0
-        self._square: Tensor | float = 0.0
-        self._groups: Tensor | float = 0.0
+    contrasts: int
+    memory: int
+    reuse: bool
+    own: bool
 
-    def add(self, terms: Float[Tensor, "n D"], weights: Float[Tensor, "G n D"]) -> None:
-        """Terms of some outer samples, and each group's share of their denominators."""
-        terms = terms.double()
-        self._sum = self._sum + terms.sum(0)
-        self._square = self._square + terms.square().sum(0)
-        self._groups = self._groups + weights.sum(1).double()
+    @property
+    def shared(self) -> Tensor | None:
+        """Each group's fraction of the inner samples, where these are shared."""
+        return fractions(self.contrasts) if self.reuse else None
 
-    def scores(self, samples: int, shared: Float[Tensor, " G"] | None) -> Scores:
-        """Mean and standard error; the delta method gives the inner samples' part.
+    def worth_summing(self, values: int, samples: int) -> bool:
+        """Whether summing over an outcome's values is less work than drawing it."""
+        return values <= VALUES and values * (samples + self.contrasts) < samples * self.contrasts
 
-        The estimate moves by -1/N sum_n w_gn when group g doubles, w its share of denominator n.
+    def log_ratio(self, likelihood: Tensor, total: Tensor) -> tuple[Tensor, Tensor]:
+        """log p(y | theta) over the mean of the inner likelihoods, and the denominator's sum."""
+        denominator = torch.logaddexp(total, likelihood) if self.own else total
+        return likelihood - denominator + math.log(self.contrasts + self.own), denominator
 
-        Args:
-            samples: N.
-            shared: each group's fraction of the inner samples, where these are shared.
-        """
-        mean = torch.as_tensor(self._sum) / samples
-        of_one = (torch.as_tensor(self._square) / samples - mean.square()).clamp(min=0)
-        variance = of_one / (samples - 1) if samples > 1 else torch.full_like(mean, torch.nan)
-        if shared is not None:
-            weight = torch.as_tensor(self._groups) / samples
-            excess = weight - shared[:, None] * weight.sum(0)
-            variance = variance + excess.square().sum(0) * len(shared) / (len(shared) - 1)
-        error = variance.sqrt().where(torch.isfinite(mean), torch.inf)
-        return mean, error
+
+def _contrasted(problem: SiteModel, designs: Tensor, samples: int, inner: _Inner) -> Scores:
+    """One block of designs."""
+    where = designs.expand(samples, *designs.shape)
+    draws = problem.simulate(where)
+    density = _likelihoods(problem, designs, inner.contrasts, inner.reuse)
+    moments = Moments(
+        samples, inner.shared, designs=len(designs), memory=inner.memory, device=designs.device
+    )
+    values = problem.finite_outcomes(draws.trace) if inner.reuse else None
+    if values is not None and inner.worth_summing(len(values), samples):
+        summed = _sum_outcomes(problem, where, draws, values, density, inner, moments)
+        if summed:
+            return moments.scores()
+    rows, chunk = _tiles(problem, draws.outcomes, inner.contrasts, inner.memory, inner.reuse)
+    for part in slices(samples, rows):
+        outcomes = {name: value[part] for name, value in draws.outcomes.items()}
+        likelihood = draws.log_likelihood[part]
+        with pyro.validation_enabled(False):
+            evaluate = partial(density, outcomes)
+            groups = group_sums(evaluate, inner.contrasts, chunk, shared=inner.reuse)
+        terms, denominator = inner.log_ratio(likelihood, groups.logsumexp(0))
+        moments.add(terms, (groups - denominator).exp_().nan_to_num_(0.0).sum(1))
+    return moments.scores()
+
+
+def _sum_outcomes(
+    problem: SiteModel,
+    designs: Float[Tensor, "N D *K"],
+    draws: Draws,
+    values: Float[Tensor, "Y 1 *event"],
+    density: Callable[[Sites, slice], Float[Tensor, "m Y D"]],
+    inner: _Inner,
+    moments: Moments,
+) -> bool:
+    """Adds sum_y p(y | theta_n) log p(y | theta_n) / p(y) for every n, or tells that it cannot.
+
+    That is so where the probabilities of the values do not sum to 1: of a model that is masked or
+    scaled.
+    """
+    (site,) = problem.observation
+    cells = max(1, tile_cells(inner.memory, problem.dtype) // (values.numel() * designs.shape[1]))
+    known: Sites = {**draws.latents, **draws.outcomes}
+    groups: Tensor | None = None
+    for part in slices(len(designs), cells):
+        held = {name: value[part] for name, value in known.items()}
+        with pyro.validation_enabled(False):
+            run = problem.trace(designs[part], held)
+            likelihood = problem.density(run)(values[:, None]).expand(
+                len(values), *designs[part].shape[:2]
+            )  # [Y, n, D]
+            chance = likelihood.exp()
+            if not bool(((chance.sum(0) - 1).abs() < 1e-3).all()):
+                return False
+            if groups is None:
+                evaluate = partial(density, {site: values})
+                groups = group_sums(evaluate, inner.contrasts, cells, shared=True)
+        total = groups.logsumexp(0)[:, None]  # [Y, 1, D]
+        ratio, denominator = inner.log_ratio(likelihood, total)
+        terms = (chance * ratio).where(chance > 0, 0.0).sum(0)
+        share = (likelihood + total - denominator).exp().nan_to_num(0.0).sum(1)  # [Y, D]
+        weights = (groups - total[:, 0]).exp().nan_to_num(0.0) * share
+        moments.add(terms, weights.sum(1))
+    return True
 
 
 def group_sums(

@@ -21,7 +21,8 @@ class PerDesign(nn.Module):
     """A network for every design: a linear path plus one or two hidden layers.
 
     `[*sample, D, inputs] -> [*sample, D, outputs]`; design d has weights of its own, so a design
-    learns nothing false from its neighbours.
+    learns nothing false from its neighbours; all begin with the same ones, so that neighbours
+    end near to one another.
     """
 
     def __init__(self, designs: int, inputs: int, outputs: int, *, hidden: int = HIDDEN) -> None:
@@ -32,8 +33,8 @@ class PerDesign(nn.Module):
         for fan_in, fan_out in self.sizes:
             last = fan_out == outputs
             scale = 0.1 if last else 1.4
-            weight = torch.randn(designs, fan_in, fan_out) * scale / max(1, fan_in) ** 0.5
-            self.weights.append(nn.Parameter(weight))
+            weight = torch.randn(1, fan_in, fan_out) * scale / max(1, fan_in) ** 0.5
+            self.weights.append(nn.Parameter(weight.repeat(designs, 1, 1)))
             self.biases.append(nn.Parameter(torch.zeros(designs, 1, fan_out)))
 
     def forward(self, inputs: Tensor) -> Tensor:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 import math
-import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any
 
-import numpy as np
 import pyro
 import pyro.distributions as dist
 import torch
@@ -22,6 +19,9 @@ from pyro.poutine.util import site_is_subsample
 from torch import Tensor
 from torch.distributions import Distribution
 
+from boed.eig.model.proper import ImproperPriorError, Proper
+from boed.eig.model.shared_draws import SharedDraws
+
 Model = Callable[[Tensor], Any]
 """A Pyro program: `model(design)`, design `[*batch, *K]`, every site of batch shape `*batch`."""
 
@@ -29,40 +29,7 @@ Sites = dict[str, Tensor]
 """Values of named sites, `[*batch, *event]` each."""
 
 
-@contextmanager
-def isolated(seed: int) -> Iterator[None]:
-    """Runs with a seed and a parameter store of its own; puts the outer ones back afterwards.
-
-    The inner store starts as a copy, so that a model's trained parameters are there and stay.
-    """
-    numbers = pyro.util.get_rng_state()
-    with torch.random.fork_rng(), own_parameters():
-        _seed_everything(seed % 2**32)
-        try:
-            yield
-        finally:
-            pyro.util.set_rng_state(numbers)
-
-
-@contextmanager
-def own_parameters() -> Iterator[None]:
-    """Runs with a copy of Pyro's parameter store; what is added or changed is gone afterwards."""
-    store = pyro.get_param_store()
-    with store.scope(copy.deepcopy(store.get_state())):
-        yield
-
-
-def _seed_everything(seed: int) -> None:
-    """As `pyro.set_rng_seed`, which where there is no accelerator spends milliseconds on them."""
-    if torch.accelerator.is_available():
-        pyro.set_rng_seed(seed)
-        return
-    torch.default_generator.manual_seed(seed)
-    random.seed(seed)
-    np.random.seed(seed)  # noqa: NPY002 (the generator that Pyro models draw from)
-
-
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Draws:
     """Joint draws of latents and outcomes.
 
@@ -71,11 +38,13 @@ class Draws:
         outcomes: every observation site, `[*batch, *event]`.
         log_likelihood: log p(outcomes | latents, design) in nats, `[*batch]`; NaN where the model
             has none.
+        trace: the run of the model that they come from.
     """
 
     latents: Sites
     outcomes: Sites
     log_likelihood: Tensor
+    trace: poutine.Trace
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -91,6 +60,8 @@ class SiteModel:
         implicit: some observation site is deterministic, so there is no likelihood.
         dtype: floating type of networks and estimates: the widest of the designs and sites.
         estimator: who asks; named in errors.
+        design_dims: how many of the last dimensions are a design's own.
+        shared: every design gets the same noise; see `SharedDraws`.
     """
 
     model: Model
@@ -101,6 +72,8 @@ class SiteModel:
     implicit: bool
     dtype: torch.dtype
     estimator: str
+    design_dims: int
+    shared: bool
 
     @property
     def nuisances(self) -> tuple[str, ...]:
@@ -109,8 +82,13 @@ class SiteModel:
 
     def trace(self, designs: Tensor, values: Mapping[str, Tensor]) -> poutine.Trace:
         """One run of the model with the given sites held fixed."""
-        with pyro.validation_enabled(False):
+        with pyro.validation_enabled(False), self.sharing(designs):
             return poutine.trace(poutine.condition(self.model, dict(values))).get_trace(designs)
+
+    def sharing(self, designs: Tensor) -> AbstractContextManager[Any]:
+        """Draws within have the same noise for all designs of `[*batch, D, *K]`, if shared."""
+        batch = tuple(designs.shape[: designs.ndim - self.design_dims])
+        return SharedDraws(batch) if self.shared else nullcontext()
 
     def simulate(self, designs: Tensor, latents: Mapping[str, Tensor] | None = None) -> Draws:
         """Draws latents (unless given) and outcomes, one of each for every design of the batch.
@@ -127,7 +105,8 @@ class SiteModel:
         else:
             likelihood = self._log_prob(trace, self.observation)
             self.check_likelihood(trace)
-        return Draws({name: site_value(trace, name) for name in self.latents}, outcomes, likelihood)
+        latents = {name: site_value(trace, name) for name in self.latents}
+        return Draws(latents=latents, outcomes=outcomes, log_likelihood=likelihood, trace=trace)
 
     def draw_latents(self, designs: Tensor) -> Sites:
         """Prior draws of every latent, one for every design of the batch."""
@@ -169,6 +148,22 @@ class SiteModel:
             return value
 
         return evaluate
+
+    def finite_outcomes(self, trace: poutine.Trace) -> Tensor | None:
+        """All values that the one observation site of a run can take, `[Y, 1, *event]`.
+
+        None where there are several sites, the values have no end, or depend on the latents.
+        """
+        if self.implicit or len(self.observation) > 1:
+            return None
+        law = _site(trace, self.observation[0])["fn"]
+        if not law.has_enumerate_support:
+            return None
+        try:
+            values: Tensor = law.enumerate_support(expand=False)
+        except NotImplementedError:
+            return None
+        return values.reshape(len(values), 1, *law.event_shape)
 
     def log_joint(
         self, latents: Mapping[str, Tensor], outcomes: Mapping[str, Tensor], designs: Tensor
@@ -271,6 +266,7 @@ def site_model(
     *,
     target: str | Sequence[str],
     estimator: str,
+    shared: bool = False,
 ) -> SiteModel:
     """Runs the model once on a few designs and checks that its sites fit their roles.
 
@@ -280,16 +276,20 @@ def site_model(
         observation: names of the observation sites.
         target: names of the latents that the question is about.
         estimator: named in errors.
+        shared: the model's draws are to have the same noise for every design.
 
     Raises:
-        ValueError: the model fails; a named site is missing, is not latent (target) or is given
-            a value by the model (observation); a site's batch shape is not the design's; or the
-            model holds observed data of its own.
+        ValueError: the model fails; a prior is improper; a named site is missing, is not latent
+            (target) or is given a value by the model (observation); a site's batch shape is not
+            the design's; or the model holds observed data of its own.
     """
     seen, wanted = names_of("observation", observation), names_of("target", target)
     some = designs[:2].expand(3, *designs[:2].shape)
     try:
-        trace = poutine.trace(model).get_trace(some)
+        with Proper(seen):
+            trace = poutine.trace(model).get_trace(some)
+    except ImproperPriorError as error:
+        raise ValueError(str(error).partition("\n")[0]) from None  # Pyro adds a table of shapes
     except Exception as error:
         shape = tuple(some.shape)
         raise ValueError(f"model failed on designs of shape {shape}: {error}") from error
@@ -322,6 +322,8 @@ def site_model(
         implicit=any(_deterministic(sites[name]) for name in seen),
         dtype=_widest([designs, *values]),
         estimator=estimator,
+        design_dims=designs.ndim - 1,
+        shared=shared,
     )
 
 

@@ -24,9 +24,10 @@ from torch import Tensor, nn
 
 from boed.eig.model.contrastive import fit_network
 from boed.eig.model.guides import Conditional, Critic
-from boed.eig.model.nested import LIVE, Scores, event_numel
+from boed.eig.model.nested import LIVE, event_numel
 from boed.eig.model.priors import check_gradients, check_prior, prior_entropy
-from boed.eig.model.pyro_model import SiteModel, check_count, site_value
+from boed.eig.model.pyro_model import SiteModel, site_value
+from boed.eig.model.scores import Evaluation, Scores, over_replicates
 
 REPLICATES = 16
 """Fewest shares of the samples, each evaluated by itself."""
@@ -42,8 +43,8 @@ Guide = Callable[..., Any]
 
 
 def pyro_nmc(
-    problem: SiteModel, designs: Float[Tensor, "D *K"], samples: int, *, contrasts: int, memory: int
-) -> Scores:
+    problem: SiteModel, designs: Float[Tensor, "D *K"], *, contrasts: int, memory: int
+) -> Evaluation:
     """`nmc_eig`: nested Monte Carlo with `contrasts` inner samples, shared within a replicate."""
     problem.needs_likelihood()
     probe(problem, designs)
@@ -51,19 +52,18 @@ def pyro_nmc(
     def evaluate(share: int) -> Tensor:
         return oed.nmc_eig(program(problem), designs, *sites_of(problem), N=share, M=contrasts)
 
-    return _replicated(problem, designs, samples, contrasts, memory, evaluate)
+    return _replicated(problem, designs, contrasts, memory, evaluate)
 
 
 def posterior(
     problem: SiteModel,
     designs: Float[Tensor, "D *K"],
-    samples: int,
     *,
     steps: int,
     memory: int,
     batch: int = 128,
     guide: Guide | None = None,
-) -> Scores:
+) -> Evaluation:
     """`posterior_eig`, Barber & Agakov 2003: H[p(theta)] + E log q(theta | y, d), a lower bound.
 
     The prior entropy is computed here: Pyro's fallback for priors without a closed form fails.
@@ -75,7 +75,6 @@ def posterior(
     Args:
         problem: the model; the target's prior must not depend on nuisances.
         designs: the candidates.
-        samples: of the evaluation.
         steps: of training.
         memory: bound in MiB.
         batch: joint draws per training step and design.
@@ -91,19 +90,18 @@ def posterior(
     def evaluate(share: int) -> Tensor:
         return prior_entropy(problem, designs, share) - run(share)
 
-    return _replicated(problem, designs, samples, 1, memory, evaluate)
+    return _replicated(problem, designs, 1, memory, evaluate)
 
 
 def marginal(
     problem: SiteModel,
     designs: Float[Tensor, "D *K"],
-    samples: int,
     *,
     steps: int,
     memory: int,
     batch: int = 128,
     guide: Guide | None = None,
-) -> Scores:
+) -> Evaluation:
     """`marginal_eig`, Foster et al. 2019, Eq. 8: E log p(y | theta, d) / q(y | d), an upper bound.
 
     Arguments as for `posterior`; the guide is called with (design, observation and target names).
@@ -111,20 +109,19 @@ def marginal(
     problem.needs_likelihood()
     network = guide or _guide(problem, designs, problem.observation, (), "marginal")
     run = _trained(oed.marginal_eig, problem, designs, steps, batch, guide=network)
-    return _replicated(problem, designs, samples, 1, memory, run)
+    return _replicated(problem, designs, 1, memory, run)
 
 
 def marginal_likelihood(
     problem: SiteModel,
     designs: Float[Tensor, "D *K"],
-    samples: int,
     *,
     steps: int,
     memory: int,
     batch: int = 128,
     guide: Guide | None = None,
     likelihood_guide: Guide | None = None,
-) -> Scores:
+) -> Evaluation:
     """`marginal_likelihood_eig`, Foster et al. 2019, Eq. 10: E log q(y | theta, d) / q(y | d).
 
     Neither bound: the errors of the two q have opposite signs. Nuisances are fine.
@@ -145,13 +142,12 @@ def marginal_likelihood(
         marginal_guide=marginal_guide,
         cond_guide=conditional,
     )
-    return _replicated(problem, designs, samples, 1, memory, run)
+    return _replicated(problem, designs, 1, memory, run)
 
 
 def pyro_vnmc(
     problem: SiteModel,
     designs: Float[Tensor, "D *K"],
-    samples: int,
     *,
     contrasts: int,
     steps: int,
@@ -159,7 +155,7 @@ def pyro_vnmc(
     batch: int = 32,
     inner: int = 8,
     guide: Guide | None = None,
-) -> Scores:
+) -> Evaluation:
     """`vnmc_eig`, Foster et al. 2019, Eq. 12: an upper bound, trained by descending it.
 
     Arguments as for `posterior`; a training step takes `batch` outer and `inner` inner samples.
@@ -173,21 +169,18 @@ def pyro_vnmc(
     run = _trained(
         oed.vnmc_eig, problem, designs, steps, (batch, inner), gradients=True, guide=network
     )
-    return _replicated(
-        problem, designs, samples, contrasts, memory, lambda share: run((share, contrasts))
-    )
+    return _replicated(problem, designs, contrasts, memory, lambda share: run((share, contrasts)))
 
 
 def donsker_varadhan(
     problem: SiteModel,
     designs: Float[Tensor, "D *K"],
-    samples: int,
     *,
     steps: int,
     memory: int,
     batch: int = 256,
     critic: nn.Module | None = None,
-) -> Scores:
+) -> Evaluation:
     """`donsker_varadhan_eig`, Belghazi et al. 2018: E T - log E exp T, a lower bound.
 
     The bound holds for any T. Pyro evaluates it, but does not train T here: its training stalled
@@ -215,7 +208,7 @@ def donsker_varadhan(
 
     fit_network(scorer, loss, steps, estimator=problem.estimator)
     run = _trained(oed.donsker_varadhan_eig, problem, designs, 0, batch, T=scorer)
-    return _replicated(problem, designs, samples, 1, memory, run)
+    return _replicated(problem, designs, 1, memory, run)
 
 
 def sites_of(problem: SiteModel) -> tuple[list[str], list[str]]:
@@ -230,7 +223,8 @@ def program(problem: SiteModel, *, gradients: bool = False) -> Any:
     """
 
     def model(design: Tensor) -> Any:
-        with torch.set_grad_enabled(gradients and torch.is_grad_enabled()), _FullBatch():
+        gradient = torch.set_grad_enabled(gradients and torch.is_grad_enabled())
+        with gradient, _FullBatch(), problem.sharing(design):
             return problem.model(design)
 
     return poutine.block(model, hide_fn=lambda site: site["type"] == "param")
@@ -298,21 +292,24 @@ def _trained(
 def _replicated(
     problem: SiteModel,
     designs: Tensor,
-    samples: int,
     inner: int,
     memory: int,
     evaluate: Callable[[int], Tensor],
-) -> Scores:
-    """Mean and standard error over shares of the samples that fit in memory.
+) -> Evaluation:
+    """The mean over at least `REPLICATES` shares of the samples, each of which fits in memory.
 
     Raises:
-        ValueError: fewer samples than `REPLICATES`, or not even one fits.
+        ValueError: not even one sample fits.
     """
-    check_count("samples", samples, least=REPLICATES)
     fits = outer_that_fit(problem, designs, inner, memory=memory)
-    shares = max(REPLICATES, -(-samples // fits))
-    with pyro.validation_enabled(False):
-        return over_replicates(torch.stack([evaluate(samples // shares) for _ in range(shares)]))
+
+    def run(samples: int) -> Scores:
+        shares = max(REPLICATES, -(-samples // fits))
+        with pyro.validation_enabled(False):
+            parts = [evaluate(samples // shares) for _ in range(shares)]
+        return over_replicates(torch.stack(parts))
+
+    return run
 
 
 def outer_that_fit(problem: SiteModel, designs: Tensor, inner: int, *, memory: int) -> int:
@@ -333,11 +330,6 @@ def outer_that_fit(problem: SiteModel, designs: Tensor, inner: int, *, memory: i
     return fits
 
 
-def over_replicates(values: Float[Tensor, "R D"]) -> Scores:
-    """Mean over replicates and its standard error."""
-    return values.mean(0), values.std(0) / len(values) ** 0.5
-
-
 def _guide(
     problem: SiteModel,
     designs: Tensor,
@@ -356,7 +348,8 @@ def _guide(
         batch = tuple(design.shape[: design.ndim - designs.ndim + 1])
         for site in sites:
             law = network.distribution(site, known)
-            known[site] = pyro.sample(site, law.expand(batch))
+            with problem.sharing(design):
+                known[site] = pyro.sample(site, law.expand(batch))
 
     return guide
 

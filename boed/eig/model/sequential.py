@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from boed.eig.model.isolation import isolated
 from boed.eig.model.nested import event_numel, slices, tile_cells
 from boed.eig.model.pyro_model import (
     Model,
@@ -17,9 +18,9 @@ from boed.eig.model.pyro_model import (
     Sites,
     check_count,
     check_designs,
-    isolated,
     site_model,
 )
+from boed.eig.model.scores import warn_if_saturated
 from boed.foundation.arguments import checked
 from boed.foundation.randomness import derive
 
@@ -224,6 +225,7 @@ def sequential_pce(
         ]
     lower, upper = (torch.cat(parts).double() for parts in zip(*terms, strict=True))
     lower_mean, lower_error = _mean(lower)
+    warn_if_saturated("sequential_pce", lower.mean(), contrasts)
     upper_mean, upper_error = _mean(upper)
     return SequentialEIG(
         lower=lower_mean,

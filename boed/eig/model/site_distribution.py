@@ -99,7 +99,7 @@ class SiteDistribution(nn.Module):
             common = self.common.clamp(min=1e-3).log()  # and as likely a part of the tail as any
             parts = [common, torch.full_like(odds, 0.05).log(), torch.zeros_like(odds), odds]
             return torch.cat(parts, -1).flatten(1)
-        noise = torch.randn_like(self.network.biases[2][:, 0])
+        noise = torch.randn_like(self.network.biases[2][:1, 0])  # the same for all designs
         return noise * (0.5 if self.components > 1 else 0.0)
 
     def forward(self, features: Tensor) -> SiteLaw:

@@ -38,7 +38,8 @@ def gradient_ascent(
 
     Raises:
         ValueError: bounds that are none, starts outside them, counts or a rate not above 0, or an
-            objective that is not one finite number per design with a finite gradient.
+            objective that is not one finite number per design with a finite gradient, or whose
+            gradient is 0 at all starts, as where designs are rounded.
     """
     check_bounds(bounds)
     more_than(0, steps=steps, rate=rate)
@@ -47,11 +48,16 @@ def gradient_ascent(
     optimiser = torch.optim.Adam([inside], lr=rate, maximize=True)
     cooling = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
     history = []
-    for _ in range(steps):
+    for step in range(steps):
         designs = low + inside * width
         with torch.enable_grad():
             value = evaluate(objective, low + inside * width)
         inside.grad = _gradient(value, inside, designs)
+        if step == 0 and not inside.grad.any():
+            raise ValueError(
+                f"objective has gradient 0 at all {len(designs)} starts; a model that rounds its "
+                "designs has no other: list the designs and take model_eig, or start elsewhere"
+            )
         optimiser.step()
         cooling.step()
         inside.data.clamp_(0, 1)

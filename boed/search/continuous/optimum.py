@@ -54,7 +54,12 @@ def evaluate(objective: Objective, designs: Float[Tensor, "S *K"]) -> Float[Tens
 
 
 def check_bounds(bounds: Float[Tensor, "2 *K"]) -> None:
-    """Raises a ValueError unless the bounds are finite, `[2, *K]`, the lowest first."""
+    """Raises a ValueError unless the bounds are finite numbers `[2, *K]`, the lowest first."""
+    if not bounds.is_floating_point():
+        raise ValueError(
+            f"bounds must be floating point, got {bounds.dtype}: this search moves designs in "
+            "steps of any size; where they are whole numbers, list them and take model_eig"
+        )
     if bounds.ndim < 2 or len(bounds) != 2:
         raise ValueError(f"bounds must be [2, *K], lowest and highest, got {tuple(bounds.shape)}")
     if not bounds.isfinite().all() or not (bounds[0] < bounds[1]).all():

@@ -11,13 +11,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from boed.eig.model.isolation import isolated
 from boed.eig.model.pyro_model import (
     Model,
     SiteModel,
     Sites,
     check_count,
     check_designs,
-    isolated,
     site_model,
 )
 from boed.foundation.randomness import derive

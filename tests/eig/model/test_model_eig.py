@@ -14,9 +14,10 @@ import torch
 from pyro.contrib.oed.eig import nmc_eig
 from torch import Tensor
 
+from boed.eig.model.isolation import isolated
 from boed.eig.model.model_eig import MODEL_ESTIMATORS, model_eig
 from boed.eig.model.nested import group_sums
-from boed.eig.model.pyro_model import isolated, log_density, site_model
+from boed.eig.model.pyro_model import log_density, site_model
 from boed.eig.result import EIGEstimate
 
 THREE = torch.tensor([[[1.0, 0.0], [0.0, 1.0], [0.0, 1.0]]])
@@ -224,6 +225,7 @@ def test_several_observation_sites_may_depend_on_one_another() -> None:
         assert float(result.eig) == pytest.approx(truth, abs=error), estimator
 
 
+@pytest.mark.filterwarnings("ignore:contrasts is 15")
 @pytest.mark.parametrize("reuse", [True, False])
 def test_bounds_enclose_the_truth(reuse: bool) -> None:
     """With few contrasts the bounds are far apart, and pce stays below its ceiling."""
@@ -447,6 +449,7 @@ def test_one_contrast_is_enough_for_the_lower_bound() -> None:
     assert math.isfinite(float(result.standard_error))
 
 
+@pytest.mark.filterwarnings("ignore:contrasts is 10")
 def test_impossible_outcomes_make_the_upper_bound_infinite() -> None:
     def model(design: Tensor) -> None:
         batch = design.shape[:-1]

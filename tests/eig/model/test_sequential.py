@@ -38,6 +38,7 @@ def test_fixed_looks_have_the_joint_designs_eig() -> None:
     assert result.upper == pytest.approx(1.1989477, abs=4 * result.upper_error + 0.01)
 
 
+@pytest.mark.filterwarnings("ignore:contrasts is 15")
 def test_bounds_enclose_the_truth_and_respect_the_ceiling() -> None:
     result = run(fixed_policy(5 * ROWS), contrasts=15)
     truth = 0.5 * math.log((1 + 25.0) * (1 + 2 * 25 * 2.25))
