@@ -57,14 +57,14 @@ class CubePosterior:
 
 
 class ExactCube(CubePosterior):
-    """That of the data set `cube`: `--classifier boed.completion.classical.cubes:ExactCube`."""
+    """That of `cube`: `--classifier boed.completion.classical.cubes:ExactCube`."""
 
     def __init__(self) -> None:
         super().__init__(LAWS["cube"])
 
 
 class ExactCubeNM(CubePosterior):
-    """That of the data set `cube_nm`: `--classifier boed.completion.classical.cubes:ExactCubeNM`."""
+    """That of `cube_nm`: `--classifier boed.completion.classical.cubes:ExactCubeNM`."""
 
     def __init__(self) -> None:
         super().__init__(LAWS["cube_nm"])

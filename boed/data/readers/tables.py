@@ -37,8 +37,8 @@ _LOADERS = {"optical_digits": "load_digits"}
 def table(name: str, split: str = "test", fold: int = 0) -> Dataset:
     """Rows of one split as scenes: float32 `[N, 1, 1, F]` in [0, 1].
 
-    Bundled rows are dealt into five stratified parts. Of fold k, part k is test, the next one val and
-    the other three train; over the five folds each row is tested once. Values outside the range
+    Bundled rows are dealt into five stratified parts. Of fold k, part k is test, the next one val
+    and the other three train; over the five folds each row is tested once. Values outside the range
     of the train rows are clipped. `patients` holds the row's number in scikit-learn's table.
     Of a table that is drawn from a law, each fold is another draw.
 
