@@ -121,7 +121,8 @@ class RelaxedChoice:
             new = new | ~new.any(1, keepdim=True)
             logits = network(seen, looks).masked_fill(~new, -torch.inf)
             choice = F.gumbel_softmax(logits, temperature)
-            share = seen.seen + (1 - seen.seen) * (choice @ looks.shown)
+            _, _, taken = looks.read(seen)
+            share = taken + (1 - taken) * (choice @ looks.shown)
             losses.append(cross_entropy(network.predictor(whole, share, looks), labels).mean())
             design = looks.designs[choice.argmax(1)]
             seen = look(self.sensor, seen, scenes, design=design, seeds=seeds)
