@@ -23,7 +23,7 @@ from boed.foundation.checks import attribute
 from boed.foundation.options import Shares, split_names
 from boed.foundation.precision import choose
 from boed.policies import Policy, Random
-from boed.policies.learned import Value
+from boed.policies.learned import OnePass
 from boed.policies.names import INFORMED, POLICIES
 from boed.search import Screening, Search
 from boed.sensors import PatchSensor, Sensor
@@ -328,7 +328,7 @@ def _checkpoints(
         role: _described(model, options[role]) for role, model in named.items() if model is not None
     }
     for name, policy in policies.items():
-        if isinstance(policy, Value):
+        if isinstance(policy, OnePass):
             described[name] = _described(policy.network, name)
     if isinstance(search, Screening):
         described["screen"] = _described(search.screen, options["search"])

@@ -8,17 +8,20 @@ import typer
 
 from boed.cli.options import Data, Size, Weights, sensor_table
 from boed.cli.recipe import default_checkpoint, trained
-from boed.cli.training_options import training_options
+from boed.cli.training_options import options_of, training_options
 from boed.foundation.options import OneOf
-from boed.training.config import ValueTrainingConfig
+from boed.training.config import LOOK_TRAININGS
 
 
-@training_options(ValueTrainingConfig)
+@training_options(*LOOK_TRAININGS.values())
 def train_policy(
     name: Annotated[
         str,
-        typer.Argument(help="value: it expects the information gain of every look."),
-        OneOf(("value",)),
+        typer.Argument(
+            help="value expects the gain of every look, nonmyopic that of the looks after it, too; "
+            "greedy is a selector trained with a predictor of the label."
+        ),
+        OneOf(tuple(LOOK_TRAININGS)),
     ] = "value",
     data: Data = "digits",
     size: Size = None,
@@ -52,6 +55,12 @@ def train_policy(
     from boed.report.tables import number
     from boed.training import Recipe
 
+    for option in training:
+        takers = [each for each, kind in LOOK_TRAININGS.items() if option in options_of(kind)]
+        if name not in takers:
+            raise ValueError(
+                f"--{option} is for the policy {' or '.join(takers)}, expected none for {name}"
+            )
     asked = Recipe(
         kind="policy",
         name=name,

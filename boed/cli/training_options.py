@@ -13,11 +13,12 @@ from boed.cli.options import KINDS
 from boed.training.config import TrainingConfig
 
 
-def options_of(settings: type[TrainingConfig]) -> dict[str, Any]:
-    """Annotations by name of the fields that have a help text."""
+def options_of(*settings: type[TrainingConfig]) -> dict[str, Any]:
+    """Annotations by name of the fields that have a help text, of all the settings together."""
     return {
-        each.name: _option(settings, each.name, each.metadata)
-        for each in fields(settings)
+        each.name: _option(kind, each.name, each.metadata)
+        for kind in settings
+        for each in fields(kind)
         if "help" in each.metadata
     }
 
@@ -30,14 +31,14 @@ def _option(settings: type[TrainingConfig], name: str, metadata: Mapping[str, An
 
 
 def training_options(
-    settings: type[TrainingConfig] = TrainingConfig,
+    *settings: type[TrainingConfig],
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command an option for each of `options_of(settings)`.
+    """Give a command an option for each of `options_of(*settings)`.
 
     The command is a function for typer; those that were given come as its parameter `training`, a
     dictionary.
     """
-    options = options_of(settings)
+    options = options_of(*(settings or (TrainingConfig,)))
 
     def with_options(command: Callable[..., None]) -> Callable[..., None]:
         def wrapped(**arguments: Any) -> None:

@@ -16,7 +16,7 @@ from boed.data.readers.cifar10 import fetch as fetch_cifar10
 from boed.data.readers.cifar10 import read_cifar10
 from boed.data.readers.image import SUFFIXES
 from boed.data.readers.npz import read_npz
-from boed.data.readers.tables import TABLES, table
+from boed.data.readers.tables import BUNDLED, TABLES, table
 from boed.data.resize import resize
 from boed.foundation.cache import cache_folder
 from boed.foundation.checks import at_least
@@ -179,7 +179,7 @@ def catalogue(root: str | Path | None = None) -> list[Entry]:
             what=what,
             sizes=(table(name, "test").size,),
             available=True,
-            how="comes with scikit-learn",
+            how=f"comes with {'scikit-learn' if name in BUNDLED else 'boed, drawn from its law'}",
         )
         for name, what in TABLES.items()
     ]

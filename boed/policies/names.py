@@ -15,6 +15,8 @@ POLICIES: dict[str, str] = {
     "boed_gaussian": "highest EIG; Barber-Agakov bound, completions of a mixture of Gaussians",
     "boed_gaussian_entropy": "highest EIG; Eq. 17, completions of a mixture of Gaussians",
     "value": "highest expected gain by a trained network, in one pass",
+    "greedy": "by a trained selector, in one pass (GDFS)",
+    "nonmyopic": "highest expected gain of the look and those after it, in one pass",
     "boed_value": "highest EIG among the looks that a trained network proposes",
     "bald": "where the members of an ensemble of classifiers are expected to disagree most",
     "max_variance": "largest predictive variance over completions",
@@ -40,7 +42,7 @@ INFORMED: dict[str, tuple[str | None, str]] = {
 }
 """Completer (None: that of the set-up) and estimator of the policies that draw completions."""
 
-LEARNED = ("value", "boed_value")
+LEARNED = ("value", "greedy", "nonmyopic", "boed_value")
 """Policies of a trained network: by the bare name the one that is shipped for the looks."""
 
 

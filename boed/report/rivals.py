@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from boed.classifiers.evaluation.primary import Primary
-from boed.policies.names import INFORMED
+from boed.policies.names import INFORMED, LEARNED
 from boed.report.results import structured
 
 if TYPE_CHECKING:
@@ -58,10 +58,10 @@ def _first_kind(described: Any) -> Any:
 
 def _informed(name: str, described: Any) -> bool:
     if described is None:
-        return name in ("oracle", "value") or INFORMED.get(name, ("", "variance"))[1] not in NO_EIG
+        return name in ("oracle", *LEARNED) or INFORMED.get(name, ("", "variance"))[1] not in NO_EIG
     kinds = list(_parts(described))
     return any(
-        part.get("kind") in ("Oracle", "TwoStep", "Value")
+        part.get("kind") in ("Oracle", "TwoStep", "Value", "Greedy", "Nonmyopic")
         or (part.get("kind") == "BOED" and _utility(part) not in NO_EIG)
         for part in kinds
     )

@@ -119,8 +119,8 @@ def look(
         raise ValueError(f"{name} returned a mask from {low:.3g} to {high:.3g}, expected 0 to 1")
     if after.readings is None and not attribute(sensor, "noise", 0) > 0:
         low, high = (float(end) for end in after.values.detach().aminmax())
-        outside = low < -ROUNDING or high > 1 + ROUNDING
-        if outside and (low < scene.min() - ROUNDING or high > scene.max() + ROUNDING):
+        lowest, highest = min(0.0, float(scene.min())), max(1.0, float(scene.max()))
+        if low < lowest - ROUNDING or high > highest + ROUNDING:
             raise ValueError(
                 f"{name} returned values from {low:.3g} to {high:.3g}, expected pixels of the "
                 "scene, in [0, 1]; what is no pixel belongs in readings, and a sensor with noise "

@@ -165,33 +165,18 @@ TARGETS = ("label", "belief", "map")
 
 
 @dataclass(frozen=True, kw_only=True)
-class ValueTrainingConfig(TrainingConfig):
-    """How to train a policy that values looks in one pass, on its own looks.
+class LookTrainingConfig(TrainingConfig):
+    """How to train a policy that says in one pass where to look.
 
     Attributes:
         batch: scenes per update.
         looks: T, at each scene.
-        moments: of each scene, of these T, at which looks are judged.
-        candidates: looks that are judged at each moment: the one taken, and random others.
-        target: what a look gains: `label`, the fall of the log loss of the true label; `belief`,
-            the same for what the classifier says of the whole scene; `map`, the EIG by a
-            completer's samples.
-        explore: probability of a random look at the end; it falls to that from 1 in a straight
-            line.
-        exploring: over so much of all steps.
         watched: scenes of val that each validation looks at.
         augmentation: how training scenes are changed, a name of `AUGMENTATIONS`.
     """
 
     unit: ClassVar[str] = "scenes"
     looks: int = _asked(4, COUNT, "At each scene; the preset's if not given.")
-    moments: int = _asked(4, COUNT, "Of each scene, at which looks are judged; the preset's.")
-    candidates: int = _asked(8, Whole(2), "Looks judged at each moment; the preset's.")
-    target: str = _asked(
-        "label", OneOf(TARGETS), "label, belief (on the whole scene) or map (of a completer)."
-    )
-    explore: float = _of(0.1, Number(minimum=0, maximum=1))
-    exploring: float = _of(0.5, Number(above=0, maximum=1))
     watched: int = _of(512, COUNT)
     augmentation: str = _asked(
         "none",
@@ -199,7 +184,72 @@ class ValueTrainingConfig(TrainingConfig):
         "Of training scenes: none, light, or strong; light for few pictures if not given.",
     )
 
+
+@dataclass(frozen=True, kw_only=True)
+class ValueTrainingConfig(LookTrainingConfig):
+    """How to train a policy that values looks, on its own looks.
+
+    Attributes:
+        moments: of each scene, of its T looks, at which looks are judged.
+        candidates: looks that are judged at each moment: the one taken, and random others.
+        target: what a look gains: `label`, the fall of the log loss of the true label; `belief`,
+            the same for what the classifier says of the whole scene; `map`, the EIG by a
+            completer's samples.
+        explore: probability of a random look at the end; it falls to that from 1 in a straight
+            line.
+        exploring: over so much of all steps.
+    """
+
+    moments: int = _asked(4, COUNT, "Of each scene, at which looks are judged; the preset's.")
+    candidates: int = _asked(8, Whole(2), "Looks judged at each moment; the preset's.")
+    target: str = _asked(
+        "label", OneOf(TARGETS), "label, belief (on the whole scene) or map (of a completer)."
+    )
+    explore: float = _of(0.1, Number(minimum=0, maximum=1))
+    exploring: float = _of(0.5, Number(above=0, maximum=1))
+
     def exploration(self, step: int) -> float:
         """The probability of a random look in a step."""
         done = min(step / (self.exploring * self.steps), 1)
         return 1 - (1 - self.explore) * done
+
+
+@dataclass(frozen=True, kw_only=True)
+class NonmyopicTrainingConfig(ValueTrainingConfig):
+    """How to train a policy that values looks by all that follow.
+
+    Attributes:
+        price: nats that a look has to gain for each unit of its cost.
+    """
+
+    price: float = _asked(
+        0.0, Number(minimum=0), "Nats to be gained for each unit of a look's cost; nonmyopic."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class GreedyTrainingConfig(LookTrainingConfig):
+    """How to train a selector of looks with a predictor of the label.
+
+    Attributes:
+        temperature: of the relaxed choice at the beginning; it falls in a geometric sequence.
+        coolest: at the end.
+    """
+
+    temperature: float = _asked(
+        1.0, Number(above=0), "Of the relaxed choice at the beginning; greedy."
+    )
+    coolest: float = _of(0.1, Number(above=0))
+
+    def cooled(self, step: int) -> float:
+        """The temperature in a step."""
+        done = step / max(self.steps - 1, 1)
+        return float(self.temperature * (self.coolest / self.temperature) ** done)
+
+
+LOOK_TRAININGS: dict[str, type[LookTrainingConfig]] = {
+    "value": ValueTrainingConfig,
+    "greedy": GreedyTrainingConfig,
+    "nonmyopic": NonmyopicTrainingConfig,
+}
+"""How each policy of a network is trained."""

@@ -11,38 +11,71 @@ from boed.classifiers.classifier import Classifier
 from boed.data.training_split import training_splits
 from boed.foundation.files import load_weights
 from boed.foundation.shipped import shipped
-from boed.policies.learned import CandidateLooks, Value, ValueNet, train_value
-from boed.policies.learned.network import KIND, classifier_name
+from boed.policies.learned import NETWORKS, ONE_PASS, CandidateLooks, LookNet, OnePass
+from boed.policies.learned import train_look_policy as train_network
+from boed.policies.learned.network import classifier_name
 from boed.sensors.registry import check_sensor_name, default_sensor, sensor_named
-from boed.training.config import ValueTrainingConfig
+from boed.training.config import LookTrainingConfig, ValueTrainingConfig
 from boed.training.recipes import Recipe
 from boed.zoo.defaults import DEFAULT_SIZE
 from boed.zoo.fitted import Context, Missing
 from boed.zoo.models import classifier_for, completer_for, shipped_of, weights
 
 
-def value_for(
-    context: Context, where: str | None, classifier: Classifier, *, memory: int, device: str
-) -> Value:
+def one_pass_for(
+    context: Context,
+    name: str,
+    where: str | None,
+    classifier: Classifier,
+    *,
+    memory: int,
+    device: str,
+) -> OnePass:
     """The policy of a trained network, by name or path, or of the one shipped for these looks.
+
+    Args:
+        context, classifier: what it is for.
+        name: what it is called: if that is one of `NETWORKS`, it has to be such a network.
+        where: its name or path; None for the shipped one.
+        memory: bound on the images held at once, MiB.
+        device: where it runs.
 
     Raises:
         Missing: none is shipped.
-        ValueError: it was trained for another sensor, grid, size or classifier.
+        ValueError: it is of another kind, or was trained for another sensor, grid, size or
+            classifier.
     """
     looks = CandidateLooks.of(context.sensor, context.shape)
     path = (
-        shipped_value(context, looks, classifier)
+        shipped_network(context, name, looks, classifier)
         if where is None
         else weights("policies", where, "policies")
     )
-    network = ValueNet.load(path).to(device)
+    network = load_network(path).to(device)
+    if name in NETWORKS and network.name != name:
+        raise ValueError(
+            f"policies: {name} is asked for with {where}, which is a {network.kind()}; give it "
+            f"another name, or none"
+        )
     network.check_looks(looks)
-    return Value(network, classifier, memory=memory)
+    return ONE_PASS[network.name](network, classifier, memory=memory)
 
 
-def shipped_value(context: Context, looks: CandidateLooks, classifier: Classifier) -> Path:
-    """The shipped value network for these looks and this classifier.
+def load_network(path: Path | str) -> LookNet:
+    """A trained network of any of the kinds, by its checkpoint.
+
+    Raises:
+        ValueError: the file is missing, damaged, or holds something else.
+    """
+    _, header = load_weights(path, *(each.kind() for each in NETWORKS.values()))
+    kinds = {each.kind(): each for each in NETWORKS.values()}
+    return kinds[header["kind"]].load(path)
+
+
+def shipped_network(
+    context: Context, policy: str, looks: CandidateLooks, classifier: Classifier
+) -> Path:
+    """The shipped network of a policy for these looks and this classifier.
 
     Raises:
         Missing: there is none; saying what the shipped ones are for, and how to train one.
@@ -51,21 +84,21 @@ def shipped_value(context: Context, looks: CandidateLooks, classifier: Classifie
     theirs = {}
     for name in shipped_of("policies"):
         _, header = load_weights(shipped(name))
-        if header["kind"] == KIND:
+        if header["kind"] == NETWORKS[policy].kind():
             theirs[name] = (header["looks"], header["classifier"])
     for name, of in theirs.items():
         if of == ours:
             return shipped(name)
     said = "; ".join(f"{name} is for {' and '.join(of)}" for name, of in theirs.items())
     raise Missing(
-        f"no value policy is shipped for {' and '.join(ours)}: train one with `boed train policy "
-        f"value {context.options} --sensor ... --out value.safetensors` and give it as "
-        f"`policies='value.safetensors'`. Shipped: {said or 'none'}"
+        f"no {policy} policy is shipped for {' and '.join(ours)}: train one with `boed train "
+        f"policy {policy} {context.options} --sensor ... --out {policy}.safetensors` and give it "
+        f"as `policies='{policy}.safetensors'`. Shipped: {said or 'none'}"
     )
 
 
 def chosen_for(recipe: Recipe, classifier: str | None) -> tuple[Context, Classifier]:
-    """Data, sensor and classifier that a value policy's recipe names: what it chooses for.
+    """Data, sensor and classifier that a policy's recipe names: what it chooses for.
 
     Args:
         recipe: of the policy.
@@ -80,15 +113,15 @@ def chosen_for(recipe: Recipe, classifier: str | None) -> tuple[Context, Classif
     return context, classifier_for(context, classifier)
 
 
-def train_value_for(
+def train_network_for(
     context: Context,
     classifier: Classifier,
     *,
     recipe: Recipe,
-    training: ValueTrainingConfig,
+    training: LookTrainingConfig,
     how: Mapping[str, Any],
-) -> ValueNet:
-    """Train a value network as a recipe says.
+) -> LookNet:
+    """Train a network as a recipe says.
 
     Args:
         context, classifier: what it is for, as `chosen_for` gives them.
@@ -101,8 +134,11 @@ def train_value_for(
     assert val is not None
     if recipe.sensor is None:
         recipe = replace(recipe, sensor={"name": default_sensor(train)})
-    drawn = training.target == "map" or recipe.completer is not None
-    return train_value(
+    by_map = isinstance(training, ValueTrainingConfig) and training.target == "map"
+    drawn = by_map or recipe.completer is not None
+    assert recipe.name is not None
+    return train_network(
+        recipe.name,
         train,
         val,
         sensor=context.sensor,

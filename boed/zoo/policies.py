@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from boed.classifiers.classifier import Classifier
 from boed.classifiers.trained import TrainedClassifier
@@ -19,6 +20,7 @@ from boed.foundation.registry import make_own
 from boed.policies import BOED, CentreOut, FixedDesign, Oracle, Policy, Random
 from boed.policies import optimise_fixed_design as best_fixed_design
 from boed.policies.first_look import FirstLook
+from boed.policies.learned import Value
 from boed.policies.names import INFORMED, LEARNED, named_policy
 from boed.policies.policy import check_is_policy
 from boed.search import Exhaustive, Proposing, Racing, Screening, Search
@@ -26,7 +28,7 @@ from boed.search.names import SEARCHES
 from boed.sensors import PatchSensor
 from boed.sensors.sensor import candidates
 from boed.zoo.fitted import Context, Missing
-from boed.zoo.learned import value_for
+from boed.zoo.learned import one_pass_for
 from boed.zoo.models import completer_for, screen_for
 
 FIRST_COMPLETIONS = 500
@@ -63,11 +65,14 @@ def policies_for(
             that was trained for another sensor, grid, size or classifier.
     """
 
+    run_as: dict[str, Any] = {"memory": memory, "device": device}
+
     def informed(name: str, where: str | None) -> Policy:
         own, estimator = INFORMED[name]
         how = search
         if name in LEARNED:
-            proposer = value_for(context, where, classifier, memory=memory, device=device)
+            proposer = one_pass_for(context, "value", where, classifier, **run_as)
+            assert isinstance(proposer, Value)
             how = Proposing(proposer=proposer, then=search if isinstance(search, Racing) else None)
         if estimator == "disagreement":
             _check_members(name, classifier)  # who has none is told before any work
@@ -89,8 +94,8 @@ def policies_for(
         if name in INFORMED:
             return informed(name, where)
         if name in LEARNED or where is not None:
-            return value_for(context, where, classifier, memory=memory, device=device)
-        return _uninformed(name, context, classifier, memory=memory, device=device)
+            return one_pass_for(context, name, where, classifier, **run_as)
+        return _uninformed(name, context, classifier, **run_as)
 
     asked = [named_policy(each) for each in names]
     return {name: made(name, where) for name, where in asked}

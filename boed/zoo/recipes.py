@@ -37,15 +37,11 @@ from boed.sensors.random_looks import RandomLooks
 from boed.sensors.registry import sensor_named
 from boed.sensors.sensor import returns_readings
 from boed.training.checkpoints import check_recipe, running_state
-from boed.training.config import (
-    ClassifierTrainingConfig,
-    TrainingConfig,
-    ValueTrainingConfig,
-)
+from boed.training.config import LOOK_TRAININGS, ClassifierTrainingConfig, TrainingConfig
 from boed.training.recipes import Recipe, recipe_path
 from boed.zoo.defaults import DEFAULT_SIZE
 from boed.zoo.fitted import Context
-from boed.zoo.learned import chosen_for, train_value_for
+from boed.zoo.learned import chosen_for, train_network_for
 from boed.zoo.models import CLASSIFIERS, network_for, weights
 
 C = TypeVar("C")
@@ -85,7 +81,8 @@ def changed(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
     own = [each.name for each in fields(Recipe) if each.name not in ("kind", "training")]
     kind = ClassifierTrainingConfig if recipe.kind == "classifier" else TrainingConfig
     if recipe.kind == "policy" and recipe.problem is None:
-        kind = ValueTrainingConfig
+        check_known("name", recipe.name, LOOK_TRAININGS)
+        kind = LOOK_TRAININGS[str(recipe.name)]
     elif recipe.kind == "policy":
         from boed.deep_adaptive.training import PolicyTrainingConfig
 
@@ -381,7 +378,7 @@ def _screen(job: _Job) -> torch.nn.Module:
 
 
 def _policy(job: _Job) -> torch.nn.Module:
-    return _value(job) if job.recipe.problem is None else _for_problem(job)
+    return _one_pass(job) if job.recipe.problem is None else _for_problem(job)
 
 
 def _is_made(classifier: str) -> bool:
@@ -389,13 +386,13 @@ def _is_made(classifier: str) -> bool:
     return classifier in CLASSIFIERS or names_object(classifier)
 
 
-def _value(job: _Job) -> torch.nn.Module:
+def _one_pass(job: _Job) -> torch.nn.Module:
     recipe, checkpoint = job.recipe, job.model("classifier")
-    check_known("name", recipe.name, ("value",))
+    assert recipe.name is not None
     context, classifier = chosen_for(recipe, str(checkpoint) if checkpoint else recipe.classifier)
     assert context.library is not None
-    training = job.training(usual_training(context.library))
-    return train_value_for(
+    training = job.training(usual_training(recipe.name, context.library))
+    return train_network_for(
         context, classifier, recipe=recipe, training=training, how=job.begin(training)
     )
 

@@ -1,6 +1,7 @@
-"""Tables as data sets: scikit-learn's bundled ones, of which nothing is downloaded.
+"""Tables as data sets: scikit-learn's bundled ones and drawn ones; nothing is downloaded.
 
-A row of F features is a scene `[1, 1, F]`, scaled to [0, 1] by the range of the train rows.
+A row of F features is a scene `[1, 1, F]`, scaled to [0, 1]: bundled ones by the range of
+the train rows, drawn ones by their law.
 """
 
 from __future__ import annotations
@@ -14,16 +15,20 @@ from numpy.typing import NDArray
 
 from boed.data.dataset import Dataset
 from boed.data.labels import check_split
+from boed.data.readers.cubes import CUBES, LAWS, cube
 from boed.foundation.registry import check_known
 
 FOLDS = 5
 
-TABLES = {
+BUNDLED = {
     "breast_cancer": "569 breast masses, 30 features of cell nuclei, malignant or benign",
     "wine": "178 wines, 13 chemical features, 3 cultivars",
     "iris": "150 flowers, 4 measures, 3 species",
     "optical_digits": "1,797 handwritten digits, 64 counts of ink",
 }
+"""Those of scikit-learn."""
+
+TABLES = {**BUNDLED, **CUBES}
 """What can be read by name."""
 
 _LOADERS = {"optical_digits": "load_digits"}
@@ -32,9 +37,10 @@ _LOADERS = {"optical_digits": "load_digits"}
 def table(name: str, split: str = "test", fold: int = 0) -> Dataset:
     """Rows of one split as scenes: float32 `[N, 1, 1, F]` in [0, 1].
 
-    The rows are dealt into five stratified parts. Of fold k, part k is test, the next one val and
-    the other three train; over the five folds each row is tested once. Values outside the range
+    Bundled rows are dealt into five stratified parts. Of fold k, part k is test, the next one val
+    and the other three train; over the five folds each row is tested once. Values outside the range
     of the train rows are clipped. `patients` holds the row's number in scikit-learn's table.
+    Of a table that is drawn from a law, each fold is another draw.
 
     Args:
         name: one of `TABLES`.
@@ -47,9 +53,12 @@ def table(name: str, split: str = "test", fold: int = 0) -> Dataset:
     from sklearn.model_selection import StratifiedKFold
 
     check_split(split)
-    values, labels, _, label_names = _read(name)
+    check_known("table", name, TABLES)
     if not 0 <= fold < FOLDS:
         raise ValueError(f"fold is {fold}, expected 0 to {FOLDS - 1}")
+    if name in CUBES:
+        return cube(name, split, fold)
+    values, labels, _, label_names = _read(name)
     dealt = StratifiedKFold(FOLDS, shuffle=True, random_state=0).split(values, labels)
     parts = [rows for _, rows in dealt]
     test, val, *train = [np.sort(part) for part in parts[fold:] + parts[:fold]]
@@ -73,7 +82,8 @@ def feature_names(name: str) -> tuple[str, ...]:
     Raises:
         ValueError: an unknown table.
     """
-    return _read(name)[2]
+    check_known("table", name, TABLES)
+    return LAWS[name].names if name in LAWS else _read(name)[2]
 
 
 @lru_cache(maxsize=1)
@@ -81,7 +91,6 @@ def _read(name: str) -> tuple[NDArray[np.float64], NDArray[np.int64], tuple[str,
     """Values `[N, F]`, labels `[N]`, names of the features and of the classes."""
     from sklearn import datasets
 
-    check_known("table", name, TABLES)
     bunch = getattr(datasets, _LOADERS.get(name, f"load_{name}"))()
     features = tuple(map(str, bunch.feature_names))
     classes = tuple(str(each).replace("_", " ") for each in bunch.target_names)

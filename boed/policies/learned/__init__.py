@@ -1,8 +1,23 @@
 """Policies that have learned where to look: one pass of a network in place of completions."""
 
+from boed.policies.learned.greedy import GreedyNet
 from boed.policies.learned.looks import CandidateLooks
-from boed.policies.learned.network import ValueConfig, ValueNet
-from boed.policies.learned.training import train_value
-from boed.policies.learned.value import Value
+from boed.policies.learned.network import LookNet, NonmyopicNet, ValueConfig, ValueNet
+from boed.policies.learned.training import NETWORKS, train_look_policy
+from boed.policies.learned.value import ONE_PASS, Greedy, Nonmyopic, OnePass, Value
 
-__all__ = ["CandidateLooks", "Value", "ValueConfig", "ValueNet", "train_value"]
+__all__ = [
+    "NETWORKS",
+    "ONE_PASS",
+    "CandidateLooks",
+    "Greedy",
+    "GreedyNet",
+    "LookNet",
+    "Nonmyopic",
+    "NonmyopicNet",
+    "OnePass",
+    "Value",
+    "ValueConfig",
+    "ValueNet",
+    "train_look_policy",
+]

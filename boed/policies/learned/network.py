@@ -21,9 +21,6 @@ from boed.foundation.files import read_model, save_weights
 from boed.foundation.identity import DIGITS, identity
 from boed.policies.learned.looks import CandidateLooks
 
-KIND = "value policy"
-"""What headers of checkpoints call it."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class ValueConfig:
@@ -38,6 +35,7 @@ class ValueConfig:
         width: channels of the layers that value looks.
         fine: how often a cell of the encoder's map is divided along each axis, so that looks
             which lie within one cell can be told apart.
+        answers: of the classifier, `(K,)` or `(L, 2)`, for a network that learns to answer, too.
     """
 
     encoder: DenseNetConfig | None = None
@@ -46,6 +44,7 @@ class ValueConfig:
     entries: int = 0
     width: int = 64
     fine: int = 1
+    answers: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         at_least(1, width=self.width, fine=self.fine)
@@ -53,7 +52,7 @@ class ValueConfig:
     @classmethod
     def read(cls, header: dict[str, Any]) -> ValueConfig:
         """From what a checkpoint's header says."""
-        given = dict(header)
+        given = {**header, "answers": tuple(header.get("answers", ()))}
         encoder = given.pop("encoder")
         return cls(encoder=None if encoder is None else DenseNetConfig.read(encoder), **given)
 
@@ -171,34 +170,110 @@ class SetNet(nn.Module):
         return self.values(code[:, None] + each, looks.new_share(observation))
 
 
-class ValueNet(nn.Module):
-    """The expected information gain of every candidate look, in nats, from one pass.
+class LookNet(nn.Module):
+    """A number for every candidate look from one pass: the look of the highest one is taken.
 
     Args:
         config: the network.
         looks: `CandidateLooks.name` of those that it is for.
-        classifier: `classifier_name` of the one whose gains it expects.
+        classifier: `classifier_name` of the one whose belief the looks are for.
 
     Attributes:
-        scale: by which all values are multiplied; 1 until `corrected`.
+        name: of the policy.
         merit: the validation's figure that says how good it is, lower is better.
+        expects: whether the numbers are gains of looks in nats.
     """
 
-    merit: ClassVar[str] = "val_nll"
-    scale: Tensor
+    name: ClassVar[str]
+    merit: ClassVar[str]
+    expects: ClassVar[bool] = False
 
     def __init__(self, config: ValueConfig, *, looks: str, classifier: str) -> None:
         super().__init__()
         self.config, self.looks, self.classifier = config, looks, classifier
         self.provenance: dict[str, Any] = {}
-        self.register_buffer("scale", torch.ones(()))
         encoder = config.encoder
         self.network = SetNet(config) if encoder is None else PictureNet(config, encoder)
 
     def forward(self, observation: Observation, looks: CandidateLooks) -> Float[Tensor, "B D"]:
-        """Expected fall of the classifier's log loss by each look, `[B, D]`, nats."""
+        """A number for each look, `[B, D]`."""
         values: Tensor = self.network(observation, looks)
-        return values * self.scale
+        return values
+
+    @classmethod
+    def kind(cls) -> str:
+        """What headers of checkpoints call it."""
+        return f"{cls.name} policy"
+
+    def check_looks(self, looks: CandidateLooks) -> None:
+        """Refuse other looks, or scenes of another size, than it was trained for.
+
+        Raises:
+            ValueError: naming both.
+        """
+        if looks.name != self.looks:
+            raise ValueError(
+                f"policy: it was trained for {self.looks}, not for {looks.name}; train one for "
+                f"these with `boed train policy {self.name} --sensor ...`"
+            )
+
+    def check_classifier(self, classifier: Classifier) -> None:
+        """Refuse another classifier than it was trained for.
+
+        Raises:
+            ValueError: naming both.
+        """
+        if (given := classifier_name(classifier)) != self.classifier:
+            raise ValueError(
+                f"policy: it was trained for the classifier {self.classifier}, not for {given}; "
+                f"train one for that with `boed train policy {self.name} --classifier ...`"
+            )
+
+    def save(self, path: Path | str, provenance: dict[str, Any]) -> None:
+        """Write the weights, rounded to half precision, with configuration and provenance."""
+        header = {
+            **provenance,
+            "kind": self.kind(),
+            "config": asdict(self.config),
+            "looks": self.looks,
+            "classifier": self.classifier,
+        }
+        save_weights(path, {k: v.half() for k, v in self.state_dict().items()}, header)
+
+    @classmethod
+    def load(cls, path: Path | str) -> Self:
+        """Read a checkpoint that `save` wrote.
+
+        Raises:
+            ValueError: the file is missing, damaged, or holds something else.
+        """
+        return read_model(path, cls._built, cls.kind()).requires_grad_(False)
+
+    @classmethod
+    def _built(cls, header: dict[str, Any], tensors: dict[str, Tensor]) -> Self:
+        config = ValueConfig.read(header["config"])
+        return cls(config, looks=header["looks"], classifier=header["classifier"])
+
+
+class ValueNet(LookNet):
+    """The expected information gain of every candidate look, in nats.
+
+    Attributes:
+        scale: by which all values are multiplied; 1 until `corrected`.
+    """
+
+    name = "value"
+    merit = "val_nll"
+    expects = True
+    scale: Tensor
+
+    def __init__(self, config: ValueConfig, *, looks: str, classifier: str) -> None:
+        super().__init__(config, looks=looks, classifier=classifier)
+        self.register_buffer("scale", torch.ones(()))
+
+    def forward(self, observation: Observation, looks: CandidateLooks) -> Float[Tensor, "B D"]:
+        """Expected fall of the classifier's log loss by each look, `[B, D]`, nats."""
+        return super().forward(observation, looks) * self.scale
 
     def corrected(self, expected: float, gained: float) -> float:
         """Multiply all values so that what was expected of the looks chosen is what they gained.
@@ -217,54 +292,12 @@ class ValueNet(nn.Module):
             self.scale.mul_(min(max(gained / expected, 0.25), 4.0))
         return float(self.scale)
 
-    def check_looks(self, looks: CandidateLooks) -> None:
-        """Refuse other looks, or scenes of another size, than it was trained for.
 
-        Raises:
-            ValueError: naming both.
-        """
-        if looks.name != self.looks:
-            raise ValueError(
-                f"policy: it was trained for {self.looks}, not for {looks.name}; train one for "
-                "these with `boed train policy value --sensor ...`"
-            )
+class NonmyopicNet(LookNet):
+    """What every candidate look and the best looks after it are expected to gain, in nats."""
 
-    def check_classifier(self, classifier: Classifier) -> None:
-        """Refuse another classifier than it was trained for.
-
-        Raises:
-            ValueError: naming both.
-        """
-        if (given := classifier_name(classifier)) != self.classifier:
-            raise ValueError(
-                f"policy: it was trained for the classifier {self.classifier}, not for {given}; "
-                "train one for that with `boed train policy value --classifier ...`"
-            )
-
-    def save(self, path: Path | str, provenance: dict[str, Any]) -> None:
-        """Write the weights, rounded to half precision, with configuration and provenance."""
-        header = {
-            **provenance,
-            "kind": KIND,
-            "config": asdict(self.config),
-            "looks": self.looks,
-            "classifier": self.classifier,
-        }
-        save_weights(path, {k: v.half() for k, v in self.state_dict().items()}, header)
-
-    @classmethod
-    def load(cls, path: Path | str) -> Self:
-        """Read a checkpoint that `save` wrote.
-
-        Raises:
-            ValueError: the file is missing, damaged, or holds something else.
-        """
-        return read_model(path, cls._built, KIND).requires_grad_(False)
-
-    @classmethod
-    def _built(cls, header: dict[str, Any], tensors: dict[str, Tensor]) -> Self:
-        config = ValueConfig.read(header["config"])
-        return cls(config, looks=header["looks"], classifier=header["classifier"])
+    name = "nonmyopic"
+    merit = "val_end"
 
 
 def classifier_name(classifier: Classifier) -> str:

@@ -1,4 +1,4 @@
-"""What a value network learns from: its own looks at scenes, and what other looks would gain."""
+"""What a network learns from: its own looks at scenes, and what other looks would gain."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from boed.eig.completions.estimate import design_problem
 from boed.eig.completions.estimators import named
 from boed.foundation.randomness import derive
 from boed.policies.learned.looks import CandidateLooks
-from boed.policies.learned.network import ValueNet
+from boed.policies.learned.network import LookNet
 from boed.search.candidates.evaluations import Evaluations
 from boed.sensors.sensor import Sensor, look
 
@@ -42,7 +42,7 @@ class RollOut:
 
 @torch.no_grad()
 def roll_out(
-    network: ValueNet,
+    network: LookNet,
     scenes: Float[Tensor, "B C H W"],
     looks: CandidateLooks,
     *,
@@ -90,11 +90,13 @@ class Situations:
     Attributes:
         observation: what has been seen, of P scenes.
         scene: which of the B scenes each is of, `[P]`.
+        moment: how many looks had been taken, `[P]`.
         judged: the candidates, `[P, D]`.
     """
 
     observation: Observation
     scene: Int64[Tensor, " P"]
+    moment: Int64[Tensor, " P"]
     judged: Bool[Tensor, "P D"]
 
 
@@ -122,7 +124,7 @@ def situations(rolled: RollOut, looks: CandidateLooks, *, candidates: int, most:
     ticket = ticket.scatter(1, rolled.chosen.flatten()[rows][:, None], 2.0).masked_fill(~new, -1)
     best = ticket.topk(min(candidates, len(looks)), dim=1)
     judged = torch.zeros_like(new).scatter(1, best.indices, best.values >= 0)
-    return Situations(observation=observation, scene=scene, judged=judged)
+    return Situations(observation=observation, scene=scene, moment=moments.flatten(), judged=judged)
 
 
 class Target(Protocol):

@@ -1,4 +1,4 @@
-"""Training a value network on the looks that it takes itself, resumably."""
+"""Training a network that says where to look, on the looks that it takes itself, resumably."""
 
 from __future__ import annotations
 
@@ -24,64 +24,95 @@ from boed.eig.completions.beliefs import log_beliefs
 from boed.foundation.fingerprint import fingerprint
 from boed.foundation.identity import DIGITS
 from boed.foundation.randomness import derive
+from boed.foundation.registry import check_known
+from boed.policies.learned.greedy import GreedyNet, RelaxedChoice
+from boed.policies.learned.lessons import Gains, Returns
 from boed.policies.learned.looks import CandidateLooks
-from boed.policies.learned.network import PictureNet, SetNet, ValueConfig, ValueNet, classifier_name
+from boed.policies.learned.network import (
+    LookNet,
+    NonmyopicNet,
+    PictureNet,
+    SetNet,
+    ValueConfig,
+    ValueNet,
+    classifier_name,
+)
 from boed.policies.learned.situations import (
     CompletedMap,
     Target,
-    gains_of,
     roll_out,
-    situations,
     true_label,
     whole_belief,
 )
 from boed.sensors.random_looks import RandomLooks
 from boed.sensors.registry import is_table
-from boed.sensors.sensor import Sensor
+from boed.sensors.sensor import Sensor, costs
 from boed.training.checkpoints import claim_trained, conclude, running_state
-from boed.training.config import ValueTrainingConfig
+from boed.training.config import (
+    LOOK_TRAININGS,
+    GreedyTrainingConfig,
+    LookTrainingConfig,
+    NonmyopicTrainingConfig,
+    ValueTrainingConfig,
+)
 from boed.training.loop import fit, provenance
 from boed.training.recipes import Recipe
 from boed.training.state import Progress
 
-TRAINING = ValueTrainingConfig(
-    steps=3000, batch=24, lr=1e-3, betas=(0.9, 0.99), ema=0.995, clip=1.0, every=250
-)
-"""For one CPU core: most of the time goes into the classifier's beliefs after the looks judged."""
+NETWORKS: dict[str, type[LookNet]] = {
+    each.name: each for each in (ValueNet, GreedyNet, NonmyopicNet)
+}
+"""By the name of the policy."""
+
+_USUAL: dict[str, Any] = {
+    "lr": 1e-3, "betas": (0.9, 0.99), "ema": 0.995, "clip": 1.0, "every": 250,
+}  # fmt: skip
+
+TRAININGS: dict[str, LookTrainingConfig] = {
+    "value": ValueTrainingConfig(steps=3000, batch=24, **_USUAL),
+    "greedy": GreedyTrainingConfig(steps=3000, batch=64, **_USUAL),
+    "nonmyopic": NonmyopicTrainingConfig(steps=6000, batch=24, **_USUAL),
+}
+"""For one CPU core: of those that value looks, most of the time goes into the classifier's beliefs
+after the looks judged. What is learned of later looks has to arrive before that of earlier ones."""
 
 
-def usual_training(train: Dataset) -> ValueTrainingConfig:
-    """How to train on a data set: few pictures are augmented, as for classifiers."""
+def usual_training(name: str, train: Dataset) -> LookTrainingConfig:
+    """How to train a policy on a data set: few pictures are augmented, as for classifiers."""
     augmentation = "none" if is_table(train) else usual_augmentation(len(train))
-    return replace(TRAINING, augmentation=augmentation)
+    return replace(TRAININGS[name], augmentation=augmentation)
 
 
-def train_value(
+def train_look_policy(
+    name: str,
     train: Dataset,
     val: Dataset,
     *,
     sensor: Sensor,
     classifier: Classifier,
     out: Path,
-    training: ValueTrainingConfig | None = None,
+    training: LookTrainingConfig | None = None,
     config: ValueConfig | None = None,
     completer: Completer | None = None,
     on_step: Callable[[int, float], None] | None = None,
     command: str | None = None,
     recipe: Recipe | None = None,
-) -> ValueNet:
-    """Train a network to expect what each look gains, and save it to `out`.
+) -> LookNet:
+    """Train a network to say where to look, and save it to `out`.
 
-    Each update looks T times at each scene of a batch, where the network says or, less and less
-    often, anywhere; at each of these moments the gains of the look taken and of random others are
-    what is regressed (as DIME does: Gadgil et al. 2024, Algorithm 1). The expectation of the gain
-    given the observation is the EIG, and the looks taken are among those judged, so that what is
-    chosen because it was valued too highly is corrected.
+    `value` and `nonmyopic` look T times at each scene of a batch, where the network says or, less
+    and less often, anywhere; at each of these moments the gains of the look taken and of random
+    others are what is regressed (`Gains`, `Returns`). The expectation of the gain given the
+    observation is the EIG, and the looks taken are among those judged, so that what is chosen
+    because it was valued too highly is corrected. `greedy` is trained with a predictor of the
+    label (`RelaxedChoice`).
 
     Args:
+        name: one of `NETWORKS`.
         train, val: what to learn from, and what to watch.
         sensor: whose candidates are always the same.
-        classifier: whose gains are expected; asked `candidates` + 1 times at each moment.
+        classifier: whose gains are expected, asked `candidates` + 1 times at each moment; of
+            `greedy` the one by which val judges, and with which a predictor of pictures begins.
         out: checkpoint to write, with its recipe and its curve beside it, the best weights by val
             if they are not the last, and until the end the running state.
         training: how long and how; `usual_training` if not given.
@@ -92,48 +123,48 @@ def train_value(
         recipe: what was asked for, for the record; made of the arguments if not given.
 
     Raises:
-        ValueError: no completer for a map or one for another target, a sensor without candidates,
-            or `out` holds another training.
+        ValueError: an unknown name, settings of another policy, no completer for a map or one for
+            another target, a sensor without candidates, or `out` holds another training.
         Interrupted: Ctrl-C or SIGTERM came; what was trained is stored.
     """
+    check_known("policy", name, NETWORKS)
+    kind = NETWORKS[name]
     train.check_question()
-    training = training or usual_training(train)
+    training = training or usual_training(name, train)
+    if type(training) is not LOOK_TRAININGS[name]:
+        raise ValueError(
+            f"training is a {type(training).__name__}, expected a {LOOK_TRAININGS[name].__name__} "
+            f"for the policy {name}"
+        )
     check_is_classifier(classifier)
-    target = _target(training, completer)
     device = training.ranks().device
     channels, height, width = train.images.shape[1:]
     looks = CandidateLooks.of(sensor, (channels, height, width), device)
     if isinstance(classifier, nn.Module):
         classifier.eval().to(device)
+    lesson = _lesson(training, completer, looks=looks, sensor=sensor, classifier=classifier)
     torch.manual_seed(derive(training.seed, "weights"))
-    network = begun(train, sensor, classifier, looks=looks, config=config).to(device)
+    network = begun(train, sensor, classifier, looks=looks, config=config, kind=kind).to(device)
     about = {"data": train.name, "sha256": train.sha256, "looks": looks.name}
     about["classifier"] = network.classifier
     if completer is not None:
         about["completer"] = f"{type(completer).__name__} {fingerprint(completer)[:DIGITS]}"
-    recipe = recipe or Recipe(kind="policy", name="value", data=train.name)
+    recipe = recipe or Recipe(kind="policy", name=name, data=train.name)
     recipe = recipe.trained(training, size=None if is_table(train) else train.size)
     if claim_trained(out, recipe, about, steps=training.steps):
-        return ValueNet.load(out)
+        return kind.load(out)
     augment = AUGMENTATIONS[training.augmentation]
-    acting: dict[str, Any] = {"sensor": sensor, "steps": training.looks}
+    judged: dict[str, Any] = {"sensor": sensor, "classifier": classifier, "training": training}
 
     def loss(step: int) -> Tensor:
         rows = torch.randint(len(train), (training.share,))
         scenes, labels = augment(train.scenes(rows)).to(device), train.labels[rows].to(device)
-        seeds = torch.randint(2**31, (len(rows),)).tolist()
-        explore = training.exploration(step)
-        rolled = roll_out(network, scenes, looks, **acting, explore=explore, seeds=seeds)
-        asked = situations(rolled, looks, candidates=training.candidates, most=training.moments)
-        completions = target(asked, scenes, labels)
-        gains = gains_of(asked, completions, sensor=sensor, classifier=classifier)
-        expected = network(asked.observation, looks)
-        return (expected - gains)[asked.judged].square().mean()
+        return lesson(network, scenes, labels, step)
 
     watched = watched_of(val, training)
 
     def validate(_: nn.Module) -> dict[str, float]:
-        return val_figures(network, watched, looks, classifier=classifier, **acting)
+        return val_figures(network, watched, looks, **judged)
 
     _, progress = fit(
         network,
@@ -146,20 +177,21 @@ def train_value(
         about=about,
     )
 
-    def finish(network: ValueNet, progress: Progress) -> dict[str, Any]:
-        figures = val_figures(network, watched, looks, classifier=classifier, **acting)
-        scale = network.corrected(figures["val_expected"], figures["val_gained"])
-        figures["val_expected"] *= scale
+    def finish(network: LookNet, progress: Progress) -> dict[str, Any]:
+        figures, scale = val_figures(network, watched, looks, **judged), {}
+        if isinstance(network, ValueNet):
+            scale["scale"] = network.corrected(figures["val_expected"], figures["val_gained"])
+            figures["val_expected"] *= scale["scale"]
         return {
             **provenance(train, training, progress),
             "command": command,
-            "scale": scale,
+            **scale,
             "scored_on": f"{len(watched)} scenes of {watched.split}",
             "scores": {"val": figures},
         }
 
     conclude(network, out, finish, training=training, recipe=recipe, about=about, progress=progress)
-    return ValueNet.load(out)
+    return kind.load(out)
 
 
 def begun(
@@ -169,7 +201,8 @@ def begun(
     *,
     looks: CandidateLooks,
     config: ValueConfig | None = None,
-) -> ValueNet:
+    kind: type[LookNet] = ValueNet,
+) -> LookNet:
     """An untrained network, which says that no look gains anything.
 
     Of pictures it begins with the encoder of the classifier, if that is a small network; for
@@ -180,13 +213,19 @@ def begun(
         sensor, classifier: what it is for.
         looks: of the sensor.
         config: the network; that for the data and the classifier if not given.
+        kind: of the network.
     """
     own, config = _small_network(classifier), config or _config(train, classifier, looks)
-    network = ValueNet(config, looks=looks.name, classifier=classifier_name(classifier))
-    head = network.network
+    if kind is GreedyNet:
+        names = len(train.label_names)
+        config = replace(config, answers=(names, 2) if train.multi_label else (names,))
+    network = kind(config, looks=looks.name, classifier=classifier_name(classifier))
+    head, predictor = network.network, getattr(network, "predictor", None)
     if isinstance(head, PictureNet):
         if own is not None and config.encoder == own[1]:
             head.encoder.load_state_dict(own[0].features.state_dict())
+            if predictor is not None:
+                predictor.network.load_state_dict(own[0].state_dict())
         return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
     assert isinstance(head, SetNet)
     scenes = train.scenes(_some(train, 512))
@@ -194,8 +233,10 @@ def begun(
     seen = RandomLooks(sensor, looks.shape)(scenes, everything, torch.Generator().manual_seed(0))
     numbers, _, _ = looks.read(seen.to(looks.designs.device))
     spread = numbers.std(0)
-    head.mean.copy_(numbers.mean(0))
-    head.std.copy_(spread.where(spread > 1e-6, 1.0))
+    for each in (head, predictor):
+        if each is not None:
+            each.mean.copy_(numbers.mean(0))
+            each.std.copy_(spread.where(spread > 1e-6, 1.0))
     return network
 
 
@@ -241,29 +282,33 @@ def _small_network(classifier: Classifier) -> tuple[SmallDenseNet, DenseNetConfi
     return folded, classifier.config
 
 
-def watched_of(val: Dataset, training: ValueTrainingConfig) -> Dataset:
+def watched_of(val: Dataset, training: LookTrainingConfig) -> Dataset:
     """The scenes of val that a training looks at, always the same."""
     return val.subset(_some(val, training.watched)) if len(val) > training.watched else val
 
 
 @torch.no_grad()
 def val_figures(
-    network: ValueNet,
+    network: LookNet,
     val: Dataset,
     looks: CandidateLooks,
     *,
     sensor: Sensor,
     classifier: Classifier,
-    steps: int,
+    training: LookTrainingConfig,
 ) -> dict[str, float]:
     """What comes of looking where the network says.
 
     Returns:
         `val_nll`: the classifier's log loss in nats, the mean over scenes and after 1 to T looks;
-        `val_nll@t` after t looks; `val_accuracy@T` where there is one question; and the gain of
-        the looks taken in nats, as `val_expected` by the network and as `val_gained`.
+        `val_nll@t` after t looks; `val_accuracy@T` where there is one question; `val_end`, the
+        loss after all looks and their price, if they have one; and of a network that expects gains
+        those of the looks taken in nats, as `val_expected` by the network and as `val_gained`.
     """
-    losses, expected, right = [], [], []
+    steps = training.looks
+    price = training.price if isinstance(training, NonmyopicTrainingConfig) else 0.0
+    cost = costs(sensor, looks.designs)
+    losses, expected, right, spent = [], [], [], []
     for rows in torch.arange(len(val)).split(256):
         scenes = val.scenes(rows).to(looks.designs.device)
         labels = val.labels[rows].to(scenes.device)
@@ -273,15 +318,48 @@ def val_figures(
         each = [cross_entropy(belief, labels).clamp(max=100) for belief in beliefs]
         losses.append(torch.stack(each, dim=1))  # [b, T + 1]
         expected.append(rolled.expected.T)
+        spent.append(cost.to(scenes.device)[rolled.chosen].sum(0))
         right.append((beliefs[-1].argmax(-1) == labels).float().flatten())
     loss, findings = torch.cat(losses).mean(0), val.labels.shape[1] if val.multi_label else 1
-    return {
+    figures = {
         "val_nll": float(loss[1:].mean()),
         **{f"val_nll@{t}": float(loss[t]) for t in range(1, steps + 1)},
         f"val_accuracy@{steps}": float(torch.cat(right).mean()),
-        "val_expected": float(torch.cat(expected).mean()),
-        "val_gained": float(findings * (loss[0] - loss[-1]) / steps),
+        "val_end": float(findings * loss[-1] + price * torch.cat(spent).mean()),
     }
+    if network.expects:
+        figures["val_expected"] = float(torch.cat(expected).mean())
+        figures["val_gained"] = float(findings * (loss[0] - loss[-1]) / steps)
+    return figures
+
+
+Lesson = Callable[[Any, Tensor, Tensor, int], Tensor]
+"""Network, scenes, labels and step to a loss."""
+
+
+def _lesson(
+    training: LookTrainingConfig,
+    completer: Completer | None,
+    *,
+    looks: CandidateLooks,
+    sensor: Sensor,
+    classifier: Classifier,
+) -> Lesson:
+    """What is taught as the settings say.
+
+    Raises:
+        ValueError: a completer where nothing is learned from completions, or a map without one.
+    """
+    shared: dict[str, Any] = {"looks": looks, "sensor": sensor, "training": training}
+    if not isinstance(training, ValueTrainingConfig):
+        if completer is not None:
+            raise ValueError(
+                f"completer is {type(completer).__name__}; expected none for a policy that learns "
+                "from true scenes alone"
+            )
+        return RelaxedChoice(**shared)
+    kind = Returns if isinstance(training, NonmyopicTrainingConfig) else Gains
+    return kind(target=_target(training, completer), classifier=classifier, **shared)
 
 
 def _target(training: ValueTrainingConfig, completer: Completer | None) -> Target:

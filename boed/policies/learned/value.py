@@ -1,4 +1,4 @@
-"""The policy that takes the look of highest expected gain by a network's map."""
+"""Policies that take the look of the highest number in a network's map."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from boed.data.observation import Observation
 from boed.eig.completions.beliefs import images_within
 from boed.foundation.arguments import checked
 from boed.foundation.randomness import Seeds, per_scene
+from boed.policies.learned.greedy import GreedyNet
 from boed.policies.learned.looks import CandidateLooks
-from boed.policies.learned.network import ValueNet
+from boed.policies.learned.network import LookNet, NonmyopicNet, ValueNet
 from boed.policies.policy import Decision, pick
 from boed.sensors.sensor import Sensor, candidates
 
 
 @checked
 @dataclass
-class Value:
-    """The look after which the classifier's log loss is expected to be lowest, in one pass.
+class OnePass:
+    """The look of the highest number that a network gives to the candidates, in one pass.
 
-    A network reads the observation once and gives the expected information gain of all candidates
-    of a sensor whose candidates are always the same (as DIME does: Gadgil et al. 2024). Nothing is
-    completed, and the classifier is not asked. Of looks that show nothing new none is chosen while
-    another does.
+    A network reads the observation once and gives a number to all candidates of a sensor whose
+    candidates are always the same. Nothing is completed, and the classifier is not asked. Of looks
+    that show nothing new none is chosen while another does.
 
     Attributes:
-        network: trained by `boed train policy value`.
-        classifier: whose gains the network expects.
+        network: trained by `boed train policy`.
+        classifier: the one that it was trained for.
         memory: bound on the images held at once, MiB.
 
     Raises:
@@ -40,7 +40,7 @@ class Value:
     """
 
     deterministic = True  # but for ties
-    network: ValueNet
+    network: LookNet
     classifier: Classifier
     _: KW_ONLY
     memory: int = field(default=512, compare=False)
@@ -58,19 +58,24 @@ class Value:
         *,
         truth: Float[Tensor, "B C H W"] | None = None,
     ) -> Decision:
-        """The look of highest expected gain for each scene, ties broken at random."""
+        """The look of the highest number for each scene, ties broken at random.
+
+        The decision's scores are the gains that the network expects, in nats; None if its numbers
+        are something else.
+        """
         seeds = per_scene(seed, len(observation))
-        gains = self.expected_gains(observation, sensor)
+        gains = self.look_values(observation, sensor)
         looks = self.looks_of(sensor, observation)
         new = looks.new_share(observation) > 0
         new = new | ~new.any(1, keepdim=True)
         chosen = pick(gains.where(new, -torch.inf), seeds)
         designs = looks.designs
-        return Decision(designs[chosen], candidates=designs, index=chosen, scores=gains)
+        scores = gains if self.network.expects else None
+        return Decision(designs[chosen], candidates=designs, index=chosen, scores=scores)
 
     @torch.no_grad()
-    def expected_gains(self, observation: Observation, sensor: Sensor) -> Float[Tensor, "B D"]:
-        """The map: expected fall of the classifier's log loss by each candidate look, nats.
+    def look_values(self, observation: Observation, sensor: Sensor) -> Float[Tensor, "B D"]:
+        """The map: the network's number for each candidate look.
 
         Raises:
             ValueError: the network was trained for another sensor, candidates or size.
@@ -96,6 +101,53 @@ class Value:
         if not torch.equal(candidates(sensor, observation), looks.designs):
             raise ValueError(
                 f"sensor: the candidates of {type(sensor).__name__} depend on what has been seen; "
-                "a value network is for a sensor whose candidates are always the same"
+                "a trained network is for a sensor whose candidates are always the same"
             )
         return looks
+
+
+@checked
+@dataclass
+class Value(OnePass):
+    """The look after which the classifier's log loss is expected to be lowest (DIME).
+
+    The network gives the expected information gain of each candidate (Gadgil et al. 2024).
+    """
+
+    network: ValueNet
+
+    def expected_gains(self, observation: Observation, sensor: Sensor) -> Float[Tensor, "B D"]:
+        """The map: expected fall of the classifier's log loss by each candidate look, nats.
+
+        Raises:
+            ValueError: the network was trained for another sensor, candidates or size.
+        """
+        return self.look_values(observation, sensor)
+
+
+@checked
+@dataclass
+class Greedy(OnePass):
+    """The look that a selector chooses which was trained with a predictor of the label (GDFS).
+
+    It maximises what the next look tells, as `Value` does, by another way of learning (Covert et
+    al. 2023); its numbers are logits and no gains.
+    """
+
+    network: GreedyNet
+
+
+@checked
+@dataclass
+class Nonmyopic(OnePass):
+    """The look that leads to the lowest log loss after all T looks of the network's training.
+
+    Its numbers are what the look and the best looks after it are expected to gain, not the look
+    alone.
+    """
+
+    network: NonmyopicNet
+
+
+ONE_PASS: dict[str, type[OnePass]] = {"value": Value, "greedy": Greedy, "nonmyopic": Nonmyopic}
+"""By the name of the policy."""

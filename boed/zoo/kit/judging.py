@@ -28,9 +28,9 @@ from boed.data.incomplete import incomplete_splits
 from boed.data.training_split import val_split
 from boed.foundation.files import load_weights
 from boed.foundation.shipped import WEIGHTS, shipped
-from boed.policies.learned import CandidateLooks, Value, ValueNet
-from boed.policies.learned.training import TRAINING, watched_of
-from boed.policies.learned.training import val_figures as value_figures
+from boed.policies.learned import NETWORKS, CandidateLooks
+from boed.policies.learned.training import TRAININGS, watched_of
+from boed.policies.learned.training import val_figures as policy_figures
 from boed.training.recipes import Recipe
 from boed.zoo.defaults import DEFAULT_SIZE
 from boed.zoo.kit.plan import Member, has_ended, trainable
@@ -63,7 +63,9 @@ def merit(recipe: Recipe, figures: Mapping[str, float]) -> float:
         figures: a row of a training's history, or what `val_figures` returns.
     """
     if recipe.kind == "policy":
-        return figures[ValueNet.merit] if recipe.problem is None else -figures["val_spce"]
+        if recipe.problem is not None:
+            return -figures["val_spce"]
+        return figures[NETWORKS[str(recipe.name)].merit]
     if ENERGY_SCORE in figures:
         return figures[ENERGY_SCORE]
     name = LEARNED[str(recipe.name)].merit if recipe.kind == "completer" else MERITS[recipe.kind]
@@ -289,26 +291,28 @@ def _screen(recipe: Recipe, path: Path, device: str, teacher: Path | None) -> di
     return val_scores(ScreenNet.load(path).to(device), asked)
 
 
-def _value(recipe: Recipe, path: Path, device: str) -> dict[str, float]:
-    training = recipe.config(TRAINING)
+def _one_pass(recipe: Recipe, path: Path, device: str) -> dict[str, float]:
+    name = str(recipe.name)
+    training = recipe.config(TRAININGS[name])
     context, classifier = chosen_for(recipe, recipe.classifier)
-    policy = Value(ValueNet.load(path).to(device), classifier)
+    network = NETWORKS[name].load(path).to(device)
+    network.check_classifier(classifier)
     assert context.val is not None
     watched = watched_of(context.val, training)
     looks = CandidateLooks.of(context.sensor, context.shape, device)
-    return value_figures(
-        policy.network,
+    return policy_figures(
+        network,
         watched,
         looks,
         sensor=context.sensor,
         classifier=classifier,
-        steps=training.looks,
+        training=training,
     )
 
 
 def _policy(recipe: Recipe, path: Path, device: str, _: Path | None) -> dict[str, float]:
     if recipe.problem is None:
-        return _value(recipe, path, device)
+        return _one_pass(recipe, path, device)
     import pyro
 
     from boed.deep_adaptive import DeepAdaptiveDesign, StaticDesign, single_look

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from boed.data.readers.tables import FOLDS, TABLES, feature_names, table
+from boed.data.readers.tables import BUNDLED, FOLDS, feature_names, table
 
 SIZES = {
     "breast_cancer": (569, 30, 2),
@@ -17,10 +17,10 @@ SIZES = {
 
 
 def test_sizes_are_listed():
-    assert SIZES.keys() == TABLES.keys()
+    assert SIZES.keys() == BUNDLED.keys()
 
 
-@pytest.mark.parametrize("name", TABLES)
+@pytest.mark.parametrize("name", BUNDLED)
 def test_parts_are_disjoint_stratified_and_whole(name):
     rows, features, classes = SIZES[name]
     assert len(feature_names(name)) == features
@@ -39,7 +39,7 @@ def test_parts_are_disjoint_stratified_and_whole(name):
     assert sorted(map(int, tested)) == list(range(rows))
 
 
-@pytest.mark.parametrize("name", TABLES)
+@pytest.mark.parametrize("name", BUNDLED)
 def test_train_spans_the_unit_range(name):
     """And values beyond it in the other parts are clipped."""
     train = table(name, "train").scenes()

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from boed import BOED, PatchSensor, setup
 from boed.classifiers.networks.densenet import DenseNetConfig
 from boed.cli import app
-from boed.policies.learned import CandidateLooks, Value, ValueConfig, ValueNet
+from boed.policies.learned import NETWORKS, ONE_PASS, CandidateLooks, Value, ValueConfig
 from boed.policies.learned.network import classifier_name
 from boed.search import Exhaustive, Proposing, Racing
 from boed.training import Recipe, ValueTrainingConfig
@@ -26,14 +26,19 @@ OWN: dict[str, Any] = {"sensor": GRID, "classifier": ClueClassifier()}
 ENCODER = DenseNetConfig(size=16, channels=1, outputs=3, stem=4, width=8, growth=(8,), layers=(1,))
 
 
-@pytest.fixture
-def checkpoint(tmp_path: Path) -> str:
+def saved(name: str, folder: Path) -> str:
+    """The checkpoint of an untrained network of a policy."""
     torch.manual_seed(0)
     looks = CandidateLooks.of(GRID, (1, 16, 16)).name
     judge = classifier_name(ClueClassifier())
-    network = ValueNet(ValueConfig(encoder=ENCODER, width=8), looks=looks, classifier=judge)
-    network.save(tmp_path / "mine.safetensors", {})
-    return str(tmp_path / "mine.safetensors")
+    config = ValueConfig(encoder=ENCODER, width=8, answers=(3,))
+    NETWORKS[name](config, looks=looks, classifier=judge).save(folder / "mine.safetensors", {})
+    return str(folder / "mine.safetensors")
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> str:
+    return saved("value", tmp_path)
 
 
 def made(policies: list[str], **options: Any) -> Any:
@@ -55,6 +60,21 @@ def test_a_network_is_a_policy_by_its_path_and_its_proposals_are_another(checkpo
     assert proposing.n == 3
     exhaustive = made(asked[2:], completer=completer, search=Exhaustive()).policies["boed_value"]
     assert exhaustive.search.then is None
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_network_is_the_policy_that_its_header_says(name: str, tmp_path: Path) -> None:
+    path = saved(name, tmp_path)
+    policies = made([path, f"{name}={path}", "random"]).policies
+    assert type(policies["mine"]) is type(policies[name]) is ONE_PASS[name]
+    other = next(each for each in NETWORKS if each != name)
+    with pytest.raises(ValueError, match=f"{other} is asked for with .*, which is a {name} policy"):
+        made([f"{other}={path}"])
+    if name != "value":
+        with pytest.raises(ValueError, match=f"value is asked for with .*a {name} policy"):
+            made([f"boed_value={path}"], completer=ClueCompleter(CLUES))
+    with pytest.raises(ValueError, match=f"no {name} policy is shipped.*train policy {name}"):
+        made([name])
 
 
 @pytest.mark.parametrize(
@@ -114,7 +134,10 @@ def test_a_recipe_says_what_a_policy_is_for() -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (("nonsense",), "is 'nonsense', expected value"),
+        (("nonsense",), "is 'nonsense', expected one of value, greedy, nonmyopic"),
+        (("greedy", "--candidates", "4"), "--candidates is for the policy value or nonmyopic, exp"),
+        (("value", "--temperature", "2"), "--temperature is for the policy greedy, expected none"),
+        (("value", "--price", "2"), "--price is for the policy nonmyopic, expected none for value"),
         (("--target", "labels"), "--target is 'labels': did you mean 'label'"),
         (("--candidates", "1"), "--candidates is .*expected at least 2"),
         (("--sensor", "patches"), "sensor is 'patches': did you mean 'patch'"),

@@ -18,7 +18,7 @@ from boed.data.dataset import Dataset
 from boed.data.observation import Observation
 from boed.foundation.files import load_weights
 from boed.foundation.interruption import Interrupted
-from boed.policies.learned import CandidateLooks, Value, ValueConfig, ValueNet, train_value
+from boed.policies.learned import CandidateLooks, Value, ValueConfig, ValueNet, train_look_policy
 from boed.policies.learned.situations import (
     CompletedMap,
     gains_of,
@@ -50,7 +50,7 @@ TRAINING = ValueTrainingConfig(
 
 def trained(out: Path, **options: Any) -> ValueNet:
     how = {"sensor": GRID, "training": TRAINING, "config": TINY, **options}
-    return train_value(TRAIN, VAL, classifier=ClueClassifier(), out=out, **how)
+    return train_look_policy("value", TRAIN, VAL, classifier=ClueClassifier(), out=out, **how)
 
 
 @pytest.fixture(scope="module")
@@ -325,8 +325,8 @@ def test_the_row_of_a_table_is_looked_up_where_its_answer_stands(tmp_path: Path)
     )
     few = replace(TRAINING, steps=30, candidates=4)
     out = tmp_path / "value.safetensors"
-    network = train_value(
-        table, table, sensor=Features(4), classifier=Reads(), out=out, training=few
+    network = train_look_policy(
+        "value", table, table, sensor=Features(4), classifier=Reads(), out=out, training=few
     )
     assert network.config.encoder is None
     path = acquire(rows[:5], Features(4), Value(network, Reads()), steps=2, classifier=Reads())

@@ -1,0 +1,121 @@
+"""What networks that value looks are taught: gains of looks, and of all looks that follow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from boed.classifiers.classifier import Classifier
+from boed.policies.learned.looks import CandidateLooks
+from boed.policies.learned.network import LookNet
+from boed.policies.learned.situations import Situations, Target, gains_of, roll_out, situations
+from boed.sensors.sensor import Sensor, costs, look
+from boed.training.config import NonmyopicTrainingConfig, ValueTrainingConfig
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Gains:
+    """The squared error of what each judged look gains, at the network's own looks.
+
+    As DIME does: Gadgil et al. 2024, Algorithm 1.
+
+    Attributes:
+        looks: the candidates.
+        sensor: that offers them.
+        classifier: whose gains they are.
+        target: what a look gains.
+        training: how many looks, and which are judged.
+    """
+
+    looks: CandidateLooks
+    sensor: Sensor
+    classifier: Classifier
+    target: Target
+    training: ValueTrainingConfig
+
+    def __call__(
+        self,
+        network: LookNet,
+        scenes: Float[Tensor, "B C H W"],
+        labels: Int64[Tensor, "B *L"],
+        step: int,
+    ) -> Float[Tensor, ""]:
+        """The loss in squared nats."""
+        training = self.training
+        seeds = torch.randint(2**31, (len(scenes),)).tolist()
+        rolled = roll_out(
+            network,
+            scenes,
+            self.looks,
+            sensor=self.sensor,
+            steps=training.looks,
+            explore=training.exploration(step),
+            seeds=seeds,
+        )
+        asked = situations(
+            rolled, self.looks, candidates=training.candidates, most=training.moments
+        )
+        completions = self.target(asked, scenes, labels)
+        gains = gains_of(asked, completions, sensor=self.sensor, classifier=self.classifier)
+        wanted = self.wanted(network, asked, gains, scenes=scenes, seeds=seeds)
+        expected = network(asked.observation, self.looks)
+        return (expected - wanted)[asked.judged].square().mean()
+
+    def wanted(
+        self,
+        network: LookNet,
+        asked: Situations,
+        gains: Float[Tensor, "P D"],
+        *,
+        scenes: Float[Tensor, "B C H W"],
+        seeds: list[int],
+    ) -> Float[Tensor, "P D"]:
+        """What the network is to say of each judged look: its gain."""
+        return gains
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Returns(Gains):
+    """The same for gains of a look and of the best looks after it, less their price.
+
+    The target is Bellman's: a look's gain, and the network's own highest value at what is known
+    after the look, or nothing after the last one. Gains add up to the fall of the log loss over
+    all T looks. The look is taken at the true scene, for every judged candidate: what a look leads
+    to is learned although the policy would not take it (Q-learning: Watkins & Dayan 1992; for
+    features: Janisch et al. 2019). How many looks are left the network reads off what was seen.
+    """
+
+    training: NonmyopicTrainingConfig
+
+    @torch.no_grad()
+    def wanted(
+        self,
+        network: LookNet,
+        asked: Situations,
+        gains: Float[Tensor, "P D"],
+        *,
+        scenes: Float[Tensor, "B C H W"],
+        seeds: list[int],
+    ) -> Float[Tensor, "P D"]:
+        """Gain, less price, and what the best look after it is expected to bring."""
+        looks = self.looks
+        wanted = gains - self.training.price * costs(self.sensor, looks.designs).to(gains)
+        left = (asked.moment < self.training.looks - 1)[:, None]
+        row, index = (asked.judged & left).nonzero(as_tuple=True)
+        if len(row) == 0:
+            return wanted
+        scene = asked.scene[row]
+        after = look(
+            self.sensor,
+            asked.observation[row],
+            scenes[scene],
+            design=looks.designs[index],
+            seeds=[seeds[each] for each in scene.tolist()],
+        )
+        new = looks.new_share(after) > 0
+        best = network(after, looks).float().masked_fill(~new, -torch.inf).amax(1)
+        future = best.where(new.any(1), 0.0)
+        return wanted.index_put((row, index), wanted[row, index] + future)
