@@ -24,10 +24,10 @@ from boed.zoo.models import classifier_for, completer_for, shipped_of, weights
 
 def one_pass_for(
     context: Context,
-    name: str,
-    where: str | None,
     classifier: Classifier,
     *,
+    name: str,
+    where: str | None,
     memory: int,
     device: str,
 ) -> OnePass:
@@ -47,7 +47,7 @@ def one_pass_for(
     """
     looks = CandidateLooks.of(context.sensor, context.shape)
     path = (
-        shipped_network(context, name, looks, classifier)
+        shipped_network(context, classifier, policy=name, looks=looks)
         if where is None
         else weights("policies", where, "policies")
     )
@@ -73,7 +73,7 @@ def load_network(path: Path | str) -> LookNet:
 
 
 def shipped_network(
-    context: Context, policy: str, looks: CandidateLooks, classifier: Classifier
+    context: Context, classifier: Classifier, *, policy: str, looks: CandidateLooks
 ) -> Path:
     """The shipped network of a policy for these looks and this classifier.
 

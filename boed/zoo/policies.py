@@ -71,7 +71,7 @@ def policies_for(
         own, estimator = INFORMED[name]
         how = search
         if name in LEARNED:
-            proposer = one_pass_for(context, "value", where, classifier, **run_as)
+            proposer = one_pass_for(context, classifier, name="value", where=where, **run_as)
             assert isinstance(proposer, Value)
             how = Proposing(proposer=proposer, then=search if isinstance(search, Racing) else None)
         if estimator == "disagreement":
@@ -94,7 +94,7 @@ def policies_for(
         if name in INFORMED:
             return informed(name, where)
         if name in LEARNED or where is not None:
-            return one_pass_for(context, name, where, classifier, **run_as)
+            return one_pass_for(context, classifier, name=name, where=where, **run_as)
         return _uninformed(name, context, classifier, **run_as)
 
     asked = [named_policy(each) for each in names]

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from boed.cli import app
 from boed.foundation.files import load_weights
 from boed.foundation.interruption import Interrupted, held_back, sigterm_interrupts
-from boed.training import Recipe, loop
+from boed.training import Recipe, updates
 from boed.training.checkpoints import running_state
 
 STEPS = 6
@@ -75,7 +75,7 @@ def test_what_was_trained_is_stored_and_gone_on_with(
 ) -> None:
     whole = train(kind, "whole.safetensors")
     assert whole.exit_code == 0, whole.output
-    real = loop._schedule
+    real = updates._schedule
 
     def in_the_third_step(step: int, training: Any) -> float:
         if step == 2:
@@ -83,7 +83,7 @@ def test_what_was_trained_is_stored_and_gone_on_with(
         return real(step, training)
 
     with monkeypatch.context() as patched:
-        patched.setattr(loop, "_schedule", in_the_third_step)
+        patched.setattr(updates, "_schedule", in_the_third_step)
         cut = train(kind, "cut.safetensors")
     assert cut.exit_code == 128 + number
     assert "boed: interrupted; 3 of 6 steps are stored in cut.training.safetensors" in cut.output

@@ -104,13 +104,11 @@ def test_keys_of_recipes_take_names_files_and_folders_of_models(
         job(kind, key, str(tmp_path), tmp_path).path(key)
 
 
-def test_a_recipe_beside_a_recipe_is_trained_first() -> None:
-    """As shipped recipes of several stages name theirs."""
-    recipe, folder = recipe_named("aipo-digits-32")
-    assert recipe.init is not None
-    path = job("completer", "init", recipe.init, folder).path("init")
-    assert path is not None
-    assert path.suffix == ".toml"
+def test_a_recipe_beside_a_recipe_is_trained_first(tmp_path: Path) -> None:
+    """As recipes of several stages name theirs."""
+    recipe_named("flow-digits-32")[0].write(tmp_path / "recipe-first.toml")
+    path = job("completer", "init", "recipe-first.toml", tmp_path).path("init")
+    assert path == tmp_path / "recipe-first.toml"
 
 
 @pytest.mark.parametrize("kind", ["completion", "classifiers", "screens"])
