@@ -19,7 +19,7 @@ from boed.data.load import is_here, load
 from boed.data.training_split import training_splits
 from boed.foundation import shipped
 from boed.foundation.files import load_weights, save_weights
-from boed.training import Recipe, loop
+from boed.training import Recipe, updates
 from boed.training.checkpoints import running_state
 from boed.training.recipes import KINDS
 from boed.zoo import train_recipe
@@ -184,7 +184,7 @@ def test_interrupted_and_gone_on_with_to_the_same_weights_and_installed(
     monkeypatch.setenv("BOED_DATA", str(tmp_path / "packed"))
     before = {path: path.read_bytes() for path in zoo.rglob("*") if path.is_file()}
     train_all(out="whole")
-    real, calls = loop._schedule, 0
+    real, calls = updates._schedule, 0
 
     def in_the_eighth_step(step: int, training: Any) -> float:
         nonlocal calls
@@ -194,7 +194,7 @@ def test_interrupted_and_gone_on_with_to_the_same_weights_and_installed(
         return real(step, training)
 
     with monkeypatch.context() as patched:
-        patched.setattr(loop, "_schedule", in_the_eighth_step)
+        patched.setattr(updates, "_schedule", in_the_eighth_step)
         cut = boed("train", "all", "--out", "cut")
     assert cut.exit_code == 130
     state = running_state(Path("cut/densenet-tiny/weights.safetensors"))
