@@ -113,12 +113,14 @@ def _pool(workers: int, device: str, folder: Path) -> Generator[ProcessPoolExecu
         yield pool
     finally:
         processes = list((pool._processes or {}).values())
+        manager = pool._executor_manager_thread  # which a shutdown without waiting forgets
         pool.shutdown(wait=False, cancel_futures=True)
         for process in processes:
             process.terminate()
         for process in processes:
             process.join()
-        pool.shutdown()
+        if manager is not None:  # else it may fail beside the end of Python
+            manager.join()  # type: ignore[attr-defined]
 
 
 @contextmanager
