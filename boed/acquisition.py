@@ -162,9 +162,9 @@ class Acquisition:
 
 def _all_read(sensor: Sensor, observation: Observation, decision: Decision) -> Bool[Tensor, " b"]:
     """Of which scenes no candidate would read anything more, the look chosen included."""
+    if not observation.seen.any():  # nothing was read yet, so there is something to read
+        return torch.zeros(len(observation), dtype=torch.bool, device=observation.device)
     shown, unseen = footprints(sensor, observation, decision.designs) > 0, observation.seen < 1
-    if shown.shape[1] != unseen.shape[1]:  # an indirect sensor that has not read anything
-        return torch.zeros_like(unseen[:, 0])
     done = shown.any(1) & ~(shown & unseen).any(1)
     if done.any():  # seldom: a policy chose a look that it knows
         rows = done.nonzero()[:, 0]

@@ -56,6 +56,7 @@ class State:
 
     Attributes:
         now: what has been seen of the one scene, what is believed of it, and what it did cost.
+        none: no design, in the sensor's own numbers, `[0, K]`.
         looks: all of them, in order of their id.
         beliefs: log-belief after 0, 1, ... readings, `[*L, K]` each.
         scores: of the last suggestion, where it had any.
@@ -65,6 +66,7 @@ class State:
     """
 
     now: Acquisition
+    none: Float[Tensor, "0 K"]
     looks: list[Look] = field(default_factory=list)
     beliefs: list[Float[Tensor, "*L K"]] = field(default_factory=list)
     scores: Scores | None = None
@@ -75,7 +77,8 @@ class State:
     @classmethod
     def after(cls, start: Acquisition, events: Sequence[Event]) -> State:
         """What is known after some events; `start` stays as it is."""
-        state = cls(now=copy.copy(start), beliefs=[start.log_belief[0]])
+        none = candidates(start.sensor, start.observation)[:0]
+        state = cls(now=copy.copy(start), none=none, beliefs=[start.log_belief[0]])
         for event in effective(events):
             state.apply(event)
         return state
@@ -134,14 +137,12 @@ class State:
 
     def design(self, look: Look) -> Float[Tensor, " K"]:
         """The look's design as the sensor has it."""
-        offered = candidates(self.now.sensor, self.now.observation)
-        return torch.tensor(look.design).to(offered)
+        return torch.tensor(look.design).to(self.none)
 
     def designs(self, *statuses: Status) -> Float[Tensor, "n K"]:
         """Designs of the looks of some statuses."""
-        offered = candidates(self.now.sensor, self.now.observation)
-        rows = [each.design for each in self.looks if each.status in statuses]
-        return torch.tensor(rows).reshape(len(rows), offered.shape[1]).to(offered)
+        rows = [self.design(each)[None] for each in self.looks if each.status in statuses]
+        return torch.cat([self.none, *rows])
 
     @property
     def pending(self) -> list[Look]:
