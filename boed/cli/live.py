@@ -10,7 +10,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from boed.cli.console import ends_with
-from boed.cli.options import Seed, Size, named_after, with_patch_options
+from boed.cli.options import (
+    Completions,
+    Grid,
+    LibraryName,
+    ModelName,
+    Patch,
+    Prevalence,
+    Seed,
+    SensorName,
+    Size,
+    named_after,
+    with_patch_options,
+)
 from boed.foundation.options import Number, OutFolder, Switch, Text, Whole
 
 if TYPE_CHECKING:
@@ -32,32 +44,18 @@ def live(
         ),
     ] = "digits",
     policy: Annotated[str, typer.Option(help="As for benchmark.")] = "boed",
-    completer: Annotated[
-        str | None, typer.Option(help="As for benchmark; the data set's own.", show_default=False)
-    ] = None,
-    classifier: Annotated[
-        str | None, typer.Option(help="As for benchmark; the data set's own.", show_default=False)
-    ] = None,
-    sensor: Annotated[
-        str | None, typer.Option(help="As for benchmark; patch.", show_default=False)
-    ] = None,
-    library: Annotated[
-        str | None, typer.Option(help="As for benchmark; that of --data.", show_default=False)
-    ] = None,
+    completer: ModelName = None,
+    classifier: ModelName = None,
+    sensor: SensorName = None,
+    library: LibraryName = None,
     size: Size = None,
-    completions: Annotated[int, typer.Option(help="Completions for each decision, N.")] = 10,
-    grid: Annotated[
-        int | None, typer.Option(help="Of the patch sensor: candidate looks along each axis.")
-    ] = None,
-    patch: Annotated[
-        float | None, typer.Option(help="Of the patch sensor: width of a look over the scene's.")
-    ] = None,
+    completions: Completions = 10,
+    grid: Grid = None,
+    patch: Patch = None,
     search: Annotated[
         str, typer.Option(help="As for benchmark; racing is exhaustive here, for a whole EIG map.")
     ] = "racing",
-    prevalence: Annotated[
-        str | None, typer.Option(help="As for benchmark; as training had it.", show_default=False)
-    ] = None,
+    prevalence: Prevalence = None,
     budget: Annotated[
         float | None,
         typer.Option(

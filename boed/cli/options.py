@@ -72,6 +72,26 @@ Data = Annotated[str, typer.Option(help="Name (see `boed data list`) or path of 
 Size = Annotated[int | None, typer.Option(help="Width in pixels to resize scenes to.")]
 Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
 Device = Annotated[str, typer.Option(help="cpu or cuda.")]
+ModelName = Annotated[
+    str | None, typer.Option(help="As for benchmark; the data set's own.", show_default=False)
+]
+"""A model of the one scene's commands, which is the data set's own if not named."""
+SensorName = Annotated[
+    str | None, typer.Option(help="As for benchmark; patch.", show_default=False)
+]
+LibraryName = Annotated[
+    str | None, typer.Option(help="As for benchmark; that of --data.", show_default=False)
+]
+Completions = Annotated[int, typer.Option(help="Completions for each decision, N.")]
+Grid = Annotated[
+    int | None, typer.Option(help="Of the patch sensor: candidate looks along each axis.")
+]
+Patch = Annotated[
+    float | None, typer.Option(help="Of the patch sensor: width of a look over the scene's.")
+]
+Prevalence = Annotated[
+    str | None, typer.Option(help="As for benchmark; as training had it.", show_default=False)
+]
 Split = Annotated[str, typer.Option(help="train, val or test.")]
 Strengths = Annotated[
     str,

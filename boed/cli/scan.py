@@ -9,7 +9,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from boed.cli.console import counted, plain_console
-from boed.cli.options import Device, Seed, Size, named_after, with_patch_options
+from boed.cli.options import (
+    Completions,
+    Device,
+    Grid,
+    LibraryName,
+    ModelName,
+    Patch,
+    Prevalence,
+    Seed,
+    SensorName,
+    Size,
+    named_after,
+    with_patch_options,
+)
 from boed.foundation.options import Whole
 
 if TYPE_CHECKING:
@@ -26,31 +39,17 @@ def scan(
         ),
     ] = "kermany_pneumonia_128",
     policy: Annotated[str, typer.Option(help="As for benchmark.")] = "boed",
-    completer: Annotated[
-        str | None, typer.Option(help="As for benchmark; the data set's own.", show_default=False)
-    ] = None,
-    classifier: Annotated[
-        str | None, typer.Option(help="As for benchmark; the data set's own.", show_default=False)
-    ] = None,
-    sensor: Annotated[
-        str | None, typer.Option(help="As for benchmark; patch.", show_default=False)
-    ] = None,
-    library: Annotated[
-        str | None, typer.Option(help="As for benchmark; that of --data.", show_default=False)
-    ] = None,
+    completer: ModelName = None,
+    classifier: ModelName = None,
+    sensor: SensorName = None,
+    library: LibraryName = None,
     size: Size = None,
     steps: Annotated[int, typer.Option(help="Number of looks.")] = 3,
-    completions: Annotated[int, typer.Option(help="Completions for each decision, N.")] = 10,
-    grid: Annotated[
-        int | None, typer.Option(help="Of the patch sensor: candidate looks along each axis.")
-    ] = None,
-    patch: Annotated[
-        float | None, typer.Option(help="Of the patch sensor: width of a look over the scene's.")
-    ] = None,
+    completions: Completions = 10,
+    grid: Grid = None,
+    patch: Patch = None,
     search: Annotated[str, typer.Option(help="As for benchmark.")] = "racing",
-    prevalence: Annotated[
-        str | None, typer.Option(help="As for benchmark; as training had it.", show_default=False)
-    ] = None,
+    prevalence: Prevalence = None,
     invert: Annotated[bool, typer.Option(help="Exchange black and white first.")] = False,
     seed: Seed = 0,
     scene: Annotated[
