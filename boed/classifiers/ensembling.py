@@ -20,7 +20,7 @@ from boed.classifiers.evaluation.scoring import (
     val_shifted,
 )
 from boed.classifiers.looking import Looking
-from boed.classifiers.trained import PRIOR, TrainedClassifier
+from boed.classifiers.trained import FREQUENCIES, PRIOR, TrainedClassifier
 from boed.data.dataset import Dataset
 from boed.foundation.files import load_weights
 from boed.foundation.fingerprint import fingerprint
@@ -28,7 +28,7 @@ from boed.foundation.identity import DIGITS
 from boed.training.checkpoints import claim_trained
 from boed.training.recipes import Recipe, recipe_path
 
-SHARED = ("data", "fit", "look_fraction", "looking", PRIOR, "frequencies")
+SHARED = ("data", "fit", "look_fraction", "looking", PRIOR, FREQUENCIES)
 """What the headers of members say alike."""
 
 SUMMED = ("cpu_seconds", "steps")
@@ -72,7 +72,7 @@ def combine(
     model = EnsembleClassifier([DenseNetClassifier.load(each) for each in members])
     val = enough(val)
     balanced = recipe.training.get("balanced", False)
-    weights = balancing(torch.tensor(headers[0]["frequencies"])) if balanced else None
+    weights = balancing(torch.tensor(headers[0][FREQUENCIES])) if balanced else None
     calibrate(model.eval(), val, looking=looking, weights=weights)
     found = classifier_figures(model, val, val_shifted(val), looking=looking)
     header = {

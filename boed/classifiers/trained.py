@@ -26,13 +26,17 @@ if TYPE_CHECKING:
 PRIOR = "prior"
 """What a checkpoint's header calls the probabilities of answers that training assumed."""
 
+FREQUENCIES = "frequencies"
+"""What it calls those that the answers have in what was trained on."""
+
 
 class TrainedClassifier(nn.Module):
     """A classifier of networks, whose logits become beliefs by a temperature and a prevalence.
 
     The temperature depends on the fraction of the scene seen, interpolated between `knots`; all
     ones until `calibrate` sets it. Beliefs hold for a population in which the answers are as
-    frequent as training assumed, unless `prevalence` says another one.
+    frequent as training assumed (equally, where it balanced them), unless `prevalence` says
+    another one.
 
     Args:
         label_names: names of the K classes or L findings.
@@ -192,9 +196,15 @@ class TrainedClassifier(nn.Module):
         asked = self._asked(prevalence, torch.as_tensor(ours, dtype=torch.float32))
         self._shift = asked.log() - torch.as_tensor(ours, dtype=torch.float32).log()
 
+    def assume_trained_on(self) -> None:
+        """Assume the frequencies of answers in what was trained on, if training balanced them."""
+        prior, found = self.provenance.get(PRIOR), self.provenance.get(FREQUENCIES)
+        if prior is not None and found is not None and prior != found:
+            self._shift = torch.tensor(found).log() - torch.tensor(prior).log()
+
     @property
     def prevalence(self) -> dict[str, float] | None:
-        """Of each class, or finding, what `set_prevalence` was given; None if nothing."""
+        """Of each class, or finding, if another one is assumed than training did; else None."""
         if self._shift is None:
             return None
         assumed = torch.as_tensor(self.provenance[PRIOR], dtype=torch.float32)

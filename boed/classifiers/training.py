@@ -31,7 +31,7 @@ from boed.classifiers.networks.densenet import DenseNetConfig
 from boed.classifiers.torchxrayvision.classifier import start_weights
 from boed.classifiers.torchxrayvision.weights import KIND as PUBLISHED
 from boed.classifiers.torchxrayvision.weights import SIZE
-from boed.classifiers.trained import PRIOR
+from boed.classifiers.trained import FREQUENCIES, PRIOR
 from boed.data.dataset import Dataset
 from boed.foundation.checks import check_fits
 from boed.foundation.files import load_weights, sha256
@@ -182,7 +182,7 @@ def train_classifier(
         header = {
             **provenance(train, training, progress),
             **how,
-            "frequencies": frequencies.tolist(),
+            FREQUENCIES: frequencies.tolist(),
             PRIOR: (
                 torch.full_like(frequencies, 1 / frequencies.shape[-1])
                 if training.balanced

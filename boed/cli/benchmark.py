@@ -111,7 +111,7 @@ def benchmark(
     prevalence: Annotated[
         str | None,
         _option(
-            "Of the answers where the scenes come from, as pneumonia=0.1; as training had it.",
+            "Of the answers where the scenes come from, as pneumonia=0.1; else that of the data.",
             "prevalence",
         ),
     ] = None,

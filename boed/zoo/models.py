@@ -216,6 +216,9 @@ def network_for(
 ) -> TrainedClassifier:
     """A trained classifier, which has features that describe scenes, and can be distilled.
 
+    On scenes of the data set that it was trained on it assumes the answers' frequencies there,
+    though training may have balanced them.
+
     Args:
         context: what it is for.
         name: of a shipped model, a checkpoint's path, or torchxrayvision's with that before it;
@@ -237,6 +240,8 @@ def network_for(
             f"{argument}: {name} answers {', '.join(model.label_names)}; "
             f"{data.name} asks {', '.join(data.label_names)}{naming_advice(data)}"
         )
+    if (model.provenance.get("data") or {}).get("name") == data.name:
+        model.assume_trained_on()
     return model
 
 
@@ -331,10 +336,11 @@ def _default_completer(context: Context) -> str:
 def _default_classifier(context: Context, *, network: bool) -> str:
     looks = next((word for kind, word in LOOKS.items() if isinstance(context.sensor, kind)), None)
     family = f"{context.family}-{context.data.size}"
-    name = f"densenet-{family}" if looks is None else f"densenet-{looks}-{family}"
+    of = family if looks is None else f"{looks}-{family}"
     unseen = looks is None and context.indirect
-    if name in shipped_of("classifiers") and not unseen:
-        return name
+    for name in (f"ensemble-{of}", f"densenet-{of}"):
+        if name in shipped_of("classifiers") and not unseen:
+            return name
     how = f"boed train classifier {context.options}"
     if not isinstance(context.sensor, PatchSensor):
         how += f" --sensor {looks or 'SENSOR'}"

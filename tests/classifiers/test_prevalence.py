@@ -11,11 +11,13 @@ import xarray as xr
 
 from boed.benchmark import benchmark
 from boed.classifiers.densenet_classifier import DenseNetClassifier
+from boed.classifiers.ensemble import load_classifier
 from boed.classifiers.networks.densenet import DenseNetConfig
 from boed.data.dataset import Dataset
 from boed.data.observation import Observation
 from boed.foundation.fingerprint import fingerprint
 from boed.foundation.options import Shares
+from boed.foundation.shipped import shipped
 from boed.policies import Random
 from boed.report.page import what_was_run
 from boed.sensors import PatchSensor
@@ -181,3 +183,28 @@ def test_the_report_names_it(tmp_path):
     rows = dict(what_was_run(ran(tmp_path / "rare", {"yes": 0.1})))
     assert rows["prevalence of the answers"] == "no 0.9, yes 0.1"
     assert "prevalence of the answers" not in dict(what_was_run(ran(tmp_path / "usual", None)))
+
+
+def test_where_training_balanced_the_answers_those_of_its_own_data_count():
+    balanced, plain = model(("no", "yes"), [0.5, 0.5]), model(("no", "yes"), [0.25, 0.75])
+    for each in (balanced, plain):
+        each.provenance["frequencies"] = [0.25, 0.75]
+        each.assume_trained_on()
+    assert balanced.prevalence == {"no": 0.25, "yes": 0.75}
+    assert plain.prevalence is None  # nothing to change
+
+
+def test_a_balanced_classifier_assumes_the_frequencies_of_its_own_data_alone():
+    ours = load_classifier(shipped("ensemble-kermany-64"))
+    for name, assumed in (("kermany_pneumonia_128", 0.745), ("mine", None)):
+        scenes = Dataset(
+            name=name,
+            split="test",
+            images=torch.zeros(4, 1, 64, 64, dtype=torch.uint8),
+            labels=torch.tensor([0, 1, 0, 1]),
+            label_names=ours.label_names,
+        )
+        made = setup(scenes, policies=("random",), classifier="ensemble-kermany-64")
+        assert (made.classifier.prevalence or {}).get("pneumonia") == pytest.approx(
+            assumed, abs=1e-3
+        )
