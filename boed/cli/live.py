@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,7 +27,7 @@ from boed.cli.options import (
 from boed.foundation.options import Number, OutFolder, Switch, Text, Whole
 
 if TYPE_CHECKING:
-    from boed.live import LiveSession
+    from boed.live import LiveSession, Sessions
 
 DEMO_BUDGET = 0.5
 """Cost of a demonstration, if nothing else is said: half of the scene, for patches."""
@@ -96,6 +97,22 @@ def live(
     page: Annotated[
         bool, typer.Option("--page", help="With --folder: the page as well."), Switch()
     ] = False,
+    several: Annotated[
+        bool,
+        typer.Option(
+            "--several",
+            help="A session for each scene: the page lists them and begins new ones; each has its "
+            "log in a folder of --out.",
+        ),
+        Switch(),
+    ] = False,
+    prefetch: Annotated[
+        bool,
+        typer.Option(
+            "--prefetch", help="Decide as soon as a reading is in, before anyone asks; same looks."
+        ),
+        Switch(),
+    ] = False,
     host: Annotated[
         str,
         typer.Option(
@@ -114,6 +131,8 @@ def live(
     """
     if stdio and (folder is not None or page):
         raise ValueError("stdio is a way of its own; expected it without --folder and --page")
+    if several and (stdio or folder is not None):
+        raise ValueError("several is for the page; expected it without --stdio and --folder")
     names = ("completer", "classifier", "sensor", "library", "size", "completions", "grid",
              "patch", "search", "prevalence")  # fmt: skip
     given = locals()
@@ -124,17 +143,23 @@ def live(
     path = out or (None if demo else Path("runs") / named_after("live", data))
     if demo and sensor is None:
         options = {"grid": DEMO_GRID, **options}
-    session = _made(
-        data,
-        policy=policy,
-        budget=DEMO_BUDGET if demo and budget is None else budget,
-        seed=seed,
-        path=path,
-        scene=scene if demo else None,
+    options = {
         **with_patch_options(options),
-    )
-    kept = "nothing is kept" if path is None else f"the session is in {path}"
-    with ends_with(f"{kept}{', and the same command goes on' if path else ''}"), session.session:
+        "policy": policy,
+        "budget": DEMO_BUDGET if demo and budget is None else budget,
+        "seed": seed,
+        "prefetch": prefetch,
+        "scene": scene if demo else None,
+    }
+    what = "the sessions are" if several else "the session is"
+    kept = f"{what} in {path}, and the same command goes on" if path else "nothing is kept"
+    if several:
+        sessions = _made_several(data, path, **options)
+        with ends_with(kept), closing(sessions):
+            _with_page(sessions, host, port)
+        return
+    session = _made(data, path=path, **options)
+    with ends_with(kept), session.session:
         if stdio:
             _over_lines(session)
         elif folder is not None:
@@ -155,6 +180,15 @@ def _check_extra() -> None:
 
     if find_spec("fastapi") is None or find_spec("uvicorn") is None:
         raise ValueError("the page needs FastAPI and uvicorn: pip install 'boed[live]'")
+
+
+def _made_several(data: str, path: Path | None, **options: Any) -> Sessions:
+    from boed.live import Sessions, live_maker
+    from boed.live.sessions import logged
+
+    logged(path)  # what is no place for logs is told before any work
+    typer.echo("boed: reading data and models", err=True)
+    return Sessions(live_maker(data, **options), path)
 
 
 def _over_lines(session: LiveSession) -> None:
@@ -183,7 +217,7 @@ def _over_folder(session: LiveSession, folder: Path, *, host: str, port: int | N
         watcher.join()
 
 
-def _with_page(session: LiveSession, host: str, port: int) -> None:
+def _with_page(session: LiveSession | Sessions, host: str, port: int) -> None:
     from boed.live.server import serve
 
     serve(
