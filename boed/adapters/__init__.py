@@ -1,5 +1,1 @@
-"""A session as others speak of it: generators of experiments. Needs the extra `gest`."""
-
-from boed.adapters.gest import SessionGenerator
-
-__all__ = ["SessionGenerator"]
+"""A session as others speak of it: generators of experiments (extra `gest`), DICOM (`dicom`)."""

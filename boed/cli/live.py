@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import threading
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,7 +25,7 @@ from boed.cli.options import (
     named_after,
     with_patch_options,
 )
-from boed.foundation.options import Number, OutFolder, Switch, Text, Whole
+from boed.foundation.options import Existing, Number, OutFolder, Switch, Text, Whole
 
 if TYPE_CHECKING:
     from boed.live import LiveSession, Sessions
@@ -113,6 +114,23 @@ def live(
         ),
         Switch(),
     ] = False,
+    dicom: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for looks and belief as DICOM, written when the command ends; research "
+            "output. Needs the extra dicom.",
+            show_default=False,
+        ),
+        OutFolder(),
+    ] = None,
+    dicom_image: Annotated[
+        Path | None,
+        typer.Option(
+            help="With --dicom: the DICOM image that the instrument reads parts of.",
+            show_default=False,
+        ),
+        Existing(),
+    ] = None,
     host: Annotated[
         str,
         typer.Option(
@@ -133,13 +151,17 @@ def live(
         raise ValueError("stdio is a way of its own; expected it without --folder and --page")
     if several and (stdio or folder is not None):
         raise ValueError("several is for the page; expected it without --stdio and --folder")
+    if dicom_image is not None and (dicom is None or several):
+        raise ValueError("dicom-image belongs to --dicom of one session")
     names = ("completer", "classifier", "sensor", "library", "size", "completions", "grid",
              "patch", "search", "prevalence")  # fmt: skip
     given = locals()
     options = {each: given[each] for each in names if given[each] is not None}
     with_page = page or not (stdio or folder)
     if with_page:
-        _check_extra()
+        _check_extra("the page needs FastAPI and uvicorn", "live", "fastapi", "uvicorn")
+    if dicom is not None:
+        _check_extra("--dicom needs highdicom", "dicom", "highdicom")
     path = out or (None if demo else Path("runs") / named_after("live", data))
     if demo and sensor is None:
         options = {"grid": DEMO_GRID, **options}
@@ -155,11 +177,11 @@ def live(
     kept = f"{what} in {path}, and the same command goes on" if path else "nothing is kept"
     if several:
         sessions = _made_several(data, path, **options)
-        with ends_with(kept), closing(sessions):
+        with ends_with(kept), closing(sessions), _as_dicom(sessions, dicom):
             _with_page(sessions, host, port)
         return
     session = _made(data, path=path, **options)
-    with ends_with(kept), session.session:
+    with ends_with(kept), session.session, _as_dicom(session, dicom, dicom_image):
         if stdio:
             _over_lines(session)
         elif folder is not None:
@@ -175,11 +197,34 @@ def _made(data: str, **options: Any) -> LiveSession:
     return make_live(data, **options)
 
 
-def _check_extra() -> None:
+def _check_extra(needs: str, extra: str, *modules: str) -> None:
     from importlib.util import find_spec
 
-    if find_spec("fastapi") is None or find_spec("uvicorn") is None:
-        raise ValueError("the page needs FastAPI and uvicorn: pip install 'boed[live]'")
+    if any(find_spec(module) is None for module in modules):
+        raise ValueError(f"{needs}: pip install 'boed[{extra}]'")
+
+
+@contextmanager
+def _as_dicom(
+    session: LiveSession | Sessions, folder: Path | None, image: Path | None = None
+) -> Iterator[None]:
+    """Write looks and belief at the end; at the beginning, too, so that what cannot be is told."""
+    if folder is None:
+        yield
+        return
+    from boed.adapters.dicom import write_dicom
+    from boed.live import LiveSession
+
+    def write() -> None:
+        lives = {".": session} if isinstance(session, LiveSession) else session.lives
+        for name, live in lives.items():
+            write_dicom(live.session, folder / name, answers=live.answers, image=image)
+
+    write()
+    try:
+        yield
+    finally:
+        write()
 
 
 def _made_several(data: str, path: Path | None, **options: Any) -> Sessions:

@@ -79,7 +79,7 @@ def _app_of_several(sessions: Sessions) -> FastAPI:
         mounted = {getattr(route, "path", "") for route in app.routes}
         for name, live in sessions.lives.items():
             if f"/sessions/{name}" not in mounted:
-                app.mount(f"/sessions/{name}", _app_of(live, several=True))
+                app.mount(f"/sessions/{name}", _app_of(live, name))
 
     @app.get("/")
     async def index() -> HTMLResponse:
@@ -100,7 +100,7 @@ def _app_of_several(sessions: Sessions) -> FastAPI:
     return app
 
 
-def _app_of(live: LiveSession, *, several: bool = False) -> FastAPI:
+def _app_of(live: LiveSession, name: str | None = None) -> FastAPI:
     """Of one session. Each message is answered in a thread.
 
     Those that wait for models have threads of their own, so that however many wait for a decision,
@@ -108,7 +108,7 @@ def _app_of(live: LiveSession, *, several: bool = False) -> FastAPI:
     """
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     view = View(live)
-    page = page_of(live, several=several)
+    page = page_of(live, name)
     models = CapacityLimiter(DECIDING)
 
     @app.get("/")
@@ -165,14 +165,17 @@ async def changes(live: LiveSession, request: Request) -> AsyncIterator[str]:
         silent += EVENTS_EVERY
 
 
-def page_of(live: LiveSession, *, several: bool = False) -> str:
-    """The page, which needs nothing but this server; one of several has a link to the list."""
+def page_of(live: LiveSession, name: str | None = None) -> str:
+    """The page, which needs nothing but this server.
+
+    That of one of several has its name and a link to the list.
+    """
     return template("live/live.html.j2").render(
         script=script("live/live.js"),
         connects=True,
         about=live.about,
         demo=live.instrument is not None,
-        several=several,
+        name=name,
     )
 
 

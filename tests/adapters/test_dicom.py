@@ -18,13 +18,18 @@ pytest.importorskip("highdicom", reason="needs the extra dicom: pip install 'boe
 
 import highdicom as hd
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
+from typer.testing import CliRunner
 
 from boed.adapters.dicom import RESEARCH, write_dicom
+from boed.cli import app
+from boed.cli.live import _as_dicom
+from boed.live import Sessions
 from boed.policies import CentreOut, Random
 from boed.sensors import Foveated, KSpaceLines, PatchSensor, Sensor
 from boed.sensors.reading import read
 from boed.session import Session
 from tests.doubles import ClueClassifier, Clues, Constant, FindingsClassifier, RowSensor
+from tests.live.sessions import small
 
 SENSOR = PatchSensor(16, 0.25, 4)
 SCENE = Clues().dataset(1, seed=3).scenes()
@@ -212,6 +217,7 @@ def test_other_wrong_input(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     shutil.which("dciodvfy") is None, reason="needs dciodvfy (Debian's dicom3tools)"
 )
@@ -222,3 +228,41 @@ def test_the_files_keep_to_the_standard(tmp_path: Path) -> None:
     for path in (alone.report, alone.looks, alone.seen, beside.report, beside.looks):
         checked = subprocess.run(["dciodvfy", str(path)], capture_output=True, text=True)
         assert "Error" not in checked.stderr, checked.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--dicom-image", "here.dcm"), "--dicom-image belongs to --dicom of one session"),
+        (("--dicom", "out", "--dicom-image", "here.dcm", "--several"), "--dicom-image belongs to"),
+        (("--dicom", "out", "--dicom-image", "here.dcm"), "here.dcm is not a readable DICOM"),
+        (("--dicom", "out", "--dicom-image", "absent.dcm"), "--dicom-image is 'absent.dcm'"),
+        (("--dicom", "here.dcm"), "--dicom is 'here.dcm', which is a file"),
+    ],
+)
+def test_what_the_command_refuses(
+    arguments: tuple[str, ...], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "here.dcm").write_text("no image")
+    monkeypatch.setattr("boed.live.make_live", lambda *given, **more: small(policy=CentreOut()))
+    refused = CliRunner().invoke(app, ["live", *arguments])
+    assert refused.exit_code == 2, refused.output
+    assert told in " ".join(refused.output.split())
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_command_writes_what_became_of_the_session(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("boed.live.make_live", lambda *given, **more: small(policy=CentreOut()))
+    lines = '{"action": "next"}\n{"action": "take", "look": 0}\n'
+    given = ["live", "--stdio", "--demo", "--dicom", str(tmp_path / "out")]
+    run = CliRunner().invoke(app, given, input=lines)
+    assert run.exit_code == 0, run.output
+    assert len(outlines(tmp_path / "out" / "looks.dcm")) == 1
+    sessions = Sessions(lambda path: small(policy=CentreOut()))
+    with _as_dicom(sessions, tmp_path / "several"):
+        sessions.begin("2").next()
+    number = [len(outlines(tmp_path / "several" / name / "looks.dcm")) for name in ("1", "2")]
+    assert number == [0, 1]

@@ -19,12 +19,13 @@ from gest_api.generator import Generator
 from gest_api.vocs import VOCS
 
 from boed.acquisition import Budget
-from boed.adapters import SessionGenerator
+from boed.adapters.gest import SessionGenerator
 from boed.policies import BOED, CentreOut, FirstLook, Policy, Random
 from boed.sensors import Foveated, KSpaceLines, PatchSensor, Sensor
 from boed.sensors.reading import read
 from boed.session import Session
 from tests.doubles import CLUE, ClueClassifier, ClueCompleter, Clues, Constant, RowSensor
+from tests.test_readme import blocks
 
 SENSOR = PatchSensor(16, 0.25, 4)
 CLUES = Clues(((0, 0), (4, 8), CLUE))
@@ -234,6 +235,29 @@ def test_xopt_drives_a_session_from_start_to_end(vocs: VOCS) -> None:
     assert [look.status for look in driven.looks].count("failed") == 1
     assert torch.equal(driven.beliefs(), alone.beliefs())
     assert len(loop.data) == 5
+
+
+@pytest.mark.slow
+def test_the_example_of_the_documentation() -> None:
+    pytest.importorskip("xopt", reason="Xopt is not installed: pip install xopt")
+    pytest.importorskip("bluesky_adaptive", reason="bluesky-adaptive is not installed")
+    from bluesky.run_engine import RunEngine
+    from bluesky_adaptive.tests.conftest import MovableSignal, ReadableSignal
+
+    session = session_of(boed(), budget=Budget(cost=4 / 16))
+    (example,) = blocks(Path(__file__).parents[2] / "docs" / "adapters.md", "python")
+    names = {
+        "session": session,
+        "measure": lambda point: {"picture": nested(picture(point))},
+        "motors": [MovableSignal(name) for name in AXES],
+        "camera": ReadableSignal("camera"),
+        "evaluate": lambda uid, points: [
+            {"_id": each["_id"], "picture": picture(each)} for each in points
+        ],
+        "run_engine": RunEngine({}),
+    }
+    exec(example, names)
+    assert [look.status for look in session.looks] == ["taken"] * 4
 
 
 @pytest.mark.slow  # bluesky's own import
