@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
+import socket
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 pytest.importorskip("fastapi", reason="needs the extra live")
+pytest.importorskip("uvicorn", reason="needs the extra live")
 pytest.importorskip("httpx", reason="the test client needs httpx")
 
 import httpx
+import uvicorn
 from fastapi.testclient import TestClient
 from typer.testing import CliRunner
 
@@ -24,6 +30,7 @@ from boed.policies import CentreOut, Random
 from boed.session.log import EVENTS
 from tests.live.sessions import patch, small
 
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 OURS = "http://127.0.0.1:8321"
 
 
@@ -205,3 +212,57 @@ def test_the_command_serves_several_and_decides_ahead(
     assert [each[0] for each in served] == [True, True]
     assert served[0][1] is served[1][1]  # models are shared
     assert sorted(each.name for each in out.iterdir()) == ["1", "second"]
+
+
+@contextmanager
+def served(sessions: Sessions) -> Iterator[str]:
+    """The link of the list."""
+    server = uvicorn.Server(
+        uvicorn.Config(app_for(sessions), log_level="warning", timeout_graceful_shutdown=1)
+    )
+    with socket.create_server(("127.0.0.1", 0)) as bound:
+        thread = threading.Thread(target=server.run, args=([bound],))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{bound.getsockname()[1]}/"
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium to run the page")
+@pytest.mark.parametrize("width", [1000, 360])
+def test_a_session_is_begun_and_driven_in_the_browser(width: int) -> None:
+    """From the list to a session of one's own and back; the other one stays as it was."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright")
+    sessions = Sessions(quick)
+    with served(sessions) as link, playwright.sync_playwright() as browsers:
+        browser = browsers.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": width, "height": 800})
+        wrong: list[str] = []
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
+        page.goto(link)
+        page.get_by_role("link", name="1", exact=True).wait_for()
+        page.get_by_label("New session").fill("left-lung")
+        page.get_by_role("button", name="Begin").click()
+        page.get_by_role("link", name="left-lung").click()
+        page.get_by_text("Look 0 is suggested.").wait_for()
+        assert "left-lung" in page.title()
+        page.keyboard.press("t")
+        page.get_by_text("Look 1 is suggested.").wait_for()
+        page.get_by_role("link", name="All sessions").click()
+        row = page.get_by_role("row").filter(has_text="left-lung")
+        row.get_by_text("waits for look 1").wait_for()
+        assert row.get_by_role("cell").nth(2).inner_text() == "1"
+        sessions.lives["left-lung"].stop("that will do")
+        row.get_by_text("finished: that will do").wait_for()
+        page.get_by_label("New session").fill("left-lung")
+        page.get_by_role("button", name="Begin").click()
+        page.get_by_text("session 'left-lung' is there already").wait_for()
+        width_needed = page.evaluate("document.documentElement.scrollWidth")
+        browser.close()
+    assert width_needed <= width
+    assert [each for each in wrong if "400" not in each] == []
+    assert sessions.lives["1"].session.history == []
