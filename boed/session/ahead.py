@@ -20,9 +20,8 @@ class Ahead:
 
     A decision depends on the state alone, so one that is made ahead is the one that would be made
     when it is asked for. It never guesses what a pending look will return: beside pending looks it
-    is the next one of a joint batch, and it is made anew as soon as a reading is in. A look beside
-    pending ones is prepared only once several have been pending at a time; whoever takes one after
-    the other will not ask for it.
+    is the next one of a joint batch. It is made when as few looks are pending as when one was last
+    asked for, since with more of them readings are waited for, which would make it anew.
 
     Args:
         decide: makes the decision of a state.
@@ -33,7 +32,13 @@ class Ahead:
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="boed-ahead")
         self._lock = threading.Lock()
         self._newest: tuple[int, Future[Decided]] | None = None
-        self._several = self._closed = False
+        self._asked = 0
+        self._closed = False
+
+    def asked(self, pending: int) -> None:
+        """Someone asks for looks while so many are pending, and will do so again."""
+        with self._lock:
+            self._asked = pending
 
     def prepare(self, number: int, state: State) -> None:
         """Begin to decide.
@@ -44,9 +49,7 @@ class Ahead:
         """
         with self._lock:
             self._forget()
-            pending = len(state.pending)
-            self._several = self._several or pending > 1
-            if self._closed or state.stopped is not None or (pending and not self._several):
+            if self._closed or state.stopped is not None or len(state.pending) > self._asked:
                 return
             self._newest = (number, self._worker.submit(self._decided, state))
 

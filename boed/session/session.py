@@ -163,6 +163,8 @@ class Session:
             OSError: the log cannot be written.
         """
         at_least(1, n=n)
+        if self._ahead is not None:
+            self._ahead.asked(len(self.pending))
         looks: list[Look] = []
         while len(looks) < n:
             with self.lock:

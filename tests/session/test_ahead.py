@@ -111,7 +111,7 @@ def wait(semaphore: threading.Semaphore) -> None:
 
 
 def test_a_decision_is_made_before_it_is_asked_for() -> None:
-    """At the beginning and after each reading; beside pending looks once there were several."""
+    """At the beginning, and when as few looks are pending as when one was last asked for."""
     policy = Watched()
     policy.go_on.release(50)
     with Session(SENSOR, policy, ClueClassifier(), prefetch=True) as session:
@@ -120,15 +120,22 @@ def test_a_decision_is_made_before_it_is_asked_for() -> None:
         session.ingest(look, reading(look))
         wait(policy.made)
         assert policy.calls == [(True, 0), (True, 16)]  # none while the one look was pending
-        looks = session.suggest(2)
+        first, second = session.suggest(2)
+        assert policy.calls[2:] == [(False, 16)]
+        session.ingest(second, reading(second))  # of a batch: the other one is waited for
+        assert len(policy.calls) == 3
+        session.ingest(first, reading(first))
         wait(policy.made)
-        wait(policy.made)  # a third look, beside the two
-        assert [pixels for _, pixels in policy.calls] == [0, 16, 16, 16]
-        session.ingest(looks[1], reading(looks[1]))
         wait(policy.made)
-        assert policy.calls[-1] == (True, 32)
-        session.suggest()
-        assert len(policy.calls) <= 6
+        assert policy.calls[3:] == [(True, 48)]
+        first, second = session.suggest(2)
+        session.ingest(first, reading(first))
+        session.suggest()  # while one is pending, and so it goes on
+        wait(policy.made)
+        wait(policy.made)
+        session.ingest(second, reading(second))
+        wait(policy.made)
+        assert policy.calls[-1] == (True, 80)
 
 
 def test_a_reading_is_taken_while_a_decision_is_made_ahead() -> None:
