@@ -11,10 +11,10 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 HEAVY = {
-    "PIL", "botorch", "deepinv", "fastapi", "gpytorch", "gymnasium", "jinja2", "lightning_fabric",
-    "matplotlib", "netCDF4", "pandas", "pydicom", "ray", "rich", "safetensors", "scipy.optimize",
-    "scipy.stats", "sklearn", "stable_baselines3", "torchmetrics", "torchvision",
-    "torchxrayvision", "typer", "uvicorn", "xarray",
+    "PIL", "botorch", "deepinv", "fastapi", "gest_api", "gpytorch", "gymnasium", "highdicom",
+    "jinja2", "lightning_fabric", "matplotlib", "netCDF4", "pandas", "pydicom", "ray", "rich",
+    "safetensors", "scipy.optimize", "scipy.stats", "sklearn", "stable_baselines3",
+    "torchmetrics", "torchvision", "torchxrayvision", "typer", "uvicorn", "xarray",
 }  # fmt: skip
 
 HELP = """

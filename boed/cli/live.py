@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,10 +25,10 @@ from boed.cli.options import (
     named_after,
     with_patch_options,
 )
-from boed.foundation.options import Number, OutFolder, Switch, Text, Whole
+from boed.foundation.options import Existing, Number, OutFolder, Switch, Text, Whole
 
 if TYPE_CHECKING:
-    from boed.live import LiveSession
+    from boed.live import LiveSession, Sessions
 
 DEMO_BUDGET = 0.5
 """Cost of a demonstration, if nothing else is said: half of the scene, for patches."""
@@ -96,6 +98,39 @@ def live(
     page: Annotated[
         bool, typer.Option("--page", help="With --folder: the page as well."), Switch()
     ] = False,
+    several: Annotated[
+        bool,
+        typer.Option(
+            "--several",
+            help="A session for each scene: the page lists them and begins new ones; each has its "
+            "log in a folder of --out.",
+        ),
+        Switch(),
+    ] = False,
+    prefetch: Annotated[
+        bool,
+        typer.Option(
+            "--prefetch", help="Decide as soon as a reading is in, before anyone asks; same looks."
+        ),
+        Switch(),
+    ] = False,
+    dicom: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for looks and belief as DICOM, written when the command ends; research "
+            "output. Needs the extra dicom.",
+            show_default=False,
+        ),
+        OutFolder(),
+    ] = None,
+    dicom_image: Annotated[
+        Path | None,
+        typer.Option(
+            help="With --dicom: the DICOM image that the instrument reads parts of.",
+            show_default=False,
+        ),
+        Existing(),
+    ] = None,
     host: Annotated[
         str,
         typer.Option(
@@ -114,27 +149,39 @@ def live(
     """
     if stdio and (folder is not None or page):
         raise ValueError("stdio is a way of its own; expected it without --folder and --page")
+    if several and (stdio or folder is not None):
+        raise ValueError("several is for the page; expected it without --stdio and --folder")
+    if dicom_image is not None and (dicom is None or several):
+        raise ValueError("dicom-image belongs to --dicom of one session")
     names = ("completer", "classifier", "sensor", "library", "size", "completions", "grid",
              "patch", "search", "prevalence")  # fmt: skip
     given = locals()
     options = {each: given[each] for each in names if given[each] is not None}
     with_page = page or not (stdio or folder)
     if with_page:
-        _check_extra()
+        _check_extra("the page needs FastAPI and uvicorn", "live", "fastapi", "uvicorn")
+    if dicom is not None:
+        _check_extra("--dicom needs highdicom", "dicom", "highdicom")
     path = out or (None if demo else Path("runs") / named_after("live", data))
     if demo and sensor is None:
         options = {"grid": DEMO_GRID, **options}
-    session = _made(
-        data,
-        policy=policy,
-        budget=DEMO_BUDGET if demo and budget is None else budget,
-        seed=seed,
-        path=path,
-        scene=scene if demo else None,
+    options = {
         **with_patch_options(options),
-    )
-    kept = "nothing is kept" if path is None else f"the session is in {path}"
-    with ends_with(f"{kept}{', and the same command goes on' if path else ''}"), session.session:
+        "policy": policy,
+        "budget": DEMO_BUDGET if demo and budget is None else budget,
+        "seed": seed,
+        "prefetch": prefetch,
+        "scene": scene if demo else None,
+    }
+    what = "the sessions are" if several else "the session is"
+    kept = f"{what} in {path}, and the same command goes on" if path else "nothing is kept"
+    if several:
+        sessions = _made_several(data, path, **options)
+        with ends_with(kept), closing(sessions), _as_dicom(sessions, dicom):
+            _with_page(sessions, host, port)
+        return
+    session = _made(data, path=path, **options)
+    with ends_with(kept), session.session, _as_dicom(session, dicom, dicom_image):
         if stdio:
             _over_lines(session)
         elif folder is not None:
@@ -150,11 +197,43 @@ def _made(data: str, **options: Any) -> LiveSession:
     return make_live(data, **options)
 
 
-def _check_extra() -> None:
+def _check_extra(needs: str, extra: str, *modules: str) -> None:
     from importlib.util import find_spec
 
-    if find_spec("fastapi") is None or find_spec("uvicorn") is None:
-        raise ValueError("the page needs FastAPI and uvicorn: pip install 'boed[live]'")
+    if any(find_spec(module) is None for module in modules):
+        raise ValueError(f"{needs}: pip install 'boed[{extra}]'")
+
+
+@contextmanager
+def _as_dicom(
+    session: LiveSession | Sessions, folder: Path | None, image: Path | None = None
+) -> Iterator[None]:
+    """Write looks and belief at the end; at the beginning, too, so that what cannot be is told."""
+    if folder is None:
+        yield
+        return
+    from boed.adapters.dicom import write_dicom
+    from boed.live import LiveSession
+
+    def write() -> None:
+        lives = {".": session} if isinstance(session, LiveSession) else session.lives
+        for name, live in lives.items():
+            write_dicom(live.session, folder / name, answers=live.answers, image=image)
+
+    write()
+    try:
+        yield
+    finally:
+        write()
+
+
+def _made_several(data: str, path: Path | None, **options: Any) -> Sessions:
+    from boed.live import Sessions, live_maker
+    from boed.live.sessions import logged
+
+    logged(path)  # what is no place for logs is told before any work
+    typer.echo("boed: reading data and models", err=True)
+    return Sessions(live_maker(data, **options), path)
 
 
 def _over_lines(session: LiveSession) -> None:
@@ -183,7 +262,7 @@ def _over_folder(session: LiveSession, folder: Path, *, host: str, port: int | N
         watcher.join()
 
 
-def _with_page(session: LiveSession, host: str, port: int) -> None:
+def _with_page(session: LiveSession | Sessions, host: str, port: int) -> None:
     from boed.live.server import serve
 
     serve(

@@ -2,7 +2,8 @@
 
 from boed.live.folder import Folder
 from boed.live.live_session import LiveSession
-from boed.live.making import make_live
+from boed.live.making import live_maker, make_live
+from boed.live.sessions import Sessions
 from boed.live.stdio import answer_lines
 
-__all__ = ["Folder", "LiveSession", "answer_lines", "make_live"]
+__all__ = ["Folder", "LiveSession", "Sessions", "answer_lines", "live_maker", "make_live"]

@@ -15,7 +15,7 @@
     return content;
   }
   const post = (path, body) => ask(path, { method: "POST", body });
-  const act = (action, given = {}) => post(`/api/${action}`, JSON.stringify(given));
+  const act = (action, given = {}) => post(`api/${action}`, JSON.stringify(given));
 
   function complain(error) {
     at("error").hidden = !error;
@@ -41,7 +41,7 @@
     reading = reading || (async () => {
       while (again) {
         again = false;
-        try { state = await ask("/api/view"); show(); } catch (error) { complain(error); }
+        try { state = await ask("api/view"); show(); } catch (error) { complain(error); }
       }
       reading = null;
       follow();
@@ -181,7 +181,7 @@
     if (!state.completes || state.deciding || drawnOf === now) return;
     drawnOf = now;
     try {
-      drawn = (await ask("/api/completions")).completions;
+      drawn = (await ask("api/completions")).completions;
       at("leaf").max = drawn.length - 1;
       leaf(0);
     } catch (error) { complain(error); }
@@ -350,7 +350,7 @@
     const look = current();
     if (!look) throw new Error("no look is pending, so no reading is expected");
     if (file.size > state.limit) throw new Error(`${file.name} has ${file.size} bytes, expected at most ${state.limit}`);
-    await post(`/api/looks/${look.id}/reading`, file);
+    await post(`api/looks/${look.id}/reading`, file);
   });
 
   const buttons = { take, run, fail, veto, undo, stop, choose, next: () => does(() => act("next")), before: () => leaf(-1), after: () => leaf(1) };
@@ -394,7 +394,7 @@
 
   // ---- what happens elsewhere
 
-  const events = new EventSource("/api/events");
+  const events = new EventSource("api/events");
   events.onmessage = refresh;
   events.onerror = () => complain(new Error("the connection to the server is lost; it is tried again"));
   events.onopen = () => complain(null);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,17 +27,37 @@ DEMO_FIRST = 100
 
 
 def make_live(
+    data: str = "digits", *, path: Path | str | None = None, **options: Any
+) -> LiveSession:
+    """A session about a scene that is taken for one of a data set.
+
+    Args:
+        data: what is asked, and which models, library and size are the default.
+        path: folder of the log; kept in memory alone if not given.
+        options: further arguments of `live_maker`.
+
+    Raises:
+        ValueError: whatever `live_maker` and `boed.Session` refuse.
+        OSError: the folder cannot be written.
+    """
+    folder = None if path is None else Path(path)
+    if folder is not None:
+        check_is_log(folder)
+    return live_maker(data, **options)(folder)
+
+
+def live_maker(
     data: str = "digits",
     *,
     policy: str = "boed",
     size: int | None = None,
     scene: int | None = None,
-    path: Path | str | None = None,
     budget: float | None = None,
     seed: int = 0,
+    prefetch: bool = False,
     **options: Any,
-) -> LiveSession:
-    """A session about a scene that is taken for one of a data set.
+) -> Callable[[Path | None], LiveSession]:
+    """What makes sessions that share their models, each with the folder of its log, or None.
 
     Args:
         data: what is asked, and which models, library and size are the default.
@@ -44,45 +65,47 @@ def make_live(
         size: width in pixels; the one for which models are shipped if not given.
         scene: row of the test split, which a simulated instrument looks at; None where there is a
             real one.
-        path: folder of the log; kept in memory alone if not given.
         budget: of cost, in the sensor's unit.
         seed: of everything random.
+        prefetch: decide before anyone asks; see `boed.Session`.
         options: further arguments of `boed.setup`, such as `sensor` or `completer`.
 
     Raises:
-        ValueError: whatever `boed.setup` and `boed.Session` refuse, or a row that is not there.
-        OSError: the folder cannot be written.
+        ValueError: whatever `boed.setup` refuses, or a row that is not there.
     """
     limits = Budget(cost=budget)
-    if path is not None:
-        check_is_log(Path(path))
     shown = _scene(data, size, scene, options.get("classifier"))
     made = scene_setup(shown, data, policy=policy, **options)
     looks = with_whole_maps(made.policies[policy])
     if scene is not None and isinstance(looks, BOED):
         first = replace(looks.first_look, n=min(looks.first_look.n, DEMO_FIRST))
         looks = replace(looks, first_look=first)
-    session = Session(
-        made.sensor,
-        looks,
-        made.classifier,
-        path=path,
-        shape=tuple(shown.images.shape[1:]),  # type: ignore[arg-type]
-        budget=limits,
-        seed=seed,
-        memory=made.memory,
-    )
-    instrument = None
-    if scene is not None:
-        truth = shown.labels[0].tolist()
-        instrument = Simulated(made.sensor, shown.scenes([0]), truth=truth, seed=seed)
-    return LiveSession(
-        session,
-        answers=shown.label_names,
-        several=shown.multi_label,
-        about=f"{data}, {policy}",
-        instrument=instrument,
-    )
+
+    def make(path: Path | None) -> LiveSession:
+        session = Session(
+            made.sensor,
+            looks,
+            made.classifier,
+            path=path,
+            shape=tuple(shown.images.shape[1:]),  # type: ignore[arg-type]
+            budget=limits,
+            seed=seed,
+            memory=made.memory,
+            prefetch=prefetch,
+        )
+        instrument = None
+        if scene is not None:
+            truth = shown.labels[0].tolist()
+            instrument = Simulated(made.sensor, shown.scenes([0]), truth=truth, seed=seed)
+        return LiveSession(
+            session,
+            answers=shown.label_names,
+            several=shown.multi_label,
+            about=f"{data}, {policy}",
+            instrument=instrument,
+        )
+
+    return make
 
 
 def _scene(data: str, size: int | None, row: int | None, classifier: object) -> Dataset:

@@ -11,12 +11,13 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import uvicorn
+from anyio import CapacityLimiter, to_thread
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
-from starlette.concurrency import run_in_threadpool
 
 from boed.live.guard import Guard
 from boed.live.live_session import LiveSession, parsed, replied
+from boed.live.sessions import Sessions
 from boed.live.view import View
 from boed.report.html import script, template
 
@@ -26,24 +27,89 @@ EVENTS_EVERY = 0.03
 ALIVE_EVERY = 15.0
 """Seconds after which a silent connection says that it is there."""
 
+SLOW = ("next", "suggest")
+"""Actions that wait for a decision."""
 
-def app_for(live: LiveSession, *, host: str = "127.0.0.1", token: str | None = None) -> Guard:
-    """The application: the page at `/`, messages at `/api/ACTION`, changes at `/api/events`.
+DECIDING = 8
+"""Requests of one session that may wait for its models at once; further ones queue."""
 
-    Each message is answered in a thread of its own, so that a slow decision holds up no reading.
+
+def app_for(
+    live: LiveSession | Sessions, *, host: str = "127.0.0.1", token: str | None = None
+) -> Guard:
+    """The application behind its guard.
+
+    One session has its page at `/`, messages at `/api/ACTION` and changes at `/api/events`. Of
+    several there is a list at `/` and at `/api/sessions`, where a new one is posted, too; each of
+    them has the same as one alone below `/sessions/NAME/`.
 
     Args:
-        live: the session.
+        live: the session, or several.
         host: name or address that it is bound to.
         token: that is asked for, if any.
     """
+    app = _app_of_several(live) if isinstance(live, Sessions) else _app_of(live)
+    return Guard(app, host=host, token=token, limit=live.limit)
+
+
+async def _said(
+    answer: Callable[[], dict[str, Any]], limiter: CapacityLimiter | None = None
+) -> JSONResponse:
+    """An answer that a thread makes."""
+    status, content = await to_thread.run_sync(replied, answer, limiter=limiter)
+    return JSONResponse(content, status)
+
+
+def _app_of_several(sessions: Sessions) -> FastAPI:
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    about = next(iter(sessions.lives.values())).about
+    page = template("live/sessions.html.j2").render(
+        script=script("live/sessions.js"), connects=True, about=about
+    )
+
+    def begin(body: bytes) -> dict[str, Any]:
+        message = parsed(body or b"{}")
+        if not isinstance(message, dict) or list(message) != ["session"]:
+            raise ValueError('message is another one, expected {"session": NAME}')
+        sessions.begin(message["session"])
+        return {"session": message["session"]}
+
+    def mount() -> None:
+        """Those that are new."""
+        mounted = {getattr(route, "path", "") for route in app.routes}
+        for name, live in sessions.lives.items():
+            if f"/sessions/{name}" not in mounted:
+                app.mount(f"/sessions/{name}", _app_of(live, name))
+
+    @app.get("/")
+    async def index() -> HTMLResponse:
+        return HTMLResponse(page)
+
+    @app.get("/api/sessions")
+    async def overview() -> Response:
+        return await _said(sessions.overview)
+
+    @app.post("/api/sessions")
+    async def new(request: Request) -> Response:
+        body = await request.body()
+        answer = await _said(lambda: begin(body))
+        mount()
+        return answer
+
+    mount()
+    return app
+
+
+def _app_of(live: LiveSession, name: str | None = None) -> FastAPI:
+    """Of one session. Each message is answered in a thread.
+
+    Those that wait for models have threads of their own, so that however many wait for a decision,
+    readings are taken.
+    """
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     view = View(live)
-    page = page_of(live)
-
-    async def said(answer: Callable[[], dict[str, Any]]) -> JSONResponse:
-        status, content = await run_in_threadpool(replied, answer)
-        return JSONResponse(content, status)
+    page = page_of(live, name)
+    models = CapacityLimiter(DECIDING)
 
     @app.get("/")
     async def index() -> HTMLResponse:
@@ -51,15 +117,15 @@ def app_for(live: LiveSession, *, host: str = "127.0.0.1", token: str | None = N
 
     @app.get("/api/state")
     async def state() -> Response:
-        return await said(live.state)
+        return await _said(live.state)
 
     @app.get("/api/view")
     async def viewed() -> Response:
-        return await said(view.state)
+        return await _said(view.state)
 
     @app.get("/api/completions")
     async def completions() -> Response:
-        return await said(lambda: {"completions": view.completions()})
+        return await _said(lambda: {"completions": view.completions()}, models)
 
     @app.get("/api/events")
     async def events(request: Request) -> StreamingResponse:
@@ -68,7 +134,7 @@ def app_for(live: LiveSession, *, host: str = "127.0.0.1", token: str | None = N
     @app.post("/api/looks/{look:int}/reading")
     async def upload(look: int, request: Request) -> Response:
         content = await request.body()
-        return await said(lambda: live.ingest_bytes(look, content))
+        return await _said(lambda: live.ingest_bytes(look, content))
 
     @app.post("/api/{action}")
     async def act(action: str, request: Request) -> Response:
@@ -80,9 +146,9 @@ def app_for(live: LiveSession, *, host: str = "127.0.0.1", token: str | None = N
                 message = {**message, "action": action}
             return live.answer(message)
 
-        return await said(answer)
+        return await _said(answer, models if action in SLOW else None)
 
-    return Guard(app, host=host, token=token, limit=live.limit)
+    return app
 
 
 async def changes(live: LiveSession, request: Request) -> AsyncIterator[str]:
@@ -99,13 +165,17 @@ async def changes(live: LiveSession, request: Request) -> AsyncIterator[str]:
         silent += EVENTS_EVERY
 
 
-def page_of(live: LiveSession) -> str:
-    """The page, which needs nothing but this server."""
+def page_of(live: LiveSession, name: str | None = None) -> str:
+    """The page, which needs nothing but this server.
+
+    That of one of several has its name and a link to the list.
+    """
     return template("live/live.html.j2").render(
         script=script("live/live.js"),
         connects=True,
         about=live.about,
         demo=live.instrument is not None,
+        name=name,
     )
 
 
@@ -118,12 +188,16 @@ def is_loopback(host: str) -> bool:
 
 
 def serve(
-    live: LiveSession, *, host: str = "127.0.0.1", port: int = 0, on_ready: Callable[[str], None]
+    live: LiveSession | Sessions,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    on_ready: Callable[[str], None],
 ) -> None:
-    """Serve a session until it is interrupted.
+    """Serve a session, or several, until it is interrupted.
 
     Args:
-        live: the session.
+        live: the session, or several.
         host: name or address to bind to; one that others can reach asks for a token.
         port: to listen on; any free one if 0.
         on_ready: called with the link of the page.

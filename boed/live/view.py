@@ -16,7 +16,7 @@ from torch import Tensor
 
 from boed.foundation.checks import attribute
 from boed.live.live_session import LiveSession
-from boed.sensors.sensor import candidate_masks, candidates
+from boed.sensors.sensor import box_of, candidate_masks, candidates
 
 DRAWN = 12
 """Completions to leaf through."""
@@ -73,7 +73,7 @@ class View:
         designs = candidates(session.sensor, session.observation)
         if self._boxes is None or not torch.equal(self._boxes[0], designs):
             masks = candidate_masks(session.sensor, session.observation, designs) > 0
-            self._boxes = (designs, [_box(mask) for mask in masks])
+            self._boxes = (designs, [list(box_of(mask)) for mask in masks])
         scored: dict[tuple[float, ...], float] = {}
         if (latest := session.map()) is not None:
             rows = (tuple(row) for row in latest[0].tolist())
@@ -109,15 +109,6 @@ def picture(image: Float[Tensor, "C H W"], shown: Bool[Tensor, "H W"] | None = N
     buffer = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, "PNG")
     return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
-
-
-def _box(mask: Bool[Tensor, "H W"]) -> list[int]:
-    """Top, left, height and width of what a look shows; of all where it shows nothing."""
-    rows, columns = (mask.any(axis).nonzero()[:, 0] for axis in (1, 0))
-    if not len(rows):
-        return [0, 0, *mask.shape]
-    top, left = int(rows[0]), int(columns[0])
-    return [top, left, int(rows[-1]) + 1 - top, int(columns[-1]) + 1 - left]
 
 
 def _finite(score: float | None) -> float | None:

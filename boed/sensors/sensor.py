@@ -204,6 +204,15 @@ def candidate_masks(
     return torch.cat([seen.mask[:, 0] for seen in _looks_alone(sensor, observation, designs)])
 
 
+def box_of(mask: Float[Tensor, "H W"]) -> tuple[int, int, int, int]:
+    """Top, left, height and width of what a look shows; of all where it shows nothing."""
+    rows, columns = ((mask > 0).any(axis).nonzero()[:, 0] for axis in (1, 0))
+    if not len(rows):
+        return 0, 0, mask.shape[0], mask.shape[1]
+    top, left = int(rows[0]), int(columns[0])
+    return top, left, int(rows[-1]) + 1 - top, int(columns[-1]) + 1 - left
+
+
 def footprints(
     sensor: Sensor, observation: Observation, designs: Float[Tensor, "D K"]
 ) -> Float[Tensor, "D R"]:

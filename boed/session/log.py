@@ -62,7 +62,7 @@ class Log:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise unwritable(self.folder, error) from error
-        self._lock = FileLock(self.folder / ".lock")
+        self._lock = FileLock(self.folder / ".lock", thread_local=False)
         try:
             self._lock.acquire(timeout=0)
         except Timeout as error:

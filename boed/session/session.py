@@ -26,6 +26,7 @@ from boed.foundation.randomness import derive, per_scene
 from boed.policies.policy import Decision, Policy
 from boed.sensors.reading import reading_shape, record
 from boed.sensors.sensor import Sensor, candidate_masks, costs
+from boed.session.ahead import Ahead
 from boed.session.log import Event, Log
 from boed.session.pending import Pending
 from boed.session.state import UNDO, Look, Scores, State, effective
@@ -82,6 +83,8 @@ class Session:
         budget: of cost, and of seconds of deciding.
         seed: of the policy's decisions.
         memory: bound on the images held at once, MiB.
+        prefetch: decide in a thread of its own as soon as something has happened, before `suggest`
+            asks; the looks are the same.
 
     Attributes:
         reason: why the last `suggest` had less to suggest than it was asked for, else None.
@@ -105,6 +108,7 @@ class Session:
         budget: Budget | None = None,
         seed: int = 0,
         memory: int = 512,
+        prefetch: bool = False,
     ) -> None:
         self.lock = threading.RLock()
         self._seed = per_scene(seed, 1)[0]
@@ -118,10 +122,12 @@ class Session:
             memory=memory,
         )
         self.reason: str | None = None
+        self._ahead = Ahead(self._propose) if prefetch else None
         self._log = Log(path)
         try:
             self._begin(seed)
             self._state = State.after(self._start, self._log.events)
+            self._prepare()
         except BaseException:
             self.close()
             raise
@@ -139,6 +145,8 @@ class Session:
 
     def close(self) -> None:
         """Let another process have the log."""
+        if self._ahead is not None:
+            self._ahead.close()
         self._log.close()
 
     @checked
@@ -155,12 +163,17 @@ class Session:
             OSError: the log cannot be written.
         """
         at_least(1, n=n)
+        if self._ahead is not None:
+            self._ahead.asked(len(self.pending))
         looks: list[Look] = []
         while len(looks) < n:
             with self.lock:
                 self._check_goes_on()
                 state, known = self._state.copy(), len(self._log.events)
-            proposal, reason = self._propose(state)
+            if self._ahead is None:
+                proposal, reason = self._propose(state)
+            else:
+                proposal, reason = self._ahead.decision(known, state)
             with self.lock:
                 if len(self._log.events) > known:  # something happened meanwhile
                     continue
@@ -300,6 +313,7 @@ class Session:
         self._log.append(UNDO, {})
         self._state = State.after(self._start, self._log.events)
         self.reason = None
+        self._prepare()
         return happened[-1].kind
 
     @property
@@ -468,6 +482,12 @@ class Session:
     ) -> None:
         """Log an event, then let it happen."""
         self._state.apply(self._log.append(kind, facts, arrays))
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """Begin with the next decision, if it is made ahead."""
+        if self._ahead is not None:
+            self._ahead.prepare(len(self._log.events), self._state.copy())
 
     def _check_goes_on(self) -> None:
         if self.stopped is not None:
