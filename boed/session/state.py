@@ -9,11 +9,13 @@ from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from boed.acquisition import Acquisition
+from boed.data.observation import Observation
 from boed.sensors.reading import record
-from boed.sensors.sensor import candidates
+from boed.sensors.sensor import candidate_masks, candidates, costs
 from boed.session.log import Event
 
 Status = Literal["pending", "taken", "failed", "vetoed", "replaced"]
@@ -83,8 +85,13 @@ class State:
             state.apply(event)
         return state
 
-    def apply(self, event: Event) -> None:
-        """Go on by one event that is no undo."""
+    def apply(self, event: Event, *, after: Observation | None = None) -> None:
+        """Go on by one event that is no undo.
+
+        Args:
+            event: what happened.
+            after: what is known after a reading, where that has been worked out already.
+        """
         facts = event.facts
         if event.kind == "suggestion":
             told = {name: facts[name] for name in ("id", "eig", "standard_error", "cost")}
@@ -100,10 +107,9 @@ class State:
             self.looks.append(Look(design=tuple(facts["design"]), **chosen))
         elif event.kind == "reading":
             look = self._become("taken", facts)
-            now, reading = self.now, event.arrays["reading"]
-            now.observation = record(
-                now.sensor, now.observation, design=self.design(look), reading=reading
-            )
+            now = self.now
+            reading = event.arrays["reading"]
+            now.observation = self.recorded(look, reading) if after is None else after
             belief = torch.from_numpy(event.arrays["log_belief"]).to(now.log_belief)
             now.log_belief = belief[None]
             self.beliefs.append(belief)
@@ -134,6 +140,69 @@ class State:
             self.now.spent = self.now.spent + look.cost
         self.looks[number] = look
         return look
+
+    def recorded(self, look: Look, reading: ArrayLike) -> Observation:
+        """What would be known after the reading of a look; see `boed.sensors.reading.record`."""
+        now = self.now
+        return record(now.sensor, now.observation, design=self.design(look), reading=reading)
+
+    def known(self, look: Look | int) -> Look:
+        """A look of this session, as it is now.
+
+        Raises:
+            ValueError: there is none of that id.
+        """
+        number = look.id if isinstance(look, Look) else look
+        if not 0 <= number < len(self.looks):
+            ids = f"0 to {len(self.looks) - 1}" if self.looks else "none so far"
+            raise ValueError(f"look is {number}, expected the id of one of this session: {ids}")
+        return self.looks[number]
+
+    def known_pending(self, look: Look | int) -> Look:
+        """The same of a look that is pending.
+
+        Raises:
+            ValueError: there is none of that id, or it is not pending.
+        """
+        known = self.known(look)
+        if known.status != "pending":
+            ids = ", ".join(str(each.id) for each in self.pending) or "none is"
+            raise ValueError(f"look {known.id} was {known.status}, expected a pending one: {ids}")
+        return known
+
+    def unasked(self, design: Sequence[float] | Tensor) -> Look:
+        """A look that nobody suggested, after making sure that the sensor can take it.
+
+        Raises:
+            ValueError: it cannot.
+        """
+        now = self.now
+        try:
+            row = torch.as_tensor(design, dtype=torch.get_default_dtype())[None]
+            candidate_masks(now.sensor, now.observation, row)
+            cost = float(costs(now.sensor, row)[0])
+        except (TypeError, ValueError, IndexError, OverflowError, RuntimeError) as error:
+            raise ValueError(
+                f"look is {design!r}, which is no design of {type(now.sensor).__name__}: {error}"
+            ) from error
+        number = len(self.looks)
+        return Look(id=number, design=tuple(row[0].tolist()), cost=cost, suggested=False)
+
+    def check_label(self, label: int | list[int]) -> None:
+        """Refuse what is none of the belief's answers.
+
+        Raises:
+            ValueError: naming those that there are.
+        """
+        *findings, answers = self.now.log_belief.shape[1:]
+        given = [label] if isinstance(label, int) else label
+        number = findings[0] if findings else 1
+        known = range(answers)
+        if len(given) != number or not all(
+            isinstance(each, int) and each in known for each in given
+        ):
+            each = f" for each of {number} findings" if findings else ""
+            raise ValueError(f"label is {label}, expected 0 to {answers - 1}{each}")
 
     def design(self, look: Look) -> Float[Tensor, " K"]:
         """The look's design as the sensor has it."""

@@ -24,7 +24,7 @@ from boed.foundation.randomness import derive, per_scene
 from boed.policies import BOED, CentreOut, FirstLook, Policy, Random, Until
 from boed.policies.stopping import Confident
 from boed.sensors import Foveated, KSpaceLines, PatchSensor, Sensor
-from boed.sensors.reading import read
+from boed.sensors.reading import read, record
 from boed.sensors.sensor import look as looked
 from boed.session import Look, Session
 from boed.session.log import EVENTS
@@ -506,3 +506,17 @@ def test_processes_killed_at_any_moment_lose_nothing_acknowledged(tmp_path: Path
         with Session(TILED, Random(), ClueClassifier(), path=path) as session:
             assert session.looks == undisturbed.looks
             assert torch.equal(session.beliefs(), undisturbed.beliefs())
+
+
+def test_a_reading_is_recorded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is acknowledged is what was worked out for the belief, not worked out again."""
+    times = []
+
+    def counted(*given: Any, **more: Any) -> Observation:
+        times.append(1)
+        return record(*given, **more)
+
+    monkeypatch.setattr("boed.session.state.record", counted)
+    session = Session(TILED, CentreOut(), ClueClassifier())
+    run(session, steps=2)
+    assert len(times) == 2
