@@ -10,6 +10,7 @@ from torch import Tensor
 from boed.data.observation import Observation
 from boed.foundation.checks import attribute, called, calling, describe
 from boed.sensors.sensor import ROUNDING, Sensor, look
+from boed.sensors.travel import moved
 
 
 def reading_shape(
@@ -74,7 +75,7 @@ def record(
             f"reading has {int((~given.isfinite()).sum())} NaN or infinite entries of "
             f"{given.numel()}; expected finite numbers"
         )
-    return where.after(observation, given)
+    return moved(sensor, where.after(observation, given), design[None])
 
 
 def _floating(reading: ArrayLike) -> Tensor:

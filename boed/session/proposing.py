@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import torch
@@ -21,20 +22,22 @@ def propose(state: State, seed: int) -> tuple[Proposal | None, str | None]:
         state: what is known.
         seed: of the session.
     """
-    now = state.now
+    now = copy.copy(state.now)
+    now.observation = state.standing
     if state.number > 0 and now.budget.is_late(state.seconds):
         return None, f"the budget of {now.budget.seconds:g} seconds of deciding is spent"
+    reserved = sum((each.cost for each in state.pending), 0.0)
     pending, without = state.designs("pending"), state.designs("failed", "vetoed")
     sensor = now.sensor
     if len(pending) or len(without):
-        sensor = Pending(sensor, pending, without)
+        sensor = Pending(sensor, pending, without=without, reserved=reserved)
         if not len(sensor.designs(now.observation)):
             return None, "every candidate was read, is pending, failed or was vetoed"
     proposal = now.propose(
         torch.tensor([0]),
         [derive(seed, "look", state.number)],
         sensor=sensor,
-        reserved=sum(each.cost for each in state.pending),
+        reserved=reserved,
     )
     if proposal.complete[0]:
         return proposal, "everything that the candidates can read has been read"

@@ -211,7 +211,8 @@ class Session:
             look: a suggested one or its id; or the design of a look that nobody suggested.
             reading: of `reading_shape`: pixels in [0, 1], or readings in the sensor's unit; None
                 for a look that failed, which is not suggested again.
-            cost: what it did cost, if not what the sensor says.
+            cost: what it did cost, if not what the sensor says: of the look, and of the way to it
+                from the last one ingested.
 
         Raises:
             ValueError: an unknown look, one that is not pending, a design that the sensor cannot
@@ -224,7 +225,10 @@ class Session:
             at_least(0, cost=cost)
         state = self._state
         known = state.known_pending(look) if isinstance(look, Look | int) else state.unasked(look)
-        facts: dict[str, Any] = {"look": known.id, "cost": known.cost if cost is None else cost}
+        facts: dict[str, Any] = {
+            "look": known.id,
+            "cost": state.cost(known) if cost is None else cost,
+        }
         if not known.suggested:
             facts["design"] = known.design
         if reading is None:

@@ -16,6 +16,7 @@ from boed.acquisition import Acquisition
 from boed.data.observation import Observation
 from boed.sensors.reading import record
 from boed.sensors.sensor import candidate_masks, candidates, costs
+from boed.sensors.travel import moved
 from boed.session.log import Event
 
 Status = Literal["pending", "taken", "failed", "vetoed", "replaced"]
@@ -114,7 +115,8 @@ class State:
             now.log_belief = belief[None]
             self.beliefs.append(belief)
         elif event.kind == "failed":
-            self._become("failed", facts)
+            design = self.design(self._become("failed", facts))
+            self.now.observation = moved(self.now.sensor, self.now.observation, design[None])
         elif event.kind == "veto":
             self._become("vetoed", facts)
         elif event.kind == "label":
@@ -145,6 +147,19 @@ class State:
         """What would be known after the reading of a look; see `boed.sensors.reading.record`."""
         now = self.now
         return record(now.sensor, now.observation, design=self.design(look), reading=reading)
+
+    @property
+    def standing(self) -> Observation:
+        """What is known, with the sensor where the last of the pending looks will leave it."""
+        now, pending = self.now, self.pending
+        if not pending:
+            return now.observation
+        return moved(now.sensor, now.observation, self.design(pending[-1])[None])
+
+    def cost(self, look: Look) -> float:
+        """What a look costs, and the way to it from the last one of which something was heard."""
+        now = self.now
+        return float(costs(now.sensor, self.design(look)[None], before=now.observation)[0])
 
     def known(self, look: Look | int) -> Look:
         """A look of this session, as it is now.
@@ -180,7 +195,7 @@ class State:
         try:
             row = torch.as_tensor(design, dtype=torch.get_default_dtype())[None]
             candidate_masks(now.sensor, now.observation, row)
-            cost = float(costs(now.sensor, row)[0])
+            cost = float(costs(now.sensor, row, before=self.standing)[0])
         except (TypeError, ValueError, IndexError, OverflowError, RuntimeError) as error:
             raise ValueError(
                 f"look is {design!r}, which is no design of {type(now.sensor).__name__}: {error}"

@@ -292,13 +292,16 @@ def test_several_looks_are_the_greedy_joint_batch() -> None:
 
 
 def test_pending_looks_are_seen_with_the_next_one() -> None:
-    several = Pending(TILED, torch.tensor([[0, 0], [4, 4]]), torch.tensor([[8, 8]]))
+    several = Pending(
+        TILED, torch.tensor([[0, 0], [4, 4]]), without=torch.tensor([[8, 8]]), reserved=2 / 16
+    )
     nothing = Observation.nothing_of(SCENE)
     offered = several.designs(nothing).tolist()
     assert len(offered) == 13
     assert all(each not in offered for each in ([0, 0], [4, 4], [8, 8]))
     after = looked(several, nothing, SCENE, design=torch.tensor([[12, 0]]), seeds=[0])
     assert float(after.mask.sum()) == 3 * 16
+    assert several.cost(torch.tensor([[12, 0]])).tolist() == [3 / 16]
     assert torch.equal(several.bounds, TILED.bounds)
 
 
