@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from numpy.typing import ArrayLike
 from torch import Tensor
 
@@ -28,6 +28,14 @@ def reading_shape(
         design: the look.
     """
     return _Look(sensor, observation, design).shape
+
+
+def pixels_of(
+    sensor: Sensor, observation: Observation, design: Float[Tensor, " K"]
+) -> Bool[Tensor, "H W"] | None:
+    """The pixels that the reading of a look holds, row by row; None where it holds no pixels."""
+    where = _Look(sensor, observation, design)
+    return where.seen if where.taken is None else None
 
 
 def read(

@@ -21,14 +21,15 @@ from boed.completion.completer import complete
 from boed.data.observation import Observation
 from boed.foundation.arguments import checked
 from boed.foundation.checks import at_least, attribute
+from boed.foundation.events import UNDO, Event, effective
 from boed.foundation.randomness import derive, per_scene
 from boed.policies.policy import Policy
-from boed.sensors.reading import reading_shape
+from boed.sensors.reading import pixels_of, reading_shape
 from boed.sensors.sensor import Sensor
 from boed.session.beginning import begin, scene_shape
-from boed.session.log import Event, Log
+from boed.session.log import Log
 from boed.session.proposing import propose, suggestion
-from boed.session.state import UNDO, Look, Scores, State, effective
+from boed.session.state import Look, Scores, State
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -237,6 +238,9 @@ class Session:
         after = state.recorded(known, reading)
         belief = state.now.believe(after)[0].cpu().numpy()
         numbers = {"reading": np.asarray(reading, dtype=np.float32), "log_belief": belief}
+        shown = pixels_of(state.now.sensor, state.now.observation, state.design(known))
+        if shown is not None:  # so that others need no sensor to know what was seen
+            numbers["shown"] = np.packbits(shown.cpu().numpy())
         self._do("reading", facts, numbers, after=after)
 
     @checked

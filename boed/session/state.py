@@ -14,15 +14,12 @@ from torch import Tensor
 
 from boed.acquisition import Acquisition
 from boed.data.observation import Observation
+from boed.foundation.events import Event, effective
 from boed.sensors.reading import record
 from boed.sensors.sensor import candidate_masks, candidates, costs
 from boed.sensors.travel import moved
-from boed.session.log import Event
 
 Status = Literal["pending", "taken", "failed", "vetoed", "replaced"]
-
-UNDO = "undo"
-"""The event that takes the last one back."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -237,14 +234,3 @@ class State:
     def number(self) -> int:
         """How many looks there were, withdrawn ones left out: a decision's seed depends on it."""
         return sum(each.status not in ("vetoed", "replaced") for each in self.looks)
-
-
-def effective(events: Sequence[Event]) -> list[Event]:
-    """All that happened and was not taken back, without the beginning."""
-    happened: list[Event] = []
-    for event in events[1:]:
-        if event.kind == UNDO:
-            happened.pop()
-        else:
-            happened.append(event)
-    return happened
