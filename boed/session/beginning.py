@@ -25,7 +25,7 @@ def begin(log: Log, start: Acquisition, seed: int) -> None:
         "classifier": identity(start.classifier),
     }
     if not log.events:
-        log.append("begin", facts)
+        log.append("begin", facts, {"log_belief": start.log_belief[0].cpu().numpy()})
         return
     first = log.events[0]
     before = first.facts if first.kind == "begin" else {}

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -18,61 +17,20 @@ from boed.foundation.events import Event, effective
 from boed.sensors.reading import record
 from boed.sensors.sensor import candidate_masks, candidates, costs
 from boed.sensors.travel import moved
-
-Status = Literal["pending", "taken", "failed", "vetoed", "replaced"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Look:
-    """One look of a session.
-
-    Attributes:
-        id: its number, from 0.
-        design: in the sensor's own terms.
-        eig: expected information gain in nats, of this look and all that were pending together;
-            None where the policy estimates none.
-        standard_error: Monte-Carlo standard error of `eig` in nats.
-        cost: in the sensor's unit.
-        status: what became of it.
-        suggested: by the policy; the others were chosen, or taken unasked.
-    """
-
-    id: int
-    design: tuple[float, ...]
-    eig: float | None = None
-    standard_error: float | None = None
-    cost: float
-    status: Status = "pending"
-    suggested: bool = True
-
-
-Scores = tuple[Float[Tensor, "D K"], Float[Tensor, " D"]]
-"""Candidates, and the score of each."""
+from boed.session.account import Account, Look, Status
 
 
 @dataclass(kw_only=True)
-class State:
-    """What the events so far amount to.
+class State(Account):
+    """What is known in a session.
 
     Attributes:
         now: what has been seen of the one scene, what is believed of it, and what it did cost.
         none: no design, in the sensor's own numbers, `[0, K]`.
-        looks: all of them, in order of their id.
-        beliefs: log-belief after 0, 1, ... readings, `[*L, K]` each.
-        scores: of the last suggestion, where it had any.
-        seconds: of deciding.
-        label: the truth, once it is known.
-        stopped: why no more looks are taken, if so.
     """
 
     now: Acquisition
     none: Float[Tensor, "0 K"]
-    looks: list[Look] = field(default_factory=list)
-    beliefs: list[Float[Tensor, "*L K"]] = field(default_factory=list)
-    scores: Scores | None = None
-    seconds: float = 0.0
-    label: int | list[int] | None = None
-    stopped: str | None = None
 
     @classmethod
     def after(cls, start: Acquisition, events: Sequence[Event]) -> State:
@@ -90,55 +48,28 @@ class State:
             event: what happened.
             after: what is known after a reading, where that has been worked out already.
         """
-        facts = event.facts
-        if event.kind == "suggestion":
-            told = {name: facts[name] for name in ("id", "eig", "standard_error", "cost")}
-            self.looks.append(Look(design=tuple(facts["design"]), **told))
-            self.seconds += facts["seconds"]
-            if "scores" in event.arrays:
-                offered, scores = (event.arrays[name] for name in ("candidates", "scores"))
-                self.scores = (torch.from_numpy(offered), torch.from_numpy(scores))
-        elif event.kind == "choice":
-            if "instead" in facts:
-                self._become("replaced", {"look": facts["instead"]})
-            chosen = {"id": facts["id"], "cost": facts["cost"], "suggested": False}
-            self.looks.append(Look(design=tuple(facts["design"]), **chosen))
-        elif event.kind == "reading":
-            look = self._become("taken", facts)
-            now = self.now
-            reading = event.arrays["reading"]
-            now.observation = self.recorded(look, reading) if after is None else after
-            belief = torch.from_numpy(event.arrays["log_belief"]).to(now.log_belief)
-            now.log_belief = belief[None]
-            self.beliefs.append(belief)
-        elif event.kind == "failed":
-            design = self.design(self._become("failed", facts))
-            self.now.observation = moved(self.now.sensor, self.now.observation, design[None])
-        elif event.kind == "veto":
-            self._become("vetoed", facts)
-        elif event.kind == "label":
-            self.label = facts["label"]
-        elif event.kind == "stop":
-            self.stopped = facts["reason"]
+        super().apply(event)
+        if event.kind not in ("reading", "failed"):
+            return
+        now, look = self.now, self.looks[event.facts["look"]]
+        now.spent = now.spent + look.cost
+        if event.kind == "failed":
+            now.observation = moved(now.sensor, now.observation, self.design(look)[None])
+            return
+        reading = event.arrays["reading"]
+        now.observation = self.recorded(look, reading) if after is None else after
+        self.beliefs[-1] = self.beliefs[-1].to(now.log_belief)
+        now.log_belief = self.beliefs[-1][None]
 
     def copy(self) -> State:
         """The same, which stays as it is while this one goes on."""
         return replace(
-            self, now=copy.copy(self.now), looks=list(self.looks), beliefs=list(self.beliefs)
+            self,
+            now=copy.copy(self.now),
+            looks=list(self.looks),
+            taken=list(self.taken),
+            beliefs=list(self.beliefs),
         )
-
-    def _become(self, status: Status, facts: dict[str, Any]) -> Look:
-        """The look that the event is about, which may be one that nobody suggested."""
-        number = facts["look"]
-        if number == len(self.looks):
-            design = tuple(facts["design"])
-            self.looks.append(Look(id=number, design=design, cost=0.0, suggested=False))
-        look = replace(self.looks[number], status=status)
-        if "cost" in facts:
-            look = replace(look, cost=facts["cost"])
-            self.now.spent = self.now.spent + look.cost
-        self.looks[number] = look
-        return look
 
     def recorded(self, look: Look, reading: ArrayLike) -> Observation:
         """What would be known after the reading of a look; see `boed.sensors.reading.record`."""
@@ -224,13 +155,3 @@ class State:
         """Designs of the looks of some statuses."""
         rows = [self.design(each)[None] for each in self.looks if each.status in statuses]
         return torch.cat([self.none, *rows])
-
-    @property
-    def pending(self) -> list[Look]:
-        """Looks that were suggested or chosen and of which nothing was heard yet."""
-        return [each for each in self.looks if each.status == "pending"]
-
-    @property
-    def number(self) -> int:
-        """How many looks there were, withdrawn ones left out: a decision's seed depends on it."""
-        return sum(each.status not in ("vetoed", "replaced") for each in self.looks)

@@ -428,7 +428,7 @@ def point_elsewhere(folder: Path) -> str:
 
 def foreign_files(folder: Path) -> str:
     (folder / EVENTS).rename(folder / "notes.txt")
-    return r"holds 000003.log_belief.npy but no log.jsonl"
+    return r"holds 000000.log_belief.npy but no log.jsonl"
 
 
 @pytest.mark.parametrize(
