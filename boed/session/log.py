@@ -106,7 +106,8 @@ def check_is_log(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"log {folder} is a file, expected a folder")
     if folder.is_dir() and any(folder.iterdir()) and not (folder / EVENTS).exists():
-        names = sorted(each.name for each in folder.iterdir() if each.name != ".lock")
+        ours = (".lock", "000000.")  # of a first event whose writing was killed
+        names = sorted(each.name for each in folder.iterdir() if not each.name.startswith(ours))
         if names:
             raise ValueError(
                 f"log {folder} holds {names[0]} but no {EVENTS}; expected the folder of a "

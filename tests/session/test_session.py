@@ -190,6 +190,21 @@ def test_it_resumes_to_the_same_state_and_suggestion_whenever_it_was_killed(tmp_
     assert copies == 9
 
 
+def test_a_session_killed_at_its_very_beginning_begins_again(tmp_path: Path) -> None:
+    """The arrays of its first event are there, and no event, or half of one."""
+    Session(TILED, CentreOut(), ClueClassifier(), path=tmp_path).close()
+    for left in (b"", b'{"n": 0, "event": "beg', None):
+        if left is None:
+            (tmp_path / EVENTS).unlink()
+        else:
+            (tmp_path / EVENTS).write_bytes(left)
+        with Session(TILED, CentreOut(), ClueClassifier(), path=tmp_path) as session:
+            assert session.history == []
+        with Session(TILED, CentreOut(), ClueClassifier(), path=tmp_path) as session:
+            assert len(session.suggest()) == 1
+        (tmp_path / EVENTS).write_bytes((tmp_path / EVENTS).read_bytes().split(b"\n")[0] + b"\n")
+
+
 def test_looks_under_way_are_accounted_for() -> None:
     """Pending, failed and vetoed looks are not suggested again; all of them end the session."""
     session = Session(TILED, CentreOut(), ClueClassifier())
@@ -428,7 +443,7 @@ def point_elsewhere(folder: Path) -> str:
 
 def foreign_files(folder: Path) -> str:
     (folder / EVENTS).rename(folder / "notes.txt")
-    return r"holds 000000.log_belief.npy but no log.jsonl"
+    return r"holds 000003.log_belief.npy but no log.jsonl"
 
 
 @pytest.mark.parametrize(
