@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -12,9 +13,11 @@ from torch import Tensor
 
 from boed.acquire import acquire
 from boed.acquisition import Budget
+from boed.benchmark.sweep import benchmark
 from boed.data.observation import Observation
 from boed.foundation.identity import identity
 from boed.policies import BOED, FirstLook, FixedDesign, Random
+from boed.report.page import what_was_run
 from boed.sensors import Features, KSpaceLines, Lines, PatchSensor, PixelBlocks, Sensor
 from boed.sensors.reading import read
 from boed.sensors.registry import sensor_named
@@ -178,6 +181,19 @@ def test_the_environment_charges_the_way() -> None:
     paid = [env.step({"action": k, "prediction": logits})[4]["base_reward"] for k in (0, 3, 12)]
     ways = [0.0, 0.1 * 12, 0.1 * math.hypot(12, 12)]
     assert paid == pytest.approx([-2 * (1 / 16 + way) for way in ways], rel=1e-5)
+
+
+def test_results_and_their_report_carry_the_way() -> None:
+    data, sensor = Clues().dataset(4), PatchSensor(16, 0.25, 4, travel=0.1)
+    policy = FixedDesign(torch.tensor([[0, 0], [12, 0]]))
+    results = benchmark(
+        data, sensor, ClueClassifier(), policies={"corners": policy}, steps=2, seeds=[0]
+    )
+    cost = results["cost"].values.reshape(-1, 2)
+    assert cost[:, 0].tolist() == pytest.approx([1 / 16] * 4)
+    assert cost[:, 1].tolist() == pytest.approx([1 / 16 + 1.2] * 4)
+    assert json.loads(results.attrs["sensor"])["travel"] == 0.1
+    assert dict(what_was_run(results))["sensor"] == "PatchSensor, 16 candidates, travel 0.1"
 
 
 def test_sensors_that_stand_still_are_as_they_were() -> None:
