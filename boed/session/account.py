@@ -113,14 +113,18 @@ class Account:
         self.looks[number] = replace(look, cost=facts.get("cost", look.cost))
 
 
-def account_of(events: Sequence[Event]) -> Account:
+def account_of(events: Sequence[Event], where: str) -> Account:
     """What a log says, whose first event is its beginning.
 
+    Args:
+        events: of the log.
+        where: what the log is called.
+
     Raises:
-        ValueError: it is not.
+        ValueError: the first event is none.
     """
     if not events or events[0].kind != "begin" or "log_belief" not in events[0].arrays:
-        raise ValueError("log has no beginning with a belief, expected the log of a session")
+        raise ValueError(f"{where} has no beginning with a belief, expected the log of a session")
     account = Account(beliefs=[torch.from_numpy(events[0].arrays["log_belief"])])
     for event in effective(events):
         account.apply(event)

@@ -43,13 +43,17 @@ def report_log(log: Path, figures: Path | None = None) -> Path:
         OSError: a file cannot be written.
     """
     events, _ = read_events(log)
-    drawn = _figures(events, account_of(events), ())
+    page, drawn = _page(events, (), where=f"log {log}")
     if figures is not None:
-        records = {name: claim_picture(figures / f"{name}.png", name, {}) for name in drawn}
+        records = {
+            name: claim_picture(figures / f"{name}.png", f"figure {name}", {}, name="figures")
+            for name in drawn
+        }
         for name, figure in drawn.items():
             with atomic(figures / f"{name}.png") as temporary:
                 figure.savefig(temporary, dpi=130, metadata=records[name])
-    write_session_report(events, log / "report.html")
+    with atomic(log / "report.html") as temporary:
+        temporary.write_text(page, encoding="utf-8")
     return log / "report.html"
 
 
@@ -67,7 +71,16 @@ def write_session_report(
         ValueError: another number of names, or the events are of no session.
         OSError: the file cannot be written.
     """
-    account = account_of(events)
+    page, _ = _page(events, answers, where="log")
+    with atomic(path) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+
+
+def _page(
+    events: Sequence[Event], answers: Sequence[str], *, where: str
+) -> tuple[str, dict[str, Figure]]:
+    """The page, and its figures by name."""
+    account = account_of(events, where)
     names = _names(account, answers)
     figures = _figures(events, account, names)
     rows, begin = _rows(account, names), events[0].facts
@@ -84,8 +97,7 @@ def write_session_report(
         },
         run=run,
     )
-    with atomic(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+    return page, figures
 
 
 def _names(account: Account, given: Sequence[str]) -> list[str]:
@@ -99,7 +111,6 @@ def _names(account: Account, given: Sequence[str]) -> list[str]:
 
 def _figures(events: Sequence[Event], account: Account, names: Sequence[str]) -> dict[str, Figure]:
     """By name; no picture of what was seen by a sensor that reads no pixels."""
-    names = list(names) or _names(account, ())
     probabilities = np.stack([each.exp().double().numpy() for each in account.beliefs])
     if probabilities.ndim == 3:
         probabilities = probabilities[..., 1]
