@@ -56,7 +56,7 @@ class Proposal:
 
     Attributes:
         decision: of the policy.
-        cost: of each look, `[b]`.
+        cost: of each look, and the way to it, `[b]`.
         affordable: which looks the budget has room for, `[b]`.
         stopped: which scenes need no further look by the policy's own decision, `[b]`.
         complete: of which scenes no candidate would read anything more, `[b]`.
@@ -135,7 +135,7 @@ class Acquisition:
         sensor, began = sensor or self.sensor, time.monotonic()
         now = self.observation[rows]
         decision = decide(self.policy, now, sensor, seeds=seeds, truth=truth)
-        cost = costs(sensor, decision.designs).to(now.values)
+        cost = costs(self.sensor, decision.designs, before=now).to(now.values)
         none = torch.zeros(len(rows), dtype=torch.bool, device=now.device)
         return Proposal(
             decision=decision,

@@ -17,6 +17,7 @@ from boed.foundation.fingerprint import of_source
 from boed.foundation.identity import DIGITS, identity
 from boed.policies import Policy
 from boed.sensors.sensor import Sensor
+from boed.sensors.travel import travels
 
 
 def benchmark_identity(
@@ -55,12 +56,15 @@ def describe_classifier(classifier: Classifier) -> dict[str, Any]:
 
 
 def describe_sensor(sensor: Sensor, designs: Tensor) -> dict[str, Any]:
-    """What a sensor is: its class, how many looks it offers, and its noise."""
-    return {
+    """What a sensor is: its class, how many looks it offers, its noise, and whether it travels."""
+    described = {
         "kind": type(sensor).__name__,
         "candidates": len(designs),
         "noise": float(attribute(sensor, "noise", 0)),
     }
+    if travels(sensor):
+        described["travel"] = attribute(sensor, "per_pixel", "as the sensor says")
+    return described
 
 
 def _described(thing: object) -> Any:

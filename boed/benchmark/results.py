@@ -103,7 +103,9 @@ def assemble(
         "stopped before"
     }
     results["thumbnail"].attrs = {"long_name": "the scene, perhaps shrunk, for the report"}
-    results["cost"].attrs = {"long_name": "cost of the look, in the sensor's unit"}
+    results["cost"].attrs = {
+        "long_name": "cost of the look and of the way to it, in the sensor's unit"
+    }
     results["looks"].attrs = {"long_name": "looks taken"}
     return results
 

@@ -1,4 +1,4 @@
-"""`boed report`: write the report of a finished run again, whatever kind of run it is."""
+"""`boed report`: write the report of a finished run or of a session again, of whatever kind."""
 
 from __future__ import annotations
 
@@ -9,13 +9,26 @@ import typer
 
 
 def report(
-    run: Annotated[Path, typer.Argument(help="Run folder of `boed benchmark` or `boed evaluate`.")],
+    run: Annotated[
+        Path,
+        typer.Argument(
+            help="Run folder of `boed benchmark` or `boed evaluate`, or the log of a session, as "
+            "of `boed live`."
+        ),
+    ],
     figures: Annotated[
         Path | None, typer.Option(help="Also write the figures as PNG to this folder.")
     ] = None,
 ) -> None:
-    """Write the report of a finished run again."""
-    from boed.report.again import report_again
+    """Write the report of a finished run again, or that of a session."""
+    from boed.foundation.events import EVENTS
 
-    report_again(run, figures)
+    if (run / EVENTS).is_file():
+        from boed.session.report import report_log
+
+        report_log(run, figures)
+    else:
+        from boed.report.again import report_again
+
+        report_again(run, figures)
     typer.echo(f"report: {run / 'report.html'}")

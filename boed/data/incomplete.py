@@ -155,8 +155,9 @@ def incomplete_splits(
     """The train and val images of a data set, no more of them than what was seen.
 
     Args:
-        data: an npz file or a folder with masks of its own (`boed.data.readers.incomplete`), or
-            whole images as `boed.data.load` takes them, which are then hidden.
+        data: an npz file or a folder with masks of its own, or of logs of sessions
+            (`boed.data.readers.incomplete`), or whole images as `boed.data.load` takes them, which
+            are then hidden.
         size: width in pixels; native if not given. Images with masks of their own have no other.
         masks: by which whole images are hidden, as `boed.data.masks.named` takes them; `squares`
             if not given.

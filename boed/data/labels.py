@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -46,6 +47,20 @@ def split_of(identity: str) -> str:
     """The split of a patient or file: 80 % train, 10 % val, 10 % test, always the same answer."""
     tenth = int(hashlib.sha256(identity.encode()).hexdigest(), 16) % 10
     return "train" if tenth < 8 else "val" if tenth == 8 else "test"
+
+
+def deal(identities: Iterable[str]) -> dict[str, str]:
+    """The split of each patient or file by `split_of`, with at least one in each where it can be.
+
+    The order of their checksums deals them where, of three or more, chance has left a split empty.
+    """
+    dealt = {each: split_of(each) for each in identities}
+    if len(dealt) < 3 or set(dealt.values()) == set(SPLITS):
+        return dealt
+    order = sorted(dealt, key=lambda each: hashlib.sha256(each.encode()).hexdigest())
+    few = max(len(order) // 10, 1)
+    held_out = dict.fromkeys(order[:few], "test") | dict.fromkeys(order[few : 2 * few], "val")
+    return {each: held_out.get(each, "train") for each in dealt}
 
 
 def naming_advice(*datasets: Dataset) -> str:

@@ -16,6 +16,7 @@ from boed.data.readers.cifar10 import fetch as fetch_cifar10
 from boed.data.readers.cifar10 import read_cifar10
 from boed.data.readers.image import SUFFIXES
 from boed.data.readers.npz import read_npz
+from boed.data.readers.sessions import holds_sessions
 from boed.data.readers.tables import BUNDLED, TABLES, table
 from boed.data.resize import resize
 from boed.foundation.cache import cache_folder
@@ -134,6 +135,11 @@ def load(
     if not path.exists():
         raise unknown("data set", name, NAMES, path=EXPECTED)
     if path.is_dir():
+        if holds_sessions(path):
+            raise ValueError(
+                f"data set is '{path}', logs of sessions, of whose scenes no more is known than "
+                "what was seen; completers are trained on them with `--from observations`"
+            )
         from boed.data.readers.celeba import is_celeba, read_celeba
         from boed.data.readers.folder import read_folder
 

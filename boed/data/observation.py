@@ -35,6 +35,8 @@ class Observation:
             the sensor says that it looked.
         readings: what an indirect sensor read, zero where it has not, `[B, R]`.
         taken: 1 for the readings that were taken, `[B, R]`.
+        position: the last look's design, where it costs something to move from there, `[B, K]`; NaN
+            before the first look.
 
     Raises:
         ValueError: shapes that do not belong together.
@@ -45,9 +47,10 @@ class Observation:
     _: KW_ONLY
     readings: Float[Tensor, "B R"] | None = None
     taken: Float[Tensor, "B R"] | None = None
+    position: Float[Tensor, "B K"] | None = None
 
     def __post_init__(self) -> None:
-        for name in ("values", "mask", "readings", "taken"):
+        for name in PARTS:
             part = getattr(self, name)
             if not isinstance(part, Tensor) and (part is not None or name in ("values", "mask")):
                 raise ValueError(f"{name} is {describe(part)}, expected a tensor")
@@ -68,6 +71,11 @@ class Observation:
                     f"readings and taken must be [{batch}, R] to go with values "
                     f"{tuple(self.values.shape)}, got {shape} and {tuple(self.taken.shape)}"
                 )
+        if self.position is not None and self.position.shape[:1] != (batch,):
+            raise ValueError(
+                f"position must be [{batch}, K] to go with values {tuple(self.values.shape)}, "
+                f"got {tuple(self.position.shape)}"
+            )
 
     @classmethod
     def of(cls, scene: Float[Tensor, "B C H W"], mask: Float[Tensor, "B 1 H W"]) -> Observation:
@@ -149,14 +157,14 @@ class Observation:
             ValueError: scenes, or readings, of another shape.
         """
         ours, theirs = self._parts(other), other._parts(self)
-        if [part.shape[1:] for part in ours] != [part.shape[1:] for part in theirs]:
+        if any(part.shape[1:] != theirs[name].shape[1:] for name, part in ours.items()):
             raise ValueError(
-                f"other has values, mask and readings {[tuple(part.shape) for part in theirs]}, "
-                f"which cannot replace scenes of {[tuple(part.shape) for part in ours]}"
+                f"other has values, mask and readings {[tuple(p.shape) for p in theirs.values()]}, "
+                f"which cannot replace scenes of {[tuple(p.shape) for p in ours.values()]}"
             )
-        pairs = zip(ours, theirs, strict=True)
-        values, mask, *rest = (old.index_put((rows,), new) for old, new in pairs)
-        return Observation(values, mask, **dict(zip(("readings", "taken"), rest, strict=False)))
+        return Observation(
+            **{name: part.index_put((rows,), theirs[name]) for name, part in ours.items()}
+        )
 
     def network_input(
         self, mean: float, std: float, *, reconstruction: bool = False
@@ -196,7 +204,9 @@ class Observation:
                 "scene was measured, 0 elsewhere"
             )
         return Observation(
-            torch.where(mask > 0, scene, self.values), torch.maximum(self.mask, mask)
+            torch.where(mask > 0, scene, self.values),
+            torch.maximum(self.mask, mask),
+            position=self.position,
         )
 
     def composite(self, scenes: Float[Tensor, "*n B C H W"]) -> Float[Tensor, "*n B C H W"]:
@@ -208,23 +218,27 @@ class Observation:
             return scenes
         return torch.where(self.mask > 0, self.values, scenes)
 
-    def _parts(self, other: Observation) -> list[Tensor]:
-        """Values and mask, and readings and taken if one of the two observations has them."""
-        parts = [self.values, self.mask]
-        if self.readings is not None and self.taken is not None:
-            return [*parts, self.readings, self.taken]
-        if other.readings is None:
-            return parts
-        nothing = other.readings.new_zeros(len(self), other.readings.shape[1])
-        return [*parts, nothing, nothing]
+    def _parts(self, other: Observation) -> dict[str, Tensor]:
+        """The parts that one of the two observations has; nothing where it is the other one."""
+        parts = {}
+        for name in PARTS:
+            ours, theirs = getattr(self, name), getattr(other, name)
+            if ours is not None:
+                parts[name] = ours
+            elif theirs is not None:
+                unknown = torch.nan if name == "position" else 0.0
+                parts[name] = theirs.new_full((len(self), *theirs.shape[1:]), unknown)
+        return parts
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Observation:
+        parts = {name: getattr(self, name) for name in PARTS}
         return Observation(
-            change(self.values),
-            change(self.mask),
-            readings=None if self.readings is None else change(self.readings),
-            taken=None if self.taken is None else change(self.taken),
+            **{name: change(part) for name, part in parts.items() if part is not None}
         )
+
+
+PARTS = ("values", "mask", "readings", "taken", "position")
+"""The tensors of an observation."""
 
 
 def check_scenes(scenes: Tensor, name: str = "scenes") -> None:

@@ -117,7 +117,8 @@ class Task:
         """
         design = self.designs(actions, len(now.rows))
         seen = look(self.sensor, now.observation, now.scene, design=design, seeds=now.seeds)
-        base = 0.0 - self.cost_weight * costs(self.sensor, design).double().cpu().numpy()
+        cost = costs(self.sensor, design, before=now.observation).double().cpu().numpy()
+        base = 0.0 - self.cost_weight * cost
         prediction = self._believed(seen)
         return replace(now, observation=seen, looks=now.looks + 1, prediction=prediction), base
 

@@ -21,7 +21,7 @@ from boed.foundation.randomness import Seeds, derive, per_scene
 from boed.policies.first_look import FirstLook, cached
 from boed.policies.policy import Decision, pick
 from boed.search import Exhaustive, Search
-from boed.sensors.sensor import Sensor, costs
+from boed.sensors.sensor import Sensor, candidate_costs
 
 
 @checked
@@ -38,7 +38,8 @@ class BOED:
         first_look: what decides when nothing has been seen; once, since it is the same for
             every scene.
         search: which candidates are evaluated with which completions; all with all by default.
-        per_cost: choose the highest EIG per cost of the look, rather than the highest EIG.
+        per_cost: choose the highest EIG per cost of the look and the way to it, rather than the
+            highest EIG.
         memory: bound on the completions, and on the candidate images, held at once, MiB.
         cache: folder in which the first look's decision is cached for later runs with the same
             models, data, sensor and code; none if not given.
@@ -116,13 +117,14 @@ class BOED:
         )
         utility = result.finished_eig
         if self.per_cost:
-            utility = utility / _positive_costs(sensor, result.designs)
+            utility = utility / _positive_costs(sensor, observation, result.designs)
         return _highest(result, utility, seeds, completions=completions)
 
     def _choose_first(self, observation: Observation, sensor: Sensor) -> Decision:
         """The first look, from one computation for all scenes and seeds."""
         blank = observation[:1]
-        where = (blank.values.shape, blank.device)
+        place = None if blank.position is None else tuple(blank.position[0].tolist())
+        where = (blank.values.shape, blank.device, *([] if place is None else [place]))
         known = self._first_decision
         if known is None or known[0] is not sensor or known[1] != where:
             seed, number = derive("first look"), self.first_look.n
@@ -168,10 +170,12 @@ def _highest(
     )
 
 
-def _positive_costs(sensor: Sensor, designs: Float[Tensor, "D K"]) -> Float[Tensor, " D"]:
-    cost = costs(sensor, designs)
+def _positive_costs(
+    sensor: Sensor, observation: Observation, designs: Float[Tensor, "D K"]
+) -> Float[Tensor, "B D"]:
+    cost = candidate_costs(sensor, observation, designs)
     if not (cost > 0).all():
-        free = designs[(cost <= 0).nonzero()[0, 0]].tolist()
+        free = designs[(cost <= 0).nonzero()[0, 1]].tolist()
         raise ValueError(
             f"per_cost: {type(sensor).__name__}.cost is 0 for design {free}; "
             "information per cost needs costs above 0"

@@ -112,14 +112,14 @@ def panel_figure(examples: xr.Dataset, index: int = 0) -> Figure:
         if number:
             _completions(figure, row, one, gains=gains[step], step=step)
             _show(row[place["mean"]], one["completions"].values[step].mean(0))
-            _outline(row[place["mean"]], look)
+            outline(row[place["mean"]], look)
         if "EIG" in place:
             _eig_map(figure, row[place["EIG"]], maps[step], masks=masks)
         _show_seen(row[place["next"]], one, step + 1)
-        _outline(row[place["next"]], look)
+        outline(row[place["next"]], look)
         row[place["next"]].set_xlabel(_belief(one, step + 1), fontsize=8)
         _show(row[place["scene"]], whole)
-        _outline(row[place["scene"]], look)
+        outline(row[place["scene"]], look)
     titles = {"EIG": "EIG (nats)", "mean": "mean, next look", "next": "seen next"}
     titles |= {"scene": "whole scene"}
     for name, column in place.items():
@@ -336,7 +336,7 @@ def _show_seen(axis: Axes, one: xr.Dataset, look: int) -> None:
     _tint(axis, one["mask"].values[look])
 
 
-def _outline(axis: Axes, mask: NDArray) -> None:
+def outline(axis: Axes, mask: NDArray) -> None:
     """The border of what a look shows."""
     inside = np.pad(mask > 0.5, 1)
     rows, columns = (inside[1:] != inside[:-1]).nonzero()

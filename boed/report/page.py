@@ -249,7 +249,8 @@ def _sensor(sensor: Any) -> str | None:
     if not isinstance(sensor, dict) or "kind" not in sensor:
         return None
     noise = f", noise {sensor['noise']:g}" if sensor.get("noise") else ""
-    return f"{sensor['kind']}, {sensor['candidates']} candidates{noise}"
+    travel = f", travel {sensor['travel']}" if "travel" in sensor else ""
+    return f"{sensor['kind']}, {sensor['candidates']} candidates{noise}{travel}"
 
 
 def _budget(budget: Any) -> str | None:

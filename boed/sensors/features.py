@@ -25,6 +25,8 @@ class Features(DirectSensor):
         names: of the features, or their number.
         costs: price of each feature, in any unit; 1 each unless given.
         noise: standard deviation of a reading, in scaled values of [0, 1].
+        travel, start: cost of moving on by one column, and where the look is at first; see
+            `DirectSensor`.
 
     Raises:
         ValueError: no feature, a name given twice, or costs that are not one positive number for
@@ -36,6 +38,9 @@ class Features(DirectSensor):
         names: int | Sequence[str],
         costs: Sequence[float] | Float[Tensor, " F"] | None = None,
         noise: float = 0.0,
+        *,
+        travel: float = 0.0,
+        start: Float[Tensor, " 1"] | None = None,
     ) -> None:
         if isinstance(names, int):
             names = [f"feature {k}" for k in range(names)]
@@ -54,7 +59,8 @@ class Features(DirectSensor):
                 "than 0; a feature that is free belongs in the first observation"
             )
         limits = torch.tensor([[0.0], [number - 1]])
-        super().__init__((1, number), torch.arange(number)[:, None], noise, limits=limits)
+        designs = torch.arange(number)[:, None]
+        super().__init__((1, number), designs, noise, limits=limits, travel=travel, start=start)
 
     def footprint(self, design: Float[Tensor, "B 1"]) -> Float[Tensor, "B 1 1 F"]:
         """1 on each look's feature."""

@@ -29,6 +29,8 @@ class Lines(DirectSensor):
         width: of a band of lines, in pixels.
         designs: the candidates, `[D, 1]` or `[D, 2]`; bands side by side unless given.
         noise: standard deviation of a reading, in pixel values of [0, 1].
+        travel, start: cost of moving over one pixel, and where the sensor stands at first; see
+            `DirectSensor`.
 
     Attributes:
         bounds: lowest and highest design, `[2, 1]`, for searches that need no grid; None where
@@ -46,6 +48,8 @@ class Lines(DirectSensor):
         *,
         designs: Float[Tensor, "D K"] | None = None,
         noise: float = 0.0,
+        travel: float = 0.0,
+        start: Float[Tensor, " K"] | None = None,
     ) -> None:
         sides = height_and_width(shape)
         check_known("axis", axis, get_args(Axis))
@@ -60,7 +64,7 @@ class Lines(DirectSensor):
             limits = torch.cat([torch.tensor([[0.0], [1.0]]), limits], dim=1)
         if designs is None:
             designs = self._side_by_side(sides)
-        super().__init__(sides, designs, noise, limits=limits)
+        super().__init__(sides, designs, noise, limits=limits, travel=travel, start=start)
 
     def _side_by_side(self, sides: tuple[int, int]) -> Float[Tensor, "D K"]:
         bands = [torch.arange(0, side, self.width)[:, None] for side in sides]
@@ -68,6 +72,16 @@ class Lines(DirectSensor):
             return bands[self.axis == "column"]
         numbered = [torch.nn.functional.pad(band, (1, 0), value=k) for k, band in enumerate(bands)]
         return torch.cat(numbered)
+
+    def place(self, design: Float[Tensor, "B K"]) -> Float[Tensor, "B A"]:
+        """The first line; where there are rows and columns, its middle pixel."""
+        first = nearest(design)[:, -1:].float()
+        if self.axis != "both":
+            return first
+        height, width = ((side - 1) / 2 for side in self.shape)
+        rows = torch.cat([first, torch.full_like(first, width)], dim=1)
+        columns = torch.cat([torch.full_like(first, height), first], dim=1)
+        return columns.where(nearest(design)[:, :1] == 1, rows)
 
     def footprint(self, design: Float[Tensor, "B K"]) -> Float[Tensor, "B 1 H W"]:
         """1 on the pixels of each band."""

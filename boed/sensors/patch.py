@@ -37,6 +37,8 @@ class PatchSensor(DirectSensor):
         region: where looks are allowed, `[size, size]`, not 0 there: candidates that reach over it
             are left out.
         noise: standard deviation of a reading, in pixel values of [0, 1].
+        travel, start: cost of moving over one pixel, and where the sensor stands at first; see
+            `DirectSensor`.
 
     Attributes:
         bounds: lowest and highest design, `[2, 2]`, for searches that need no grid.
@@ -55,6 +57,8 @@ class PatchSensor(DirectSensor):
         border: float = 0.0,
         region: Float[Tensor, "H W"] | None = None,
         noise: float = 0.0,
+        travel: float = 0.0,
+        start: Float[Tensor, " 2"] | None = None,
     ) -> None:
         self.size = size
         self.patch = round(patch * size)
@@ -86,7 +90,7 @@ class PatchSensor(DirectSensor):
                 f"border {border:g} and region leave no candidate of {candidates}; expected at "
                 "least one"
             )
-        super().__init__((size, size), designs, noise)
+        super().__init__((size, size), designs, noise, travel=travel, start=start)
         self.positions = designs[:, 0].unique()
         if isinstance(grid, Tensor):
             self._check_design(designs, len(designs))

@@ -23,6 +23,8 @@ class PixelBlocks(DirectSensor):
         block: width of a block in pixels; 1 sees single pixels.
         designs: the candidates, `[D, 2]`; all blocks unless given.
         noise: standard deviation of a reading, in pixel values of [0, 1].
+        travel, start: cost of moving over one pixel, and where the sensor stands at first; see
+            `DirectSensor`.
 
     Attributes:
         bounds: lowest and highest design, `[2, 2]`, for searches that need no grid.
@@ -39,6 +41,8 @@ class PixelBlocks(DirectSensor):
         designs: Float[Tensor, "D 2"] | None = None,
         *,
         noise: float = 0.0,
+        travel: float = 0.0,
+        start: Float[Tensor, " 2"] | None = None,
     ) -> None:
         height, width = height_and_width(shape)
         if not 1 <= block <= max(height, width):
@@ -47,7 +51,11 @@ class PixelBlocks(DirectSensor):
         self.bounds = torch.tensor([[0.0, 0.0], [height - 1, width - 1]])
         if designs is None:
             designs = grid(height, width, block)
-        super().__init__(shape, designs, noise, limits=self.bounds)
+        super().__init__(shape, designs, noise, limits=self.bounds, travel=travel, start=start)
+
+    def place(self, design: Float[Tensor, "B 2"]) -> Float[Tensor, "B 2"]:
+        """Top-left pixel of each block."""
+        return nearest(design).div(self.block, rounding_mode="floor").float() * self.block
 
     def footprint(self, design: Float[Tensor, "B 2"]) -> Float[Tensor, "B 1 H W"]:
         """1 on the pixels of each block."""

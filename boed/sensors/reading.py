@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from numpy.typing import ArrayLike
 from torch import Tensor
 
 from boed.data.observation import Observation
 from boed.foundation.checks import attribute, called, calling, describe
 from boed.sensors.sensor import ROUNDING, Sensor, look
+from boed.sensors.travel import moved
 
 
 def reading_shape(
@@ -27,6 +28,14 @@ def reading_shape(
         design: the look.
     """
     return _Look(sensor, observation, design).shape
+
+
+def pixels_of(
+    sensor: Sensor, observation: Observation, design: Float[Tensor, " K"]
+) -> Bool[Tensor, "H W"] | None:
+    """The pixels that the reading of a look holds, row by row; None where it holds no pixels."""
+    where = _Look(sensor, observation, design)
+    return where.seen if where.taken is None else None
 
 
 def read(
@@ -74,7 +83,7 @@ def record(
             f"reading has {int((~given.isfinite()).sum())} NaN or infinite entries of "
             f"{given.numel()}; expected finite numbers"
         )
-    return where.after(observation, given)
+    return moved(sensor, where.after(observation, given), design[None])
 
 
 def _floating(reading: ArrayLike) -> Tensor:

@@ -51,7 +51,7 @@ SENSORS: Registry[Callable[..., Sensor]] = Registry(
 )
 """The sensors of this package."""
 
-ARRAYS = ("designs", "operator", "angles", "costs", "looks", "grid", "region")
+ARRAYS = ("designs", "operator", "angles", "costs", "looks", "grid", "region", "start")
 """Options that are arrays where they are lists, or the path of an `.npy` file."""
 
 

@@ -21,6 +21,7 @@ from boed.foundation.checks import (
 from boed.foundation.memory import check_memory
 from boed.foundation.randomness import SceneNoise
 from boed.sensors.scanner import Scanner
+from boed.sensors.travel import check_travels, moved, travels, trips
 
 
 @runtime_checkable
@@ -30,7 +31,8 @@ class Sensor(Protocol):
     A design is one row of a tensor `[D, K]`; everything is vectorised over the batch. A sensor
     with measurement noise says so with an attribute `noise` above zero, and its `observe` takes
     the scenes' seeds as a fourth argument, `seed`: the same seed is the same noise, so that
-    looking twice in the same place returns the same reading.
+    looking twice in the same place returns the same reading. A sensor that has to be moved from
+    look to look may say what that costs: see `boed.sensors.travel.Travels`.
     """
 
     def designs(self, observation: Observation) -> Float[Tensor, "D K"]:
@@ -126,7 +128,7 @@ def look(
                 "scene, in [0, 1]; what is no pixel belongs in readings, and a sensor with noise "
                 "says so with an attribute `noise` above zero"
             )
-    return after
+    return moved(sensor, after, design)
 
 
 ROUNDING = 1e-3
@@ -163,6 +165,7 @@ def candidates(sensor: Sensor, observation: Observation) -> Float[Tensor, "D K"]
     if not designs.isfinite().all():
         raise ValueError(f"{name} returned designs that are NaN or infinite")
     _check_different(designs, name)
+    check_travels(sensor, designs.shape[1])
     height, width = observation.shape
     check_memory(
         f"the masks of the {len(designs):,} candidates of {type(sensor).__name__}",
@@ -261,11 +264,19 @@ def _looks_alone(
         yield look(sensor, blank, blank.values, design=some, seeds=[0] * len(some))
 
 
-def costs(sensor: Sensor, design: Float[Tensor, "B K"]) -> Float[Tensor, " B"]:
-    """`sensor.cost`, after making sure that it is one number for each design.
+def costs(
+    sensor: Sensor, design: Float[Tensor, "B K"], *, before: Observation | None = None
+) -> Float[Tensor, " B"]:
+    """What each look costs, and the way to it from where the sensor stood before.
+
+    Args:
+        sensor: whose costs.
+        design: the looks.
+        before: what was known before each look; of the look alone if not given.
 
     Raises:
-        ValueError: it is not, or a cost is negative, NaN or infinite.
+        ValueError: `sensor.cost`, or `travel`, does not return one number for each design, or one
+            that is negative, NaN or infinite.
     """
     name = called(sensor, "cost")
     with calling(sensor, "cost"):
@@ -276,7 +287,21 @@ def costs(sensor: Sensor, design: Float[Tensor, "B K"]) -> Float[Tensor, " B"]:
         raise ValueError(
             f"{name} returned {cost.min():.3g} to {cost.max():.3g}, expected 0 or more"
         )
-    return cost.float()
+    if before is None:
+        return cost.float()
+    return cost.float() + trips(sensor, before.position, design).to(cost.device)
+
+
+def candidate_costs(
+    sensor: Sensor, observation: Observation, designs: Float[Tensor, "D K"]
+) -> Float[Tensor, "B D"]:
+    """What each candidate would cost next at each scene, the way to it included; see `costs`."""
+    shape, position = (len(observation), len(designs)), observation.position
+    alone = costs(sensor, designs).expand(shape)
+    if not travels(sensor):
+        return alone
+    here = None if position is None else position.repeat_interleave(len(designs), 0)
+    return alone + trips(sensor, here, designs.repeat(shape[0], 1)).view(shape).to(alone.device)
 
 
 def _tensor(returned: object, name: str) -> Tensor:

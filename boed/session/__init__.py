@@ -1,6 +1,6 @@
 """The loop of `acquire` with an instrument in place of the scene."""
 
+from boed.session.account import Look
 from boed.session.session import Session
-from boed.session.state import Look
 
 __all__ = ["Look", "Session"]

@@ -1,17 +1,11 @@
-"""A log of events that survives everything: written and synced before anyone is told of them.
-
-A folder with one line of JSON for each event in `log.jsonl`, and arrays of numbers beside it, each
-with its checksum in the event. What the end of a line is missing of was never acknowledged.
-"""
+"""A log of events that survives everything: written and synced before anyone is told of them."""
 
 from __future__ import annotations
 
 import io
 import json
 import os
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,22 +13,9 @@ import numpy as np
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
+from boed.foundation.events import EVENTS, Arrays, Event, read_events
 from boed.foundation.files import sha256, unwritable
 from boed.foundation.interruption import held_back
-
-EVENTS = "log.jsonl"
-"""The file of a log's folder that holds the events, one a line."""
-
-Arrays = Mapping[str, NDArray[Any]]
-
-
-@dataclass(frozen=True)
-class Event:
-    """What happened: its kind, facts as JSON holds them, and arrays by name."""
-
-    kind: str
-    facts: dict[str, Any] = field(default_factory=dict)
-    arrays: Arrays = field(default_factory=dict)
 
 
 class Log:
@@ -125,42 +106,13 @@ def check_is_log(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"log {folder} is a file, expected a folder")
     if folder.is_dir() and any(folder.iterdir()) and not (folder / EVENTS).exists():
-        names = sorted(each.name for each in folder.iterdir() if each.name != ".lock")
+        ours = (".lock", "000000.")  # of a first event whose writing was killed
+        names = sorted(each.name for each in folder.iterdir() if not each.name.startswith(ours))
         if names:
             raise ValueError(
                 f"log {folder} holds {names[0]} but no {EVENTS}; expected the folder of a "
                 "session, or one that is empty or not there"
             )
-
-
-def read_events(folder: Path | str) -> tuple[list[Event], int]:
-    """The events of a log, and how many bytes of its file they fill.
-
-    Raises:
-        ValueError: it is damaged: an event before the last is no JSON, one is missing, or an array
-            is missing, no array or another one than was written.
-    """
-    file = Path(folder) / EVENTS
-    if not file.exists():
-        return [], 0
-    *lines, _ = file.read_bytes().split(b"\n")  # without an end it was not acknowledged
-    events = [_event(Path(folder), number, line) for number, line in enumerate(lines)]
-    return events, sum(len(line) + 1 for line in lines)
-
-
-def _event(folder: Path, number: int, line: bytes) -> Event:
-    where = f"log {folder}: line {number + 1} of {EVENTS}"
-    try:
-        facts = json.loads(line)
-    except ValueError as error:
-        raise ValueError(f"{where} is damaged ({error})") from error
-    if not isinstance(facts, dict) or facts.pop("n", None) != number or "event" not in facts:
-        raise ValueError(f"{where} is damaged, expected event {number}")
-    kind, arrays = facts.pop("event"), facts.pop("arrays", {})
-    return Event(kind, facts, {name: _array(folder, name, about) for name, about in arrays.items()})
-
-
-_NAME = re.compile(r"\d{6}\.\w+\.npy")
 
 
 def _write_array(path: Path, array: NDArray[Any]) -> dict[str, str]:
@@ -171,19 +123,6 @@ def _write_array(path: Path, array: NDArray[Any]) -> dict[str, str]:
         stream.write(buffer.getvalue())
         _sync(stream)
     return {"file": path.name, "sha256": sha256(path)}
-
-
-def _array(folder: Path, name: str, about: Any) -> NDArray[Any]:
-    known = about if isinstance(about, dict) else {}
-    file = str(known.get("file"))
-    if not _NAME.fullmatch(file):
-        raise ValueError(f"log {folder} is damaged: {file!r} is no file of it")
-    path = folder / file
-    if not path.is_file():
-        raise ValueError(f"log {folder} is damaged: {file} ({name}) is missing")
-    if sha256(path) != known.get("sha256"):
-        raise ValueError(f"log {folder} is damaged: {file} ({name}) is not what was written")
-    return np.asarray(np.load(path, allow_pickle=False))
 
 
 def _sync(stream: Any) -> None:

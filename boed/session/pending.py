@@ -15,20 +15,27 @@ class Pending:
     """A sensor whose every look comes with the pending ones.
 
     What a policy imagines of a look is then what is known after that look and all pending ones:
-    its EIG is the joint EIG of them, and the look of highest EIG is the greedy choice of a batch
-    (Nemhauser, Wolsey & Fisher 1978). Looks that would add nothing are no candidates, nor are
-    those that are left out.
+    its EIG is the joint EIG of them, its cost the cost of them all, and the look of highest EIG is
+    the greedy choice of a batch (Nemhauser, Wolsey & Fisher 1978). Looks that would add nothing are
+    no candidates, nor are those that are left out.
 
     Attributes:
         sensor: which looks.
         pending: the looks under way, `[P, K]`.
         without: looks that are not offered, such as failed ones, `[Q, K]`.
+        reserved: what the pending looks cost together.
     """
 
     def __init__(
-        self, sensor: Sensor, pending: Float[Tensor, "P K"], without: Float[Tensor, "Q K"]
+        self,
+        sensor: Sensor,
+        pending: Float[Tensor, "P K"],
+        *,
+        without: Float[Tensor, "Q K"],
+        reserved: float,
     ) -> None:
         self.sensor, self.pending, self.without = sensor, pending, without
+        self.reserved = reserved
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or name == "sensor":
@@ -64,5 +71,5 @@ class Pending:
         return observation
 
     def cost(self, design: Float[Tensor, "B K"]) -> Float[Tensor, " B"]:
-        """Of the look alone."""
-        return self.sensor.cost(design)
+        """Of the look and the pending ones."""
+        return self.sensor.cost(design) + self.reserved

@@ -4,75 +4,33 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from boed.acquisition import Acquisition
+from boed.data.observation import Observation
+from boed.foundation.events import Event, effective
 from boed.sensors.reading import record
-from boed.sensors.sensor import candidates
-from boed.session.log import Event
-
-Status = Literal["pending", "taken", "failed", "vetoed", "replaced"]
-
-UNDO = "undo"
-"""The event that takes the last one back."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Look:
-    """One look of a session.
-
-    Attributes:
-        id: its number, from 0.
-        design: in the sensor's own terms.
-        eig: expected information gain in nats, of this look and all that were pending together;
-            None where the policy estimates none.
-        standard_error: Monte-Carlo standard error of `eig` in nats.
-        cost: in the sensor's unit.
-        status: what became of it.
-        suggested: by the policy; the others were chosen, or taken unasked.
-    """
-
-    id: int
-    design: tuple[float, ...]
-    eig: float | None = None
-    standard_error: float | None = None
-    cost: float
-    status: Status = "pending"
-    suggested: bool = True
-
-
-Scores = tuple[Float[Tensor, "D K"], Float[Tensor, " D"]]
-"""Candidates, and the score of each."""
+from boed.sensors.sensor import candidate_masks, candidates, costs
+from boed.sensors.travel import moved
+from boed.session.account import Account, Look, Status
 
 
 @dataclass(kw_only=True)
-class State:
-    """What the events so far amount to.
+class State(Account):
+    """What is known in a session.
 
     Attributes:
         now: what has been seen of the one scene, what is believed of it, and what it did cost.
         none: no design, in the sensor's own numbers, `[0, K]`.
-        looks: all of them, in order of their id.
-        beliefs: log-belief after 0, 1, ... readings, `[*L, K]` each.
-        scores: of the last suggestion, where it had any.
-        seconds: of deciding.
-        label: the truth, once it is known.
-        stopped: why no more looks are taken, if so.
     """
 
     now: Acquisition
     none: Float[Tensor, "0 K"]
-    looks: list[Look] = field(default_factory=list)
-    beliefs: list[Float[Tensor, "*L K"]] = field(default_factory=list)
-    scores: Scores | None = None
-    seconds: float = 0.0
-    label: int | list[int] | None = None
-    stopped: str | None = None
 
     @classmethod
     def after(cls, start: Acquisition, events: Sequence[Event]) -> State:
@@ -83,57 +41,111 @@ class State:
             state.apply(event)
         return state
 
-    def apply(self, event: Event) -> None:
-        """Go on by one event that is no undo."""
-        facts = event.facts
-        if event.kind == "suggestion":
-            told = {name: facts[name] for name in ("id", "eig", "standard_error", "cost")}
-            self.looks.append(Look(design=tuple(facts["design"]), **told))
-            self.seconds += facts["seconds"]
-            if "scores" in event.arrays:
-                offered, scores = (event.arrays[name] for name in ("candidates", "scores"))
-                self.scores = (torch.from_numpy(offered), torch.from_numpy(scores))
-        elif event.kind == "choice":
-            if "instead" in facts:
-                self._become("replaced", {"look": facts["instead"]})
-            chosen = {"id": facts["id"], "cost": facts["cost"], "suggested": False}
-            self.looks.append(Look(design=tuple(facts["design"]), **chosen))
-        elif event.kind == "reading":
-            look = self._become("taken", facts)
-            now, reading = self.now, event.arrays["reading"]
-            now.observation = record(
-                now.sensor, now.observation, design=self.design(look), reading=reading
-            )
-            belief = torch.from_numpy(event.arrays["log_belief"]).to(now.log_belief)
-            now.log_belief = belief[None]
-            self.beliefs.append(belief)
-        elif event.kind == "failed":
-            self._become("failed", facts)
-        elif event.kind == "veto":
-            self._become("vetoed", facts)
-        elif event.kind == "label":
-            self.label = facts["label"]
-        elif event.kind == "stop":
-            self.stopped = facts["reason"]
+    def apply(self, event: Event, *, after: Observation | None = None) -> None:
+        """Go on by one event that is no undo.
+
+        Args:
+            event: what happened.
+            after: what is known after a reading, where that has been worked out already.
+        """
+        super().apply(event)
+        if event.kind not in ("reading", "failed"):
+            return
+        now, look = self.now, self.looks[event.facts["look"]]
+        now.spent = now.spent + look.cost
+        if event.kind == "failed":
+            now.observation = moved(now.sensor, now.observation, self.design(look)[None])
+            return
+        reading = event.arrays["reading"]
+        now.observation = self.recorded(look, reading) if after is None else after
+        self.beliefs[-1] = self.beliefs[-1].to(now.log_belief)
+        now.log_belief = self.beliefs[-1][None]
 
     def copy(self) -> State:
         """The same, which stays as it is while this one goes on."""
         return replace(
-            self, now=copy.copy(self.now), looks=list(self.looks), beliefs=list(self.beliefs)
+            self,
+            now=copy.copy(self.now),
+            looks=list(self.looks),
+            taken=list(self.taken),
+            beliefs=list(self.beliefs),
         )
 
-    def _become(self, status: Status, facts: dict[str, Any]) -> Look:
-        """The look that the event is about, which may be one that nobody suggested."""
-        number = facts["look"]
-        if number == len(self.looks):
-            design = tuple(facts["design"])
-            self.looks.append(Look(id=number, design=design, cost=0.0, suggested=False))
-        look = replace(self.looks[number], status=status)
-        if "cost" in facts:
-            look = replace(look, cost=facts["cost"])
-            self.now.spent = self.now.spent + look.cost
-        self.looks[number] = look
-        return look
+    def recorded(self, look: Look, reading: ArrayLike) -> Observation:
+        """What would be known after the reading of a look; see `boed.sensors.reading.record`."""
+        now = self.now
+        return record(now.sensor, now.observation, design=self.design(look), reading=reading)
+
+    @property
+    def standing(self) -> Observation:
+        """What is known, with the sensor where the last of the pending looks will leave it."""
+        now, pending = self.now, self.pending
+        if not pending:
+            return now.observation
+        return moved(now.sensor, now.observation, self.design(pending[-1])[None])
+
+    def cost(self, look: Look) -> float:
+        """What a look costs, and the way to it from the last one of which something was heard."""
+        now = self.now
+        return float(costs(now.sensor, self.design(look)[None], before=now.observation)[0])
+
+    def known(self, look: Look | int) -> Look:
+        """A look of this session, as it is now.
+
+        Raises:
+            ValueError: there is none of that id.
+        """
+        number = look.id if isinstance(look, Look) else look
+        if not 0 <= number < len(self.looks):
+            ids = f"0 to {len(self.looks) - 1}" if self.looks else "none so far"
+            raise ValueError(f"look is {number}, expected the id of one of this session: {ids}")
+        return self.looks[number]
+
+    def known_pending(self, look: Look | int) -> Look:
+        """The same of a look that is pending.
+
+        Raises:
+            ValueError: there is none of that id, or it is not pending.
+        """
+        known = self.known(look)
+        if known.status != "pending":
+            ids = ", ".join(str(each.id) for each in self.pending) or "none is"
+            raise ValueError(f"look {known.id} was {known.status}, expected a pending one: {ids}")
+        return known
+
+    def unasked(self, design: Sequence[float] | Tensor) -> Look:
+        """A look that nobody suggested, after making sure that the sensor can take it.
+
+        Raises:
+            ValueError: it cannot.
+        """
+        now = self.now
+        try:
+            row = torch.as_tensor(design, dtype=torch.get_default_dtype())[None]
+            candidate_masks(now.sensor, now.observation, row)
+            cost = float(costs(now.sensor, row, before=self.standing)[0])
+        except (TypeError, ValueError, IndexError, OverflowError, RuntimeError) as error:
+            raise ValueError(
+                f"look is {design!r}, which is no design of {type(now.sensor).__name__}: {error}"
+            ) from error
+        number = len(self.looks)
+        return Look(id=number, design=tuple(row[0].tolist()), cost=cost, suggested=False)
+
+    def check_label(self, label: int | list[int]) -> None:
+        """Refuse what is none of the belief's answers.
+
+        Raises:
+            ValueError: naming those that there are.
+        """
+        *findings, answers = self.now.log_belief.shape[1:]
+        given = [label] if isinstance(label, int) else label
+        number = findings[0] if findings else 1
+        known = range(answers)
+        if len(given) != number or not all(
+            isinstance(each, int) and each in known for each in given
+        ):
+            each = f" for each of {number} findings" if findings else ""
+            raise ValueError(f"label is {label}, expected 0 to {answers - 1}{each}")
 
     def design(self, look: Look) -> Float[Tensor, " K"]:
         """The look's design as the sensor has it."""
@@ -143,24 +155,3 @@ class State:
         """Designs of the looks of some statuses."""
         rows = [self.design(each)[None] for each in self.looks if each.status in statuses]
         return torch.cat([self.none, *rows])
-
-    @property
-    def pending(self) -> list[Look]:
-        """Looks that were suggested or chosen and of which nothing was heard yet."""
-        return [each for each in self.looks if each.status == "pending"]
-
-    @property
-    def number(self) -> int:
-        """How many looks there were, withdrawn ones left out: a decision's seed depends on it."""
-        return sum(each.status not in ("vetoed", "replaced") for each in self.looks)
-
-
-def effective(events: Sequence[Event]) -> list[Event]:
-    """All that happened and was not taken back, without the beginning."""
-    happened: list[Event] = []
-    for event in events[1:]:
-        if event.kind == UNDO:
-            happened.pop()
-        else:
-            happened.append(event)
-    return happened

@@ -14,6 +14,7 @@ from boed.data.observation import Observation
 from boed.foundation.randomness import derive
 from boed.sensors.indirect import IndirectSensor
 from boed.sensors.sensor import Sensor, candidates, check_is_sensor, costs, look
+from boed.sensors.travel import trips
 from boed.testing.properties import (
     Check,
     Shape,
@@ -181,6 +182,13 @@ def a_scene_does_not_depend_on_its_batch(case: SensorCase) -> None:
     expect(torch.equal(costs(case.sensor, designs), prices), "cost depends on the batch")
 
 
+def a_way_does_not_depend_on_its_batch(case: SensorCase) -> None:
+    here, there = case.designs.to(case.scenes(1)), case.designs.flip(0)
+    ways = trips(case.sensor, here, there)
+    alone = [trips(case.sensor, a[None], b[None]) for a, b in zip(here, there, strict=True)]
+    expect(torch.allclose(ways, torch.cat(alone)), "travel depends on the batch")
+
+
 def noise_belongs_to_the_seed(case: SensorCase) -> None:
     if case.noise == 0:
         return
@@ -206,6 +214,7 @@ PROPERTIES: list[Callable[[SensorCase], None]] = [
     looks_add_up_in_any_order,
     nothing_unseen_leaks,
     a_scene_does_not_depend_on_its_batch,
+    a_way_does_not_depend_on_its_batch,
     noise_belongs_to_the_seed,
 ]
 

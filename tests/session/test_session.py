@@ -24,7 +24,7 @@ from boed.foundation.randomness import derive, per_scene
 from boed.policies import BOED, CentreOut, FirstLook, Policy, Random, Until
 from boed.policies.stopping import Confident
 from boed.sensors import Foveated, KSpaceLines, PatchSensor, Sensor
-from boed.sensors.reading import read
+from boed.sensors.reading import read, record
 from boed.sensors.sensor import look as looked
 from boed.session import Look, Session
 from boed.session.log import EVENTS
@@ -190,6 +190,21 @@ def test_it_resumes_to_the_same_state_and_suggestion_whenever_it_was_killed(tmp_
     assert copies == 9
 
 
+def test_a_session_killed_at_its_very_beginning_begins_again(tmp_path: Path) -> None:
+    """The arrays of its first event are there, and no event, or half of one."""
+    Session(TILED, CentreOut(), ClueClassifier(), path=tmp_path).close()
+    for left in (b"", b'{"n": 0, "event": "beg', None):
+        if left is None:
+            (tmp_path / EVENTS).unlink()
+        else:
+            (tmp_path / EVENTS).write_bytes(left)
+        with Session(TILED, CentreOut(), ClueClassifier(), path=tmp_path) as session:
+            assert session.history == []
+        with Session(TILED, CentreOut(), ClueClassifier(), path=tmp_path) as session:
+            assert len(session.suggest()) == 1
+        (tmp_path / EVENTS).write_bytes((tmp_path / EVENTS).read_bytes().split(b"\n")[0] + b"\n")
+
+
 def test_looks_under_way_are_accounted_for() -> None:
     """Pending, failed and vetoed looks are not suggested again; all of them end the session."""
     session = Session(TILED, CentreOut(), ClueClassifier())
@@ -292,13 +307,16 @@ def test_several_looks_are_the_greedy_joint_batch() -> None:
 
 
 def test_pending_looks_are_seen_with_the_next_one() -> None:
-    several = Pending(TILED, torch.tensor([[0, 0], [4, 4]]), torch.tensor([[8, 8]]))
+    several = Pending(
+        TILED, torch.tensor([[0, 0], [4, 4]]), without=torch.tensor([[8, 8]]), reserved=2 / 16
+    )
     nothing = Observation.nothing_of(SCENE)
     offered = several.designs(nothing).tolist()
     assert len(offered) == 13
     assert all(each not in offered for each in ([0, 0], [4, 4], [8, 8]))
     after = looked(several, nothing, SCENE, design=torch.tensor([[12, 0]]), seeds=[0])
     assert float(after.mask.sum()) == 3 * 16
+    assert several.cost(torch.tensor([[12, 0]])).tolist() == [3 / 16]
     assert torch.equal(several.bounds, TILED.bounds)
 
 
@@ -506,3 +524,17 @@ def test_processes_killed_at_any_moment_lose_nothing_acknowledged(tmp_path: Path
         with Session(TILED, Random(), ClueClassifier(), path=path) as session:
             assert session.looks == undisturbed.looks
             assert torch.equal(session.beliefs(), undisturbed.beliefs())
+
+
+def test_a_reading_is_recorded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is acknowledged is what was worked out for the belief, not worked out again."""
+    times = []
+
+    def counted(*given: Any, **more: Any) -> Observation:
+        times.append(1)
+        return record(*given, **more)
+
+    monkeypatch.setattr("boed.session.state.record", counted)
+    session = Session(TILED, CentreOut(), ClueClassifier())
+    run(session, steps=2)
+    assert len(times) == 2

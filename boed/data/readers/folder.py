@@ -6,14 +6,13 @@ import csv
 import os
 import warnings
 from dataclasses import dataclass, replace
-from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from boed.data.dataset import Dataset
-from boed.data.labels import SPLITS, absent_or_present, check_split, split_of, with_any
+from boed.data.labels import SPLITS, absent_or_present, check_split, deal, split_of, with_any
 from boed.data.polarity import unlike_the_others
 from boed.data.readers.image import SUFFIXES, picture_size, read_image
 from boed.foundation.memory import check_memory
@@ -215,17 +214,12 @@ def _file(root: Path, name: str, here: str) -> Path:
 
 
 def _no_split_empty(rows: list[_Row]) -> list[_Row]:
-    """The rows with at least one patient or file in each split, where there are three.
-
-    The order of their checksums deals them where, in a small folder, chance has left one out.
-    """
+    """The rows with at least one patient or file in each split, where there are three."""
     identities = {row.identity for row in rows}
-    if None in identities or len(identities) < 3 or {row.split for row in rows} == set(SPLITS):
+    if None in identities:
         return rows
-    order = sorted(map(str, identities), key=lambda each: sha256(each.encode()).hexdigest())
-    few = max(len(order) // 10, 1)
-    held_out = dict.fromkeys(order[:few], "test") | dict.fromkeys(order[few : 2 * few], "val")
-    return [replace(row, split=held_out.get(str(row.identity), "train")) for row in rows]
+    dealt = deal(map(str, identities))
+    return [replace(row, split=dealt[str(row.identity)]) for row in rows]
 
 
 def _check_files(table: Path, rows: list[_Row], numbers: list[int]) -> None:

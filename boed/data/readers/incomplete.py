@@ -1,9 +1,10 @@
-"""Partly seen images with their masks: an npz file with `{split}_masks`, or masks beside pictures.
+"""Partly seen images with their masks: an npz file, masks beside pictures, or logs of sessions.
 
 In an npz file `{split}_images` is as of `boed.data.readers.npz`, and `{split}_masks`, `[N, H, W]`
 or `[N, H, W, 1]`, is 1 where a pixel was seen and 0 elsewhere; labels are not needed. In a folder,
 which is read as by `boed.data.readers.folder`, the mask of `NAME.png` or `NAME.dcm` is the picture
 `NAME.mask.png` beside it, white (255) where a pixel was seen and black (0) elsewhere.
+`boed.data.readers.sessions` reads a folder of logs of sessions.
 """
 
 from __future__ import annotations
@@ -18,13 +19,15 @@ from boed.data.incomplete import Incomplete
 from boed.data.readers.folder import mask_of, pictures_of
 from boed.data.readers.image import picture_size, read_image
 from boed.data.readers.npz import images_with_masks
+from boed.data.readers.sessions import holds_sessions, read_sessions
 
 
 def read_incomplete(path: Path | str, split: str = "train") -> Incomplete | None:
     """One split of images with masks of their own; None if they have none.
 
     Args:
-        path: an npz file, or a folder of images of one size; anything else has no masks.
+        path: an npz file, a folder of images of one size, or one of logs of sessions; anything
+            else has no masks.
         split: `train`, `val` or `test`.
 
     Raises:
@@ -33,7 +36,7 @@ def read_incomplete(path: Path | str, split: str = "train") -> Incomplete | None
     """
     place = Path(path)
     if place.is_dir():
-        found = _of_folder(place, split)
+        found = read_sessions(place, split) if holds_sessions(place) else _of_folder(place, split)
     elif place.is_file() and place.suffix == ".npz":
         found = _of_npz(place, split)
     else:

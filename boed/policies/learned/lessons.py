@@ -12,7 +12,7 @@ from boed.classifiers.classifier import Classifier
 from boed.policies.learned.looks import CandidateLooks
 from boed.policies.learned.network import LookNet
 from boed.policies.learned.situations import Situations, Target, gains_of, roll_out, situations
-from boed.sensors.sensor import Sensor, costs, look
+from boed.sensors.sensor import Sensor, candidate_costs, look
 from boed.training.config import NonmyopicTrainingConfig, ValueTrainingConfig
 
 
@@ -102,7 +102,8 @@ class Returns(Gains):
     ) -> Float[Tensor, "P D"]:
         """Gain, less price, and what the best look after it is expected to bring."""
         looks = self.looks
-        wanted = gains - self.training.price * costs(self.sensor, looks.designs).to(gains)
+        cost = candidate_costs(self.sensor, asked.observation, looks.designs)
+        wanted = gains - self.training.price * cost.to(gains)
         left = (asked.moment < self.training.looks - 1)[:, None]
         row, index = (asked.judged & left).nonzero(as_tuple=True)
         if len(row) == 0:

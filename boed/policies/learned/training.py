@@ -307,7 +307,6 @@ def val_figures(
     """
     steps = training.looks
     price = training.price if isinstance(training, NonmyopicTrainingConfig) else 0.0
-    cost = costs(sensor, looks.designs)
     losses, expected, right, spent = [], [], [], []
     for rows in torch.arange(len(val)).split(256):
         scenes = val.scenes(rows).to(looks.designs.device)
@@ -318,7 +317,9 @@ def val_figures(
         each = [cross_entropy(belief, labels).clamp(max=100) for belief in beliefs]
         losses.append(torch.stack(each, dim=1))  # [b, T + 1]
         expected.append(rolled.expected.T)
-        spent.append(cost.to(scenes.device)[rolled.chosen].sum(0))
+        taken = zip(rolled.chosen, rolled.before[:-1], strict=True)
+        cost = [costs(sensor, looks.designs[chosen], before=before) for chosen, before in taken]
+        spent.append(torch.stack(cost).to(scenes.device).sum(0))
         right.append((beliefs[-1].argmax(-1) == labels).float().flatten())
     loss, findings = torch.cat(losses).mean(0), val.labels.shape[1] if val.multi_label else 1
     figures = {

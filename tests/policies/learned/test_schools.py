@@ -126,6 +126,13 @@ def test_a_return_is_gain_less_price_and_the_best_that_follows() -> None:
     assert wanted[1, [3, 8]].tolist() == pytest.approx([0.5 - 0.04, 0.5 - 0.09])  # the last look
     assert wanted[~judged].isnan().all()
 
+    lesson = replace(lesson, sensor=Features(9, sensor.costs, travel=2.0))  # and the way there
+    position = torch.tensor([[torch.nan], [0.0]])  # nothing to pay for the first look
+    asked = replace(asked, observation=replace(asked.observation, position=position))
+    moved = lesson.wanted(network, asked, gains, scenes=scenes, seeds=[0, 1])
+    assert moved[0, [3, 8]].tolist() == pytest.approx(first)
+    assert (wanted - moved)[1, [3, 8]].tolist() == pytest.approx([0.01 * 6, 0.01 * 16])
+
 
 @pytest.mark.parametrize("kind", ["table", "pictures", "readings"])
 def test_the_predictors_loss_teaches_the_selector_too(kind: str) -> None:

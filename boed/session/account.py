@@ -1,0 +1,131 @@
+"""What happened in a session, look by look: all that its log says without sensor and models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from boed.foundation.events import Event, effective
+
+Status = Literal["pending", "taken", "failed", "vetoed", "replaced"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """One look of a session.
+
+    Attributes:
+        id: its number, from 0.
+        design: in the sensor's own terms.
+        eig: expected information gain in nats, of this look and all that were pending together;
+            None where the policy estimates none.
+        standard_error: Monte-Carlo standard error of `eig` in nats.
+        cost: in the sensor's unit; the way to it included, where there is one to pay.
+        status: what became of it.
+        suggested: by the policy; the others were chosen, or taken unasked.
+    """
+
+    id: int
+    design: tuple[float, ...]
+    eig: float | None = None
+    standard_error: float | None = None
+    cost: float
+    status: Status = "pending"
+    suggested: bool = True
+
+
+Scores = tuple[Float[Tensor, "D K"], Float[Tensor, " D"]]
+"""Candidates, and the score of each."""
+
+
+@dataclass(kw_only=True)
+class Account:
+    """What the events so far amount to.
+
+    Attributes:
+        looks: all of them, in order of their id.
+        taken: ids of those of which there is a reading, in its order.
+        beliefs: log-belief after 0, 1, ... readings, `[*L, K]` each.
+        scores: of the last suggestion, where it had any.
+        seconds: of deciding.
+        label: the truth, once it is known.
+        stopped: why no more looks are taken, if so.
+    """
+
+    looks: list[Look] = field(default_factory=list)
+    taken: list[int] = field(default_factory=list)
+    beliefs: list[Float[Tensor, "*L K"]] = field(default_factory=list)
+    scores: Scores | None = None
+    seconds: float = 0.0
+    label: int | list[int] | None = None
+    stopped: str | None = None
+
+    def apply(self, event: Event) -> None:
+        """Go on by one event that is no undo."""
+        facts = event.facts
+        if event.kind == "suggestion":
+            told = {name: facts[name] for name in ("id", "eig", "standard_error", "cost")}
+            self.looks.append(Look(design=tuple(facts["design"]), **told))
+            self.seconds += facts["seconds"]
+            if "scores" in event.arrays:
+                offered, scores = (event.arrays[name] for name in ("candidates", "scores"))
+                self.scores = (torch.from_numpy(offered), torch.from_numpy(scores))
+        elif event.kind == "choice":
+            if "instead" in facts:
+                self._become("replaced", {"look": facts["instead"]})
+            chosen = {"id": facts["id"], "cost": facts["cost"], "suggested": False}
+            self.looks.append(Look(design=tuple(facts["design"]), **chosen))
+        elif event.kind == "reading":
+            self._become("taken", facts)
+            self.taken.append(facts["look"])
+            self.beliefs.append(torch.from_numpy(event.arrays["log_belief"]))
+        elif event.kind == "failed":
+            self._become("failed", facts)
+        elif event.kind == "veto":
+            self._become("vetoed", facts)
+        elif event.kind == "label":
+            self.label = facts["label"]
+        elif event.kind == "stop":
+            self.stopped = facts["reason"]
+
+    @property
+    def pending(self) -> list[Look]:
+        """Looks that were suggested or chosen and of which nothing was heard yet."""
+        return [each for each in self.looks if each.status == "pending"]
+
+    @property
+    def number(self) -> int:
+        """How many looks there were, withdrawn ones left out: a decision's seed depends on it."""
+        return sum(each.status not in ("vetoed", "replaced") for each in self.looks)
+
+    def _become(self, status: Status, facts: dict[str, Any]) -> None:
+        """Change the look that the event is about, which may be one that nobody suggested."""
+        number = facts["look"]
+        if number == len(self.looks):
+            design = tuple(facts["design"])
+            self.looks.append(Look(id=number, design=design, cost=0.0, suggested=False))
+        look = replace(self.looks[number], status=status)
+        self.looks[number] = replace(look, cost=facts.get("cost", look.cost))
+
+
+def account_of(events: Sequence[Event], where: str) -> Account:
+    """What a log says, whose first event is its beginning.
+
+    Args:
+        events: of the log.
+        where: what the log is called.
+
+    Raises:
+        ValueError: the first event is none.
+    """
+    if not events or events[0].kind != "begin" or "log_belief" not in events[0].arrays:
+        raise ValueError(f"{where} has no beginning with a belief, expected the log of a session")
+    account = Account(beliefs=[torch.from_numpy(events[0].arrays["log_belief"])])
+    for event in effective(events):
+        account.apply(event)
+    return account
