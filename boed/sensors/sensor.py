@@ -68,6 +68,19 @@ class NoisySensor(Sensor, Protocol):
         ...
 
 
+@runtime_checkable
+class Restricted(Sensor, Protocol):
+    """Another sensor of whose candidates only some are offered, such as one with pending looks."""
+
+    sensor: Sensor
+
+    def unread(
+        self, observation: Observation, designs: Float[Tensor, "D K"]
+    ) -> Float[Tensor, "B D"]:
+        """How many readings, or pixels, each look would add to what was taken or will be."""
+        ...
+
+
 def check_is_sensor(sensor: object) -> None:
     """Refuse what is no sensor.
 

@@ -21,6 +21,7 @@ class Pending:
 
     Attributes:
         sensor: which looks.
+        whole: the same, for policies that know all of its candidates.
         pending: the looks under way, `[P, K]`.
         without: looks that are not offered, such as failed ones, `[Q, K]`.
         reserved: what the pending looks cost together.
@@ -49,11 +50,17 @@ class Pending:
         """
         offered = candidates(self.sensor, observation)
         excluded = (offered[:, None] == self.without.to(offered)).all(-1).any(1)
-        shown = footprints(self.sensor, observation, offered)
+        return offered[(self.unread(observation, offered) > 0).any(0) & ~excluded]
+
+    def unread(
+        self, observation: Observation, designs: Float[Tensor, "D K"]
+    ) -> Float[Tensor, "B D"]:
+        """How many readings each look takes that neither were taken nor will be by pending ones."""
+        shown = footprints(self.sensor, observation, designs)
         if len(self.pending):
-            taken = footprints(self.sensor, observation, self.pending.to(offered)).amax(0)
+            taken = footprints(self.sensor, observation, self.pending.to(designs)).amax(0)
             shown = shown * (taken <= 0)
-        return offered[(new_readings(observation, shown) > 0).any(0) & ~excluded]
+        return new_readings(observation, shown)
 
     def observe(
         self,

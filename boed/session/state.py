@@ -121,7 +121,7 @@ class State(Account):
         """
         now = self.now
         try:
-            row = torch.as_tensor(design, dtype=torch.get_default_dtype())[None]
+            row = self._as_designs(design)
             candidate_masks(now.sensor, now.observation, row)
             cost = float(costs(now.sensor, row, before=self.standing)[0])
         except (TypeError, ValueError, IndexError, OverflowError, RuntimeError) as error:
@@ -130,6 +130,14 @@ class State(Account):
             ) from error
         number = len(self.looks)
         return Look(id=number, design=tuple(row[0].tolist()), cost=cost, suggested=False)
+
+    def _as_designs(self, design: Sequence[float] | Tensor) -> Float[Tensor, "1 K"]:
+        """One design as the sensor's own are: whole numbers where those are."""
+        row = torch.as_tensor(design, dtype=torch.get_default_dtype())[None]
+        own = candidates(self.now.sensor, self.now.observation).dtype
+        if not own.is_floating_point and not torch.equal(row, row.round()):
+            raise ValueError("expected whole numbers")
+        return row.to(own)
 
     def check_label(self, label: int | list[int]) -> None:
         """Refuse what is none of the belief's answers.

@@ -17,7 +17,7 @@ from boed.policies.learned.greedy import GreedyNet
 from boed.policies.learned.looks import CandidateLooks
 from boed.policies.learned.network import LookNet, NonmyopicNet, ValueNet
 from boed.policies.policy import Decision, pick
-from boed.sensors.sensor import Sensor, candidates
+from boed.sensors.sensor import Restricted, Sensor, candidates, new_readings
 
 
 @checked
@@ -65,11 +65,9 @@ class OnePass:
         """
         seeds = per_scene(seed, len(observation))
         gains = self.look_values(observation, sensor)
-        looks = self.looks_of(sensor, observation)
-        new = looks.new_share(observation) > 0
-        new = new | ~new.any(1, keepdim=True)
-        chosen = pick(gains.where(new, -torch.inf), seeds)
-        designs = looks.designs
+        designs, new = self._offered(observation, sensor)
+        fresh = (new > 0) | ~(new > 0).any(1, keepdim=True)
+        chosen = pick(gains.where(fresh, -torch.inf), seeds)
         scores = gains if self.network.expects else None
         return Decision(designs[chosen], candidates=designs, index=chosen, scores=scores)
 
@@ -77,13 +75,31 @@ class OnePass:
     def look_values(self, observation: Observation, sensor: Sensor) -> Float[Tensor, "B D"]:
         """The map: the network's number for each candidate look.
 
+        Beside pending looks a gain counts by the share of its new readings that they leave to it.
+
         Raises:
             ValueError: the network was trained for another sensor, candidates or size.
         """
-        looks = self.looks_of(sensor, observation)
+        looks = self.looks_of(_whole(sensor), observation)
         size = images_within(self.memory, observation)
         starts = range(0, len(observation), size)
-        return torch.cat([self.network(observation[slice(k, k + size)], looks) for k in starts])
+        values = torch.cat([self.network(observation[slice(k, k + size)], looks) for k in starts])
+        if not isinstance(sensor, Restricted):
+            return values
+        designs, left = self._offered(observation, sensor)
+        at = (designs[:, None] == looks.designs).all(-1).int().argmax(1)
+        share = left / new_readings(observation, looks.shown[at]).clamp(min=1e-6)
+        return values[:, at] * share if self.network.expects else values[:, at] + share.log()
+
+    def _offered(
+        self, observation: Observation, sensor: Sensor
+    ) -> tuple[Float[Tensor, "D K"], Float[Tensor, "B D"]]:
+        """The candidates, and how many readings each would add."""
+        if isinstance(sensor, Restricted):
+            designs = candidates(sensor, observation)
+            return designs, sensor.unread(observation, designs)
+        looks = self.looks_of(sensor, observation)
+        return looks.designs, new_readings(observation, looks.shown)
 
     def looks_of(self, sensor: Sensor, observation: Observation) -> CandidateLooks:
         """The sensor's candidates at scenes such as these, which have to be those of training.
@@ -104,6 +120,11 @@ class OnePass:
                 "a trained network is for a sensor whose candidates are always the same"
             )
         return looks
+
+
+def _whole(sensor: Sensor) -> Sensor:
+    """The sensor that the network was trained for, of whose candidates a part may be offered."""
+    return sensor.sensor if isinstance(sensor, Restricted) else sensor
 
 
 @checked
