@@ -20,11 +20,11 @@ from boed.problems.location_finding import LocationFinding, LocationFindingUnitS
 from boed.problems.prey_population import PreyPopulation
 from boed.problems.problem import Problem
 
-DAD = "Foster et al. 2021 (DAD), arXiv 2103.02438"
-IDAD = "Ivanova et al. 2021 (iDAD), arXiv 2111.02329"
-RL = "Blau et al. 2022 (RL-BOED), arXiv 2202.00821"
-VSOED = "Shen et al. 2023 (vsOED), arXiv 2306.10430"
-ALINE = "Huang et al. 2025 (ALINE), arXiv 2506.07259"
+DAD = "Foster et al. 2021, arXiv 2103.02438"
+IDAD = "Ivanova et al. 2021, arXiv 2111.02329"
+RL = "Blau et al. 2022, arXiv 2202.00821"
+VSOED = "Shen et al. 2023, arXiv 2306.10430"
+ALINE = "Huang et al. 2025, arXiv 2506.07259"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +117,7 @@ def _location(looks: int, marks: tuple[Mark, ...]) -> Task:
     )
 
 
-def _square(sources: int, settings: str, marks: tuple[Mark, ...] = ()) -> Task:
+def _square(sources: int, source: str, settings: str, marks: tuple[Mark, ...] = ()) -> Task:
     problem = LocationFindingUnitSquare(sources=sources)
     space = _bounded(problem)
     return Task(
@@ -125,7 +125,7 @@ def _square(sources: int, settings: str, marks: tuple[Mark, ...] = ()) -> Task:
         looks=30,
         space=space,
         random=space.draw,
-        source=f"{ALINE}",
+        source=source,
         settings=settings,
         marks=marks,
     )
@@ -134,7 +134,6 @@ def _square(sources: int, settings: str, marks: tuple[Mark, ...] = ()) -> Task:
 def _constant_elasticity() -> Task:
     problem = ConstantElasticity(least_elasticity=0.01, least_good=0.01)
     space = _bounded(problem, torch.float64)
-    runs = "lower bound of one training with a limited budget, file figures/ces/DAD/limited.txt"
     return Task(
         problem=problem,
         looks=10,
@@ -143,20 +142,21 @@ def _constant_elasticity() -> Task:
         source=f"Foster et al. 2020 (the experiment); {RL} (T = 10)",
         settings="rho = 0.01 + 0.99 Beta(1, 1), alpha ~ Dirichlet(1, 1, 1), ln u ~ N(1, 3), "
         "tau = 0.005, answers censored at 2^-22, goods from 0.01 to 100, as in the code of RL-BOED "
-        "and vsOED; DAD's and Foster's texts have rho ~ Beta(1, 1). Float64 here, float32 there, "
+        "and vsOED, where the text of Foster has rho ~ Beta(1, 1). Float64 here, float32 there, "
         "which rounds answers near 1.",
         marks=(
-            Mark(method="random", lower=8.10, source=RL, note="9.1 in later papers"),
-            Mark(method="DAD", lower=10.77, source=RL),
-            *(
-                Mark(
-                    method="DAD", lower=lower, source=f"code of {VSOED}", confirmed=True, note=runs
-                )
-                for lower in (8.46, 9.07, 11.19, 11.73)
+            Mark(method="random", lower=8.1, source=RL, note="9.1 in later papers"),
+            Mark(method="DAD", lower=10.8, source=RL),
+            Mark(
+                method="DAD",
+                lower=11.73,
+                source=f"code of {VSOED}",
+                confirmed=True,
+                note="best of four rows, 8.46 to 11.73, of figures/ces/DAD/limited.txt",
             ),
             Mark(method="RL", lower=13.97, source=RL, note="up to 14.6 in later papers"),
             Mark(method="ALINE", lower=13.5, source=ALINE),
-            Mark(method="POLAR", lower=14.3, source="POLAR; source not found"),
+            Mark(method="POLAR", lower=14.3, source="POLAR, no source found"),
         ),
     )
 
@@ -174,7 +174,7 @@ def _discounting() -> Task:
         "taken here. DAD evaluates with L = 5,000 over 10,000 roll-outs (its code).",
         marks=(
             Mark(method="fixed", lower=3.52, source=DAD),
-            Mark(method="DAD", lower=5.02, upper=5.12, source=DAD),
+            Mark(method="DAD", lower=5.02, source=DAD),
         ),
     )
 
@@ -233,25 +233,27 @@ LITERATURE: Registry[Task] = Registry(
                     lower=11.22,
                     source=f"code of {VSOED}",
                     confirmed=True,
-                    note="their training, ± 0.05; file figures/source/unimodel/DAD/full.txt",
+                    note="their training, ± 0.05: figures/source/unimodel/DAD/full.txt",
                 ),
                 Mark(
                     method="iDAD",
                     lower=8.51,
                     source=f"code of {VSOED}",
                     confirmed=True,
-                    note="their training, ± 0.04; file figures/source/unimodel/iDAD/full.txt",
+                    note="their training, ± 0.04: figures/source/unimodel/iDAD/full.txt",
                 ),
                 Mark(method="RL", lower=11.73, upper=12.36, source=RL),
             ),
         ),
         "location-finding-square-2": _square(
             2,
+            "No source found",
             "K = 2, theta and designs uniform in [0, 1]^2; intensity and noise as for N(0, I). "
             "Which papers take it, and T, could not be confirmed.",
         ),
         "location-finding-square-1": _square(
             1,
+            ALINE,
             "K = 1, theta and designs uniform in [0, 1]^2; intensity, noise and T = 30 as quoted "
             "from ALINE, whose text could not be read.",
             (
