@@ -10,14 +10,19 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from boed.deep_adaptive.network import SequentialDesigner
-from boed.eig.model.nested import TILE, slices
+from boed.deep_adaptive.experiments import (
+    Explain,
+    RecurrentDesigner,
+    all_explained,
+    explained,
+    run_experiments,
+)
 from boed.eig.model.pyro_model import Model, SiteModel, Sites, check_count, site_model
-from boed.eig.model.sequential import RollOut, roll_out, roll_out_log_likelihood
+from boed.eig.model.sequential import RollOut
 
 
 def single_look(
-    model: Model, policy: SequentialDesigner, observation: str, *, target: str | Sequence[str]
+    model: Model, policy: RecurrentDesigner, observation: str, *, target: str | Sequence[str]
 ) -> SiteModel:
     """The model with its sites checked, tried on the policy's first design.
 
@@ -35,9 +40,9 @@ def single_look(
 
 
 @torch.no_grad()
-def first_design(policy: SequentialDesigner) -> Float[Tensor, " K"]:
+def first_design(policy: RecurrentDesigner) -> Float[Tensor, " K"]:
     """What the policy does before it has seen anything."""
-    return policy(torch.zeros(1, 0, policy.design_dim), torch.zeros(1, 0))[0]
+    return policy.choose(policy.start(1))[0]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -48,17 +53,19 @@ class Contrast:
         gains: what sPCE averages, g in nats, `[B]`.
         truth: posterior probability of the truth among the L + 1 draws, `[B]`.
         others: `[L, *E]` per site, the same for every roll-out.
-        log_likelihood: log p(h_T | theta_l, pi), `[L, B]`.
+        weights: p(h_T | theta_l, pi) over the largest of them, `[L, B]`.
     """
 
     gains: Float[Tensor, " B"]
     truth: Float[Tensor, " B"]
     others: Sites
-    log_likelihood: Float[Tensor, "L B"]
+    weights: Float[Tensor, "L B"]
 
 
 @torch.no_grad()
-def contrast(problem: SiteModel, roll: RollOut, contrasts: int) -> Contrast:
+def contrast(
+    problem: SiteModel, roll: RollOut, contrasts: int, *, explain: Explain = all_explained
+) -> Contrast:
     """sPCE's terms, without gradient (Foster et al. 2021, Sec. 4).
 
     g = log p(h_T | theta_0, pi) - log [1 / (L + 1) sum_{l=0}^{L} p(h_T | theta_l, pi)]
@@ -68,30 +75,30 @@ def contrast(problem: SiteModel, roll: RollOut, contrasts: int) -> Contrast:
     """
     example = roll.designs[0, 0]  # only for its shape
     theta = problem.draw_latents(example.expand(contrasts, 1, *example.shape))
-    piece = max(1, TILE // roll.designs.shape[:2].numel())
-    parts = [
-        roll_out_log_likelihood(problem, roll, {name: value[part] for name, value in theta.items()})
-        for part in slices(contrasts, piece)
-    ]
-    others = torch.cat(parts)
-    share = roll.log_likelihood - torch.cat([roll.log_likelihood[None], others]).logsumexp(0)
+    others = explain(problem, roll, theta)
+    truth = roll.log_likelihood
+    largest = others.amax(0)
+    weights = (others - largest).exp_().nan_to_num_(1.0)  # 1 where all are impossible
+    share = truth - torch.logaddexp(truth, weights.sum(0).log() + largest)
     values = {name: value[:, 0] for name, value in theta.items()}
     return Contrast(
         gains=share + math.log(contrasts + 1),
         truth=share.exp(),
         others=values,
-        log_likelihood=others,
+        weights=weights,
     )
 
 
 def spce_loss(
     problem: SiteModel,
-    policy: SequentialDesigner,
+    policy: RecurrentDesigner,
     looks: int,
     *,
     batch: int,
     contrasts: int,
     rivals: int = 8,
+    explain: Explain = all_explained,
+    limit: float = math.inf,
 ) -> Float[Tensor, ""]:
     """-sPCE, with an unbiased gradient. Uses torch's global generator.
 
@@ -113,25 +120,25 @@ def spce_loss(
         batch: B, experiments averaged over.
         contrasts: L.
         rivals: how many l are drawn for each experiment.
+        explain: log-likelihoods of the L draws.
+        limit: of each experiment's gradient at its designs, as `run_experiments` has it; without
+            one the gradient is unbiased.
 
     Raises:
         ValueError: a batch of one where the score function is needed; a model that has no
             gradient in the design.
     """
-    roll = roll_out(problem, policy, first_design(policy), steps=looks, batch=batch)
+    roll = run_experiments(problem, policy, looks, batch=batch, limit=limit)
     if torch.is_grad_enabled() and not roll.log_likelihood.requires_grad:
         raise ValueError(
             "model: its log-likelihood has no gradient in the design, as where designs are rounded "
             "to whole numbers or index a table, so that sPCE cannot train a policy"
         )
-    contrasted = contrast(problem, roll, contrasts)
+    contrasted = contrast(problem, roll, contrasts, explain=explain)
     with torch.no_grad():
-        probability = contrasted.log_likelihood.softmax(0).nan_to_num(
-            1 / contrasts
-        )  # all impossible
-        drawn = torch.multinomial(probability.T, rivals, replacement=True).T  # [rivals, B]
+        drawn = torch.multinomial(contrasted.weights.T, rivals, replacement=True).T  # [rivals, B]
         theta = {name: value[drawn] for name, value in contrasted.others.items()}
-    against = roll_out_log_likelihood(problem, roll, theta).mean(0)
+    against = explained(problem, roll, theta).mean(0)
     slope = (1 - contrasted.truth) * (roll.log_likelihood - against)
     if not roll.outcomes.requires_grad:  # they were not reparameterised
         check_count("batch", batch, least=2)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from boed.foundation.checks import at_least, attributes, more_than
 from boed.foundation.files import read_model, save_weights
+from boed.foundation.registry import check_known
 from boed.foundation.shipped import shipped
 
 
@@ -32,6 +33,9 @@ class SequentialDesigner(Protocol):
         ...
 
 
+ACTIVATIONS: dict[str, type[nn.Module]] = {"gelu": nn.GELU, "relu": nn.ReLU}
+
+
 @dataclass(frozen=True, kw_only=True)
 class PolicyConfig:
     """Size of a policy network.
@@ -41,6 +45,7 @@ class PolicyConfig:
         outcome_dim: numbers in an outcome, all its event dimensions together.
         hidden: width of the hidden layers.
         embedding: width of the pooled summary of the history.
+        activation: between the layers, a name of `ACTIVATIONS`.
         lower, upper: bounds of each entry of a design; none where it may be any number.
         scale: size of designs where they have no bounds; the network works in units of it.
 
@@ -52,6 +57,7 @@ class PolicyConfig:
     outcome_dim: int = 1
     hidden: int = 128
     embedding: int = 32
+    activation: str = "gelu"
     lower: tuple[float, ...] | None = None
     upper: tuple[float, ...] | None = None
     scale: float = 1.0
@@ -59,6 +65,7 @@ class PolicyConfig:
     def __post_init__(self) -> None:
         at_least(1, **attributes(self, "design_dim", "outcome_dim", "hidden", "embedding"))
         more_than(0, scale=self.scale)
+        check_known("activation", self.activation, ACTIVATIONS)
         if (self.lower is None) != (self.upper is None):
             raise ValueError("lower and upper bounds go together; got only one of them")
         for name in ("lower", "upper"):
@@ -98,16 +105,17 @@ class DeepAdaptiveDesign(nn.Module):
         super().__init__()
         self.config = config
         self.provenance: dict[str, Any] = {}
+        activation = ACTIVATIONS[config.activation]
         self.encoder = nn.Sequential(
             nn.Linear(config.design_dim + config.outcome_dim, config.hidden),
-            nn.GELU(),
+            activation(),
             nn.Linear(config.hidden, config.embedding),
         )
         self.emitter = nn.Sequential(
             nn.Linear(config.embedding, config.hidden),
-            nn.GELU(),
+            activation(),
             nn.Linear(config.hidden, config.hidden),
-            nn.GELU(),
+            activation(),
             nn.Linear(config.hidden, config.design_dim),
         )
         lower, upper = _interval(config)
@@ -120,6 +128,11 @@ class DeepAdaptiveDesign(nn.Module):
     def design_dim(self) -> int:
         """K, numbers in a design."""
         return self.config.design_dim
+
+    @property
+    def unit(self) -> Float[Tensor, " K"]:
+        """What 1 of the network stands for."""
+        return (self.upper - self.lower) / 2
 
     @classmethod
     def from_bounds(cls, bounds: Float[Tensor, "2 K"], **sizes: Any) -> DeepAdaptiveDesign:
@@ -148,15 +161,35 @@ class DeepAdaptiveDesign(nn.Module):
             ValueError: shapes that do not fit the configuration, or NaN.
         """
         self._check(designs, outcomes)
-        flat = outcomes.reshape(*designs.shape[:2], self.config.outcome_dim)
-        seen = torch.cat(
+        return self.choose(self.encoder(self._in_units(designs, outcomes)).sum(1))
+
+    def start(self, batch: int) -> Float[Tensor, "B E"]:
+        """The empty sum."""
+        return self.outcome_mean.new_zeros(batch, self.config.embedding)
+
+    def choose(self, summary: Float[Tensor, "B E"]) -> Float[Tensor, "B K"]:
+        """The next design, from the sum over the looks so far."""
+        return self._within(self.emitter(summary))
+
+    def update(
+        self,
+        summary: Float[Tensor, "B E"],
+        design: Float[Tensor, "B K"],
+        outcome: Float[Tensor, "B *Y"],
+    ) -> Float[Tensor, "B E"]:
+        """The sum with one more look."""
+        return summary + self.encoder(self._in_units(design, outcome))
+
+    def _in_units(self, designs: Float[Tensor, "*B K"], outcomes: Tensor) -> Tensor:
+        """Designs and outcomes of about unit size, side by side."""
+        outcomes = outcomes.reshape(*designs.shape[:-1], self.config.outcome_dim)
+        return torch.cat(
             [
                 (designs - self.lower) / (self.upper - self.lower) * 2 - 1,
-                (flat - self.outcome_mean) / self.outcome_std,
+                (outcomes - self.outcome_mean) / self.outcome_std,
             ],
             dim=-1,
         )
-        return self._within(self.emitter(self.encoder(seen).sum(1)))
 
     def _within(self, raw: Float[Tensor, "B K"]) -> Float[Tensor, "B K"]:
         width = self.upper - self.lower
@@ -252,6 +285,11 @@ class StaticDesign(nn.Module):
         """K, numbers in a design."""
         return self.designs.shape[1]
 
+    @property
+    def unit(self) -> Float[Tensor, " K"]:
+        """One: there are no bounds."""
+        return torch.ones_like(self.designs[0])
+
     def forward(
         self, designs: Float[Tensor, "B t K"], outcomes: Float[Tensor, "B t *Y"]
     ) -> Float[Tensor, "B K"]:
@@ -260,10 +298,27 @@ class StaticDesign(nn.Module):
         Raises:
             ValueError: all looks have been made.
         """
-        look = designs.shape[1]
+        return self.choose((len(designs), designs.shape[1]))
+
+    def start(self, batch: int) -> tuple[int, int]:
+        """Experiments, and looks so far."""
+        return batch, 0
+
+    def choose(self, summary: tuple[int, int]) -> Float[Tensor, "B K"]:
+        """The design of this look.
+
+        Raises:
+            ValueError: all looks have been made.
+        """
+        batch, look = summary
         if look >= len(self.designs):
             raise ValueError(f"the fixed design has {len(self.designs)} looks, asked for one more")
-        return self.designs[look].expand(len(designs), -1)
+        return self.designs[look].expand(batch, -1)
+
+    def update(self, summary: tuple[int, int], design: Tensor, outcome: Tensor) -> tuple[int, int]:
+        """One look more."""
+        batch, look = summary
+        return batch, look + 1
 
     def save(self, path: Path | str, provenance: dict[str, Any]) -> None:
         """Write the designs with provenance as safetensors."""

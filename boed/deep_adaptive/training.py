@@ -11,11 +11,12 @@ import pyro
 import torch
 from torch import Tensor
 
-from boed.deep_adaptive.loss import contrast, first_design, single_look, spce_loss
+from boed.deep_adaptive.experiments import Explain, all_explained, run_experiments
+from boed.deep_adaptive.fused import FusedLikelihood
+from boed.deep_adaptive.loss import contrast, single_look, spce_loss
 from boed.deep_adaptive.network import DeepAdaptiveDesign, StaticDesign
 from boed.eig.model.pyro_model import Model, SiteModel
-from boed.eig.model.sequential import roll_out
-from boed.foundation.checks import at_least
+from boed.foundation.checks import at_least, more_than
 from boed.foundation.randomness import derive
 from boed.training.checkpoints import claim_checkpoint, running_state
 from boed.training.config import TrainingConfig
@@ -25,15 +26,21 @@ from boed.training.state import comparable
 Trainable = TypeVar("Trainable", DeepAdaptiveDesign, StaticDesign)
 
 
+COMPILED = 2**31
+"""Log-likelihoods of a training above which they are compiled, which takes some 15 seconds."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class PolicyTrainingConfig(TrainingConfig):
-    """How to train a policy: a `TrainingConfig` with defaults that suit it, and three more fields.
+    """How to train a policy: a `TrainingConfig` with defaults that suit it, and four more fields.
 
     Attributes:
         batch: experiments per update.
         looks: T, of each experiment.
         contrasts: L, draws of theta that the truth is contrasted with. sPCE cannot exceed
             log(L + 1) nats, and its gradient fades as it gets near.
+        limit: of the gradient that reaches each coordinate of a design, in nats per the policy's
+            unit (`run_experiments`).
         watched: experiments that each validation averages over, with 4 times the contrasts.
     """
 
@@ -45,12 +52,19 @@ class PolicyTrainingConfig(TrainingConfig):
     clip: float = 1.0
     looks: int = 10
     contrasts: int = 1023
+    limit: float = 2.0
     watched: int = 512
 
     def __post_init__(self) -> None:
         super().__post_init__()
         at_least(1, looks=self.looks, contrasts=self.contrasts)
         at_least(2, watched=self.watched)
+        more_than(0, limit=self.limit)
+
+    def explain(self) -> Explain:
+        """What evaluates likelihoods: compiled where that saves more time than it takes."""
+        cells = self.steps * self.batch * self.looks * self.contrasts
+        return FusedLikelihood(all_explained) if cells > COMPILED else all_explained
 
 
 def train_policy(
@@ -99,6 +113,7 @@ def train_policy(
         policy.load_state_dict(finished.state_dict())
         policy.provenance = finished.provenance
         return policy.eval()
+    explain = settings.explain()
     with torch.random.fork_rng():
         torch.manual_seed(derive(settings.seed, "units"))
         _use_units(problem, policy, settings)
@@ -112,11 +127,13 @@ def train_policy(
                     settings.looks,
                     batch=settings.batch,
                     contrasts=settings.contrasts,
+                    explain=explain,
+                    limit=settings.limit,
                 ),
                 settings,
                 state=state,
                 about=about,
-                validate=lambda _: val_spce(problem, policy, settings),
+                validate=lambda _: val_spce(problem, policy, settings, explain=explain),
                 on_step=on_step,
             )
     header = {
@@ -140,20 +157,24 @@ def _use_units(problem: SiteModel, policy: Trainable, settings: PolicyTrainingCo
     """Give a fresh network the size of the outcomes that its first designs return."""
     if isinstance(policy, DeepAdaptiveDesign) and not policy.has_units:
         with torch.no_grad():
-            roll = roll_out(problem, policy, first_design(policy), steps=settings.looks, batch=256)
+            roll = run_experiments(problem, policy, settings.looks, batch=256)
         policy.standardise(roll.outcomes.flatten(0, 1))
 
 
 def val_spce(
-    problem: SiteModel, policy: Trainable, settings: PolicyTrainingConfig
+    problem: SiteModel,
+    policy: Trainable,
+    settings: PolicyTrainingConfig,
+    *,
+    explain: Explain = all_explained,
 ) -> dict[str, float]:
     """sPCE with more contrasts, on the same random numbers each time, for the history."""
     torch.manual_seed(derive(settings.seed, "validation"))
     gains: list[Tensor] = []
     with torch.no_grad():
         while len(gains) * 32 < settings.watched:
-            roll = roll_out(problem, policy, first_design(policy), steps=settings.looks, batch=32)
-            gains.append(contrast(problem, roll, 4 * settings.contrasts + 3).gains)
+            roll = run_experiments(problem, policy, settings.looks, batch=32)
+            gains.append(contrast(problem, roll, 4 * settings.contrasts + 3, explain=explain).gains)
     every = torch.cat(gains)
     return {
         "val_spce": float(every.mean()),
