@@ -97,7 +97,8 @@ def run_experiments(
         summary = policy.update(summary, design, outcome)
         designs.append(design)
         outcomes.append(outcome)
-        scores.append(problem.density(trace)(outcome))
+        if not problem.implicit:
+            scores.append(problem.density(trace)(outcome))
     assert latents is not None
     chosen = torch.stack(designs, 1)
     finite = torch.isfinite(chosen).flatten(2).all(2).all(0)
@@ -108,7 +109,9 @@ def run_experiments(
         latents=latents,
         designs=chosen,
         outcomes=torch.stack(outcomes, 1),
-        log_likelihood=torch.stack(scores).sum(0),
+        log_likelihood=torch.stack(scores).sum(0)
+        if scores
+        else chosen.new_full((batch,), math.nan),
     )
 
 
@@ -142,7 +145,7 @@ def explained(problem: SiteModel, roll: RollOut, latents: Sites) -> Float[Tensor
 
 
 def _at_all_looks(value: Tensor, looks: int, batch: int) -> Tensor:
-    """Latents `[L, B or 1, *E]` as `[L, T * B, *E]`, looks first; those in common take no memory."""
+    """Latents `[L, B or 1, *E]` as `[L, T * B, *E]`, looks first; 1 in common takes no memory."""
     if value.shape[1] == 1:
         return value.expand(len(value), looks * batch, *value.shape[2:])
     return value[:, None].expand(len(value), looks, *value.shape[1:]).flatten(1, 2)

@@ -22,9 +22,16 @@ from boed.eig.model.sequential import RollOut
 
 
 def single_look(
-    model: Model, policy: RecurrentDesigner, observation: str, *, target: str | Sequence[str]
+    model: Model,
+    policy: RecurrentDesigner,
+    observation: str,
+    *,
+    target: str | Sequence[str],
+    likelihood: bool = True,
 ) -> SiteModel:
     """The model with its sites checked, tried on the policy's first design.
+
+    With `likelihood`, it has to have one, given the target alone.
 
     Raises:
         ValueError: the model lacks a named site, samples latents that are no target, or has no
@@ -35,7 +42,8 @@ def single_look(
         problem = site_model(
             model, design[None], observation, target=target, estimator="deep adaptive design"
         )
-    problem.needs_likelihood()
+    if likelihood:
+        problem.needs_likelihood()
     return problem
 
 
@@ -129,19 +137,46 @@ def spce_loss(
             gradient in the design.
     """
     roll = run_experiments(problem, policy, looks, batch=batch, limit=limit)
-    if torch.is_grad_enabled() and not roll.log_likelihood.requires_grad:
-        raise ValueError(
-            "model: its log-likelihood has no gradient in the design, as where designs are rounded "
-            "to whole numbers or index a table, so that sPCE cannot train a policy"
-        )
+    check_reparametrised(problem, roll)
     contrasted = contrast(problem, roll, contrasts, explain=explain)
     with torch.no_grad():
         drawn = torch.multinomial(contrasted.weights.T, rivals, replacement=True).T  # [rivals, B]
         theta = {name: value[drawn] for name, value in contrasted.others.items()}
     against = explained(problem, roll, theta).mean(0)
     slope = (1 - contrasted.truth) * (roll.log_likelihood - against)
-    if not roll.outcomes.requires_grad:  # they were not reparameterised
-        check_count("batch", batch, least=2)
-        others_gain = (contrasted.gains.sum() - contrasted.gains) / (batch - 1)
-        slope = slope + (contrasted.gains - others_gain) * roll.log_likelihood
+    slope = slope + outcome_score(problem, roll, contrasted.gains)
     return -(contrasted.gains + slope - slope.detach()).mean()
+
+
+def check_reparametrised(problem: SiteModel, roll: RollOut) -> None:
+    """Refuse a model, or a set of designs, that no gradient passes through.
+
+    Raises:
+        ValueError: neither the outcomes nor their log-likelihood depend on the design smoothly.
+    """
+    through = roll.outcomes.requires_grad or roll.log_likelihood.requires_grad
+    if torch.is_grad_enabled() and not through:
+        raise ValueError(
+            "model: its log-likelihood has no gradient in the design, as where designs are rounded "
+            "to whole numbers, index a table or are of a finite set, so that no gradient can train "
+            "a policy; method 'rl' needs none"
+        )
+
+
+def outcome_score(
+    problem: SiteModel, roll: RollOut, gains: Float[Tensor, " B"]
+) -> Float[Tensor, " B"]:
+    """What a gain's gradient lacks where the outcomes are not reparametrised: the score function's.
+
+    g log p(h_T | theta_0, pi), with the mean gain of the other experiments taken off g; its value
+    means nothing, only its gradient.
+
+    Raises:
+        ValueError: a batch of one, which has no other experiments.
+    """
+    if roll.outcomes.requires_grad or not roll.log_likelihood.requires_grad:
+        return torch.zeros_like(gains)
+    check_count("batch", len(gains), least=2)
+    others_gain = (gains.sum() - gains) / (len(gains) - 1)
+    score = (gains - others_gain) * roll.log_likelihood
+    return score - score.detach()

@@ -1,11 +1,11 @@
-"""Training a policy on sPCE, resumably."""
+"""Training a policy, resumably."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, TypeVar
 
 import pyro
 import torch
@@ -13,58 +13,27 @@ from torch import Tensor
 
 from boed.deep_adaptive.experiments import Explain, all_explained, run_experiments
 from boed.deep_adaptive.fused import FusedLikelihood
-from boed.deep_adaptive.loss import contrast, single_look, spce_loss
+from boed.deep_adaptive.loss import contrast, single_look
 from boed.deep_adaptive.network import DeepAdaptiveDesign, StaticDesign
+from boed.deep_adaptive.objectives import objective
 from boed.eig.model.pyro_model import Model, SiteModel
-from boed.foundation.checks import at_least, more_than
 from boed.foundation.randomness import derive
+from boed.foundation.registry import check_known
 from boed.training.checkpoints import claim_checkpoint, running_state
-from boed.training.config import TrainingConfig
+from boed.training.config import POLICY_METHODS, PolicyTrainingConfig
 from boed.training.loop import fit
 from boed.training.state import comparable
 
 Trainable = TypeVar("Trainable", DeepAdaptiveDesign, StaticDesign)
 
-
 COMPILED = 2**31
 """Log-likelihoods of a training above which they are compiled, which takes some 15 seconds."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class PolicyTrainingConfig(TrainingConfig):
-    """How to train a policy: a `TrainingConfig` with defaults that suit it, and four more fields.
-
-    Attributes:
-        batch: experiments per update.
-        looks: T, of each experiment.
-        contrasts: L, draws of theta that the truth is contrasted with. sPCE cannot exceed
-            log(L + 1) nats, and its gradient fades as it gets near.
-        limit: of the gradient that reaches each coordinate of a design, in nats per the policy's
-            unit (`run_experiments`).
-        watched: experiments that each validation averages over, with 4 times the contrasts.
-    """
-
-    unit: ClassVar[str] = "experiments"
-    steps: int = 8000
-    batch: int = 256
-    weight_decay: float = 0.0
-    betas: tuple[float, float] = (0.9, 0.99)
-    clip: float = 1.0
-    looks: int = 10
-    contrasts: int = 1023
-    limit: float = 2.0
-    watched: int = 512
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        at_least(1, looks=self.looks, contrasts=self.contrasts)
-        at_least(2, watched=self.watched)
-        more_than(0, limit=self.limit)
-
-    def explain(self) -> Explain:
-        """What evaluates likelihoods: compiled where that saves more time than it takes."""
-        cells = self.steps * self.batch * self.looks * self.contrasts
-        return FusedLikelihood(all_explained) if cells > COMPILED else all_explained
+def explanation(settings: PolicyTrainingConfig) -> Explain:
+    """What evaluates likelihoods: compiled where that saves more time than it takes."""
+    cells = settings.steps * settings.batch * settings.looks * settings.contrasts
+    return FusedLikelihood(all_explained) if cells > COMPILED else all_explained
 
 
 def train_policy(
@@ -73,21 +42,25 @@ def train_policy(
     settings: PolicyTrainingConfig,
     *,
     out: Path | str | None = None,
+    method: str = "dad",
     observation: str = "y",
     target: str | Sequence[str] = "theta",
     provenance: dict[str, Any] | None = None,
     on_step: Callable[[int, float], None] | None = None,
 ) -> Trainable:
-    """Train a policy on sPCE by stochastic gradients: Algorithm 1 of Foster et al. 2021.
+    """Train a policy by stochastic gradients.
 
-    Gradients go through the draws of the outcome where it can be reparameterised, else the
-    score function is used. The global random state is left as it was.
+    `dad`, and `fixed` for a `StaticDesign`, is Algorithm 1 of Foster et al. 2021: sPCE, with
+    gradients through the draws of the outcome where it can be reparameterised, else the score
+    function's. `idad`, `rl` and `vsoed` are of `boed.deep_adaptive.objectives`. The global random
+    state is left as it was.
 
     Args:
         model: Pyro model of a single look: takes a design `[*batch, K]`, and its sites have the
             batch shape `*batch`. No sites but the named ones may be sampled.
         policy: trained in place; its weights are the start.
         settings: looks, contrasts, updates, seed and so on.
+        method: a name of `POLICY_METHODS`.
         out: checkpoint to write. The running state lies beside it until the end; while it is
             there, the same call goes on from it, to the same weights bit for bit.
         observation: site of the outcome.
@@ -105,7 +78,10 @@ def train_policy(
             training.
         Interrupted: Ctrl-C or SIGTERM came; what was trained is stored.
     """
-    problem = single_look(model, policy, observation, target=target)
+    check_known("method", method, POLICY_METHODS)
+    policy.to(settings.device)
+    informed = method not in ("idad", "vsoed")  # by the likelihood
+    problem = single_look(model, policy, observation, target=target, likelihood=informed)
     about = {key: value for key, value in (provenance or {}).items() if key != "command"}
     ours = {"settings": comparable(settings), **about}
     if out is not None and claim_checkpoint(Path(out), ours, steps=settings.steps):
@@ -113,28 +89,23 @@ def train_policy(
         policy.load_state_dict(finished.state_dict())
         policy.provenance = finished.provenance
         return policy.eval()
-    explain = settings.explain()
+    explain = explanation(settings)
     with torch.random.fork_rng():
         torch.manual_seed(derive(settings.seed, "units"))
         _use_units(problem, policy, settings)
         state = None if out is None else running_state(Path(out))
         with pyro.validation_enabled(False):  # it would double the time
+            trained = objective(method, problem, policy, settings=settings, explain=explain)
+            trained.module.to(settings.device)
             _, progress = fit(
-                policy,
-                lambda _: spce_loss(
-                    problem,
-                    policy,
-                    settings.looks,
-                    batch=settings.batch,
-                    contrasts=settings.contrasts,
-                    explain=explain,
-                    limit=settings.limit,
-                ),
+                trained.module,
+                lambda _: trained.loss(),
                 settings,
                 state=state,
                 about=about,
-                validate=lambda _: val_spce(problem, policy, settings, explain=explain),
+                validate=lambda _: _validated(problem, policy, settings, explain, trained.loss),
                 on_step=on_step,
+                after_update=getattr(policy, "keep_within", None),
             )
     header = {
         **ours,
@@ -159,6 +130,21 @@ def _use_units(problem: SiteModel, policy: Trainable, settings: PolicyTrainingCo
         with torch.no_grad():
             roll = run_experiments(problem, policy, settings.looks, batch=256)
         policy.standardise(roll.outcomes.flatten(0, 1))
+
+
+def _validated(
+    problem: SiteModel,
+    policy: Trainable,
+    settings: PolicyTrainingConfig,
+    explain: Explain,
+    loss: Callable[[], Tensor],
+) -> dict[str, float]:
+    """sPCE, or where there is no likelihood the method's own bound."""
+    if not (problem.implicit or problem.nuisances):
+        return val_spce(problem, policy, settings, explain=explain)
+    torch.manual_seed(derive(settings.seed, "validation"))
+    parts = [-float(loss()) for _ in range(max(1, settings.watched // settings.batch))]
+    return {"val_bound": sum(parts) / len(parts)}
 
 
 def val_spce(
