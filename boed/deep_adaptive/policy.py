@@ -27,6 +27,10 @@ History = Sequence[tuple[Tensor, Tensor]]
 """The looks of one experiment in order: design `[K]` and outcome `[*Y]` of each."""
 
 
+SIZES: dict[str, Any] = {"hidden": 256, "embedding": 64, "activation": "relu"}
+"""Of a network of which nothing else is said."""
+
+
 def stacked(history: History) -> tuple[Float[Tensor, "1 t K"], Float[Tensor, "1 t *Y"]]:
     """Designs and outcomes of one experiment, as a batch of one."""
     designs, outcomes = zip(*history, strict=True)
@@ -187,7 +191,7 @@ def architecture_for(problem: Experiment, **sizes: Any) -> PolicyConfig:
     Args:
         problem: its bounds, or its `dimensions` where it has none, say how wide a design is; one
             number if it has neither.
-        sizes: other fields of `PolicyConfig`.
+        sizes: other fields of `PolicyConfig`; those of `SIZES` if not given.
 
     Raises:
         ValueError: the model fails on the middle of its designs, or lacks its observation.
@@ -207,9 +211,8 @@ def architecture_for(problem: Experiment, **sizes: Any) -> PolicyConfig:
             target=problem.target,
             estimator="deep adaptive design",
         ).simulate(example[None])
-    return PolicyConfig(
-        **{**shape, "outcome_dim": looked.outcomes[problem.observation].numel(), **sizes}
-    )
+    outcome = looked.outcomes[problem.observation]
+    return PolicyConfig(**{**shape, "outcome_dim": outcome.numel(), **SIZES, **sizes})
 
 
 def _loaded(network: Trainable, header: dict[str, Any]) -> DesignPolicy:

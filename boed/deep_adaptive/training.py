@@ -69,8 +69,8 @@ def train_policy(
         on_step: called with the step and loss, which is -sPCE in nats.
 
     Returns:
-        `policy`, whose `provenance` holds the settings, the seconds and the sPCE of each
-        validation (`val_spce` ± `val_spce_se`).
+        `policy`, on the CPU, whose `provenance` holds the settings, the seconds and the sPCE of
+        each validation (`val_spce` ± `val_spce_se`).
 
     Raises:
         ValueError: the model lacks a named site, samples other latent sites, or has
@@ -88,7 +88,7 @@ def train_policy(
         finished = type(policy).load(out)
         policy.load_state_dict(finished.state_dict())
         policy.provenance = finished.provenance
-        return policy.eval()
+        return policy.cpu().eval()
     explain = explanation(settings)
     with torch.random.fork_rng():
         torch.manual_seed(derive(settings.seed, "units"))
@@ -121,7 +121,7 @@ def train_policy(
         policy.save(out, header)
     if state is not None and progress.step >= settings.steps:
         state.unlink(missing_ok=True)
-    return policy.eval()
+    return policy.cpu().eval()
 
 
 def _use_units(problem: SiteModel, policy: Trainable, settings: PolicyTrainingConfig) -> None:

@@ -265,6 +265,7 @@ class PolicyTrainingConfig(TrainingConfig):
 
     Attributes:
         batch: experiments per update.
+        precision: fp32, which designs and sums of log-likelihoods need.
         looks: T, of each experiment.
         contrasts: L, draws of theta that the truth is contrasted with. sPCE cannot exceed
             log(L + 1) nats, and its gradient fades as it gets near.
@@ -278,6 +279,7 @@ class PolicyTrainingConfig(TrainingConfig):
     batch: int = _asked(256, COUNT, "Images or experiments per update; the preset's if not given.")
     weight_decay: float = _of(0.0, Number(minimum=0))
     betas: tuple[float, float] = (0.9, 0.99)
+    precision: str = _asked("fp32", OneOf(PRECISIONS), "fp32, bf16, or auto: the faster one here.")
     clip: float = _of(1.0, Number(above=0, finite=False))
     looks: int = _asked(10, COUNT, "At each scene, or in each experiment; the preset's.")
     contrasts: int = _asked(1023, COUNT, "L, that the truth is told from; sPCE is at most ln(L+1).")

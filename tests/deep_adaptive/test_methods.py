@@ -219,3 +219,12 @@ def test_compiled_likelihoods_are_the_same(problem, dim, caplog):
         other = contrast(looked, roll, 20)
         torch.testing.assert_close(one.gains, other.gains, atol=1e-4, rtol=1e-4)
     assert not caplog.text
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("method", ["dad", "fixed", "idad", "vsoed", "rl"])
+def test_each_method_trains_on_a_gpu_and_comes_back(method):
+    policy = policy_of(method)
+    train_policy(LINEAR.model, policy, replace(QUICK, steps=3, device="cuda"), method=method)
+    assert next(policy.parameters()).device.type == "cpu"
