@@ -41,7 +41,7 @@ OTHERS = """
 | `python benchmarks/environment.py` | vectorised Gymnasium environments against single ones |
 | `python benchmarks/reference_problems.py` | EIG estimators on the ten textbook problems ([docs/estimators](../docs/estimators/reference.md)) |
 | `python benchmarks/sensors.py` | policies on other sensors ([docs/sensors](../docs/sensors/README.md)) |
-| `python benchmarks/deep_adaptive.py` | DAD networks against their peers ([docs/deep_adaptive](../docs/deep_adaptive/README.md)) |
+| `python benchmarks/design_policies.py` | the literature's sequences of experiments by every policy, beside the published numbers ([docs/deep_adaptive](../docs/deep_adaptive/README.md)) |
 """
 
 
