@@ -189,16 +189,19 @@ def architecture_for(problem: Experiment, **sizes: Any) -> PolicyConfig:
     """A network that fits a problem's designs and outcomes.
 
     Args:
-        problem: its bounds, or its `dimensions` where it has none, say how wide a design is; one
-            number if it has neither.
+        problem: its finite set of `designs`, else its bounds, else its `dimensions` say what a
+            design is; one number if it has none of these.
         sizes: other fields of `PolicyConfig`; those of `SIZES` if not given.
 
     Raises:
         ValueError: the model fails on the middle of its designs, or lacks its observation.
     """
-    bounds = problem.bounds
-    if bounds is None:
-        shape: dict[str, Any] = {"design_dim": getattr(problem, "dimensions", 1)}
+    bounds, designs = problem.bounds, getattr(problem, "designs", None)
+    if designs is not None:
+        rows = tuple(map(tuple, designs.tolist()))
+        shape: dict[str, Any] = {"design_dim": len(rows[0]), "designs": rows}
+    elif bounds is None:
+        shape = {"design_dim": getattr(problem, "dimensions", 1)}
     else:
         lower, upper = (tuple(row) for row in bounds.tolist())
         shape = {"design_dim": len(lower), "lower": lower, "upper": upper}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import logging
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -12,22 +11,19 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from boed.deep_adaptive.experiments import all_explained
-from boed.deep_adaptive.loss import single_look, spce_loss
+from boed.deep_adaptive.loss import first_design, single_look, spce_loss
 from boed.deep_adaptive.network import DeepAdaptiveDesign
 from boed.deep_adaptive.policy import DesignPolicy, History, stacked
+from boed.eig.model.posterior import filtered
 from boed.eig.model.pyro_model import SiteModel, Sites
-from boed.eig.model.sequential import RollOut
 from boed.foundation.checks import at_least
 from boed.foundation.randomness import derive
 from boed.problems.names import Experiment
 from boed.training.config import PolicyTrainingConfig
 from boed.training.loop import fit
 
-_log = logging.getLogger(__name__)
-
-PIECE = 2**14
-"""Prior draws that are weighed at once."""
+MOVES = 5
+"""Of each particle of the posterior whenever they are drawn anew."""
 
 
 def refine(
@@ -36,7 +32,7 @@ def refine(
     history: History,
     *,
     settings: PolicyTrainingConfig,
-    draws: int = 2**18,
+    particles: int = 2**14,
 ) -> DesignPolicy:
     """The policy with weights for this experiment: the posterior stands in place of the prior.
 
@@ -48,13 +44,13 @@ def refine(
         problem: that it is for; it needs a likelihood.
         history: what was seen; some looks have to be left.
         settings: updates, batch, contrasts, seed; `looks` is the policy's.
-        draws: of the prior, which are weighed by the likelihood and resampled. A warning says how
-            many count, if few do: then the posterior is a rough one.
+        particles: of the posterior, by sequential Monte Carlo.
 
     Raises:
-        ValueError: another problem, no look left, or a policy without a network.
+        ValueError: another problem, no look left, a policy without a network, or an outcome that
+            the model cannot return.
     """
-    at_least(1, draws=draws)
+    at_least(2, particles=particles)
     policy.check_for(problem, policy.looks)
     network = copy.deepcopy(policy.network)
     if not isinstance(network, DeepAdaptiveDesign):
@@ -71,7 +67,7 @@ def refine(
     with torch.random.fork_rng(), pyro.validation_enabled(False):
         torch.manual_seed(derive(settings.seed, "refine"))
         if history:
-            given = _conditioned(given, *stacked(history), draws=draws)
+            given = _conditioned(given, history, example=first_design(network), particles=particles)
         going_on = _Continued(network, history)
         fit(
             network,
@@ -124,31 +120,13 @@ class _Conditioned(SiteModel):
         return {name: value[index] for name, value in self.particles.items()}
 
 
-@torch.no_grad()
 def _conditioned(
-    problem: SiteModel,
-    designs: Float[Tensor, "1 t K"],
-    outcomes: Float[Tensor, "1 t *Y"],
-    *,
-    draws: int,
+    problem: SiteModel, history: History, *, example: Float[Tensor, " K"], particles: int
 ) -> SiteModel:
-    """The model with the posterior in place of the prior, by importance resampling."""
-    seen = RollOut(
-        latents={}, designs=designs, outcomes=outcomes, log_likelihood=designs.new_zeros(1)
+    """The model with the posterior in place of the prior."""
+    designs, outcomes = stacked(history)
+    posterior = filtered(
+        problem, designs[0], outcomes[0], example=example, particles=particles, moves=MOVES
     )
-    parts, scores = [], []
-    for begin in range(0, draws, PIECE):
-        where = designs[0, :1].expand(min(PIECE, draws - begin), 1, -1)
-        parts.append(problem.draw_latents(where))
-        scores.append(all_explained(problem, seen, parts[-1])[:, 0])
-    weights = torch.cat(scores).double().softmax(0)
-    effective = float(1 / weights.square().sum())
-    if effective < 100:
-        _log.warning(
-            "the posterior after %d looks rests on %.0f of %d prior draws; raise draws",
-            designs.shape[1], effective, draws,
-        )  # fmt: skip
-    index = torch.multinomial(weights, min(draws, PIECE), replacement=True)
-    values = {name: torch.cat([part[name] for part in parts])[index, 0] for name in parts[0]}
     held: dict[str, Any] = {each.name: getattr(problem, each.name) for each in fields(SiteModel)}
-    return _Conditioned(**held, particles=values)
+    return _Conditioned(**held, particles=posterior.draw(particles))

@@ -26,6 +26,7 @@ from boed.problems.finite_space import FiniteSpace
 from boed.problems.hyperbolic_discounting import HyperbolicDiscounting
 from boed.problems.linear_gaussian import LinearGaussian
 from boed.problems.location_finding import LocationFinding, LocationFindingUnitSquare
+from boed.problems.prey_population import PreyPopulation
 from boed.problems.two_alternative_choice import TwoAlternativeChoice
 
 NAMES: Registry[Callable[..., Any]] = Registry(
@@ -36,6 +37,7 @@ NAMES: Registry[Callable[..., Any]] = Registry(
         "constant_elasticity": ConstantElasticity,
         "hyperbolic_discounting": HyperbolicDiscounting,
         "death_process": DeathProcess,
+        "prey_population": PreyPopulation,
         "two_alternative_choice": TwoAlternativeChoice,
         "finite_space": FiniteSpace,
         "linear_gaussian": LinearGaussian.one_dimension,

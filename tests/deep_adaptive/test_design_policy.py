@@ -111,7 +111,7 @@ def test_refining_goes_on_from_what_was_seen(policy, monkeypatch):
     before = {name: value.clone() for name, value in policy.network.state_dict().items()}
     weak = replace(policy, network=DeepAdaptiveDesign(SMALL))
     settings = replace(FEW, steps=40, batch=32, lr=0.03, warmup=3, ema=0.5, contrasts=31)
-    refined = refine(weak, LINEAR, seen, settings=settings, draws=2000)
+    refined = refine(weak, LINEAR, seen, settings=settings, particles=500)
     assert weak.next(seen).abs() < 1.5
     assert refined.next(seen).abs() > 1.7
     refine(policy, LINEAR, [], settings=FEW)
@@ -126,7 +126,8 @@ def test_refining_draws_from_the_posterior():
 
     looked = single_look(LINEAR.model, DeepAdaptiveDesign(SMALL), "y", target="theta")
     torch.manual_seed(0)
-    given = _conditioned(looked, torch.tensor([[[2.0]]]), torch.tensor([[3.0]]), draws=20_000)
+    history = [(torch.tensor([2.0]), torch.tensor(3.0))]
+    given = _conditioned(looked, history, example=torch.zeros(1), particles=5000)
     drawn = given.draw_latents(torch.zeros(5000, 1, 1))["theta"]
     assert drawn.shape[:2] == (5000, 1)
     assert drawn.mean().item() == pytest.approx(1.2, abs=0.05)
@@ -144,7 +145,12 @@ def test_refining_what_cannot_be_is_refused(policy):
         refine(fixed, LINEAR, [look], settings=FEW)
 
 
-def test_few_draws_that_count_are_told(policy, caplog):
-    look = (torch.tensor([2.0]), torch.tensor(9.0))
-    refine(policy, LINEAR, [look], settings=FEW, draws=200)
-    assert "of 200 prior draws; raise draws" in caplog.text
+def test_a_finite_set_of_designs_is_the_problem_s():
+    prey = problem_named("prey_population,most=6")
+    settings = replace(FEW, steps=1, looks=1)
+    policy = train_design_policy(
+        prey, "rl", settings=settings, architecture=architecture_for(prey, hidden=8)
+    )
+    assert policy.next([]) in prey.designs
+    with pytest.raises(ValueError, match="'rl' needs none"):
+        train_design_policy(prey, "dad", settings=settings)
