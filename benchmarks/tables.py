@@ -35,6 +35,7 @@ OTHERS = """
 | `python benchmarks/aipo_ablations.py` | AIPO's variants on equally many images: pretrained, from the full encoder, learning rates, couplings ([table](results/aipo_ablations.md)) |
 | `python benchmarks/cifar_inpainting.py` | the systems of the CIFAR-10 inpainting report, trained and measured beside fillers without training ([docs/cifar_inpainting.md](../docs/cifar_inpainting.md)) |
 | `python benchmarks/latent_search.py --data digits` | Table 1 of semantic inpainting: search in a GAN's latent space, its ablations and its baselines ([docs/latent_search.md](../docs/latent_search.md)) |
+| `python benchmarks/policy_steps.py` | training steps of DAD per second against the published loop ([docs/design_policies.md](../docs/design_policies.md)) |
 | `python benchmarks/figures.py` | the pictures of [docs/completers.md](../docs/completers.md) that shipped models draw |
 | `python benchmarks/sweep_cost.py --out docs/sweeps.md` | what a sweep costs ([docs/sweeps.md](../docs/sweeps.md)) |
 | `python benchmarks/environment.py` | vectorised Gymnasium environments against single ones |

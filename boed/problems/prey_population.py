@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from boed.foundation.recording import is_recorded
 from boed.problems.problem import check_design, check_positive
 from boed.problems.quadrature import discrete_eig, legendre_nodes, normal_weights
 
@@ -97,7 +98,7 @@ class PreyPopulation:
 
     def _check(self, design: Tensor) -> None:
         check_design(self.name, design, (1,), bounds=self.bounds)
-        if not bool((design.detach() == design.detach().round()).all()):
+        if not is_recorded() and not bool((design.detach() == design.detach().round()).all()):
             fraction = design.detach()[design.detach() != design.detach().round()]
             raise ValueError(
                 f"{self.name}: design must be a whole number of prey, got {float(fraction[0])}"
