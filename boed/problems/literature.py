@@ -143,7 +143,8 @@ def _constant_elasticity() -> Task:
         settings="rho = 0.01 + 0.99 Beta(1, 1), alpha ~ Dirichlet(1, 1, 1), ln u ~ N(1, 3), "
         "tau = 0.005, answers censored at 2^-22, goods from 0.01 to 100, as in the code of RL-BOED "
         "and vsOED, where the text of Foster has rho ~ Beta(1, 1). Float64 here, float32 there, "
-        "which rounds answers near 1.",
+        "which rounds answers near 1. Marks above 13.8 take L above a million: ln(1,000,001) = "
+        "13.8.",
         marks=(
             Mark(method="random", lower=8.1, source=RL, note="9.1 in later papers"),
             Mark(method="DAD", lower=10.8, source=RL),
