@@ -14,7 +14,7 @@ import argparse
 import json
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,13 @@ from design_policies_table import document
 from measuring import machine
 from torch import Tensor
 
-from boed.deep_adaptive import DeepAdaptiveDesign, PolicyTrainingConfig, StaticDesign, train_policy
+from boed.deep_adaptive import (
+    PolicyTrainingConfig,
+    StaticDesign,
+    design_policy,
+    train_policy,
+)
+from boed.deep_adaptive.policy import FILES, described
 from boed.eig.model.greedy import Greedy
 from boed.eig.model.isolation import isolated
 from boed.eig.model.sequence_model import sequence_model
@@ -41,11 +47,6 @@ from boed.problems import LITERATURE, Task
 
 ROOT = Path(__file__).parents[1]
 UNTRAINED = ("random", "fixed", "greedy")
-LOADERS: dict[str, Callable[[Path], Any]] = {
-    "deep adaptive design": DeepAdaptiveDesign.load,
-    "fixed design": StaticDesign.load,
-}
-"""By what the header of a checkpoint says that it holds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,16 +70,7 @@ class Settings:
 
 def title(task: Task) -> str:
     """What the header of a policy says that it was trained for."""
-    return f"{task.problem.name}, T = {task.looks}"
-
-
-def transform(task: Task) -> Callable[[Tensor], Tensor]:
-    """From any numbers to designs within the bounds."""
-    bounds = task.space.bounds
-    if bounds is None:
-        return lambda raw: raw
-    low, high = bounds.float()
-    return lambda raw: low + (high - low) * raw.sigmoid()
+    return described(task.problem, task.looks)
 
 
 def fixed(task: Task, out: Path, settings: Settings) -> tuple[Tensor, float]:
@@ -89,15 +81,10 @@ def fixed(task: Task, out: Path, settings: Settings) -> tuple[Tensor, float]:
     began = time.monotonic()
     if task.space.designs is not None:
         return best_of_random(task, settings), time.monotonic() - began
-    place = transform(task)
     torch.manual_seed(derive(settings.seed, "designs"))
-    start = task.random(task.looks).float()
-    if task.space.bounds is not None:
-        low, high = task.space.bounds.float()
-        start = ((start - low) / (high - low)).clamp(1e-6, 1 - 1e-6).logit()
     trained = train_policy(
-        lambda raw: task.problem.model(place(raw)),
-        StaticDesign(start),
+        task.problem.model,
+        StaticDesign(task.random(task.looks).float(), task.problem.bounds),
         PolicyTrainingConfig(
             steps=400,
             lr=2e-2,
@@ -106,11 +93,14 @@ def fixed(task: Task, out: Path, settings: Settings) -> tuple[Tensor, float]:
             minutes=settings.minutes,
             seed=settings.seed,
         ),
+        method="fixed",
         out=out,
         target=task.problem.target,
         provenance={"problem": title(task)},
     )
-    return place(trained.designs.detach()), float(trained.provenance["seconds"])
+    with torch.no_grad():
+        looks = [trained.choose((1, look))[0] for look in range(task.looks)]
+    return torch.stack(looks), float(trained.provenance["seconds"])
 
 
 def best_of_random(task: Task, settings: Settings, *, number: int = 32) -> Tensor:
@@ -136,14 +126,17 @@ def greedy(task: Task) -> SequencePolicy:
     return Greedy(problem=problem, example=task.example, candidates=task.random)
 
 
-def trained_policies(task: Task, folders: Sequence[Path]) -> dict[str, Path]:
-    """Checkpoints that say that they are for the task, by the name of their folder or file."""
+def trained_policies(task: Task, paths: Sequence[Path]) -> dict[str, Path]:
+    """Checkpoints that were trained for the task, by the name of their folder or file."""
     found = {}
-    for path in sorted(set(folders)):
-        header = load_weights(path)[1]
-        if header.get("kind") in LOADERS and header.get("problem") == title(task):
-            name = path.parent.name if path.name == "weights.safetensors" else path.stem
-            found[name] = path
+    for path in sorted(set(paths)):
+        if load_weights(path)[1].get("kind") not in FILES:
+            continue
+        try:
+            design_policy(path).check_for(task.problem, task.looks)
+        except ValueError:
+            continue
+        found[path.parent.name if path.name == "weights.safetensors" else path.stem] = path
     return found
 
 
@@ -201,18 +194,20 @@ def row(
     if out.exists() and (stored := json.loads(out.read_text()))["of"] == identity:
         return dict(stored)
     training: dict[str, Any] | None = None
+    method, policy = name, random_policy(task.random)
     if path is not None:
-        loaded = LOADERS[load_weights(path)[1]["kind"]](path)
-        policy: SequencePolicy = in_precision(loaded, task)
-        training = about_training(loaded.provenance)
+        loaded = design_policy(path)
+        method, policy = loaded.name, in_precision(loaded, task)
+        training = about_training(loaded.network.provenance)
     elif name == "fixed":
         designs, seconds = fixed(task, out.with_suffix(".safetensors"), settings)
         policy, training = fixed_policy(designs.to(task.example)), {"minutes": seconds / 60}
-    else:
-        policy = random_policy(task.random) if name == "random" else greedy(task)
+    elif name == "greedy":
+        policy = greedy(task)
     result = {
         "of": identity,
         "policy": name,
+        "method": method,
         **evaluated(
             task, policy, samples=samples, contrasts=settings.contrasts, seed=settings.seed
         ),
@@ -245,9 +240,9 @@ def compute(given: argparse.Namespace) -> dict[str, list[dict[str, Any]]]:
         seed=given.seed,
     )
     paths = [*ROOT.glob("policies/*/weights.safetensors"), *given.trained]
+    known = [title(task) for task in LITERATURE.values()]
     for path in given.trained:
-        known = [title(task) for task in LITERATURE.values()]
-        check_known(f"trained: the problem of {path}", load_weights(path)[1].get("problem"), known)
+        check_known(f"trained: the problem of {path}", design_policy(path).about, known)
     rows: dict[str, list[dict[str, Any]]] = {}
     for name in given.tasks:
         task = LITERATURE[name]

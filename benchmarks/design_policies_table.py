@@ -15,8 +15,16 @@ from boed.report.figures import COLOURS
 
 BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
 HEAD = ["policy", "sPCE", "sNMC", "gap", "ln(L + 1)", "roll-outs", "training", "published"]
-METHODS = {"random": "random", "fixed": "fixed", "greedy": "VPCE", "deep-adaptive": "DAD"}
-"""What the papers call a policy, by how its name here begins."""
+METHODS = {
+    "random": "random",
+    "fixed": "fixed",
+    "greedy": "VPCE",
+    "dad": "DAD",
+    "idad": "iDAD",
+    "rl": "RL",
+    "vsoed": "vsOED",
+}
+"""What the papers call a method."""
 
 Rows = dict[str, list[dict[str, Any]]]
 
@@ -81,11 +89,6 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     ]
 
 
-def method(policy: str) -> str | None:
-    """What the papers call it."""
-    return next((theirs for ours, theirs in METHODS.items() if policy.startswith(ours)), None)
-
-
 def published(mark: Mark) -> str:
     """A published number, where it stands, and whether it was read there."""
     upper = "" if mark.upper is None else f" / {mark.upper:.2f}"
@@ -95,7 +98,7 @@ def published(mark: Mark) -> str:
 
 
 def _ours(row: Mapping[str, Any], task: Task) -> list[str]:
-    marks = [published(mark) for mark in task.marks if mark.method == method(row["policy"])]
+    marks = [published(mark) for mark in task.marks if mark.method == METHODS.get(row["method"])]
     return [
         row["policy"],
         f"{row['lower']:.2f} ± {row['lower_error']:.2f}",
@@ -120,7 +123,7 @@ def _training(training: Mapping[str, Any] | None, machine: Mapping[str, Any] | N
 
 def _theirs(ours: Sequence[Mapping[str, Any]], task: Task) -> list[list[str]]:
     """Methods that have no row here."""
-    known = {method(row["policy"]) for row in ours}
+    known = {METHODS.get(row["method"]) for row in ours}
     others = [mark for mark in task.marks if mark.method not in known]
     return [[mark.method, *["–"] * (len(HEAD) - 2), published(mark)] for mark in others]
 

@@ -21,9 +21,10 @@ def table(monkeypatch: pytest.MonkeyPatch) -> Any:
     return importlib.import_module("design_policies_table")
 
 
-def result(policy: str, lower: float = 1.0) -> dict[str, Any]:
+def result(policy: str, lower: float = 1.0, method: str = "random") -> dict[str, Any]:
     return {
         "policy": policy,
+        "method": method,
         "lower": lower,
         "lower_error": 0.1,
         "upper": lower + 0.5,
@@ -43,13 +44,13 @@ def test_the_page_is_what_its_numbers_make_of_it(table: Any) -> None:
 
 
 def test_every_mark_stands_in_the_table_with_its_source(table: Any) -> None:
-    text = table.sections({"location-finding-10": [result("deep-adaptive-mine", 6.5)]})
+    text = table.sections({"location-finding-10": [result("mine", 6.5, "dad")]})
     for name, task in LITERATURE.items():
         assert f"### {name}, T = {task.looks}" in text
         for mark in task.marks:
             assert f"{mark.lower:.2f}" in text
             assert mark.source in text
-    row = next(line for line in text.splitlines() if "deep-adaptive-mine" in line)
+    row = next(line for line in text.splitlines() if "| mine |" in line)
     assert "| 6.50 ± 0.10 | 7.00 ± 0.20 | 0.50 | 4.61 | 2,000 |" in row
     assert "7.97, Ivanova et al. 2021, arXiv 2111.02329: not confirmed" in row
 
@@ -71,6 +72,17 @@ def test_a_page_without_a_place_for_the_table_is_refused(table: Any, tmp_path: P
     with pytest.raises(ValueError, match="expected them around the table"):
         table.document({}, docs=tmp_path)
     assert not (tmp_path / "summary.json").exists()
+
+
+def test_shipped_policies_are_found_by_what_they_were_trained_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    bench = importlib.import_module("design_policies")
+    paths = list(BENCHMARKS.parent.glob("policies/*/weights.safetensors"))
+    found = bench.trained_policies(LITERATURE["location-finding-10"], paths)
+    assert {"deep-adaptive-location-finding-10", "fixed-location-finding-10"} <= set(found)
+    assert not bench.trained_policies(LITERATURE["death-process"], paths)
 
 
 @pytest.mark.slow
