@@ -59,7 +59,6 @@ def run_experiments(
     looks: int,
     *,
     batch: int,
-    latents: Sites | None = None,
     limit: float = math.inf,
 ) -> RollOut:
     """`batch` experiments of `looks` designs each, with gradient in the policy.
@@ -72,7 +71,6 @@ def run_experiments(
         policy: chooses the designs.
         looks: T.
         batch: B.
-        latents: what is true in each, `[B, *E]`; drawn from the prior if not given.
         limit: of the gradient that reaches each coordinate of a design, for a mean over the
             experiments, in nats per `policy.unit`. Near what a signal changes fast with, a few
             experiments would have all the say, through all later looks, too.
@@ -82,6 +80,7 @@ def run_experiments(
     """
     (site,) = problem.observation
     summary = policy.start(batch)
+    latents: Sites = {}
     designs: list[Tensor] = []
     outcomes: list[Tensor] = []
     scores: list[Tensor] = []
@@ -89,7 +88,7 @@ def run_experiments(
         design = policy.choose(summary)
         if design.requires_grad and limit < math.inf:
             design.register_hook(partial(_limited, most=limit / batch / policy.unit))
-        if latents is None:
+        if not latents:
             latents = problem.draw_latents(design.detach())
         trace = problem.trace(design, latents)
         outcome = site_value(trace, site)
@@ -99,7 +98,6 @@ def run_experiments(
         outcomes.append(outcome)
         if not problem.implicit:
             scores.append(problem.density(trace)(outcome))
-    assert latents is not None
     chosen = torch.stack(designs, 1)
     finite = torch.isfinite(chosen).flatten(2).all(2).all(0)
     if not bool(finite.all()):
