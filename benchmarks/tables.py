@@ -35,12 +35,13 @@ OTHERS = """
 | `python benchmarks/aipo_ablations.py` | AIPO's variants on equally many images: pretrained, from the full encoder, learning rates, couplings ([table](results/aipo_ablations.md)) |
 | `python benchmarks/cifar_inpainting.py` | the systems of the CIFAR-10 inpainting report, trained and measured beside fillers without training ([docs/cifar_inpainting.md](../docs/cifar_inpainting.md)) |
 | `python benchmarks/latent_search.py --data digits` | Table 1 of semantic inpainting: search in a GAN's latent space, its ablations and its baselines ([docs/latent_search.md](../docs/latent_search.md)) |
+| `python benchmarks/policy_steps.py` | training steps of DAD per second against the published loop ([docs/design_policies.md](../docs/design_policies.md)) |
 | `python benchmarks/figures.py` | the pictures of [docs/completers.md](../docs/completers.md) that shipped models draw |
 | `python benchmarks/sweep_cost.py --out docs/sweeps.md` | what a sweep costs ([docs/sweeps.md](../docs/sweeps.md)) |
 | `python benchmarks/environment.py` | vectorised Gymnasium environments against single ones |
 | `python benchmarks/reference_problems.py` | EIG estimators on the ten textbook problems ([docs/estimators](../docs/estimators/reference.md)) |
 | `python benchmarks/sensors.py` | policies on other sensors ([docs/sensors](../docs/sensors/README.md)) |
-| `python benchmarks/deep_adaptive.py` | DAD networks against their peers ([docs/deep_adaptive](../docs/deep_adaptive/README.md)) |
+| `python benchmarks/design_policies.py` | the literature's sequences of experiments by every policy, beside the published numbers ([docs/deep_adaptive](../docs/deep_adaptive/README.md)) |
 """
 
 

@@ -2,28 +2,41 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from boed.cli.options import Data, Size, Weights, sensor_table
+from boed.cli.options import Size, Weights, sensor_table
 from boed.cli.recipe import default_checkpoint, trained
 from boed.cli.training_options import options_of, training_options
-from boed.foundation.options import OneOf
-from boed.training.config import LOOK_TRAININGS
+from boed.foundation.options import OneOf, Text
+from boed.training.config import LOOK_TRAININGS, POLICY_METHODS, PolicyTrainingConfig
 
 
-@training_options(*LOOK_TRAININGS.values())
+@training_options(*LOOK_TRAININGS.values(), PolicyTrainingConfig)
 def train_policy(
     name: Annotated[
         str,
         typer.Argument(
             help="value expects the gain of every look, nonmyopic that of the looks after it, too; "
-            "greedy is a selector trained with a predictor of the label."
+            "greedy is a selector trained with a predictor of the label. For a --problem: dad, "
+            "idad (no likelihood), rl (no gradient), vsoed (with a posterior), or fixed designs."
         ),
-        OneOf(tuple(LOOK_TRAININGS)),
+        OneOf((*LOOK_TRAININGS, *POLICY_METHODS)),
     ] = "value",
-    data: Data = "digits",
+    data: Annotated[
+        str | None,
+        typer.Option(help="Name or path of a data set; digits if not given."),
+    ] = None,
+    problem: Annotated[
+        str | None,
+        typer.Option(
+            help="A Pyro model in place of data: NAME,option=value,... such as location_finding, "
+            "or module:model,dimensions=1,lower=0,upper=1 of your own."
+        ),
+        Text(),
+    ] = None,
     size: Size = None,
     sensor: Annotated[
         str | None,
@@ -55,12 +68,29 @@ def train_policy(
     from boed.report.tables import number
     from boed.training import Recipe
 
+    kinds = {**LOOK_TRAININGS, **dict.fromkeys(POLICY_METHODS, PolicyTrainingConfig)}
     for option in training:
-        takers = [each for each, kind in LOOK_TRAININGS.items() if option in options_of(kind)]
+        takers = [each for each, kind in kinds.items() if option in options_of(kind)]
         if name not in takers:
             raise ValueError(
                 f"--{option} is for the policy {' or '.join(takers)}, expected none for {name}"
             )
+    if name in POLICY_METHODS:
+        of_data = {"data": data, "size": size, "sensor": sensor}
+        of_data |= {"classifier": classifier, "completer": completer}
+        for option, given in of_data.items():
+            if given is not None:
+                raise ValueError(
+                    f"--{option} is for the policy {' or '.join(LOOK_TRAININGS)}, expected none "
+                    f"for {name}, which is for a --problem"
+                )
+        _for_problem(name, problem or "location_finding", out, training)
+        return
+    if problem is not None:
+        raise ValueError(
+            f"--problem is for the policy {' or '.join(POLICY_METHODS)}, expected none for {name}"
+        )
+    data = data or "digits"
     asked = Recipe(
         kind="policy",
         name=name,
@@ -77,3 +107,16 @@ def train_policy(
     for figure, value in model.provenance["scores"]["val"].items():
         table.add_row(figure.removeprefix("val_"), number(value))
     plain_console().print(table)
+
+
+def _for_problem(name: str, problem: str, out: Path | None, training: dict[str, Any]) -> None:
+    """Train a policy for a Pyro model, and say what it reached."""
+    from boed.training import Recipe
+
+    asked = Recipe(kind="policy", name=name, problem=problem)
+    called = problem.partition(",")[0].rpartition(":")[2]
+    model: Any = trained(asked, out or default_checkpoint(name, called), training)
+    if model is not None:
+        reached = model.provenance["history"][-1]
+        figures = (f"{figure} {value:.3f}" for figure, value in reached.items() if "val" in figure)
+        typer.echo(f"{problem}: {', '.join(figures)}")

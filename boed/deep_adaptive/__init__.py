@@ -7,18 +7,31 @@ from boed.deep_adaptive.network import (
     SequentialDesigner,
     StaticDesign,
 )
-from boed.deep_adaptive.training import PolicyTrainingConfig, train_policy
+from boed.deep_adaptive.policy import (
+    DesignPolicy,
+    architecture_for,
+    design_policy,
+    train_design_policy,
+)
+from boed.deep_adaptive.refining import refine
+from boed.deep_adaptive.training import train_policy
+from boed.training.config import PolicyTrainingConfig
 
 __all__ = [
     "Contrast",
     "DeepAdaptiveDesign",
+    "DesignPolicy",
     "PolicyConfig",
     "PolicyTrainingConfig",
     "SequentialDesigner",
     "StaticDesign",
+    "architecture_for",
     "contrast",
+    "design_policy",
     "first_design",
+    "refine",
     "single_look",
     "spce_loss",
+    "train_design_policy",
     "train_policy",
 ]

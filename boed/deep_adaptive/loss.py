@@ -10,16 +10,28 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from boed.deep_adaptive.network import SequentialDesigner
-from boed.eig.model.nested import TILE, slices
+from boed.deep_adaptive.experiments import (
+    Explain,
+    RecurrentDesigner,
+    all_explained,
+    explained,
+    run_experiments,
+)
 from boed.eig.model.pyro_model import Model, SiteModel, Sites, check_count, site_model
-from boed.eig.model.sequential import RollOut, roll_out, roll_out_log_likelihood
+from boed.eig.model.sequential import RollOut
 
 
 def single_look(
-    model: Model, policy: SequentialDesigner, observation: str, *, target: str | Sequence[str]
+    model: Model,
+    policy: RecurrentDesigner,
+    observation: str,
+    *,
+    target: str | Sequence[str],
+    likelihood: bool = True,
 ) -> SiteModel:
     """The model with its sites checked, tried on the policy's first design.
+
+    With `likelihood`, it has to have one, given the target alone.
 
     Raises:
         ValueError: the model lacks a named site, samples latents that are no target, or has no
@@ -30,14 +42,15 @@ def single_look(
         problem = site_model(
             model, design[None], observation, target=target, estimator="deep adaptive design"
         )
-    problem.needs_likelihood()
+    if likelihood:
+        problem.needs_likelihood()
     return problem
 
 
 @torch.no_grad()
-def first_design(policy: SequentialDesigner) -> Float[Tensor, " K"]:
+def first_design(policy: RecurrentDesigner) -> Float[Tensor, " K"]:
     """What the policy does before it has seen anything."""
-    return policy(torch.zeros(1, 0, policy.design_dim), torch.zeros(1, 0))[0]
+    return policy.choose(policy.start(1))[0]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -48,17 +61,19 @@ class Contrast:
         gains: what sPCE averages, g in nats, `[B]`.
         truth: posterior probability of the truth among the L + 1 draws, `[B]`.
         others: `[L, *E]` per site, the same for every roll-out.
-        log_likelihood: log p(h_T | theta_l, pi), `[L, B]`.
+        weights: p(h_T | theta_l, pi) over the largest of them, `[L, B]`.
     """
 
     gains: Float[Tensor, " B"]
     truth: Float[Tensor, " B"]
     others: Sites
-    log_likelihood: Float[Tensor, "L B"]
+    weights: Float[Tensor, "L B"]
 
 
 @torch.no_grad()
-def contrast(problem: SiteModel, roll: RollOut, contrasts: int) -> Contrast:
+def contrast(
+    problem: SiteModel, roll: RollOut, contrasts: int, *, explain: Explain = all_explained
+) -> Contrast:
     """sPCE's terms, without gradient (Foster et al. 2021, Sec. 4).
 
     g = log p(h_T | theta_0, pi) - log [1 / (L + 1) sum_{l=0}^{L} p(h_T | theta_l, pi)]
@@ -68,30 +83,30 @@ def contrast(problem: SiteModel, roll: RollOut, contrasts: int) -> Contrast:
     """
     example = roll.designs[0, 0]  # only for its shape
     theta = problem.draw_latents(example.expand(contrasts, 1, *example.shape))
-    piece = max(1, TILE // roll.designs.shape[:2].numel())
-    parts = [
-        roll_out_log_likelihood(problem, roll, {name: value[part] for name, value in theta.items()})
-        for part in slices(contrasts, piece)
-    ]
-    others = torch.cat(parts)
-    share = roll.log_likelihood - torch.cat([roll.log_likelihood[None], others]).logsumexp(0)
+    others = explain(problem, roll, theta)
+    truth = roll.log_likelihood
+    largest = others.amax(0)
+    weights = (others - largest).exp_().nan_to_num_(1.0)  # 1 where all are impossible
+    share = truth - torch.logaddexp(truth, weights.sum(0).log() + largest)
     values = {name: value[:, 0] for name, value in theta.items()}
     return Contrast(
         gains=share + math.log(contrasts + 1),
         truth=share.exp(),
         others=values,
-        log_likelihood=others,
+        weights=weights,
     )
 
 
 def spce_loss(
     problem: SiteModel,
-    policy: SequentialDesigner,
+    policy: RecurrentDesigner,
     looks: int,
     *,
     batch: int,
     contrasts: int,
     rivals: int = 8,
+    explain: Explain = all_explained,
+    limit: float = math.inf,
 ) -> Float[Tensor, ""]:
     """-sPCE, with an unbiased gradient. Uses torch's global generator.
 
@@ -113,28 +128,55 @@ def spce_loss(
         batch: B, experiments averaged over.
         contrasts: L.
         rivals: how many l are drawn for each experiment.
+        explain: log-likelihoods of the L draws.
+        limit: of each experiment's gradient at its designs, as `run_experiments` has it; without
+            one the gradient is unbiased.
 
     Raises:
         ValueError: a batch of one where the score function is needed; a model that has no
             gradient in the design.
     """
-    roll = roll_out(problem, policy, first_design(policy), steps=looks, batch=batch)
-    if torch.is_grad_enabled() and not roll.log_likelihood.requires_grad:
+    roll = run_experiments(problem, policy, looks, batch=batch, limit=limit)
+    check_reparametrised(problem, roll)
+    contrasted = contrast(problem, roll, contrasts, explain=explain)
+    with torch.no_grad():
+        drawn = torch.multinomial(contrasted.weights.T, rivals, replacement=True).T  # [rivals, B]
+        theta = {name: value[drawn] for name, value in contrasted.others.items()}
+    against = explained(problem, roll, theta).mean(0)
+    slope = (1 - contrasted.truth) * (roll.log_likelihood - against)
+    slope = slope + outcome_score(problem, roll, contrasted.gains)
+    return -(contrasted.gains + slope - slope.detach()).mean()
+
+
+def check_reparametrised(problem: SiteModel, roll: RollOut) -> None:
+    """Refuse a model, or a set of designs, that no gradient passes through.
+
+    Raises:
+        ValueError: neither the outcomes nor their log-likelihood depend on the design smoothly.
+    """
+    through = roll.outcomes.requires_grad or roll.log_likelihood.requires_grad
+    if torch.is_grad_enabled() and not through:
         raise ValueError(
             "model: its log-likelihood has no gradient in the design, as where designs are rounded "
-            "to whole numbers or index a table, so that sPCE cannot train a policy"
+            "to whole numbers, index a table or are of a finite set, so that no gradient can train "
+            "a policy; method 'rl' needs none"
         )
-    contrasted = contrast(problem, roll, contrasts)
-    with torch.no_grad():
-        probability = contrasted.log_likelihood.softmax(0).nan_to_num(
-            1 / contrasts
-        )  # all impossible
-        drawn = torch.multinomial(probability.T, rivals, replacement=True).T  # [rivals, B]
-        theta = {name: value[drawn] for name, value in contrasted.others.items()}
-    against = roll_out_log_likelihood(problem, roll, theta).mean(0)
-    slope = (1 - contrasted.truth) * (roll.log_likelihood - against)
-    if not roll.outcomes.requires_grad:  # they were not reparameterised
-        check_count("batch", batch, least=2)
-        others_gain = (contrasted.gains.sum() - contrasted.gains) / (batch - 1)
-        slope = slope + (contrasted.gains - others_gain) * roll.log_likelihood
-    return -(contrasted.gains + slope - slope.detach()).mean()
+
+
+def outcome_score(
+    problem: SiteModel, roll: RollOut, gains: Float[Tensor, " B"]
+) -> Float[Tensor, " B"]:
+    """What a gain's gradient lacks where the outcomes are not reparametrised: the score function's.
+
+    g log p(h_T | theta_0, pi), with the mean gain of the other experiments taken off g; its value
+    means nothing, only its gradient.
+
+    Raises:
+        ValueError: a batch of one, which has no other experiments.
+    """
+    if roll.outcomes.requires_grad or not roll.log_likelihood.requires_grad:
+        return torch.zeros_like(gains)
+    check_count("batch", len(gains), least=2)
+    others_gain = (gains.sum() - gains) / (len(gains) - 1)
+    score = (gains - others_gain) * roll.log_likelihood
+    return score - score.detach()

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from boed.foundation.checks import at_least, attributes, more_than
 from boed.foundation.files import read_model, save_weights
+from boed.foundation.registry import check_known
 from boed.foundation.shipped import shipped
 
 
@@ -32,6 +33,9 @@ class SequentialDesigner(Protocol):
         ...
 
 
+ACTIVATIONS: dict[str, type[nn.Module]] = {"gelu": nn.GELU, "relu": nn.ReLU}
+
+
 @dataclass(frozen=True, kw_only=True)
 class PolicyConfig:
     """Size of a policy network.
@@ -41,6 +45,8 @@ class PolicyConfig:
         outcome_dim: numbers in an outcome, all its event dimensions together.
         hidden: width of the hidden layers.
         embedding: width of the pooled summary of the history.
+        activation: between the layers, a name of `ACTIVATIONS`.
+        designs: the finite set that a design is of, rows of K; none where it is continuous.
         lower, upper: bounds of each entry of a design; none where it may be any number.
         scale: size of designs where they have no bounds; the network works in units of it.
 
@@ -52,13 +58,16 @@ class PolicyConfig:
     outcome_dim: int = 1
     hidden: int = 128
     embedding: int = 32
+    activation: str = "gelu"
     lower: tuple[float, ...] | None = None
     upper: tuple[float, ...] | None = None
     scale: float = 1.0
+    designs: tuple[tuple[float, ...], ...] | None = None
 
     def __post_init__(self) -> None:
         at_least(1, **attributes(self, "design_dim", "outcome_dim", "hidden", "embedding"))
         more_than(0, scale=self.scale)
+        check_known("activation", self.activation, ACTIVATIONS)
         if (self.lower is None) != (self.upper is None):
             raise ValueError("lower and upper bounds go together; got only one of them")
         for name in ("lower", "upper"):
@@ -70,6 +79,14 @@ class PolicyConfig:
                 raise ValueError(
                     f"{name} has {len(bound)} entries, expected one for each of the "
                     f"{self.design_dim} of a design"
+                )
+        if self.designs is not None:
+            rows = tuple(tuple(map(float, row)) for row in self.designs)
+            object.__setattr__(self, "designs", rows)
+            if len(rows) < 2 or any(len(row) != self.design_dim for row in rows):
+                raise ValueError(
+                    f"designs has {len(rows)} rows of {sorted({len(row) for row in rows})} numbers,"
+                    f" expected at least 2 rows of design_dim, {self.design_dim}"
                 )
         if self.lower is not None and self.upper is not None:
             for low, high in zip(self.lower, self.upper, strict=True):
@@ -91,6 +108,7 @@ class DeepAdaptiveDesign(nn.Module):
 
     lower: Tensor
     upper: Tensor
+    candidates: Tensor
     outcome_mean: Tensor
     outcome_std: Tensor
 
@@ -98,21 +116,23 @@ class DeepAdaptiveDesign(nn.Module):
         super().__init__()
         self.config = config
         self.provenance: dict[str, Any] = {}
+        activation = ACTIVATIONS[config.activation]
         self.encoder = nn.Sequential(
             nn.Linear(config.design_dim + config.outcome_dim, config.hidden),
-            nn.GELU(),
+            activation(),
             nn.Linear(config.hidden, config.embedding),
         )
         self.emitter = nn.Sequential(
             nn.Linear(config.embedding, config.hidden),
-            nn.GELU(),
+            activation(),
             nn.Linear(config.hidden, config.hidden),
-            nn.GELU(),
-            nn.Linear(config.hidden, config.design_dim),
+            activation(),
+            nn.Linear(config.hidden, len(config.designs or range(config.design_dim))),
         )
         lower, upper = _interval(config)
         self.register_buffer("lower", lower, persistent=False)
         self.register_buffer("upper", upper, persistent=False)
+        self.register_buffer("candidates", torch.tensor(config.designs or [[]]), persistent=False)
         self.register_buffer("outcome_mean", torch.zeros(config.outcome_dim))
         self.register_buffer("outcome_std", torch.ones(config.outcome_dim))
 
@@ -120,6 +140,18 @@ class DeepAdaptiveDesign(nn.Module):
     def design_dim(self) -> int:
         """K, numbers in a design."""
         return self.config.design_dim
+
+    @property
+    def unit(self) -> Float[Tensor, " K"]:
+        """What 1 of the network stands for."""
+        return (self.upper - self.lower) / 2
+
+    @property
+    def middle(self) -> Float[Tensor, " K"]:
+        """A legal design: the middle of the bounds, or one of a finite set."""
+        if self.config.designs is not None:
+            return self.candidates[len(self.candidates) // 2]
+        return (self.lower + self.upper) / 2
 
     @classmethod
     def from_bounds(cls, bounds: Float[Tensor, "2 K"], **sizes: Any) -> DeepAdaptiveDesign:
@@ -148,17 +180,45 @@ class DeepAdaptiveDesign(nn.Module):
             ValueError: shapes that do not fit the configuration, or NaN.
         """
         self._check(designs, outcomes)
-        flat = outcomes.reshape(*designs.shape[:2], self.config.outcome_dim)
-        seen = torch.cat(
+        return self.choose(self.encoder(self.in_units(designs, outcomes)).sum(1))
+
+    def start(self, batch: int) -> Float[Tensor, "B E"]:
+        """The empty sum."""
+        return self.outcome_mean.new_zeros(batch, self.config.embedding)
+
+    def choose(self, summary: Float[Tensor, "B E"]) -> Float[Tensor, "B K"]:
+        """The next design, from the sum over the looks so far."""
+        return self.within(self.emit(summary))
+
+    def emit(self, summary: Float[Tensor, "B E"]) -> Float[Tensor, "B R"]:
+        """The network's own numbers: K, or as many as there are designs in a finite set."""
+        raw: Tensor = self.emitter(summary)
+        return raw
+
+    def update(
+        self,
+        summary: Float[Tensor, "B E"],
+        design: Float[Tensor, "B K"],
+        outcome: Float[Tensor, "B *Y"],
+    ) -> Float[Tensor, "B E"]:
+        """The sum with one more look."""
+        return summary + self.encoder(self.in_units(design, outcome))
+
+    def in_units(self, designs: Float[Tensor, "*B K"], outcomes: Tensor) -> Tensor:
+        """Designs and outcomes of about unit size, side by side."""
+        outcomes = outcomes.reshape(*designs.shape[:-1], self.config.outcome_dim)
+        return torch.cat(
             [
                 (designs - self.lower) / (self.upper - self.lower) * 2 - 1,
-                (flat - self.outcome_mean) / self.outcome_std,
+                (outcomes - self.outcome_mean) / self.outcome_std,
             ],
             dim=-1,
         )
-        return self._within(self.emitter(self.encoder(seen).sum(1)))
 
-    def _within(self, raw: Float[Tensor, "B K"]) -> Float[Tensor, "B K"]:
+    def within(self, raw: Float[Tensor, "B R"]) -> Float[Tensor, "B K"]:
+        """The designs that the network's own numbers stand for."""
+        if self.config.designs is not None:
+            return self.candidates[raw.argmax(-1)]
         width = self.upper - self.lower
         if self.config.lower is None:
             return self.lower + width * (1 + raw) / 2
@@ -221,6 +281,10 @@ class DeepAdaptiveDesign(nn.Module):
 
 def _interval(config: PolicyConfig) -> tuple[Tensor, Tensor]:
     """What -1 and 1 of the network stand for, `[K]` each."""
+    if config.designs is not None:
+        rows = torch.tensor(config.designs)
+        lowest, highest = rows.amin(0), rows.amax(0)
+        return lowest, torch.where(highest > lowest, highest, lowest + 1)
     if config.lower is None or config.upper is None:
         size = torch.full((config.design_dim,), config.scale)
         return -size, size
@@ -228,29 +292,48 @@ def _interval(config: PolicyConfig) -> tuple[Tensor, Tensor]:
 
 
 class StaticDesign(nn.Module):
-    """A policy that does not look at what it sees: T designs chosen beforehand, without bounds.
+    """A policy that does not look at what it sees: T designs chosen beforehand.
 
     Trained on the same loss it is the best non-adaptive design, the reference that shows what
     adapting gains.
 
     Args:
         designs: where it starts, `[T, K]`.
+        bounds: lowest and highest value of each coordinate, `[2, K]`; none if not given.
 
     Raises:
         ValueError: `designs` has another shape, no look, or is not finite.
     """
 
-    def __init__(self, designs: Float[Tensor, "T K"]) -> None:
+    bounds: Tensor | None
+
+    def __init__(
+        self, designs: Float[Tensor, "T K"], bounds: Float[Tensor, "2 K"] | None = None
+    ) -> None:
         super().__init__()
         if designs.ndim != 2 or len(designs) < 1 or not torch.isfinite(designs).all():
             raise ValueError(f"designs must be finite (T, K), got {tuple(designs.shape)}")
         self.designs = nn.Parameter(designs.detach().clone())
+        self.register_buffer("bounds", None if bounds is None else bounds.float().clone())
         self.provenance: dict[str, Any] = {}
 
     @property
     def design_dim(self) -> int:
         """K, numbers in a design."""
         return self.designs.shape[1]
+
+    @property
+    def unit(self) -> Float[Tensor, " K"]:
+        """Half of what the bounds enclose; 1 where there are none."""
+        if self.bounds is None:
+            return torch.ones_like(self.designs[0])
+        return (self.bounds[1] - self.bounds[0]) / 2
+
+    @torch.no_grad()
+    def keep_within(self) -> None:
+        """Bring the designs back into their bounds, after an update."""
+        if self.bounds is not None:
+            self.designs.clamp_(*self.bounds)
 
     def forward(
         self, designs: Float[Tensor, "B t K"], outcomes: Float[Tensor, "B t *Y"]
@@ -260,10 +343,27 @@ class StaticDesign(nn.Module):
         Raises:
             ValueError: all looks have been made.
         """
-        look = designs.shape[1]
+        return self.choose((len(designs), designs.shape[1]))
+
+    def start(self, batch: int) -> tuple[int, int]:
+        """Experiments, and looks so far."""
+        return batch, 0
+
+    def choose(self, summary: tuple[int, int]) -> Float[Tensor, "B K"]:
+        """The design of this look.
+
+        Raises:
+            ValueError: all looks have been made.
+        """
+        batch, look = summary
         if look >= len(self.designs):
             raise ValueError(f"the fixed design has {len(self.designs)} looks, asked for one more")
-        return self.designs[look].expand(len(designs), -1)
+        return self.designs[look].expand(batch, -1)
+
+    def update(self, summary: tuple[int, int], design: Tensor, outcome: Tensor) -> tuple[int, int]:
+        """One look more."""
+        batch, look = summary
+        return batch, look + 1
 
     def save(self, path: Path | str, provenance: dict[str, Any]) -> None:
         """Write the designs with provenance as safetensors."""
@@ -276,4 +376,4 @@ class StaticDesign(nn.Module):
         Raises:
             ValueError: the file is missing, damaged, or holds something else.
         """
-        return read_model(path, lambda _, tensors: cls(tensors["designs"]), "fixed design")
+        return read_model(path, lambda _, tensors: cls(**tensors), "fixed design")

@@ -29,10 +29,17 @@ from boed.eig.completions.variational import variational_eig
 from boed.eig.result import EIGEstimate
 
 if TYPE_CHECKING:
+    from boed.eig.model.design_space import DesignSpace
+    from boed.eig.model.greedy import Greedy
     from boed.eig.model.model_eig import MODEL_ESTIMATORS, model_eig
+    from boed.eig.model.posterior import Posterior, sample_posterior
     from boed.eig.model.sequential import SequentialEIG, fixed_policy, random_policy, sequential_pce
 
 _LAZY = {
+    "DesignSpace": "model.design_space",
+    "Greedy": "model.greedy",
+    "Posterior": "model.posterior",
+    "sample_posterior": "model.posterior",
     "MODEL_ESTIMATORS": "model.model_eig",
     "model_eig": "model.model_eig",
     "SequentialEIG": "model.sequential",
@@ -47,10 +54,13 @@ __all__ = [
     "AdditiveEstimator",
     "BarberAgakov",
     "DesignProblem",
+    "DesignSpace",
     "Disagreement",
     "EIGEstimate",
     "Estimator",
+    "Greedy",
     "MixtureEntropy",
+    "Posterior",
     "PosteriorEntropy",
     "PredictiveEntropy",
     "SequentialEIG",
@@ -64,6 +74,7 @@ __all__ = [
     "model_eig",
     "posterior_entropy_eig",
     "random_policy",
+    "sample_posterior",
     "sequential_pce",
     "variational_eig",
 ]

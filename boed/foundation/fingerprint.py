@@ -10,7 +10,15 @@ from collections.abc import Mapping
 from functools import cache, cached_property
 from io import IOBase
 from pathlib import Path
-from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
+from types import (
+    BuiltinFunctionType,
+    CodeType,
+    EllipsisType,
+    FunctionType,
+    MethodType,
+    ModuleType,
+    NoneType,
+)
 from typing import Any
 
 import numpy as np
@@ -64,7 +72,9 @@ def _add(digest: Any, thing: object, within: tuple[int, ...]) -> None:
     digest.update(_own_source(kind))
     if hasattr(kind, "__fingerprint__") and not isinstance(thing, type):
         _add(digest, thing.__fingerprint__(), inner)  # type: ignore[attr-defined]
-    elif thing is None or isinstance(thing, bool | int | float | complex | str | torch.dtype):
+    elif isinstance(
+        thing, bool | int | float | complex | str | torch.dtype | NoneType | EllipsisType
+    ):
         digest.update(repr(thing).encode())
     elif isinstance(thing, bytes):
         digest.update(thing)
@@ -87,6 +97,10 @@ def _add(digest: Any, thing: object, within: tuple[int, ...]) -> None:
         digest.update(str(len(thing)).encode())
         for each in thing:
             _add(digest, each, inner)
+    elif isinstance(thing, frozenset | set):
+        _add(digest, sorted(thing, key=repr), inner)
+    elif isinstance(thing, slice):
+        _add(digest, (thing.start, thing.stop, thing.step), inner)
     elif isinstance(thing, nn.Module):
         for name, module in thing.named_modules():
             own = {k: v for k, v in _attributes(module).items() if k not in _OF_EVERY_MODULE}

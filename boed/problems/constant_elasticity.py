@@ -29,16 +29,23 @@ class ConstantElasticity:
     Float32 rounds answers close to 1 to 2^-24, wider than the narrowest noise; float64 designs
     make the model double throughout.
 
+    The code of Blau et al. 2022 and of Shen et al. 2023 (vsOED) has 0.01 + 0.99 rho in place of
+    rho, and goods from 0.01 to 100: `least_elasticity=0.01, least_good=0.01`.
+
     Args:
         response_sd: tau.
         low: the smallest answer.
+        least_elasticity: the exponent is uniform from here to 1.
+        least_good: of each good, in a basket.
 
     Raises:
-        ValueError: a setting that is not positive, or low >= 1/2.
+        ValueError: a setting that is not positive, low >= 1/2, or a least value outside [0, 1).
     """
 
     response_sd: float = 0.005
     low: float = 2.0**-22
+    least_elasticity: float = 0.0
+    least_good: float = 0.0
     name: str = "constant elasticity"
     observation: str = "y"
     target: tuple[str, ...] = ("rho", "alpha", "log_u")
@@ -48,16 +55,21 @@ class ConstantElasticity:
         check_positive(self.name, response_sd=self.response_sd, low=self.low)
         if self.low >= 0.5:
             raise ValueError(f"{self.name}: low is {self.low}, expected below 0.5")
+        for name in ("least_elasticity", "least_good"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(
+                    f"{self.name}: {name} is {getattr(self, name)}, expected in [0, 1)"
+                )
 
     @property
     def bounds(self) -> Float[Tensor, "2 6"]:
-        return torch.tensor([[0.0], [100.0]]).repeat(1, 6)
+        return torch.tensor([[self.least_good], [100.0]]).repeat(1, 6)
 
     def model(self, design: Float[Tensor, "*batch 6"]) -> Float[Tensor, "*batch"]:
         """Sites rho, alpha `[*batch, 3]`, log_u and y, `[*batch]`.
 
         Raises:
-            ValueError: a design of another shape or outside [0, 100].
+            ValueError: a design of another shape or out of bounds.
         """
         check_design(self.name, design, (6,), bounds=self.bounds)
         one = design.new_ones(())
@@ -101,6 +113,7 @@ class ConstantElasticity:
     def _gain(self, rho: Tensor, alpha: Tensor, design: Tensor) -> Tensor:
         """U(d) - U(d')."""
         ours, theirs = design[..., :3], design[..., 3:]
+        rho = self.least_elasticity + (1 - self.least_elasticity) * rho
         return _utility(rho, alpha, ours) - _utility(rho, alpha, theirs)
 
     def _std(self, design: Tensor) -> Tensor:

@@ -22,25 +22,28 @@ class HyperbolicDiscounting:
     Offer A pays R now, offer B pays 100 after D days. The person takes B (y = 1) with probability
     eps + (1 - 2 eps) Phi((V_B - V_A) / alpha), V_A = R, V_B = 100 / (1 + k D). Vincent 2016 and
     Vincent & Rainforth 2017; settings of Foster et al. 2021 (Deep Adaptive Design, Sec. 6.2),
-    whose code has erf(x) where the text has Phi(x): we follow the text.
+    whose code has (1 + erf(x)) / 2 = Phi(sqrt(2) x) where the text has Phi(x): we follow the text,
+    and `steepness=2**0.5` the code.
 
     Args:
         epsilon: the rate of slips.
         longest: the longest delay, in days.
+        steepness: of the choice: Phi(steepness (V_B - V_A) / alpha).
 
     Raises:
-        ValueError: an epsilon outside [0, 1/2) or a longest delay that is not positive.
+        ValueError: an epsilon outside [0, 1/2), a longest delay or steepness that is not positive.
     """
 
     epsilon: float = 0.01
     longest: float = 1e4
+    steepness: float = 1.0
     name: str = "hyperbolic discounting"
     observation: str = "y"
     target: tuple[str, ...] = ("log_k", "alpha")
     design_dims: int = 1
 
     def __post_init__(self) -> None:
-        check_positive(self.name, longest=self.longest)
+        check_positive(self.name, longest=self.longest, steepness=self.steepness)
         if not 0 <= self.epsilon < 0.5:
             raise ValueError(f"{self.name}: epsilon is {self.epsilon}, expected in [0, 0.5)")
 
@@ -85,5 +88,5 @@ class HyperbolicDiscounting:
         reward, delay = design.unbind(-1)
         difference = 100 / (1 + log_k.exp() * delay) - reward
         small = torch.finfo(alpha.dtype).tiny
-        choice = torch.special.ndtr(difference / alpha.clamp(min=small))
+        choice = torch.special.ndtr(self.steepness * difference / alpha.clamp(min=small))
         return self.epsilon + (1 - 2 * self.epsilon) * choice

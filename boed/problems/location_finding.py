@@ -1,4 +1,4 @@
-"""Find hidden sources from the intensity of their signal, in the two variants of the literature."""
+"""Find hidden sources from the intensity of their signal, in the variants of the literature."""
 
 from __future__ import annotations
 
@@ -117,12 +117,13 @@ class LocationFinding:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class LocationFindingUnitSquare:
-    """Unit-square variant: one source uniform in [0, 1]^2 and designs in [0, 1]^2.
+    """Unit-square variant: sources uniform in [0, 1]^2 and designs in [0, 1]^2.
 
-    The setting of Huang et al. 2025 (ALINE); intensity and noise as in `LocationFinding`. The two
-    variants' numbers cannot be compared.
+    With one source the setting of Huang et al. 2025 (ALINE); with two it circulates, too. Intensity
+    and noise as in `LocationFinding`. The variants' numbers cannot be compared.
 
     Args:
+        sources: number of sources.
         base_signal: b, the intensity of the background.
         max_signal: m, which bounds the intensity at a source by b + 1 / m.
         noise: sigma, on the log intensity.
@@ -132,6 +133,7 @@ class LocationFindingUnitSquare:
         ValueError: a setting that is not positive.
     """
 
+    sources: int = 1
     base_signal: float = 0.1
     max_signal: float = 1e-4
     noise: float = 0.5
@@ -143,6 +145,7 @@ class LocationFindingUnitSquare:
     def __post_init__(self) -> None:
         check_positive(
             self.name,
+            sources=self.sources,
             base_signal=self.base_signal,
             max_signal=self.max_signal,
             noise=self.noise,
@@ -162,7 +165,7 @@ class LocationFindingUnitSquare:
         return torch.tensor([[0.0, 0.0], [1.0, 1.0]])
 
     def model(self, design: Float[Tensor, "*batch 2"]) -> Tensor:
-        """Sites theta `[*batch, 1, 2]` and y `[*batch]`, or `[*batch, looks]` if joint.
+        """Sites theta `[*batch, sources, 2]` and y `[*batch]`, or `[*batch, looks]` if joint.
 
         Raises:
             ValueError: a design of another shape or outside the unit square.
@@ -170,11 +173,12 @@ class LocationFindingUnitSquare:
         return _model(self, design)
 
     def prior(self, design: Tensor) -> dist.TorchDistribution:
-        """Of the source, event `[1, 2]`, on the design's device and type."""
-        return dist.Uniform(design.new_zeros(1, 2), design.new_ones(1, 2)).to_event(2)
+        """Of all sources together, event `[sources, 2]`, on the design's device and type."""
+        zeros = design.new_zeros(self.sources, 2)
+        return dist.Uniform(zeros, zeros + 1).to_event(2)
 
     def signal(
-        self, theta: Float[Tensor, "*batch 1 2"], design: Float[Tensor, "*batch 2"]
+        self, theta: Float[Tensor, "*batch S 2"], design: Float[Tensor, "*batch 2"]
     ) -> Float[Tensor, "*batch"]:
         """ln mu(theta, d), the observation without noise."""
         return _signal(self, [_squared(each, design) for each in theta.unbind(-2)])
@@ -184,11 +188,14 @@ class LocationFindingUnitSquare:
 
         Raises:
             ValueError: a design of another shape or outside the unit square.
-            NotImplementedError: several looks.
+            NotImplementedError: several looks or sources.
         """
         _check(self, design)
-        if self.looks is not None:
-            raise NotImplementedError(f"{self.name}: exact for one look, got looks={self.looks}")
+        if self.looks is not None or self.sources > 1:
+            raise NotImplementedError(
+                f"{self.name}: exact for one look at one source; "
+                f"got looks={self.looks} and {self.sources} sources"
+            )
         points = design.double().reshape(-1, 2)
         return torch.stack([self._one_look(d) for d in points]).reshape(design.shape[:-1])
 

@@ -253,3 +253,35 @@ LOOK_TRAININGS: dict[str, type[LookTrainingConfig]] = {
     "nonmyopic": NonmyopicTrainingConfig,
 }
 """How each policy of a network is trained."""
+
+
+POLICY_METHODS = ("dad", "fixed", "idad", "rl", "vsoed")
+"""How a policy for a Pyro model is trained; `boed.deep_adaptive.objectives` has them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PolicyTrainingConfig(TrainingConfig):
+    """How to train a policy for a Pyro model.
+
+    Attributes:
+        batch: experiments per update.
+        precision: fp32, which designs and sums of log-likelihoods need.
+        looks: T, of each experiment.
+        contrasts: L, draws of theta that the truth is contrasted with. sPCE cannot exceed
+            log(L + 1) nats, and its gradient fades as it gets near.
+        limit: of the gradient that reaches each coordinate of a design, in nats per the policy's
+            unit.
+        watched: experiments that each validation averages over, with 4 times the contrasts.
+    """
+
+    unit: ClassVar[str] = "experiments"
+    steps: int = _asked(8000, COUNT, "Updates; the preset's if not given.")
+    batch: int = _asked(256, COUNT, "Images or experiments per update; the preset's if not given.")
+    weight_decay: float = _of(0.0, Number(minimum=0))
+    betas: tuple[float, float] = (0.9, 0.99)
+    precision: str = _asked("fp32", OneOf(PRECISIONS), "fp32, bf16, or auto: the faster one here.")
+    clip: float = _of(1.0, Number(above=0, finite=False))
+    looks: int = _asked(10, COUNT, "At each scene, or in each experiment; the preset's.")
+    contrasts: int = _asked(1023, COUNT, "L, that the truth is told from; sPCE is at most ln(L+1).")
+    limit: float = _of(2.0, Number(above=0))
+    watched: int = _of(512, Whole(2))

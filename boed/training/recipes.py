@@ -70,8 +70,7 @@ class Recipe:
 
     Attributes:
         kind: one of `KINDS`.
-        name: of the completer (`aipo`, `flow`, ...), or of the policy (`value`,
-            `deep-adaptive`, ...).
+        name: of the completer (`aipo`, `flow`, ...), or of the policy (`value`, `dad`, ...).
         data: name or path of the data set.
         size: width in pixels; the data's default if not given.
         learns_from: `observations` where no more reaches the training of a completer than what was
@@ -89,7 +88,8 @@ class Recipe:
         classifier: what a screen is distilled from, or whose gains a policy expects; the shipped
             one if not given.
         completer: whose EIG map a policy is taught; the shipped one if not given.
-        problem: what a policy is trained for that has no `data`.
+        problem: what a policy is trained for that has no `data`: `NAME,option=value,...`, as
+            `boed.problems.names` reads it.
         members: of an ensemble of classifiers; each is trained with a seed of its own, from `seed`
             on. One classifier if not given.
         seed: of everything random.
@@ -266,7 +266,7 @@ class Recipe:
         )
 
 
-OF_THE_DATA = ("size", "channels", "outputs", "mean", "std", "design_dim")
+OF_THE_DATA = ("size", "channels", "outputs", "mean", "std", "design_dim", "lower", "upper")
 """Fields of architectures that the data or the problem decide."""
 
 _TYPES: dict[str, tuple[type, ...]] = {

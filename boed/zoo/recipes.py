@@ -28,7 +28,6 @@ from boed.data.readers.tables import refuse_table
 from boed.data.training_split import training_splits
 from boed.foundation.files import load_weights
 from boed.foundation.options import Device, OutFile
-from boed.foundation.randomness import derive
 from boed.foundation.registry import check_known, names_object, unknown
 from boed.foundation.shipped import shipped_folder, shipped_names
 from boed.policies.learned.training import usual_training
@@ -37,7 +36,13 @@ from boed.sensors.random_looks import RandomLooks
 from boed.sensors.registry import sensor_named
 from boed.sensors.sensor import returns_readings
 from boed.training.checkpoints import check_recipe, running_state
-from boed.training.config import LOOK_TRAININGS, ClassifierTrainingConfig, TrainingConfig
+from boed.training.config import (
+    LOOK_TRAININGS,
+    POLICY_METHODS,
+    ClassifierTrainingConfig,
+    PolicyTrainingConfig,
+    TrainingConfig,
+)
 from boed.training.recipes import Recipe, recipe_path
 from boed.zoo.defaults import DEFAULT_SIZE
 from boed.zoo.fitted import Context
@@ -84,8 +89,6 @@ def changed(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
         check_known("name", recipe.name, LOOK_TRAININGS)
         kind = LOOK_TRAININGS[str(recipe.name)]
     elif recipe.kind == "policy":
-        from boed.deep_adaptive.training import PolicyTrainingConfig
-
         kind = PolicyTrainingConfig
     settings = [each.name for each in fields(kind)]
     table = recipe.table()
@@ -398,38 +401,46 @@ def _one_pass(job: _Job) -> torch.nn.Module:
 
 
 def _for_problem(job: _Job) -> torch.nn.Module:
-    from boed.deep_adaptive import DeepAdaptiveDesign, PolicyConfig, StaticDesign, train_policy
-    from boed.deep_adaptive.training import PolicyTrainingConfig
-    from boed.problems.location_finding import LocationFinding
+    from boed.deep_adaptive import PolicyConfig, architecture_for, train_design_policy
+    from boed.problems.names import problem_named
 
     recipe = job.recipe
-    check_known("problem", recipe.problem, ("location-finding",))
-    check_known("name", recipe.name, ("deep-adaptive", "fixed"))
-    problem, training = LocationFinding(), job.training(PolicyTrainingConfig())
-    assert isinstance(training, PolicyTrainingConfig)
-    dimensions, looks = problem.dimensions, training.looks
+    assert recipe.problem is not None
+    method = OLDER_NAMES.get(str(recipe.name), str(recipe.name))
+    check_known("name", method, POLICY_METHODS)
+    problem, training = problem_named(recipe.problem), job.training(PolicyTrainingConfig())
     config: PolicyConfig | None = None
-    if recipe.name == "deep-adaptive":
-        config = PolicyConfig(design_dim=dimensions)
-        if job.preset is None:
-            config = job.architecture(PolicyConfig, design_dim=dimensions)
+    if method != "fixed":
+        config = architecture_for(problem)
+        if isinstance(recipe.architecture, dict):
+            of_it = {"design_dim": config.design_dim, "lower": config.lower, "upper": config.upper}
+            seen = {"outcome_dim": config.outcome_dim, **recipe.architecture}
+            if config.designs is not None:
+                seen = {"designs": config.designs, **seen}
+            recipe = replace(recipe, architecture=seen)
+            config = replace(job, recipe=recipe).architecture(PolicyConfig, **of_it)
     recipe = recipe.trained(training, config)
-    about = {"problem": f"{problem.name}, T = {looks}", "loss": "sPCE", "recipe": recipe.table()}
+    about: dict[str, Any] = {"recipe": recipe.table()}
     if job.command is not None:
         about["command"] = job.command
     job.begin(training)
-    rest: dict[str, Any] = {"out": job.out, "provenance": about, "on_step": job.on_step}
     check_recipe(job.out, recipe)
-    torch.manual_seed(derive(recipe.seed, "designs" if config is None else "weights"))
-    trained: torch.nn.Module
-    if config is None:
-        unmoved = StaticDesign(torch.randn(looks, dimensions))
-        trained = train_policy(problem.model, unmoved, training, **rest)
-    else:
-        trained = train_policy(problem.model, DeepAdaptiveDesign(config), training, **rest)
+    trained = train_design_policy(
+        problem,
+        method,
+        settings=training,
+        architecture=config,
+        out=job.out,
+        provenance=about,
+        on_step=job.on_step,
+    )
     if not recipe_path(job.out).exists():
         recipe.write(recipe_path(job.out))
-    return trained
+    return trained.network
+
+
+OLDER_NAMES = {"deep-adaptive": "dad"}
+"""Names of methods as recipes had them once."""
 
 
 _TRAIN: dict[str, Callable[[_Job], torch.nn.Module]] = {

@@ -10,9 +10,9 @@ import pytest
 
 from boed.cli import console
 from boed.cli.console import counted, ends_with_finished, training_bar
-from boed.deep_adaptive.training import PolicyTrainingConfig
 from boed.foundation.interruption import Interrupted
 from boed.training import TrainingConfig
+from boed.training.config import PolicyTrainingConfig
 
 
 def lines(training, capsys, steps, *, seconds=math.inf, monkeypatch):

@@ -108,3 +108,42 @@ def test_two_machines_train_one_completer(tmp_path):
     assert header["steps"] == 2
     assert header["fit"]["nodes"] == 2
     assert header["command"].startswith("boed train completer --nodes 2")
+
+
+def test_a_policy_for_a_problem_is_trained_and_read(tmp_path):
+    out = tmp_path / "policy.safetensors"
+    few = ("--steps", "2", "--batch", "4", "--contrasts", "3", "--looks", "2")
+    asked = ("train", "policy", "dad", "--problem", "location_finding,sources=1", *few)
+    result = boed(*asked, "--out", out)
+    assert result.exit_code == 0, result.output
+    assert "location_finding,sources=1: val_spce" in result.output
+    header = load_weights(out)[1]
+    assert (header["method"], header["experiment"]["sources"], header["settings"]["looks"]) == (
+        "dad",
+        1,
+        2,
+    )
+    again = boed("train", "recipe", out.with_suffix(".toml"), "--out", tmp_path / "b.safetensors")
+    assert again.exit_code == 0, again.output
+    other = boed(*asked[:4], "location_finding,sources=2", *few, "--out", out)
+    assert other.exit_code == 2
+    assert "location_finding,sources=" in " ".join(other.output.split())
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("dad", "--problem", "location_findin"), "did you mean 'location_finding'"),
+        (("dad", "--data", "digits"), "--data is for the policy value"),
+        (("rl", "--sensor", "patch"), "--sensor is for the policy value"),
+        (("value", "--problem", "location_finding"), "--problem is for the policy dad"),
+        (("dad", "--target", "map"), "--target is for the policy value"),
+        (("value", "--contrasts", "3"), "--contrasts is for the policy dad"),
+        (("ddad",), "did you mean 'dad'"),
+        (("dad", "--looks", "0"), "looks"),
+    ],
+)
+def test_options_of_other_policies_are_refused(options, words, tmp_path):
+    result = boed("train", "policy", *options, "--out", tmp_path / "a.safetensors")
+    assert result.exit_code == 2
+    assert words in " ".join(result.output.replace("│", " ").split())

@@ -201,7 +201,7 @@ def test_gains_do_not_depend_on_the_pieces_and_are_bounded(monkeypatch):
     roll = roll_out(problem, policy, torch.zeros(2), steps=4, batch=50)
     result = []
     for tile in (1, 2**17):
-        monkeypatch.setattr("boed.deep_adaptive.loss.TILE", tile)
+        monkeypatch.setattr("boed.deep_adaptive.experiments.CELLS", tile)
         torch.manual_seed(1)
         result.append(contrast(problem, roll, 100))
     torch.testing.assert_close(result[0].gains, result[1].gains)

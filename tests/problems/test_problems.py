@@ -29,6 +29,7 @@ from boed.problems import (
     LocationFinding,
     LocationFindingUnitSquare,
     LowerTruncatedNormal,
+    PreyPopulation,
     Problem,
     Reference,
     TwoAlternativeChoice,
@@ -98,6 +99,23 @@ def later(sites: Sites, design: Array) -> Array:
     return 0.01 + 0.98 * st.norm.cdf((value - design[0]) / sites["alpha"])
 
 
+def survivors(sites: Sites, number: float) -> Array:
+    """The root of Holling's type III response in its implicit form, by bisection of ln N."""
+    a, h = np.exp(sites["log_a"]), np.exp(sites["log_h"])
+    low, high = np.full(a.shape, -30.0), np.full(a.shape, math.log(number))
+    for _ in range(60):
+        middle = (low + high) / 2
+        left = np.exp(middle)
+        hours = (1 / left - 1 / number) / a + h * (number - left)
+        low, high = np.where(hours > 24, middle, low), np.where(hours > 24, high, middle)
+    return np.exp(middle)
+
+
+def eaten(sites: Sites, y: Array, design: Array) -> Array:
+    probability = 1 - survivors(sites, design[0]) / design[0]
+    return st.binom.logpmf(y, design[0], probability)
+
+
 def utility(sites: Sites, basket: Array) -> Array:
     rho = sites["rho"]
     return (sites["alpha"] * basket ** rho[..., None]).sum(-1) ** (1 / rho)
@@ -113,6 +131,7 @@ def preference(sites: Sites, y: Array, design: Array) -> Array:
     return np.where(y == 1 - 2.0**-22, st.norm.logsf(-end, mean, sd), inside)
 
 
+TWO_IN_THE_SQUARE = "location finding, two in the square"
 TRUNCATED = st.truncnorm(-1, np.inf, 1, 1)
 THREE = [[1.0, 0.0], [0.0, 1.0], [0.0, 1.0]]
 CASES = [
@@ -179,11 +198,24 @@ CASES = [
         ),
         bernoulli(later),
     ),
+    Case(
+        PreyPopulation(),
+        [20.0],
+        lambda rng, n: {name: rng.normal(-1.4, 1.35, n) for name in ("log_a", "log_h")},
+        lambda sites: sum(st.norm.logpdf(sites[name], -1.4, 1.35) for name in ("log_a", "log_h")),
+        eaten,
+    ),
+    Case(
+        LocationFindingUnitSquare(sources=2, name=TWO_IN_THE_SQUARE),
+        [0.3, 0.8],
+        **location(2, False, True),
+    ),
 ]
 ONE_LOOK = [
     case
     for case in CASES
-    if isinstance(case.problem, LinearGaussian) or case.problem.design_dims == 1
+    if (isinstance(case.problem, LinearGaussian) or case.problem.design_dims == 1)
+    and case.problem.name not in (TWO_IN_THE_SQUARE, "prey population")
 ]
 REFERENCES = references()
 cases = pytest.mark.parametrize("case", CASES, ids=str)
@@ -357,6 +389,12 @@ def test_a_design_out_of_bounds_is_refused(case: Case, side: int) -> None:
         (lambda: ConstantElasticity(low=0.5), "low"),
         (lambda: HyperbolicDiscounting(epsilon=0.5), "epsilon"),
         (lambda: HyperbolicDiscounting(longest=0.0), "longest"),
+        (lambda: HyperbolicDiscounting(steepness=-1.0), "steepness"),
+        (lambda: ConstantElasticity(least_elasticity=1.0), "least_elasticity"),
+        (lambda: ConstantElasticity(least_good=-0.1), "least_good"),
+        (lambda: LocationFindingUnitSquare(sources=0), "sources"),
+        (lambda: PreyPopulation(most=0), "most"),
+        (lambda: PreyPopulation(hours=math.inf), "hours"),
     ],
 )
 def test_a_bad_setting_is_named(make: Callable[[], Problem], culprit: str) -> None:
@@ -366,7 +404,12 @@ def test_a_bad_setting_is_named(make: Callable[[], Problem], culprit: str) -> No
 
 @pytest.mark.parametrize(
     "problem",
-    [LocationFinding(looks=2), LocationFinding(sources=3), LocationFindingUnitSquare(looks=2)],
+    [
+        LocationFinding(looks=2),
+        LocationFinding(sources=3),
+        LocationFindingUnitSquare(looks=2),
+        LocationFindingUnitSquare(sources=2),
+    ],
     ids=lambda problem: f"{problem.name} {problem.looks}",
 )
 def test_location_finding_says_where_it_has_no_exact_value(problem: Problem) -> None:

@@ -21,6 +21,7 @@ from torch.distributions import Distribution
 
 from boed.eig.model.proper import ImproperPriorError, Proper
 from boed.eig.model.shared_draws import SharedDraws
+from boed.foundation.recording import is_recorded
 
 Model = Callable[[Tensor], Any]
 """A Pyro program: `model(design)`, design `[*batch, *K]`, every site of batch shape `*batch`."""
@@ -143,7 +144,7 @@ class SiteModel:
 
         def evaluate(outcome: Tensor) -> Tensor:
             value: Tensor = scale_and_mask(log_prob(outcome), site["scale"], site["mask"])
-            if bool(torch.isnan(value.sum())):
+            if not is_recorded() and bool(torch.isnan(value.sum())):
                 self.check_finite(name, "the log-likelihood", value)
             return value
 
@@ -365,14 +366,20 @@ def log_density(law: Distribution) -> Callable[[Tensor], Tensor]:
         base, dims = base.base_dist, base.reinterpreted_batch_ndims
     if type(base) not in (dist.Normal, torch.distributions.Normal):
         return law.log_prob
-    rate = (math.sqrt(0.5) / base.scale).contiguous()
-    offset = (base.scale.log() + 0.5 * math.log(2 * math.pi)).neg()
+    scale = _without_repeats(base.scale)
+    rate = (math.sqrt(0.5) / scale).contiguous()
+    offset = (scale.log() + 0.5 * math.log(2 * math.pi)).neg()
 
     def log_prob(value: Tensor) -> Tensor:
         z = (value - base.loc).mul_(rate)
         return sum_rightmost(torch.addcmul(offset, z, z, value=-1), dims)
 
     return log_prob
+
+
+def _without_repeats(value: Tensor) -> Tensor:
+    """A tensor that broadcasts to another, without what `expand` repeats in it."""
+    return value[tuple(slice(0, 1) if step == 0 else slice(None) for step in value.stride())]
 
 
 def _site(trace: poutine.Trace, name: str) -> Any:

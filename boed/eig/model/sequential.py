@@ -7,25 +7,30 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from boed.eig.model.design_space import DesignSpace
 from boed.eig.model.isolation import isolated
-from boed.eig.model.nested import event_numel, slices, tile_cells
+from boed.eig.model.nested import TILE, event_numel, slices, tile_cells
 from boed.eig.model.pyro_model import (
     Model,
     SiteModel,
     Sites,
     check_count,
     check_designs,
-    site_model,
 )
 from boed.eig.model.scores import warn_if_saturated
+from boed.eig.model.sequence_model import check_possible, sequence_model
 from boed.foundation.arguments import checked
+from boed.foundation.checks import describe, more_than
 from boed.foundation.randomness import derive
 
 SequencePolicy = Callable[[Tensor, Tensor], Tensor]
-"""`policy(designs [B, t, *K], outcomes [B, t, *Y]) -> next designs [B, *K]`; t is 0 at first."""
+"""`policy(designs [B, t, *K], outcomes [B, t, *Y]) -> next designs [B, *K]`; t is 0 at first.
+
+Where several looks are chosen at once it returns `[B, at_once, *K]`.
+"""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -37,12 +42,17 @@ class RollOut:
         designs: `[B, T, *K]`.
         outcomes: `[B, T, *Y]`.
         log_likelihood: sum_t log p(y_t | theta, d_t) under the truth, nats.
+        made: which looks were made before the budget was spent, `[B, T]`; all of them if None. What
+            stands for a look that was not made counts for nothing.
+        costs: of all looks that were made, `[B]`.
     """
 
     latents: Sites
     designs: Float[Tensor, "B T *K"]
     outcomes: Float[Tensor, "B T *Y"]
     log_likelihood: Float[Tensor, " B"]
+    made: Bool[Tensor, "B T"] | None = None
+    costs: Float[Tensor, " B"] | None = None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -50,26 +60,53 @@ class SequentialEIG:
     """Both bounds on the EIG of T looks, in nats; lower <= EIG <= upper in expectation.
 
     Attributes:
-        lower: sPCE, at most ln(contrasts + 1).
+        lower: sPCE, at most `ceiling`.
         lower_error: its standard error.
         upper: sNMC.
         upper_error: its standard error.
+        contrasts: L.
         designs: what the policy chose, `[N, T, *K]`.
         outcomes: what it saw, `[N, T, *Y]`.
+        looks: how many were made in each roll-out, `[N]`; T but where a budget ended it.
+        costs: of each roll-out, `[N]`.
     """
 
     lower: float
     lower_error: float
     upper: float
     upper_error: float
+    contrasts: int
     designs: Float[Tensor, "N T *K"]
     outcomes: Float[Tensor, "N T *Y"]
+    looks: Int[Tensor, " N"]
+    costs: Float[Tensor, " N"]
+
+    @property
+    def ceiling(self) -> float:
+        """ln(L + 1), which the lower bound cannot exceed."""
+        return math.log(self.contrasts + 1)
+
+    @property
+    def gap(self) -> float:
+        """Upper less lower bound: how little is known of the EIG."""
+        return self.upper - self.lower
+
+    @property
+    def roll_outs(self) -> int:
+        """N."""
+        return len(self.designs)
 
 
 def fixed_policy(designs: Float[Tensor, "T *K"]) -> SequencePolicy:
-    """The same T looks in every scene."""
+    """The same T looks in every scene.
+
+    Raises:
+        ValueError: it is asked for more of them.
+    """
 
     def policy(past: Tensor, outcomes: Tensor) -> Tensor:
+        if past.shape[1] >= len(designs):
+            raise ValueError(f"fixed_policy has {len(designs)} looks, asked for one more")
         return designs[past.shape[1]].expand(len(past), *designs.shape[1:])
 
     return policy
@@ -81,7 +118,15 @@ def random_policy(draw: Callable[[int], Tensor]) -> SequencePolicy:
 
 
 def roll_out(
-    problem: SiteModel, policy: SequencePolicy, example: Tensor, *, steps: int, batch: int
+    problem: SiteModel,
+    policy: SequencePolicy,
+    example: Tensor,
+    *,
+    steps: int,
+    batch: int,
+    space: DesignSpace | None = None,
+    budget: float = math.inf,
+    at_once: int = 1,
 ) -> RollOut:
     """Draws latents once per scene, then looks `steps` times.
 
@@ -91,36 +136,78 @@ def roll_out(
         problem: a model with one observation site.
         policy: chooses the looks.
         example: a legal design `[*K]`; only for shapes and to draw latents.
-        steps: T.
+        steps: how often the policy is asked.
         batch: B.
+        space: which designs there are and what they cost; 1 each if not given.
+        budget: of each scene. One whose next look would cost more than is left makes no more.
+        at_once: looks that are chosen together, before any of them has an outcome; T is
+            `steps * at_once`.
 
     Raises:
-        ValueError: the policy returns another shape, or a design that is not finite.
+        ValueError: counts below 1; the policy returns another shape, a design that is not finite or
+            outside the space; an outcome that is impossible; or no scene can pay for a look.
     """
+    for name, value in (("steps", steps), ("batch", batch), ("at_once", at_once)):
+        check_count(name, value)
+    more_than(0, budget=budget)
+    if budget < math.inf:
+        space = space or DesignSpace()
     first = problem.simulate(example.expand(batch, *example.shape))
     (site,) = problem.observation
     designs = example.new_empty(batch, 0, *example.shape)
     outcomes = first.outcomes[site][:, None][:, :0]
+    made = torch.ones(batch, 0, dtype=torch.bool, device=example.device)
+    spent = example.new_zeros(batch)
     likelihood: Tensor | float = 0.0
     for step in range(steps):
-        design = policy(designs, outcomes)
-        if design.shape != (batch, *example.shape):
-            raise ValueError(
-                f"policy returned shape {tuple(design.shape)} at step {step}, expected "
-                f"{(batch, *example.shape)}"
-            )
-        if not bool(torch.isfinite(design).all()):
-            raise ValueError(f"policy returned a design that is not finite at step {step}")
-        look = problem.simulate(design, first.latents)
-        designs = torch.cat([designs, design[:, None]], 1)
-        outcomes = torch.cat([outcomes, look.outcomes[site][:, None]], 1)
-        likelihood = likelihood + look.log_likelihood
+        chosen = _chosen(policy, designs, outcomes, example=example, at_once=at_once)
+        for design in chosen.unbind(1):
+            going = made[:, -1] if made.shape[1] else made.new_ones(batch)
+            if space is None:
+                spent = spent + 1
+            else:
+                spent, going = space.pay(design, designs, spent=spent, going=going, budget=budget)
+            look = problem.simulate(design, first.latents)
+            check_possible(problem, look.log_likelihood, step)
+            designs = torch.cat([designs, design[:, None]], 1)
+            outcomes = torch.cat([outcomes, look.outcomes[site][:, None]], 1)
+            made = torch.cat([made, going[:, None]], 1)
+            likelihood = likelihood + _where(going, look.log_likelihood)
+        if not bool(made[:, -1].any()):
+            break
     return RollOut(
         latents=first.latents,
         designs=designs,
         outcomes=outcomes,
         log_likelihood=torch.as_tensor(likelihood),
+        made=None if bool(made.all()) else made,
+        costs=spent,
     )
+
+
+def _chosen(
+    policy: SequencePolicy, designs: Tensor, outcomes: Tensor, *, example: Tensor, at_once: int
+) -> Float[Tensor, "B Q *K"]:
+    """What the policy chooses next, checked."""
+    step, batch = designs.shape[1] // at_once, len(designs)
+    design = policy(designs, outcomes)
+    expected = (batch, *((at_once,) if at_once > 1 else ()), *example.shape)
+    if not isinstance(design, Tensor):
+        raise ValueError(
+            f"policy returned {describe(design)} at step {step}, expected designs {expected}"
+        )
+    if design.shape != expected:
+        raise ValueError(
+            f"policy returned shape {tuple(design.shape)} at step {step}, expected {expected}"
+        )
+    if not bool(torch.isfinite(design).all()):
+        raise ValueError(f"policy returned a design that is not finite at step {step}")
+    return design if at_once > 1 else design[:, None]
+
+
+def _where(made: Bool[Tensor, "*batch"], value: Tensor) -> Tensor:
+    """The values of looks that were made, zero for others."""
+    return value if bool(made.all()) else value.where(made, 0.0)
 
 
 def roll_out_log_likelihood(
@@ -143,7 +230,8 @@ def roll_out_log_likelihood(
         name: value[:, None].expand(*width, *value.shape[2:]) for name, value in latents.items()
     }
     outcomes = {site: roll.outcomes.transpose(0, 1)[None]}
-    return problem.log_likelihood(hypotheses, outcomes, where).sum(1)
+    each = problem.log_likelihood(hypotheses, outcomes, where)
+    return (each if roll.made is None else each.where(roll.made.mT, 0.0)).sum(1)
 
 
 def contrastive_terms(
@@ -152,23 +240,52 @@ def contrastive_terms(
     """The terms whose means are sPCE and sNMC, Eq. 11 and 13 of Foster et al. 2021, in nats.
 
     Fresh contrastive latents for every scene. Differentiable; then all pieces are kept, so that
-    `memory` bounds the evaluation only without gradients.
+    `memory` bounds the evaluation only without gradients. The latents are drawn in blocks that do
+    not depend on `memory`, so that neither do the terms.
 
     Returns:
         Lower and upper terms, one of each per scene.
+
+    Raises:
+        ValueError: `contrasts` is below 1.
     """
+    check_count("contrasts", contrasts)
     batch, steps = roll.designs.shape[:2]
-    cells = batch * steps * max(event_numel({"y": roll.outcomes}, 2), event_numel(roll.latents, 1))
-    piece = max(1, tile_cells(memory, problem.dtype) // cells)
+    numbers = max(event_numel({"y": roll.outcomes}, 2), event_numel(roll.latents, 1))
+    block = max(1, TILE // (batch * steps * numbers))
+    cells = max(1, tile_cells(memory, problem.dtype) // (steps * numbers))
+    rows = max(1, min(batch, cells))
     total = roll.log_likelihood.new_full((batch,), -torch.inf)
-    for part in slices(contrasts, piece):
+    for part in slices(contrasts, block):
         where = example.expand(part.stop - part.start, batch, *example.shape)
-        scores = roll_out_log_likelihood(problem, roll, problem.draw_latents(where))
-        total = torch.logaddexp(total, scores.logsumexp(0))
+        latents = problem.draw_latents(where)
+        totals = [
+            _log_sum(problem, _part(roll, scenes), _scenes(latents, scenes), piece=cells // rows)
+            for scenes in slices(batch, rows)
+        ]
+        total = torch.logaddexp(total, torch.cat(totals))
     truth = roll.log_likelihood
     lower = truth - torch.logaddexp(total, truth) + math.log(contrasts + 1)
     upper = truth - total + math.log(contrasts)
     return lower, upper
+
+
+def _log_sum(
+    problem: SiteModel, roll: RollOut, latents: Sites, *, piece: int
+) -> Float[Tensor, " B"]:
+    """Logarithm of the sum of the likelihoods of some latents `[l, B, *event]`, in pieces of l."""
+    number = len(next(iter(latents.values())))
+    parts = [
+        roll_out_log_likelihood(
+            problem, roll, {name: value[some] for name, value in latents.items()}
+        )
+        for some in slices(number, piece)
+    ]
+    return torch.cat(parts).logsumexp(0)
+
+
+def _scenes(latents: Sites, rows: slice) -> Sites:
+    return {name: value[:, rows] for name, value in latents.items()}
 
 
 @checked
@@ -183,6 +300,9 @@ def sequential_pce(
     example: Float[Tensor, "*K"],
     observation: str = "y",
     target: str | Sequence[str] = "theta",
+    space: DesignSpace | None = None,
+    budget: float = math.inf,
+    at_once: int = 1,
     seed: int = 0,
     memory: int = 512,
 ) -> SequentialEIG:
@@ -193,32 +313,42 @@ def sequential_pce(
     Args:
         model: a Pyro program, `model(design)` for one look; the looks share their latents.
         policy: chooses the next look from the past ones; see `fixed_policy`, `random_policy`.
-        steps: T, looks per roll-out.
+        steps: how often the policy is asked; T, the looks of a roll-out, is `steps * at_once`.
         samples: roll-outs.
         contrasts: L, contrastive latents per roll-out; sPCE is at most ln(L + 1).
         example: a legal design, for shapes, dtype and device.
         observation: the outcome's site.
         target: the latent sites; all of them.
+        space, budget, at_once: which designs there are and what they cost, what may be spent, and
+            how many looks are chosen together; see `roll_out`.
         seed: the same seed gives the same answer; global random state is left as it was.
-        memory: bound in MiB; L is worked off in pieces.
+        memory: bound on what is evaluated at once, MiB; the answer does not depend on it. The
+            latents of a block, half a million numbers over T, are drawn together.
 
     Raises:
-        ValueError: counts below 1, sites that do not fit, nuisance latents, a policy that returns
-            another shape or designs that are not finite, a log-likelihood that is NaN.
+        ValueError: counts below 1, sites that do not fit, nuisance latents, a likelihood that does
+            not broadcast, a policy that returns another shape or designs that are not finite or not
+            in the space, a log-likelihood that is NaN or of the truth infinite.
     """
     counts = {"steps": steps, "samples": samples, "contrasts": contrasts, "memory": memory}
     for name, value in counts.items():
         check_count(name, value)
     check_designs(example[None], example.ndim)
     with isolated(derive(seed, "sequential_pce")):
-        problem = site_model(
-            model, example[None], observation, target=target, estimator="sequential_pce"
+        problem = sequence_model(
+            model, example, observation, target=target, estimator="sequential_pce"
         )
-        problem.needs_likelihood()
-        if len(problem.observation) > 1:
-            raise ValueError(f"observation must be one site, got {list(problem.observation)}")
-        roll = roll_out(problem, policy, example, steps=steps, batch=samples)
-        rows = max(1, tile_cells(memory, problem.dtype) // (16 * steps))
+        roll = roll_out(
+            problem,
+            policy,
+            example,
+            steps=steps,
+            batch=samples,
+            space=space,
+            budget=budget,
+            at_once=at_once,
+        )
+        rows = max(1, TILE // (16 * roll.designs.shape[1]))
         terms = [
             contrastive_terms(problem, _part(roll, part), contrasts, example=example, memory=memory)
             for part in slices(samples, rows)
@@ -232,9 +362,20 @@ def sequential_pce(
         lower_error=lower_error,
         upper=upper_mean,
         upper_error=upper_error,
+        contrasts=contrasts,
         designs=roll.designs,
         outcomes=roll.outcomes,
+        looks=_looks(roll),
+        costs=roll.costs if roll.costs is not None else _looks(roll).to(roll.designs),
     )
+
+
+def _looks(roll: RollOut) -> Int[Tensor, " N"]:
+    """How many looks of each roll-out were made."""
+    batch, looks = roll.designs.shape[:2]
+    if roll.made is None:
+        return torch.full((batch,), looks, device=roll.designs.device)
+    return roll.made.sum(1)
 
 
 def _part(roll: RollOut, rows: slice) -> RollOut:
@@ -245,6 +386,7 @@ def _part(roll: RollOut, rows: slice) -> RollOut:
         designs=roll.designs[rows],
         outcomes=roll.outcomes[rows],
         log_likelihood=roll.log_likelihood[rows],
+        made=None if roll.made is None else roll.made[rows],
     )
 
 

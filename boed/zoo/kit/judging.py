@@ -31,6 +31,7 @@ from boed.foundation.shipped import WEIGHTS, shipped
 from boed.policies.learned import NETWORKS, CandidateLooks
 from boed.policies.learned.training import TRAININGS, watched_of
 from boed.policies.learned.training import val_figures as policy_figures
+from boed.training.config import PolicyTrainingConfig
 from boed.training.recipes import Recipe
 from boed.zoo.defaults import DEFAULT_SIZE
 from boed.zoo.kit.plan import Member, has_ended, trainable
@@ -315,17 +316,16 @@ def _policy(recipe: Recipe, path: Path, device: str, _: Path | None) -> dict[str
         return _one_pass(recipe, path, device)
     import pyro
 
-    from boed.deep_adaptive import DeepAdaptiveDesign, StaticDesign, single_look
-    from boed.deep_adaptive.training import PolicyTrainingConfig, val_spce
-    from boed.problems.location_finding import LocationFinding
+    from boed.deep_adaptive import design_policy, single_look
+    from boed.deep_adaptive.training import val_spce
+    from boed.problems.names import problem_named
 
     settings = recipe.config(PolicyTrainingConfig())
-    assert isinstance(settings, PolicyTrainingConfig)
-    kind: Any = StaticDesign if recipe.name == "fixed" else DeepAdaptiveDesign
-    policy = kind.load(path)
+    problem = problem_named(recipe.problem)
+    network: Any = design_policy(path, problem, settings.looks).network.to(device)
     with torch.random.fork_rng(), pyro.validation_enabled(False):
-        problem = single_look(LocationFinding().model, policy, "y", target="theta")
-        figures: dict[str, float] = val_spce(problem, policy, settings)
+        looked = single_look(problem.model, network, problem.observation, target=problem.target)
+        figures: dict[str, float] = val_spce(looked, network, settings)
     return figures
 
 

@@ -11,7 +11,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from boed.eig.model.sequential import fixed_policy, random_policy, sequential_pce
+from boed.eig.model.sequence_model import sequence_model
+from boed.eig.model.sequential import (
+    contrastive_terms,
+    fixed_policy,
+    random_policy,
+    roll_out,
+    sequential_pce,
+)
 
 ROWS = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
 
@@ -78,6 +85,94 @@ def test_random_looks_differ_between_scenes_and_repeat_with_the_seed() -> None:
 def test_many_contrasts_fit_a_small_memory() -> None:
     result = run(fixed_policy(ROWS), samples=4, contrasts=100_000, memory=4)
     assert result.lower < result.upper < result.lower + 0.01
+    assert result.gap == result.upper - result.lower
+    assert result.ceiling == math.log(100_001)
+    assert result.roll_outs == 4
+
+
+@pytest.mark.parametrize("samples", [7, 3000])
+def test_the_answer_does_not_depend_on_the_memory(samples: int) -> None:
+    """Few scenes are cut along the contrasts, many along the scenes, too."""
+    changes = {"samples": samples, "contrasts": 70_000 // samples}
+    least, most = (run(fixed_policy(ROWS), **changes, memory=memory) for memory in (1, 512))
+    assert torch.equal(least.outcomes, most.outcomes)
+    assert least.lower == pytest.approx(most.lower, rel=1e-6)
+    assert least.upper == pytest.approx(most.upper, rel=1e-6)
+
+
+@pytest.mark.parametrize("scenes", [5, 4000])
+def test_no_more_is_evaluated_at_once_than_fits_the_memory(
+    scenes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problem = sequence_model(measurement, ROWS[0], "y", target="theta", estimator="tested")
+    roll = roll_out(problem, fixed_policy(ROWS), ROWS[0], steps=3, batch=scenes)
+    sizes = []
+    evaluate = type(problem).log_likelihood
+
+    def watched(self: Any, latents: Any, outcomes: Any, designs: Tensor) -> Tensor:
+        sizes.append(designs.numel())
+        return evaluate(self, latents, outcomes, designs)
+
+    monkeypatch.setattr(type(problem), "log_likelihood", watched)
+    contrastive_terms(problem, roll, 100_000 // scenes, example=ROWS[0], memory=1)
+    assert max(sizes) <= 2**20 / (16 * 4)
+
+
+def test_looks_chosen_together_count_as_that_many() -> None:
+    """The policy is asked once for three rows, and sees nothing of them before."""
+    asked = []
+
+    def policy(designs: Tensor, outcomes: Tensor) -> Tensor:
+        asked.append(designs.shape[1])
+        return ROWS.expand(len(designs), 3, 2)
+
+    together = run(policy, steps=1, at_once=3, samples=100)
+    assert asked == [0]
+    assert torch.equal(together.designs[0], ROWS)
+    assert (together.looks == 3).all()
+    assert together.lower == run(fixed_policy(ROWS), samples=100).lower
+
+
+SCALES: dict[str, Any] = {
+    "zero at the second look": lambda design: dist.Normal(0.0, design[..., 0]),
+    "one point": lambda design: dist.Delta(design[..., 0], log_density=math.inf),
+}
+
+
+def bad_law(law: Any) -> Any:
+    def model(design: Tensor) -> None:
+        with pyro.plate_stack("plate", design.shape[:-1]):
+            pyro.sample("theta", dist.Normal(torch.zeros(design.shape[:-1]), 1.0))
+            pyro.sample("y", law(design))
+
+    return model
+
+
+@pytest.mark.parametrize("law", SCALES.values(), ids=SCALES)
+def test_an_infinite_likelihood_of_the_truth_is_refused(law: Any) -> None:
+    with pytest.raises(ValueError, match=r"log-likelihood of site 'y' .*is (inf|NaN) in [1-9]"):
+        sequential_pce(bad_law(law), fixed_policy(ROWS), 3, samples=5, example=ROWS[0])
+
+
+def by_first(design: Tensor) -> None:
+    """Right for designs of two batch dimensions, wrong for three."""
+    with pyro.plate_stack("plate", design.shape[:-1]):
+        theta = pyro.sample("theta", dist.Normal(torch.zeros(design.shape[:-1]), 1.0))
+        pyro.sample("y", dist.Normal(theta * design[:, :, 0], 1.0))
+
+
+def by_reshape(design: Tensor) -> None:
+    batch = design.shape[:-1]
+    with pyro.plate_stack("plate", batch):
+        theta = pyro.sample("theta", dist.Normal(torch.zeros(batch), 1.0))
+        mean = (theta * design[..., 0]).reshape(batch[0], batch[1], -1).sum(-1)
+        pyro.sample("y", dist.Normal(mean, 1.0))
+
+
+@pytest.mark.parametrize("model", [by_first, by_reshape])
+def test_a_likelihood_that_does_not_broadcast_is_refused(model: Any) -> None:
+    with pytest.raises(ValueError, match=r"batch shape \(2, 3, 4\).* broadcast"):
+        sequential_pce(model, fixed_policy(ROWS), 3, samples=5, example=ROWS[0])
 
 
 @pytest.mark.parametrize(
@@ -86,6 +181,15 @@ def test_many_contrasts_fit_a_small_memory() -> None:
         ({"steps": 0}, "steps must be"),
         ({"samples": 0}, "samples must be"),
         ({"contrasts": 0}, "contrasts must be"),
+        ({"contrasts": -3}, "contrasts must be .* got -3"),
+        ({"contrasts": 2.5}, "contrasts is a float, 2.5"),
+        ({"at_once": 0}, "at_once must be"),
+        ({"budget": 0.0}, "budget is 0.0, expected more than 0"),
+        ({"budget": math.nan}, "budget is nan, expected more than 0"),
+        ({"example": torch.zeros(0)}, "model failed"),
+        ({"steps": 4}, "fixed_policy has 3 looks, asked for one more"),
+        ({"policy": lambda d, y: [0.0, 1.0]}, "policy returned a list at step 0"),
+        ({"at_once": 2}, r"policy returned shape \(10, 2\) at step 0, expected \(10, 2, 2\)"),
         ({"observation": "z"}, "observation: the model has no site 'z'"),
         ({"policy": lambda d, y: torch.zeros(1)}, r"policy returned shape \(1,\) at step 0"),
         (
@@ -97,3 +201,16 @@ def test_many_contrasts_fit_a_small_memory() -> None:
 def test_bad_input_names_the_culprit(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         run(**({"policy": fixed_policy(ROWS), "samples": 10, "contrasts": 10} | changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [({"steps": 0}, "steps must be"), ({"batch": 0}, "batch must be")],
+)
+def test_a_roll_out_needs_a_horizon_and_scenes(changes: dict[str, int], message: str) -> None:
+    problem = sequence_model(measurement, ROWS[0], "y", target="theta", estimator="tested")
+    with pytest.raises(ValueError, match=message):
+        roll_out(problem, fixed_policy(ROWS), ROWS[0], **({"steps": 2, "batch": 2} | changes))
+    roll = roll_out(problem, fixed_policy(ROWS), ROWS[0], steps=2, batch=2)
+    with pytest.raises(ValueError, match="contrasts must be"):
+        contrastive_terms(problem, roll, 0, example=ROWS[0])

@@ -1,0 +1,288 @@
+"""The literature's table: every sequence of experiments, by every policy, with both bounds.
+
+    python benchmarks/design_policies.py --out runs/design_policies
+
+For each task of `boed.problems.LITERATURE`: random designs, the best fixed designs (trained here),
+the greedy policy (posterior by SMC, best of random candidates) and every trained policy that is for
+it, in `policies/` or given by `--trained`. A row that is finished is not computed again. Writes
+summary.json and the table in docs/deep_adaptive/README.md, with the published numbers beside.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from design_policies_table import document
+from measuring import machine
+from torch import Tensor
+
+from boed.deep_adaptive import (
+    PolicyTrainingConfig,
+    StaticDesign,
+    design_policy,
+    train_policy,
+)
+from boed.deep_adaptive.policy import FILES, described
+from boed.eig.model.greedy import Greedy
+from boed.eig.model.isolation import isolated
+from boed.eig.model.sequence_model import sequence_model
+from boed.eig.model.sequential import (
+    SequencePolicy,
+    fixed_policy,
+    random_policy,
+    sequential_pce,
+)
+from boed.foundation.files import load_weights, sha256, write_json
+from boed.foundation.randomness import derive
+from boed.foundation.registry import check_known
+from boed.problems import LITERATURE, Task
+
+ROOT = Path(__file__).parents[1]
+UNTRAINED = ("random", "fixed", "greedy")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How the rows are computed.
+
+    Attributes:
+        samples: roll-outs of each row.
+        slow_samples: roll-outs of the greedy policy, whose decisions take seconds.
+        contrasts: L.
+        minutes: of training fixed designs, for each task.
+        seed: of the roll-outs and of training.
+    """
+
+    samples: int
+    slow_samples: int
+    contrasts: int
+    minutes: float
+    seed: int
+
+
+def title(task: Task) -> str:
+    """What the header of a policy says that it was trained for."""
+    return described(task.problem, task.looks)
+
+
+def fixed(task: Task, out: Path, settings: Settings) -> tuple[Tensor, float]:
+    """The best designs chosen beforehand, `[T, K]`, and the seconds of their training.
+
+    By stochastic gradients of sPCE; where designs are a set, the best of random sequences.
+    """
+    began = time.monotonic()
+    if task.space.designs is not None:
+        return best_of_random(task, settings), time.monotonic() - began
+    torch.manual_seed(derive(settings.seed, "designs"))
+    trained = train_policy(
+        task.problem.model,
+        StaticDesign(task.random(task.looks).float(), task.problem.bounds),
+        PolicyTrainingConfig(
+            steps=400,
+            lr=2e-2,
+            looks=task.looks,
+            every=100,
+            minutes=settings.minutes,
+            seed=settings.seed,
+        ),
+        method="fixed",
+        out=out,
+        target=task.problem.target,
+        provenance={"problem": title(task)},
+    )
+    with torch.no_grad():
+        looks = [trained.choose((1, look))[0] for look in range(task.looks)]
+    return torch.stack(looks), float(trained.provenance["seconds"])
+
+
+def best_of_random(task: Task, settings: Settings, *, number: int = 32) -> Tensor:
+    """Of so many sequences, the one of highest sPCE with a few hundred roll-outs."""
+    with isolated(derive(settings.seed, "designs")):
+        sequences = [task.random(task.looks) for _ in range(number)]
+    few = min(settings.samples, 300)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        bounds = [
+            evaluated(task, fixed_policy(each), samples=few, contrasts=few, seed=settings.seed)
+            for each in sequences
+        ]
+    return sequences[max(range(number), key=lambda row: bounds[row]["lower"])]
+
+
+def greedy(task: Task) -> SequencePolicy:
+    """The policy that needs no training."""
+    with isolated(0):
+        problem = sequence_model(
+            task.problem.model, task.example, "y", target=task.problem.target, estimator="greedy"
+        )
+    return Greedy(problem=problem, example=task.example, candidates=task.random)
+
+
+def trained_policies(task: Task, paths: Sequence[Path]) -> dict[str, Path]:
+    """Checkpoints that were trained for the task, by the name of their folder or file."""
+    found = {}
+    for path in sorted(set(paths)):
+        if load_weights(path)[1].get("kind") not in FILES:
+            continue
+        try:
+            design_policy(path).check_for(task.problem, task.looks)
+        except ValueError:
+            continue
+        found[path.parent.name if path.name == "weights.safetensors" else path.stem] = path
+    return found
+
+
+def in_precision(policy: Any, task: Task) -> SequencePolicy:
+    """A network of float32 in a task of another precision."""
+    dtype = task.example.dtype
+
+    def cast(designs: Tensor, outcomes: Tensor) -> Tensor:
+        return policy(designs.float(), outcomes.float()).to(dtype)
+
+    return policy if dtype == torch.float32 else cast
+
+
+def evaluated(
+    task: Task, policy: SequencePolicy, *, samples: int, contrasts: int, seed: int
+) -> dict[str, Any]:
+    """Both bounds in nats, with what is needed to judge them."""
+    began = time.monotonic()
+    result = sequential_pce(
+        task.problem.model,
+        policy,
+        task.looks,
+        samples=samples,
+        contrasts=contrasts,
+        example=task.example,
+        target=task.problem.target,
+        space=task.space,
+        seed=seed,
+    )
+    return {
+        "lower": result.lower,
+        "lower_error": result.lower_error,
+        "upper": result.upper,
+        "upper_error": result.upper_error,
+        "gap": result.gap,
+        "ceiling": result.ceiling,
+        "contrasts": contrasts,
+        "roll_outs": result.roll_outs,
+        "seconds": round(time.monotonic() - began, 1),
+    }
+
+
+def row(
+    task: Task, name: str, path: Path | None, *, out: Path, settings: Settings
+) -> dict[str, Any]:
+    """A row of the table, from where it is stored or computed."""
+    samples = settings.slow_samples if name == "greedy" else settings.samples
+    identity = {
+        "task": title(task),
+        "policy": name if path is None else sha256(path),
+        "samples": samples,
+        "contrasts": settings.contrasts,
+        "seed": settings.seed,
+    }
+    if out.exists() and (stored := json.loads(out.read_text()))["of"] == identity:
+        return dict(stored)
+    training: dict[str, Any] | None = None
+    method, policy = name, random_policy(task.random)
+    if path is not None:
+        loaded = design_policy(path)
+        method, policy = loaded.name, in_precision(loaded, task)
+        training = about_training(loaded.network.provenance)
+    elif name == "fixed":
+        designs, seconds = fixed(task, out.with_suffix(".safetensors"), settings)
+        policy, training = fixed_policy(designs.to(task.example)), {"minutes": seconds / 60}
+    elif name == "greedy":
+        policy = greedy(task)
+    result = {
+        "of": identity,
+        "policy": name,
+        "method": method,
+        **evaluated(
+            task, policy, samples=samples, contrasts=settings.contrasts, seed=settings.seed
+        ),
+        "training": training,
+        "machine": machine(),
+    }
+    write_json(out, result)
+    return result
+
+
+def about_training(header: dict[str, Any]) -> dict[str, Any]:
+    """Minutes, updates and the curve of a training, as the header of its checkpoint has them."""
+    return {
+        "minutes": header["seconds"] / 60,
+        "updates": header["steps"],
+        "history": [
+            {"step": each["step"], "lower": each["val_spce"], "lower_error": each["val_spce_se"]}
+            for each in header.get("history", [])
+        ],
+    }
+
+
+def compute(given: argparse.Namespace) -> dict[str, list[dict[str, Any]]]:
+    """All rows, by task; those that are finished are only read."""
+    settings = Settings(
+        samples=given.samples,
+        slow_samples=given.slow_samples,
+        contrasts=given.contrasts,
+        minutes=given.minutes,
+        seed=given.seed,
+    )
+    paths = [*ROOT.glob("policies/*/weights.safetensors"), *given.trained]
+    known = [title(task) for task in LITERATURE.values()]
+    for path in given.trained:
+        check_known(f"trained: the problem of {path}", design_policy(path).about, known)
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for name in given.tasks:
+        task = LITERATURE[name]
+        policies: dict[str, Path | None] = dict.fromkeys(given.policies)
+        policies |= trained_policies(task, paths)
+        rows[name] = []
+        for policy, path in policies.items():
+            out = given.out / name / f"{policy}.json"
+            found = row(task, policy, path, out=out, settings=settings)
+            rows[name].append(found)
+            print(
+                f"{name:26} {policy:34} {found['lower']:.3f} ± {found['lower_error']:.3f}   "
+                f"{found['upper']:.3f} ± {found['upper_error']:.3f}",
+                flush=True,
+            )
+    return rows
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    made.add_argument("--out", type=Path, default=ROOT / "runs" / "design_policies")
+    made.add_argument("--docs", type=Path, default=ROOT / "docs" / "deep_adaptive")
+    made.add_argument("--tasks", nargs="+", default=list(LITERATURE), choices=list(LITERATURE))
+    made.add_argument("--policies", nargs="*", default=list(UNTRAINED), choices=UNTRAINED)
+    made.add_argument("--trained", nargs="*", type=Path, default=[], help="further checkpoints")
+    made.add_argument("--samples", type=int, default=2000, help="roll-outs of each row")
+    made.add_argument("--slow-samples", type=int, default=100, help="roll-outs of greedy")
+    made.add_argument("--contrasts", type=int, default=100_000, help="L")
+    made.add_argument("--minutes", type=float, default=5.0, help="of training fixed designs")
+    made.add_argument("--seed", type=int, default=0)
+    made.add_argument("--threads", type=int, default=1)
+    return made
+
+
+def main() -> None:
+    given = parser().parse_args()
+    torch.set_num_threads(given.threads)
+    rows = compute(given)
+    document(rows, docs=given.docs)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,153 @@
+"""The literature's table as Markdown, JSON and a figure, from the rows of `design_policies.py`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from boed.foundation.files import atomic, write_json
+from boed.problems import LITERATURE, Mark, Task
+from boed.report.figures import COLOURS
+
+BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
+HEAD = ["policy", "sPCE", "sNMC", "gap", "ln(L + 1)", "roll-outs", "training", "published"]
+METHODS = {
+    "random": "random",
+    "fixed": "fixed",
+    "greedy": "VPCE",
+    "dad": "DAD",
+    "idad": "iDAD",
+    "rl": "RL",
+    "vsoed": "vsOED",
+}
+"""What the papers call a method."""
+
+Rows = dict[str, list[dict[str, Any]]]
+
+
+def document(rows: Rows, *, docs: Path) -> None:
+    """Write summary.json, curve.png and the table of README.md.
+
+    Rows of other tasks and policies stay as they are.
+
+    Args:
+        rows: by task.
+        docs: the page's folder.
+
+    Raises:
+        ValueError: the page has no place for the table.
+    """
+    summary = docs / "summary.json"
+    before: Rows = json.loads(summary.read_text())["tasks"] if summary.exists() else {}
+    merged = {name: _merged(rows.get(name, []), before.get(name, [])) for name in LITERATURE}
+    page = docs / "README.md"
+    text = page.read_text(encoding="utf-8")
+    if BEGIN not in text or END not in text:
+        raise ValueError(f"{page} has no {BEGIN} and {END}; expected them around the table")
+    top, bottom = text.split(BEGIN)[0], text.split(END)[1]
+    write_json(summary, {"tasks": merged})
+    with atomic(page) as temporary:
+        temporary.write_text(f"{top}{BEGIN}\n{sections(merged)}{END}{bottom}", encoding="utf-8")
+    curves = figure(merged)
+    if curves is not None:
+        with atomic(docs / "curve.png") as temporary:
+            curves.savefig(temporary, dpi=110, format="png")
+
+
+def _merged(
+    rows: Sequence[dict[str, Any]], before: Sequence[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """The rows, and those of other policies from before."""
+    names = {row["policy"] for row in rows}
+    return [*rows, *(row for row in before if row["policy"] not in names)]
+
+
+def sections(rows: Mapping[str, Sequence[dict[str, Any]]]) -> str:
+    """A section for each task: its settings, and its policies beside the published numbers."""
+    parts = []
+    for name, task in LITERATURE.items():
+        ours = rows.get(name, [])
+        lines = [f"\n### {name}, T = {task.looks}\n", f"{task.source}. {task.settings}\n"]
+        if ours or task.marks:
+            lines += table(HEAD, [*(_ours(row, task) for row in ours), *_theirs(ours, task)])
+        else:
+            lines.append("Not run yet, and no published number is known for these settings.")
+        parts.append("\n".join(lines) + "\n")
+    return "".join(parts) + "\n"
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of Markdown."""
+    return [
+        f"| {' | '.join(head)} |",
+        f"|{'---|' * len(head)}",
+        *(f"| {' | '.join(row)} |" for row in rows),
+    ]
+
+
+def published(mark: Mark) -> str:
+    """A published number, where it stands, and whether it was read there."""
+    upper = "" if mark.upper is None else f" / {mark.upper:.2f}"
+    note = f" ({mark.note})" if mark.note else ""
+    known = "confirmed" if mark.confirmed else "not confirmed"
+    return f"{mark.lower:.2f}{upper}, {mark.source}{note}: {known}"
+
+
+def _ours(row: Mapping[str, Any], task: Task) -> list[str]:
+    marks = [published(mark) for mark in task.marks if mark.method == METHODS.get(row["method"])]
+    return [
+        row["policy"],
+        f"{row['lower']:.2f} ± {row['lower_error']:.2f}",
+        f"{row['upper']:.2f} ± {row['upper_error']:.2f}",
+        f"{row['gap']:.2f}",
+        f"{row['ceiling']:.2f}",
+        f"{row['roll_outs']:,}",
+        _training(row["training"], row["machine"]),
+        "; ".join(marks) or "–",
+    ]
+
+
+def _training(training: Mapping[str, Any] | None, machine: Mapping[str, Any] | None) -> str:
+    if training is None:
+        return "–"
+    updates = f"{training['updates']:,} updates, " if "updates" in training else ""
+    where = (
+        "one core" if machine is None else f"{machine['threads']} threads, {machine['processor']}"
+    )
+    return f"{updates}{training['minutes']:.1f} min, {where}"
+
+
+def _theirs(ours: Sequence[Mapping[str, Any]], task: Task) -> list[list[str]]:
+    """Methods that have no row here."""
+    known = {METHODS.get(row["method"]) for row in ours}
+    others = [mark for mark in task.marks if mark.method not in known]
+    return [[mark.method, *["–"] * (len(HEAD) - 2), published(mark)] for mark in others]
+
+
+def figure(rows: Mapping[str, Sequence[dict[str, Any]]]) -> Figure | None:
+    """sPCE while training, of every policy whose curve is known; None if there is none."""
+    curves = [
+        (f"{row['policy']}, T = {LITERATURE[name].looks}", row["training"])
+        for name, each in rows.items()
+        for row in each
+        if row["training"] and row["training"].get("history")
+    ]
+    if not curves:
+        return None
+    drawn = Figure(figsize=(7, 4), layout="constrained")
+    axis = drawn.subplots()
+    for index, (label, training) in enumerate(curves):
+        each = training["minutes"] / training["updates"]
+        minutes = [point["step"] * each for point in training["history"]]
+        lower = [point["lower"] for point in training["history"]]
+        error = [1.96 * point["lower_error"] for point in training["history"]]
+        colour = COLOURS[index % len(COLOURS)]
+        axis.errorbar(minutes, lower, yerr=error, color=colour, marker="o", ms=3, label=label)
+    axis.set(xlabel="minutes of training", ylabel="sPCE on the validation's contrasts (nats)")
+    axis.legend(fontsize=8)
+    axis.grid(alpha=0.25)
+    return drawn

@@ -1,0 +1,75 @@
+"""The likelihood of thousands of hypotheses as one piece of machine code."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+import pyro
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from boed.deep_adaptive.experiments import Explain, explained
+from boed.eig.model.pyro_model import SiteModel, Sites
+from boed.eig.model.sequential import RollOut
+
+_log = logging.getLogger(__name__)
+
+
+class FusedLikelihood:
+    """`explained` without gradient, for latents in common: the model is run once and compiled.
+
+    What the model computes is recorded in its first run, without Pyro, and compiled by
+    `torch.compile` into one pass over the hypotheses: some ten times as fast, in no more memory
+    than the answer. A model that looks at values (`if (theta > 0).any()`) cannot be recorded; then,
+    and where there is no compiler, `instead` is called, with a warning.
+
+    Args:
+        instead: what it stands for.
+    """
+
+    def __init__(self, instead: Explain) -> None:
+        self._instead = instead
+        self._compiled: dict[tuple[torch.Size, ...], Callable[..., Tensor] | None] = {}
+
+    @torch.no_grad()
+    def __call__(self, problem: SiteModel, roll: RollOut, latents: Sites) -> Float[Tensor, "L B"]:
+        """log p(outcomes | theta_l, designs), as `explained`."""
+        given = (roll.designs.detach(), roll.outcomes.detach(), *latents.values())
+        shapes = tuple(each.shape for each in given)
+        if shapes not in self._compiled:
+            self._compiled[shapes] = self._compile(problem, roll, latents)
+        compiled = self._compiled[shapes]
+        if compiled is None:
+            return self._instead(problem, roll, latents)
+        value = compiled(*given)
+        if bool(torch.isnan(value.sum())):
+            return self._instead(problem, roll, latents)  # says which site it is
+        return value
+
+    def _compile(
+        self, problem: SiteModel, roll: RollOut, latents: Sites
+    ) -> Callable[..., Tensor] | None:
+        """The recorded and compiled model; None where that is not possible."""
+        from torch.fx.experimental.proxy_tensor import make_fx
+
+        names = tuple(latents)
+
+        def evaluate(designs: Tensor, outcomes: Tensor, *values: Tensor) -> Tensor:
+            seen = RollOut(
+                latents={}, designs=designs, outcomes=outcomes, log_likelihood=designs.new_empty(0)
+            )
+            return explained(problem, seen, dict(zip(names, values, strict=True)))
+
+        given = (roll.designs.detach(), roll.outcomes.detach(), *latents.values())
+        try:
+            with pyro.validation_enabled(False):
+                recorded = make_fx(evaluate)(*given)
+            compiled: Callable[..., Tensor] = torch.compile(recorded)
+            compiled(*given)
+        except Exception as error:  # of the model, of torch's recording, or of a compiler
+            reason = str(error).strip().partition("\n")[0]
+            _log.warning("the model's likelihood is not compiled, which is slower: %s", reason)
+            return None
+        return compiled

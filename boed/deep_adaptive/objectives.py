@@ -1,0 +1,217 @@
+"""What each method of training a policy minimises, and what it trains beside the policy."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from boed.deep_adaptive.experiments import Explain, run_experiments
+from boed.deep_adaptive.loss import check_reparametrised, outcome_score, spce_loss
+from boed.deep_adaptive.network import DeepAdaptiveDesign, StaticDesign
+from boed.deep_adaptive.reinforced import ActorCritic
+from boed.eig.model.pyro_model import SiteModel, Sites
+from boed.eig.model.site_kinds import site_kinds
+from boed.foundation.registry import check_known
+from boed.training.config import POLICY_METHODS, PolicyTrainingConfig
+
+Trainable = DeepAdaptiveDesign | StaticDesign
+
+
+@dataclass(frozen=True, eq=False)
+class Objective:
+    """A loss of torch's global random numbers, and all that it trains."""
+
+    module: nn.Module
+    loss: Callable[[], Float[Tensor, ""]]
+
+
+def objective(
+    method: str,
+    problem: SiteModel,
+    policy: Trainable,
+    *,
+    settings: PolicyTrainingConfig,
+    explain: Explain,
+) -> Objective:
+    """The loss of a method.
+
+    Args:
+        method: a name of `POLICY_METHODS`.
+        problem: from `single_look`.
+        policy: what is trained.
+        settings: looks, batch, contrasts.
+        explain: log-likelihoods of the contrasts.
+
+    Raises:
+        ValueError: an unknown method, or one that cannot train such a policy or model.
+    """
+    check_known("method", method, POLICY_METHODS)
+    if method in ("dad", "fixed"):
+        return Objective(policy, lambda: _spce(problem, policy, settings, explain))
+    if not isinstance(policy, DeepAdaptiveDesign):
+        raise ValueError(
+            f"method is {method!r} and the policy a {type(policy).__name__}, expected a "
+            "DeepAdaptiveDesign; a StaticDesign is trained by 'fixed'"
+        )
+    if method == "rl":
+        critic = ActorCritic(problem, policy, settings=settings, explain=explain)
+        return Objective(critic, critic.loss)
+    judge: nn.Module = (Critic if method == "idad" else Posterior)(problem, policy)
+
+    def loss() -> Tensor:
+        roll = run_experiments(
+            problem, policy, settings.looks, batch=settings.batch, limit=settings.limit
+        )
+        check_reparametrised(problem, roll)
+        gains = judge(roll.latents, policy.in_units(roll.designs, roll.outcomes))
+        return -(gains + outcome_score(problem, roll, gains.detach())).mean()
+
+    return Objective(nn.ModuleDict({"policy": policy, "judge": judge}), loss)
+
+
+def _spce(
+    problem: SiteModel, policy: Trainable, settings: PolicyTrainingConfig, explain: Explain
+) -> Tensor:
+    return spce_loss(
+        problem,
+        policy,
+        settings.looks,
+        batch=settings.batch,
+        contrasts=settings.contrasts,
+        explain=explain,
+        limit=settings.limit,
+    )
+
+
+class Targets(nn.Module):
+    """The unknowns as a network reads them: one row of numbers of about unit size.
+
+    Continuous ones are mapped to the reals, choices to one-hot vectors.
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, problem: SiteModel, example: Float[Tensor, " K"]) -> None:
+        super().__init__()
+        with torch.random.fork_rng():
+            self.kinds, draws = site_kinds(problem, example[None], problem.target)
+        moments = [kind.moments(draws[kind.name]) for kind in self.kinds]
+        self.register_buffer("mean", torch.cat([mean[0] for mean, _ in moments]))
+        self.register_buffer("scale", torch.cat([scale[0] for _, scale in moments]))
+
+    @property
+    def width(self) -> int:
+        """F, numbers in a row."""
+        return len(self.mean)
+
+    def forward(self, latents: Sites) -> Float[Tensor, "B F"]:
+        """The rows of the target sites."""
+        rows = torch.cat([kind.encode(latents[kind.name]) for kind in self.kinds], -1)
+        return (rows - self.mean) / self.scale
+
+    def log_volume(self, latents: Sites) -> Float[Tensor, " B"]:
+        """log |d theta / d row|, of continuous targets."""
+        total = self.scale.log().sum()
+        for kind in self.kinds:
+            value = latents[kind.name]
+            total = total + kind.bijection.log_abs_det_jacobian(kind.bijection.inv(value), value)
+        return total
+
+
+def _layers(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, outputs))
+
+
+class _Histories(nn.Module):
+    """A summary of each history that the order of the looks does not change."""
+
+    def __init__(self, inputs: int, hidden: int, outputs: int) -> None:
+        super().__init__()
+        self.looks = _layers(inputs, hidden, hidden)
+        self.together = _layers(hidden, hidden, outputs)
+
+    def forward(self, seen: Float[Tensor, "B T D"]) -> Float[Tensor, "B E"]:
+        summary: Tensor = self.together(self.looks(seen).sum(1))
+        return summary
+
+
+class Critic(nn.Module):
+    """iDAD's: a separable critic U(theta, h_T) of InfoNCE, so that no likelihood is needed.
+
+    gain = U(theta, h) - log 1/B sum_b exp U(theta_b, h), whose mean is a lower bound on the EIG of
+    all looks, and at most ln B. Ivanova et al. 2021 (iDAD), Sec. 4.1; the other experiments' theta
+    are the contrasts.
+
+    Args:
+        problem: the model; its outcomes have to be differentiable in the design.
+        policy: whose width it takes.
+        size: of what is compared.
+    """
+
+    def __init__(self, problem: SiteModel, policy: DeepAdaptiveDesign, size: int = 32) -> None:
+        super().__init__()
+        config = policy.config
+        self.targets = Targets(problem, policy.middle)
+        self.histories = _Histories(config.design_dim + config.outcome_dim, config.hidden, size)
+        self.of_target = _layers(self.targets.width, config.hidden, size)
+
+    def forward(self, latents: Sites, seen: Float[Tensor, "B T D"]) -> Float[Tensor, " B"]:
+        """Gain of each experiment in nats."""
+        scores = self.histories(seen) @ self.of_target(self.targets(latents)).T
+        gains: Tensor = scores.diagonal() - scores.logsumexp(1) + math.log(len(seen))
+        return gains
+
+
+class Posterior(nn.Module):
+    """vsOED's: a mixture of normal laws q(theta | h_T), trained together with the policy.
+
+    gain = log q(theta | h_T) - log p(theta), whose mean is a lower bound on the EIG of all looks
+    (Barber and Agakov 2003; Shen, Dong and Huan 2023, vsOED). Here its gradient goes through the
+    outcomes, in place of their actor-critic.
+
+    Args:
+        problem: the model; its targets have to be continuous.
+        policy: whose width it takes.
+        components: of the mixture.
+
+    Raises:
+        ValueError: a target that is not continuous.
+    """
+
+    example: Tensor
+
+    def __init__(self, problem: SiteModel, policy: DeepAdaptiveDesign, components: int = 8) -> None:
+        super().__init__()
+        config = policy.config
+        self.problem, self.components = problem, components
+        self.register_buffer("example", policy.middle)
+        self.targets = Targets(problem, policy.middle)
+        for kind in self.targets.kinds:
+            if kind.family != "real":
+                raise ValueError(
+                    f"target: site {kind.name!r} is not continuous, for which method 'vsoed' has "
+                    "no posterior; take 'dad', 'idad' or 'rl'"
+                )
+        outputs = components * (1 + 2 * self.targets.width)
+        self.histories = _Histories(config.design_dim + config.outcome_dim, config.hidden, outputs)
+
+    def forward(self, latents: Sites, seen: Float[Tensor, "B T D"]) -> Float[Tensor, " B"]:
+        """Gain of each experiment in nats."""
+        rows, width = self.targets(latents), self.targets.width
+        weights, means, log_scales = self.histories(seen).split(
+            [self.components, self.components * width, self.components * width], -1
+        )
+        means = means.unflatten(-1, (-1, width))
+        scales = log_scales.unflatten(-1, (-1, width)).clamp(-7, 3).exp()
+        each = torch.distributions.Normal(means, scales, validate_args=False)
+        density = each.log_prob(rows[:, None]).sum(-1) + weights.log_softmax(-1)
+        where = self.example.expand(len(rows), -1)
+        target = {name: latents[name] for name in self.problem.target}
+        prior = self.problem.log_prior(target, where) + self.targets.log_volume(latents)
+        return density.logsumexp(-1) - prior

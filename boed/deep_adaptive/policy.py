@@ -1,0 +1,229 @@
+"""A trained policy with the problem that it is for: what an experiment asks for the next design."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from boed.deep_adaptive.loss import first_design
+from boed.deep_adaptive.network import DeepAdaptiveDesign, PolicyConfig, StaticDesign
+from boed.deep_adaptive.objectives import Trainable
+from boed.deep_adaptive.training import train_policy
+from boed.eig.model.pyro_model import site_model
+from boed.foundation.files import load_weights
+from boed.foundation.identity import check_same
+from boed.foundation.randomness import derive
+from boed.foundation.registry import check_known
+from boed.problems.names import Experiment, problem_facts
+from boed.training.config import POLICY_METHODS, PolicyTrainingConfig
+
+History = Sequence[tuple[Tensor, Tensor]]
+"""The looks of one experiment in order: design `[K]` and outcome `[*Y]` of each."""
+
+
+SIZES: dict[str, Any] = {"hidden": 256, "embedding": 64, "activation": "relu"}
+"""Of a network of which nothing else is said."""
+
+
+def stacked(history: History) -> tuple[Float[Tensor, "1 t K"], Float[Tensor, "1 t *Y"]]:
+    """Designs and outcomes of one experiment, as a batch of one."""
+    designs, outcomes = zip(*history, strict=True)
+    return tuple(  # type: ignore[return-value]
+        torch.stack([torch.as_tensor(each).float() for each in looks])[None]
+        for looks in (designs, outcomes)
+    )
+
+
+FILES: dict[str, Any] = {"deep adaptive design": DeepAdaptiveDesign, "fixed design": StaticDesign}
+"""What a checkpoint of a policy holds."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class DesignPolicy:
+    """A policy for one problem and horizon.
+
+    It is also what `boed.eig.model.sequential` takes: `policy(designs, outcomes)`.
+
+    Attributes:
+        network: chooses the designs.
+        about: the problem that it was trained for and its horizon, in words.
+        facts: of the problem (`problem_facts`); None if its checkpoint does not say.
+        looks: T, for which it was trained.
+        name: how it was trained, such as `dad`.
+    """
+
+    network: Trainable
+    about: str
+    facts: dict[str, Any] | None
+    looks: int
+    name: str
+
+    @torch.no_grad()
+    def next(self, history: History) -> Float[Tensor, " K"]:
+        """The next design of an experiment.
+
+        Raises:
+            ValueError: the horizon is reached, or a look does not have the network's shape.
+        """
+        if len(history) >= self.looks:
+            raise ValueError(
+                f"history has {len(history)} looks; policy {self.name} was trained for "
+                f"{self.looks} and has no further one"
+            )
+        if not history:
+            return first_design(self.network)
+        return self.network(*stacked(history))[0]
+
+    def __call__(
+        self, designs: Float[Tensor, "B t K"], outcomes: Float[Tensor, "B t *Y"]
+    ) -> Float[Tensor, "B K"]:
+        """The next design of each experiment."""
+        return self.network(designs, outcomes)
+
+    def check_for(self, problem: Experiment, looks: int) -> None:
+        """Refuse another problem or horizon than the policy was trained for.
+
+        Raises:
+            ValueError: naming what differs, there and here.
+        """
+        theirs: dict[str, Any] = {"problem": self.about}
+        ours: dict[str, Any] = {"problem": described(problem, looks)}
+        if self.facts is not None:
+            theirs |= self.facts
+            ours |= problem_facts(problem)
+        check_same(
+            f"policy {self.name} is for another experiment",
+            theirs,
+            ours,
+            advice="train one for this problem and horizon (`boed train policy`)",
+        )
+
+
+def design_policy(
+    path: Path | str, problem: Experiment | None = None, looks: int | None = None
+) -> DesignPolicy:
+    """A trained policy by its checkpoint.
+
+    Args:
+        path: of the file.
+        problem, looks: what it has to be for; not checked if not given.
+
+    Raises:
+        ValueError: the file is missing, damaged, or holds something else; or it is for another
+            problem or horizon.
+    """
+    _, header = load_weights(path, *FILES)
+    policy = _loaded(FILES[header["kind"]].load(path), header)
+    if problem is not None:
+        policy.check_for(problem, policy.looks if looks is None else looks)
+    return policy
+
+
+def train_design_policy(
+    problem: Experiment,
+    method: str = "dad",
+    *,
+    settings: PolicyTrainingConfig | None = None,
+    architecture: PolicyConfig | None = None,
+    out: Path | str | None = None,
+    provenance: dict[str, Any] | None = None,
+    on_step: Callable[[int, float], None] | None = None,
+) -> DesignPolicy:
+    """Train a policy for a problem, resumably.
+
+    Args:
+        problem: the model, its sites and the bounds of its designs.
+        method: a name of `POLICY_METHODS`.
+        settings: horizon, contrasts, updates, seed; the defaults if not given.
+        architecture: of the network; of the size that the problem asks for if not given.
+        out: checkpoint to write; see `train_policy`.
+        provenance: what else its header should say.
+        on_step: called with step and loss.
+
+    Raises:
+        ValueError: an unknown method (the nearest is suggested), one that the model cannot be
+            trained by, and what `train_policy` refuses.
+    """
+    check_known("method", method, POLICY_METHODS)
+    settings = settings or PolicyTrainingConfig()
+    before = torch.get_rng_state()
+    torch.manual_seed(derive(settings.seed, "designs" if method == "fixed" else "weights"))
+    config = architecture or architecture_for(problem)
+    network: Any = DeepAdaptiveDesign(config)
+    if method == "fixed":
+        start = network.within(torch.randn(settings.looks, config.design_dim))
+        network = StaticDesign(start, problem.bounds)
+    torch.set_rng_state(before)
+    about = {
+        "problem": described(problem, settings.looks),
+        "experiment": problem_facts(problem),
+        "method": method,
+        **(provenance or {}),
+    }
+    network = train_policy(
+        problem.model,
+        network,
+        settings,
+        method=method,
+        out=out,
+        observation=problem.observation,
+        target=problem.target,
+        provenance=about,
+        on_step=on_step,
+    )
+    return _loaded(network, about | {"settings": {"looks": settings.looks}})
+
+
+def described(problem: Experiment, looks: int) -> str:
+    """A problem and its horizon, in words."""
+    return f"{problem.name}, T = {looks}"
+
+
+def architecture_for(problem: Experiment, **sizes: Any) -> PolicyConfig:
+    """A network that fits a problem's designs and outcomes.
+
+    Args:
+        problem: its finite set of `designs`, else its bounds, else its `dimensions` say what a
+            design is; one number if it has none of these.
+        sizes: other fields of `PolicyConfig`; those of `SIZES` if not given.
+
+    Raises:
+        ValueError: the model fails on the middle of its designs, or lacks its observation.
+    """
+    bounds, designs = problem.bounds, getattr(problem, "designs", None)
+    if designs is not None:
+        rows = tuple(map(tuple, designs.tolist()))
+        shape: dict[str, Any] = {"design_dim": len(rows[0]), "designs": rows}
+    elif bounds is None:
+        shape = {"design_dim": getattr(problem, "dimensions", 1)}
+    else:
+        lower, upper = (tuple(row) for row in bounds.tolist())
+        shape = {"design_dim": len(lower), "lower": lower, "upper": upper}
+    example = DeepAdaptiveDesign(PolicyConfig(**{**shape, "hidden": 1, "embedding": 1})).middle
+    with torch.random.fork_rng():
+        looked = site_model(
+            problem.model,
+            example[None],
+            problem.observation,
+            target=problem.target,
+            estimator="deep adaptive design",
+        ).simulate(example[None])
+    outcome = looked.outcomes[problem.observation]
+    return PolicyConfig(**{**shape, "outcome_dim": outcome.numel(), **SIZES, **sizes})
+
+
+def _loaded(network: Trainable, header: dict[str, Any]) -> DesignPolicy:
+    default = "fixed" if isinstance(network, StaticDesign) else "dad"
+    return DesignPolicy(
+        network=network,
+        about=header.get("problem", "a problem that its checkpoint does not name"),
+        facts=header.get("experiment"),
+        looks=header.get("settings", header.get("fit", {}))["looks"],
+        name=header.get("method", default),
+    )

@@ -1,0 +1,132 @@
+"""Step-DAD: a trained policy, trained on while the experiment runs, for the looks that are left."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import pyro
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from boed.deep_adaptive.loss import first_design, single_look, spce_loss
+from boed.deep_adaptive.network import DeepAdaptiveDesign
+from boed.deep_adaptive.policy import DesignPolicy, History, stacked
+from boed.eig.model.posterior import filtered
+from boed.eig.model.pyro_model import SiteModel, Sites
+from boed.foundation.checks import at_least
+from boed.foundation.randomness import derive
+from boed.problems.names import Experiment
+from boed.training.config import PolicyTrainingConfig
+from boed.training.loop import fit
+
+MOVES = 5
+"""Of each particle of the posterior whenever they are drawn anew."""
+
+
+def refine(
+    policy: DesignPolicy,
+    problem: Experiment,
+    history: History,
+    *,
+    settings: PolicyTrainingConfig,
+    particles: int = 2**14,
+) -> DesignPolicy:
+    """The policy with weights for this experiment: the posterior stands in place of the prior.
+
+    Algorithm 1 of Hedman et al. 2025 (Step-DAD): sPCE of the looks that are left, given what was
+    seen. The global random state is left as it was, and so is `policy`.
+
+    Args:
+        policy: of a `DeepAdaptiveDesign`.
+        problem: that it is for; it needs a likelihood.
+        history: what was seen; some looks have to be left.
+        settings: updates, batch, contrasts, seed; `looks` is the policy's.
+        particles: of the posterior, by sequential Monte Carlo.
+
+    Raises:
+        ValueError: another problem, no look left, a policy without a network, or an outcome that
+            the model cannot return.
+    """
+    at_least(2, particles=particles)
+    policy.check_for(problem, policy.looks)
+    network = copy.deepcopy(policy.network)
+    if not isinstance(network, DeepAdaptiveDesign):
+        raise ValueError(
+            f"policy {policy.name} is a {type(network).__name__}, which does not depend on what "
+            "was seen; expected a DeepAdaptiveDesign"
+        )
+    left = policy.looks - len(history)
+    if left < 1:
+        raise ValueError(
+            f"history has {len(history)} looks of {policy.looks}, expected some to be left"
+        )
+    given = single_look(problem.model, network, problem.observation, target=problem.target)
+    with torch.random.fork_rng(), pyro.validation_enabled(False):
+        torch.manual_seed(derive(settings.seed, "refine"))
+        if history:
+            given = _conditioned(given, history, example=first_design(network), particles=particles)
+        going_on = _Continued(network, history)
+        fit(
+            network,
+            lambda _: spce_loss(
+                given,
+                going_on,
+                left,
+                batch=settings.batch,
+                contrasts=settings.contrasts,
+                limit=settings.limit,
+            ),
+            settings,
+        )
+    return replace(policy, network=network.eval())
+
+
+class _Continued:
+    """A policy whose experiments have all seen the same beginning."""
+
+    def __init__(self, network: DeepAdaptiveDesign, history: History) -> None:
+        self.network, self.history = network, stacked(history) if history else None
+        self.choose, self.update = network.choose, network.update
+
+    @property
+    def design_dim(self) -> int:
+        return self.network.design_dim
+
+    @property
+    def unit(self) -> Tensor:
+        return self.network.unit
+
+    def start(self, batch: int) -> Float[Tensor, "B E"]:
+        summary = self.network.start(1)
+        if self.history is not None:
+            for design, outcome in zip(*(each[0] for each in self.history), strict=True):
+                summary = self.network.update(summary, design[None], outcome[None])
+        return summary.expand(batch, -1)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Conditioned(SiteModel):
+    """A model whose latents are drawn from given ones, `[P, *E]`."""
+
+    particles: Sites
+
+    def draw_latents(self, designs: Tensor) -> Sites:
+        """Draws with replacement, one for every design of the batch."""
+        some = next(iter(self.particles.values()))
+        index = torch.randint(len(some), designs.shape[:-1], device=some.device)
+        return {name: value[index] for name, value in self.particles.items()}
+
+
+def _conditioned(
+    problem: SiteModel, history: History, *, example: Float[Tensor, " K"], particles: int
+) -> SiteModel:
+    """The model with the posterior in place of the prior."""
+    designs, outcomes = stacked(history)
+    posterior = filtered(
+        problem, designs[0], outcomes[0], example=example, particles=particles, moves=MOVES
+    )
+    held: dict[str, Any] = {each.name: getattr(problem, each.name) for each in fields(SiteModel)}
+    return _Conditioned(**held, particles=posterior.draw(particles))

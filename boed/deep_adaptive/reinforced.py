@@ -1,0 +1,117 @@
+"""A policy learned by reinforcement: for designs, or outcomes, without a gradient."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from boed.deep_adaptive.experiments import Explain, run_experiments
+from boed.deep_adaptive.loss import contrast
+from boed.deep_adaptive.network import DeepAdaptiveDesign
+from boed.eig.model.pyro_model import SiteModel
+from boed.training.config import PolicyTrainingConfig
+
+
+class ActorCritic(nn.Module):
+    """Advantage actor-critic (Mnih et al. 2016) whose reward is sPCE, as in Blau et al. 2022.
+
+    Rewards are the increments of sPCE with each look; they add up to that of all looks, which the
+    critic predicts from every summary of the history, so that advantages are those of the sum
+    (generalised advantage estimation, Schulman et al. 2016). The policy explores around its design:
+    by normal noise in its own units, or by the probabilities of a finite set.
+
+    Args:
+        problem: the model; no gradient in the design is needed.
+        policy: what is trained.
+        settings: looks, batch, contrasts.
+        explain: log-likelihoods of the contrasts.
+        smoothing: lambda of the advantages.
+        entropy: nats of reward for a nat of exploration.
+    """
+
+    def __init__(
+        self,
+        problem: SiteModel,
+        policy: DeepAdaptiveDesign,
+        *,
+        settings: PolicyTrainingConfig,
+        explain: Explain,
+        smoothing: float = 0.95,
+        entropy: float = 0.002,
+    ) -> None:
+        super().__init__()
+        self.problem, self.settings, self.explain = problem, settings, explain
+        self.smoothing, self.entropy = smoothing, entropy
+        self.policy = policy
+        self.log_std = nn.Parameter(torch.full((policy.config.design_dim,), -1.0))
+        self.value = nn.Sequential(
+            nn.Linear(policy.config.embedding + 1, policy.config.hidden),
+            nn.ReLU(),
+            nn.Linear(policy.config.hidden, 1),
+        )
+
+    def loss(self) -> Float[Tensor, ""]:
+        """The actor's and the critic's losses, less the reward for exploring."""
+        looks, batch = self.settings.looks, self.settings.batch
+        walk = _Walk(self)
+        roll = run_experiments(self.problem, walk, looks, batch=batch)
+        gain = contrast(self.problem, roll, self.settings.contrasts, explain=self.explain).gains
+        values, chances = torch.stack(walk.values), torch.stack(walk.log_probs)  # [T, B]
+        advantages = self._advantages(values.detach(), gain)
+        critic = (values - (values.detach() + advantages)).square().mean()
+        advantages = advantages / advantages.std().clamp(min=1e-6)
+        actor = -(chances * advantages).sum(0).mean()
+        return actor + 0.5 * critic - self.entropy * torch.stack(walk.entropies).sum(0).mean()
+
+    def _advantages(
+        self, values: Float[Tensor, "T B"], gain: Float[Tensor, " B"]
+    ) -> Float[Tensor, "T B"]:
+        """sum_k lambda^k (V(s_{t+k+1}) - V(s_{t+k})); after the last look V is `gain`."""
+        rises = torch.cat([values[1:], gain[None]]) - values
+        advantages = [rises[-1]]
+        for rise in rises[:-1].flip(0):
+            advantages.append(rise + self.smoothing * advantages[-1])
+        return torch.stack(advantages[::-1])
+
+
+class _Walk:
+    """A policy that explores, and remembers how likely its choices were. For one roll-out."""
+
+    def __init__(self, learner: ActorCritic) -> None:
+        self.learner, self.policy = learner, learner.policy
+        self.values: list[Tensor] = []
+        self.log_probs: list[Tensor] = []
+        self.entropies: list[Tensor] = []
+
+    @property
+    def design_dim(self) -> int:
+        return self.policy.design_dim
+
+    @property
+    def unit(self) -> Tensor:
+        return self.policy.unit
+
+    def start(self, batch: int) -> Tensor:
+        return self.policy.start(batch)
+
+    def update(self, summary: Tensor, design: Tensor, outcome: Tensor) -> Tensor:
+        return self.policy.update(summary, design, outcome)
+
+    def choose(self, summary: Float[Tensor, "B E"]) -> Float[Tensor, "B K"]:
+        raw, learner = self.policy.emit(summary), self.learner
+        done = summary.new_full((len(summary), 1), len(self.values) / learner.settings.looks)
+        self.values.append(learner.value(torch.cat([summary, done], -1))[:, 0])
+        if self.policy.config.designs is None:
+            law: torch.distributions.Distribution = torch.distributions.Independent(
+                torch.distributions.Normal(raw, learner.log_std.exp(), validate_args=False), 1
+            )
+            drawn = law.sample()
+            design = self.policy.within(drawn)
+        else:
+            law = torch.distributions.Categorical(logits=raw, validate_args=False)
+            drawn = law.sample()
+            design = self.policy.candidates[drawn]
+        self.log_probs.append(law.log_prob(drawn))
+        self.entropies.append(law.entropy())
+        return design.detach()

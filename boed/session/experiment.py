@@ -1,0 +1,272 @@
+"""A session with an experiment that a Pyro model describes: designs out, outcomes in."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from boed.eig.model.design_space import DesignSpace
+from boed.eig.model.isolation import isolated
+from boed.eig.model.posterior import Posterior, sample_posterior
+from boed.eig.model.pyro_model import Model, check_count, check_designs
+from boed.eig.model.sequence_model import sequence_model
+from boed.eig.model.sequential import SequencePolicy
+from boed.foundation.arguments import checked
+from boed.foundation.checks import calling, describe, more_than
+from boed.foundation.identity import identity
+from boed.foundation.randomness import derive
+from boed.session.log import Log
+
+
+@checked
+class ModelSession:
+    """Which design to run next, given what came out so far, for any Pyro model and policy.
+
+    `suggest` says what to do, `ingest` takes what came out, of a design that nobody suggested, too.
+    Given a folder, both are on the disk before they return; the same call finds the session again
+    and goes on as if nothing had happened.
+
+    >>> import pyro, pyro.distributions as dist
+    >>> from boed.eig import fixed_policy
+    >>> def model(design):  # theta ~ N(0, 1), y ~ N(design * theta, 1)
+    ...     with pyro.plate_stack("plate", design.shape[:-1]):
+    ...         theta = pyro.sample("theta", dist.Normal(design.new_zeros(()), 1.0))
+    ...         pyro.sample("y", dist.Normal(design[..., 0] * theta, 1.0))
+    >>> session = ModelSession(model, fixed_policy(torch.tensor([[1.0], [2.0]])), torch.zeros(1))
+    >>> session.suggest()
+    tensor([1.])
+    >>> session.ingest(0.3)
+    >>> session.suggest(), session.designs.shape
+    (tensor([2.]), torch.Size([1, 1]))
+
+    Args:
+        model: a Pyro program of one look, `model(design)`; all looks share its latents.
+        policy: trained (a network of `boed.deep_adaptive`), `boed.eig.model.greedy.Greedy`, random,
+            fixed, or any function of the designs and outcomes so far.
+        example: a legal design, `[K]`; for shapes, dtype and device.
+        path: folder of the session's log; kept in memory alone if not given.
+        observation: the outcome's site.
+        target: the latent sites; all of them.
+        space: which designs there are, and what they cost; 1 each if not given.
+        looks: T, the most that are made; no limit if not given.
+        budget: of cost.
+        seed: of the policy's and the posterior's random numbers.
+
+    Attributes:
+        reason: why the last `suggest` suggested nothing, else None.
+
+    Raises:
+        ValueError: counts below 1, a model that is not fit for a sequence of looks, or a folder
+            that is in use, damaged, of something else or of another session.
+        OSError: the folder cannot be written.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        policy: SequencePolicy,
+        example: Float[Tensor, " K"],
+        *,
+        path: Path | str | None = None,
+        observation: str = "y",
+        target: str | Sequence[str] = "theta",
+        space: DesignSpace | None = None,
+        looks: int | None = None,
+        budget: float = math.inf,
+        seed: int = 0,
+    ) -> None:
+        check_designs(example[None], 1)
+        if looks is not None:
+            check_count("looks", looks)
+        more_than(0, budget=budget)
+        self.space = space or DesignSpace()
+        self.space.check(example, "example")
+        with isolated(derive(seed, "session")):
+            self._problem = sequence_model(
+                model, example, observation, target=target, estimator="session"
+            )
+            site: Any = self._problem.trace(example[None], {}).nodes[observation]
+        self._outcome = site["value"][0]
+        self.policy, self.example = policy, example
+        self.reason: str | None = None
+        self._looks, self._budget, self._seed = looks, float(budget), seed
+        self._log = Log(path)
+        try:
+            self._begin()
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> ModelSession:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let another process have the log."""
+        self._log.close()
+
+    @property
+    def designs(self) -> Float[Tensor, "t K"]:
+        """Of all outcomes so far, in order."""
+        return self._stacked("design", self.example)
+
+    @property
+    def outcomes(self) -> Float[Tensor, "t *Y"]:
+        """All so far, in order."""
+        return self._stacked("outcome", self._outcome)
+
+    @property
+    def spent(self) -> float:
+        """Cost of all looks so far, with the ways between them."""
+        designs = self.designs
+        if len(designs) == 0:
+            return 0.0
+        first = self.space.costs(designs[:1])
+        return float(first.sum() + self.space.costs(designs[1:], designs[:-1]).sum())
+
+    @torch.no_grad()
+    def suggest(self) -> Float[Tensor, " K"] | None:
+        """The next design; the same one until an outcome comes in.
+
+        None where nothing is left to do, see `reason`.
+
+        Raises:
+            ValueError: the policy failed, or chose a design of another shape, not finite or outside
+                the space.
+            OSError: the log cannot be written.
+        """
+        designs, outcomes = self.designs, self.outcomes
+        self.reason = None
+        if self._looks is not None and len(designs) >= self._looks:
+            self.reason = f"all {self._looks} looks are made"
+            return None
+        design = self._pending()
+        if design is None:
+            with isolated(derive(self._seed, "suggest", len(designs))), calling(self.policy):
+                design = self._checked(self.policy(designs[None], outcomes[None]))
+        last = designs[-1:] if len(designs) else None
+        price, spent = float(self.space.costs(design[None], last)), self.spent
+        if spent + price > self._budget:
+            self.reason = (
+                f"the next design costs {price:g}, and {self._budget - spent:g} of the budget of "
+                f"{self._budget:g} is left"
+            )
+            return None
+        if self._pending() is None:
+            self._log.append("suggested", {"look": len(designs)}, {"design": _array(design)})
+        return design
+
+    def ingest(
+        self, outcome: float | Float[Tensor, "*Y"], design: Float[Tensor, " K"] | None = None
+    ) -> None:
+        """Take what came out.
+
+        Args:
+            outcome: as the model's observation site has it.
+            design: that it is of; the suggested one if not given.
+
+        Raises:
+            ValueError: nothing was suggested and no design is given, or an outcome or design of
+                another shape, not finite, that the site cannot take or outside the space.
+            OSError: the log cannot be written; the session is as it was.
+        """
+        design = self._pending() if design is None else self._checked(design[None])
+        if design is None:
+            raise ValueError("design is None, and none was suggested; expected `suggest` before it")
+        value = torch.as_tensor(outcome).detach().to(self._outcome)
+        (site,) = self._problem.observation
+        if value.shape != self._outcome.shape or not bool(value.isfinite().all()):
+            raise ValueError(
+                f"outcome is {value.tolist()}, expected finite numbers of shape "
+                f"{tuple(self._outcome.shape)} as site {site!r} has"
+            )
+        with isolated(0):
+            law: Any = self._problem.trace(design[None], {}).nodes[site]["fn"]
+        support = law.support
+        if not bool(support.check(value[None]).all()):
+            raise ValueError(
+                f"outcome is {value.tolist()}, expected a value of site {site!r}: {support}"
+            )
+        arrays = {"design": _array(design), "outcome": _array(value)}
+        self._log.append("outcome", {"look": len(self.designs)}, arrays)
+
+    def posterior(self, particles: int = 4096, moves: int = 5) -> Posterior:
+        """What is known of the latents now, by sequential Monte Carlo; see `sample_posterior`."""
+        return sample_posterior(
+            self._problem.model,
+            self.designs,
+            self.outcomes,
+            example=self.example,
+            observation=self._problem.observation[0],
+            target=self._problem.target,
+            particles=particles,
+            moves=moves,
+            seed=derive(self._seed, "posterior", len(self.designs)),
+        )
+
+    def _begin(self) -> None:
+        """Write what session this is, or make sure that the log is of this one."""
+        facts = {
+            "session": "model",
+            "model": identity(self._problem.model),
+            "policy": identity(self.policy),
+            "space": identity(self.space),
+            "observation": self._problem.observation[0],
+            "target": list(self._problem.target),
+            "design": list(self.example.shape),
+            "looks": self._looks,
+            "budget": None if math.isinf(self._budget) else self._budget,
+            "seed": self._seed,
+        }
+        if not self._log.events:
+            self._log.append("begin", facts)
+            return
+        first = self._log.events[0]
+        before = first.facts if first.kind == "begin" else {}
+        for name, ours in facts.items():
+            if before.get(name) != ours:
+                raise ValueError(
+                    f"log {self._log.folder} is of a session whose {name} is {before.get(name)}, "
+                    f"this one's is {ours}; expected the same, or another folder as path"
+                )
+
+    def _pending(self) -> Float[Tensor, " K"] | None:
+        """What was suggested and has no outcome."""
+        last = self._log.events[-1]
+        if last.kind != "suggested":
+            return None
+        return torch.from_numpy(np.array(last.arrays["design"])).to(self.example)
+
+    def _checked(self, design: object) -> Float[Tensor, " K"]:
+        """The one design of a batch of one."""
+        if not isinstance(design, Tensor) or design.shape != (1, *self.example.shape):
+            raise ValueError(
+                f"design is {describe(design)}, expected a tensor {(1, *self.example.shape)}"
+            )
+        self.space.check(design, "design")
+        return design[0].detach().to(self.example)
+
+    def _stacked(self, name: str, like: Tensor) -> Tensor:
+        arrays = [event.arrays[name] for event in self._log.events if event.kind == "outcome"]
+        if not arrays:
+            return like.new_empty(0, *like.shape)
+        return torch.from_numpy(np.stack(arrays)).to(like)
+
+
+def _array(value: Tensor) -> np.ndarray[Any, Any]:
+    return value.detach().cpu().numpy()

@@ -1,0 +1,253 @@
+"""Every method of training a policy, on problems whose best designs and EIG are known."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pyro
+import pyro.distributions as dist
+import pytest
+import torch
+
+from boed.deep_adaptive import (
+    DeepAdaptiveDesign,
+    PolicyConfig,
+    PolicyTrainingConfig,
+    StaticDesign,
+    train_policy,
+)
+from boed.deep_adaptive.experiments import all_explained, explained, run_experiments
+from boed.deep_adaptive.fused import FusedLikelihood
+from boed.deep_adaptive.loss import contrast, single_look, spce_loss
+from boed.deep_adaptive.objectives import Critic, Posterior
+from boed.eig.model.sequential import roll_out, roll_out_log_likelihood, sequential_pce
+from boed.problems import (
+    HyperbolicDiscounting,
+    LinearGaussian,
+    LocationFinding,
+    TwoAlternativeChoice,
+)
+
+LINEAR = LinearGaussian.one_dimension()
+BOUNDS = torch.tensor([[-2.0], [2.0]])
+QUICK = PolicyTrainingConfig(
+    steps=60, batch=64, contrasts=31, lr=0.03, warmup=5, ema=0.8, every=60, looks=2, watched=64,
+    precision="fp32",
+)  # fmt: skip
+GRADIENT = ("dad", "idad", "vsoed")
+
+
+def network(**changes):
+    torch.manual_seed(0)
+    lower, upper = (None, None) if "designs" in changes else ((-2.0,), (2.0,))
+    sizes = {"design_dim": 1, "hidden": 16, "embedding": 4, "lower": lower, "upper": upper}
+    return DeepAdaptiveDesign(PolicyConfig(**{**sizes, **changes}))
+
+
+def policy_of(method):
+    if method == "fixed":
+        return StaticDesign(torch.tensor([[0.7], [0.9]]), BOUNDS)
+    return network()
+
+
+@pytest.mark.parametrize("method", ["dad", "fixed", "idad", "vsoed", "rl"])
+def test_each_method_finds_the_ends_of_a_bounded_linear_problem(method):
+    """Two looks at +-2 give 1/2 ln(1 + 8) nats."""
+    settings = replace(QUICK, lr=0.1) if method == "fixed" else QUICK
+    policy = train_policy(LINEAR.model, policy_of(method), settings, method=method)
+    result = sequential_pce(
+        LINEAR.model, policy, 2, samples=1000, contrasts=300, example=torch.zeros(1)
+    )
+    assert result.designs.abs().min() > 1.7
+    assert result.designs.abs().max() <= 2
+    assert result.lower == pytest.approx(0.5 * math.log(9), abs=4 * result.lower_error + 0.05)
+
+
+def test_reinforcement_learns_designs_of_a_finite_set():
+    policy = network(designs=((-1.0,), (0.0,), (2.0,), (0.5,)))
+    policy = train_policy(LINEAR.model, policy, QUICK, method="rl")
+    result = sequential_pce(
+        LINEAR.model, policy, 2, samples=50, contrasts=50, example=torch.zeros(1)
+    )
+    assert (result.designs == 2).all()
+
+
+@pytest.mark.parametrize("method", ["dad", "vsoed", "idad"])
+def test_a_finite_set_has_no_gradient(method):
+    policy = network(designs=((-1.0,), (0.0,), (2.0,)))
+    with pytest.raises(ValueError, match=r"finite set, so that no gradient.*'rl' needs none"):
+        train_policy(LINEAR.model, policy, QUICK, method=method)
+
+
+def simulator(design):
+    """No likelihood: the outcome is a function of the unknown and of noise of its own."""
+    with pyro.plate_stack("plate", design.shape[:-1]):
+        theta = pyro.sample("theta", dist.Normal(torch.tensor(0.0), 1.0))
+        noise = pyro.sample("noise", dist.Normal(torch.tensor(0.0), 1.0))
+        return pyro.deterministic("y", theta * design[..., 0] + noise)
+
+
+@pytest.mark.parametrize("method", ["idad", "vsoed"])
+def test_no_likelihood_is_needed(method):
+    policy = train_policy(simulator, network(), QUICK, method=method)
+    assert policy(torch.zeros(1, 0, 1), torch.zeros(1, 0)).abs() > 1.7
+    assert policy.provenance["history"][-1]["val_bound"] > 0.6
+
+
+@pytest.mark.parametrize("method", ["dad", "rl"])
+def test_where_a_likelihood_is_needed_it_is_said(method):
+    with pytest.raises(ValueError, match=r"needs a likelihood|nuisance"):
+        train_policy(simulator, network(), QUICK, method=method)
+
+
+def test_unknown_methods_and_policies_that_do_not_fit():
+    with pytest.raises(ValueError, match="method is 'dda': did you mean 'dad'"):
+        train_policy(LINEAR.model, network(), QUICK, method="dda")
+    for method in ("idad", "rl", "vsoed"):
+        with pytest.raises(ValueError, match="policy a StaticDesign, expected a DeepAdaptive"):
+            train_policy(LINEAR.model, policy_of("fixed"), QUICK, method=method)
+
+
+def test_a_posterior_of_choices_is_refused():
+    def coin(design):
+        with pyro.plate_stack("plate", design.shape[:-1]):
+            theta = pyro.sample("theta", dist.Bernoulli(torch.tensor(0.4)))
+            return pyro.sample("y", dist.Normal(design[..., 0] * theta, 1.0))
+
+    with pytest.raises(ValueError, match="'theta' is not continuous"):
+        train_policy(coin, network(), QUICK, method="vsoed")
+    policy = train_policy(coin, network(), replace(QUICK, steps=3), method="idad")
+    assert policy.provenance["steps"] == 3
+
+
+@pytest.mark.parametrize("judge", [Critic, Posterior])
+def test_bounds_of_judges_are_below_the_eig(judge):
+    """Whatever their weights, in expectation: here of one look at 2, EIG 1/2 ln 5."""
+    policy = StaticDesign(torch.tensor([[2.0]]))
+    problem = single_look(LINEAR.model, policy, "y", target="theta")
+    torch.manual_seed(0)
+    asked = network()
+    bound = judge(problem, asked)
+    roll = run_experiments(problem, policy, 1, batch=2000)
+    with torch.no_grad():
+        gains = bound(roll.latents, asked.in_units(roll.designs, roll.outcomes))
+    assert gains.shape == (2000,)
+    assert gains.mean() < 0.5 * math.log(5) + 4 * gains.std() / 2000**0.5
+
+
+@pytest.mark.parametrize(
+    ("problem", "dim"), [(LocationFinding(), 2), (LINEAR, 1), (TwoAlternativeChoice(), 1)]
+)
+def test_likelihoods_are_those_of_roll_outs(problem, dim):
+    policy = StaticDesign(torch.randn(3, dim, generator=torch.Generator().manual_seed(0)))
+    looked = single_look(problem.model, policy, "y", target="theta")
+    torch.manual_seed(0)
+    roll = run_experiments(looked, policy, 3, batch=5)
+    same = roll_out_log_likelihood(looked, roll, {k: v[None] for k, v in roll.latents.items()})
+    torch.testing.assert_close(roll.log_likelihood, same[0])
+    others = looked.draw_latents(torch.zeros(7, 1, dim))
+    expected = roll_out_log_likelihood(looked, roll, others)
+    torch.testing.assert_close(explained(looked, roll, others), expected)
+    torch.testing.assert_close(all_explained(looked, roll, others), expected)
+    each = {name: value.expand(7, 5, *value.shape[2:]) for name, value in others.items()}
+    torch.testing.assert_close(explained(looked, roll, each), expected)
+
+
+def test_a_look_costs_the_same_however_long_the_history(monkeypatch):
+    """The summary grows by one look at a time, to what the whole history gives."""
+    policy = network(design_dim=2, lower=None, upper=None)
+    problem = single_look(LocationFinding().model, policy, "y", target="theta")
+    seen = []
+    policy.encoder.register_forward_hook(lambda _, __, out: seen.append(len(out)))
+    torch.manual_seed(0)
+    roll = run_experiments(problem, policy, 4, batch=6)
+    assert seen == [6] * 4
+    torch.manual_seed(0)
+    theta = problem.draw_latents(torch.zeros(6, 2))
+    again = roll_out(problem, policy, torch.zeros(2), steps=4, batch=6)
+    assert again.designs.shape == roll.designs.shape
+    assert set(theta) == set(roll.latents)
+    torch.testing.assert_close(
+        policy(roll.designs[:, :3], roll.outcomes[:, :3]), roll.designs[:, 3]
+    )
+
+
+def test_the_limit_bounds_what_one_experiment_says():
+    """With the limit every coordinate of a design's gradient is at most limit / B."""
+    for limit, most in ((0.01, 0.01), (math.inf, math.inf)):
+        policy = StaticDesign(torch.full((1, 2), 0.3))
+        problem = single_look(LocationFinding().model, policy, "y", target="theta")
+        torch.manual_seed(0)
+        spce_loss(problem, policy, 1, batch=64, contrasts=31, limit=limit).backward()
+        assert policy.designs.grad.abs().max() <= most
+        assert policy.designs.grad.abs().max() > 0
+
+
+def test_what_cannot_be_recorded_is_evaluated_as_it_is(caplog):
+    """A model that looks at values in Python."""
+
+    def branching(design):
+        with pyro.plate_stack("plate", design.shape[:-1]):
+            theta = pyro.sample("theta", dist.Normal(torch.tensor(0.0), 1.0))
+            sign = -1 if (theta > 100).any() else 1
+            return pyro.sample("y", dist.Normal(sign * theta * design[..., 0], 1.0))
+
+    policy = StaticDesign(torch.ones(2, 1))
+    problem = single_look(branching, policy, "y", target="theta")
+    roll = run_experiments(problem, policy, 2, batch=3)
+    others = problem.draw_latents(torch.zeros(5, 1, 1))
+    fused = FusedLikelihood(all_explained)
+    torch.testing.assert_close(fused(problem, roll, others), all_explained(problem, roll, others))
+    assert "is not compiled, which is slower" in caplog.text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("problem", "dim"), [(LocationFinding(), 2), (HyperbolicDiscounting(), 2), (LINEAR, 1)]
+)
+def test_compiled_likelihoods_are_the_same(problem, dim, caplog):
+    policy = StaticDesign(torch.rand(3, dim) + 1)
+    looked = single_look(problem.model, policy, problem.observation, target=problem.target)
+    fused = FusedLikelihood(all_explained)
+    for seed in range(2):
+        torch.manual_seed(seed)
+        roll = run_experiments(looked, policy, 3, batch=8)
+        torch.manual_seed(seed)
+        one = contrast(looked, roll, 20, explain=fused)
+        torch.manual_seed(seed)
+        other = contrast(looked, roll, 20)
+        torch.testing.assert_close(one.gains, other.gains, atol=1e-4, rtol=1e-4)
+    assert not [each for each in caplog.records if each.name.startswith("boed")]
+
+
+class Interrupt(Exception):
+    pass
+
+
+@pytest.mark.parametrize("method", ["fixed", "idad", "vsoed", "rl"])
+def test_each_method_resumes_bit_for_bit(method, tmp_path):
+    few = replace(QUICK, steps=4, every=2, batch=8, watched=8)
+    whole = train_policy(LINEAR.model, policy_of(method), few, method=method)
+
+    def interrupt(step, loss):
+        if step == 3:
+            raise Interrupt
+
+    out = tmp_path / "policy.safetensors"
+    with pytest.raises(Interrupt):
+        train_policy(
+            LINEAR.model, policy_of(method), few, method=method, out=out, on_step=interrupt
+        )
+    resumed = train_policy(LINEAR.model, policy_of(method), few, method=method, out=out)
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[name]), name
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("method", ["dad", "fixed", "idad", "vsoed", "rl"])
+def test_each_method_trains_on_a_gpu_and_comes_back(method):
+    policy = policy_of(method)
+    train_policy(LINEAR.model, policy, replace(QUICK, steps=3, device="cuda"), method=method)
+    assert next(policy.parameters()).device.type == "cpu"

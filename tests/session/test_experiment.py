@@ -1,0 +1,190 @@
+"""Sessions with Pyro models: any policy drives them, and a log on the disk finds them again."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pyro
+import pyro.distributions as dist
+import pytest
+import torch
+from torch import Tensor
+
+from boed.deep_adaptive import DeepAdaptiveDesign, PolicyConfig
+from boed.eig.model.design_space import DesignSpace
+from boed.eig.model.greedy import Greedy
+from boed.eig.model.sequence_model import sequence_model
+from boed.eig.model.sequential import fixed_policy, random_policy
+from boed.session import ModelSession
+
+EXAMPLE = torch.zeros(1)
+LINE = DesignSpace(bounds=torch.tensor([[-1.0], [2.0]]))
+
+
+def model(design: Tensor) -> None:
+    with pyro.plate_stack("plate", design.shape[:-1]):
+        theta = pyro.sample("theta", dist.Normal(design.new_zeros(()), 1.0))
+        pyro.sample("y", dist.Normal(design[..., 0] * theta, 1.0))
+
+
+def coin(design: Tensor) -> None:
+    with pyro.plate_stack("plate", design.shape[:-1]):
+        theta = pyro.sample("theta", dist.Normal(design.new_zeros(()), 1.0))
+        pyro.sample("y", dist.Bernoulli(logits=theta - design[..., 0]))
+
+
+def greedy() -> Greedy:
+    problem = sequence_model(model, EXAMPLE, "y", target="theta", estimator="greedy")
+    return Greedy(problem=problem, example=EXAMPLE, candidates=LINE.draw, number=8, particles=64)
+
+
+def network() -> DeepAdaptiveDesign:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        config = PolicyConfig(design_dim=1, hidden=4, embedding=2, lower=(-1.0,), upper=(2.0,))
+        return DeepAdaptiveDesign(config).eval()
+
+
+POLICIES: dict[str, Any] = {
+    "random": lambda: random_policy(LINE.draw),
+    "fixed": lambda: fixed_policy(torch.tensor([[1.0], [2.0], [-1.0]])),
+    "greedy": greedy,
+    "a network": network,
+}
+
+
+def session(policy: Any = None, **changes: Any) -> ModelSession:
+    given: dict[str, Any] = {"model": model, "example": EXAMPLE, "space": LINE, "looks": 3}
+    given |= {"policy": policy or POLICIES["fixed"]()} | changes
+    return ModelSession(given.pop("model"), given.pop("policy"), given.pop("example"), **given)
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_a_session_goes_on_as_if_nothing_had_happened(name: str, tmp_path: Path) -> None:
+    """Opened anew before and after each outcome, it makes the looks of one that never closed."""
+    policy, same, third = (POLICIES[name]() for _ in range(3))
+    state = torch.random.get_rng_state()
+    whole = session(policy)
+    for look in range(3):
+        design = whole.suggest()
+        assert design is not None
+        assert design.shape == (1,)
+        with session(same, path=tmp_path / "log") as first:
+            assert torch.equal(first.designs, whole.designs)
+            suggested = first.suggest()
+            assert suggested is not None
+            assert torch.equal(suggested, design)
+        with session(third, path=tmp_path / "log") as second:
+            again = second.suggest()
+            assert again is not None
+            assert torch.equal(again, design)
+            second.ingest(0.5 * look)
+        whole.ingest(torch.tensor(0.5 * look))
+    assert whole.suggest() is None
+    assert whole.reason == "all 3 looks are made"
+    assert whole.outcomes.tolist() == [0.0, 0.5, 1.0]
+    assert torch.equal(state, torch.random.get_rng_state())
+
+
+def test_what_is_known_is_the_posterior_of_all_outcomes() -> None:
+    opened = session()
+    prior = opened.posterior(particles=1000)
+    assert float(prior.standard_deviation("theta")) == pytest.approx(1.0, rel=0.1)
+    for outcome, design in ((1.0, [1.0]), (3.0, [2.0])):
+        opened.ingest(outcome, torch.tensor(design))
+    after = opened.posterior(particles=1000)
+    assert float(after.mean("theta")) == pytest.approx(7 / 6, abs=0.08)
+    assert float(after.standard_deviation("theta")) == pytest.approx(6**-0.5, rel=0.15)
+
+
+def test_designs_that_nobody_suggested_count() -> None:
+    opened = session()
+    opened.suggest()
+    opened.ingest(0.1, torch.tensor([0.25]))
+    assert opened.designs.tolist() == [[0.25]]
+    assert opened.suggest() is not None
+    assert opened.spent == 1.0
+
+
+def test_a_budget_ends_a_session() -> None:
+    space = DesignSpace(travel=lambda a, b: (a - b).abs().sum(-1))
+    opened = session(space=space, budget=4.0)  # 1, then 1 + 1, then 1 + 3
+    for _ in range(2):
+        assert opened.suggest() is not None
+        opened.ingest(0.0)
+    assert opened.spent == 3.0
+    assert opened.suggest() is None
+    assert opened.reason == "the next design costs 4, and 1 of the budget of 4 is left"
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({"seed": 1}, "seed"),
+        ({"looks": 4}, "looks"),
+        ({"budget": 2.0}, "budget"),
+        ({"policy": fixed_policy(torch.ones(3, 1))}, "policy"),
+        ({"space": DesignSpace()}, "space"),
+        ({"model": coin}, "model"),
+    ],
+)
+def test_the_log_of_another_session_is_refused(
+    changes: dict[str, Any], name: str, tmp_path: Path
+) -> None:
+    session(path=tmp_path).close()
+    session(path=tmp_path).close()
+    with pytest.raises(ValueError, match=f"of a session whose {name} is"):
+        session(path=tmp_path, **changes)
+    session(path=tmp_path).close()
+
+
+def nothing_suggested() -> None:
+    session().ingest(1.0)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: session(looks=0), "looks must be an integer of at least 1, got 0"),
+        (lambda: session(budget=0.0), "budget is 0.0, expected more than 0"),
+        (lambda: session(example=torch.tensor([5.0])), r"example \[5.0\] is outside"),
+        (lambda: session(example=torch.zeros(1, 1)), "designs must be"),
+        (lambda: session(target="other"), "no site 'other'"),
+        (lambda: session(policy=5), "policy is an int, 5, expected a function"),
+        (nothing_suggested, "expected `suggest` before it"),
+        (lambda: session().ingest(math.nan, torch.zeros(1)), "outcome is nan, expected finite"),
+        (lambda: session().ingest(torch.zeros(2), torch.zeros(1)), r"shape \(\) as site 'y' has"),
+        (lambda: session().ingest(1.0, torch.zeros(2)), "design is a Tensor.* expected a tensor"),
+        (lambda: session().ingest(1.0, torch.tensor([9.0])), r"design \[9.0\] is outside"),
+        (
+            lambda: session(model=coin).ingest(0.5, torch.zeros(1)),
+            r"outcome is 0.5, expected a value of site 'y': Boolean",
+        ),
+        (lambda: session(policy=lambda d, y: d[0]).suggest(), "design is a Tensor"),
+        (lambda: session(policy=lambda d, y: 1 / 0).suggest(), "division by zero"),
+        (lambda: session(policy=lambda d, y: d.new_full((1, 1), 3.0)).suggest(), "is outside"),
+        (
+            lambda: session(policy=lambda d, y: d.new_full((1, 1), math.nan)).suggest(),
+            "is outside",
+        ),
+    ],
+)
+def test_bad_input_names_the_culprit(call: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_what_is_refused_leaves_the_session_as_it_was(tmp_path: Path) -> None:
+    with session(path=tmp_path) as opened:
+        design = opened.suggest()
+        assert design is not None
+        with pytest.raises(ValueError, match="expected finite"):
+            opened.ingest(math.inf)
+        again = opened.suggest()
+        assert again is not None
+        assert torch.equal(design, again)
+        opened.ingest(1.0)
+    with session(path=tmp_path) as found:
+        assert found.outcomes.tolist() == [1.0]
