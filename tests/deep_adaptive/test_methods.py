@@ -65,8 +65,9 @@ def test_each_method_finds_the_ends_of_a_bounded_linear_problem(method):
     assert result.lower == pytest.approx(0.5 * math.log(9), abs=4 * result.lower_error + 0.05)
 
 
-def test_reinforcement_learns_designs_of_a_finite_set():
-    policy = network(designs=((-1.0,), (0.0,), (2.0,), (0.5,)))
+@pytest.mark.parametrize("heads", [0, 2])
+def test_reinforcement_learns_designs_of_a_finite_set(heads):
+    policy = network(designs=((-1.0,), (0.0,), (2.0,), (0.5,)), heads=heads)
     policy = train_policy(LINEAR.model, policy, QUICK, method="rl")
     result = sequential_pce(
         LINEAR.model, policy, 2, samples=50, contrasts=50, example=torch.zeros(1)
