@@ -1,9 +1,9 @@
 """Deep adaptive design: a policy network that chooses each look from all that was seen so far."""
 
+from boed.deep_adaptive.config import PolicyConfig
 from boed.deep_adaptive.loss import Contrast, contrast, first_design, single_look, spce_loss
 from boed.deep_adaptive.network import (
     DeepAdaptiveDesign,
-    PolicyConfig,
     SequentialDesigner,
     StaticDesign,
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -10,9 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from boed.foundation.checks import at_least, attributes, more_than
+from boed.deep_adaptive.config import ACTIVATIONS, PolicyConfig
 from boed.foundation.files import read_model, save_weights
-from boed.foundation.registry import check_known
 from boed.foundation.shipped import shipped
 
 
@@ -33,65 +32,8 @@ class SequentialDesigner(Protocol):
         ...
 
 
-ACTIVATIONS: dict[str, type[nn.Module]] = {"gelu": nn.GELU, "relu": nn.ReLU}
-
-
-@dataclass(frozen=True, kw_only=True)
-class PolicyConfig:
-    """Size of a policy network.
-
-    Attributes:
-        design_dim: K, numbers in a design.
-        outcome_dim: numbers in an outcome, all its event dimensions together.
-        hidden: width of the hidden layers.
-        embedding: width of the pooled summary of the history.
-        activation: between the layers, a name of `ACTIVATIONS`.
-        designs: the finite set that a design is of, rows of K; none where it is continuous.
-        lower, upper: bounds of each entry of a design; none where it may be any number.
-        scale: size of designs where they have no bounds; the network works in units of it.
-
-    Raises:
-        ValueError: a size below 1, or bounds that do not enclose anything.
-    """
-
-    design_dim: int
-    outcome_dim: int = 1
-    hidden: int = 128
-    embedding: int = 32
-    activation: str = "gelu"
-    lower: tuple[float, ...] | None = None
-    upper: tuple[float, ...] | None = None
-    scale: float = 1.0
-    designs: tuple[tuple[float, ...], ...] | None = None
-
-    def __post_init__(self) -> None:
-        at_least(1, **attributes(self, "design_dim", "outcome_dim", "hidden", "embedding"))
-        more_than(0, scale=self.scale)
-        check_known("activation", self.activation, ACTIVATIONS)
-        if (self.lower is None) != (self.upper is None):
-            raise ValueError("lower and upper bounds go together; got only one of them")
-        for name in ("lower", "upper"):
-            bound = getattr(self, name)
-            if bound is None:
-                continue
-            object.__setattr__(self, name, tuple(map(float, bound)))
-            if len(bound) != self.design_dim:
-                raise ValueError(
-                    f"{name} has {len(bound)} entries, expected one for each of the "
-                    f"{self.design_dim} of a design"
-                )
-        if self.designs is not None:
-            rows = tuple(tuple(map(float, row)) for row in self.designs)
-            object.__setattr__(self, "designs", rows)
-            if len(rows) < 2 or any(len(row) != self.design_dim for row in rows):
-                raise ValueError(
-                    f"designs has {len(rows)} rows of {sorted({len(row) for row in rows})} numbers,"
-                    f" expected at least 2 rows of design_dim, {self.design_dim}"
-                )
-        if self.lower is not None and self.upper is not None:
-            for low, high in zip(self.lower, self.upper, strict=True):
-                if not low < high:
-                    raise ValueError(f"lower {self.lower} is not below upper {self.upper}")
+WEIGHTS = 5.0
+"""Largest logarithm of a look's weight in a weighted mean, and of its reciprocal."""
 
 
 class DeepAdaptiveDesign(nn.Module):
@@ -120,14 +62,15 @@ class DeepAdaptiveDesign(nn.Module):
         self.encoder = nn.Sequential(
             nn.Linear(config.design_dim + config.outcome_dim, config.hidden),
             activation(),
-            nn.Linear(config.hidden, config.embedding),
+            nn.Linear(config.hidden, config.embedding + config.heads),
         )
+        outputs = len(config.designs or range(config.design_dim))
         self.emitter = nn.Sequential(
-            nn.Linear(config.embedding, config.hidden),
+            nn.Linear(config.embedding + config.heads * config.design_dim, config.hidden),
             activation(),
             nn.Linear(config.hidden, config.hidden),
             activation(),
-            nn.Linear(config.hidden, len(config.designs or range(config.design_dim))),
+            nn.Linear(config.hidden, outputs + (0 if config.designs else config.heads)),
         )
         lower, upper = _interval(config)
         self.register_buffer("lower", lower, persistent=False)
@@ -180,11 +123,11 @@ class DeepAdaptiveDesign(nn.Module):
             ValueError: shapes that do not fit the configuration, or NaN.
         """
         self._check(designs, outcomes)
-        return self.choose(self.encoder(self.in_units(designs, outcomes)).sum(1))
+        return self.choose(self._encoded(self.in_units(designs, outcomes)).sum(1))
 
     def start(self, batch: int) -> Float[Tensor, "B E"]:
         """The empty sum."""
-        return self.outcome_mean.new_zeros(batch, self.config.embedding)
+        return self.outcome_mean.new_zeros(batch, self.summary)
 
     def choose(self, summary: Float[Tensor, "B E"]) -> Float[Tensor, "B K"]:
         """The next design, from the sum over the looks so far."""
@@ -192,8 +135,20 @@ class DeepAdaptiveDesign(nn.Module):
 
     def emit(self, summary: Float[Tensor, "B E"]) -> Float[Tensor, "B R"]:
         """The network's own numbers: K, or as many as there are designs in a finite set."""
-        raw: Tensor = self.emitter(summary)
-        return raw
+        heads, raw = self.config.heads, summary
+        if not heads:
+            return self.emitter(raw)  # type: ignore[no-any-return]
+        embedding, weights, weighted = summary.split(
+            [self.config.embedding, heads, heads * self.design_dim], -1
+        )
+        means = weighted.unflatten(-1, (heads, -1)) / weights.clamp(min=1e-6)[..., None]
+        raw = self.emitter(torch.cat([embedding, means.flatten(-2)], -1))
+        if self.config.designs is not None:
+            return raw
+        if self.config.lower is not None:  # what `within` makes of it again
+            means = ((means + 1) / 2).clamp(1e-4, 1 - 1e-4).logit() / 2
+        offset, shares = raw.split([self.design_dim, heads], -1)
+        return offset + (shares[..., None] * means).sum(-2)
 
     def update(
         self,
@@ -202,7 +157,22 @@ class DeepAdaptiveDesign(nn.Module):
         outcome: Float[Tensor, "B *Y"],
     ) -> Float[Tensor, "B E"]:
         """The sum with one more look."""
-        return summary + self.encoder(self.in_units(design, outcome))
+        return summary + self._encoded(self.in_units(design, outcome))
+
+    @property
+    def summary(self) -> int:
+        """E, numbers in a summary: the embedding, and for each head a weight and a design."""
+        return self.config.embedding + self.config.heads * (1 + self.config.design_dim)
+
+    def _encoded(self, seen: Float[Tensor, "*B D"]) -> Float[Tensor, "*B E"]:
+        """What a look adds to the summary."""
+        encoded: Tensor = self.encoder(seen)
+        if not self.config.heads:
+            return encoded
+        embedding, scores = encoded.split([self.config.embedding, self.config.heads], -1)
+        weights = (WEIGHTS * scores.tanh()).exp()
+        weighted = weights[..., None] * seen[..., None, : self.design_dim]
+        return torch.cat([embedding, weights, weighted.flatten(-2)], -1)
 
     def in_units(self, designs: Float[Tensor, "*B K"], outcomes: Tensor) -> Tensor:
         """Designs and outcomes of about unit size, side by side."""

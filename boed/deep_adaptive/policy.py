@@ -11,8 +11,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from boed.deep_adaptive.config import PolicyConfig
 from boed.deep_adaptive.loss import first_design
-from boed.deep_adaptive.network import DeepAdaptiveDesign, PolicyConfig, StaticDesign
+from boed.deep_adaptive.network import DeepAdaptiveDesign, StaticDesign
 from boed.deep_adaptive.objectives import Trainable
 from boed.deep_adaptive.training import train_policy
 from boed.eig.model.pyro_model import site_model

@@ -46,7 +46,7 @@ class ActorCritic(nn.Module):
         self.policy = policy
         self.log_std = nn.Parameter(torch.full((policy.config.design_dim,), -1.0))
         self.value = nn.Sequential(
-            nn.Linear(policy.config.embedding + 1, policy.config.hidden),
+            nn.Linear(policy.summary + 1, policy.config.hidden),
             nn.ReLU(),
             nn.Linear(policy.config.hidden, 1),
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,6 +17,7 @@ from boed.deep_adaptive.loss import contrast, single_look
 from boed.deep_adaptive.network import DeepAdaptiveDesign, StaticDesign
 from boed.deep_adaptive.objectives import objective
 from boed.eig.model.pyro_model import Model, SiteModel
+from boed.eig.model.scores import warn_if_saturated
 from boed.foundation.randomness import derive
 from boed.foundation.registry import check_known
 from boed.training.checkpoints import claim_checkpoint, running_state
@@ -107,6 +108,7 @@ def train_policy(
                 on_step=on_step,
                 after_update=getattr(policy, "keep_within", None),
             )
+    _warn_if_saturated(method, settings, progress.history[-1])
     header = {
         **ours,
         "fit": {**asdict(settings), "skip": str(settings.skip)},
@@ -122,6 +124,16 @@ def train_policy(
     if state is not None and progress.step >= settings.steps:
         state.unlink(missing_ok=True)
     return policy.cpu().eval()
+
+
+def _warn_if_saturated(
+    method: str, settings: PolicyTrainingConfig, reached: Mapping[str, float]
+) -> None:
+    """Warn where the training's own bound had no room left for a better policy."""
+    contrasts = {"idad": settings.batch - 1, "vsoed": None}.get(method, settings.contrasts)
+    bound = reached.get("val_spce", reached.get("val_bound"))
+    if contrasts is not None and bound is not None:
+        warn_if_saturated("train_policy", torch.tensor(bound), contrasts)
 
 
 def _use_units(problem: SiteModel, policy: Trainable, settings: PolicyTrainingConfig) -> None:

@@ -66,7 +66,9 @@ def coin_eig(designs):
     return (prior * each * (each / (each @ prior)[:, None]).log()).sum()
 
 
-@pytest.mark.parametrize("policy", [network(), network(outcome_dim=6), network(embedding=1)])
+@pytest.mark.parametrize(
+    "policy", [network(), network(outcome_dim=6), network(embedding=1), network(heads=3)]
+)
 def test_the_order_of_the_looks_does_not_matter(policy):
     event = (2, 3) if policy.config.outcome_dim == 6 else ()
     designs, outcomes = torch.randn(5, 7, 2), torch.randn(5, 7, *event)
@@ -79,8 +81,20 @@ def test_the_order_of_the_looks_does_not_matter(policy):
     torch.testing.assert_close(chosen[2:3], policy(designs[2:3], outcomes[2:3]))
 
 
-def test_the_first_design_is_the_same_for_all_and_learned():
-    policy = network()
+@pytest.mark.parametrize(("lower", "upper"), [(None, None), ((-3.0, -2.0), (3.0, 2.0))])
+def test_a_head_s_mean_is_a_design_s_own_place(lower, upper):
+    """With one look, equal shares that add up to 1 and no offset, it is made again."""
+    policy = network(heads=2, lower=lower, upper=upper, scale=4.0)
+    with torch.no_grad():
+        policy.emitter[-1].weight.zero_()
+        policy.emitter[-1].bias.copy_(torch.tensor([0.0, 0.0, 0.5, 0.5]))
+    designs = torch.tensor([[[1.5, -0.7]], [[-2.0, 1.0]]])
+    torch.testing.assert_close(policy(designs, torch.randn(2, 1)), designs[:, 0])
+
+
+@pytest.mark.parametrize("heads", [0, 2])
+def test_the_first_design_is_the_same_for_all_and_learned(heads):
+    policy = network(heads=heads)
     first = policy(torch.zeros(3, 0, 2), torch.zeros(3, 0))
     assert torch.equal(first[0], first[1])
     torch.testing.assert_close(first[0], first_design(policy))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import replace
 
 import pyro
@@ -64,8 +65,9 @@ def test_each_method_finds_the_ends_of_a_bounded_linear_problem(method):
     assert result.lower == pytest.approx(0.5 * math.log(9), abs=4 * result.lower_error + 0.05)
 
 
-def test_reinforcement_learns_designs_of_a_finite_set():
-    policy = network(designs=((-1.0,), (0.0,), (2.0,), (0.5,)))
+@pytest.mark.parametrize("heads", [0, 2])
+def test_reinforcement_learns_designs_of_a_finite_set(heads):
+    policy = network(designs=((-1.0,), (0.0,), (2.0,), (0.5,)), heads=heads)
     policy = train_policy(LINEAR.model, policy, QUICK, method="rl")
     result = sequential_pce(
         LINEAR.model, policy, 2, samples=50, contrasts=50, example=torch.zeros(1)
@@ -219,6 +221,31 @@ def test_compiled_likelihoods_are_the_same(problem, dim, caplog):
         other = contrast(looked, roll, 20)
         torch.testing.assert_close(one.gains, other.gains, atol=1e-4, rtol=1e-4)
     assert not [each for each in caplog.records if each.name.startswith("boed")]
+
+
+@pytest.mark.parametrize(
+    ("method", "changes", "contrasts"),
+    [
+        ("dad", {"contrasts": 1}, 1),
+        ("rl", {"contrasts": 1}, 1),
+        ("fixed", {"contrasts": 1}, 1),
+        ("idad", {"batch": 2}, 1),
+        ("vsoed", {"contrasts": 1, "batch": 2}, None),
+        ("dad", {}, None),
+    ],
+)
+def test_too_few_contrasts_for_the_information_are_told(method, changes, contrasts):
+    policy = policy_of(method)
+    with torch.no_grad():
+        for parameter in policy.parameters():
+            parameter.fill_(1.9)  # looks near the ends
+    few = replace(QUICK, steps=1, **changes)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        train_policy(LINEAR.model, policy, few, method=method)
+    said = [str(each.message) for each in told if "ln(L + 1)" in str(each.message)]
+    assert len(said) == (contrasts is not None)
+    assert all(f"contrasts is {contrasts}: 'train_policy' is at most" in each for each in said)
 
 
 class Interrupt(Exception):

@@ -1,0 +1,75 @@
+"""Size of a policy network, and the designs that it chooses from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from boed.foundation.checks import at_least, attributes, more_than
+from boed.foundation.registry import check_known
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {"gelu": nn.GELU, "relu": nn.ReLU}
+"""Between the layers, by name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PolicyConfig:
+    """Size of a policy network.
+
+    Attributes:
+        design_dim: K, numbers in a design.
+        outcome_dim: numbers in an outcome, all its event dimensions together.
+        hidden: width of the hidden layers.
+        embedding: width of the pooled summary of the history.
+        heads: weighted means of the designs made so far, from which the next one is reckoned; their
+            weights are learned. None in the architecture of the paper.
+        activation: between the layers, a name of `ACTIVATIONS`.
+        designs: the finite set that a design is of, rows of K; none where it is continuous.
+        lower, upper: bounds of each entry of a design; none where it may be any number.
+        scale: size of designs where they have no bounds; the network works in units of it.
+
+    Raises:
+        ValueError: a size below 1, or bounds that do not enclose anything.
+    """
+
+    design_dim: int
+    outcome_dim: int = 1
+    hidden: int = 128
+    embedding: int = 32
+    heads: int = 0
+    activation: str = "gelu"
+    lower: tuple[float, ...] | None = None
+    upper: tuple[float, ...] | None = None
+    scale: float = 1.0
+    designs: tuple[tuple[float, ...], ...] | None = None
+
+    def __post_init__(self) -> None:
+        at_least(1, **attributes(self, "design_dim", "outcome_dim", "hidden", "embedding"))
+        at_least(0, heads=self.heads)
+        more_than(0, scale=self.scale)
+        check_known("activation", self.activation, ACTIVATIONS)
+        if (self.lower is None) != (self.upper is None):
+            raise ValueError("lower and upper bounds go together; got only one of them")
+        for name in ("lower", "upper"):
+            bound = getattr(self, name)
+            if bound is None:
+                continue
+            object.__setattr__(self, name, tuple(map(float, bound)))
+            if len(bound) != self.design_dim:
+                raise ValueError(
+                    f"{name} has {len(bound)} entries, expected one for each of the "
+                    f"{self.design_dim} of a design"
+                )
+        if self.designs is not None:
+            rows = tuple(tuple(map(float, row)) for row in self.designs)
+            object.__setattr__(self, "designs", rows)
+            if len(rows) < 2 or any(len(row) != self.design_dim for row in rows):
+                raise ValueError(
+                    f"designs has {len(rows)} rows of {sorted({len(row) for row in rows})} numbers,"
+                    f" expected at least 2 rows of design_dim, {self.design_dim}"
+                )
+        if self.lower is not None and self.upper is not None:
+            for low, high in zip(self.lower, self.upper, strict=True):
+                if not low < high:
+                    raise ValueError(f"lower {self.lower} is not below upper {self.upper}")
