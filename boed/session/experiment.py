@@ -187,7 +187,7 @@ class ModelSession:
         """
         design = self._pending() if design is None else self._checked(design[None])
         if design is None:
-            raise ValueError("design is None, and none was suggested; expected `suggest` before it")
+            raise ValueError("design is None, and none was suggested; expected suggest() before it")
         value = torch.as_tensor(outcome).detach().to(self._outcome)
         (site,) = self._problem.observation
         if value.shape != self._outcome.shape or not bool(value.isfinite().all()):
