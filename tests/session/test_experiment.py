@@ -153,7 +153,7 @@ def nothing_suggested() -> None:
         (lambda: session(example=torch.zeros(1, 1)), "designs must be"),
         (lambda: session(target="other"), "no site 'other'"),
         (lambda: session(policy=5), "policy is an int, 5, expected a function"),
-        (nothing_suggested, "expected `suggest` before it"),
+        (nothing_suggested, r"expected suggest\(\) before it"),
         (lambda: session().ingest(math.nan, torch.zeros(1)), "outcome is nan, expected finite"),
         (lambda: session().ingest(torch.zeros(2), torch.zeros(1)), r"shape \(\) as site 'y' has"),
         (lambda: session().ingest(1.0, torch.zeros(2)), "design is a Tensor.* expected a tensor"),
