@@ -3,9 +3,10 @@
     python benchmarks/in_use.py --data digits --size 32 --out benchmarks/results/in_use-digits.json
 
 The same scenes, candidates, first look (as in the paper, from images of the library) and N for all;
-each against BOED with retrieved completions, paired. Beside it how clear completions are: the
-classifier's mean entropy about them, and how many are unclear (above 0.5 nats), by how much was
-seen; of real scenes nearly none is.
+each against BOED with retrieved completions, paired, and with `--clear` each once more with the
+completions that are as clear as real scenes (`boed benchmark --reweight clarity`). Beside it how
+clear completions are: the classifier's mean entropy about them, and how many are unclear (above
+0.5 nats), by how much was seen; of real scenes nearly none is.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from boed.eig.completions.beliefs import log_beliefs
 from boed.eig.completions.posterior_entropy import entropy
 from boed.foundation.files import write_json
 from boed.setup import Setup
+from boed.zoo.models import CLARITY
 
 REFERENCE = "retrieval"
 UNCLEAR = 0.5
@@ -128,13 +130,14 @@ def main() -> None:
     parser.add_argument("--data", default="digits")
     parser.add_argument("--size", type=int, default=32)
     parser.add_argument("--completers", nargs="+", default=["aipo", "flow-distilled", "flow"])
+    parser.add_argument("--clear", action="store_true")
     parser.add_argument("--scenes", type=int, default=256)
     parser.add_argument("--completions", type=int, nargs="+", default=[10])
     parser.add_argument("--grid", type=int, default=9)
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
 
-    def asked(completer: str) -> Setup:
+    def asked(completer: str, reweight: str | None = None) -> Setup:
         return setup(
             options.data,
             size=options.size,
@@ -142,6 +145,7 @@ def main() -> None:
             sensor=f"patch,grid={options.grid}",
             policies="boed,boed_retrieval",
             completer=completer,
+            reweight=reweight,
         )
 
     made = asked(options.completers[0])
@@ -150,6 +154,10 @@ def main() -> None:
         drawer = asked(name).completer
         assert drawer is not None
         completers[name] = drawer
+        if options.clear:
+            kept = asked(name, CLARITY).completer
+            assert kept is not None
+            completers[f"{name}, clear"] = kept
     chosen = policies(made, completers, options.completions)
     results = benchmark(
         made.data,

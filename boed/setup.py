@@ -18,6 +18,7 @@ from boed.completion.completer import Completer
 from boed.completion.importance import Weighted
 from boed.completion.log_probability import LikelihoodCompleter
 from boed.data.dataset import Dataset
+from boed.eig.completions.clarity import Clear
 from boed.foundation.arguments import checked
 from boed.foundation.checks import attribute
 from boed.foundation.options import Shares, split_names
@@ -31,6 +32,7 @@ from boed.zoo import Context, Missing, classifier_for, completer_for, primary_fo
 from boed.zoo.asked import Asked
 from boed.zoo.context import context_for
 from boed.zoo.effects import warn_without_effect
+from boed.zoo.models import CLARITY, clear_for
 from boed.zoo.policies import first_completions, policies_for, search_for
 
 Part = TypeVar("Part")
@@ -105,8 +107,10 @@ def setup(
             and sensor by default.
         completer: `aipo`, `flow`, ... as shipped for the data, a shipped model's name, a
             checkpoint's path, `retrieval` or `gaussian`; `package.module:Class`; or an object.
-        reweight: a completer with a likelihood, such as `pc-cnn`, by which the completions are
-            weighted (see `boed.completion.importance.Weighted`); by its name, path, or an object.
+        reweight: `clarity`, which keeps completions that the classifier is as sure about as it is
+            about real scenes (`boed.eig.completions.clarity.Clear`), or a completer with a
+            likelihood, such as `pc-cnn`, by which they are weighted
+            (`boed.completion.importance.Weighted`); by its name, path, or an object.
         policies: names of `POLICIES`, `package.module:Class`, or trained networks by name or path
             (`NAME=PATH`; `boed_value=PATH` for its proposals), as a list or with commas between; or
             objects by name. The first is what the run is about.
@@ -174,14 +178,15 @@ def setup(
     drawing = asked.policies if isinstance(asked.policies, Mapping) else asked.names
     warn_without_effect(asked.given, drawing, models.classifier, by_name=by_name)
     chosen, said = search_for(context, models.classifier, search=search, device=device)
-    made = _policies(context, asked, models, chosen)
+    drawn = models.completer(context, asked)
+    made = _policies(context, asked, models, drawn, chosen)
     options = {**asked.options, "precision": computed}
     return Setup(
         data=context.data,
         library=context.library,
         sensor=context.sensor,
         classifier=models.classifier,
-        completer=models.completer,
+        completer=drawn,
         policies=made,
         baseline=baseline or next((n for n, p in made.items() if isinstance(p, Random)), None),
         steps=steps,
@@ -192,6 +197,7 @@ def setup(
         about={
             **_about_sensor(context.sensor),
             "completions": completions,
+            **({"clarity": f"{drawn.rate:.3g} per nat"} if isinstance(drawn, Clear) else {}),
             "first_completions": first_completions(context),
             "search": said,
             "precision": _said_precision(models.classifier),
@@ -221,16 +227,17 @@ class _Models:
     Attributes:
         classifier: gives the beliefs.
         drawer: draws the completions; None where no policy of a name draws any.
-        target: what completions are reweighted by; None for equal weights.
+        target: the completer that completions are reweighted by; None for equal weights.
     """
 
     classifier: Classifier
     drawer: Completer | None
     target: Any
 
-    @property
-    def completer(self) -> Completer | None:
-        """What policies draw from."""
+    def completer(self, context: Context, asked: Asked) -> Completer | None:
+        """What policies draw from, once the models are prepared."""
+        if self.drawer is not None and asked.reweight == CLARITY:
+            return clear_for(context, self.classifier, self.drawer, memory=asked.memory)
         if self.drawer is None or self.target is None:
             return self.drawer
         return Weighted(self.drawer, self.target)
@@ -285,12 +292,16 @@ def _models(context: Context, asked: Asked) -> _Models:
         raise Missing(";\n".join(missing))
     assert judge is not None
     target: Any = asked.reweight
-    if isinstance(target, str | Path):
+    if target == CLARITY:
+        target = None
+    elif isinstance(target, str | Path):
         target = completer_for(context, str(target))
     return _Models(classifier=judge, drawer=sampler, target=target)
 
 
-def _policies(context: Context, asked: Asked, models: _Models, search: Search) -> dict[str, Policy]:
+def _policies(
+    context: Context, asked: Asked, models: _Models, completer: Completer | None, search: Search
+) -> dict[str, Policy]:
     """The policies by name."""
     retrieved = isinstance(models.drawer, Retrieval) or any(
         INFORMED.get(each, ("", ""))[0] == "retrieval" for each in asked.names
@@ -307,7 +318,7 @@ def _policies(context: Context, asked: Asked, models: _Models, search: Search) -
         context,
         list(asked.policies),
         models.classifier,
-        completer=models.completer,
+        completer=completer,
         completions=completions,
         search=search,
         memory=asked.memory,

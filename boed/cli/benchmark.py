@@ -69,7 +69,10 @@ def benchmark(
     ] = None,
     reweight: Annotated[
         str | None,
-        _option("Completer with a likelihood by which completions are weighted; name or path."),
+        _option(
+            "clarity keeps completions as clear to the classifier as real scenes; or a completer "
+            "with a likelihood by which they are weighted; name or path."
+        ),
     ] = None,
     classifier: Annotated[
         str | None,

@@ -231,6 +231,7 @@ def what_was_run(results: xr.Dataset) -> list[tuple[str, str]]:
         ("precision of the classifier", attributes.get("precision")),
         ("prevalence of the answers", shares(structured(attributes.get("prevalence", "null")))),
         ("completions per decision", attributes.get("completions")),
+        ("completions kept by clarity, rate", attributes.get("clarity")),
         ("completions for the first look", attributes.get("first_completions")),
         ("looks taken, mean", _each(results["looks"].mean(("seed", "scene")))),
         ("cost of a scene, mean", _each(results["cost"].sum("step").mean(("seed", "scene")))),

@@ -12,6 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+import torch
+
 from boed.classifiers.classifier import Classifier, check_is_classifier
 from boed.classifiers.ensemble import load_classifier
 from boed.classifiers.networks.densenet import DenseNetConfig
@@ -28,11 +30,13 @@ from boed.completion.completer import Completer, check_is_completer
 from boed.completion.registry import LEARNED, load_completer
 from boed.data.dataset import Dataset
 from boed.data.labels import naming_advice
+from boed.eig.completions.clarity import Clear, clarity_rate
 from boed.foundation.checks import attribute, check_fits
 from boed.foundation.registry import import_object, make_own, names_object, one_of, unknown
 from boed.foundation.shipped import WEIGHTS, shipped, shipped_names
 from boed.search.names import SEARCHES
 from boed.sensors import PatchSensor
+from boed.sensors.random_looks import RandomLooks
 from boed.sensors.registry import is_table
 from boed.zoo.defaults import DEFAULT_COMPLETER, FAMILY, LOOKS
 from boed.zoo.fitted import (
@@ -48,6 +52,12 @@ Model = TypeVar("Model")
 
 CLASSIFIERS = ("trees", "gaussian")
 """Classifiers that need a library and no training."""
+
+
+CLARITY = "clarity"
+"""The `reweight` that keeps completions as clear to the classifier as real scenes are."""
+
+SCENES_TO_CLEAR = 64
 
 
 def completer_for(context: Context, name: str | None = None) -> Completer:
@@ -254,6 +264,32 @@ def _of_torchxrayvision(name: str, data: Dataset, argument: str) -> TrainedClass
     check_question(name, pathologies(name), data.label_names, **asked)
     path = fetch_weights(argument, name)
     return TorchXRayVisionClassifier(path, data.label_names, size=data.size, **asked)
+
+
+def clear_for(
+    context: Context, classifier: Classifier, completer: Completer, *, memory: int
+) -> Clear:
+    """Of the completer's completions those that are as clear to the classifier as real scenes.
+
+    How much clearer those are is measured on `SCENES_TO_CLEAR` scenes of the val split, or of the
+    library, partly seen by random looks.
+
+    Raises:
+        Missing: there is neither.
+    """
+    shelf = context.val or context.library
+    if shelf is None:
+        raise Missing(
+            f"reweight is {CLARITY!r}, which compares completions with real scenes; "
+            f"{context.data.name} has neither a val split nor a library: give `library`"
+        )
+    rows = torch.randperm(len(shelf), generator=torch.Generator().manual_seed(0))
+    scenes = shelf.scenes(rows[:SCENES_TO_CLEAR])
+    counts = 1 + torch.arange(len(scenes)) % context.steps
+    looks = RandomLooks(context.sensor, context.shape)
+    seen = looks(scenes, counts, torch.Generator().manual_seed(0))
+    rate = clarity_rate(completer, classifier, scenes=scenes, observation=seen, memory=memory)
+    return Clear(completer, classifier, rate=rate, memory=memory)
 
 
 def screen_for(context: Context, classifier: TrainedClassifier, name: str) -> ScreenNet:

@@ -13,6 +13,7 @@ from boed.completion.classical.retrieval import Retrieval
 from boed.completion.completer import Completer
 from boed.completion.importance import Weighted
 from boed.data.observation import Observation
+from boed.eig.completions.clarity import Clear
 from boed.eig.completions.estimators import AdditiveEstimator, members_of
 from boed.eig.completions.estimators import named as estimator_named
 from boed.foundation.cache import cache_folder
@@ -118,7 +119,7 @@ def first_completions(context: Context) -> int:
 def _first_completer(context: Context, completer: Completer) -> Completer | None:
     """For the first look, random images of the library as in the paper; else the completer."""
     unreadable = context.indirect and context.transform is None
-    if isinstance(completer, Weighted):  # with nothing seen there is nothing to weigh by
+    if isinstance(completer, Weighted | Clear):  # with nothing seen there is nothing to weigh by
         own = completer.proposal
         return _first_completer(context, own) or own
     if context.library is None or unreadable or isinstance(completer, GaussianMixture | Retrieval):
