@@ -65,10 +65,16 @@ def _event(folder: Path, number: int, line: bytes) -> Event:
 
 
 def effective(events: Sequence[Event]) -> list[Event]:
-    """All that happened and was not taken back, without the beginning."""
+    """All that happened and was not taken back, without the beginning.
+
+    Raises:
+        ValueError: something is taken back before anything has happened: the log is damaged.
+    """
     happened: list[Event] = []
-    for event in events[1:]:
+    for number, event in enumerate(events[1:], 1):
         if event.kind == UNDO:
+            if not happened:
+                raise ValueError(f"log is damaged: event {number} undoes what did not happen")
             happened.pop()
         else:
             happened.append(event)

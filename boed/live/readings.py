@@ -24,7 +24,7 @@ def decoded(reading: Sequence[Any] | str, shape: Sequence[int] | None = None) ->
     """The reading of a message.
 
     >>> decoded([[0, 0.5]])
-    array([[0. , 0.5]], dtype=float32)
+    array([[0. , 0.5]])
     >>> decoded("AAAAPwAAgD8=", [1, 2])
     array([[0.5, 1. ]], dtype=float32)
 
@@ -37,11 +37,16 @@ def decoded(reading: Sequence[Any] | str, shape: Sequence[int] | None = None) ->
     """
     if not isinstance(reading, str):
         try:
-            return np.asarray(reading, dtype=np.float32)
-        except (TypeError, ValueError, OverflowError) as error:
+            given = np.asarray(reading)
+        except ValueError as error:
             raise ValueError(
                 f"reading is {type(reading).__name__}, expected nested lists of numbers: {error}"
             ) from error
+        if given.dtype.kind not in "iuf":  # text, booleans, null and objects among them
+            raise ValueError(
+                f"reading is a list of {given.dtype}, expected nested lists of numbers"
+            )
+        return given.astype(np.float64)
     if shape is None or not all(isinstance(side, int) and side > 0 for side in shape):
         raise ValueError(f"shape is {shape}, expected the sides of what is given as base64")
     try:

@@ -72,7 +72,7 @@ def record(
             that returns no pixels and does not say how to go on from readings.
     """
     where = _Look(sensor, observation, design)
-    given = _floating(reading).to(observation.values)
+    given = floating(reading).to(observation.values)
     if tuple(given.shape) != where.shape:
         raise ValueError(
             f"reading is {tuple(given.shape)}, expected {where.shape} for the look "
@@ -86,7 +86,12 @@ def record(
     return moved(sensor, where.after(observation, given), design[None])
 
 
-def _floating(reading: ArrayLike) -> Tensor:
+def floating(reading: ArrayLike) -> Tensor:
+    """A reading's numbers, in float32, of whatever kind of array they are.
+
+    Raises:
+        ValueError: they are no floating-point numbers.
+    """
     try:
         given = torch.as_tensor(reading)
     except (TypeError, ValueError, RuntimeError) as error:
@@ -96,7 +101,7 @@ def _floating(reading: ArrayLike) -> Tensor:
             f"reading is {str(given.dtype).removeprefix('torch.')}, expected floating-point "
             "numbers, pixels in [0, 1]; divide counts by the highest that there is"
         )
-    return given
+    return given.detach().to_dense().float()
 
 
 class _Look:

@@ -93,6 +93,22 @@ class Account:
         elif event.kind == "stop":
             self.stopped = facts["reason"]
 
+    def go_on(self, events: Sequence[Event]) -> None:
+        """Go on by all of a log's events, without its beginning and what was taken back.
+
+        Raises:
+            ValueError: an event lacks a fact or is about a look that there is not: somebody has
+                changed the log.
+        """
+        for event in effective(events):
+            try:
+                self.apply(event)
+            except (KeyError, IndexError, TypeError, AttributeError) as error:
+                raise ValueError(
+                    f"log is damaged: its event {event.kind!r} {event.facts} cannot have happened "
+                    f"({type(error).__name__}: {error})"
+                ) from error
+
     @property
     def pending(self) -> list[Look]:
         """Looks that were suggested or chosen and of which nothing was heard yet."""
@@ -126,6 +142,5 @@ def account_of(events: Sequence[Event], where: str) -> Account:
     if not events or events[0].kind != "begin" or "log_belief" not in events[0].arrays:
         raise ValueError(f"{where} has no beginning with a belief, expected the log of a session")
     account = Account(beliefs=[torch.from_numpy(events[0].arrays["log_belief"])])
-    for event in effective(events):
-        account.apply(event)
+    account.go_on(events)
     return account

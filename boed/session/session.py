@@ -22,7 +22,7 @@ from boed.foundation.checks import at_least
 from boed.foundation.events import UNDO
 from boed.foundation.randomness import per_scene
 from boed.policies.policy import Policy
-from boed.sensors.reading import pixels_of
+from boed.sensors.reading import floating, pixels_of
 from boed.sensors.sensor import Sensor
 from boed.session.account import Look
 from boed.session.ahead import Ahead
@@ -230,13 +230,15 @@ class Session(Known):
 
         Raises:
             ValueError: an unknown look, one that is not pending, a design that the sensor cannot
-                take, a reading of another shape, not finite or not of floating-point numbers, or
-                the session was stopped. Nothing is changed then.
+                take, a reading of another shape, not finite or not of floating-point numbers, a
+                cost below 0 or not finite, or the session was stopped. Nothing is changed then.
             OSError: the log cannot be written. Nothing is changed then.
         """
         self._check_goes_on()
         if cost is not None:
             at_least(0, cost=cost)
+            if not bool((self._state.now.spent + cost).isfinite().all()):
+                raise ValueError(f"cost is {cost:g}, too high to be added to {self.spent:g} spent")
         state = self._state
         known = state.known_pending(look) if isinstance(look, Look | int) else state.unasked(look)
         facts: dict[str, Any] = {
@@ -250,7 +252,7 @@ class Session(Known):
             return
         after = state.recorded(known, reading)
         belief = state.now.believe(after)[0].cpu().numpy()
-        numbers = {"reading": np.asarray(reading, dtype=np.float32), "log_belief": belief}
+        numbers = {"reading": floating(reading).cpu().numpy(), "log_belief": belief}
         shown = pixels_of(state.now.sensor, state.now.observation, state.design(known))
         if shown is not None:  # so that others need no sensor to know what was seen
             numbers["shown"] = np.packbits(shown.cpu().numpy())

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from boed.acquisition import Acquisition
 from boed.data.observation import Observation
-from boed.foundation.events import Event, effective
+from boed.foundation.events import Event
 from boed.sensors.reading import record
 from boed.sensors.sensor import candidate_masks, candidates, costs
 from boed.sensors.travel import moved
@@ -37,8 +37,7 @@ class State(Account):
         """What is known after some events; `start` stays as it is."""
         none = candidates(start.sensor, start.observation)[:0]
         state = cls(now=copy.copy(start), none=none, beliefs=[start.log_belief[0]])
-        for event in effective(events):
-            state.apply(event)
+        state.go_on(events)
         return state
 
     def apply(self, event: Event, *, after: Observation | None = None) -> None:

@@ -58,7 +58,10 @@ WRONG: dict[str, tuple[Any, str]] = {
     "none": ({"action": "suggest", "n": 0}, "n is 0, expected at least 1"),
     "another shape": ({"action": "ingest", "look": 0, "reading": [[0.5]]}, "reading is (1, 1), ex"),
     "ragged": ({"action": "ingest", "look": 0, "reading": [[0.5], []]}, "reading is list, expect"),
-    "words": ({"action": "ingest", "look": 0, "reading": [["a"]]}, "reading is list, expected nes"),
+    "words": ({"action": "ingest", "look": 0, "reading": [["a"]]}, "expected nested lists of num"),
+    "numbers as text": ({"action": "ingest", "look": 0, "reading": [["0.5"]]}, "is a list of <U3"),
+    "truths": ({"action": "ingest", "look": 0, "reading": [[[True] * 4] * 4]}, "is a list of bool"),
+    "endless cost": ({"action": "fail", "look": 0, "cost": float("inf")}, "cost is inf, too high"),
     "too large a number": ({"action": "ingest", "look": 0, "reading": [10**400]}, "reading is"),
     "NaN": (
         {"action": "ingest", "look": 0, "reading": [[[float("nan")] * 4] * 4]},

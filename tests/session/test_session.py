@@ -332,6 +332,8 @@ WRONG: dict[str, tuple[Callable[[Session], object], str]] = {
     "beyond the edge": (lambda s: s.ingest((13, 0), None), r"look is \(13, 0\), which is no desi"),
     "a word": (lambda s: s.ingest("a", None), "look is a str, 'a', expected"),
     "cost": (lambda s: s.ingest(0, None, cost=-1), "cost is -1, expected at least 0"),
+    "endless cost": (lambda s: s.ingest(0, None, cost=float("inf")), "cost is inf, too high to be"),
+    "cost beyond numbers": (lambda s: s.ingest(0, None, cost=1e308), "cost is 1e[+]308, too high"),
     "cost of NaN": (lambda s: s.ingest(0, None, cost=float("nan")), "cost is nan"),
     "choice of no design": (lambda s: s.choose((13, 0)), r"look is \(13, 0\), which is no desi"),
     "choice beside one taken": (lambda s: s.choose((0, 0), instead=1), "look 1 was taken, expect"),
@@ -446,9 +448,32 @@ def foreign_files(folder: Path) -> str:
     return r"holds 000003.log_belief.npy but no log.jsonl"
 
 
+def undo_nothing(folder: Path) -> str:
+    begin, _, rest = (folder / EVENTS).read_bytes().partition(b"\n")
+    (folder / EVENTS).write_bytes(begin + b'\n{"n": 1, "event": "undo"}\n')
+    assert rest
+    return "event 1 undoes what did not happen"
+
+
+def lose_fact(folder: Path) -> str:
+    text = (folder / EVENTS).read_text()
+    (folder / EVENTS).write_text(text.replace('"design"', '"desing"', 1))
+    return "event 'suggestion' .* cannot have happened"
+
+
+def look_that_is_not_there(folder: Path) -> str:
+    text = (folder / EVENTS).read_text()
+    (folder / EVENTS).write_text(text.replace('"look": 1', '"look": 9'))
+    return "event 'reading' .* cannot have happened"
+
+
 @pytest.mark.parametrize(
-    "harm", [damage_line, lose_line, lose_array, change_array, point_elsewhere, foreign_files]
-)
+    "harm",
+    [
+        damage_line, lose_line, lose_array, change_array, point_elsewhere, foreign_files,
+        undo_nothing, lose_fact, look_that_is_not_there,
+    ],
+)  # fmt: skip
 def test_damaged_logs_are_refused(harm: Callable[[Path], str], tmp_path: Path) -> None:
     with Session(TILED, CentreOut(), ClueClassifier(), path=tmp_path) as session:
         for look in session.suggest(2)[::-1]:
@@ -456,6 +481,18 @@ def test_damaged_logs_are_refused(harm: Callable[[Path], str], tmp_path: Path) -
     message = harm(tmp_path)
     with pytest.raises(ValueError, match=f"log .*{message}"):
         Session(TILED, CentreOut(), ClueClassifier(), path=tmp_path)
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64, "sparse"])
+def test_a_reading_may_be_any_kind_of_floating_point_array(kind: Any, tmp_path: Path) -> None:
+    session = Session(TILED, CentreOut(), ClueClassifier(), path=tmp_path / "session")
+    (look,) = session.suggest()
+    given = reading(look).bool().float().requires_grad_()  # whole, so that no kind rounds it
+    session.ingest(look, given.to_sparse() if kind == "sparse" else given.to(kind))
+    seen = session.observation
+    session.close()
+    again = Session(TILED, CentreOut(), ClueClassifier(), path=tmp_path / "session")
+    assert torch.equal(again.observation.values, seen.values)
 
 
 def test_a_full_disk_changes_nothing_and_leaves_the_log_whole(
