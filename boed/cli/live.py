@@ -194,7 +194,11 @@ def _made(data: str, **options: Any) -> LiveSession:
     from boed.live import make_live
 
     typer.echo("boed: reading data and models", err=True)
-    return make_live(data, **options)
+    return make_live(data, say=_say, **options)
+
+
+def _say(news: str) -> None:
+    typer.echo(f"boed: {news}", err=True)
 
 
 def _check_extra(needs: str, extra: str, *modules: str) -> None:
@@ -233,7 +237,7 @@ def _made_several(data: str, path: Path | None, **options: Any) -> Sessions:
 
     logged(path)  # what is no place for logs is told before any work
     typer.echo("boed: reading data and models", err=True)
-    return Sessions(live_maker(data, **options), path)
+    return Sessions(live_maker(data, say=_say, **options), path)
 
 
 def _over_lines(session: LiveSession) -> None:

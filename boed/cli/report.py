@@ -22,11 +22,17 @@ def report(
 ) -> None:
     """Write the report of a finished run again, or that of a session."""
     from boed.foundation.events import EVENTS
+    from boed.foundation.identity import RECORD
 
     if (run / EVENTS).is_file():
         from boed.session.report import report_log
 
         report_log(run, figures)
+    elif not (run / RECORD).is_file():
+        raise ValueError(
+            f"run is '{run}', which has neither {RECORD} nor {EVENTS}; expected the folder of a "
+            "run of `boed benchmark` or `boed evaluate`, or the log of a session, as of `boed live`"
+        )
     else:
         from boed.report.again import report_again
 

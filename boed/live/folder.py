@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import re
 import threading
 from pathlib import Path
@@ -13,8 +15,17 @@ from boed.live.live_session import LiveSession
 NEXT = "next.json"
 """The file that says where to look next."""
 
+READ = "files.json"
+"""The file in the session's log that says which files were read: name, size and time of each."""
+
 EVERY = 0.25
 """Seconds between two polls."""
+
+AFTER_TROUBLE = 2.0
+"""Seconds until the next poll after one that went wrong."""
+
+File = tuple[str, int, int]
+"""A file as it was once: its name, bytes, and time in nanoseconds."""
 
 _READING = re.compile(r"(0|[1-9]\d{0,8})\.(npy|png|dcm|failed)", re.IGNORECASE)
 
@@ -23,51 +34,58 @@ class Folder:
     """Takes the readings that appear in a folder, as `ID.npy`, `ID.png` or `ID.dcm`.
 
     `ID.failed`, which may be empty, says that a look failed. A file is read when its size and time
-    were the same in two polls. What is wrong with one stands in `ID.error.txt`, and a better file
-    may take its place. All other files are left alone.
+    were the same in two polls, and no more than once: which ones were is kept in the session's log,
+    so that a file is never the reading of a later look that has its id after `undo`. What is wrong
+    with one stands in `ID.error.txt`, and a better file may take its place. All other files are
+    left alone.
 
     Args:
         live: the session.
         folder: made if it is not there.
 
     Raises:
-        ValueError: it holds readings of looks that this session has not suggested.
-        OSError: it cannot be written.
+        ValueError: it holds readings of looks that this session has not suggested, or the list of
+            files that were read is damaged.
+        OSError: it or the log cannot be written.
     """
 
     def __init__(self, live: LiveSession, folder: Path | str) -> None:
         self.live, self.folder = live, Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._seen: dict[str, tuple[int, int]] = {}
-        looks = {each.id: each.status for each in live.session.looks}
-        self._done = {
-            name: signature
-            for name, signature in self._files().items()
-            if looks.get(_number(name)) not in (None, "pending")
-        }
-        for name in self._files():
-            if _number(name) not in looks:
+        self._seen: set[File] = set()
+        self._read = self._load()
+        files, looks = self._files(), {each.id: each.status for each in live.session.looks}
+        for file in sorted(files - self._read):
+            if _number(file) not in looks:
                 raise ValueError(
-                    f"folder {self.folder} holds {name}, a reading of a look that was not yet "
+                    f"folder {self.folder} holds {file[0]}, a reading of a look that was not yet "
                     "suggested; expected an empty folder, or the log of the session that it is of"
                 )
+        heard = {each for each in files if looks.get(_number(each)) not in (None, "pending")}
+        self._keep(heard - self._read)  # read before a crash, but not yet on the list
         self._written: dict[str, Any] | None = None
+        self._asked = -1  # changes when there was nothing left to suggest, or one look
 
     def poll(self) -> bool:
-        """Take what is there, and say where to look next; whether there is anything left to do."""
+        """Take what is there, and say where to look next; whether there is anything left to do.
+
+        Raises:
+            OSError: the folder or the log cannot be read or written; what was not read is read by
+                a later poll.
+        """
         files = self._files()
-        for name, signature in sorted(files.items(), key=lambda each: _number(each[0])):
-            if self._done.get(name) != signature and self._seen.get(name) == signature:
-                self._done[name] = signature
-                self._take(name)
+        for file in sorted((files & self._seen) - self._read, key=_number):
+            self._take(file)
         self._seen = files
         session = self.live.session
-        if session.stopped is None and not session.pending:
+        if session.stopped is None and not session.pending and self._asked != self.live.changes:
+            self._publish(deciding=True)
             try:
                 self.live.next()
             except ValueError:
                 if session.stopped is None:  # it was stopped meanwhile
                     raise
+            self._asked = self.live.changes
         self._publish()
         return session.stopped is None and bool(session.pending)
 
@@ -78,12 +96,45 @@ class Folder:
             until: ends it.
             on: go on when there is nothing left to do, as it may be undone elsewhere.
         """
-        while (self.poll() or on) and not until.wait(EVERY):
+        while self._goes_on(on) and not until.wait(AFTER_TROUBLE if self.live.trouble else EVERY):
             pass
 
-    def _files(self) -> dict[str, tuple[int, int]]:
-        """Files that are named as readings are, with size and time."""
-        found = {}
+    def _goes_on(self, on: bool) -> bool:
+        """Poll; where others share the session, what goes wrong is told to them and tried again."""
+        try:
+            more = self.poll()
+        except Exception as error:  # a folder that cannot be written, or a part of the user's own
+            if not on:
+                raise
+            if not isinstance(error, OSError | ValueError):
+                logging.getLogger("boed.live").exception("the folder could not be watched")
+            self.live.tell_trouble(f"folder {self.folder} ({type(error).__name__}: {error})")
+            return True
+        self.live.tell_trouble(None)
+        return more or on
+
+    def _load(self) -> set[File]:
+        """Which files were read before."""
+        path = None if self.live.log is None else self.live.log / READ
+        if path is None or not path.exists():
+            return set()
+        try:
+            files = json.loads(path.read_text(encoding="utf-8"))
+            return {(str(name), int(size), int(time)) for name, size, time in files}
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"{path} is damaged ({error}), expected a list of the files that were read"
+            ) from error
+
+    def _keep(self, files: set[File]) -> None:
+        """Remember that files were read."""
+        self._read |= files
+        if files and self.live.log is not None:
+            write_json(self.live.log / READ, sorted(self._read))
+
+    def _files(self) -> set[File]:
+        """Files that are named as readings are."""
+        found = set()
         for each in self.folder.iterdir():
             if _READING.fullmatch(each.name) and each.is_file() and not each.is_symlink():
                 try:
@@ -91,36 +142,43 @@ class Folder:
                 except FileNotFoundError:  # it was taken away again
                     continue
                 if about.st_size or each.suffix.lower() == ".failed":
-                    found[each.name] = (about.st_size, about.st_mtime_ns)
+                    found.add((each.name, about.st_size, about.st_mtime_ns))
         return found
 
-    def _take(self, name: str) -> None:
-        number, file = _number(name), self.folder / name
-        error = self.folder / f"{number}.error.txt"
+    def _take(self, file: File) -> None:
+        """Take a reading, or tell what is wrong with it."""
+        number, path = _number(file), self.folder / file[0]
+        error, wrong = self.folder / f"{number}.error.txt", None
         try:
-            if file.suffix.lower() == ".failed":
+            if path.suffix.lower() == ".failed":
                 self.live.fail(number)
             else:
-                self.live.ingest_file(number, file)
-        except FileNotFoundError:  # it was taken away again
+                self.live.ingest_file(number, path)
+        except FileNotFoundError:
+            if path.exists():  # the log is what is not there
+                raise
             return
-        except ValueError as wrong:
+        except ValueError as refused:
+            wrong = refused
+        if wrong is not None:
             with atomic(error) as temporary:
-                temporary.write_text(f"{name}: {wrong}\n", encoding="utf-8")
-            return
-        error.unlink(missing_ok=True)
+                temporary.write_text(f"{file[0]}: {wrong}\n", encoding="utf-8")
+        self._keep({file})
+        if wrong is None:
+            error.unlink(missing_ok=True)
 
-    def _publish(self) -> None:
-        """Write the next look, if it is another one than before."""
+    def _publish(self, *, deciding: bool = False) -> None:
+        """Write the next look, or that it is being decided, if it is other news than before."""
         session = self.live.session
         with session.lock:
             pending = [self.live.shown(each) for each in session.pending]
-            ended = session.stopped or (None if pending else session.reason)
+            ended = session.stopped or (None if pending or deciding else session.reason)
             first = pending[0] if pending and ended is None else {"id": None}
             content = {
                 **first,
                 "file": None if first["id"] is None else f"{first['id']}.npy",
                 "pending": [each["id"] for each in pending],
+                "deciding": self.live.deciding_what if deciding else None,
                 "ended": ended,
                 **self.live.belief(),
                 "spent": session.spent,
@@ -130,5 +188,5 @@ class Folder:
             self._written = content
 
 
-def _number(name: str) -> int:
-    return int(name.partition(".")[0])
+def _number(file: File) -> int:
+    return int(file[0].partition(".")[0])

@@ -68,14 +68,15 @@
   const short = (number) => String(Number(number.toPrecision(3)));
   const where = (design) => (state.shape[1] > 1 && design.length === 2
     ? `row ${short(design[0])}, column ${short(design[1])}` : design.map(short).join(", "));
+  const fixed = (number, digits) => number.toFixed(digits).replace(/^-(?=[0.]*$)/, "");  // no -0.00
   const nats = (look) => (look.eig === null ? "" :
-    `, ${look.eig.toFixed(3)}${look.standard_error === null ? "" : ` ± ${look.standard_error.toFixed(3)}`} nats expected`);
+    `, ${fixed(look.eig, 3)}${look.standard_error === null ? "" : ` ± ${fixed(look.standard_error, 3)}`} nats expected`);
   const percent = (share) => (share > 0.995 && share < 1 ? "> 99" : Math.round(100 * share)) + " %";
 
   function status() {
     const over = ended(), look = current();
     at("status").classList.toggle("busy", state.deciding);
-    if (state.deciding) return "Deciding where to look …";
+    if (state.deciding) return `Deciding ${state.deciding_what} …`;
     if (over) return `Finished: ${over}.`;
     if (!look) return "No look is suggested.";
     return look.suggested ? `Look ${look.id} is suggested.` : `Look ${look.id} is your own choice.`;
@@ -87,6 +88,8 @@
     const look = current(), over = Boolean(ended());
     const said = status();
     if (at("status").textContent !== said) at("status").textContent = said;
+    at("trouble").hidden = !state.trouble;
+    at("trouble").textContent = state.trouble ? `${state.trouble}; it is tried again` : "";
     at("look").textContent = look ? `${where(look.design)}${nats(look)}, cost ${short(look.cost)}`
       : state.deciding ? "…" : "none";
     for (const id of ["fail", "veto"]) at(id).disabled = !look;
@@ -158,7 +161,7 @@
     at("looks").replaceChildren(...state.looks.slice().reverse().map((look) => {
       const row = element("tr", null), what = look.suggested ? look.status : `${look.status}, your choice`;
       row.append(element("th", `look ${look.id}`, { scope: "row" }), element("td", look.design.map(short).join(", ")),
-        element("td", what), element("td", look.eig === null ? "" : `${look.eig.toFixed(3)} nats`, { className: "n" }));
+        element("td", what), element("td", look.eig === null ? "" : `${fixed(look.eig, 3)} nats`, { className: "n" }));
       return row;
     }));
     if (!state.looks.length) at("looks").append(element("tr", null));
@@ -221,8 +224,10 @@
     const [x, y] = [canvas.width / state.shape[2], canvas.height / state.shape[1]];
     const scores = state.map.map((each) => each.score).filter((score) => score !== null);
     const [low, top] = [Math.min(...scores), Math.max(...scores)], shade = at("shade").checked && scores.length > 0 && !ended();
-    at("low").textContent = scores.length ? `${low.toFixed(2)}` : "";
-    at("high").textContent = scores.length ? `${top.toFixed(2)} nats` : "no scores";
+    const some = scores.length > 0 && top >= 0.005;  // of what is shown with two digits
+    at("ramp").hidden = !some;
+    at("low").textContent = some ? fixed(low, 2) : "";
+    at("high").textContent = some ? `${fixed(top, 2)} nats` : scores.length ? "nothing left to gain" : "no scores";
     if (shade) {
       const cell = [pitch(0), pitch(1)];
       for (const { box, score } of state.map) {
@@ -279,7 +284,7 @@
     at("choose").disabled = !other;
     if (selected < 0) return;
     const { design, score } = state.map[selected];
-    at("spot").textContent = `${where(design)}${score === null ? "" : `: ${score.toFixed(3)} nats`}`;
+    at("spot").textContent = `${where(design)}${score === null ? "" : `: ${fixed(score, 3)} nats`}`;
   }
 
   function select(number) {

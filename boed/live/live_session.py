@@ -16,9 +16,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from boed.foundation.arguments import checked
+from boed.foundation.checks import attribute
 from boed.foundation.registry import check_known
 from boed.live.readings import decoded, from_file
 from boed.live.simulated import Simulated
+from boed.policies import FirstLook, Until
 from boed.session import Look, Session
 
 ACTIONS = (
@@ -40,11 +42,14 @@ class LiveSession:
         several: whether they are findings, of which several may hold.
         about: what the session is about, in a few words.
         instrument: a simulated one, in a demonstration.
+        log: folder of the session's log, for what is kept beside it; None if in memory alone.
+        say: is called with news for whoever started the session.
 
     Attributes:
         limit: bytes of a message or file, at most.
         changes: counts what has changed, so that others can see that something did.
         deciding: how many suggestions are being made.
+        trouble: what keeps another way in from working, such as a folder that cannot be written.
     """
 
     def __init__(
@@ -55,8 +60,12 @@ class LiveSession:
         several: bool = False,
         about: str = "",
         instrument: Simulated | None = None,
+        log: Path | None = None,
+        say: Callable[[str], None] | None = None,
     ) -> None:
         self.session, self.about, self.instrument = session, about, instrument
+        self.log, self._say = log, say or (lambda news: None)
+        self.trouble: str | None = None
         self.answers, self.several = [str(each) for each in answers], several
         self.limit = 2**20 + 32 * session.observation.values.numel()
         self.changes = self.deciding = 0
@@ -204,6 +213,8 @@ class LiveSession:
                 "reason": session.reason,
                 "stopped": session.stopped,
                 "deciding": self.deciding > 0,
+                "deciding_what": self.deciding_what if self.deciding else None,
+                "trouble": self.trouble,
                 "events": len(session.history),
                 "changes": self.changes,
             }
@@ -220,9 +231,33 @@ class LiveSession:
     def _shown(self, looks: Sequence[Look]) -> dict[str, Any]:
         return {"looks": [self.shown(each) for each in looks]}
 
+    @property
+    def deciding_what(self) -> str:
+        """Which look the next decision is about, and from how much where that takes long."""
+        if self.session.observation.seen.any():
+            return "the next look"
+        number = self._first_completions()
+        return "the first look" + (f", from {number} completions" if number else "")
+
+    def _first_completions(self) -> int | None:
+        """How many completions decide the first look, for a policy that draws more for it."""
+        policy = self.session.policy
+        looking = policy.policy if isinstance(policy, Until) else policy
+        first = attribute(looking, "first_look", None)
+        return first.n if isinstance(first, FirstLook) else None
+
+    def tell_trouble(self, trouble: str | None) -> None:
+        """Say what keeps another way in from working, or that nothing does any more."""
+        if trouble != self.trouble:
+            with self._changing():
+                self.trouble = trouble
+            self._say(trouble or "it works again")
+
     def _suggest(self, n: int) -> list[Look]:
         with self._changing():
             self.deciding += 1
+            if self._first_completions() and not self.session.observation.seen.any():
+                self._say(f"deciding {self.deciding_what}")
         try:
             return self.session.suggest(n)
         finally:

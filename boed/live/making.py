@@ -14,7 +14,7 @@ from boed.data.dataset import Dataset
 from boed.data.load import load
 from boed.foundation.checks import at_most
 from boed.live.live_session import LiveSession
-from boed.live.simulated import Simulated
+from boed.live.simulated import Simulated, claim_scene
 from boed.policies import BOED
 from boed.report.scan import scene_like, scene_setup
 from boed.report.worked_scenes import with_whole_maps
@@ -55,6 +55,7 @@ def live_maker(
     budget: float | None = None,
     seed: int = 0,
     prefetch: bool = False,
+    say: Callable[[str], None] | None = None,
     **options: Any,
 ) -> Callable[[Path | None], LiveSession]:
     """What makes sessions that share their models, each with the folder of its log, or None.
@@ -68,10 +69,12 @@ def live_maker(
         budget: of cost, in the sensor's unit.
         seed: of everything random.
         prefetch: decide before anyone asks; see `boed.Session`.
+        say: is called with news for whoever started the sessions.
         options: further arguments of `boed.setup`, such as `sensor` or `completer`.
 
     Raises:
-        ValueError: whatever `boed.setup` refuses, or a row that is not there.
+        ValueError: whatever `boed.setup` refuses, or a row that is not there. What it returns
+            refuses what `boed.Session` does, and the log of a session about another scene.
     """
     limits = Budget(cost=budget)
     shown = _scene(data, size, scene, options.get("classifier"))
@@ -97,12 +100,21 @@ def live_maker(
         if scene is not None:
             truth = shown.labels[0].tolist()
             instrument = Simulated(made.sensor, shown.scenes([0]), truth=truth, seed=seed)
+        try:
+            if path is not None:
+                ours = None if instrument is None else instrument.record(scene)
+                claim_scene(path, ours, begun=bool(session.history))
+        except BaseException:
+            session.close()
+            raise
         return LiveSession(
             session,
             answers=shown.label_names,
             several=shown.multi_label,
             about=f"{data}, {policy}",
             instrument=instrument,
+            log=path,
+            say=say,
         )
 
     return make

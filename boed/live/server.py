@@ -157,7 +157,8 @@ async def changes(live: LiveSession, request: Request) -> AsyncIterator[str]:
     while not await request.is_disconnected():
         if live.changes != known:
             known, silent = live.changes, 0.0
-            yield f"data: {json.dumps({'changes': known})}\n\n"
+            trouble = {} if live.trouble is None else {"trouble": live.trouble}
+            yield f"data: {json.dumps({'changes': known, **trouble})}\n\n"
         elif silent >= ALIVE_EVERY:
             silent = 0.0
             yield ": still here\n\n"

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from types import UnionType
 from typing import Any, get_args
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -65,6 +66,9 @@ _KINDS: dict[Any, tuple[Kind, str]] = {
     str: (Text(), "text"),
 }
 """Kinds of options by the annotation of the class's argument, and in words."""
+
+_WRITTEN = (bool, int, float, str, list, dict)
+"""Types of what was typed, or stands in a file of settings."""
 
 
 def sensor_options(given: str | Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -192,22 +196,39 @@ def _parameters(kind: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
 
 
 def _check_option(name: str, key: str, value: Any, annotation: Any) -> None:
-    """Refuse a number or text where the class says that it takes another kind."""
+    """Refuse what the class's argument, by its annotation, does not take."""
     members = get_args(annotation) if isinstance(annotation, UnionType) else (annotation,)
-    kinds = [_KINDS[each] for each in members if each in _KINDS]
-    if not kinds or not isinstance(value, bool | int | float | str):
+    known = [_KINDS[each] for each in members if each in _KINDS]
+    arrays = key in ARRAYS and len(known) < len(members)
+    unsaid = annotation in (inspect.Parameter.empty, Any) or isinstance(annotation, str)
+    if not isinstance(value, _WRITTEN) or (arrays and _is_array(value)):
         return
-    arrays = key in ARRAYS and len(kinds) < len(members)
-    if arrays and isinstance(value, str) and value.endswith(".npy"):
+    if not known and (not arrays or (unsaid and not isinstance(value, str | list))):
         return
-    for kind, _ in kinds:
+    for kind, _ in known:
         try:
             kind.check(name, value)
         except ValueError:
             continue
         return
-    expected = " or ".join(words for _, words in kinds)
-    raise refusal(name, value, expected + (", a list, or the path of an .npy file" * arrays))
+    expected = " or ".join(words for _, words in known)
+    if arrays:
+        lists = "a list of numbers such as [0, 0], or the path of an .npy file"
+        expected = f"{expected}, {lists}" if known else lists
+    raise refusal(name, value, expected)
+
+
+def _is_array(value: Any) -> bool:
+    """Whether that is the path of an array, or lists of numbers that could be one."""
+    if isinstance(value, str):
+        return value.endswith(".npy")
+    if not isinstance(value, list):
+        return False
+    try:
+        array = np.asarray(value)
+    except ValueError:  # of lists that differ in length
+        return False
+    return array.size > 0 and array.dtype.kind in "biuf" and bool(np.isfinite(array).all())
 
 
 def _facts(dataset: Dataset, parameters: Mapping[str, inspect.Parameter]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from boed.foundation.events import Event, effective
+from boed.foundation.options import Number
 
 Status = Literal["pending", "taken", "failed", "vetoed", "replaced"]
 
@@ -66,44 +67,51 @@ class Account:
     stopped: str | None = None
 
     def apply(self, event: Event) -> None:
-        """Go on by one event that is no undo."""
+        """Go on by one event that is no undo.
+
+        Raises:
+            ValueError: it cannot have happened after what happened before.
+        """
         facts = event.facts
+        if self.stopped is not None and event.kind != "label":
+            raise ValueError(f"the session was stopped before ({self.stopped})")
         if event.kind == "suggestion":
-            told = {name: facts[name] for name in ("id", "eig", "standard_error", "cost")}
-            self.looks.append(Look(design=tuple(facts["design"]), **told))
-            self.seconds += facts["seconds"]
+            told = {name: facts[name] for name in ("eig", "standard_error")}
+            self._add(facts, suggested=True, **told)
+            self.seconds += _cost("seconds", facts["seconds"])
             if "scores" in event.arrays:
                 offered, scores = (event.arrays[name] for name in ("candidates", "scores"))
                 self.scores = (torch.from_numpy(offered), torch.from_numpy(scores))
         elif event.kind == "choice":
             if "instead" in facts:
-                self._become("replaced", {"look": facts["instead"]})
-            chosen = {"id": facts["id"], "cost": facts["cost"], "suggested": False}
-            self.looks.append(Look(design=tuple(facts["design"]), **chosen))
+                self._become("replaced", facts["instead"])
+            self._add(facts, suggested=False)
         elif event.kind == "reading":
-            self._become("taken", facts)
+            self._hear("taken", facts)
             self.taken.append(facts["look"])
             self.beliefs.append(torch.from_numpy(event.arrays["log_belief"]))
         elif event.kind == "failed":
-            self._become("failed", facts)
+            self._hear("failed", facts)
         elif event.kind == "veto":
-            self._become("vetoed", facts)
+            self._become("vetoed", facts["look"])
         elif event.kind == "label":
             self.label = facts["label"]
         elif event.kind == "stop":
             self.stopped = facts["reason"]
+        else:
+            raise ValueError("there is no such event")
 
     def go_on(self, events: Sequence[Event]) -> None:
         """Go on by all of a log's events, without its beginning and what was taken back.
 
         Raises:
-            ValueError: an event lacks a fact or is about a look that there is not: somebody has
-                changed the log.
+            ValueError: an event that cannot have happened, as it lacks a fact, is about a look
+                that there is not, or comes when it could not: somebody has changed the log.
         """
         for event in effective(events):
             try:
                 self.apply(event)
-            except (KeyError, IndexError, TypeError, AttributeError) as error:
+            except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
                 raise ValueError(
                     f"log is damaged: its event {event.kind!r} {event.facts} cannot have happened "
                     f"({type(error).__name__}: {error})"
@@ -119,14 +127,39 @@ class Account:
         """How many looks there were, withdrawn ones left out: a decision's seed depends on it."""
         return sum(each.status not in ("vetoed", "replaced") for each in self.looks)
 
-    def _become(self, status: Status, facts: dict[str, Any]) -> None:
-        """Change the look that the event is about, which may be one that nobody suggested."""
-        number = facts["look"]
-        if number == len(self.looks):
-            design = tuple(facts["design"])
-            self.looks.append(Look(id=number, design=design, cost=0.0, suggested=False))
-        look = replace(self.looks[number], status=status)
-        self.looks[number] = replace(look, cost=facts.get("cost", look.cost))
+    def _add(self, facts: dict[str, Any], *, suggested: bool, **told: Any) -> None:
+        """A look that is pending from now on."""
+        number, design = facts["id"], _design(facts["design"])
+        if type(number) is not int or number != len(self.looks):
+            raise ValueError(f"id is {number!r}, expected the next one, {len(self.looks)}")
+        cost = _cost("cost", facts["cost"])
+        self.looks.append(Look(id=number, design=design, cost=cost, suggested=suggested, **told))
+
+    def _hear(self, status: Status, facts: dict[str, Any]) -> None:
+        """What became of a look, which may be one that nobody suggested."""
+        if facts["look"] == len(self.looks):
+            self._add({**facts, "id": facts["look"]}, suggested=False)
+        self._become(status, facts["look"], cost=_cost("cost", facts["cost"]))
+
+    def _become(self, status: Status, number: int, **changed: Any) -> None:
+        """Change a pending look."""
+        if type(number) is not int or not 0 <= number < len(self.looks):
+            raise ValueError(f"look is {number!r}, expected the id of one: {len(self.looks)} there")
+        look = self.looks[number]
+        if look.status != "pending":
+            raise ValueError(f"look {number} was {look.status} before, expected a pending one")
+        self.looks[number] = replace(look, status=status, **changed)
+
+
+def _design(value: Any) -> tuple[float, ...]:
+    for each in value:
+        Number().check("design", each)
+    return tuple(value)
+
+
+def _cost(name: str, value: Any) -> float:
+    Number(minimum=0).check(name, value)
+    return float(value)
 
 
 def account_of(events: Sequence[Event], where: str) -> Account:

@@ -46,8 +46,13 @@ class State(Account):
         Args:
             event: what happened.
             after: what is known after a reading, where that has been worked out already.
+
+        Raises:
+            ValueError: it cannot have happened after what happened before.
         """
         super().apply(event)
+        if self.looks and len(self.looks[-1].design) != self.none.shape[1]:
+            raise ValueError(f"expected a design of {self.none.shape[1]} numbers")
         if event.kind not in ("reading", "failed"):
             return
         now, look = self.now, self.looks[event.facts["look"]]

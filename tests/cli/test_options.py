@@ -213,7 +213,7 @@ def test_keys_that_no_file_of_settings_has(key: str, capsys: pytest.CaptureFixtu
         (("train", "classifier", "--data", "iris"), "--data is 'iris', a table"),
         (("sheet", "--data", "wine"), "--data is 'wine', a table; sheet is for images"),
         (("evaluate", "completer", "aipo", "--data", "iris"), "--data is 'iris', a table"),
-        (("report", "FOLDER"), "run is 'FOLDER', which has no run.json"),
+        (("report", "FOLDER"), "run is 'FOLDER', which has neither run.json nor log.jsonl"),
     ],
 )
 def test_what_the_library_refuses_is_said_of_the_option(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -12,6 +14,9 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from boed.cli import app
+from boed.data import load
+from boed.sensors import PatchSensor
+from boed.sensors.registry import ARRAYS, OF_THE_SCENES, SENSORS, sensor_named
 
 SMALL = ("--scenes", "4", "--steps", "2", "--completions", "3", "--policies", "boed,random")
 
@@ -117,6 +122,56 @@ def test_a_users_own_sensor(mine: Path) -> None:
 def test_what_is_no_sensor_is_said(sensor: str, words: str, mine: Path) -> None:
     assert words in refused("benchmark", *SMALL, "--sensor", sensor, "--out", "run")
     assert not (mine / "run").exists()
+
+
+LISTS = ("[a,b]", "[0,0", "[0,[1]]", "[]", "['a']", "[nan,0]", "here", "{a=1}", "''")
+"""What is neither a list of numbers nor the path of an .npy file."""
+
+TAKES_LISTS = [
+    (name, key)
+    for name, kind in SENSORS.items()
+    for key in inspect.signature(kind).parameters
+    if key in ARRAYS
+]
+
+
+@pytest.mark.parametrize(("name", "key"), TAKES_LISTS)
+def test_what_is_no_list_of_numbers_is_said(name: str, key: str) -> None:
+    """For every option of every sensor that is one."""
+    data = load("wine" if name == "features" else "digits", split="test")
+    whole = inspect.signature(SENSORS[name], eval_str=True).parameters[key].annotation
+    numbers = ("x",) if int in get_args(whole) else ("7", "0.5", "true")
+    for given in (*LISTS, *numbers):
+        with pytest.raises(ValueError, match=f"^sensor {name}: {key} is ") as told:
+            sensor_named(f"{name},{key}={given}", data)
+        assert str(told.value).endswith(
+            "a list of numbers such as [0, 0], or the path of an .npy file"
+        )
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        (name, key)
+        for name, kind in SENSORS.items()
+        for key, each in inspect.signature(kind, eval_str=True).parameters.items()
+        if each.annotation in (int, float, bool) and key not in OF_THE_SCENES
+    ],
+)
+def test_what_is_no_number_is_said(name: str, key: str) -> None:
+    data = load("wine" if name == "features" else "digits", split="test")
+    for given in ("x", "[1,2]", "[1", "{a=1}", "''"):
+        with pytest.raises(ValueError, match=f"^sensor {name}: {key} is .*, expected (a|tr)"):
+            sensor_named(f"{name},{key}={given}", data)
+
+
+def test_lists_are_taken() -> None:
+    data = load("digits", split="test")
+    given = "patch,grid=[[0,0],[4,8]],travel=0.1,start=[0,4]"
+    sensor = sensor_named(given, data)
+    assert isinstance(sensor, PatchSensor)
+    assert sensor.start is not None
+    assert sensor.start.tolist() == [0, 4]
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ import numpy as np
 
 from boed.acquisition import Budget
 from boed.live import LiveSession
+from boed.live.folder import READ
 from boed.live.simulated import Simulated
 from boed.policies import BOED, CentreOut, FirstLook, Policy
 from boed.sensors import PatchSensor
@@ -32,7 +33,7 @@ def small(
     limits = Budget(cost=budget)
     session = Session(SENSOR, policy, ClueClassifier(), path=path, budget=limits)
     instrument = Simulated(SENSOR, DATA.scenes(), truth=int(DATA.labels[0]))
-    return LiveSession(session, answers=NAMES, about="clues, boed", instrument=instrument)
+    return LiveSession(session, answers=NAMES, about="clues, boed", instrument=instrument, log=path)
 
 
 def patch(live: LiveSession, look: int) -> np.ndarray[Any, Any]:
@@ -107,4 +108,5 @@ def record(live: LiveSession) -> list[object]:
     state = {**live.state(), "changes": 0}
     folder = live.session._log.folder
     assert folder is not None
-    return [state, sorted(folder.iterdir()), (folder / EVENTS).read_bytes()]
+    files = sorted(each for each in folder.iterdir() if each.name != READ)
+    return [state, files, (folder / EVENTS).read_bytes()]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from boed.live import Folder, LiveSession
+from boed.live.folder import READ
 from boed.policies import CentreOut
+from boed.session.log import Log
 from tests.live.sessions import patch, record, small
 
 Pixels = NDArray[Any]
@@ -191,6 +194,129 @@ def test_a_session_goes_on_beside_its_own_files(tmp_path: Path) -> None:
     assert not list(folder.glob("*.error.txt"))
     with pytest.raises(ValueError, match=r"holds [01].npy, a reading of a look that was not yet"):
         Folder(small(tmp_path / "new"), folder)
+
+
+def dropped(watched: Folder, name: str, content: bytes) -> None:
+    (watched.folder / name).write_bytes(content)
+    for _ in range(2):
+        watched.poll()
+
+
+def again(watched: Folder, log: Path) -> tuple[LiveSession, Folder]:
+    """The same session and folder after a restart."""
+    watched.live.session.close()
+    live = small(log, policy=CentreOut())
+    return live, Folder(live, watched.folder)
+
+
+@pytest.mark.parametrize("name", ["1.npy", "1.failed", "1.png"])
+@pytest.mark.parametrize("refused", [False, True])
+def test_no_file_is_read_as_that_of_a_later_look(name: str, refused: bool, tmp_path: Path) -> None:
+    """After undo a look has the id of an earlier one, whose file may still be there."""
+    live = small(tmp_path / "log", policy=CentreOut())
+    watched = Folder(live, tmp_path / "looks")
+    watched.poll()
+    dropped(watched, "0.npy", npy(patch(live, 0)))
+    good = {"npy": npy, "png": png}.get(name[2:], lambda pixels: b"")(patch(live, 1))
+    if refused:
+        live.fail(1)
+    dropped(watched, name, good)
+    assert live.session.looks[1].status == (
+        "taken" if name[2:] != "failed" and not refused else "failed"
+    )
+    while len(live.session.looks) > 1:
+        live.undo()
+    for _ in range(2):  # a restart whose look 1 is not yet there, and one where it is pending
+        live, watched = again(watched, tmp_path / "log")
+        for _ in range(3):
+            watched.poll()
+        assert [each.status for each in live.session.looks] == ["taken", "pending"]
+    dropped(watched, "1.npy", npy(patch(live, 1) / 2))  # a new file is a new reading
+    assert live.session.looks[1].status == "taken"
+    assert len(live.session.beliefs()) == 3
+
+
+def test_a_crash_between_the_log_and_the_list_of_files(tmp_path: Path) -> None:
+    live = small(tmp_path / "log", policy=CentreOut())
+    watched = Folder(live, tmp_path / "looks")
+    watched.poll()
+    dropped(watched, "0.npy", npy(patch(live, 0)))
+    (tmp_path / "log" / READ).unlink()
+    live, watched = again(watched, tmp_path / "log")
+    while live.session.looks:
+        live.undo()
+    live, watched = again(watched, tmp_path / "log")
+    for _ in range(3):
+        watched.poll()
+    assert [each.status for each in live.session.looks] == ["pending"]
+    (tmp_path / "log" / READ).write_text('[["0.npy"]]')
+    with pytest.raises(ValueError, match=r"files.json is damaged .* expected a list of the files"):
+        again(watched, tmp_path / "log")
+
+
+def test_a_folder_that_cannot_be_written_is_told_and_tried_again(
+    live: LiveSession, watched: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    live._say = said.append
+    (watched.folder / "0.npy").write_bytes(npy(patch(live, 0)))
+    append, told, end = Log.append, threading.Event(), threading.Event()
+
+    def full(log: Log, *event: Any) -> Any:
+        told.set()
+        raise OSError("disk full")
+
+    monkeypatch.setattr(Log, "append", full)
+    monkeypatch.setattr("boed.live.folder.EVERY", 0.001)
+    monkeypatch.setattr("boed.live.folder.AFTER_TROUBLE", 0.001)
+    with pytest.raises(OSError, match="disk full"):  # which ends a command that nobody else uses
+        watched.watch(end)
+    thread = threading.Thread(target=watched.watch, args=(end,), kwargs={"on": True})
+    thread.start()
+    try:
+        until(lambda: live.trouble is not None)
+        assert "disk full" in live.state()["trouble"]
+        assert live.session.looks[0].status == "pending"
+        monkeypatch.setattr(Log, "append", append)
+        until(lambda: live.trouble is None)
+        until(lambda: live.session.looks[0].status == "taken")
+    finally:
+        end.set()
+        thread.join()
+    assert said == [f"folder {watched.folder} (OSError: disk full)", "it works again"]
+    assert not list(watched.folder.glob("*.error.txt"))
+
+
+def until(what: Callable[[], bool]) -> None:
+    for _ in range(2000):
+        if what():
+            return
+        time.sleep(0.001)
+    raise AssertionError("waited in vain")
+
+
+def test_it_says_that_it_decides(live: LiveSession, tmp_path: Path) -> None:
+    watched, seen = Folder(live, tmp_path / "looks"), []
+    following_before = live.session.suggest
+
+    def suggest(n: int = 1) -> Any:
+        seen.append((following(watched.folder)["deciding"], live.state()["deciding_what"]))
+        return following_before(n)
+
+    live.session.suggest = suggest  # type: ignore[method-assign]
+    watched.poll()
+    dropped(watched, "0.npy", npy(patch(live, 0)))
+    assert seen == [("the first look",) * 2, ("the next look",) * 2]
+    assert following(watched.folder)["deciding"] is None
+
+
+def test_nothing_is_decided_again_when_nothing_has_changed(tmp_path: Path) -> None:
+    live = small(policy=CentreOut(), budget=1 / 32)
+    watched = Folder(live, tmp_path)
+    assert not watched.poll()
+    changes = live.changes
+    watched.poll()
+    assert live.changes == changes
 
 
 def test_it_ends_when_nothing_is_left(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
 import signal
@@ -481,6 +482,48 @@ def test_damaged_logs_are_refused(harm: Callable[[Path], str], tmp_path: Path) -
     message = harm(tmp_path)
     with pytest.raises(ValueError, match=f"log .*{message}"):
         Session(TILED, CentreOut(), ClueClassifier(), path=tmp_path)
+
+
+IMPOSSIBLE: dict[str, tuple[int, dict[str, Any], str]] = {
+    "an id that is not the next": (2, {"id": 7}, "id is 7, expected the next one, 1"),
+    "an id that was there": (2, {"id": 0}, "id is 0, expected the next one, 1"),
+    "an id that counts from the end": (2, {"id": -1}, "id is -1"),
+    "an id that is no number": (2, {"id": True}, "id is True"),
+    "a choice's id": (5, {"id": 9}, "id is 9, expected the next one, 2"),
+    "a choice in place of nothing": (5, {"instead": 5}, "look is 5, expected the id of one"),
+    "a choice in place of what was taken": (5, {"instead": 0}, "look 0 was taken before"),
+    "a reading counted from the end": (3, {"look": -1}, "look is -1, expected the id of one"),
+    "a second reading": (4, {"look": 1}, "look 1 was taken before, expected a pending one"),
+    "a failure of what was taken": (6, {"look": 0}, "look 0 was taken before"),
+    "a veto of nothing": (7, {"event": "veto", "look": 9}, "look is 9, expected the id of one"),
+    "a veto of what failed": (7, {"event": "veto", "look": 2}, "look 2 was failed before"),
+    "an unknown event": (7, {"event": "sugestion"}, "there is no such event"),
+    "another beginning": (7, {"event": "begin"}, "there is no such event"),
+    "a reading after the stop": (1, {"event": "stop", "reason": "enough"}, "was stopped before"),
+    "a negative cost": (2, {"cost": -1}, "cost is -1.0, expected at least 0"),
+    "a cost that is no number": (4, {"cost": "1"}, "cost is '1', expected a number"),
+    "endless deciding": (1, {"seconds": float("inf")}, "seconds is inf, expected a finite number"),
+    "a design of NaN": (1, {"design": [float("nan"), 0]}, "design is nan, expected a finite"),
+    "a design of words": (1, {"design": "ab"}, "design is 'a', expected a number"),
+    "a design that is too long": (1, {"design": [0, 0, 0]}, "expected a design of 2 numbers"),
+}
+"""Number of the event, what is changed of it, and what is told."""
+
+
+@pytest.mark.parametrize("name", IMPOSSIBLE)
+def test_events_that_cannot_have_happened_are_refused(name: str, tmp_path: Path) -> None:
+    number, changed, told = IMPOSSIBLE[name]
+    with Session(TILED, CentreOut(), ClueClassifier(), path=tmp_path) as session:
+        for look in session.suggest(2)[::-1]:
+            session.ingest(look, reading(look))
+        session.ingest(session.choose((0, 0)), None)
+        session.stop()
+    lines = [json.loads(line) for line in (tmp_path / EVENTS).read_text().splitlines()]
+    lines[number] |= changed
+    (tmp_path / EVENTS).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    with pytest.raises(ValueError, match=r"^log is damaged: .* cannot have happened") as refused:
+        Session(TILED, CentreOut(), ClueClassifier(), path=tmp_path)
+    assert told in str(refused.value)
 
 
 @pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64, "sparse"])
