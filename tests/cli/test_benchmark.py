@@ -127,7 +127,7 @@ def test_what_a_run_is_judged_by_is_recorded_before_it_and_stays(run):
     ("make", "words"),
     [
         (lambda folder: folder / "none", ["does not exist"]),
-        (lambda folder: folder, ["no run.json", "boed benchmark"]),
+        (lambda folder: folder, ["neither run.json nor log.jsonl", "boed benchmark"]),
         (lambda folder: folder / "unfinished", ["not finished", "no results.nc"]),
         (lambda folder: folder / "unfinished" / "run.json", ["a file", "expected a folder"]),
     ],

@@ -126,5 +126,5 @@ def test_what_is_no_log_or_damaged_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"log .*log has no beginning"):
         report_log(tmp_path / "log")
     (tmp_path / "log" / "log.jsonl").unlink()
-    with pytest.raises(ValueError, match=r"which has no run\.json"):
+    with pytest.raises(ValueError, match=r"which has neither run\.json nor log\.jsonl"):
         report(tmp_path / "log", None)
