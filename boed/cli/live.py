@@ -66,6 +66,15 @@ def live(
         ),
         Number(above=0),
     ] = None,
+    until: Annotated[
+        float | None,
+        typer.Option(
+            help="Suggest no more once the likeliest answer, or that about each finding, has this "
+            "probability.",
+            show_default="none",
+        ),
+        Number(above=0, maximum=1),
+    ] = None,
     seed: Seed = 0,
     out: Annotated[
         Path | None,
@@ -169,6 +178,7 @@ def live(
         **with_patch_options(options),
         "policy": policy,
         "budget": DEMO_BUDGET if demo and budget is None else budget,
+        "until": until,
         "seed": seed,
         "prefetch": prefetch,
         "scene": scene if demo else None,

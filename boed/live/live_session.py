@@ -20,7 +20,7 @@ from boed.foundation.checks import attribute
 from boed.foundation.registry import check_known
 from boed.live.readings import decoded, from_file
 from boed.live.simulated import Simulated
-from boed.policies import FirstLook, Until
+from boed.policies import FirstLook
 from boed.session import Look, Session
 
 ACTIONS = (
@@ -241,9 +241,7 @@ class LiveSession:
 
     def _first_completions(self) -> int | None:
         """How many completions decide the first look, for a policy that draws more for it."""
-        policy = self.session.policy
-        looking = policy.policy if isinstance(policy, Until) else policy
-        first = attribute(looking, "first_look", None)
+        first = attribute(self.session.policy, "first_look", None)
         return first.n if isinstance(first, FirstLook) else None
 
     def tell_trouble(self, trouble: str | None) -> None:

@@ -13,14 +13,19 @@ from boed.acquisition import Budget
 from boed.data.dataset import Dataset
 from boed.data.load import load
 from boed.foundation.checks import at_most
+from boed.foundation.options import Number
 from boed.live.live_session import LiveSession
 from boed.live.simulated import Simulated, claim_scene
-from boed.policies import BOED
+from boed.policies import BOED, Until
+from boed.policies.stopping import Confident
 from boed.report.scan import scene_like, scene_setup
 from boed.report.worked_scenes import with_whole_maps
 from boed.session import Session
 from boed.session.log import check_is_log
 from boed.zoo import DEFAULT_SIZE
+
+PROBABILITY = Number(above=0, maximum=1)
+"""Of an answer that ends a session."""
 
 DEMO_FIRST = 100
 """Completions for the first look of a simulated session, at most, so that it begins soon."""
@@ -53,6 +58,7 @@ def live_maker(
     size: int | None = None,
     scene: int | None = None,
     budget: float | None = None,
+    until: float | None = None,
     seed: int = 0,
     prefetch: bool = False,
     say: Callable[[str], None] | None = None,
@@ -67,15 +73,19 @@ def live_maker(
         scene: row of the test split, which a simulated instrument looks at; None where there is a
             real one.
         budget: of cost, in the sensor's unit.
+        until: probability of an answer, or of each finding's, at which no more is suggested.
         seed: of everything random.
         prefetch: decide before anyone asks; see `boed.Session`.
         say: is called with news for whoever started the sessions.
         options: further arguments of `boed.setup`, such as `sensor` or `completer`.
 
     Raises:
-        ValueError: whatever `boed.setup` refuses, or a row that is not there. What it returns
+        ValueError: whatever `boed.setup` refuses, a row that is not there, or a
+            probability that is none. What it returns
             refuses what `boed.Session` does, and the log of a session about another scene.
     """
+    if until is not None:
+        PROBABILITY.check("until", until)
     limits = Budget(cost=budget)
     shown = _scene(data, size, scene, options.get("classifier"))
     made = scene_setup(shown, data, policy=policy, **options)
@@ -83,6 +93,8 @@ def live_maker(
     if scene is not None and isinstance(looks, BOED):
         first = replace(looks.first_look, n=min(looks.first_look.n, DEMO_FIRST))
         looks = replace(looks, first_look=first)
+    if until is not None:
+        looks = Until(looks, Confident(made.classifier, until, memory=made.memory))
 
     def make(path: Path | None) -> LiveSession:
         session = Session(

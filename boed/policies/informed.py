@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 
@@ -22,6 +23,12 @@ from boed.policies.first_look import FirstLook, cached
 from boed.policies.policy import Decision, pick
 from boed.search import Exhaustive, Search
 from boed.sensors.sensor import Sensor, candidate_costs
+
+FIRST_KNOWN = 8
+"""First looks that a policy remembers: of a sensor, and of one beside which a look has failed."""
+
+_FIRST = threading.RLock()
+"""Held while a first look is decided: of several sessions that begin at once, one decides it."""
 
 
 @checked
@@ -70,7 +77,7 @@ class BOED:
                 f"per_cost: {type(self.search).__name__} drops looks by their EIG alone and might "
                 "drop a cheap one; expected search=Exhaustive()"
             )
-        self._first_decision: tuple[Sensor, object, Decision] | None = None
+        self._first_decisions: list[tuple[Sensor, object, Decision]] = []  # the latest first
 
     @property
     def deterministic(self) -> bool:
@@ -125,21 +132,35 @@ class BOED:
         blank = observation[:1]
         place = None if blank.position is None else tuple(blank.position[0].tolist())
         where = (blank.values.shape, blank.device, *([] if place is None else [place]))
-        known = self._first_decision
-        if known is None or known[0] is not sensor or known[1] != where:
-            seed, number = derive("first look"), self.first_look.n
-            own = self.first_look.completer
-            completer = self.completer if own is None else own
+        decision = self._known_first(sensor, where)
+        if decision is None:
+            with _FIRST:
+                decision = self._known_first(sensor, where)
+                if decision is None:
+                    decision = self._decide_first(blank, sensor, where)
+                    known = (sensor, where, decision)
+                    self._first_decisions = [known, *self._first_decisions][:FIRST_KNOWN]
+        return _repeated(decision, len(observation), self.n)
 
-            def decide() -> Decision:
-                completions = complete(completer, blank, number, seed=seed)
-                return _repeated(self._decide(blank, completions, sensor, [seed]), 1, self.n)
+    def _known_first(self, sensor: Sensor, where: object) -> Decision | None:
+        """What was decided before from nothing, by this sensor."""
+        for by, there, decision in self._first_decisions:
+            if by is sensor and there == where:
+                return decision
+        return None
 
-            settings = (named(self.estimator), self.search, self.n, number, self.per_cost)
-            depends_on = (completer, self.classifier, sensor, where, *settings)
-            decision = decide() if self.cache is None else cached(self.cache, depends_on, decide)
-            known = self._first_decision = (sensor, where, decision)
-        return _repeated(known[2], len(observation), self.n)
+    def _decide_first(self, blank: Observation, sensor: Sensor, where: object) -> Decision:
+        seed, number = derive("first look"), self.first_look.n
+        own = self.first_look.completer
+        completer = self.completer if own is None else own
+
+        def decide() -> Decision:
+            completions = complete(completer, blank, number, seed=seed)
+            return _repeated(self._decide(blank, completions, sensor, [seed]), 1, self.n)
+
+        settings = (named(self.estimator), self.search, self.n, number, self.per_cost)
+        depends_on = (completer, self.classifier, sensor, where, *settings)
+        return decide() if self.cache is None else cached(self.cache, depends_on, decide)
 
     def _scenes_at_once(self, observation: Observation) -> int:
         """Scenes whose completions stay within the memory bound, a completer's work included.

@@ -10,13 +10,14 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from boed.classifiers.classifier import Classifier
-from boed.completion.completer import Completions
+from boed.completion.completer import Completer, Completions
 from boed.data.observation import Observation
 from boed.eig.completions.beliefs import log_beliefs
 from boed.foundation.arguments import checked
 from boed.foundation.checks import attribute, called, calling
 from boed.foundation.randomness import Seeds, per_scene
 from boed.policies.conformal import SplitConformal
+from boed.policies.first_look import FirstLook
 from boed.policies.policy import Decision, Policy, decide
 from boed.sensors.sensor import Sensor, candidates
 
@@ -166,6 +167,18 @@ class Until:
     def deterministic(self) -> bool:
         """Whether the policy is; a rule knows no seed."""
         return bool(attribute(self.policy, "deterministic", False))
+
+    @property
+    def completer(self) -> Completer | None:
+        """What draws the policy's completions, if it has any."""
+        completer: Completer | None = attribute(self.policy, "completer", None)
+        return completer
+
+    @property
+    def first_look(self) -> FirstLook | None:
+        """What the policy decides with when nothing has been seen, if that is another thing."""
+        first: FirstLook | None = attribute(self.policy, "first_look", None)
+        return first
 
     def choose(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,11 @@ from typer.testing import CliRunner
 
 import boed
 from boed.cli import app
-from boed.live import make_live
+from boed.live import live_maker, make_live
+from boed.live.simulated import SCENE
+from boed.live.view import View
 from tests.doubles import Constant
+from tests.live.sessions import small
 from tests.test_readme import blocks
 
 ROOT = Path(__file__).parents[2]
@@ -35,6 +39,7 @@ def live(*arguments: str, typed: str = "") -> Any:
         (("--stdio", "--data", "digit"), "--data is 'digit': did you mean 'digits'"),
         (("--stdio", "--sensor", "ptach"), "--sensor is 'ptach': did you mean 'patch'"),
         (("--stdio", "--grid", "3", "--sensor", "lines"), "--grid is for the patch sensor"),
+        (("--stdio", "--until", "1.5"), "--until is 1.5, expected at most 1"),
         (("--stdio", "--out", "full"), "holds notes.txt but no log.jsonl"),
     ],
 )
@@ -70,6 +75,65 @@ def test_a_demonstration_reads_the_scene_that_was_asked_for() -> None:
     assert torch.equal(observation.values, scene.scenes([0]) * observation.mask)
     with pytest.raises(ValueError, match="take is for demonstrations"):
         make_live("digits", policy="centre_out", classifier=DIGIT).take(0)
+
+
+def test_a_log_is_of_one_scene(tmp_path: Path) -> None:
+    makers = {
+        scene: live_maker("digits", policy="centre_out", classifier=DIGIT, scene=scene)
+        for scene in (3, 4, None)
+    }
+    for began, goes_on in itertools.product(makers, makers):
+        log = tmp_path / f"{began}-{goes_on}"
+        live = makers[began](log)
+        live.next()
+        live.session.close()
+        if began == goes_on:
+            makers[goes_on](log).session.close()
+            continue
+        words = {3: r"scene 3 \(\w{16}\) of a demonstration", None: "what a real instrument reads"}
+        words[4] = words[3].replace("3", "4", 1)
+        told = f"log .* is of a session about {words[began]}, this one's is about {words[goes_on]}"
+        for _ in range(2):  # and its log is let go
+            with pytest.raises(ValueError, match=told):
+                makers[goes_on](log)
+    (tmp_path / "3-3" / SCENE).write_text("{")
+    with pytest.raises(ValueError, match=r"is damaged: scene.json is no JSON"):
+        makers[3](tmp_path / "3-3")
+
+
+@pytest.mark.parametrize("until", [0.0, 1.01, -1.0, float("nan")])
+def test_a_probability_that_is_none_is_told_before_any_work(until: float) -> None:
+    with pytest.raises(ValueError, match="until is "):
+        live_maker("nowhere", until=until)
+
+
+def test_a_session_ends_when_it_is_sure() -> None:
+    given: dict[str, Any] = {
+        "policy": "boed",
+        "completer": "harmonic",
+        "scene": 4,
+        "completions": 1,
+    }
+    sure, unsure = Constant((0.0, *[-20.0] * 9)), DIGIT
+    for classifier, ends in ((sure, True), (unsure, False)):
+        live = live_maker("digits", classifier=classifier, until=0.9, **given)(None)
+        answer = live.next() if ends else live.state()
+        assert bool(answer["reason"]) == ends
+        assert len(View(live).completions()) == 12  # those of the policy
+    assert (
+        "no further look is needed"
+        in live_maker("digits", classifier=sure, until=0.9, **given)(None).next()["reason"]
+    )
+
+
+def test_the_first_look_is_told_where_it_takes_long() -> None:
+    said: list[str] = []
+    live = small()
+    live._say = said.append
+    live.next()
+    live.take(0)
+    live.next()
+    assert said == ["deciding the first look, from 8 completions"]
 
 
 @pytest.mark.slow

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -31,6 +33,7 @@ from boed.policies import (
 )
 from boed.policies.policy import pick
 from boed.sensors import PatchSensor
+from boed.session.pending import Pending
 from tests.doubles import CLUE, NOISY, TILES, ClueClassifier, ClueCompleter, Clues, Fixed
 
 TILED = PatchSensor(16, 0.25, 4)
@@ -275,6 +278,36 @@ def test_the_first_look_is_computed_once() -> None:
         assert len(torch.cat(looks).unique(dim=0)) == 1
         policy.choose(Observation.nothing(2, 1, 16), PatchSensor(16, 0.5, 3))
         assert first.times == 2  # another sensor has other looks
+
+
+def test_sessions_that_begin_at_once_share_one_first_look() -> None:
+    class Slow(ClueCompleter):
+        times = 0
+
+        def sample(self, observation: Observation, n: int, seed: Any = 0) -> Tensor:
+            self.times += 1
+            time.sleep(0.02)
+            return super().sample(observation, n, seed)
+
+    first = Slow(Clues())
+    policy = BOED(ClueCompleter(Clues()), CLASSIFIER, first_look=FirstLook(first, 10))
+    nothing = Observation.nothing(1, 1, 16)
+    with ThreadPoolExecutor(4) as threads:
+        made = list(threads.map(lambda seed: policy.choose(nothing, TILED, seed), range(4)))
+    assert first.times == 1
+    assert len(torch.cat([each.designs for each in made]).unique(dim=0)) == 1
+    other = BOED(ClueCompleter(Clues()), CLASSIFIER, first_look=FirstLook(first, 10))
+    alone = other.choose(nothing, TILED, 9)
+    assert first.times == 2
+    for each in made:
+        assert alone.scores is not None
+        assert each.scores is not None
+        assert torch.equal(each.scores, alone.scores)
+    none, failed = torch.zeros(0, 2), alone.designs[:1]
+    policy.choose(nothing, Pending(TILED, none, without=failed, reserved=0.0))
+    assert first.times == 3  # other looks are offered after the first one has failed
+    policy.choose(nothing, TILED)
+    assert first.times == 3  # and another session begins as before
 
 
 def test_score_of_a_look_that_is_no_candidate_is_unknown() -> None:
