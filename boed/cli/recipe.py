@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,6 +10,7 @@ import typer
 
 from boed.cli.console import command, ends_with, training_bar
 from boed.cli.options import CHECKPOINT, named_after
+from boed.foundation.spelling import toml_value
 
 if TYPE_CHECKING:
     import torch
@@ -92,10 +92,7 @@ def parsed(changes: Iterable[str]) -> dict[str, Any]:
         key, equals, text = each.partition("=")
         if not equals:
             raise ValueError(f"--set is {each!r}, expected key=value")
-        try:
-            values[key.strip()] = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
-            values[key.strip()] = text.strip()
+        values[key.strip()] = toml_value(text.strip())
     return values
 
 

@@ -21,7 +21,8 @@ from boed.foundation.files import load_weights
 from boed.foundation.identity import check_same
 from boed.foundation.randomness import derive
 from boed.foundation.registry import check_known
-from boed.problems.names import Experiment, problem_facts
+from boed.problems.names import problem_facts
+from boed.problems.problem import Experiment
 from boed.training.config import POLICY_METHODS, PolicyTrainingConfig
 
 History = Sequence[tuple[Tensor, Tensor]]

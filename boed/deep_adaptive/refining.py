@@ -18,7 +18,7 @@ from boed.eig.model.posterior import filtered
 from boed.eig.model.pyro_model import SiteModel, Sites
 from boed.foundation.checks import at_least
 from boed.foundation.randomness import derive
-from boed.problems.names import Experiment
+from boed.problems.problem import Experiment
 from boed.training.config import PolicyTrainingConfig
 from boed.training.loop import fit
 

@@ -80,9 +80,9 @@ def live_maker(
         options: further arguments of `boed.setup`, such as `sensor` or `completer`.
 
     Raises:
-        ValueError: whatever `boed.setup` refuses, a row that is not there, or a
-            probability that is none. What it returns
-            refuses what `boed.Session` does, and the log of a session about another scene.
+        ValueError: whatever `boed.setup` refuses, a row that is not there, or a probability that is
+            none. What it returns refuses what `boed.Session` does, and the log of a session about
+            another scene.
     """
     if until is not None:
         PROBABILITY.check("until", until)

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import FunctionType
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -20,6 +19,7 @@ from torch import Tensor
 
 from boed.foundation.checks import at_least, describe
 from boed.foundation.registry import Registry, check_known, import_object
+from boed.foundation.spelling import split_options, toml_value
 from boed.problems.constant_elasticity import ConstantElasticity
 from boed.problems.death_process import DeathProcess
 from boed.problems.finite_space import FiniteSpace
@@ -27,6 +27,7 @@ from boed.problems.hyperbolic_discounting import HyperbolicDiscounting
 from boed.problems.linear_gaussian import LinearGaussian
 from boed.problems.location_finding import LocationFinding, LocationFindingUnitSquare
 from boed.problems.prey_population import PreyPopulation
+from boed.problems.problem import Experiment
 from boed.problems.two_alternative_choice import TwoAlternativeChoice
 
 NAMES: Registry[Callable[..., Any]] = Registry(
@@ -45,24 +46,6 @@ NAMES: Registry[Callable[..., Any]] = Registry(
     extra="or package.module:name of a model of your own",
 )
 """The problems of one look at a time, in their textbook setting."""
-
-
-class Experiment(Protocol):
-    """What a policy is trained for: a Pyro model of one look, its sites, and its designs."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def observation(self) -> str: ...
-
-    @property
-    def target(self) -> tuple[str, ...]: ...
-
-    @property
-    def bounds(self) -> Float[Tensor, "2 K"] | None: ...
-
-    def model(self, design: Float[Tensor, "*batch K"]) -> Any: ...
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -153,7 +136,7 @@ _FACTS = ("name", "observation", "target", "design_dims", "bounds", "looks")
 
 def _read(text: str) -> tuple[str, dict[str, Any]]:
     """Name and options; values as TOML has them, else text."""
-    name, *parts = text.split(",")
+    name, *parts = split_options(text)
     options: dict[str, Any] = {}
     for part in parts:
         key, equals, value = (each.strip() for each in part.partition("="))
@@ -162,10 +145,7 @@ def _read(text: str) -> tuple[str, dict[str, Any]]:
                 f"problem is {text!r}: {part!r} is no new option=value; expected "
                 "NAME,option=value,..."
             )
-        try:
-            options[key] = tomllib.loads(f"value = {value}")["value"]
-        except tomllib.TOMLDecodeError:
-            options[key] = value
+        options[key] = toml_value(value)
     return name.strip(), options
 
 

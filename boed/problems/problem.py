@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor
@@ -11,18 +11,13 @@ from torch import Tensor
 from boed.foundation.recording import is_recorded
 
 
-@runtime_checkable
-class Problem(Protocol):
-    """A Pyro model of one experiment, with its true EIG apart from the noisy simulation.
-
-    `model` is what `boed.eig.model_eig` and pyro.contrib.oed take: it draws all its sites with the
-    batch shape of the design.
+class Experiment(Protocol):
+    """A Pyro model of one look, its sites, and its designs: what a policy is trained for.
 
     Attributes:
         name: of the problem and its variant.
         observation: the site that is measured.
         target: the sites that the question is about.
-        design_dims: how many of a design's last dimensions belong to one experiment.
     """
 
     @property
@@ -35,16 +30,30 @@ class Problem(Protocol):
     def target(self) -> tuple[str, ...]: ...
 
     @property
-    def design_dims(self) -> int: ...
-
-    @property
     def bounds(self) -> Float[Tensor, "2 K"] | None:
         """Lowest and highest value of each design coordinate; None where any design is valid."""
         ...
 
-    def model(self, design: Float[Tensor, "*batch K"]) -> Tensor:
+    def model(self, design: Float[Tensor, "*batch K"]) -> Any:
         """One experiment at every design: draws the prior and the observation."""
         ...
+
+
+@runtime_checkable
+class Problem(Experiment, Protocol):
+    """A Pyro model of one experiment, with its true EIG apart from the noisy simulation.
+
+    `model` is what `boed.eig.model_eig` and pyro.contrib.oed take: it draws all its sites with the
+    batch shape of the design.
+
+    Attributes:
+        design_dims: how many of a design's last dimensions belong to one experiment.
+    """
+
+    @property
+    def design_dims(self) -> int: ...
+
+    def model(self, design: Float[Tensor, "*batch K"]) -> Tensor: ...
 
     def exact_eig(self, design: Float[Tensor, "*batch K"]) -> Float[Tensor, "*batch"]:
         """The EIG in nats by closed form, enumeration or quadrature, in float64."""

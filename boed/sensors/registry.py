@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import inspect
 import sys
-import tomllib
 from collections.abc import Callable, Mapping
 from types import UnionType
 from typing import Any, get_args
@@ -24,6 +23,7 @@ from boed.foundation.checks import calling
 from boed.foundation.npz import read_array
 from boed.foundation.options import Kind, Number, Switch, Text, Whole, refusal
 from boed.foundation.registry import Registry, check_known, import_object, nearest
+from boed.foundation.spelling import split_options, toml_value
 from boed.sensors.deepinv_physics import DeepinvSensor
 from boed.sensors.features import Features
 from boed.sensors.foveated import Foveated
@@ -88,7 +88,7 @@ def sensor_options(given: str | Mapping[str, Any]) -> tuple[str, dict[str, Any]]
         if not isinstance(name, str):
             raise ValueError(f"sensor is {dict(given)}, expected a table with a name")
         return name, options
-    name, *parts = _split(given)
+    name, *parts = split_options(given)
     options = {}
     for part in parts:
         key, equals, value = part.partition("=")
@@ -97,7 +97,7 @@ def sensor_options(given: str | Mapping[str, Any]) -> tuple[str, dict[str, Any]]
             raise ValueError(f"sensor: {part!r} is no option=value; expected NAME,option=value,...")
         if key in options:
             raise ValueError(f"sensor: option {key} stands there twice in {given!r}, expected once")
-        options[key] = _value(value.strip())
+        options[key] = toml_value(value.strip())
     return name.strip(), options
 
 
@@ -262,23 +262,3 @@ def _array(key: str, value: Any) -> Any:
     except (ValueError, TypeError) as error:
         raise ValueError(f"sensor: {key} {error}") from error
     return array.float() if array.is_floating_point() else array
-
-
-def _split(text: str) -> list[str]:
-    """At commas outside brackets."""
-    parts, depth = [""], 0
-    for character in text:
-        depth += (character in "[(") - (character in ")]")
-        if character == "," and depth == 0:
-            parts.append("")
-        else:
-            parts[-1] += character
-    return parts
-
-
-def _value(text: str) -> Any:
-    """What a TOML value says, or the text itself."""
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except (tomllib.TOMLDecodeError, RecursionError):
-        return text

@@ -24,17 +24,7 @@ def begin(log: Log, start: Acquisition, seed: int) -> None:
         "policy": identity(start.policy),
         "classifier": identity(start.classifier),
     }
-    if not log.events:
-        log.append("begin", facts, {"log_belief": start.log_belief[0].cpu().numpy()})
-        return
-    first = log.events[0]
-    before = first.facts if first.kind == "begin" else {}
-    for name, ours in facts.items():
-        if before.get(name) != ours:
-            raise ValueError(
-                f"log {log.folder} is of a session whose {name} is {before.get(name)}, "
-                f"this one's is {ours}; expected the same, or another folder as path"
-            )
+    log.begin(facts, {"log_belief": start.log_belief[0].cpu().numpy()})
 
 
 def scene_shape(sensor: Sensor, shape: tuple[int, int, int] | None) -> tuple[int, int, int]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -23,11 +22,11 @@ from boed.foundation.arguments import checked
 from boed.foundation.checks import calling, describe, more_than
 from boed.foundation.identity import identity
 from boed.foundation.randomness import derive
-from boed.session.log import Log
+from boed.session.log import Log, Logged
 
 
 @checked
-class ModelSession:
+class ModelSession(Logged):
     """Which design to run next, given what came out so far, for any Pyro model and policy.
 
     `suggest` says what to do, `ingest` takes what came out, of a design that nobody suggested, too.
@@ -105,21 +104,6 @@ class ModelSession:
             self.close()
             raise
 
-    def __enter__(self) -> ModelSession:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Let another process have the log."""
-        self._log.close()
-
     @property
     def designs(self) -> Float[Tensor, "t K"]:
         """Of all outcomes so far, in order."""
@@ -155,10 +139,12 @@ class ModelSession:
         if self._looks is not None and len(designs) >= self._looks:
             self.reason = f"all {self._looks} looks are made"
             return None
-        design = self._pending()
-        if design is None:
+        pending = self._pending()
+        if pending is None:
             with isolated(derive(self._seed, "suggest", len(designs))), calling(self.policy):
                 design = self._checked(self.policy(designs[None], outcomes[None]))
+        else:
+            design = pending
         last = designs[-1:] if len(designs) else None
         price, spent = float(self.space.costs(design[None], last)), self.spent
         if spent + price > self._budget:
@@ -167,7 +153,7 @@ class ModelSession:
                 f"{self._budget:g} is left"
             )
             return None
-        if self._pending() is None:
+        if pending is None:
             self._log.append("suggested", {"look": len(designs)}, {"design": _array(design)})
         return design
 
@@ -233,17 +219,7 @@ class ModelSession:
             "budget": None if math.isinf(self._budget) else self._budget,
             "seed": self._seed,
         }
-        if not self._log.events:
-            self._log.append("begin", facts)
-            return
-        first = self._log.events[0]
-        before = first.facts if first.kind == "begin" else {}
-        for name, ours in facts.items():
-            if before.get(name) != ours:
-                raise ValueError(
-                    f"log {self._log.folder} is of a session whose {name} is {before.get(name)}, "
-                    f"this one's is {ours}; expected the same, or another folder as path"
-                )
+        self._log.begin(facts)
 
     def _pending(self) -> Float[Tensor, " K"] | None:
         """What was suggested and has no outcome."""

@@ -7,7 +7,8 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import numpy as np
 from filelock import FileLock, Timeout
@@ -56,6 +57,25 @@ class Log:
             self.close()
             raise
 
+    def begin(self, facts: Mapping[str, Any], arrays: Arrays | None = None) -> None:
+        """Write what session this is the log of, or make sure that it is of this one.
+
+        Raises:
+            ValueError: it is of another session.
+            OSError: it cannot be written.
+        """
+        if not self.events:
+            self.append("begin", facts, arrays)
+            return
+        first = self.events[0]
+        before = first.facts if first.kind == "begin" else {}
+        for name, ours in facts.items():
+            if before.get(name) != ours:
+                raise ValueError(
+                    f"log {self.folder} is of a session whose {name} is {before.get(name)}, "
+                    f"this one's is {ours}; expected the same, or another folder as path"
+                )
+
     def append(self, kind: str, facts: Mapping[str, Any], arrays: Arrays | None = None) -> Event:
         """Add an event; it is on the disk when this returns.
 
@@ -95,6 +115,27 @@ class Log:
         except OSError as error:
             raise unwritable(file, error) from error
         self._end += len(data)
+
+
+class Logged:
+    """What keeps a log, which other processes may have once it is closed."""
+
+    _log: Log
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let another process have the log."""
+        self._log.close()
 
 
 def check_is_log(folder: Path) -> None:

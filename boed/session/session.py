@@ -6,7 +6,6 @@ import functools
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
@@ -28,7 +27,7 @@ from boed.session.account import Look
 from boed.session.ahead import Ahead
 from boed.session.beginning import begin, scene_shape
 from boed.session.known import Known
-from boed.session.log import Log
+from boed.session.log import Log, Logged
 from boed.session.proposing import propose, suggestion
 from boed.session.state import State
 
@@ -50,7 +49,7 @@ def _alone(
 
 
 @checked
-class Session(Known):
+class Session(Known, Logged):
     """Where an instrument looks next, given what it has read so far.
 
     The loop of `acquire` around a scene that nobody holds: `suggest` says where to look, `ingest`
@@ -133,22 +132,11 @@ class Session(Known):
             self.close()
             raise
 
-    def __enter__(self) -> Session:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
     def close(self) -> None:
         """Let another process have the log."""
         if self._ahead is not None:
             self._ahead.close()
-        self._log.close()
+        super().close()
 
     @checked
     @torch.no_grad()

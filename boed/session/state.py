@@ -138,10 +138,9 @@ class State(Account):
     def _as_designs(self, design: Sequence[float] | Tensor) -> Float[Tensor, "1 K"]:
         """One design as the sensor's own are: whole numbers where those are."""
         row = torch.as_tensor(design, dtype=torch.get_default_dtype())[None]
-        own = candidates(self.now.sensor, self.now.observation).dtype
-        if not own.is_floating_point and not torch.equal(row, row.round()):
+        if not self.none.is_floating_point() and not torch.equal(row, row.round()):
             raise ValueError("expected whole numbers")
-        return row.to(own)
+        return row.to(self.none)
 
     def check_label(self, label: int | list[int]) -> None:
         """Refuse what is none of the belief's answers.

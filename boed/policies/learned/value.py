@@ -64,14 +64,12 @@ class OnePass:
         are something else.
         """
         seeds = per_scene(seed, len(observation))
-        gains = self.look_values(observation, sensor)
-        designs, new = self._offered(observation, sensor)
+        designs, gains, new = self._valued(observation, sensor)
         fresh = (new > 0) | ~(new > 0).any(1, keepdim=True)
         chosen = pick(gains.where(fresh, -torch.inf), seeds)
         scores = gains if self.network.expects else None
         return Decision(designs[chosen], candidates=designs, index=chosen, scores=scores)
 
-    @torch.no_grad()
     def look_values(self, observation: Observation, sensor: Sensor) -> Float[Tensor, "B D"]:
         """The map: the network's number for each candidate look.
 
@@ -80,26 +78,26 @@ class OnePass:
         Raises:
             ValueError: the network was trained for another sensor, candidates or size.
         """
+        return self._valued(observation, sensor)[1]
+
+    @torch.no_grad()
+    def _valued(
+        self, observation: Observation, sensor: Sensor
+    ) -> tuple[Float[Tensor, "D K"], Float[Tensor, "B D"], Float[Tensor, "B D"]]:
+        """The candidates, the network's number for each, and how many readings each would add."""
         looks = self.looks_of(_whole(sensor), observation)
         size = images_within(self.memory, observation)
         starts = range(0, len(observation), size)
         values = torch.cat([self.network(observation[slice(k, k + size)], looks) for k in starts])
+        new = new_readings(observation, looks.shown)
         if not isinstance(sensor, Restricted):
-            return values
-        designs, left = self._offered(observation, sensor)
+            return looks.designs, values, new
+        designs = candidates(sensor, observation)
+        left = sensor.unread(observation, designs)
         at = (designs[:, None] == looks.designs).all(-1).int().argmax(1)
-        share = left / new_readings(observation, looks.shown[at]).clamp(min=1e-6)
-        return values[:, at] * share if self.network.expects else values[:, at] + share.log()
-
-    def _offered(
-        self, observation: Observation, sensor: Sensor
-    ) -> tuple[Float[Tensor, "D K"], Float[Tensor, "B D"]]:
-        """The candidates, and how many readings each would add."""
-        if isinstance(sensor, Restricted):
-            designs = candidates(sensor, observation)
-            return designs, sensor.unread(observation, designs)
-        looks = self.looks_of(sensor, observation)
-        return looks.designs, new_readings(observation, looks.shown)
+        share = left / new[:, at].clamp(min=1e-6)
+        kept = values[:, at]
+        return designs, kept * share if self.network.expects else kept + share.log(), left
 
     def looks_of(self, sensor: Sensor, observation: Observation) -> CandidateLooks:
         """The sensor's candidates at scenes such as these, which have to be those of training.
