@@ -36,7 +36,7 @@ from boed.data.dataset import Dataset
 from boed.foundation.checks import check_fits
 from boed.foundation.files import load_weights, sha256
 from boed.foundation.randomness import derive
-from boed.training.checkpoints import claim_trained, conclude, running_state
+from boed.training.checkpoints import check_layers, claim_trained, conclude, running_state
 from boed.training.config import ClassifierTrainingConfig
 from boed.training.loop import fit, provenance
 from boed.training.recipes import Recipe
@@ -259,13 +259,7 @@ def start_from(model: DenseNetClassifier, path: Path | str) -> dict[str, Any]:
             f"init {path} has its norms folded into its convolutions and cannot be trained on; "
             "give the file that training wrote"
         )
-    for name in sorted(ours.keys() | tensors.keys()):
-        shapes = [tuple(each[name].shape) if name in each else None for each in (tensors, ours)]
-        if shapes[0] != shapes[1]:
-            raise ValueError(
-                f"init {path} has other layers than the model to train: {name} is {shapes[0]}, "
-                f"expected {shapes[1]}"
-            )
+    check_layers(f"init {path}", tensors, ours)
     model.network.load_state_dict(tensors)
     if published:
         return {**{name: header[name] for name in ("weights", "url", "sha256")}, "size": SIZE}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +12,9 @@ from boed.cli.recipe import default_checkpoint, trained
 from boed.cli.training_options import options_of, training_options
 from boed.foundation.options import OneOf, Text
 from boed.training.config import LOOK_TRAININGS, POLICY_METHODS, PolicyTrainingConfig
+
+if TYPE_CHECKING:
+    from boed.training import Recipe
 
 
 @training_options(*LOOK_TRAININGS.values(), PolicyTrainingConfig)
@@ -53,6 +56,13 @@ def train_policy(
         str | None,
         typer.Option(help="Whose EIG map it learns, with --target map; the data's own if none."),
     ] = None,
+    init: Annotated[
+        str | None,
+        typer.Option(
+            help="Trained policy to start from, by name or path: one of another classifier, of "
+            "other looks or of another name; for a --problem one of the same network."
+        ),
+    ] = None,
     out: Weights = None,
     *,
     training: dict[str, Any],
@@ -84,7 +94,8 @@ def train_policy(
                     f"--{option} is for the policy {' or '.join(LOOK_TRAININGS)}, expected none "
                     f"for {name}, which is for a --problem"
                 )
-        _for_problem(name, problem or "location_finding", out, training)
+        asked = Recipe(kind="policy", name=name, problem=problem or "location_finding", init=init)
+        _for_problem(asked, out, training)
         return
     if problem is not None:
         raise ValueError(
@@ -99,6 +110,7 @@ def train_policy(
         sensor=sensor_table(sensor),
         classifier=classifier,
         completer=completer,
+        init=init,
     )
     model: Any = trained(asked, out or default_checkpoint(name, data), training)
     if model is None:
@@ -109,11 +121,9 @@ def train_policy(
     plain_console().print(table)
 
 
-def _for_problem(name: str, problem: str, out: Path | None, training: dict[str, Any]) -> None:
+def _for_problem(asked: Recipe, out: Path | None, training: dict[str, Any]) -> None:
     """Train a policy for a Pyro model, and say what it reached."""
-    from boed.training import Recipe
-
-    asked = Recipe(kind="policy", name=name, problem=problem)
+    name, problem = str(asked.name), str(asked.problem)
     called = problem.partition(",")[0].rpartition(":")[2]
     model: Any = trained(asked, out or default_checkpoint(name, called), training)
     if model is not None:

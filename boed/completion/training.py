@@ -31,7 +31,7 @@ from boed.foundation.checks import check_fits
 from boed.foundation.identity import identity
 from boed.foundation.randomness import derive
 from boed.foundation.registry import check_known
-from boed.training.checkpoints import claim_trained, conclude, running_state
+from boed.training.checkpoints import check_layers, claim_trained, conclude, running_state
 from boed.training.config import TrainingConfig
 from boed.training.loop import fit, provenance
 from boed.training.recipes import Recipe
@@ -166,14 +166,16 @@ def start_from(model: LearnedCompleter, trained: LearnedCompleter) -> None:
     new, old = model.state_dict(), trained.state_dict()
     biases = sorted((k for k in old if k.startswith("vae.biases.")), key=lambda k: old[k].shape[-1])
     ours = sorted((k for k in new if k.startswith("vae.biases.")), key=lambda k: new[k].shape[-1])
-    source = {k: k for k in new} | dict(zip(ours, biases, strict=False))
+    source, given = {k: k for k in new} | dict(zip(ours, biases, strict=False)), {}
     for name, target in new.items():
-        weight = old.get(source[name])
-        if weight is not None and name in ours and weight.shape[1] == target.shape[1]:
+        if source[name] not in old:
+            continue
+        weight = old[source[name]]
+        if name in ours and weight.shape[1] == target.shape[1]:
             weight = F.interpolate(weight, target.shape[-2:], mode="bilinear", align_corners=False)
-        if weight is None or weight.shape != target.shape:
-            raise ValueError(f"init has other layers than the model to train: {name} differs")
-        target.copy_(weight)
+        given[name] = weight
+    check_layers("init", given, new)
+    model.load_state_dict(given)
 
 
 def train_completer(

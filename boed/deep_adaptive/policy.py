@@ -17,12 +17,13 @@ from boed.deep_adaptive.network import DeepAdaptiveDesign, StaticDesign
 from boed.deep_adaptive.objectives import Trainable
 from boed.deep_adaptive.training import train_policy
 from boed.eig.model.pyro_model import site_model
-from boed.foundation.files import load_weights
+from boed.foundation.files import load_weights, sha256
 from boed.foundation.identity import check_same
 from boed.foundation.randomness import derive
 from boed.foundation.registry import check_known
 from boed.problems.names import problem_facts
 from boed.problems.problem import Experiment
+from boed.training.checkpoints import check_layers
 from boed.training.config import POLICY_METHODS, PolicyTrainingConfig
 
 History = Sequence[tuple[Tensor, Tensor]]
@@ -133,6 +134,7 @@ def train_design_policy(
     *,
     settings: PolicyTrainingConfig | None = None,
     architecture: PolicyConfig | None = None,
+    init: Path | str | None = None,
     out: Path | str | None = None,
     provenance: dict[str, Any] | None = None,
     on_step: Callable[[int, float], None] | None = None,
@@ -144,13 +146,14 @@ def train_design_policy(
         method: a name of `POLICY_METHODS`.
         settings: horizon, contrasts, updates, seed; the defaults if not given.
         architecture: of the network; of the size that the problem asks for if not given.
+        init: checkpoint of a policy to start from.
         out: checkpoint to write; see `train_policy`.
         provenance: what else its header should say.
         on_step: called with step and loss.
 
     Raises:
         ValueError: an unknown method (the nearest is suggested), one that the model cannot be
-            trained by, and what `train_policy` refuses.
+            trained by, `init` is of another network, and what `train_policy` refuses.
     """
     check_known("method", method, POLICY_METHODS)
     settings = settings or PolicyTrainingConfig()
@@ -162,10 +165,12 @@ def train_design_policy(
         start = network.within(torch.randn(settings.looks, config.design_dim))
         network = StaticDesign(start, problem.bounds)
     torch.set_rng_state(before)
+    begun = None if init is None else start_from(network, init)
     about = {
         "problem": described(problem, settings.looks),
         "experiment": problem_facts(problem),
         "method": method,
+        "init": begun,
         **(provenance or {}),
     }
     network = train_policy(
@@ -180,6 +185,22 @@ def train_design_policy(
         on_step=on_step,
     )
     return _loaded(network, about | {"settings": {"looks": settings.looks}})
+
+
+def start_from(network: Trainable, path: Path | str) -> dict[str, Any]:
+    """Give a network the weights of a checkpoint, and the units that it works in.
+
+    Returns:
+        Where those weights come from: problem, method, steps and checksum.
+
+    Raises:
+        ValueError: the checkpoint is of no policy, or of a network of other layers.
+    """
+    weights, header = load_weights(path, *FILES)
+    check_layers(f"init {path}", weights, network.state_dict())
+    network.load_state_dict(weights)
+    said = {key: header.get(key) for key in ("problem", "method", "steps")}
+    return {**said, "sha256": sha256(path)}
 
 
 def described(problem: Experiment, looks: int) -> str:

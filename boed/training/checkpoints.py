@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+import torch
+
 from boed.foundation.files import load_weights
 from boed.foundation.identity import check_same
 from boed.training.config import TrainingConfig
@@ -38,6 +40,27 @@ def running_state(out: Path) -> Path:
 def best_path(out: Path) -> Path:
     """Where the best weights by val lie beside a checkpoint whose last ones are worse."""
     return out.with_suffix(".best.safetensors")
+
+
+def check_layers(
+    what: str, given: Mapping[str, torch.Tensor], ours: Mapping[str, torch.Tensor]
+) -> None:
+    """Refuse to start a network with the weights of another one.
+
+    Args:
+        what: they are of, such as `init weights.safetensors`.
+        given, ours: weights by name.
+
+    Raises:
+        ValueError: naming a layer that differs, and its shapes.
+    """
+    for name in sorted(ours.keys() | given.keys()):
+        shapes = [tuple(each[name].shape) if name in each else None for each in (given, ours)]
+        if shapes[0] != shapes[1]:
+            raise ValueError(
+                f"{what} has other layers than the model to train: {name} is {shapes[0]}, "
+                f"expected {shapes[1]}"
+            )
 
 
 def claim_checkpoint(out: Path, ours: Mapping[str, Any], *, steps: int) -> bool:

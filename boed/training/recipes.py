@@ -56,6 +56,7 @@ KINDS: dict[str, tuple[str, ...]] = {
         "classifier",
         "completer",
         "architecture",
+        "init",
     ),
 }
 """What can be trained, and which keys its recipes have beside `kind`, `seed` and `training`."""

@@ -127,7 +127,7 @@ def train_network_for(
         context, classifier: what it is for, as `chosen_for` gives them.
         recipe: what was asked for.
         training: how long and how.
-        how: what all trainings are called with: `out`, `on_step` and `command`.
+        how: what trainings are called with: `out`, `on_step`, `command`, `init`.
     """
     train, val = context.library, context.val
     assert train is not None

@@ -240,14 +240,16 @@ class _Job:
             ValueError: see `boed.zoo.models.weights`.
         """
         named = getattr(self.recipe, key)
-        if named is None or (self.recipe.kind == "policy" and _is_made(named)):
+        policy = self.recipe.kind == "policy"
+        if named is None or (policy and key == "classifier" and _is_made(named)):
             return None
         if named in self.models:
             return self.models[named]
         beside = self.folder / named
         judges = key == "classifier" or self.recipe.kind == "classifier"
         where = str(beside) if beside.exists() else named
-        return weights(key, where, "classifiers" if judges else "completion")
+        kind = "classifiers" if judges else "policies" if policy else "completion"
+        return weights(key, where, kind)
 
     def model(self, key: str) -> Path | None:
         """The checkpoint that a key names; a recipe is trained first, unless it has been.
@@ -395,9 +397,8 @@ def _one_pass(job: _Job) -> torch.nn.Module:
     context, classifier = chosen_for(recipe, str(checkpoint) if checkpoint else recipe.classifier)
     assert context.library is not None
     training = job.training(usual_training(recipe.name, context.library))
-    return train_network_for(
-        context, classifier, recipe=recipe, training=training, how=job.begin(training)
-    )
+    how = {**job.begin(training), "init": job.model("init")}
+    return train_network_for(context, classifier, recipe=recipe, training=training, how=how)
 
 
 def _for_problem(job: _Job) -> torch.nn.Module:
@@ -425,11 +426,13 @@ def _for_problem(job: _Job) -> torch.nn.Module:
         about["command"] = job.command
     job.begin(training)
     check_recipe(job.out, recipe)
+    init = job.model("init")
     trained = train_design_policy(
         problem,
         method,
         settings=training,
         architecture=config,
+        init=init,
         out=job.out,
         provenance=about,
         on_step=job.on_step,

@@ -55,6 +55,23 @@ def test_every_method_s_policy_is_stored_and_asked(method, tmp_path):
         read.next(history)
 
 
+def test_it_begins_with_the_weights_of_another(policy, tmp_path):
+    init, out = tmp_path / "init.safetensors", tmp_path / "out.safetensors"
+    policy.network.save(init, policy.network.provenance)
+    still = replace(FEW, steps=1, lr=1e-30, warmup=0)
+    how = {"settings": still, "architecture": SMALL, "init": init, "out": out}
+    begun = train_design_policy(LINEAR, **how)
+    seen = [(torch.tensor([1.0]), torch.tensor(0.7))]
+    torch.testing.assert_close(begun.next(seen), policy.next(seen))
+    assert begun.network.provenance["init"]["problem"] == "a line, T = 3"
+    with pytest.raises(
+        ValueError, match=r"init .* has other layers .* is \(16,\), expected \(8,\)"
+    ):
+        train_design_policy(LINEAR, **how | {"architecture": replace(SMALL, hidden=8)})
+    with pytest.raises(ValueError, match="init"):
+        train_design_policy(LINEAR, **how | {"init": None})
+
+
 @pytest.mark.parametrize(
     ("problem", "looks", "words"),
     [

@@ -120,6 +120,19 @@ class PictureNet(nn.Module):
         known = looks.mean_of(places) + self.everywhere(context)[:, None]
         return self.values(known, looks.new_share(observation))
 
+    def places_of(self, fine: int) -> dict[str, Tensor]:
+        """The weights that divide each cell by another `fine`, by name in a `LookNet`.
+
+        All parts of a cell begin with the mean of what its parts were.
+        """
+        weights = self.places.state_dict(prefix="network.places.")
+        if fine == self.fine:
+            return weights
+        return {
+            name: weight.unflatten(0, (-1, self.fine**2)).mean(1).repeat_interleave(fine**2, dim=0)
+            for name, weight in weights.items()
+        }
+
     def _levels(self, x: Tensor) -> list[Tensor]:
         """The encoder's map at the end of each dense block, finest resolution first."""
         starts = [

@@ -21,6 +21,7 @@ from boed.classifiers.training import preset
 from boed.completion.completer import Completer
 from boed.data.dataset import Dataset
 from boed.eig.completions.beliefs import log_beliefs
+from boed.foundation.files import load_weights, sha256
 from boed.foundation.fingerprint import fingerprint
 from boed.foundation.identity import DIGITS
 from boed.foundation.randomness import derive
@@ -47,7 +48,7 @@ from boed.policies.learned.situations import (
 from boed.sensors.random_looks import RandomLooks
 from boed.sensors.registry import is_table
 from boed.sensors.sensor import Sensor, costs
-from boed.training.checkpoints import claim_trained, conclude, running_state
+from boed.training.checkpoints import check_layers, claim_trained, conclude, running_state
 from boed.training.config import (
     LOOK_TRAININGS,
     GreedyTrainingConfig,
@@ -94,6 +95,7 @@ def train_look_policy(
     training: LookTrainingConfig | None = None,
     config: ValueConfig | None = None,
     completer: Completer | None = None,
+    init: Path | None = None,
     on_step: Callable[[int, float], None] | None = None,
     command: str | None = None,
     recipe: Recipe | None = None,
@@ -118,13 +120,16 @@ def train_look_policy(
         training: how long and how; `usual_training` if not given.
         config: the network; see `begun` if not given.
         completer: whose EIG map is distilled, for `target` "map".
+        init: checkpoint of a policy to start from, which may have been trained for another
+            classifier, other looks or other scenes, or by another name of `NETWORKS`.
         on_step: called with step and loss.
         command: that the checkpoint's header says it was made by.
         recipe: what was asked for, for the record; made of the arguments if not given.
 
     Raises:
         ValueError: an unknown name, settings of another policy, no completer for a map or one for
-            another target, a sensor without candidates, or `out` holds another training.
+            another target, a sensor without candidates, `init` is another network, or `out` holds
+            another training.
         Interrupted: Ctrl-C or SIGTERM came; what was trained is stored.
     """
     check_known("policy", name, NETWORKS)
@@ -145,10 +150,12 @@ def train_look_policy(
     lesson = _lesson(training, completer, looks=looks, sensor=sensor, classifier=classifier)
     torch.manual_seed(derive(training.seed, "weights"))
     network = begun(train, sensor, classifier, looks=looks, config=config, kind=kind).to(device)
-    about = {"data": train.name, "sha256": train.sha256, "looks": looks.name}
+    about: dict[str, Any] = {"data": train.name, "sha256": train.sha256, "looks": looks.name}
     about["classifier"] = network.classifier
     if completer is not None:
         about["completer"] = f"{type(completer).__name__} {fingerprint(completer)[:DIGITS]}"
+    if init is not None:
+        about["init"] = start_from(network, init)
     recipe = recipe or Recipe(kind="policy", name=name, data=train.name)
     recipe = recipe.trained(training, size=None if is_table(train) else train.size)
     if claim_trained(out, recipe, about, steps=training.steps):
@@ -238,6 +245,34 @@ def begun(
             each.mean.copy_(numbers.mean(0))
             each.std.copy_(spread.where(spread > 1e-6, 1.0))
     return network
+
+
+def start_from(network: LookNet, path: Path) -> dict[str, Any]:
+    """Give a network the weights of a checkpoint; not its calibration.
+
+    Returns:
+        Where those weights come from: data, steps, command, policy, looks and checksum.
+
+    Raises:
+        ValueError: the checkpoint is of no such policy, or of a network of other layers.
+    """
+    kinds = {each.kind(): each for each in NETWORKS.values()}
+    theirs = kinds[load_weights(path, *kinds)[1]["kind"]].load(path)
+    ours, all_of_it = network.state_dict(), theirs.name == network.name
+    given = {
+        name: weight
+        for name, weight in theirs.state_dict().items()
+        if name != "scale" and (all_of_it or name.startswith("network."))
+    }
+    for each in ("weight", "bias"):  # the values as they were corrected
+        given[f"network.values.output.{each}"] *= getattr(theirs, "scale", 1.0)
+    if isinstance(theirs.network, PictureNet) and isinstance(network.network, PictureNet):
+        given |= theirs.network.places_of(network.network.fine)
+    expected = [name for name in ours if name in given or (all_of_it and name != "scale")]
+    check_layers(f"init {path}", given, {name: ours[name] for name in expected})
+    network.load_state_dict(given, strict=False)
+    origin = {name: theirs.provenance.get(name) for name in ("data", "steps", "command")}
+    return {**origin, "policy": theirs.name, "looks": theirs.looks, "sha256": sha256(path)}
 
 
 def _config(train: Dataset, classifier: Classifier, looks: CandidateLooks) -> ValueConfig:

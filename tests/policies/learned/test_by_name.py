@@ -142,6 +142,9 @@ def test_a_recipe_says_what_a_policy_is_for() -> None:
         (("--candidates", "1"), "--candidates is .*expected at least 2"),
         (("--sensor", "patches"), "sensor is 'patches': did you mean 'patch'"),
         (("--classifier", "gone.safetensors"), "--classifier is .*a file that does not exist"),
+        (("--init", "gone.safetensors"), "--init is .*a file that does not exist"),
+        (("--init", "ensemble-kermany-64"), "is a classifier, expected"),
+        (("dad", "--init", "aipo-digits-32"), "is a completer, expected"),
     ],
 )
 def test_the_command_refuses_what_makes_no_sense(
