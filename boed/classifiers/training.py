@@ -33,7 +33,7 @@ from boed.classifiers.torchxrayvision.weights import KIND as PUBLISHED
 from boed.classifiers.torchxrayvision.weights import SIZE
 from boed.classifiers.trained import FREQUENCIES, PRIOR
 from boed.data.dataset import Dataset
-from boed.foundation.checks import check_fits
+from boed.foundation.checks import attribute, check_fits
 from boed.foundation.files import load_weights, sha256
 from boed.foundation.randomness import derive
 from boed.training.checkpoints import check_layers, claim_trained, conclude, running_state
@@ -137,6 +137,7 @@ def train_classifier(
     if isinstance(looking, Squares):
         how = {"look_fraction": looking.fraction}
         about |= how
+    about |= attribute(looking, "facts", {})
     recipe = (recipe or Recipe(kind="classifier", data=train.name)).trained(
         training,
         config,

@@ -28,6 +28,13 @@ def train_classifier(
         float | None, typer.Option(help="Width of a look over that of the scene; 0.25.")
     ] = None,
     sensor: Looks = None,
+    policy: Annotated[
+        str | None,
+        typer.Option(
+            help="Trained policy, by name or path, by whose looks half of the scenes are seen; the "
+            "others by random ones of its sensor."
+        ),
+    ] = None,
     init: Annotated[
         str | None,
         typer.Option(
@@ -61,6 +68,7 @@ def train_classifier(
         architecture=kind,
         patch=patch,
         sensor=sensor_table(sensor),
+        policy=policy,
         init=init,
         members=members,
     )

@@ -45,7 +45,9 @@ KINDS: dict[str, tuple[str, ...]] = {
         *("name", "data", "size", "learns_from", "masks", "sensor", "architecture", "init", "vae"),
     ),
     "vae": ("data", "size", "architecture"),
-    "classifier": ("data", "size", "patch", "sensor", "architecture", "init", "members"),
+    "classifier": (
+        *("data", "size", "patch", "sensor", "policy", "architecture", "init", "members"),
+    ),
     "screen": ("data", "size", "patch", "classifier"),
     "policy": (
         "name",
@@ -81,6 +83,8 @@ class Recipe:
         patch: side of a look over the width of the scene, for classifiers and screens.
         sensor: in place of masks or patch, random looks of this sensor: its name and options. Of a
             policy the sensor that it chooses for.
+        policy: of a classifier, a trained policy by whose looks half of the scenes are seen; the
+            others by random ones of its sensor.
         architecture: a preset's name, or the fields of the model's configuration; size, channels,
             number of answers and the statistics of pixels are the data's.
         init: what the training starts from: a shipped model's name, or the path of a checkpoint
@@ -108,6 +112,7 @@ class Recipe:
     masks: str | None = None
     patch: float | None = None
     sensor: dict[str, Any] | None = None
+    policy: str | None = None
     architecture: str | dict[str, Any] | None = None
     init: str | None = None
     vae: str | None = None
@@ -142,6 +147,11 @@ class Recipe:
             raise ValueError(
                 "sensor is for whole scenes, but learns_from is 'observations': give masks, or "
                 "data with masks of its own"
+            )
+        if self.policy is not None and self.patch is not None:
+            raise ValueError(
+                f"patch is {self.patch} beside policy {self.policy!r}, expected none: the looks "
+                "are those of the policy's sensor"
             )
         if self.size is not None:
             COUNT.check("size", self.size)
@@ -273,7 +283,7 @@ OF_THE_DATA = ("size", "channels", "outputs", "mean", "std", "design_dim", "lowe
 _TYPES: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("kind", "name", "data", "learns_from"), (str,)),
     **dict.fromkeys(("masks", "init", "vae"), (str,)),
-    **dict.fromkeys(("classifier", "completer", "problem"), (str,)),
+    **dict.fromkeys(("classifier", "completer", "policy", "problem"), (str,)),
     **dict.fromkeys(("size", "seed", "members"), (int,)),
     **dict.fromkeys(("sensor", "training"), (dict,)),
     "patch": (float, int),

@@ -11,7 +11,14 @@ from boed.classifiers.classifier import Classifier
 from boed.data.training_split import training_splits
 from boed.foundation.files import load_weights
 from boed.foundation.shipped import shipped
-from boed.policies.learned import NETWORKS, ONE_PASS, CandidateLooks, LookNet, OnePass
+from boed.policies.learned import (
+    NETWORKS,
+    ONE_PASS,
+    CandidateLooks,
+    LookNet,
+    OnePass,
+    load_network,
+)
 from boed.policies.learned import train_look_policy as train_network
 from boed.policies.learned.network import classifier_name
 from boed.sensors.registry import check_sensor_name, default_sensor, sensor_named
@@ -59,17 +66,6 @@ def one_pass_for(
         )
     network.check_looks(looks)
     return ONE_PASS[network.name](network, classifier, memory=memory)
-
-
-def load_network(path: Path | str) -> LookNet:
-    """A trained network of any of the kinds, by its checkpoint.
-
-    Raises:
-        ValueError: the file is missing, damaged, or holds something else.
-    """
-    _, header = load_weights(path, *(each.kind() for each in NETWORKS.values()))
-    kinds = {each.kind(): each for each in NETWORKS.values()}
-    return kinds[header["kind"]].load(path)
 
 
 def shipped_network(

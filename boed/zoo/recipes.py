@@ -30,6 +30,7 @@ from boed.foundation.files import load_weights
 from boed.foundation.options import Device, OutFile
 from boed.foundation.registry import check_known, names_object, unknown
 from boed.foundation.shipped import shipped_folder, shipped_names
+from boed.policies.learned import PolicyLooks, load_network
 from boed.policies.learned.training import usual_training
 from boed.sensors import PatchSensor
 from boed.sensors.random_looks import RandomLooks
@@ -53,7 +54,7 @@ C = TypeVar("C")
 T = TypeVar("T", bound=TrainingConfig)
 OnStep = Callable[[int, float], None]
 
-FROM = ("init", "vae", "classifier")
+FROM = ("init", "vae", "classifier", "policy")
 """Keys of a recipe that name another model, which comes first."""
 
 
@@ -220,8 +221,8 @@ class _Job:
         except TypeError as error:
             raise ValueError(f"architecture {table} is not as it should be: {error}") from error
 
-    def looking(self, train: Dataset, *, pixels: bool = False) -> RandomLooks | None:
-        """Random looks of the recipe's sensor, if it names one."""
+    def looking(self, train: Dataset, *, pixels: bool = False) -> RandomLooks | PolicyLooks | None:
+        """Random looks of the recipe's sensor, if it names one, or also those of its policy."""
         looks = looks_of(self.recipe, train)
         if looks is None:
             return None
@@ -231,7 +232,8 @@ class _Job:
             raise ValueError(
                 f"sensor: {type(sensor).__name__} returns readings; completers learn from pixels"
             )
-        return looks
+        policy = self.model("policy")
+        return looks if policy is None else PolicyLooks(load_network(policy), looks)
 
     def path(self, key: str) -> Path | None:
         """The recipe or checkpoint that a key names, also from the recipe's folder; None if none.
@@ -240,13 +242,13 @@ class _Job:
             ValueError: see `boed.zoo.models.weights`.
         """
         named = getattr(self.recipe, key)
-        policy = self.recipe.kind == "policy"
+        policy = key == "policy" or self.recipe.kind == "policy"
         if named is None or (policy and key == "classifier" and _is_made(named)):
             return None
         if named in self.models:
             return self.models[named]
         beside = self.folder / named
-        judges = key == "classifier" or self.recipe.kind == "classifier"
+        judges = key == "classifier" or (self.recipe.kind == "classifier" and key != "policy")
         where = str(beside) if beside.exists() else named
         kind = "classifiers" if judges else "policies" if policy else "completion"
         return weights(key, where, kind)
@@ -316,6 +318,10 @@ def _vae(job: _Job) -> torch.nn.Module:
 
 
 def _classifier(job: _Job) -> torch.nn.Module:
+    policy = job.model("policy")
+    if policy is not None and job.recipe.sensor is None:  # its looks are the policy's
+        of_it = Recipe.of(load_weights(policy)[1]["recipe"])
+        job = replace(job, recipe=replace(job.recipe, sensor=of_it.sensor))
     if job.recipe.members is not None:
         return _ensemble(job, job.recipe.members)
     recipe, (train, val) = job.recipe, job.data()

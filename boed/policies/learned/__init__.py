@@ -3,7 +3,8 @@
 from boed.policies.learned.greedy import GreedyNet
 from boed.policies.learned.looks import CandidateLooks
 from boed.policies.learned.network import LookNet, NonmyopicNet, ValueConfig, ValueNet
-from boed.policies.learned.training import NETWORKS, train_look_policy
+from boed.policies.learned.shown import PolicyLooks
+from boed.policies.learned.training import NETWORKS, load_network, train_look_policy
 from boed.policies.learned.value import ONE_PASS, Greedy, Nonmyopic, OnePass, Value
 
 __all__ = [
@@ -16,8 +17,10 @@ __all__ = [
     "Nonmyopic",
     "NonmyopicNet",
     "OnePass",
+    "PolicyLooks",
     "Value",
     "ValueConfig",
     "ValueNet",
+    "load_network",
     "train_look_policy",
 ]

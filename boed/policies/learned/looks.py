@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Self
 
@@ -64,6 +64,13 @@ class CandidateLooks:
 
     def __len__(self) -> int:
         return len(self.designs)
+
+    def to(self, device: torch.device | str) -> CandidateLooks:
+        """The same on a device."""
+        if self.designs.device == torch.device(device):
+            return self
+        designs, shown = self.designs.to(device), self.shown.to(device)
+        return replace(self, designs=designs, shown=shown, _cells={})
 
     @cached_property
     def name(self) -> str:

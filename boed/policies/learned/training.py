@@ -65,6 +65,18 @@ NETWORKS: dict[str, type[LookNet]] = {
 }
 """By the name of the policy."""
 
+
+def load_network(path: Path | str) -> LookNet:
+    """A trained network of any of the kinds, by its checkpoint.
+
+    Raises:
+        ValueError: the file is missing, damaged, or holds something else.
+    """
+    kinds = {each.kind(): each for each in NETWORKS.values()}
+    _, header = load_weights(path, *kinds)
+    return kinds[header["kind"]].load(path)
+
+
 _USUAL: dict[str, Any] = {
     "lr": 1e-3, "betas": (0.9, 0.99), "ema": 0.995, "clip": 1.0, "every": 250,
 }  # fmt: skip
@@ -256,8 +268,7 @@ def start_from(network: LookNet, path: Path) -> dict[str, Any]:
     Raises:
         ValueError: the checkpoint is of no such policy, or of a network of other layers.
     """
-    kinds = {each.kind(): each for each in NETWORKS.values()}
-    theirs = kinds[load_weights(path, *kinds)[1]["kind"]].load(path)
+    theirs = load_network(path)
     ours, all_of_it = network.state_dict(), theirs.name == network.name
     given = {
         name: weight

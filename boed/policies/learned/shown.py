@@ -1,0 +1,89 @@
+"""What a trained policy shows of scenes: what a classifier that works with it should learn from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from boed.data.observation import Observation
+from boed.foundation.fingerprint import fingerprint
+from boed.foundation.identity import DIGITS
+from boed.policies.learned.looks import CandidateLooks
+from boed.policies.learned.network import LookNet
+from boed.policies.learned.situations import roll_out
+from boed.sensors.random_looks import RandomLooks
+
+
+@dataclass(frozen=True, eq=False)
+class PolicyLooks:
+    """Looks where a policy looks, at some of the scenes, and random ones at the others.
+
+    A classifier that has seen what the policy shows it answers better there; random looks keep it
+    fit for others, and for a policy that is trained for it in turn.
+
+    Attributes:
+        network: the policy, of the same sensor.
+        others: random looks.
+        share: of the scenes that are shown by the policy.
+        explore: probability that it takes a random look all the same.
+
+    Raises:
+        ValueError: the policy was trained for other looks.
+    """
+
+    network: LookNet
+    others: RandomLooks
+    share: float = 0.5
+    explore: float = 0.1
+
+    def __post_init__(self) -> None:
+        self.network.eval().requires_grad_(False)
+        self.network.check_looks(self.looks)
+
+    def __repr__(self) -> str:
+        return f"{self.share:.0%} looks of the {self.network.kind()}, else {self.others!r}"
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What tells it from others: the policy's checksum."""
+        return {"policy": fingerprint(self.network)[:DIGITS]}
+
+    @cached_property
+    def looks(self) -> CandidateLooks:
+        """The sensor's candidates."""
+        return CandidateLooks.of(self.others.sensor, self.others.shape)
+
+    def __call__(
+        self,
+        scenes: Float[Tensor, "B C H W"],
+        counts: Int64[Tensor, " B"],
+        generator: torch.Generator | None = None,
+    ) -> Observation:
+        """Each scene after `counts` looks, after all of them where that is -1."""
+        observation = self.others(scenes, counts, generator)
+        shown = (torch.rand(len(scenes), generator=generator) < self.share) & (counts > 0)
+        seed = int(torch.randint(2**31, (), generator=generator))
+        if not shown.any():
+            return observation
+        rows = shown.nonzero()[:, 0]
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            rolled = roll_out(
+                self.network.to(scenes.device),
+                scenes[rows],
+                self.looks.to(scenes.device),
+                sensor=self.others.sensor,
+                steps=int(counts[rows].max()),
+                explore=self.explore,
+                seeds=torch.randint(2**31, (len(rows),)).tolist(),
+            )
+        for count in counts[rows].unique().tolist():
+            these = (counts[rows] == count).nonzero()[:, 0]
+            seen = rolled.before[count][these.to(scenes.device)]
+            observation = observation.with_rows(rows[these].to(scenes.device), seen)
+        return observation

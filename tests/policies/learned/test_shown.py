@@ -1,0 +1,106 @@
+"""Classifiers learn from what a policy shows them: its looks at half of the scenes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from boed.classifiers.looking import EVERYTHING
+from boed.classifiers.networks.densenet import DenseNetConfig
+from boed.foundation.fingerprint import fingerprint
+from boed.foundation.identity import DIGITS
+from boed.policies.learned import CandidateLooks, PolicyLooks, ValueConfig, ValueNet
+from boed.sensors import PatchSensor
+from boed.sensors.random_looks import RandomLooks
+from boed.training import Recipe
+from boed.zoo import train_recipe
+from tests.doubles import Clues
+
+TRAIN = Clues(((8, 4), (0, 8))).dataset(64)
+SENSOR = PatchSensor(16, 0.25, 4)
+OTHERS = RandomLooks(SENSOR, (1, 16, 16))
+CONFIG = ValueConfig(
+    width=16,
+    encoder=DenseNetConfig(
+        size=16, channels=1, outputs=3, stem=4, width=16, growth=(8,), layers=(1,), std=0.1
+    ),
+)
+
+
+@pytest.fixture
+def network() -> ValueNet:
+    torch.manual_seed(0)
+    looks = CandidateLooks.of(SENSOR, (1, 16, 16))
+    network = ValueNet(CONFIG, looks=looks.name, classifier="any")
+    for each in network.parameters():
+        each.data.normal_(std=0.3)
+    return network
+
+
+def generator() -> torch.Generator:
+    return torch.Generator().manual_seed(3)
+
+
+def test_half_of_the_scenes_are_seen_by_the_policy(network: ValueNet) -> None:
+    scenes, counts = TRAIN.scenes(), torch.arange(64) % 4
+    looking = PolicyLooks(network, OTHERS, explore=0.0)
+    seen, random = looking(scenes, counts, generator()), OTHERS(scenes, counts, generator())
+    assert torch.equal((seen.fraction_seen * 16).round().long(), counts)
+    same = (seen.mask == random.mask).flatten(1).all(1)
+    assert same[counts == 0].all()
+    assert 0.3 < same[counts == 3].float().mean() < 0.8
+    one = seen.mask[(counts == 1) & ~same]
+    assert len(one.unique(dim=0)) == 1  # where the policy begins, of nothing seen
+    assert torch.equal(seen.values, scenes * seen.mask)
+
+
+def test_it_is_the_same_again_by_its_generator_alone(network: ValueNet) -> None:
+    scenes, counts = TRAIN.scenes(), torch.full((64,), 3)
+    looking = PolicyLooks(network, OTHERS)
+    torch.manual_seed(1)
+    state = torch.get_rng_state()
+    first = looking(scenes, counts, generator())
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.manual_seed(2)
+    assert torch.equal(looking(scenes, counts, generator()).mask, first.mask)
+    assert looking(scenes, torch.full((64,), EVERYTHING), generator()).mask.all()
+
+
+def test_a_policy_of_other_looks_is_refused(network: ValueNet) -> None:
+    finer = RandomLooks(PatchSensor(16, 0.25, 7), (1, 16, 16))
+    with pytest.raises(
+        ValueError, match=r"trained for PatchSensor, 16 looks .* not for .* 49 look"
+    ):
+        PolicyLooks(network, finer)
+
+
+def test_a_recipe_names_the_policy(network: ValueNet, tmp_path: Path) -> None:
+    policy, data = tmp_path / "value.safetensors", tmp_path / "clues.npz"
+    images = (TRAIN.scenes()[:, 0] * 255).round().byte().numpy()
+    splits = {f"{split}_images": images for split in ("train", "val", "test")}
+    labels = {f"{split}_labels": TRAIN.labels.numpy() for split in ("train", "val", "test")}
+    np.savez(data, **splits, **labels)
+    sensor = {"name": "patch", "grid": 4}
+    recipe = Recipe(kind="policy", name="value", data=str(data), size=16, sensor=sensor)
+    network.save(policy, {"recipe": recipe.table()})
+    asked = Recipe(
+        kind="classifier", data=str(data), size=16, policy=str(policy),
+        training={"steps": 2, "batch": 8, "every": 2},
+    )  # fmt: skip
+    out = tmp_path / "classifier.safetensors"
+    trained = train_recipe(asked, out)
+    header = trained.provenance  # type: ignore[attr-defined]
+    assert header["looking"].startswith("50% looks of the value policy, else random looks of Patch")
+    assert header["recipe"]["sensor"] == sensor
+    assert header["about"]["policy"] == fingerprint(network.load(policy))[:DIGITS]
+    network.save(policy, {"recipe": recipe.table(), "more": 1})
+    network.network.values.output.bias.data += 1  # type: ignore[operator, union-attr]
+    network.save(policy, {"recipe": recipe.table()})
+    with pytest.raises(ValueError, match="holds another training: about: policy is"):
+        train_recipe(asked, out)
+    with pytest.raises(ValueError, match=r"patch is 0\.25 beside policy"):
+        replace(asked, patch=0.25)
