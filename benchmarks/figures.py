@@ -1,4 +1,4 @@
-"""The pictures of docs/completers that trained models draw: Fig. 4, 7, 8 and 12 of the AIPO paper.
+"""The pictures of docs that trained models draw: Fig. 4, 6, 7, 8, 9 and 12 of the AIPO paper.
 
     python benchmarks/figures.py
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -18,6 +19,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from boed.acquire import acquire
 from boed.completion import Completer
 from boed.completion.evaluation.pictures import foreign, free_form, growing, hand_made
 from boed.completion.registry import load_completer
@@ -29,8 +31,10 @@ from boed.foundation.files import atomic
 from boed.foundation.registry import check_known
 from boed.foundation.shipped import shipped
 from boed.report.completers.figures import foreign_figure, free_figure
-from boed.report.figures import UNSEEN, completions_figure
+from boed.report.figures import UNSEEN, completions_figure, panel_figure
+from boed.report.worked_scenes import describe, named_answers, with_whole_maps
 from boed.sensors import PatchSensor
+from boed.setup import setup
 from boed.zoo import Context, named_completers
 
 AXES = ("channel", "row", "column")
@@ -39,6 +43,9 @@ PAINTED = 2
 
 MASKED, PER_NAME = 32, 3
 """Pixels and draws of each distribution of masks."""
+
+SAMPLED = 3
+"""X-rays whose looks are shown."""
 
 DRAWS = 8
 """Reconstructions of each image of another kind, whose squared error is averaged."""
@@ -136,12 +143,23 @@ def reconstructions(name: str, size: int) -> Figure:
     return foreign_figure(xr.Dataset(variables, coords=coordinates))
 
 
+def worked(scene: int) -> Figure:
+    """Three looks at a sampled x-ray, 17 x 17 candidates, N = 10: Fig. 6 and 9."""
+    made = setup("kermany_pneumonia_128", size=64, sensor="patch,grid=17", policies=("boed",))
+    boed = with_whole_maps(made.policies["boed"])
+    scenes = xrays(SAMPLED, seed=9)[scene : scene + 1]
+    found = acquire(scenes, made.sensor, boed, steps=3, classifier=made.classifier, seed=scene)
+    panels = describe(found, scenes, None, sensor=made.sensor)
+    return panel_figure(named_answers(panels, made.data))
+
+
 FIGURES: dict[str, Callable[[], Figure]] = {
     "masks": masks_by_name,
     "masks-digits": masks_of_digits,
     "masks-kermany": masks_of_xrays,
     "looks-kermany-1": lambda: looks(0),
     "looks-kermany-2": lambda: looks(1),
+    **{f"panel-kermany-{k + 1}": partial(worked, k) for k in range(SAMPLED)},
     "foreign-digits": lambda: reconstructions("aipo-digits-32", 32),
     "foreign-kermany": lambda: reconstructions("aipo-kermany-64", 64),
 }
