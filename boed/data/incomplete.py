@@ -149,6 +149,19 @@ class Incomplete:
         return seen if seen.is_floating_point() else seen.float() / 255
 
 
+def not_whole(path: Path, what: str) -> ValueError:
+    """The error that says why images of which a part was seen are not read as whole scenes.
+
+    Args:
+        path: of the data set.
+        what: what it holds, such as logs of sessions.
+    """
+    return ValueError(
+        f"data set is '{path}', {what}, of whose scenes no more is known than what was seen; "
+        "completers are trained on them with `--from observations`"
+    )
+
+
 def incomplete_splits(
     data: str | Path, size: int | None = None, *, masks: str | None = None, seed: int = 0
 ) -> tuple[Incomplete, Incomplete]:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from boed.data.dataset import Dataset
+from boed.data.incomplete import not_whole
 from boed.data.labels import check_split
 from boed.data.readers import medmnist
 from boed.data.readers.cifar10 import fetch as fetch_cifar10
@@ -93,7 +94,8 @@ def load(
 
     Raises:
         ValueError: the name is unknown (the nearest is suggested), the file is missing or not as
-            it should be, or `size` or `split` make no sense.
+            it should be, its images come with masks (`boed.data.incomplete_splits` reads those),
+            or `size` or `split` make no sense.
         OSError: a download failed.
     """
     check_split(split)
@@ -136,10 +138,7 @@ def load(
         raise unknown("data set", name, NAMES, path=EXPECTED)
     if path.is_dir():
         if holds_sessions(path):
-            raise ValueError(
-                f"data set is '{path}', logs of sessions, of whose scenes no more is known than "
-                "what was seen; completers are trained on them with `--from observations`"
-            )
+            raise not_whole(path, "logs of sessions")
         from boed.data.readers.celeba import is_celeba, read_celeba
         from boed.data.readers.folder import read_folder
 
