@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from boed.data.dataset import Dataset
-from boed.data.incomplete import not_whole
+from boed.data.dataset import Dataset, not_whole
 from boed.data.labels import check_split
 from boed.data.readers import medmnist
 from boed.data.readers.cifar10 import fetch as fetch_cifar10
@@ -35,6 +34,9 @@ _CIFAR10 = {
     "cifar10": ("cifar-10-binary.tar.gz", "60,000 colour photographs of 10 kinds of things"),
     "cifar10_jpeg_32": ("cifar10_jpeg_32.tar.gz", "the same as JPEG files, which lose a little"),
 }
+IN_FOLDER = (*_LOCAL, *_CIFAR10)
+"""Sets that are read from `NAME.npz` in the folder that BOED_DATA names, where it is there."""
+
 _TABULAR = (".csv", ".tsv", ".txt", ".xls", ".xlsx", ".parquet", ".arff", ".json")
 """Endings of the names of tables, which no reader reads."""
 
@@ -44,7 +46,7 @@ EXPECTED = "an npz file or a folder of images"
 FETCHED = (*medmnist.SOURCES, "cifar10")
 """What `boed data fetch` downloads."""
 
-NAMES = ("digits", *TABLES, *_LOCAL, *_CIFAR10, "celeba", *medmnist.SOURCES)
+NAMES = ("digits", *TABLES, *IN_FOLDER, "celeba", *medmnist.SOURCES)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,10 +11,11 @@ from PIL import Image
 
 from boed.data import load
 from boed.data.dataset import Dataset
-from boed.data.incomplete import Incomplete, incomplete_splits
+from boed.data.incomplete import Incomplete
 from boed.data.masks import MASKS
 from boed.data.readers.folder import pictures_of
 from boed.data.readers.incomplete import read_incomplete
+from boed.data.training_split import incomplete_splits
 
 HALF = torch.tensor([1, 1, 0, 0], dtype=torch.uint8).expand(3, 1, 4, 4)
 

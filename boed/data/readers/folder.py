@@ -11,8 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from boed.data.dataset import Dataset
-from boed.data.incomplete import not_whole
+from boed.data.dataset import Dataset, not_whole
 from boed.data.labels import SPLITS, absent_or_present, check_split, deal, split_of, with_any
 from boed.data.polarity import unlike_the_others
 from boed.data.readers.image import SUFFIXES, picture_size, read_image

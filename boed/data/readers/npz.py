@@ -11,8 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from boed.data.dataset import Dataset
-from boed.data.incomplete import not_whole
+from boed.data.dataset import Dataset, not_whole
 from boed.data.labels import SPLITS, absent_or_present, check_split, with_any
 from boed.data.resize import resize
 from boed.foundation.memory import check_memory
