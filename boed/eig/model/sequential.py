@@ -215,23 +215,45 @@ def roll_out_log_likelihood(
 ) -> Float[Tensor, "L B"]:
     """log p(outcomes | theta_l, designs) = sum_t log p(y_t | theta_l, d_t), differentiable.
 
+    Each coordinate of the designs lies in one piece, and what depends on the parameters of the
+    outcome's law alone is computed once, which makes a few thousand hypotheses as cheap as a
+    policy's own network.
+
     Args:
         problem: the model.
         roll: B scenes of T looks.
         latents: every latent site, `[L, B, *event]`, or `[L, 1, *event]` for the same ones in
             every scene.
+
+    Raises:
+        ValueError: it is NaN.
     """
     (site,) = problem.observation
     number = len(next(iter(latents.values())))
-    designs = roll.designs.transpose(0, 1)
+    designs = roll.designs.movedim((0, 1), (-1, -2)).contiguous().movedim((-1, -2), (1, 0))
     where = designs.expand(number, *designs.shape)
-    width = where.shape[:3]
+    width = (number, *roll.designs.shape[1::-1])
     hypotheses = {
         name: value[:, None].expand(*width, *value.shape[2:]) for name, value in latents.items()
     }
-    outcomes = {site: roll.outcomes.transpose(0, 1)[None]}
-    each = problem.log_likelihood(hypotheses, outcomes, where)
+    outcomes = roll.outcomes.transpose(0, 1).contiguous()[None]
+    trace = problem.trace(where, {**hypotheses, site: outcomes})
+    each = problem.density(trace)(outcomes)
     return (each if roll.made is None else each.where(roll.made.mT, 0.0)).sum(1)
+
+
+def tiled_log_likelihood(
+    problem: SiteModel, roll: RollOut, latents: Sites, *, piece: int
+) -> Float[Tensor, "L B"]:
+    """`roll_out_log_likelihood` of so many hypotheses at once."""
+    number = len(next(iter(latents.values())))
+    parts = [
+        roll_out_log_likelihood(
+            problem, roll, {name: value[some] for name, value in latents.items()}
+        )
+        for some in slices(number, piece)
+    ]
+    return torch.cat(parts)
 
 
 def contrastive_terms(
@@ -260,7 +282,9 @@ def contrastive_terms(
         where = example.expand(part.stop - part.start, batch, *example.shape)
         latents = problem.draw_latents(where)
         totals = [
-            _log_sum(problem, _part(roll, scenes), _scenes(latents, scenes), piece=cells // rows)
+            tiled_log_likelihood(
+                problem, _part(roll, scenes), _scenes(latents, scenes), piece=cells // rows
+            ).logsumexp(0)
             for scenes in slices(batch, rows)
         ]
         total = torch.logaddexp(total, torch.cat(totals))
@@ -268,20 +292,6 @@ def contrastive_terms(
     lower = truth - torch.logaddexp(total, truth) + math.log(contrasts + 1)
     upper = truth - total + math.log(contrasts)
     return lower, upper
-
-
-def _log_sum(
-    problem: SiteModel, roll: RollOut, latents: Sites, *, piece: int
-) -> Float[Tensor, " B"]:
-    """Logarithm of the sum of the likelihoods of some latents `[l, B, *event]`, in pieces of l."""
-    number = len(next(iter(latents.values())))
-    parts = [
-        roll_out_log_likelihood(
-            problem, roll, {name: value[some] for name, value in latents.items()}
-        )
-        for some in slices(number, piece)
-    ]
-    return torch.cat(parts).logsumexp(0)
 
 
 def _scenes(latents: Sites, rows: slice) -> Sites:
