@@ -16,9 +16,10 @@ from boed.deep_adaptive.experiments import (
     log_likelihood,
     run_experiments,
 )
-from boed.eig.model.pyro_model import Model, SiteModel, Sites, check_count, site_model
+from boed.eig.model.pyro_model import Model, SiteModel, Sites, site_model
 from boed.eig.model.sequence_model import sequence_model
 from boed.eig.model.sequential import RollOut, roll_out_log_likelihood
+from boed.foundation.options import Whole
 
 NAME = "deep adaptive design"
 """What errors of the model call who asks."""
@@ -176,7 +177,7 @@ def outcome_score(
     """
     if roll.outcomes.requires_grad or not roll.log_likelihood.requires_grad:
         return torch.zeros_like(gains)
-    check_count("batch", len(gains), least=2)
+    Whole(2).check("batch", len(gains))
     others_gain = (gains.sum() - gains) / (len(gains) - 1)
     score = (gains - others_gain) * roll.log_likelihood
     return score - score.detach()

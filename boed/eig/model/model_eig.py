@@ -18,7 +18,7 @@ from boed.eig.model.isolation import isolated, reseed
 from boed.eig.model.laplace import laplace
 from boed.eig.model.lfire import lfire
 from boed.eig.model.nested import nmc, pce
-from boed.eig.model.pyro_model import Model, SiteModel, check_count, check_designs, site_model
+from boed.eig.model.pyro_model import Model, SiteModel, check_designs, site_model
 from boed.eig.model.pyro_oed import (
     REPLICATES,
     donsker_varadhan,
@@ -32,6 +32,7 @@ from boed.eig.model.scores import Evaluation, Scores, together, warn_if_saturate
 from boed.eig.result import Bound, EIGEstimate
 from boed.foundation.arguments import checked
 from boed.foundation.checks import more_than
+from boed.foundation.options import COUNT, Whole
 from boed.foundation.randomness import derive
 from boed.foundation.registry import Registry
 
@@ -175,12 +176,12 @@ def model_eig(
     """
     entry = MODEL_ESTIMATORS[estimator]
     for name, value in (("contrasts", contrasts), ("memory", memory)):
-        check_count(name, value)
-    check_count("samples", samples, least=entry.fewest)
-    check_count("steps", steps, least=0)
+        COUNT.check(name, value)
+    Whole(entry.fewest).check("samples", samples)
+    Whole(0).check("steps", steps)
     if tolerance is not None:
         more_than(0, tolerance=tolerance)
-    check_count("design_dims", design_dims)
+    COUNT.check("design_dims", design_dims)
     check_designs(designs, design_dims)
     numbers = {"contrasts": contrasts, "steps": steps, "memory": memory}
     accepted = inspect.signature(entry.run).parameters

@@ -17,13 +17,13 @@ from boed.eig.model.pyro_model import (
     Model,
     SiteModel,
     Sites,
-    check_count,
     check_designs,
 )
 from boed.eig.model.scores import warn_if_saturated
 from boed.eig.model.sequence_model import check_possible, sequence_model
 from boed.foundation.arguments import checked
 from boed.foundation.checks import describe, more_than
+from boed.foundation.options import COUNT
 from boed.foundation.randomness import derive
 
 SequencePolicy = Callable[[Tensor, Tensor], Tensor]
@@ -148,7 +148,7 @@ def roll_out(
             outside the space; an outcome that is impossible; or no scene can pay for a look.
     """
     for name, value in (("steps", steps), ("batch", batch), ("at_once", at_once)):
-        check_count(name, value)
+        COUNT.check(name, value)
     more_than(0, budget=budget)
     if budget < math.inf:
         space = space or DesignSpace()
@@ -271,7 +271,7 @@ def contrastive_terms(
     Raises:
         ValueError: `contrasts` is below 1.
     """
-    check_count("contrasts", contrasts)
+    COUNT.check("contrasts", contrasts)
     batch, steps = roll.designs.shape[:2]
     numbers = max(event_numel({"y": roll.outcomes}, 2), event_numel(roll.latents, 1))
     block = max(1, TILE // (batch * steps * numbers))
@@ -342,7 +342,7 @@ def sequential_pce(
     """
     counts = {"steps": steps, "samples": samples, "contrasts": contrasts, "memory": memory}
     for name, value in counts.items():
-        check_count(name, value)
+        COUNT.check(name, value)
     check_designs(example[None], example.ndim)
     with isolated(derive(seed, "sequential_pce")):
         problem = sequence_model(
