@@ -83,13 +83,13 @@ def read_folder(
     )
 
 
-def pictures_of(folder: str | Path, split: str, labels: str | Path | None = None) -> list[Path]:
+def pictures_of(folder: str | Path, split: str) -> list[Path]:
     """The files of the pictures that `read_folder` reads, in its order.
 
     Raises:
         ValueError: as `read_folder` does of the folder and the CSV file.
     """
-    return [row.file for row in _rows(Path(folder), split, labels)[1]]
+    return [row.file for row in _rows(Path(folder), split, None)[1]]
 
 
 def mask_of(picture: Path) -> Path:
