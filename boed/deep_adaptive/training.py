@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -111,7 +110,7 @@ def train_policy(
     _warn_if_saturated(method, settings, progress.history[-1])
     header = {
         **ours,
-        "fit": {**asdict(settings), "skip": str(settings.skip)},
+        "fit": settings.table(),
         "steps": progress.step,
         "seconds": round(progress.seconds, 1),
         "skipped": progress.skipped,
