@@ -32,7 +32,7 @@ from boed.eig.model.scores import Evaluation, Scores, together, warn_if_saturate
 from boed.eig.result import Bound, EIGEstimate
 from boed.foundation.arguments import checked
 from boed.foundation.checks import more_than
-from boed.foundation.options import COUNT, Whole
+from boed.foundation.options import COUNT, Kind, Number, Switch, Whole
 from boed.foundation.randomness import derive
 from boed.foundation.registry import Registry
 
@@ -97,6 +97,14 @@ MODEL_ESTIMATORS: Registry[ModelEstimator] = Registry(
 
 FIRST = 256
 """A tolerance is first looked at after so many samples at least, but less than twice as many."""
+
+OPTIONS: dict[str, Kind] = {
+    "batch": COUNT,
+    "inner": COUNT,
+    "rate": Number(above=0),
+    "reuse": Switch(),
+}
+"""What estimators' own options may be; guides and critics are tried by being called."""
 
 ERROR = 0.05
 """Chance of being out of tolerance, all looks at it together."""
@@ -252,9 +260,12 @@ def _warn_out_of_tolerance(result: EIGEstimate, tolerance: float, level: float) 
 
 
 def _check_options(estimator: str, options: dict[str, Any], parameters: list[str]) -> None:
-    """Raises a ValueError that lists what the estimator takes, if an option is not among it."""
+    """Raises a ValueError for an option that the estimator does not take, or not with its value."""
     known = [name for name in parameters if name not in ("problem", "designs")]
     unknown = [name for name in options if name not in known]
     if unknown:
         takes = ", ".join(known) or "no further options"
         raise ValueError(f"option {unknown[0]!r} is unknown to {estimator!r}, which takes {takes}")
+    for name, value in options.items():
+        if name in OPTIONS:
+            OPTIONS[name].check(name, value)
