@@ -540,7 +540,12 @@ def test_bad_input_names_the_culprit(changes: dict[str, Any], message: str) -> N
 WRONG: dict[str, dict[Any, str]] = {
     "batch": {0: "at least 1", -3: "at least 1", 2.5: "a whole number", "8": "a whole number"},
     "inner": {0: "at least 1", True: "a whole number", math.nan: "a whole number"},
-    "rate": {0.0: "more than 0", -0.1: "more than 0", math.nan: "more than 0", math.inf: "a finite"},
+    "rate": {
+        0.0: "more than 0",
+        -0.1: "more than 0",
+        math.nan: "more than 0",
+        math.inf: "a finite",
+    },
     "reuse": {1: "true or false", "no": "true or false"},
 }
 
