@@ -295,7 +295,7 @@ def test_a_run_is_not_resumed_with_other_contrasts(tmp_path):
     out = tmp_path / "policy.safetensors"
     with pytest.raises(Interrupt):
         train_policy(LINEAR.model, bounded(), QUICK, out=out, on_step=interrupt)
-    with pytest.raises(ValueError, match="'contrasts': 64"):
+    with pytest.raises(ValueError, match="settings: contrasts is 31 there, now 64; give the same"):
         train_policy(LINEAR.model, bounded(), replace(QUICK, contrasts=64), out=out)
 
 
