@@ -36,9 +36,9 @@ from boed.completion.evaluation.results import (
 )
 from boed.completion.registry import LEARNED, load_completer
 from boed.data.dataset import Dataset
-from boed.data.incomplete import Incomplete, incomplete_splits
+from boed.data.incomplete import Incomplete
 from boed.data.masks import squares
-from boed.data.training_split import training_splits
+from boed.data.training_split import incomplete_splits, training_splits
 from boed.foundation.files import write_json
 from boed.foundation.randomness import derive
 from boed.foundation.registry import check_known

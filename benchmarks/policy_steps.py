@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from boed.deep_adaptive import DeepAdaptiveDesign, PolicyConfig, single_look, spce_loss
-from boed.deep_adaptive.experiments import all_explained
+from boed.deep_adaptive.experiments import log_likelihood
 from boed.deep_adaptive.fused import FusedLikelihood
 from boed.eig.model.pyro_model import SiteModel
 from boed.eig.model.sequential import roll_out, roll_out_log_likelihood
@@ -73,11 +73,11 @@ def main() -> None:
     with pyro.validation_enabled(False):
         for contrasts in given.contrasts:
             sizes = {"batch": given.batch, "contrasts": contrasts}
-            fused = FusedLikelihood(all_explained)
+            fused = FusedLikelihood(log_likelihood)
             losses: dict[str, Callable[[], Tensor]] = {
                 "published": partial(published_loss, problem, policy, **sizes),
                 "not compiled": partial(spce_loss, problem, policy, LOOKS, **sizes),
-                "compiled": partial(spce_loss, problem, policy, LOOKS, explain=fused, **sizes),
+                "compiled": partial(spce_loss, problem, policy, LOOKS, likelihood=fused, **sizes),
             }
             taken = {name: milliseconds(loss, policy, given.steps) for name, loss in losses.items()}
             for name, each in taken.items():

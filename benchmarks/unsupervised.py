@@ -35,11 +35,10 @@ from boed.completion.evaluation.drawing import described, drawn, grey_levels
 from boed.completion.evaluation.hidden import hidden_mean
 from boed.completion.registry import LEARNED, load_completer
 from boed.data.dataset import Dataset
-from boed.data.incomplete import incomplete_splits
 from boed.data.load import load
 from boed.data.masks import named
 from boed.data.observation import Observation
-from boed.data.training_split import training_splits
+from boed.data.training_split import incomplete_splits, training_splits
 from boed.foundation.files import atomic, write_json
 from boed.foundation.fingerprint import fingerprint
 from boed.foundation.identity import store_part, stored_part

@@ -267,7 +267,7 @@ def evaluate_completers(
         results.attrs["judge"] = Path(judge).stem
     if command is not None:
         results.attrs["command"] = command
-    netcdf.save(results, folder / "results.nc", completer_results.RESULTS)
+    netcdf.save(results, folder / RESULTS, completer_results.RESULTS)
     netcdf.save(pictures, folder / "examples.nc", completer_results.EXAMPLES)
     write_completer_report(results, folder / "report.html", pictures)
     with atomic(folder / "table.md") as temporary:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -148,3 +149,16 @@ class Dataset:
         rows = torch.as_tensor(np.asarray(index))
         patients = None if self.patients is None else self.patients[rows.numpy()]
         return replace(self, images=self.images[rows], labels=self.labels[rows], patients=patients)
+
+
+def not_whole(path: Path, what: str) -> ValueError:
+    """The error that says why images of which a part was seen are not read as whole scenes.
+
+    Args:
+        path: of the data set.
+        what: what it holds, such as logs of sessions.
+    """
+    return ValueError(
+        f"data set is '{path}', {what}, of whose scenes no more is known than what was seen; "
+        "completers are trained on them with `--from observations`"
+    )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Self
 
 import torch
@@ -147,47 +146,3 @@ class Incomplete:
         """The values in [0, 1] that were seen, of all images and channels in a row."""
         seen = self.images[(self.masks == 1).expand_as(self.images)]
         return seen if seen.is_floating_point() else seen.float() / 255
-
-
-def incomplete_splits(
-    data: str | Path, size: int | None = None, *, masks: str | None = None, seed: int = 0
-) -> tuple[Incomplete, Incomplete]:
-    """The train and val images of a data set, no more of them than what was seen.
-
-    Args:
-        data: an npz file or a folder with masks of its own, or of logs of sessions
-            (`boed.data.readers.incomplete`), or whole images as `boed.data.load` takes them, which
-            are then hidden.
-        size: width in pixels; native if not given. Images with masks of their own have no other.
-        masks: by which whole images are hidden, as `boed.data.masks.named` takes them; `squares`
-            if not given.
-        seed: of these.
-
-    Raises:
-        ValueError: as `load` and `Incomplete` do, only one split has masks, or `masks` or another
-            `size` was given where images have masks of their own.
-    """
-    from boed.data.load import NAMES
-    from boed.data.readers.incomplete import read_incomplete
-    from boed.data.training_split import training_splits
-
-    train = val = None
-    if str(data) not in NAMES:  # before a path, as `load` has it
-        train, val = read_incomplete(data, "train"), read_incomplete(data, "val")
-    if train is not None and val is not None:
-        if masks is not None:
-            raise ValueError(f"masks is {masks!r}, but {data} has masks of its own: leave it out")
-        if size not in (None, train.size):
-            raise ValueError(
-                f"size is {size}, but {data} has masks of {train.size} pixels: resized images "
-                "would have hidden pixels mixed into the seen ones"
-            )
-        return train, val
-    if train is not None or val is not None:
-        has, lacks = ("train", "val") if val is None else ("val", "train")
-        raise ValueError(f"{data}: {has} has masks and {lacks} has none; expected both, or neither")
-    whole = training_splits(data, size)
-    return (
-        Incomplete.hidden(whole[0], masks or "squares", seed),
-        Incomplete.hidden(whole[1], masks or "squares", seed),
-    )

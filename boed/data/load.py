@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from boed.data.dataset import Dataset
+from boed.data.dataset import Dataset, not_whole
 from boed.data.labels import check_split
 from boed.data.readers import medmnist
 from boed.data.readers.cifar10 import fetch as fetch_cifar10
@@ -34,6 +34,9 @@ _CIFAR10 = {
     "cifar10": ("cifar-10-binary.tar.gz", "60,000 colour photographs of 10 kinds of things"),
     "cifar10_jpeg_32": ("cifar10_jpeg_32.tar.gz", "the same as JPEG files, which lose a little"),
 }
+IN_FOLDER = (*_LOCAL, *_CIFAR10)
+"""Sets that are read from `NAME.npz` in the folder that BOED_DATA names, where it is there."""
+
 _TABULAR = (".csv", ".tsv", ".txt", ".xls", ".xlsx", ".parquet", ".arff", ".json")
 """Endings of the names of tables, which no reader reads."""
 
@@ -43,7 +46,7 @@ EXPECTED = "an npz file or a folder of images"
 FETCHED = (*medmnist.SOURCES, "cifar10")
 """What `boed data fetch` downloads."""
 
-NAMES = ("digits", *TABLES, *_LOCAL, *_CIFAR10, "celeba", *medmnist.SOURCES)
+NAMES = ("digits", *TABLES, *IN_FOLDER, "celeba", *medmnist.SOURCES)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +96,8 @@ def load(
 
     Raises:
         ValueError: the name is unknown (the nearest is suggested), the file is missing or not as
-            it should be, or `size` or `split` make no sense.
+            it should be, its images come with masks (`boed.data.incomplete_splits` reads those),
+            or `size` or `split` make no sense.
         OSError: a download failed.
     """
     check_split(split)
@@ -136,10 +140,7 @@ def load(
         raise unknown("data set", name, NAMES, path=EXPECTED)
     if path.is_dir():
         if holds_sessions(path):
-            raise ValueError(
-                f"data set is '{path}', logs of sessions, of whose scenes no more is known than "
-                "what was seen; completers are trained on them with `--from observations`"
-            )
+            raise not_whole(path, "logs of sessions")
         from boed.data.readers.celeba import is_celeba, read_celeba
         from boed.data.readers.folder import read_folder
 

@@ -1,4 +1,4 @@
-"""Experiments that a policy chooses in a Pyro model, with gradient, and what explains them."""
+"""Experiments that a policy chooses in a Pyro model, with gradient, and their likelihoods."""
 
 from __future__ import annotations
 
@@ -11,16 +11,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from boed.eig.model.nested import slices
 from boed.eig.model.pyro_model import SiteModel, Sites, site_value
-from boed.eig.model.sequential import RollOut
+from boed.eig.model.sequential import RollOut, tiled_log_likelihood
 
 CELLS = 2**16
 """Log-likelihoods evaluated at once: few enough for a core's cache, enough to hide Pyro's cost."""
 
 
-Explain = Callable[[SiteModel, RollOut, Sites], Tensor]
-"""`explain(problem, roll, latents [L, 1, *E]) -> log-likelihoods [L, B]`, without gradient."""
+LogLikelihood = Callable[[SiteModel, RollOut, Sites], Tensor]
+"""`likelihood(problem, roll, latents [L, 1, *E]) -> [L, B]`, in nats, without gradient."""
 
 
 class RecurrentDesigner(Protocol):
@@ -117,46 +116,8 @@ def _limited(gradient: Tensor, most: Tensor) -> Tensor:
     return torch.clamp(gradient, -most, most)
 
 
-def explained(problem: SiteModel, roll: RollOut, latents: Sites) -> Float[Tensor, "L B"]:
-    """log p(outcomes | theta_l, designs) = sum_t log p(y_t | theta_l, d_t), differentiable.
-
-    Each coordinate of the designs lies in one piece, and what depends on the parameters of the
-    outcome's law alone is computed once, which makes a few thousand hypotheses as cheap as the
-    policy's own network.
-
-    Args:
-        problem: the model.
-        roll: B experiments of T looks.
-        latents: every latent site, `[L, B, *E]`, or `[L, 1, *E]` for the same in all experiments.
-
-    Raises:
-        ValueError: it is NaN.
-    """
-    (site,) = problem.observation
-    number = len(next(iter(latents.values())))
-    batch, looks, dim = roll.designs.shape
-    designs = roll.designs.permute(2, 1, 0).reshape(dim, looks * batch).t()
-    outcomes = roll.outcomes.transpose(0, 1).flatten(0, 1)[None]
-    hypotheses = {name: _at_all_looks(value, looks, batch) for name, value in latents.items()}
-    trace = problem.trace(designs.expand(number, *designs.shape), {**hypotheses, site: outcomes})
-    return problem.density(trace)(outcomes).unflatten(1, (looks, batch)).sum(1)
-
-
-def _at_all_looks(value: Tensor, looks: int, batch: int) -> Tensor:
-    """Latents `[L, B or 1, *E]` as `[L, T * B, *E]`, looks first; 1 in common takes no memory."""
-    if value.shape[1] == 1:
-        return value.expand(len(value), looks * batch, *value.shape[2:])
-    return value[:, None].expand(len(value), looks, *value.shape[1:]).flatten(1, 2)
-
-
 @torch.no_grad()
-def all_explained(problem: SiteModel, roll: RollOut, latents: Sites) -> Float[Tensor, "L B"]:
-    """As `explained`, of many hypotheses, without gradient and in bounded memory."""
-    number = len(next(iter(latents.values())))
+def log_likelihood(problem: SiteModel, roll: RollOut, latents: Sites) -> Float[Tensor, "L B"]:
+    """Of many hypotheses, `[L, 1, *E]`, without gradient and in bounded memory."""
     piece = max(1, CELLS // roll.designs.shape[:2].numel())
-    return torch.cat(
-        [
-            explained(problem, roll, {name: value[part] for name, value in latents.items()})
-            for part in slices(number, piece)
-        ]
-    )
+    return tiled_log_likelihood(problem, roll, latents, piece=piece)

@@ -10,15 +10,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from boed.deep_adaptive.experiments import Explain, explained
+from boed.deep_adaptive.experiments import LogLikelihood
 from boed.eig.model.pyro_model import SiteModel, Sites
-from boed.eig.model.sequential import RollOut
+from boed.eig.model.sequential import RollOut, roll_out_log_likelihood
 
 _log = logging.getLogger(__name__)
 
 
 class FusedLikelihood:
-    """`explained` without gradient, for latents in common: the model is run once and compiled.
+    """A `LogLikelihood` whose model is run once and compiled.
 
     What the model computes is recorded in its first run, without Pyro, and compiled by
     `torch.compile` into one pass over the hypotheses: some ten times as fast, in no more memory
@@ -29,13 +29,13 @@ class FusedLikelihood:
         instead: what it stands for.
     """
 
-    def __init__(self, instead: Explain) -> None:
+    def __init__(self, instead: LogLikelihood) -> None:
         self._instead = instead
         self._compiled: dict[tuple[torch.Size, ...], Callable[..., Tensor] | None] = {}
 
     @torch.no_grad()
     def __call__(self, problem: SiteModel, roll: RollOut, latents: Sites) -> Float[Tensor, "L B"]:
-        """log p(outcomes | theta_l, designs), as `explained`."""
+        """log p(outcomes | theta_l, designs), as `roll_out_log_likelihood`."""
         given = (roll.designs.detach(), roll.outcomes.detach(), *latents.values())
         shapes = tuple(each.shape for each in given)
         if shapes not in self._compiled:
@@ -60,7 +60,7 @@ class FusedLikelihood:
             seen = RollOut(
                 latents={}, designs=designs, outcomes=outcomes, log_likelihood=designs.new_empty(0)
             )
-            return explained(problem, seen, dict(zip(names, values, strict=True)))
+            return roll_out_log_likelihood(problem, seen, dict(zip(names, values, strict=True)))
 
         given = (roll.designs.detach(), roll.outcomes.detach(), *latents.values())
         try:

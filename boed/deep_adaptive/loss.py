@@ -11,14 +11,18 @@ from jaxtyping import Float
 from torch import Tensor
 
 from boed.deep_adaptive.experiments import (
-    Explain,
+    LogLikelihood,
     RecurrentDesigner,
-    all_explained,
-    explained,
+    log_likelihood,
     run_experiments,
 )
-from boed.eig.model.pyro_model import Model, SiteModel, Sites, check_count, site_model
-from boed.eig.model.sequential import RollOut
+from boed.eig.model.pyro_model import Model, SiteModel, Sites, site_model
+from boed.eig.model.sequence_model import sequence_model
+from boed.eig.model.sequential import RollOut, roll_out_log_likelihood
+from boed.foundation.options import Whole
+
+NAME = "deep adaptive design"
+"""What errors of the model call who asks."""
 
 
 def single_look(
@@ -34,17 +38,14 @@ def single_look(
     With `likelihood`, it has to have one, given the target alone.
 
     Raises:
-        ValueError: the model lacks a named site, samples latents that are no target, or has no
-            likelihood.
+        ValueError: the model lacks a named site, samples latents that are no target, has no
+            likelihood, or one that does not broadcast.
     """
     with torch.random.fork_rng(), torch.no_grad():
         design = first_design(policy)
-        problem = site_model(
-            model, design[None], observation, target=target, estimator="deep adaptive design"
-        )
-    if likelihood:
-        problem.needs_likelihood()
-    return problem
+        if likelihood:
+            return sequence_model(model, design, observation, target=target, estimator=NAME)
+        return site_model(model, design[None], observation, target=target, estimator=NAME)
 
 
 @torch.no_grad()
@@ -72,7 +73,7 @@ class Contrast:
 
 @torch.no_grad()
 def contrast(
-    problem: SiteModel, roll: RollOut, contrasts: int, *, explain: Explain = all_explained
+    problem: SiteModel, roll: RollOut, contrasts: int, *, likelihood: LogLikelihood = log_likelihood
 ) -> Contrast:
     """sPCE's terms, without gradient (Foster et al. 2021, Sec. 4).
 
@@ -83,7 +84,7 @@ def contrast(
     """
     example = roll.designs[0, 0]  # only for its shape
     theta = problem.draw_latents(example.expand(contrasts, 1, *example.shape))
-    others = explain(problem, roll, theta)
+    others = likelihood(problem, roll, theta)
     truth = roll.log_likelihood
     largest = others.amax(0)
     weights = (others - largest).exp_().nan_to_num_(1.0)  # 1 where all are impossible
@@ -105,7 +106,7 @@ def spce_loss(
     batch: int,
     contrasts: int,
     rivals: int = 8,
-    explain: Explain = all_explained,
+    likelihood: LogLikelihood = log_likelihood,
     limit: float = math.inf,
 ) -> Float[Tensor, ""]:
     """-sPCE, with an unbiased gradient. Uses torch's global generator.
@@ -128,7 +129,7 @@ def spce_loss(
         batch: B, experiments averaged over.
         contrasts: L.
         rivals: how many l are drawn for each experiment.
-        explain: log-likelihoods of the L draws.
+        likelihood: log-likelihoods of the L draws.
         limit: of each experiment's gradient at its designs, as `run_experiments` has it; without
             one the gradient is unbiased.
 
@@ -138,11 +139,11 @@ def spce_loss(
     """
     roll = run_experiments(problem, policy, looks, batch=batch, limit=limit)
     check_reparametrised(problem, roll)
-    contrasted = contrast(problem, roll, contrasts, explain=explain)
+    contrasted = contrast(problem, roll, contrasts, likelihood=likelihood)
     with torch.no_grad():
         drawn = torch.multinomial(contrasted.weights.T, rivals, replacement=True).T  # [rivals, B]
         theta = {name: value[drawn] for name, value in contrasted.others.items()}
-    against = explained(problem, roll, theta).mean(0)
+    against = roll_out_log_likelihood(problem, roll, theta).mean(0)
     slope = (1 - contrasted.truth) * (roll.log_likelihood - against)
     slope = slope + outcome_score(problem, roll, contrasted.gains)
     return -(contrasted.gains + slope - slope.detach()).mean()
@@ -176,7 +177,7 @@ def outcome_score(
     """
     if roll.outcomes.requires_grad or not roll.log_likelihood.requires_grad:
         return torch.zeros_like(gains)
-    check_count("batch", len(gains), least=2)
+    Whole(2).check("batch", len(gains))
     others_gain = (gains.sum() - gains) / (len(gains) - 1)
     score = (gains - others_gain) * roll.log_likelihood
     return score - score.detach()

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from boed.deep_adaptive.experiments import Explain, run_experiments
+from boed.deep_adaptive.experiments import LogLikelihood, run_experiments
 from boed.deep_adaptive.loss import check_reparametrised, outcome_score, spce_loss
 from boed.deep_adaptive.network import DeepAdaptiveDesign, StaticDesign
 from boed.deep_adaptive.reinforced import ActorCritic
@@ -36,7 +36,7 @@ def objective(
     policy: Trainable,
     *,
     settings: PolicyTrainingConfig,
-    explain: Explain,
+    likelihood: LogLikelihood,
 ) -> Objective:
     """The loss of a method.
 
@@ -45,21 +45,21 @@ def objective(
         problem: from `single_look`.
         policy: what is trained.
         settings: looks, batch, contrasts.
-        explain: log-likelihoods of the contrasts.
+        likelihood: log-likelihoods of the contrasts.
 
     Raises:
         ValueError: an unknown method, or one that cannot train such a policy or model.
     """
     check_known("method", method, POLICY_METHODS)
     if method in ("dad", "fixed"):
-        return Objective(policy, lambda: _spce(problem, policy, settings, explain))
+        return Objective(policy, lambda: _spce(problem, policy, settings, likelihood))
     if not isinstance(policy, DeepAdaptiveDesign):
         raise ValueError(
             f"method is {method!r} and the policy a {type(policy).__name__}, expected a "
             "DeepAdaptiveDesign; a StaticDesign is trained by 'fixed'"
         )
     if method == "rl":
-        critic = ActorCritic(problem, policy, settings=settings, explain=explain)
+        critic = ActorCritic(problem, policy, settings=settings, likelihood=likelihood)
         return Objective(critic, critic.loss)
     judge: nn.Module = (Critic if method == "idad" else Posterior)(problem, policy)
 
@@ -75,7 +75,7 @@ def objective(
 
 
 def _spce(
-    problem: SiteModel, policy: Trainable, settings: PolicyTrainingConfig, explain: Explain
+    problem: SiteModel, policy: Trainable, settings: PolicyTrainingConfig, likelihood: LogLikelihood
 ) -> Tensor:
     return spce_loss(
         problem,
@@ -83,7 +83,7 @@ def _spce(
         settings.looks,
         batch=settings.batch,
         contrasts=settings.contrasts,
-        explain=explain,
+        likelihood=likelihood,
         limit=settings.limit,
     )
 

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from boed.deep_adaptive.experiments import Explain, run_experiments
+from boed.deep_adaptive.experiments import LogLikelihood, run_experiments
 from boed.deep_adaptive.loss import contrast
 from boed.deep_adaptive.network import DeepAdaptiveDesign
 from boed.eig.model.pyro_model import SiteModel
@@ -25,7 +25,7 @@ class ActorCritic(nn.Module):
         problem: the model; no gradient in the design is needed.
         policy: what is trained.
         settings: looks, batch, contrasts.
-        explain: log-likelihoods of the contrasts.
+        likelihood: log-likelihoods of the contrasts.
         smoothing: lambda of the advantages.
         entropy: nats of reward for a nat of exploration.
     """
@@ -36,12 +36,12 @@ class ActorCritic(nn.Module):
         policy: DeepAdaptiveDesign,
         *,
         settings: PolicyTrainingConfig,
-        explain: Explain,
+        likelihood: LogLikelihood,
         smoothing: float = 0.95,
         entropy: float = 0.002,
     ) -> None:
         super().__init__()
-        self.problem, self.settings, self.explain = problem, settings, explain
+        self.problem, self.settings, self.likelihood = problem, settings, likelihood
         self.smoothing, self.entropy = smoothing, entropy
         self.policy = policy
         self.log_std = nn.Parameter(torch.full((policy.config.design_dim,), -1.0))
@@ -56,7 +56,9 @@ class ActorCritic(nn.Module):
         looks, batch = self.settings.looks, self.settings.batch
         walk = _Walk(self)
         roll = run_experiments(self.problem, walk, looks, batch=batch)
-        gain = contrast(self.problem, roll, self.settings.contrasts, explain=self.explain).gains
+        gain = contrast(
+            self.problem, roll, self.settings.contrasts, likelihood=self.likelihood
+        ).gains
         values, chances = torch.stack(walk.values), torch.stack(walk.log_probs)  # [T, B]
         advantages = self._advantages(values.detach(), gain)
         critic = (values - (values.detach() + advantages)).square().mean()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,7 +10,7 @@ import pyro
 import torch
 from torch import Tensor
 
-from boed.deep_adaptive.experiments import Explain, all_explained, run_experiments
+from boed.deep_adaptive.experiments import LogLikelihood, log_likelihood, run_experiments
 from boed.deep_adaptive.fused import FusedLikelihood
 from boed.deep_adaptive.loss import contrast, single_look
 from boed.deep_adaptive.network import DeepAdaptiveDesign, StaticDesign
@@ -31,10 +30,10 @@ COMPILED = 2**31
 """Log-likelihoods of a training above which they are compiled, which takes some 15 seconds."""
 
 
-def explanation(settings: PolicyTrainingConfig) -> Explain:
+def likelihood_for(settings: PolicyTrainingConfig) -> LogLikelihood:
     """What evaluates likelihoods: compiled where that saves more time than it takes."""
     cells = settings.steps * settings.batch * settings.looks * settings.contrasts
-    return FusedLikelihood(all_explained) if cells > COMPILED else all_explained
+    return FusedLikelihood(log_likelihood) if cells > COMPILED else log_likelihood
 
 
 def train_policy(
@@ -90,13 +89,13 @@ def train_policy(
         policy.load_state_dict(finished.state_dict())
         policy.provenance = finished.provenance
         return policy.cpu().eval()
-    explain = explanation(settings)
+    likelihood = likelihood_for(settings)
     with torch.random.fork_rng():
         torch.manual_seed(derive(settings.seed, "units"))
         _use_units(problem, policy, settings)
         state = None if out is None else running_state(Path(out))
         with pyro.validation_enabled(False):  # it would double the time
-            trained = objective(method, problem, policy, settings=settings, explain=explain)
+            trained = objective(method, problem, policy, settings=settings, likelihood=likelihood)
             trained.module.to(settings.device)
             _, progress = fit(
                 trained.module,
@@ -104,14 +103,14 @@ def train_policy(
                 settings,
                 state=state,
                 about=about,
-                validate=lambda _: _validated(problem, policy, settings, explain, trained.loss),
+                validate=lambda _: _validated(problem, policy, settings, likelihood, trained.loss),
                 on_step=on_step,
                 after_update=getattr(policy, "keep_within", None),
             )
     _warn_if_saturated(method, settings, progress.history[-1])
     header = {
         **ours,
-        "fit": {**asdict(settings), "skip": str(settings.skip)},
+        "fit": settings.table(),
         "steps": progress.step,
         "seconds": round(progress.seconds, 1),
         "skipped": progress.skipped,
@@ -148,12 +147,12 @@ def _validated(
     problem: SiteModel,
     policy: Trainable,
     settings: PolicyTrainingConfig,
-    explain: Explain,
+    likelihood: LogLikelihood,
     loss: Callable[[], Tensor],
 ) -> dict[str, float]:
     """sPCE, or where there is no likelihood the method's own bound."""
     if not (problem.implicit or problem.nuisances):
-        return val_spce(problem, policy, settings, explain=explain)
+        return val_spce(problem, policy, settings, likelihood=likelihood)
     torch.manual_seed(derive(settings.seed, "validation"))
     parts = [-float(loss()) for _ in range(max(1, settings.watched // settings.batch))]
     return {"val_bound": sum(parts) / len(parts)}
@@ -164,7 +163,7 @@ def val_spce(
     policy: Trainable,
     settings: PolicyTrainingConfig,
     *,
-    explain: Explain = all_explained,
+    likelihood: LogLikelihood = log_likelihood,
 ) -> dict[str, float]:
     """sPCE with more contrasts, on the same random numbers each time, for the history."""
     torch.manual_seed(derive(settings.seed, "validation"))
@@ -172,7 +171,9 @@ def val_spce(
     with torch.no_grad():
         while len(gains) * 32 < settings.watched:
             roll = run_experiments(problem, policy, settings.looks, batch=32)
-            gains.append(contrast(problem, roll, 4 * settings.contrasts + 3, explain=explain).gains)
+            gains.append(
+                contrast(problem, roll, 4 * settings.contrasts + 3, likelihood=likelihood).gains
+            )
     every = torch.cat(gains)
     return {
         "val_spce": float(every.mean()),

@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from boed.eig.completions.beliefs import candidate_log_beliefs
 from boed.eig.completions.estimate import design_problem, eig_map, estimate
 from boed.eig.completions.estimators import (
     ESTIMATORS,
@@ -66,7 +65,6 @@ __all__ = [
     "SequentialEIG",
     "ValueOfInformation",
     "Variance",
-    "candidate_log_beliefs",
     "design_problem",
     "eig_map",
     "estimate",

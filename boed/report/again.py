@@ -10,7 +10,7 @@ from boed.classifiers.evaluation import evaluate as classifier_results
 from boed.completion.evaluation import results as completer_results
 from boed.foundation import netcdf
 from boed.foundation.files import atomic
-from boed.foundation.identity import claim_picture, read_record
+from boed.foundation.identity import RESULTS, claim_picture, read_record
 from boed.report import results as benchmark_results
 from boed.report.classifiers import figures as classifier_figures
 from boed.report.classifiers.page import write_classifier_report
@@ -40,9 +40,9 @@ def report_again(run: Path, figures: Path | None = None) -> None:
             boed's lies where a figure would.
     """
     kind = read_record(run).get("kind")
-    if not (run / "results.nc").exists():
+    if not (run / RESULTS).exists():
         raise ValueError(
-            f"run is '{run}', which was not finished (it has no results.nc); the command that "
+            f"run is '{run}', which was not finished (it has no {RESULTS}); the command that "
             "began it goes on with it"
         )
     if kind == "benchmark":
@@ -57,7 +57,7 @@ def report_again(run: Path, figures: Path | None = None) -> None:
 
 def _benchmark(run: Path, figures: Path | None) -> None:
     records = _claimed(figures, "curves", "panel")
-    results = benchmark_results.load(run / "results.nc")
+    results = benchmark_results.load(run / RESULTS)
     examples = _examples(run, benchmark_results.EXAMPLES)
     summary = write_summary(results, run / "summary.json")
     write_report(results, run / "report.html", examples, summary=summary)
@@ -72,7 +72,7 @@ def _benchmark(run: Path, figures: Path | None) -> None:
 
 def _completers(run: Path, figures: Path | None) -> None:
     records = _claimed(figures, "sheet")
-    results = netcdf.load(run / "results.nc", completer_results.RESULTS)
+    results = netcdf.load(run / RESULTS, completer_results.RESULTS)
     pictures = _examples(run, completer_results.EXAMPLES)
     write_completer_report(results, run / "report.html", pictures)
     with atomic(run / "table.md") as temporary:
@@ -84,7 +84,7 @@ def _completers(run: Path, figures: Path | None) -> None:
 
 def _classifiers(run: Path, figures: Path | None) -> None:
     records = _claimed(figures, "reliability")
-    results = netcdf.load(run / "results.nc", classifier_results.RESULTS)
+    results = netcdf.load(run / RESULTS, classifier_results.RESULTS)
     write_classifier_report(results, run)
     if figures is not None:
         drawn = classifier_figures.reliability_figure(results)
@@ -93,7 +93,7 @@ def _classifiers(run: Path, figures: Path | None) -> None:
 
 def _policies(run: Path, figures: Path | None) -> None:
     records = _claimed(figures, "differences")
-    results = netcdf.load(run / "results.nc", policy_results.RESULTS)
+    results = netcdf.load(run / RESULTS, policy_results.RESULTS)
     written = write_policy_report(results, run)
     if figures is not None:
         _draw(written.figure, figures / "differences.png", records["differences"])

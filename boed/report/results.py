@@ -104,11 +104,6 @@ def load(path: Path | str) -> xr.Dataset:
     return netcdf.load(path, RESULTS)
 
 
-def load_examples(path: Path | str) -> xr.Dataset:
-    """Read examples that `save` wrote; see `boed.foundation.netcdf.load`."""
-    return netcdf.load(path, EXAMPLES)
-
-
 def structured(text: Any) -> Any:
     """An attribute that holds JSON as what it holds; any other as it is."""
     if not isinstance(text, str):

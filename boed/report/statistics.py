@@ -13,7 +13,9 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from boed.classifiers.evaluation.metrics import HIGHER_IS_BETTER, METRICS
+from boed.foundation.checks import at_least
 from boed.foundation.files import write_json
+from boed.foundation.registry import check_known
 from boed.report.results import structured, validate
 from boed.report.rivals import primary_of, rivals
 from boed.report.simultaneous import simultaneous
@@ -34,8 +36,7 @@ def curves(results: xr.Dataset, metric: str) -> xr.DataArray:
     Raises:
         ValueError: an unknown metric.
     """
-    if metric not in METRICS:
-        raise ValueError(f"metric is {metric!r}, expected one of {', '.join(METRICS)}")
+    check_known("metric", metric, METRICS)
     values = _scores(results, None, [metric])[metric]
     return xr.DataArray(
         values,
@@ -65,8 +66,7 @@ def summary(results: xr.Dataset, resamples: int = 2000, seed: int = 0) -> Summar
     Raises:
         ValueError: fewer than 1 resample, or no Results.
     """
-    if resamples < 1:
-        raise ValueError(f"resamples is {resamples}, expected at least 1")
+    at_least(1, resamples=resamples)
     validate(results)
     point = _scores(results, None)
     pieces = [_scores(results, weights) for weights in resampled(results, resamples, seed)]

@@ -15,12 +15,13 @@ from torch import Tensor
 from boed.eig.model.design_space import DesignSpace
 from boed.eig.model.isolation import isolated
 from boed.eig.model.posterior import Posterior, sample_posterior
-from boed.eig.model.pyro_model import Model, check_count, check_designs
+from boed.eig.model.pyro_model import Model, check_designs
 from boed.eig.model.sequence_model import sequence_model
 from boed.eig.model.sequential import SequencePolicy
 from boed.foundation.arguments import checked
 from boed.foundation.checks import calling, describe, more_than
 from boed.foundation.identity import identity
+from boed.foundation.options import COUNT
 from boed.foundation.randomness import derive
 from boed.session.log import Log, Logged
 
@@ -84,7 +85,7 @@ class ModelSession(Logged):
     ) -> None:
         check_designs(example[None], 1)
         if looks is not None:
-            check_count("looks", looks)
+            COUNT.check("looks", looks)
         more_than(0, budget=budget)
         self.space = space or DesignSpace()
         self.space.check(example, "example")

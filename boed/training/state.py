@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from boed.foundation.files import load_weights, save_weights
+from boed.foundation.identity import check_same
 from boed.training.config import TrainingConfig
 
 
@@ -122,18 +123,14 @@ class Learner:
             ValueError: the state belongs to another model, or was made with other settings or data.
         """
         tensors, header = load_weights(path)
-        if header.get("settings") != comparable(training):
-            raise ValueError(
-                f"{path} was trained with {header.get('settings')}, now asked for "
-                f"{comparable(training)}; give the same settings, or remove the file to start anew"
-            )
-        known = header.get("about", {})
-        for name, value in (about or {}).items():
-            if known.get(name, value) != value:
-                raise ValueError(
-                    f"{path} was trained with {name} {known[name]}, now given {value}; give the "
-                    "same, or remove the file to start anew"
-                )
+        known, asked = header.get("about", {}), about or {}
+        both = [name for name in asked if name in known]
+        check_same(
+            f"state {path} is of another training",
+            {"settings": header.get("settings"), **{name: known[name] for name in both}},
+            {"settings": comparable(training), **{name: asked[name] for name in both}},
+            advice="give the same settings and data, or remove the file to start anew",
+        )
         try:
             self.model.load_state_dict(_part(tensors, "model."))
         except RuntimeError as error:

@@ -23,9 +23,9 @@ from boed.completion.training import preset as completer_preset
 from boed.completion.training import train_completer, train_vae
 from boed.completion.vae.vdvae import VDVAE, VDVAEConfig
 from boed.data.dataset import Dataset
-from boed.data.incomplete import Incomplete, incomplete_splits
+from boed.data.incomplete import Incomplete
 from boed.data.readers.tables import refuse_table
-from boed.data.training_split import training_splits
+from boed.data.training_split import incomplete_splits, training_splits
 from boed.foundation.files import load_weights
 from boed.foundation.options import Device, OutFile
 from boed.foundation.registry import check_known, names_object, unknown

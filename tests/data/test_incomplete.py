@@ -11,9 +11,11 @@ from PIL import Image
 
 from boed.data import load
 from boed.data.dataset import Dataset
-from boed.data.incomplete import Incomplete, incomplete_splits
+from boed.data.incomplete import Incomplete
 from boed.data.masks import MASKS
+from boed.data.readers.folder import pictures_of
 from boed.data.readers.incomplete import read_incomplete
+from boed.data.training_split import incomplete_splits
 
 HALF = torch.tensor([1, 1, 0, 0], dtype=torch.uint8).expand(3, 1, 4, 4)
 
@@ -151,8 +153,28 @@ def test_files_and_folders_say_the_same(arrays, pictures, write):
 def test_masks_beside_pictures_are_no_pictures(pictures):
     root, write = pictures
     write("val/alone.mask.png", np.zeros((8, 8), np.uint8))  # of no picture, so one itself
-    assert len(load(root, split="train")) == 5
-    assert len(load(root, split="val")) == 6
+    assert len(pictures_of(root, "train")) == 5
+    assert len(pictures_of(root, "val")) == 6
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+@pytest.mark.parametrize(("kind", "said"), [("npz", "{}_masks"), ("folder", "{}/0.mask.png")])
+def test_whole_scenes_are_not_made_of_what_has_masks(arrays, pictures, write, kind, said, split):
+    path = pictures[0] if kind == "folder" else write(arrays)
+    with pytest.raises(ValueError, match=rf"{said.format(split)}, of whose .*--from observations"):
+        load(path, split=split)
+
+
+def test_a_split_without_masks_is_whole(arrays, pictures, write):
+    """Such as a test split, on which completers of the others are judged."""
+    root, picture = pictures
+    test = {"test_images": arrays["val_images"], "test_labels": np.zeros(5, int)}
+    for row, image in enumerate(test["test_images"]):
+        picture(f"test/{row}.png", image)
+    for path in (write({**arrays, **test}), root):
+        assert torch.equal(
+            load(path, split="test").images[:, 0], torch.from_numpy(test["test_images"])
+        )
 
 
 @pytest.mark.parametrize("kind", [bool, np.int64, np.float32])

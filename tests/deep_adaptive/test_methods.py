@@ -18,7 +18,7 @@ from boed.deep_adaptive import (
     StaticDesign,
     train_policy,
 )
-from boed.deep_adaptive.experiments import all_explained, explained, run_experiments
+from boed.deep_adaptive.experiments import log_likelihood, run_experiments
 from boed.deep_adaptive.fused import FusedLikelihood
 from boed.deep_adaptive.loss import contrast, single_look, spce_loss
 from boed.deep_adaptive.objectives import Critic, Posterior
@@ -141,19 +141,43 @@ def test_bounds_of_judges_are_below_the_eig(judge):
 @pytest.mark.parametrize(
     ("problem", "dim"), [(LocationFinding(), 2), (LINEAR, 1), (TwoAlternativeChoice(), 1)]
 )
-def test_likelihoods_are_those_of_roll_outs(problem, dim):
+def test_likelihoods_are_the_sums_of_the_looks(problem, dim):
     policy = StaticDesign(torch.randn(3, dim, generator=torch.Generator().manual_seed(0)))
     looked = single_look(problem.model, policy, "y", target="theta")
     torch.manual_seed(0)
     roll = run_experiments(looked, policy, 3, batch=5)
-    same = roll_out_log_likelihood(looked, roll, {k: v[None] for k, v in roll.latents.items()})
-    torch.testing.assert_close(roll.log_likelihood, same[0])
-    others = looked.draw_latents(torch.zeros(7, 1, dim))
-    expected = roll_out_log_likelihood(looked, roll, others)
-    torch.testing.assert_close(explained(looked, roll, others), expected)
-    torch.testing.assert_close(all_explained(looked, roll, others), expected)
-    each = {name: value.expand(7, 5, *value.shape[2:]) for name, value in others.items()}
-    torch.testing.assert_close(explained(looked, roll, each), expected)
+    others = looked.draw_latents(torch.zeros(7, 5, dim))
+    others = {name: torch.cat([roll.latents[name][None], each]) for name, each in others.items()}
+    looks = [
+        looked.log_likelihood(
+            others,
+            {"y": roll.outcomes[:, look].expand(8, 5)},
+            roll.designs[:, look].expand(8, 5, dim),
+        )
+        for look in range(3)
+    ]
+    expected = sum(looks)
+    torch.testing.assert_close(roll_out_log_likelihood(looked, roll, others), expected)
+    torch.testing.assert_close(roll.log_likelihood, expected[0])
+    common = {name: each[:, :1] for name, each in others.items()}
+    together = roll_out_log_likelihood(looked, roll, common)
+    torch.testing.assert_close(together[:, 0], expected[:, 0])
+    torch.testing.assert_close(log_likelihood(looked, roll, common), together)
+
+
+@pytest.mark.parametrize("method", ["dad", "fixed", "rl"])
+def test_a_likelihood_that_does_not_broadcast_is_refused_before_training(method):
+    """A pooling layer takes two or three dimensions, not contrasts, looks and experiments."""
+
+    def pooled(design):
+        with pyro.plate_stack("plate", design.shape[:-1]):
+            theta = pyro.sample("theta", dist.Normal(torch.zeros(design.shape[:-1]), 1.0))
+            slope = torch.nn.functional.avg_pool1d(design, 1)[..., 0]
+            return pyro.sample("y", dist.Normal(theta * slope, 1.0))
+
+    policy = StaticDesign(torch.ones(2, 1)) if method == "fixed" else network()
+    with pytest.raises(ValueError, match=r"batch shape \(2, 3, 4\).*broadcasts"):
+        train_policy(pooled, policy, QUICK, method=method)
 
 
 def test_a_look_costs_the_same_however_long_the_history(monkeypatch):
@@ -199,8 +223,8 @@ def test_what_cannot_be_recorded_is_evaluated_as_it_is(caplog):
     problem = single_look(branching, policy, "y", target="theta")
     roll = run_experiments(problem, policy, 2, batch=3)
     others = problem.draw_latents(torch.zeros(5, 1, 1))
-    fused = FusedLikelihood(all_explained)
-    torch.testing.assert_close(fused(problem, roll, others), all_explained(problem, roll, others))
+    fused = FusedLikelihood(log_likelihood)
+    torch.testing.assert_close(fused(problem, roll, others), log_likelihood(problem, roll, others))
     assert "is not compiled, which is slower" in caplog.text
 
 
@@ -211,12 +235,12 @@ def test_what_cannot_be_recorded_is_evaluated_as_it_is(caplog):
 def test_compiled_likelihoods_are_the_same(problem, dim, caplog):
     policy = StaticDesign(torch.rand(3, dim) + 1)
     looked = single_look(problem.model, policy, problem.observation, target=problem.target)
-    fused = FusedLikelihood(all_explained)
+    fused = FusedLikelihood(log_likelihood)
     for seed in range(2):
         torch.manual_seed(seed)
         roll = run_experiments(looked, policy, 3, batch=8)
         torch.manual_seed(seed)
-        one = contrast(looked, roll, 20, explain=fused)
+        one = contrast(looked, roll, 20, likelihood=fused)
         torch.manual_seed(seed)
         other = contrast(looked, roll, 20)
         torch.testing.assert_close(one.gains, other.gains, atol=1e-4, rtol=1e-4)

@@ -28,6 +28,7 @@ from boed.data.readers.image import read_image
 from boed.data.readers.npz import read_npz
 from boed.deep_adaptive.config import PolicyConfig
 from boed.deep_adaptive.network import DeepAdaptiveDesign, StaticDesign
+from boed.foundation import netcdf
 from boed.foundation.identity import claim, read_record
 from boed.foundation.npz import read_array
 from boed.report import results
@@ -269,7 +270,7 @@ FORMATS = {
     "examples": Format(
         "examples.nc",
         lambda path: results.save(make_examples(), path),
-        results.load_examples,
+        lambda path: netcdf.load(path, results.EXAMPLES),
         (mutations.of_netcdf,),
     ),
     "CIFAR-10": Format("a.tar.gz", _tar, _read_tar),

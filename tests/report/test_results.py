@@ -16,7 +16,8 @@ import pytest
 import xarray as xr
 
 from boed.classifiers.evaluation.metrics import METRICS
-from boed.report.results import load, load_examples, save, structured, validate
+from boed.foundation import netcdf
+from boed.report.results import EXAMPLES, load, save, structured, validate
 from boed.report.statistics import curves, first_better, pairs, summary, write_summary
 from boed.report.tables import table
 
@@ -49,7 +50,7 @@ def test_saved_results_come_back_as_they_were(results, kind, tmp_path):
 def test_saved_examples_come_back_as_they_were(examples, tmp_path):
     made = examples(number=2)
     save(made, tmp_path / "examples.nc")
-    assert load_examples(tmp_path / "examples.nc").identical(made)
+    assert netcdf.load(tmp_path / "examples.nc", EXAMPLES).identical(made)
 
 
 @pytest.mark.parametrize("kept", [0.0, 0.02, 0.5, 0.98])

@@ -147,7 +147,7 @@ def nothing_suggested() -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: session(looks=0), "looks must be an integer of at least 1, got 0"),
+        (lambda: session(looks=0), "looks is 0, expected at least 1"),
         (lambda: session(budget=0.0), "budget is 0.0, expected more than 0"),
         (lambda: session(example=torch.tensor([5.0])), r"example \[5.0\] is outside"),
         (lambda: session(example=torch.zeros(1, 1)), "designs must be"),

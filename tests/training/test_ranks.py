@@ -113,7 +113,7 @@ def test_resumed_in_the_middle_of_a_cycle_bit_for_bit(both):
 @pytest.mark.slow
 def test_a_state_of_another_number_of_ranks_is_refused(both):
     for seen in both:
-        assert "give the same settings, or remove the file" in seen["other number"]
+        assert "give the same settings and data, or remove the file" in seen["other number"]
 
 
 @pytest.mark.slow

@@ -352,6 +352,28 @@ def test_a_pack_is_cut_to_what_fits_and_read_in_place_of_the_data(
         pack("packed")
 
 
+@pytest.mark.parametrize("masks", [True, False])
+@pytest.mark.parametrize("kind", ["file", "folder", "digits", "breast", "pneumoniamnist"])
+def test_what_is_not_read_from_the_folder_is_not_packed(
+    zoo: Path, tmp_path: Path, kind: str, masks: bool
+) -> None:
+    """Least of all without its masks, or beside the file that it is a copy of."""
+    data = {"file": str(tmp_path / "records.npz"), "folder": str(tmp_path / "records")}
+    arrays = dict(np.load(tmp_path / "data" / f"{DATA}.npz"))
+    if masks:
+        arrays |= {f"{split}_masks": arrays[f"{split}_images"] > 99 for split in ("train", "val")}
+    np.savez(data["file"], **arrays)
+    Path(data["folder"]).mkdir()
+    asked = {"kind": "completer", "name": "flow", "training": FEW, "data": data.get(kind, kind)}
+    (zoo / "completion" / "mine").mkdir()
+    recipe = Recipe.of({**asked, "learns_from": "observations"} if masks else asked)
+    recipe.write(zoo / "completion" / "mine" / "recipe.toml")
+    with pytest.raises(ValueError, match=r"only: mine learn from .*expected .*mnist_28.*masks"):
+        pack("packed", ["mine"])
+    assert not list(tmp_path.rglob("*.npz.npz"))
+    assert not Path("packed").exists()
+
+
 def test_a_file_of_images_stands_in_place_of_an_archive(zoo: Path, tmp_path: Path) -> None:
     there = tmp_path / "data" / f"{DATA}.npz"
     there.rename(there.with_name("cifar10_jpeg_32.npz"))

@@ -6,6 +6,7 @@ from boed.benchmark.engines.engine import Engine, cores
 from boed.benchmark.engines.local import Local
 from boed.benchmark.engines.processes import Processes
 from boed.benchmark.engines.ray import Ray
+from boed.foundation.registry import check_known
 
 ENGINES = ("local", "processes", "ray")
 """Engines by name."""
@@ -28,8 +29,7 @@ def named(engine: str, workers: int | None = None) -> Engine:
         return Processes(cores() if workers is None else workers)
     if engine == "ray":
         return Ray(workers)
-    if engine != "local":
-        raise ValueError(f"engine is {engine!r}, expected one of {', '.join(ENGINES)}")
+    check_known("engine", engine, ENGINES)
     if workers not in (None, 1):
         raise ValueError(
             f"workers is {workers}, but the engine local does one job at a time; "

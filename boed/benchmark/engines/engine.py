@@ -35,12 +35,6 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-def check_workers(workers: int) -> None:
-    """Raise ValueError unless there is a worker."""
-    if workers < 1:
-        raise ValueError(f"workers is {workers}, expected at least 1")
-
-
 SENDABLE = "expected classes and functions of a module, or engine local"
 """What can be sent to a worker."""
 

@@ -19,7 +19,8 @@ from typing import Any
 
 import torch
 
-from boed.benchmark.engines.engine import SENDABLE, Job, Result, check_workers, cores, unsendable
+from boed.benchmark.engines.engine import SENDABLE, Job, Result, cores, unsendable
+from boed.foundation.options import COUNT
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Processes:
     retries: int = 3
 
     def __post_init__(self) -> None:
-        check_workers(self.workers)
+        COUNT.check("workers", self.workers)
 
     def __str__(self) -> str:
         return f"processes, {self.workers} workers"

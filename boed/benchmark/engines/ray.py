@@ -12,7 +12,8 @@ from typing import Any
 
 import torch
 
-from boed.benchmark.engines.engine import Job, Result, check_workers, cores, unsendable
+from boed.benchmark.engines.engine import Job, Result, cores, unsendable
+from boed.foundation.options import COUNT
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Ray:
 
     def __post_init__(self) -> None:
         if self.workers is not None:
-            check_workers(self.workers)
+            COUNT.check("workers", self.workers)
         _ray()
 
     def __str__(self) -> str:

@@ -43,7 +43,6 @@ def device_of(classifier: Classifier | nn.Module) -> torch.device:
 def calibrate(
     model: TrainedClassifier,
     val: Dataset,
-    fraction: float = 0.25,
     *,
     looking: Looking | None = None,
     weights: Float[Tensor, "*L K"] | None = None,
@@ -56,15 +55,14 @@ def calibrate(
     Args:
         model: what is calibrated.
         val: scenes that it was not trained on.
-        fraction: side of a look over the width of the scene.
-        looking: random looks of another sensor than the patch, in place of `fraction`.
+        looking: random looks; `Squares()` if not given.
         weights: how much each answer counts, once if not given.
 
     Raises:
         ValueError: any number of looks shows the same fraction.
     """
     model.eval()
-    looking, device = looking or Squares(fraction), device_of(model)
+    looking, device = looking or Squares(), device_of(model)
     best = {}  # counts that show the same, such as all looks and the whole scene, are one knot
     labels = val.labels.repeat(4, *([1] * (val.labels.ndim - 1)))
     scenes, piece = val.scenes().repeat(4, 1, 1, 1), max(AT_ONCE // val.size**2, 1)
@@ -92,19 +90,12 @@ def score(
     dataset: Dataset,
     counts: tuple[int, ...] = LOOKS,
     *,
-    fraction: float = 0.25,
-    seed: int = 0,
     looking: Looking | None = None,
 ) -> dict[str, dict[str, float]]:
     """AUROC, accuracy, NLL and ECE by number of random looks, and `all` for the whole scene."""
     labels = dataset.labels.numpy()
-    found = beliefs_after(
-        classifier,
-        dataset.scenes(),
-        (*counts, None),
-        looking=looking or Squares(fraction),
-        seed=seed,
-    )
+    looking = looking or Squares()
+    found = beliefs_after(classifier, dataset.scenes(), (*counts, None), looking=looking)
     return {
         "all" if count is None else str(count): figures(log_probs, labels)
         for count, log_probs in found.items()

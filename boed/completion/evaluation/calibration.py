@@ -22,6 +22,7 @@ from torch import Tensor
 
 from boed.completion.evaluation.diversity import pair_distances
 from boed.completion.evaluation.hidden import check_completions, check_finite, hidden_mean
+from boed.foundation.checks import at_least
 from boed.foundation.randomness import derive
 
 BLOCK = 2**23
@@ -104,8 +105,7 @@ def rank_uniformity(ranks: Int64[Tensor, " B"], n: int) -> Uniformity:
     """
     if ranks.ndim != 1 or len(ranks) < 2:
         raise ValueError(f"ranks must be [B] with B >= 2, got {tuple(ranks.shape)}")
-    if n < 2:
-        raise ValueError(f"n is {n}, expected 2 or more completions")
+    at_least(2, n=n)
     if ranks.min() < 0 or ranks.max() > n:
         raise ValueError(f"ranks spans {int(ranks.min())}..{int(ranks.max())}, expected 0..{n}")
     from scipy.stats import chi2
@@ -224,8 +224,7 @@ def implied_levels(n: int, levels: Sequence[float] = (0.5, 0.8, 0.9)) -> Float[T
     Raises:
         ValueError: fewer than two completions, or levels outside (0, 1).
     """
-    if n < 2:
-        raise ValueError(f"n is {n}, expected 2 or more completions")
+    at_least(2, n=n)
     wrong = [level for level in levels if not 0 < level < 1]
     if wrong:
         raise ValueError(f"levels has {wrong}, expected numbers between 0 and 1")
@@ -304,8 +303,7 @@ def projections(
     Raises:
         ValueError: number below 1, fewer than three dimensions, NaN or infinite entries.
     """
-    if number < 1:
-        raise ValueError(f"number is {number}, expected 1 or more")
+    at_least(1, number=number)
     if scenes.ndim < 3:
         raise ValueError(f"scenes must be [..., C, H, W], got {tuple(scenes.shape)}")
     check_finite(scenes, "scenes")

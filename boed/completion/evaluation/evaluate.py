@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from boed.completion.completer import Completer
@@ -122,20 +122,12 @@ def evaluate(
         "size": test.size,
         "sha256": test.sha256,
         "extractor": extractor.name,
-        "deterministic": ", ".join(_always_the_same(results)),
         "log_probs": json.dumps(
             {name: asdict(meaning(each)) for name, each in completers.items() if _has_levels(each)}
         ),
         **{key: value for key, value in asdict(plan).items() if key in _PLAN_ATTRIBUTES},
     }
     return results
-
-
-def _always_the_same(results: xr.Dataset) -> list[str]:
-    """Completers whose completions of a scene are all equal."""
-    std = results["pixel_std"]
-    widest = std.max([each for each in std.dims if each != "completer"])
-    return [str(name) for name in widest["completer"][(widest == 0).values].values]
 
 
 @torch.no_grad()
@@ -173,9 +165,12 @@ def _measure(
         single = torch.cat([scenes[0], grey_levels(observation[rest].composite(once))[0]])
         features = described(extractor, single, plan.batch)
         figures = _realism(truth, features)
-        figures |= _deep(scenes, many, task.scenes[: plan.deep], seen, task, extractor, plan, seed)
+        deep = task.scenes[: plan.deep]
+        figures |= _fidelity(scenes, many, deep, seen)
+        figures |= _answered(scenes, task.answers[: plan.deep], extractor, plan)
+        figures |= _calibration(scenes, deep, 1 - seen.mask, plan, seed)
         if perceptual is not None:
-            distance, between = from_truth(perceptual, scenes, task.scenes[: plan.deep])
+            distance, between = from_truth(perceptual, scenes, deep)
             best = fidelity.best_of(distance, higher=False)
             figures |= {"lpips": distance.mean(0), "lpips_best": best, "lpips_between": between}
         if plan.diversity_completions:
@@ -188,7 +183,7 @@ def _measure(
                 purpose=(seed, condition),
                 report=report,
             )
-        figures["bits_per_dim"] = _bits(completer, task.scenes[: plan.deep], seen, plan)
+        figures["bits_per_dim"] = _bits(completer, deep, seen, plan)
         if condition.isdigit():
             union.append(features)
         for key, value in figures.items():
@@ -210,39 +205,18 @@ def _realism(real: Tensor, generated: Tensor) -> dict[str, Tensor]:
     return {name: torch.tensor(values[name], dtype=torch.float64) for name in REALISM}
 
 
-def _deep(
+def _fidelity(
     scenes: Float[Tensor, "n D C H W"],
     drawn: Float[Tensor, "n D C H W"],
     truth: Float[Tensor, "D C H W"],
     observation: Observation,
-    task: Task,
-    extractor: Extractor,
-    plan: Plan,
-    seed: int,
 ) -> dict[str, Tensor]:
-    """What takes several completions of a scene: one figure for each scene, or for all."""
+    """How near completions are to the truth: in the mean, and the best of each scene."""
     hidden = 1 - observation.mask
     distance = fidelity.l1(scenes, truth, hidden)
     relative = fidelity.relative_l1(scenes, truth), fidelity.relative_l2(scenes, truth)
     peak, structure = fidelity.psnr(scenes, truth), fidelity.ssim(scenes, truth)
     hole = fidelity.psnr(scenes, truth, hidden)
-    flat = scenes.flatten(0, 1)
-    features = described(extractor, flat, plan.batch).unflatten(0, scenes.shape[:2])
-    answers = torch.cat([extractor.log_probs(some) for some in flat.split(plan.batch)])
-    answers = answers.unflatten(0, scenes.shape[:2])
-    posterior = labels.label_posterior(answers)
-    asked = task.answers[: len(truth)]
-    calibrated = labels.label_calibration(posterior, asked)
-    generator = torch.Generator().manual_seed(derive("evaluation", "ties", seed))
-    region = calibration.tarp(truth.flatten(1), scenes.flatten(2), generator)
-    number = plan.statistics
-    ranks = calibration.sbc_ranks(
-        calibration.projections(truth, number, 0),
-        calibration.projections(scenes, number, 0),
-        generator,
-    )
-    uniform = [calibration.rank_uniformity(each, plan.n) for each in ranks.T]
-    right = posterior.argmax(1) == asked
     return {
         "observed_error": fidelity.observed_error(drawn, observation),
         "l1": distance.mean(0),
@@ -261,9 +235,51 @@ def _deep(
         "ssim": structure.mean(0),
         "ssim_best": fidelity.best_of(structure, higher=True),
         "ssim_hidden": fidelity.ssim(scenes, truth, hidden).mean(0),
+    }
+
+
+def _answered(
+    scenes: Float[Tensor, "n D C H W"],
+    answers: Int64[Tensor, " D"],
+    extractor: Extractor,
+    plan: Plan,
+) -> dict[str, Tensor]:
+    """How much completions differ, and what they answer to the question about the scene."""
+    flat = scenes.flatten(0, 1)
+    features = described(extractor, flat, plan.batch).unflatten(0, scenes.shape[:2])
+    log_probs = torch.cat([extractor.log_probs(some) for some in flat.split(plan.batch)])
+    log_probs = log_probs.unflatten(0, scenes.shape[:2])
+    posterior = labels.label_posterior(log_probs)
+    calibrated = labels.label_calibration(posterior, answers)
+    return {
         "feature_distance": diversity.feature_distance(features),
+        "inception_score": realism.inception_score(log_probs),
+        "label_nll": -posterior.clamp(min=1e-12).log().gather(1, answers[:, None])[:, 0],
+        "label_correct": (posterior.argmax(1) == answers).float(),
+        "label_brier": torch.tensor(calibrated["brier"]),
+        "label_ece": torch.tensor(calibrated["ece"]),
+        "label_ece_floor": torch.tensor(calibrated["ece_floor"]),
+    }
+
+
+def _calibration(
+    scenes: Float[Tensor, "n D C H W"],
+    truth: Float[Tensor, "D C H W"],
+    hidden: Float[Tensor, "D 1 H W"],
+    plan: Plan,
+    seed: int,
+) -> dict[str, Tensor]:
+    """Whether the truth lies among its completions as one of them would."""
+    generator = torch.Generator().manual_seed(derive("evaluation", "ties", seed))
+    region = calibration.tarp(truth.flatten(1), scenes.flatten(2), generator)
+    ranks = calibration.sbc_ranks(
+        calibration.projections(truth, plan.statistics, 0),
+        calibration.projections(scenes, plan.statistics, 0),
+        generator,
+    )
+    uniform = [calibration.rank_uniformity(each, plan.n) for each in ranks.T]
+    return {
         "pixel_std": diversity.pixel_std(scenes, hidden),
-        "inception_score": realism.inception_score(answers),
         "crps": calibration.crps(scenes, truth, hidden),
         "energy": calibration.energy_score(scenes, truth, hidden),
         "interval_coverage": calibration.interval_coverage(scenes, truth, hidden, levels=LEVELS),
@@ -274,11 +290,6 @@ def _deep(
         "tarp_p": torch.tensor(region.p_value, dtype=torch.float64),
         "tarp_bias": torch.tensor(region.bias),
         "tarp_coverage": region.coverage,
-        "label_nll": -posterior.clamp(min=1e-12).log().gather(1, asked[:, None])[:, 0],
-        "label_correct": right.float(),
-        "label_brier": torch.tensor(calibrated["brier"]),
-        "label_ece": torch.tensor(calibrated["ece"]),
-        "label_ece_floor": torch.tensor(calibrated["ece_floor"]),
     }
 
 

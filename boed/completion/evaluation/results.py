@@ -99,16 +99,6 @@ RESULTS = Schema("results", _NEEDED, optional=_OPTIONAL, rules=_rules)
 """What `boed.completion.evaluation.evaluate` returns."""
 
 
-def validate(results: xr.Dataset) -> None:
-    """Refuse a data set that is not what the evaluation of completers returns.
-
-    Raises:
-        ValueError: naming the variable or attribute that is missing, has other dimensions, or
-            holds what it cannot hold.
-    """
-    RESULTS.check(results)
-
-
 def _pictures(examples: xr.Dataset, called: str) -> None:
     parts = {name.split("_")[0] for name in _PICTURES if name in examples}
     if not parts:
@@ -138,15 +128,6 @@ EXAMPLES = Schema(
     rules=_pictures,
 )
 """Pictures of completions; each of sheet, free and foreign may be missing."""
-
-
-def validate_examples(examples: xr.Dataset) -> None:
-    """Refuse pictures that are not of the form; each of sheet, free and foreign may be missing.
-
-    Raises:
-        ValueError: naming the variable that is missing or has other dimensions.
-    """
-    EXAMPLES.check(examples)
 
 
 def _check_names(dataset: xr.Dataset, name: str) -> None:

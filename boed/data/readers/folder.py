@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from boed.data.dataset import Dataset
+from boed.data.dataset import Dataset, not_whole
 from boed.data.labels import SPLITS, absent_or_present, check_split, deal, split_of, with_any
 from boed.data.polarity import unlike_the_others
 from boed.data.readers.image import SUFFIXES, picture_size, read_image
@@ -61,11 +61,14 @@ def read_folder(
         pad: make images square by black borders rather than by cutting.
 
     Raises:
-        ValueError: an image, the CSV file or a line of it is not as expected, or the split is
-            empty. The message names the file and the line.
+        ValueError: an image, the CSV file or a line of it is not as expected, the split is empty,
+            or a picture has a mask. The message names the file and the line.
     """
     root = Path(folder)
     rows, chosen, findings = _rows(root, split, labels)
+    masks = [mask_of(row.file) for row in chosen if mask_of(row.file).is_file()]
+    if masks:
+        raise not_whole(root, f"pictures with masks such as {masks[0].relative_to(root)}")
     if size is None:
         _check_one_size(rows)
     numbers, names = _encode(rows, chosen, findings)
@@ -80,13 +83,13 @@ def read_folder(
     )
 
 
-def pictures_of(folder: str | Path, split: str, labels: str | Path | None = None) -> list[Path]:
+def pictures_of(folder: str | Path, split: str) -> list[Path]:
     """The files of the pictures that `read_folder` reads, in its order.
 
     Raises:
         ValueError: as `read_folder` does of the folder and the CSV file.
     """
-    return [row.file for row in _rows(Path(folder), split, labels)[1]]
+    return [row.file for row in _rows(Path(folder), split, None)[1]]
 
 
 def mask_of(picture: Path) -> Path:

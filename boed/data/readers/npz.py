@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from boed.data.dataset import Dataset
+from boed.data.dataset import Dataset, not_whole
 from boed.data.labels import SPLITS, absent_or_present, check_split, with_any
 from boed.data.resize import resize
 from boed.foundation.memory import check_memory
@@ -39,12 +39,15 @@ def read_npz(
         label_names: used where the file has none.
 
     Raises:
-        ValueError: the file is missing, damaged or not of this form, a label is out of range, or
-            a patient is in two splits. The message names file, key, what was given and expected.
+        ValueError: the file is missing, damaged or not of this form, a label is out of range, a
+            patient is in two splits, or `{split}_masks` says that the images are only partly seen.
+            The message names file, key, what was given and expected.
     """
     file = Path(path)
     check_split(split)
     with _Archive(file) as archive:
+        if f"{split}_masks" in archive:
+            raise not_whole(file, f"images with {split}_masks")
         images = _checked_images(archive, split)
         labels, names = _checked_labels(archive, split, len(images), label_names)
         patients = _checked_patients(archive, split, len(images))

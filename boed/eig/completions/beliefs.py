@@ -40,32 +40,6 @@ def images_within(memory: int, observation: Observation) -> int:
     return min(fit, 256 if observation.device.type == "cpu" else 8192)
 
 
-def candidate_log_beliefs(
-    observation: Observation,
-    completions: Float[Tensor, "N B C H W"],
-    designs: Float[Tensor, "D K"],
-    *,
-    sensor: Sensor,
-    classifier: Classifier,
-    memory: int = 512,
-    seed: Seeds = 0,
-) -> Float[Tensor, "N B D *L K"]:
-    """log g(v | f_c(I^(n))) for all completions n, scenes b and candidate looks c.
-
-    See `CandidateBeliefs` for the arguments.
-    """
-    beliefs = CandidateBeliefs(
-        observation=observation,
-        completions=completions,
-        designs=designs,
-        sensor=sensor,
-        classifier=classifier,
-        memory=memory,
-        seed=seed,
-    )
-    return beliefs.all()
-
-
 @dataclass(frozen=True, eq=False, kw_only=True)
 class CandidateBeliefs:
     """The belief after each candidate look at each completion, as if it were the scene.

@@ -15,6 +15,9 @@ from boed.eig.model.nested import event_numel, slices, tile_cells
 from boed.eig.model.pyro_model import SiteModel
 from boed.eig.model.scores import Evaluation, Moments, Scores
 
+RATE = 5e-3
+"""Adam's first rate in the training of a network."""
+
 
 def ace(
     problem: SiteModel,
@@ -138,7 +141,6 @@ def fit_network(
     steps: int,
     *,
     estimator: str,
-    rate: float = 5e-3,
 ) -> None:
     """Adam with a cosine-annealed rate; leaves the network in evaluation mode, without gradients.
 
@@ -146,7 +148,7 @@ def fit_network(
         ValueError: the loss becomes NaN.
     """
     if steps:
-        optimiser = torch.optim.Adam(network.parameters(), lr=rate)
+        optimiser = torch.optim.Adam(network.parameters(), lr=RATE)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
         for step in range(steps):
             optimiser.zero_grad()

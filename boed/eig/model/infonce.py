@@ -12,8 +12,9 @@ from torch import Tensor
 from boed.eig.model.contrastive import fit_network
 from boed.eig.model.guides import Critic
 from boed.eig.model.nested import INNER, fractions, group_sums, slices, tile_cells
-from boed.eig.model.pyro_model import SiteModel, check_count
+from boed.eig.model.pyro_model import SiteModel
 from boed.eig.model.scores import Evaluation, Moments, Scores
+from boed.foundation.options import Whole
 
 
 def infonce(
@@ -41,7 +42,7 @@ def infonce(
         batch: draws per training step and design.
         critic: your own T; trained further unless steps is 0.
     """
-    check_count("batch", batch, least=2)
+    Whole(2).check("batch", batch)
     scorer = critic or Critic(problem, designs)
 
     def loss() -> Tensor:

@@ -18,7 +18,7 @@ from boed.eig.model.isolation import isolated, reseed
 from boed.eig.model.laplace import laplace
 from boed.eig.model.lfire import lfire
 from boed.eig.model.nested import nmc, pce
-from boed.eig.model.pyro_model import Model, SiteModel, check_count, check_designs, site_model
+from boed.eig.model.pyro_model import Model, SiteModel, check_designs, site_model
 from boed.eig.model.pyro_oed import (
     REPLICATES,
     donsker_varadhan,
@@ -32,6 +32,7 @@ from boed.eig.model.scores import Evaluation, Scores, together, warn_if_saturate
 from boed.eig.result import Bound, EIGEstimate
 from boed.foundation.arguments import checked
 from boed.foundation.checks import more_than
+from boed.foundation.options import COUNT, Kind, Number, Switch, Whole
 from boed.foundation.randomness import derive
 from boed.foundation.registry import Registry
 
@@ -96,6 +97,14 @@ MODEL_ESTIMATORS: Registry[ModelEstimator] = Registry(
 
 FIRST = 256
 """A tolerance is first looked at after so many samples at least, but less than twice as many."""
+
+OPTIONS: dict[str, Kind] = {
+    "batch": COUNT,
+    "inner": COUNT,
+    "rate": Number(above=0),
+    "reuse": Switch(),
+}
+"""What estimators' own options may be; guides and critics are tried by being called."""
 
 ERROR = 0.05
 """Chance of being out of tolerance, all looks at it together."""
@@ -175,12 +184,12 @@ def model_eig(
     """
     entry = MODEL_ESTIMATORS[estimator]
     for name, value in (("contrasts", contrasts), ("memory", memory)):
-        check_count(name, value)
-    check_count("samples", samples, least=entry.fewest)
-    check_count("steps", steps, least=0)
+        COUNT.check(name, value)
+    Whole(entry.fewest).check("samples", samples)
+    Whole(0).check("steps", steps)
     if tolerance is not None:
         more_than(0, tolerance=tolerance)
-    check_count("design_dims", design_dims)
+    COUNT.check("design_dims", design_dims)
     check_designs(designs, design_dims)
     numbers = {"contrasts": contrasts, "steps": steps, "memory": memory}
     accepted = inspect.signature(entry.run).parameters
@@ -251,9 +260,12 @@ def _warn_out_of_tolerance(result: EIGEstimate, tolerance: float, level: float) 
 
 
 def _check_options(estimator: str, options: dict[str, Any], parameters: list[str]) -> None:
-    """Raises a ValueError that lists what the estimator takes, if an option is not among it."""
+    """Raises a ValueError for an option that the estimator does not take, or not with its value."""
     known = [name for name in parameters if name not in ("problem", "designs")]
     unknown = [name for name in options if name not in known]
     if unknown:
         takes = ", ".join(known) or "no further options"
         raise ValueError(f"option {unknown[0]!r} is unknown to {estimator!r}, which takes {takes}")
+    for name, value in options.items():
+        if name in OPTIONS:
+            OPTIONS[name].check(name, value)

@@ -13,8 +13,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from boed.eig.model.isolation import reseed
-from boed.eig.model.pyro_model import Draws, SiteModel, Sites, check_count, site_value
+from boed.eig.model.pyro_model import Draws, SiteModel, Sites, site_value
 from boed.eig.model.scores import Evaluation, Moments, Scores
+from boed.foundation.options import COUNT
 
 TILE = 2**19
 """Most numbers that the model runs on at once: enough to hide Pyro's own cost."""
@@ -307,7 +308,7 @@ def tile_cells(memory: int, dtype: torch.dtype) -> int:
     Raises:
         ValueError: `memory` is below one MiB.
     """
-    check_count("memory", memory)
+    COUNT.check("memory", memory)
     return min(TILE, memory * 2**20 // (LIVE * dtype.itemsize))
 
 
@@ -331,7 +332,7 @@ def design_blocks(
     problem: SiteModel, designs: Tensor, draws: int, *, memory: int
 ) -> Iterator[Tensor]:
     """The designs in blocks whose draws stay within half of `memory` and whose rows fill a tile."""
-    check_count("memory", memory)
+    COUNT.check("memory", memory)
     each = draws * (problem.numbers + 1 + math.prod(designs.shape[1:])) * problem.dtype.itemsize
     fits = memory * 2**19 // each
     if fits < 1:

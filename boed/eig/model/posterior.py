@@ -11,10 +11,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from boed.eig.model.isolation import isolated
-from boed.eig.model.pyro_model import Model, SiteModel, Sites, check_count
+from boed.eig.model.pyro_model import Model, SiteModel, Sites
 from boed.eig.model.sequence_model import sequence_model
 from boed.eig.model.site_kinds import SiteKind, site_kinds
 from boed.foundation.arguments import checked
+from boed.foundation.options import Whole
 from boed.foundation.randomness import derive
 
 FEWEST = 0.5
@@ -101,8 +102,8 @@ def sample_posterior(
         ValueError: counts below 1, sites that do not fit, a likelihood that does not broadcast,
             numbers of designs and outcomes that differ, or an outcome that no particle explains.
     """
-    check_count("particles", particles, least=2)
-    check_count("moves", moves, least=0)
+    Whole(2).check("particles", particles)
+    Whole(0).check("moves", moves)
     with isolated(derive(seed, "posterior")):
         problem = sequence_model(
             model, example, observation, target=target, estimator="sample_posterior"

@@ -254,12 +254,6 @@ def check_designs(designs: Tensor, design_dims: int) -> None:
         raise ValueError(f"designs must be finite, got NaN or infinity in rows {rows[:5]}")
 
 
-def check_count(name: str, value: int, least: int = 1) -> None:
-    """Raises a ValueError unless the number is an integer of at least `least`."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
-
-
 def site_model(
     model: Model,
     designs: Float[Tensor, "D *K"],

@@ -17,13 +17,13 @@ from boed.eig.model.pyro_model import (
     Model,
     SiteModel,
     Sites,
-    check_count,
     check_designs,
 )
 from boed.eig.model.scores import warn_if_saturated
 from boed.eig.model.sequence_model import check_possible, sequence_model
 from boed.foundation.arguments import checked
 from boed.foundation.checks import describe, more_than
+from boed.foundation.options import COUNT
 from boed.foundation.randomness import derive
 
 SequencePolicy = Callable[[Tensor, Tensor], Tensor]
@@ -148,7 +148,7 @@ def roll_out(
             outside the space; an outcome that is impossible; or no scene can pay for a look.
     """
     for name, value in (("steps", steps), ("batch", batch), ("at_once", at_once)):
-        check_count(name, value)
+        COUNT.check(name, value)
     more_than(0, budget=budget)
     if budget < math.inf:
         space = space or DesignSpace()
@@ -215,23 +215,45 @@ def roll_out_log_likelihood(
 ) -> Float[Tensor, "L B"]:
     """log p(outcomes | theta_l, designs) = sum_t log p(y_t | theta_l, d_t), differentiable.
 
+    Each coordinate of the designs lies in one piece, and what depends on the parameters of the
+    outcome's law alone is computed once, which makes a few thousand hypotheses as cheap as a
+    policy's own network.
+
     Args:
         problem: the model.
         roll: B scenes of T looks.
         latents: every latent site, `[L, B, *event]`, or `[L, 1, *event]` for the same ones in
             every scene.
+
+    Raises:
+        ValueError: it is NaN.
     """
     (site,) = problem.observation
     number = len(next(iter(latents.values())))
-    designs = roll.designs.transpose(0, 1)
+    designs = roll.designs.movedim((0, 1), (-1, -2)).contiguous().movedim((-1, -2), (1, 0))
     where = designs.expand(number, *designs.shape)
-    width = where.shape[:3]
+    width = (number, *roll.designs.shape[1::-1])
     hypotheses = {
         name: value[:, None].expand(*width, *value.shape[2:]) for name, value in latents.items()
     }
-    outcomes = {site: roll.outcomes.transpose(0, 1)[None]}
-    each = problem.log_likelihood(hypotheses, outcomes, where)
+    outcomes = roll.outcomes.transpose(0, 1).contiguous()[None]
+    trace = problem.trace(where, {**hypotheses, site: outcomes})
+    each = problem.density(trace)(outcomes)
     return (each if roll.made is None else each.where(roll.made.mT, 0.0)).sum(1)
+
+
+def tiled_log_likelihood(
+    problem: SiteModel, roll: RollOut, latents: Sites, *, piece: int
+) -> Float[Tensor, "L B"]:
+    """`roll_out_log_likelihood` of so many hypotheses at once."""
+    number = len(next(iter(latents.values())))
+    parts = [
+        roll_out_log_likelihood(
+            problem, roll, {name: value[some] for name, value in latents.items()}
+        )
+        for some in slices(number, piece)
+    ]
+    return torch.cat(parts)
 
 
 def contrastive_terms(
@@ -249,7 +271,7 @@ def contrastive_terms(
     Raises:
         ValueError: `contrasts` is below 1.
     """
-    check_count("contrasts", contrasts)
+    COUNT.check("contrasts", contrasts)
     batch, steps = roll.designs.shape[:2]
     numbers = max(event_numel({"y": roll.outcomes}, 2), event_numel(roll.latents, 1))
     block = max(1, TILE // (batch * steps * numbers))
@@ -260,7 +282,9 @@ def contrastive_terms(
         where = example.expand(part.stop - part.start, batch, *example.shape)
         latents = problem.draw_latents(where)
         totals = [
-            _log_sum(problem, _part(roll, scenes), _scenes(latents, scenes), piece=cells // rows)
+            tiled_log_likelihood(
+                problem, _part(roll, scenes), _scenes(latents, scenes), piece=cells // rows
+            ).logsumexp(0)
             for scenes in slices(batch, rows)
         ]
         total = torch.logaddexp(total, torch.cat(totals))
@@ -268,20 +292,6 @@ def contrastive_terms(
     lower = truth - torch.logaddexp(total, truth) + math.log(contrasts + 1)
     upper = truth - total + math.log(contrasts)
     return lower, upper
-
-
-def _log_sum(
-    problem: SiteModel, roll: RollOut, latents: Sites, *, piece: int
-) -> Float[Tensor, " B"]:
-    """Logarithm of the sum of the likelihoods of some latents `[l, B, *event]`, in pieces of l."""
-    number = len(next(iter(latents.values())))
-    parts = [
-        roll_out_log_likelihood(
-            problem, roll, {name: value[some] for name, value in latents.items()}
-        )
-        for some in slices(number, piece)
-    ]
-    return torch.cat(parts).logsumexp(0)
 
 
 def _scenes(latents: Sites, rows: slice) -> Sites:
@@ -332,7 +342,7 @@ def sequential_pce(
     """
     counts = {"steps": steps, "samples": samples, "contrasts": contrasts, "memory": memory}
     for name, value in counts.items():
-        check_count(name, value)
+        COUNT.check(name, value)
     check_designs(example[None], example.ndim)
     with isolated(derive(seed, "sequential_pce")):
         problem = sequence_model(

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from boed.classifiers.evaluation.evaluate import RESULTS
 from boed.classifiers.evaluation.metrics import HIGHER_IS_BETTER, METRICS, ece
+from boed.foundation.checks import at_least
 from boed.report.statistics import pairs, resampled
 
 MEASURED = {**METRICS, "ece": ece}
@@ -44,8 +45,7 @@ def statistics(results: xr.Dataset, *, resamples: int = 2000, seed: int = 0) -> 
     Raises:
         ValueError: results of another form, or fewer than one resample.
     """
-    if resamples < 1:
-        raise ValueError(f"resamples is {resamples}, expected at least 1")
+    at_least(1, resamples=resamples)
     RESULTS.check(results)
     point, drawn = _measured(results, resamples, seed)
     strengths = results["strength"].values

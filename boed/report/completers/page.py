@@ -6,10 +6,10 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from boed.completion.evaluation.results import deterministic, squares, validate, validate_examples
+from boed.completion.evaluation.results import EXAMPLES, RESULTS, deterministic, squares
 from boed.foundation.files import atomic
 from boed.report.completers.cells import Better, Cell, Row, Section
-from boed.report.completers.table import SAME, markdown, over_groups, table
+from boed.report.completers.table import SAME, over_groups, table
 from boed.report.csv_tables import as_csv, link
 from boed.report.html import png, rounded, rows_of, svg, template
 from boed.report.results import structured
@@ -17,8 +17,6 @@ from boed.report.results import structured
 if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.figure import Figure
-
-__all__ = ["headline", "markdown", "render", "table", "write_completer_report"]
 
 _BY_SQUARES: tuple[tuple[str, str, Better], ...] = (
     ("frechet", "Fréchet distance", "lower"),
@@ -76,9 +74,9 @@ def render(results: xr.Dataset, examples: xr.Dataset | None = None) -> str:
     """
     from boed.report.completers import figures as figures
 
-    validate(results)
+    RESULTS.check(results)
     if examples is not None:
-        validate_examples(examples)
+        EXAMPLES.check(examples)
 
     def picture(name: str, draw: Any) -> str:
         return "" if examples is None or name not in examples else png(draw(examples))

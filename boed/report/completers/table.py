@@ -12,7 +12,7 @@ import re
 
 import xarray as xr
 
-from boed.completion.evaluation.results import by_condition, deterministic, validate
+from boed.completion.evaluation.results import RESULTS, by_condition, deterministic
 from boed.report.completers.cells import Better, Column, Row, Section, cells_of
 from boed.report.completers.sections import CONTENTS
 
@@ -29,9 +29,9 @@ def table(results: xr.Dataset) -> list[Section]:
     told by the numbers as they are written; equal numbers share a place.
 
     Raises:
-        ValueError: see `validate`.
+        ValueError: they are not of the form of `RESULTS`.
     """
-    validate(results)
+    RESULTS.check(results)
     sections = []
     for content in CONTENTS:
         title, note, columns, *reference = content(results)

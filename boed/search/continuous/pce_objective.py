@@ -16,10 +16,10 @@ from boed.eig.model.pyro_model import (
     Model,
     SiteModel,
     Sites,
-    check_count,
     check_designs,
     site_model,
 )
+from boed.foundation.options import COUNT
 from boed.foundation.randomness import derive
 
 
@@ -58,8 +58,8 @@ class PCEObjective:
         seed: int = 0,
         design_dims: int = 1,
     ) -> None:
-        check_count("samples", samples)
-        check_count("contrasts", contrasts)
+        COUNT.check("samples", samples)
+        COUNT.check("contrasts", contrasts)
         self.model, self.observation, self.target = model, observation, target
         self.samples, self.contrasts = samples, contrasts
         self.seed, self.design_dims = seed, design_dims

@@ -24,8 +24,7 @@ from boed.completion.sources import val_situations as completer_situations
 from boed.completion.training import val_bound
 from boed.completion.vae.vdvae import VDVAE
 from boed.data.dataset import Dataset
-from boed.data.incomplete import incomplete_splits
-from boed.data.training_split import val_split
+from boed.data.training_split import incomplete_splits, val_split
 from boed.foundation.files import load_weights
 from boed.foundation.shipped import WEIGHTS, shipped
 from boed.policies.learned import NETWORKS, CandidateLooks

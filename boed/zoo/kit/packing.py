@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from boed.data.dataset import Dataset
+from boed.data.load import IN_FOLDER
 from boed.data.training_split import training_splits
 from boed.foundation import shipped
 from boed.foundation.files import atomic
@@ -69,8 +70,9 @@ def pack(
         megabytes: of the file in MiB, at most; what `code_megabytes` leaves of 64 if not given.
 
     Raises:
-        ValueError: an unknown name (the nearest is suggested), models of several data sets or of
-            none, missing data, or not one image that fits.
+        ValueError: an unknown name (the nearest is suggested), models of several data sets, of
+            none, or of one that is not read from that folder, missing data, or not one image that
+            fits.
     """
     OutFolder().check("folder", folder)
     if images is not None:
@@ -118,6 +120,12 @@ def _wanted(members: Iterable[Member]) -> tuple[str, int | None]:
         said = ", ".join(f"{name} from {each.data or 'no data'}" for name, each in recipes.items())
         raise ValueError(f"only: {said}; expected models of one data set, packed one at a time")
     name = sets.pop()
+    if name not in IN_FOLDER:
+        raise ValueError(
+            f"only: {', '.join(recipes)} learn from {name}, expected models of a data set that is "
+            f"read from the folder of BOED_DATA ({', '.join(IN_FOLDER)}); take files and folders "
+            "along as they are, with the masks that they have"
+        )
     sizes = [each.size or DEFAULT_SIZE.get(name) for each in recipes.values() if each.data]
     return name, None if None in sizes else max(size for size in sizes if size is not None)
 

@@ -418,7 +418,7 @@ def test_ctrl_c_ends_everything_and_keeps_what_was_finished(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("engine", "workers", "message"),
     [
-        ("rya", None, "engine is 'rya', expected one of local, processes, ray"),
+        ("rya", None, "engine is 'rya': did you mean 'ray'\\? Expected one of local, processes"),
         ("processes", 0, "workers is 0, expected at least 1"),
         ("ray", -1, "workers is -1, expected at least 1"),
         ("local", 2, "workers is 2, but the engine local does one job at a time"),

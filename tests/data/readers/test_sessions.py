@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from boed.data import load
-from boed.data.incomplete import incomplete_splits
 from boed.data.observation import Observation
 from boed.data.readers.incomplete import read_incomplete
 from boed.data.readers.sessions import seen_after
+from boed.data.training_split import incomplete_splits
 from boed.foundation.events import EVENTS, read_events
 from boed.policies import Random
 from boed.sensors import Features, KSpaceLines, Lines, PatchSensor, PixelBlocks, Sensor

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from boed.completion.completer import Completions
 from boed.data.observation import Observation
-from boed.eig import candidate_log_beliefs, eig_map, posterior_entropy_eig, variational_eig
+from boed.eig import eig_map, posterior_entropy_eig, variational_eig
 from boed.eig.completions import beliefs as beliefs_module
-from boed.eig.completions.beliefs import images_within, log_beliefs
+from boed.eig.completions.beliefs import CandidateBeliefs, images_within, log_beliefs
 from boed.search import Racing
 from boed.sensors import PatchSensor
 from tests.doubles import (
@@ -119,7 +119,9 @@ def test_map_asks_the_estimator_it_was_told(labelled: bool) -> None:
     scenes, answers = toy.draw(7)
     scenes, weights = scenes[:, None], torch.arange(1.0, 8)[:, None] / 28
     designs, now = sensor.designs(blank), toy.log_probs(blank)
-    after = candidate_log_beliefs(blank, scenes, designs, sensor=sensor, classifier=toy)
+    after = CandidateBeliefs(
+        observation=blank, completions=scenes, designs=designs, sensor=sensor, classifier=toy
+    ).all()
     whole = toy.log_probs(Observation(scenes[:, 0], torch.ones(7, 1, 2, 2)))
     if labelled:
         whole = torch.eye(2)[answers].log()
@@ -152,7 +154,9 @@ def test_beliefs_are_those_of_each_candidate_alone() -> None:
         observation, toy.draw(3, 9)[0].clamp(0, 1), torch.tensor([[0, 0]] * 3)
     )
     designs = sensor.designs(observation)
-    result = candidate_log_beliefs(observation, scenes, designs, sensor=sensor, classifier=toy)
+    result = CandidateBeliefs(
+        observation=observation, completions=scenes, designs=designs, sensor=sensor, classifier=toy
+    ).all()
     for n, b, d in np.ndindex(5, 3, 4):
         one = slice(b, b + 1)
         after = sensor.observe(observation[one], scenes[n, one], designs[d : d + 1])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import random
+import re
 from typing import Any
 
 import numpy as np
@@ -514,11 +516,11 @@ def undeclared_event(design: Tensor) -> None:
         ({"designs": torch.zeros(0, 1)}, r"designs holds no candidate"),
         ({"designs": torch.zeros(2)}, r"designs must be \[D, \*K\]"),
         ({"designs": column(0.0, math.nan)}, r"designs must be finite.*\[1\]"),
-        ({"samples": 0}, r"samples must be an integer of at least 1, got 0"),
-        ({"contrasts": 0}, r"contrasts must be"),
-        ({"steps": -1}, r"steps must be"),
-        ({"memory": 0}, r"memory must be"),
-        ({"design_dims": 0}, r"design_dims must be"),
+        ({"samples": 0}, r"samples is 0, expected at least 1"),
+        ({"contrasts": 0}, "contrasts is 0, expected at least 1"),
+        ({"steps": -1}, "steps is -1, expected at least 0"),
+        ({"memory": 0}, "memory is 0, expected at least 1"),
+        ({"design_dims": 0}, "design_dims is 0, expected at least 1"),
         ({"estimator": "guess"}, r"estimator is 'guess'.*one of nmc, pce"),
         ({"colour": 1}, r"option 'colour' is unknown to 'pce', which takes reuse"),
         ({"model": no_plate}, r"site 'theta' has batch shape \(\).*plate_stack"),
@@ -533,6 +535,38 @@ def test_bad_input_names_the_culprit(changes: dict[str, Any], message: str) -> N
     arguments: dict[str, Any] = {"model": line, "designs": column(0.0, 1.0)}
     with pytest.raises(ValueError, match=message):
         model_eig(**(arguments | changes))
+
+
+WRONG: dict[str, dict[Any, str]] = {
+    "batch": {0: "at least 1", -3: "at least 1", 2.5: "a whole number", "8": "a whole number"},
+    "inner": {0: "at least 1", True: "a whole number", math.nan: "a whole number"},
+    "rate": {
+        0.0: "more than 0",
+        -0.1: "more than 0",
+        math.nan: "more than 0",
+        math.inf: "a finite",
+    },
+    "reuse": {1: "true or false", "no": "true or false"},
+}
+
+
+@pytest.mark.parametrize(
+    ("estimator", "option", "value", "expected"),
+    [
+        (name, option, value, expected)
+        for name, entry in MODEL_ESTIMATORS.items()
+        for option in inspect.signature(entry.run).parameters
+        for value, expected in WRONG.get(option, {}).items()
+    ],
+)
+def test_every_estimator_refuses_wrong_options_before_it_trains(
+    estimator: str, option: str, value: Any, expected: str
+) -> None:
+    def never(design: Tensor) -> None:
+        raise AssertionError
+
+    with pytest.raises(ValueError, match=f"{option} is {re.escape(repr(value))}, .*{expected}"):
+        model_eig(never, column(0.0), estimator, samples=400, **{option: value})
 
 
 @pytest.mark.parametrize("estimator", sorted({*MODEL_ESTIMATORS} - OUTCOMES_ALONE))

@@ -111,8 +111,8 @@ def bad(**changes: Any) -> Callable[[], Any]:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (bad(particles=1), "particles must be an integer of at least 2"),
-        (bad(moves=-1), "moves must be an integer of at least 0"),
+        (bad(particles=1), "particles is 1, expected at least 2"),
+        (bad(moves=-1), "moves is -1, expected at least 0"),
         (bad(outcomes=torch.zeros(3)), "2 designs and 3 outcomes"),
         (bad(target="other"), "no site 'other'"),
         (

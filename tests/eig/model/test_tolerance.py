@@ -110,7 +110,7 @@ def test_tolerances_that_are_none_are_refused(tolerance: float) -> None:
 )
 def test_too_few_samples_are_refused_before_any_training(estimator: str) -> None:
     fewest = MODEL_ESTIMATORS[estimator].fewest
-    with pytest.raises(ValueError, match=f"samples must be an integer of at least {fewest}, got 1"):
+    with pytest.raises(ValueError, match=f"samples is 1, expected at least {fewest}"):
         model_eig(line, column(0.0, 1.0), estimator, samples=1, steps=10**9)
 
 

@@ -11,19 +11,19 @@ import pytest
 import xarray as xr
 
 from boed.completion.evaluation.results import (
+    EXAMPLES,
+    RESULTS,
     by_condition,
     holm,
     over_seeds,
     over_squares,
     sbc_rejected,
-    validate,
-    validate_examples,
 )
 from boed.report.completers import figures
 from boed.report.completers import page as page_module
 from boed.report.completers.cells import Column, Section
-from boed.report.completers.page import headline, markdown, render, table, write_completer_report
-from boed.report.completers.table import section
+from boed.report.completers.page import headline, render, write_completer_report
+from boed.report.completers.table import markdown, section, table
 
 CONDITIONS = ("0", "1", "2", "3", "4", "5", "holes")
 LEVELS = (0.5, 0.8, 0.9)
@@ -576,7 +576,7 @@ def break_rank(made):
 )
 def test_other_data_sets_are_refused(made, broken, message):
     with pytest.raises(ValueError, match=message):
-        validate(broken(made.copy(deep=True)))
+        RESULTS.check(broken(made.copy(deep=True)))
 
 
 @pytest.mark.parametrize(
@@ -590,7 +590,7 @@ def test_other_data_sets_are_refused(made, broken, message):
 )
 def test_other_pictures_are_refused(broken, message):
     with pytest.raises(ValueError, match=message):
-        validate_examples(broken(make_pictures()))
+        EXAMPLES.check(broken(make_pictures()))
 
 
 def test_a_report_that_fails_leaves_the_old_one(made, undrawn, tmp_path):

@@ -41,5 +41,5 @@ def test_the_pce_objective_refuses_outcomes_without_a_gradient() -> None:
 
     with pytest.raises(ValueError, match="site 'y': Poisson outcomes have neither"):
         PCEObjective(counts, samples=5, contrasts=5)(torch.ones(1, 1))
-    with pytest.raises(ValueError, match="samples must be an integer"):
+    with pytest.raises(ValueError, match="samples is 0, expected at least 1"):
         PCEObjective(counts, samples=0)
