@@ -14,6 +14,7 @@ import uvicorn
 from anyio import CapacityLimiter, to_thread
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
+from starlette.exceptions import HTTPException
 
 from boed.live.guard import Guard
 from boed.live.live_session import LiveSession, parsed, replied
@@ -60,8 +61,28 @@ async def _said(
     return JSONResponse(content, status)
 
 
+async def _elsewhere(request: Request, error: Exception) -> JSONResponse:
+    """What is said of an address that is none, in the words that everything wrong has."""
+    assert isinstance(error, HTTPException)
+    asked = f"{request.method} {request.url.path[:80]}"
+    told = f"{asked} is no request to this server ({error.detail}), expected one of docs/live.md"
+    return JSONResponse({"error": told}, error.status_code, error.headers)
+
+
+def _bare_app() -> FastAPI:
+    handlers: dict[Any, Any] = {HTTPException: _elsewhere}
+    return FastAPI(docs_url=None, redoc_url=None, openapi_url=None, exception_handlers=handlers)
+
+
+def _look(written: str) -> int:
+    """The id of a look in an address."""
+    if not written.isdecimal() or len(written) > 9:
+        raise ValueError(f"look is {written[:40]!r}, expected the id of a look: a whole number")
+    return int(written)
+
+
 def _app_of_several(sessions: Sessions) -> FastAPI:
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    app = _bare_app()
     about = next(iter(sessions.lives.values())).about
     page = template("live/sessions.html.j2").render(
         script=script("live/sessions.js"), connects=True, about=about
@@ -106,7 +127,7 @@ def _app_of(live: LiveSession, name: str | None = None) -> FastAPI:
     Those that wait for models have threads of their own, so that however many wait for a decision,
     readings are taken.
     """
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    app = _bare_app()
     view = View(live)
     page = page_of(live, name)
     models = CapacityLimiter(DECIDING)
@@ -131,10 +152,10 @@ def _app_of(live: LiveSession, name: str | None = None) -> FastAPI:
     async def events(request: Request) -> StreamingResponse:
         return StreamingResponse(changes(live, request), media_type="text/event-stream")
 
-    @app.post("/api/looks/{look:int}/reading")
-    async def upload(look: int, request: Request) -> Response:
+    @app.post("/api/looks/{look}/reading")
+    async def upload(look: str, request: Request) -> Response:
         content = await request.body()
-        return await _said(lambda: live.ingest_bytes(look, content))
+        return await _said(lambda: live.ingest_bytes(_look(look), content))
 
     @app.post("/api/{action}")
     async def act(action: str, request: Request) -> Response:
