@@ -30,6 +30,11 @@ _MAKER: dict[str, Any] = {
     "device_serial_number": "0",
 }
 _NO_UNIT = codes.UCUM.NoUnits
+_MODALITY = ("ModalityLUTSequence", "RescaleSlope", "RescaleIntercept", "RescaleType")
+_INTEREST = (
+    "VOILUTSequence", "WindowCenter", "WindowWidth", "WindowCenterWidthExplanation",
+    "VOILUTFunction",
+)  # fmt: skip
 _CLOSED = [(0, 0), (0, 1), (1, 1), (1, 0), (0, 0)]
 """Corners of a box, down and right."""
 
@@ -139,6 +144,8 @@ def _image(path: Path, shape: tuple[int, int]) -> Dataset:
             f"image {path} is {rows} x {columns} (rows x columns), expected the proportions of "
             f"the scene, {shape[0]} x {shape[1]}"
         )
+    image.decode()  # to characters, whichever bytes they were
+    image.SpecificCharacterSet = "ISO_IR 192"
     return image
 
 
@@ -246,8 +253,11 @@ def _drawn(
         graphic_objects=outlines or None,
         text_objects=[*labels, belief_box],
     )
+    bare = pydicom.Dataset({each.tag: each for each in source})
+    for keyword in (*_MODALITY, *_INTEREST):
+        bare.pop(keyword, None)
     state = pr.GrayscaleSoftcopyPresentationState(
-        referenced_images=[source],
+        referenced_images=[bare],
         content_label="BOED_LOOKS",
         content_description=RESEARCH,
         graphic_annotations=[annotation],
@@ -257,7 +267,41 @@ def _drawn(
         software_versions=_version(),
     )
     state.Laterality = source.get("Laterality", "")
+    _as_the_image_is_shown(state, source)
     return _marked(state)
+
+
+def _as_the_image_is_shown(state: Dataset, source: Dataset) -> None:
+    """Give a presentation state the image's own greys and proportions, which it stands in for.
+
+    A viewer that applies a state takes nothing of that from the image (PS3.3 A.33.1): without its
+    window the grey would be flat, and MONOCHROME1 inverted. Elements that are empty are absent.
+    """
+    _copy(source, state, _MODALITY)
+    if "RescaleSlope" in state and "RescaleType" not in state:
+        state.RescaleType = "US"
+    interest = Dataset()
+    _copy(source, interest, _INTEREST)
+    if "WindowCenter" not in interest or "WindowWidth" not in interest:
+        for keyword in _INTEREST[1:]:
+            interest.pop(keyword, None)
+    if interest:
+        state.SoftcopyVOILUTSequence = [interest]
+    inverted = source.PhotometricInterpretation == "MONOCHROME1"
+    state.PresentationLUTShape = "INVERSE" if inverted else "IDENTITY"
+    (area,) = state.DisplayedAreaSelectionSequence
+    if source.get("PixelSpacing"):
+        area.PresentationPixelSpacing = source.PixelSpacing
+        del area.PresentationPixelAspectRatio
+    elif source.get("PixelAspectRatio"):
+        area.PresentationPixelAspectRatio = source.PixelAspectRatio
+
+
+def _copy(source: Dataset, target: Dataset, keywords: Sequence[str]) -> None:
+    """Those elements that are there and not empty."""
+    for keyword in keywords:
+        if keyword in source and not source[keyword].is_empty:
+            target.add(source[keyword])
 
 
 def _measured(code: str, name: str, value: float) -> sr.Measurement:
