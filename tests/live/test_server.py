@@ -358,3 +358,20 @@ def test_a_change_is_told_soon() -> None:
         return clock.time() - began
 
     assert asyncio.run(heard()) < 1  # 0.03 s on a machine that has nothing else to do
+
+
+def test_pages_that_wait_for_changes_do_not_hold_up_the_end() -> None:
+    live, ends = small(policy=CentreOut()), threading.Event()
+
+    class Connected:
+        async def is_disconnected(self) -> bool:
+            return False
+
+    async def heard() -> list[str]:
+        events = changes(live, Connected(), ends.is_set)  # type: ignore[arg-type]
+        told = [await anext(events)]
+        ends.set()
+        told += [each async for each in events]
+        return told
+
+    assert len(asyncio.run(asyncio.wait_for(heard(), 5))) == 1
