@@ -92,6 +92,22 @@ def test_a_reading_is_of_the_look_that_was_picked(browser: Any, width: int) -> N
         context.close()
 
 
+NAMED = ["Look here instead", "It failed", "Not there (veto)", "Undo", "Stop"]
+
+
+def test_buttons_are_read_out_by_what_they_do(browser: Any) -> None:
+    """Not with the letter of their key, which they say as a shortcut."""
+    live, _ = real()
+    with served(live) as link:
+        page = browser.new_page()
+        page.goto(link)
+        page.get_by_text("Look 0 is suggested.").wait_for()
+        for name in NAMED:
+            assert page.get_by_role("button", name=name, exact=True).is_visible(), name
+        assert page.get_by_role("columnheader", name="probability").count() == 1
+        page.close()
+
+
 def test_files_that_cannot_be_meant_are_told(browser: Any) -> None:
     live, _ = real()
     with served(live) as link:

@@ -11,7 +11,8 @@ const span = (name, first, number) => (number === 1 ? `${name} ${first}` : `${na
 
 function status() {
   const over = ended(), look = current();
-  if (deciding()) return `Deciding ${state.deciding_what || "the next look"} …`;
+  const what = state.beliefs.length > 1 ? "the next look" : "the first look";
+  if (deciding()) return `Deciding ${state.deciding_what || what} …`;
   if (over) return `Finished: ${over}.`;
   if (!look) return "No look is suggested.";
   if (pending().length > 1) return `${pending().length} looks are pending; this is look ${look.id}.`;
