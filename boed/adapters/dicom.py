@@ -18,6 +18,7 @@ from pydicom.sr.codedict import codes
 
 from boed.foundation.arguments import checked
 from boed.foundation.files import atomic
+from boed.sensors.reading import pixels_of
 from boed.sensors.sensor import box_of, candidate_masks
 from boed.session import Look, Session
 
@@ -115,8 +116,10 @@ def _shown(looks: Sequence[Look]) -> list[Look]:
 
 
 def _box(session: Session, look: Look) -> tuple[int, int, int, int]:
-    design = torch.tensor([look.design])
-    return box_of(candidate_masks(session.sensor, session.observation, design)[0])
+    sensor, seen, design = session.sensor, session.observation, torch.tensor([look.design])
+    if pixels_of(sensor, seen, design[0]) is None:
+        return (0, 0, *seen.shape)
+    return box_of(candidate_masks(sensor, seen, design)[0])
 
 
 def _corners(box: tuple[int, int, int, int], scale: tuple[float, float]) -> NDArray[np.float64]:

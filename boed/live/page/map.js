@@ -82,7 +82,7 @@ function draw() {
 function spot() {
   const other = selected >= 0 && !state.stopped;
   at("choose").disabled = !other;
-  if (selected < 0) return say("spot", HINT);
+  if (selected < 0) return say("spot", state.drawn === "bands" ? `${HINT} From left to right, each band is a look.` : HINT);
   const { design, score } = state.map[selected];
   return say("spot", `${where(design)}${score === null ? "" : `: ${fixed(score, 3)} nats`}`);
 }

@@ -2,7 +2,7 @@
 
 const short = (number) => String(Number(number.toPrecision(3)));
 const where = (design) => (state.shape[1] > 1 && design.length === 2
-  ? `row ${short(design[0])}, column ${short(design[1])}` : design.map(short).join(", "));
+  ? `row ${short(design[0])}, column ${short(design[1])}` : `design ${design.map(short).join(", ")}`);
 const fixed = (number, digits) => number.toFixed(digits).replace(/^-(?=[0.]*$)/, "");  // no -0.00
 const nats = (look) => (look.eig === null ? "" :
   `, ${fixed(look.eig, 3)}${look.standard_error === null ? "" : ` ± ${fixed(look.standard_error, 3)}`} nats expected`);
@@ -28,6 +28,6 @@ function next() {
 // which pixels a look shows, where that is not the whole scene
 function shows(look) {
   const box = look && boxOf(look);
-  if (!box || state.shape[1] === 1 || (box[2] === state.shape[1] && box[3] === state.shape[2])) return "";
+  if (!box || state.drawn !== "pixels" || state.shape[1] === 1 || (box[2] === state.shape[1] && box[3] === state.shape[2])) return "";
   return `Shows ${span("row", box[0], box[2])}, ${span("column", box[1], box[3])}: pixels, counted from 0 at the top left.`;
 }
