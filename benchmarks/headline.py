@@ -3,7 +3,7 @@
     python benchmarks/headline.py --only kermany-64
 
 Each is one `boed benchmark` in its own folder, which goes on where it was interrupted. At the end
-the curves, the primary comparison and the table of each finished run are written for the docs.
+the curves and tables of each finished run are written for the docs, which tell of them all.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from headline_page import document
 
 from boed.foundation.files import write_json
 from boed.foundation.registry import check_known
@@ -103,7 +105,8 @@ def figures(name: str, folder: Path, out: Path) -> None:
     for table in ("primary", "metrics", "paired", "gains"):
         shutil.copy(folder / "tables" / f"{table}.csv", target / f"{table}.csv")
     summary = json.loads((folder / "summary.json").read_text())
-    kept = {key: summary[key] for key in ("data", "scenes", "primary", "seconds", "versions")}
+    keys = ("data", "scenes", "primary", "full_image", "seconds", "versions")
+    kept = {key: summary[key] for key in keys}
     write_json(target / "summary.json", kept)
 
 
@@ -124,6 +127,7 @@ def main() -> None:
             RUNS[name].command(folder, engine if options.workers > 1 else []), check=True
         )
         figures(name, folder, options.out)
+    document(RUNS, options.out, fixed=tuple(FIXED.split(",")))
 
 
 if __name__ == "__main__":
