@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -80,10 +81,15 @@ class Log:
         """Add an event; it is on the disk when this returns.
 
         Raises:
+            ValueError: the log was closed, and may be another process's by now.
             OSError: it could not be written; the log is as it was.
         """
         event = Event(kind, dict(facts), dict(arrays or {}))
         if self.folder is not None:
+            if not self._lock.is_locked:
+                raise ValueError(
+                    f"log {self.folder} was closed; expected the session to be opened again"
+                )
             with held_back():
                 self._write(self.folder, event)
         self.events.append(event)
@@ -113,6 +119,8 @@ class Log:
                 _sync(stream)
             _sync_folder(folder)
         except OSError as error:
+            with contextlib.suppress(OSError):  # lest it is found when the log is opened again
+                os.truncate(file, self._end)
             raise unwritable(file, error) from error
         self._end += len(data)
 

@@ -97,13 +97,20 @@ class State(Account):
         """A look of this session, as it is now.
 
         Raises:
-            ValueError: there is none of that id.
+            ValueError: there is none of that id, or that one has another design: it is a look of
+                another session, or one that was undone.
         """
         number = look.id if isinstance(look, Look) else look
         if not 0 <= number < len(self.looks):
             ids = f"0 to {len(self.looks) - 1}" if self.looks else "none so far"
             raise ValueError(f"look is {number}, expected the id of one of this session: {ids}")
-        return self.looks[number]
+        known = self.looks[number]
+        if isinstance(look, Look) and look.design != known.design:
+            raise ValueError(
+                f"look is {number} at {list(look.design)}, expected one of this session, whose "
+                f"look {number} is at {list(known.design)}"
+            )
+        return known
 
     def known_pending(self, look: Look | int) -> Look:
         """The same of a look that is pending.
