@@ -76,6 +76,11 @@ class Known:
         """All that happened and was not taken back, in order."""
         return effective(self._log.events)
 
+    @property
+    def sources(self) -> set[str]:
+        """Where readings and failures came from, of those that were taken back, too."""
+        return {each.facts["source"] for each in self._log.events if "source" in each.facts}
+
     def belief(self) -> Float[Tensor, "*L K"]:
         """The probability of each answer, `[K]`, or of each finding, `[L, 2]`."""
         return self._state.now.log_belief[0].exp()

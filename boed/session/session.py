@@ -206,6 +206,7 @@ class Session(Known, Logged):
         reading: ArrayLike | None,
         *,
         cost: float | None = None,
+        source: str | None = None,
     ) -> None:
         """Take the reading of a look.
 
@@ -215,6 +216,7 @@ class Session(Known, Logged):
                 for a look that failed, which is not suggested again.
             cost: what it did cost, if not what the sensor says: of the look, and of the way to it
                 from the last one ingested.
+            source: where the reading came from, for the log.
 
         Raises:
             ValueError: an unknown look, one that is not pending, a design that the sensor cannot
@@ -235,6 +237,8 @@ class Session(Known, Logged):
         }
         if not known.suggested:
             facts["design"] = known.design
+        if source is not None:
+            facts["source"] = source
         if reading is None:
             self._do("failed", facts)
             return
