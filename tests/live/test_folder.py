@@ -255,9 +255,10 @@ def test_a_file_read_before_a_crash_is_not_read_again(
         append(log, *event)
         raise Killed
 
-    with monkeypatch.context() as patched, pytest.raises(Killed):
-        patched.setattr(Log, "append", killed)
+    monkeypatch.setattr(Log, "append", killed)
+    with pytest.raises(Killed):
         dropped(watched, f"0.{ending}", made(patch(live, 0)))
+    monkeypatch.undo()
     live.session.close()
     alone = small(tmp_path / "log", policy=CentreOut())
     assert alone.session.looks[0].status == ("failed" if ending == "failed" else "taken")
