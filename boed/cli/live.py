@@ -22,6 +22,7 @@ from boed.cli.options import (
     Seed,
     SensorName,
     Size,
+    Until,
     named_after,
     with_patch_options,
 )
@@ -66,15 +67,7 @@ def live(
         ),
         Number(above=0),
     ] = None,
-    until: Annotated[
-        float | None,
-        typer.Option(
-            help="Suggest no more once the likeliest answer, or that about each finding, has this "
-            "probability.",
-            show_default="none",
-        ),
-        Number(above=0, maximum=1),
-    ] = None,
+    until: Until = None,
     seed: Seed = 0,
     out: Annotated[
         Path | None,
