@@ -71,6 +71,10 @@ class LiveSession:
         self.changes = self.deciding = 0
         self._one_by_one = threading.Lock()
 
+    def close(self) -> None:
+        """Let another process have the log."""
+        self.session.close()
+
     def answer(self, message: object) -> dict[str, Any]:
         """Do what a message asks for, and say what came of it.
 
