@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral
 
 import torch
 from jaxtyping import Float
@@ -126,5 +127,7 @@ class Known:
             ValueError: an unknown look, or a design that the sensor cannot take.
         """
         state = self._state
-        known = state.known(look) if isinstance(look, Look | int) else state.unasked(look)
+        known = (
+            state.known(look) if isinstance(look, Look | int | Integral) else state.unasked(look)
+        )
         return reading_shape(self._start.sensor, self.observation, state.design(known))

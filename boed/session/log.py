@@ -111,7 +111,7 @@ class Log:
             line = {"n": number, "event": event.kind, **event.facts}
             if written:
                 line["arrays"] = written
-            data = (json.dumps(line, allow_nan=False) + "\n").encode()
+            data = (json.dumps(line, allow_nan=False, default=_plain) + "\n").encode()
             with open(file, "r+b" if file.exists() else "w+b") as stream:
                 stream.truncate(self._end)  # what another event left half written
                 stream.seek(self._end)
@@ -162,6 +162,13 @@ def check_is_log(folder: Path) -> None:
                 f"log {folder} holds {names[0]} but no {EVENTS}; expected the folder of a "
                 "session, or one that is empty or not there"
             )
+
+
+def _plain(value: Any) -> Any:
+    """A number of numpy's as Python has it."""
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{type(value).__name__} is no JSON")
 
 
 def _write_array(path: Path, array: NDArray[Any]) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -230,7 +231,10 @@ class Session(Known, Logged):
             if not bool((self._state.now.spent + cost).isfinite().all()):
                 raise ValueError(f"cost is {cost:g}, too high to be added to {self.spent:g} spent")
         state = self._state
-        known = state.known_pending(look) if isinstance(look, Look | int) else state.unasked(look)
+        if isinstance(look, Look | int | Integral):
+            known = state.known_pending(look)
+        else:
+            known = state.unasked(look)
         facts: dict[str, Any] = {
             "look": known.id,
             "cost": state.cost(known) if cost is None else cost,

@@ -141,6 +141,8 @@ def test_a_session_makes_the_looks_of_acquire(way: str) -> None:
     assert session.spent == pytest.approx(float(expected.costs.sum()))
     eig = torch.tensor([torch.nan if look.eig is None else look.eig for look in session.looks])
     torch.testing.assert_close(eig, expected.scores[0, :number], equal_nan=True, rtol=0, atol=0)
+    if expected.decisions[0].completions is not None:
+        assert session.completions(2).shape == (2, *scene.shape[1:])
 
 
 @pytest.mark.parametrize("way", WAYS)
