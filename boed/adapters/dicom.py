@@ -18,6 +18,7 @@ from pydicom.sr.codedict import codes
 
 from boed.foundation.arguments import checked
 from boed.foundation.files import atomic
+from boed.sensors.reading import pixels_of
 from boed.sensors.sensor import box_of, candidate_masks
 from boed.session import Look, Session
 
@@ -30,6 +31,11 @@ _MAKER: dict[str, Any] = {
     "device_serial_number": "0",
 }
 _NO_UNIT = codes.UCUM.NoUnits
+_MODALITY = ("ModalityLUTSequence", "RescaleSlope", "RescaleIntercept", "RescaleType")
+_INTEREST = (
+    "VOILUTSequence", "WindowCenter", "WindowWidth", "WindowCenterWidthExplanation",
+    "VOILUTFunction",
+)  # fmt: skip
 _CLOSED = [(0, 0), (0, 1), (1, 1), (1, 0), (0, 0)]
 """Corners of a box, down and right."""
 
@@ -110,8 +116,10 @@ def _shown(looks: Sequence[Look]) -> list[Look]:
 
 
 def _box(session: Session, look: Look) -> tuple[int, int, int, int]:
-    design = torch.tensor([look.design])
-    return box_of(candidate_masks(session.sensor, session.observation, design)[0])
+    sensor, seen, design = session.sensor, session.observation, torch.tensor([look.design])
+    if pixels_of(sensor, seen, design[0]) is None:
+        return (0, 0, *seen.shape)
+    return box_of(candidate_masks(sensor, seen, design)[0])
 
 
 def _corners(box: tuple[int, int, int, int], scale: tuple[float, float]) -> NDArray[np.float64]:
@@ -139,6 +147,8 @@ def _image(path: Path, shape: tuple[int, int]) -> Dataset:
             f"image {path} is {rows} x {columns} (rows x columns), expected the proportions of "
             f"the scene, {shape[0]} x {shape[1]}"
         )
+    image.decode()  # to characters, whichever bytes they were
+    image.SpecificCharacterSet = "ISO_IR 192"
     return image
 
 
@@ -246,8 +256,11 @@ def _drawn(
         graphic_objects=outlines or None,
         text_objects=[*labels, belief_box],
     )
+    bare = pydicom.Dataset({each.tag: each for each in source})
+    for keyword in (*_MODALITY, *_INTEREST):
+        bare.pop(keyword, None)
     state = pr.GrayscaleSoftcopyPresentationState(
-        referenced_images=[source],
+        referenced_images=[bare],
         content_label="BOED_LOOKS",
         content_description=RESEARCH,
         graphic_annotations=[annotation],
@@ -257,7 +270,41 @@ def _drawn(
         software_versions=_version(),
     )
     state.Laterality = source.get("Laterality", "")
+    _as_the_image_is_shown(state, source)
     return _marked(state)
+
+
+def _as_the_image_is_shown(state: Dataset, source: Dataset) -> None:
+    """Give a presentation state the image's own greys and proportions, which it stands in for.
+
+    A viewer that applies a state takes nothing of that from the image (PS3.3 A.33.1): without its
+    window the grey would be flat, and MONOCHROME1 inverted. Elements that are empty are absent.
+    """
+    _copy(source, state, _MODALITY)
+    if "RescaleSlope" in state and "RescaleType" not in state:
+        state.RescaleType = "US"
+    interest = Dataset()
+    _copy(source, interest, _INTEREST)
+    if "WindowCenter" not in interest or "WindowWidth" not in interest:
+        for keyword in _INTEREST[1:]:
+            interest.pop(keyword, None)
+    if interest:
+        state.SoftcopyVOILUTSequence = [interest]
+    inverted = source.PhotometricInterpretation == "MONOCHROME1"
+    state.PresentationLUTShape = "INVERSE" if inverted else "IDENTITY"
+    (area,) = state.DisplayedAreaSelectionSequence
+    if source.get("PixelSpacing"):
+        area.PresentationPixelSpacing = source.PixelSpacing
+        del area.PresentationPixelAspectRatio
+    elif source.get("PixelAspectRatio"):
+        area.PresentationPixelAspectRatio = source.PixelAspectRatio
+
+
+def _copy(source: Dataset, target: Dataset, keywords: Sequence[str]) -> None:
+    """Those elements that are there and not empty."""
+    for keyword in keywords:
+        if keyword in source and not source[keyword].is_empty:
+            target.add(source[keyword])
 
 
 def _measured(code: str, name: str, value: float) -> sr.Measurement:

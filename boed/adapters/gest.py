@@ -8,6 +8,7 @@ what came of them. bluesky-adaptive 1.0 asks its optimizers for the same, and fo
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -41,7 +42,8 @@ class SessionGenerator(Generator):
     outputs are None or missing, or that Xopt marks as an error, is a look that failed. A result
     without `_id` is a look that nobody suggested.
 
-    The session stays one: a copy of the generator is the generator itself.
+    The session stays one: a copy of the generator is the generator itself. Threads may share it: no
+    look is given to two of them.
 
     >>> import torch
     >>> from gest_api.vocs import VOCS
@@ -74,6 +76,7 @@ class SessionGenerator(Generator):
     def __init__(self, vocs: VOCS, session: Session) -> None:
         self.vocs, self.session = vocs, session
         self._given: set[int] = set()
+        self._giving = threading.Lock()  # not the session's, whose readings wait for no decision
         super().__init__(vocs)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> SessionGenerator:
@@ -93,12 +96,14 @@ class SessionGenerator(Generator):
         """
         number = 1 if num_points is None else num_points
         at_least(1, num_points=number)
-        looks = self._waiting(number)[:number]
-        if num_points is not None and len(looks) < num_points:
-            raise ValueError(
-                f"num_points is {num_points}, expected at most {len(looks)}: {self.session.reason}"
-            )
-        self._given.update(each.id for each in looks)
+        with self._giving:
+            looks = self._waiting(number)[:number]
+            if num_points is not None and len(looks) < num_points:
+                raise ValueError(
+                    f"num_points is {num_points}, expected at most {len(looks)}: "
+                    f"{self.session.reason}"
+                )
+            self._given.update(each.id for each in looks)
         constants = {name: each.value for name, each in self.vocs.constants.items()}
         names = self.vocs.variable_names
         return [
@@ -118,28 +123,33 @@ class SessionGenerator(Generator):
         """
         with self.session.lock:
             taken = [self._result(each) for each in results]
-            for look, _ in taken:
-                if (number := [each for each, _ in taken].count(look)) > 1:
-                    raise ValueError(f"results have look {look} {number} times, expected once")
+            _check_once("results", [look for look, _ in taken])
             for look, reading in taken:
                 self.session.ingest(look, reading)
 
     @checked
     def register_failures(self, suggestions: Sequence[Point]) -> None:
-        """Looks that failed, which are not suggested again.
+        """Looks that failed, all or none of them, which are not suggested again.
 
         Raises:
-            ValueError: an unknown look, or one that is not pending.
+            ValueError: an unknown look, one that is not pending, or one that is twice there.
+                Nothing is changed then.
         """
-        for each in suggestions:
-            self.session.ingest(self._pending(each[ID]).id, None)
+        with self.session.lock:
+            for each in suggestions:
+                check_kind("suggestion", each, Mapping)
+            failed = [self._pending(each.get(ID)).id for each in suggestions]
+            _check_once("suggestions", failed)
+            for look in failed:
+                self.session.ingest(look, None)
 
     def should_stop(self) -> tuple[bool, str | None]:
         """Whether nothing is left to do, and why."""
         if self.session.stopped is not None:
             return True, self.session.stopped
-        if self.session.pending or self._waiting(1):
-            return False, None
+        with self._giving:
+            if self.session.pending or self._waiting(1):
+                return False, None
         return True, self.session.reason
 
     def finalize(self) -> None:
@@ -232,6 +242,12 @@ class SessionGenerator(Generator):
         if look.status != "pending":
             raise ValueError(f"{ID} is {look.id}, a look that was {look.status}")
         return look
+
+
+def _check_once(name: str, looks: Sequence[int | list[float]]) -> None:
+    for look in looks:
+        if (number := looks.count(look)) > 1:
+            raise ValueError(f"{name} have look {look} {number} times, expected once")
 
 
 def _check_domain(name: str, variable: Any, values: NDArray[Any]) -> None:

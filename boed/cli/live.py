@@ -84,7 +84,12 @@ def live(
         Switch(),
     ] = False,
     scene: Annotated[
-        int, typer.Option(help="With --demo: row of the scene in the test split."), Whole(0)
+        int,
+        typer.Option(
+            help="With --demo: row of the scene in the test split; the number of a generated one "
+            "where the data set is not here."
+        ),
+        Whole(0),
     ] = 4,
     stdio: Annotated[
         bool,

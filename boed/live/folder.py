@@ -11,6 +11,7 @@ from typing import Any
 
 from boed.foundation.files import atomic, write_json
 from boed.live.live_session import LiveSession
+from boed.live.readings import ENDINGS
 
 NEXT = "next.json"
 """The file that says where to look next."""
@@ -27,7 +28,9 @@ AFTER_TROUBLE = 2.0
 File = tuple[str, int, int]
 """A file as it was once: its name, bytes, and time in nanoseconds."""
 
-_READING = re.compile(r"(0|[1-9]\d{0,8})\.(npy|png|dcm|failed)", re.IGNORECASE)
+_NAMED = re.compile(r"(0|[1-9]\d{0,8})\.\w+")
+FAILED = ".failed"
+"""Ends the name of the file that says that a look failed."""
 
 
 class Folder:
@@ -37,7 +40,8 @@ class Folder:
     were the same in two polls, and no more than once: the event in the log says which file a
     reading came from, and those that were refused are listed beside it, so that a file is never the
     reading of a later look that has its id after `undo`. What is wrong with one stands in
-    `ID.error.txt`, and a better file may take its place. All other files are left alone.
+    `ID.error.txt`, and a better file may take its place; so does what is wrong with another ending,
+    once the look is pending. All other files are left alone.
 
     Args:
         live: the session.
@@ -56,7 +60,7 @@ class Folder:
         self._refused = self._load()
         looks = {each.id for each in live.session.looks}
         for file in self._unread(self._files()):
-            if _number(file) not in looks:
+            if _is_reading(file) and _number(file) not in looks:
                 raise ValueError(
                     f"folder {self.folder} holds {file[0]}, a reading of a look that was not yet "
                     "suggested; expected an empty folder, or the log of the session that it is of"
@@ -137,24 +141,29 @@ class Folder:
         return sorted(left, key=lambda each: (_number(each), each))
 
     def _files(self) -> set[File]:
-        """Files that are named as readings are."""
+        """Files that are named by the id of a look."""
         found = set()
         for each in self.folder.iterdir():
-            if _READING.fullmatch(each.name) and each.is_file() and not each.is_symlink():
+            if _NAMED.fullmatch(each.name) and each.is_file() and not each.is_symlink():
                 try:
                     about = each.stat()
                 except FileNotFoundError:  # it was taken away again
                     continue
-                if about.st_size or each.suffix.lower() == ".failed":
+                if about.st_size or each.suffix.lower() == FAILED:
                     found.add((each.name, about.st_size, about.st_mtime_ns))
         return found
 
     def _take(self, file: File) -> None:
         """Take a reading, or tell what is wrong with it."""
         number, path = _number(file), self.folder / file[0]
+        if not _is_reading(file) and number not in [each.id for each in self.live.session.pending]:
+            return
         error = self.folder / f"{number}.error.txt"
-        given = None if path.suffix.lower() == ".failed" else path
+        given = None if path.suffix.lower() == FAILED else path
         try:
+            if not _is_reading(file):
+                expected = ", ".join(f"{number}{each}" for each in (*ENDINGS, FAILED))
+                raise ValueError(f"is not read by this ending, expected one of {expected}")
             self.live.ingest_file(number, given, source=_source(file))
         except FileNotFoundError:
             if path.exists():  # the log is what is not there
@@ -185,6 +194,11 @@ class Folder:
         if content != self._written:
             write_json(self.folder / NEXT, content)
             self._written = content
+
+
+def _is_reading(file: File) -> bool:
+    """Whether its ending is one of those that are read."""
+    return Path(file[0]).suffix.lower() in (*ENDINGS, FAILED)
 
 
 def _number(file: File) -> int:

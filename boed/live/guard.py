@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import ipaddress
 import json
@@ -16,6 +17,10 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
 
 COOKIE = "boed_token"
+"""Begins the name of the cookie, which ends with the port: browsers share cookies among ports."""
+
+BODY_EVERY = 30.0
+"""Seconds within which the next part of a body has to come."""
 
 HEADERS = (
     (b"cache-control", b"no-store"),
@@ -34,7 +39,8 @@ class Guard:
     another site's name cannot be made to point here (DNS rebinding). A page of another origin is
     refused whatever it asks for. Where there is a token, it has to come along: in the cookie that
     the page's link sets, or as `Authorization: Bearer TOKEN`. A body is refused by the length that
-    it states, or as soon as it is longer than the limit.
+    it states, or as soon as it is longer than the limit; one that ends before it is whole is not
+    heard of.
 
     Args:
         app: the application.
@@ -57,7 +63,10 @@ class Guard:
         refused = self._refusal(scope, headers)
         body = b""
         if refused is None:
-            body, refused = await self._body(headers.get("content-length"), receive)
+            try:
+                body, refused = await self._body(headers.get("content-length"), receive)
+            except ConnectionAbortedError:
+                return  # nobody is there any more
         if refused is not None:
             await _answer(send, *refused)
             return
@@ -106,8 +115,8 @@ class Guard:
             cookies = SimpleCookie(headers.get("cookie", ""))
         except CookieError:
             cookies = SimpleCookie()
-        if COOKIE in cookies:
-            yield cookies[COOKIE].value
+        if (name := _cookie(scope)) in cookies:
+            yield cookies[name].value
         kind, _, value = headers.get("authorization", "").partition(" ")
         if kind.lower() == "bearer":
             yield value.strip()
@@ -121,11 +130,16 @@ class Guard:
         """The cookie that the page's link with the right token sets."""
         if self.token is None or not self._knows(_in_link(scope)):
             return None
-        return f"{COOKIE}={self.token}; HttpOnly; SameSite=Strict; Path=/".encode()
+        return f"{_cookie(scope)}={self.token}; HttpOnly; SameSite=Lax; Path=/".encode()
 
     async def _body(
         self, stated: str | None, receive: Receive
     ) -> tuple[bytes, tuple[int, str] | None]:
+        """A whole body, or what speaks against it.
+
+        Raises:
+            ConnectionAbortedError: it was cut off.
+        """
         too_long = (413, f"body has more than {self.limit:,} bytes")
         if stated is not None and not stated.isdecimal():
             return b"", (400, f"Content-Length is {stated!r}, expected a number")
@@ -134,12 +148,22 @@ class Guard:
         body = bytearray()
         more = True
         while more:
-            message = await receive()
+            try:
+                message = await asyncio.wait_for(receive(), BODY_EVERY)
+            except TimeoutError:
+                return b"", (408, f"body is not whole, and nothing came for {BODY_EVERY:g} s")
+            if message["type"] == "http.disconnect":
+                raise ConnectionAbortedError
             body += message.get("body", b"")
             if len(body) > self.limit:
                 return b"", too_long
             more = message.get("more_body", False)
         return bytes(body), None
+
+
+def _cookie(scope: Message) -> str:
+    """Name of the cookie that has the token of this server."""
+    return f"{COOKIE}_{scope['server'][1]}"
 
 
 def _in_link(scope: Message) -> list[str]:

@@ -10,8 +10,10 @@ from typing import Any
 import torch
 
 from boed.acquisition import Budget
+from boed.completion.completer import complete
 from boed.data.dataset import Dataset
 from boed.data.load import load
+from boed.data.observation import Observation
 from boed.foundation.checks import at_most
 from boed.foundation.options import FRACTION
 from boed.live.live_session import LiveSession
@@ -22,6 +24,7 @@ from boed.report.scan import scene_like, scene_setup
 from boed.report.worked_scenes import with_whole_maps
 from boed.session import Session
 from boed.session.log import check_is_log
+from boed.setup import Setup
 from boed.zoo import DEFAULT_SIZE
 
 DEMO_FIRST = 100
@@ -68,7 +71,8 @@ def live_maker(
         policy: a name as `boed.setup` takes it. Its EIG maps are whole: racing is exhaustive here.
         size: width in pixels; the one for which models are shipped if not given.
         scene: row of the test split, which a simulated instrument looks at; None where there is a
-            real one.
+            real one. Where the data set is not here, it is a number of a scene that the completer
+            generates, whose answer is what the classifier says of all of it.
         budget: of cost, in the sensor's unit.
         until: probability of an answer, or of each finding's, at which no more is suggested.
         seed: of everything random.
@@ -84,8 +88,14 @@ def live_maker(
     if until is not None:
         FRACTION.check("until", until)
     limits = Budget(cost=budget)
-    shown = _scene(data, size, scene, options.get("classifier"))
+    shown, absent = _scene(data, size, scene, options.get("classifier"))
     made = scene_setup(shown, data, policy=policy, until=until, **options)
+    about = f"{data}, {policy}"
+    if scene is not None and absent is not None:
+        shown = _generated(made, shown, scene, absent)
+        about += "; the scene is generated, as the data set is not here"
+        if say is not None:
+            say(f"{absent}; until then the scene is one that the completer generates")
     looks = with_whole_maps(made.policies[policy])
     if scene is not None:
         looks = with_inner(looks, _soon)
@@ -117,7 +127,7 @@ def live_maker(
             session,
             answers=shown.label_names,
             several=shown.multi_label,
-            about=f"{data}, {policy}",
+            about=about,
             instrument=instrument,
             log=path,
             say=say,
@@ -134,11 +144,34 @@ def _soon(policy: Policy) -> Policy:
     return replace(policy, first_look=first)
 
 
-def _scene(data: str, size: int | None, row: int | None, classifier: object) -> Dataset:
-    """The scene that is simulated, or a black one of the same kind."""
-    if row is None:
-        like = scene_like(data, size, classifier=classifier)
-        return replace(like, split="live", images=torch.zeros_like(like.images))
-    scenes = load(data, size or DEFAULT_SIZE.get(data), "test")
-    at_most(len(scenes) - 1, scene=row)
-    return scenes.subset([row])
+def _scene(
+    data: str, size: int | None, row: int | None, classifier: object
+) -> tuple[Dataset, str | None]:
+    """The scene that is simulated; else a black one of its kind, and why it is not here."""
+    absent = None
+    if row is not None:
+        try:
+            scenes = load(data, size or DEFAULT_SIZE.get(data), "test")
+        except ValueError as error:
+            absent = str(error)
+        else:
+            at_most(len(scenes) - 1, scene=row)
+            return scenes.subset([row]), None
+    like = scene_like(data, size, classifier=classifier)
+    return replace(like, split="live", images=torch.zeros_like(like.images)), absent
+
+
+def _generated(made: Setup, like: Dataset, number: int, absent: str) -> Dataset:
+    """A scene that the completer draws, with the answer that the classifier gives to all of it.
+
+    Raises:
+        ValueError: there is no completer.
+    """
+    if made.completer is None:
+        raise ValueError(f"{absent}, or take a policy whose completer can generate a scene")
+    nothing = Observation.nothing(1, like.channels, like.shape)
+    (scene,) = complete(made.completer, nothing, 1, seed=number).scenes
+    images = (scene.clamp(0, 1) * 255).round().byte()
+    whole = Observation.everything(images.float() / 255)
+    labels = made.classifier.log_probs(whole).argmax(-1).cpu()
+    return replace(like, images=images.cpu(), labels=labels)

@@ -14,6 +14,7 @@ import uvicorn
 from anyio import CapacityLimiter, to_thread
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
+from starlette.exceptions import HTTPException
 
 from boed.live.guard import Guard
 from boed.live.live_session import LiveSession, parsed, replied
@@ -35,7 +36,11 @@ DECIDING = 8
 
 
 def app_for(
-    live: LiveSession | Sessions, *, host: str = "127.0.0.1", token: str | None = None
+    live: LiveSession | Sessions,
+    *,
+    host: str = "127.0.0.1",
+    token: str | None = None,
+    closing: Callable[[], bool] = lambda: False,
 ) -> Guard:
     """The application behind its guard.
 
@@ -47,8 +52,10 @@ def app_for(
         live: the session, or several.
         host: name or address that it is bound to.
         token: that is asked for, if any.
+        closing: whether the server ends, and with it the changes that pages wait for.
     """
-    app = _app_of_several(live) if isinstance(live, Sessions) else _app_of(live)
+    make: Callable[..., FastAPI] = _app_of_several if isinstance(live, Sessions) else _app_of
+    app = make(live, closing)
     return Guard(app, host=host, token=token, limit=live.limit)
 
 
@@ -60,11 +67,31 @@ async def _said(
     return JSONResponse(content, status)
 
 
-def _app_of_several(sessions: Sessions) -> FastAPI:
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+async def _elsewhere(request: Request, error: Exception) -> JSONResponse:
+    """What is said of an address that is none, in the words that everything wrong has."""
+    assert isinstance(error, HTTPException)
+    asked = f"{request.method} {request.url.path[:80]}"
+    told = f"{asked} is no request to this server ({error.detail}), expected one of docs/live.md"
+    return JSONResponse({"error": told}, error.status_code, error.headers)
+
+
+def _bare_app() -> FastAPI:
+    handlers: dict[Any, Any] = {HTTPException: _elsewhere}
+    return FastAPI(docs_url=None, redoc_url=None, openapi_url=None, exception_handlers=handlers)
+
+
+def _look(written: str) -> int:
+    """The id of a look in an address."""
+    if not written.isdecimal() or len(written) > 9:
+        raise ValueError(f"look is {written[:40]!r}, expected the id of a look: a whole number")
+    return int(written)
+
+
+def _app_of_several(sessions: Sessions, closing: Callable[[], bool]) -> FastAPI:
+    app = _bare_app()
     about = next(iter(sessions.lives.values())).about
-    page = template("live/sessions.html.j2").render(
-        script=script("live/sessions.js"), connects=True, about=about
+    page = template("live/page/sessions.html.j2").render(
+        script=_scripts("talking", "list"), connects=True, about=about
     )
 
     def begin(body: bytes) -> dict[str, Any]:
@@ -79,7 +106,7 @@ def _app_of_several(sessions: Sessions) -> FastAPI:
         mounted = {getattr(route, "path", "") for route in app.routes}
         for name, live in sessions.lives.items():
             if f"/sessions/{name}" not in mounted:
-                app.mount(f"/sessions/{name}", _app_of(live, name))
+                app.mount(f"/sessions/{name}", _app_of(live, closing, name))
 
     @app.get("/")
     async def index() -> HTMLResponse:
@@ -100,13 +127,13 @@ def _app_of_several(sessions: Sessions) -> FastAPI:
     return app
 
 
-def _app_of(live: LiveSession, name: str | None = None) -> FastAPI:
+def _app_of(live: LiveSession, closing: Callable[[], bool], name: str | None = None) -> FastAPI:
     """Of one session. Each message is answered in a thread.
 
     Those that wait for models have threads of their own, so that however many wait for a decision,
     readings are taken.
     """
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    app = _bare_app()
     view = View(live)
     page = page_of(live, name)
     models = CapacityLimiter(DECIDING)
@@ -129,12 +156,13 @@ def _app_of(live: LiveSession, name: str | None = None) -> FastAPI:
 
     @app.get("/api/events")
     async def events(request: Request) -> StreamingResponse:
-        return StreamingResponse(changes(live, request), media_type="text/event-stream")
+        told = changes(live, request, closing)
+        return StreamingResponse(told, media_type="text/event-stream")
 
-    @app.post("/api/looks/{look:int}/reading")
-    async def upload(look: int, request: Request) -> Response:
+    @app.post("/api/looks/{look}/reading")
+    async def upload(look: str, request: Request) -> Response:
         content = await request.body()
-        return await _said(lambda: live.ingest_bytes(look, content))
+        return await _said(lambda: live.ingest_bytes(_look(look), content))
 
     @app.post("/api/{action}")
     async def act(action: str, request: Request) -> Response:
@@ -151,10 +179,12 @@ def _app_of(live: LiveSession, name: str | None = None) -> FastAPI:
     return app
 
 
-async def changes(live: LiveSession, request: Request) -> AsyncIterator[str]:
+async def changes(
+    live: LiveSession, request: Request, closing: Callable[[], bool] = lambda: False
+) -> AsyncIterator[str]:
     """Server-sent events: one at first, and one whenever something has changed."""
     known, silent = -1, 0.0
-    while not await request.is_disconnected():
+    while not closing() and not await request.is_disconnected():
         if live.changes != known:
             known, silent = live.changes, 0.0
             trouble = {} if live.trouble is None else {"trouble": live.trouble}
@@ -171,13 +201,17 @@ def page_of(live: LiveSession, name: str | None = None) -> str:
 
     That of one of several has its name and a link to the list.
     """
-    return template("live/live.html.j2").render(
-        script=script("live/live.js"),
+    return template("live/page/live.html.j2").render(
+        script=_scripts("talking", "state", "words", "panels", "map", "actions"),
         connects=True,
         about=live.about,
         demo=live.instrument is not None,
         name=name,
     )
+
+
+def _scripts(*names: str) -> tuple[str, str]:
+    return script(*(f"live/page/{name}.js" for name in names))
 
 
 def is_loopback(host: str) -> bool:
@@ -214,8 +248,9 @@ def serve(
         raise ValueError(
             f"host is {host!r} and port {port}, which cannot be bound to: {error}"
         ) from error
+    server: uvicorn.Server
     config = uvicorn.Config(
-        app_for(live, host=host, token=token),
+        app_for(live, host=host, token=token, closing=lambda: server.should_exit),
         log_level="warning",
         access_log=False,
         timeout_graceful_shutdown=1,
@@ -223,5 +258,6 @@ def serve(
     shown = f"[{host}]" if family == socket.AF_INET6 else host
     link = f"http://{shown}:{bound.getsockname()[1]}/"
     on_ready(link if token is None else f"{link}?token={token}")
+    server = uvicorn.Server(config)
     with bound:
-        uvicorn.Server(config).run(sockets=[bound])
+        server.run(sockets=[bound])

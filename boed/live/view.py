@@ -16,6 +16,7 @@ from torch import Tensor
 
 from boed.foundation.checks import attribute
 from boed.live.live_session import LiveSession
+from boed.sensors.reading import pixels_of
 from boed.sensors.sensor import box_of, candidate_masks, candidates
 
 DRAWN = 12
@@ -31,7 +32,7 @@ class View:
 
     def __init__(self, live: LiveSession) -> None:
         self.live = live
-        self._boxes: tuple[Tensor, list[list[int]]] | None = None
+        self._boxes: tuple[Tensor, list[list[float]], str] | None = None
         self._completions: tuple[object, list[str]] | None = None
         self._drawing = threading.Lock()
 
@@ -39,6 +40,8 @@ class View:
         """The state of the session with what was seen, the EIG map and, at the end, the truth."""
         with self.live.session.lock:
             state = {**self.live.state(), "seen": self._seen(), "map": self._map()}
+            assert self._boxes is not None
+            state["drawn"] = self._boxes[2]
         completer = attribute(self.live.session.policy, "completer", None)
         state |= {"completes": completer is not None, "demo": None, "limit": self.live.limit}
         if self.live.instrument is not None:
@@ -68,12 +71,17 @@ class View:
         return picture(values, mask)
 
     def _map(self) -> list[dict[str, Any]]:
-        """Each candidate with the score that it had, and the box that it shows in pixels."""
+        """Each candidate with the score that it had, and the box at which it is drawn."""
         session = self.live.session
         designs = candidates(session.sensor, session.observation)
         if self._boxes is None or not torch.equal(self._boxes[0], designs):
             masks = candidate_masks(session.sensor, session.observation, designs) > 0
-            self._boxes = (designs, [list(box_of(mask)) for mask in masks])
+            boxes = [[float(side) for side in box_of(mask)] for mask in masks]
+            pixels = pixels_of(session.sensor, session.observation, designs[0])
+            drawn = "readings" if pixels is None else "pixels"
+            if len({tuple(box) for box in boxes}) < len(boxes):
+                boxes, drawn = _apart(designs, masks.shape[-2], masks.shape[-1])
+            self._boxes = (designs, boxes, drawn)
         scored: dict[tuple[float, ...], float] = {}
         if (latest := session.map()) is not None:
             rows = (tuple(row) for row in latest[0].tolist())
@@ -92,6 +100,18 @@ class View:
             held = [name for name, holds in zip(names, truth, strict=True) if holds]
             return {"scene": picture(instrument.scene[0]), "truth": ", ".join(held) or "none"}
         return {"scene": picture(instrument.scene[0]), "truth": names[truth]}
+
+
+def _apart(designs: Float[Tensor, "D K"], height: int, width: int) -> tuple[list[list[float]], str]:
+    """Boxes for looks that see the same pixels: around their places, or bands in their order."""
+    sides = torch.tensor([height, width], device=designs.device)
+    if designs.shape[1] == 2 and bool(((designs >= 0) & (designs < sides)).all()):
+        gaps = [torch.diff(axis.unique()) for axis in designs.T]
+        size = int(min((float(gap.min()) for gap in gaps if len(gap)), default=1.0)) or 1
+        corners = (designs - size // 2).clamp(torch.zeros_like(sides), sides - size)
+        return [[top, left, float(size), float(size)] for top, left in corners.tolist()], "places"
+    edges = [number * width / len(designs) for number in range(len(designs))]
+    return [[0.0, edge, float(height), width / len(designs)] for edge in edges], "bands"
 
 
 def picture(image: Float[Tensor, "C H W"], shown: Bool[Tensor, "H W"] | None = None) -> str:

@@ -17,6 +17,7 @@ import torch
 pytest.importorskip("highdicom", reason="needs the extra dicom: pip install 'boed[dicom]'")
 
 import highdicom as hd
+from pydicom.pixels import apply_modality_lut, apply_voi_lut
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
 from typer.testing import CliRunner
 
@@ -150,6 +151,102 @@ def test_beside_the_image_that_was_read(tmp_path: Path) -> None:
     assert outlines(files.looks)[0][:4] == [4 * column, 4 * row, 4 * column + 16, 4 * row]
 
 
+def table(**elements: Any) -> pydicom.Dataset:
+    """A look-up table that inverts."""
+    made = pydicom.Dataset()
+    made.add_new("LUTDescriptor", "US", [256, 0, 8])
+    made.add_new("LUTData", "US", list(range(255, -1, -1)))
+    for name, value in elements.items():
+        setattr(made, name, value)
+    return made
+
+
+def greys(header: pydicom.Dataset, *, inverted: bool) -> np.ndarray:
+    """What a viewer shows of a ramp: modality, then values of interest, then presentation."""
+    ramp = np.arange(64 * 64, dtype=np.uint8).reshape(64, 64)
+    values = apply_voi_lut(apply_modality_lut(ramp, header), header).astype(float)
+    return -values if inverted else values
+
+
+SHOWN: dict[str, dict[str, Any]] = {
+    "as it is": {},
+    "inverted": {"PhotometricInterpretation": "MONOCHROME1"},
+    "a window": {"WindowCenter": 100, "WindowWidth": 50},
+    "an inverted window": {"WindowCenter": 100, "WindowWidth": 50,
+                           "PhotometricInterpretation": "MONOCHROME1"},
+    "windows": {"WindowCenter": [100, 60], "WindowWidth": [50, 9],
+                "WindowCenterWidthExplanation": ["lung", "bone"]},
+    "a sigmoid": {"WindowCenter": 100, "WindowWidth": 50, "VOILUTFunction": "SIGMOID"},
+    "an empty window": {"WindowCenter": "", "WindowWidth": ""},
+    "half a window": {"WindowCenter": 100},
+    "a table": {"VOILUTSequence": [table()]},
+    "a table and a window": {"VOILUTSequence": [table()], "WindowCenter": 9, "WindowWidth": 9},
+    "no table": {"VOILUTSequence": []},
+    "rescaled": {"RescaleSlope": 2, "RescaleIntercept": -100, "RescaleType": "US",
+                 "WindowCenter": 100, "WindowWidth": 50},
+    "rescaled to who knows what": {"RescaleSlope": 2, "RescaleIntercept": -100},
+    "an empty scale": {"RescaleSlope": "", "RescaleIntercept": "", "RescaleType": ""},
+    "a table of the modality": {"ModalityLUTSequence": [table(ModalityLUTType="OD")]},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_an_image_is_shown_as_without_the_looks(name: str, tmp_path: Path) -> None:
+    """A presentation state stands in for all that the image says of its greys."""
+    theirs = pydicom.dcmread(image(tmp_path / "image.dcm", **SHOWN[name]))
+    state = pydicom.dcmread(write_dicom(session_of(), tmp_path, image=tmp_path / "image.dcm").looks)
+    for keyword in SHOWN[name]:  # an element that is empty is none
+        if theirs[keyword].is_empty or name == "half a window":
+            del theirs[keyword]
+    header = pydicom.Dataset()
+    header.update({each.tag: each for each in state})
+    for item in state.get("SoftcopyVOILUTSequence", []):
+        header.update({each.tag: each for each in item})
+    header.BitsStored, header.PixelRepresentation = 8, 0
+    header.PhotometricInterpretation = "MONOCHROME2"
+    ours = greys(header, inverted=state.PresentationLUTShape == "INVERSE")
+    inverted = theirs.PhotometricInterpretation == "MONOCHROME1"
+    assert np.array_equal(ours, greys(theirs, inverted=inverted))
+    assert ("RescaleType" in state) == ("RescaleSlope" in state)
+
+
+@pytest.mark.parametrize(
+    ("given", "keyword", "expected"),
+    [
+        ({}, "PresentationPixelAspectRatio", [1, 1]),
+        ({"PixelAspectRatio": [2, 1]}, "PresentationPixelAspectRatio", [2, 1]),
+        ({"PixelSpacing": [0.1, 0.2]}, "PresentationPixelSpacing", [0.1, 0.2]),
+    ],
+)
+def test_pixels_keep_their_proportions(
+    given: dict[str, Any], keyword: str, expected: list[float], tmp_path: Path
+) -> None:
+    source = image(tmp_path / "image.dcm", **given)
+    state = pydicom.dcmread(write_dicom(session_of(), tmp_path, image=source).looks)
+    (area,) = state.DisplayedAreaSelectionSequence
+    kinds = ("PresentationPixelAspectRatio", "PresentationPixelSpacing")
+    assert [each for each in kinds if each in area] == [keyword]
+    assert list(area[keyword].value) == expected
+
+
+@pytest.mark.parametrize(
+    ("characters", "name"),
+    [
+        ("ISO_IR 100", "Gr\xf6\xdfe^J\xf6rg"),
+        ("ISO_IR 192", "Иванов^Иван"),
+        (["", "ISO 2022 IR 87"], "Yamada^Tarou=山田^太郎"),
+        (["", "ISO 2022 IR 149"], "Hong^Gildong=洪^吉洞=홍^길동"),
+    ],
+)
+def test_patients_have_names_in_any_script(
+    characters: str | list[str], name: str, tmp_path: Path
+) -> None:
+    source = image(tmp_path / "image.dcm", SpecificCharacterSet=characters, PatientName=name)
+    files = write_dicom(session_of(), tmp_path, image=source)
+    for path in (files.report, files.looks):
+        assert str(pydicom.dcmread(path).PatientName) == name
+
+
 SENSORS: dict[str, tuple[Callable[[], Sensor], tuple[int, int, int]]] = {
     "patch": (lambda: SENSOR, (1, 16, 16)),
     "k-space": (lambda: KSpaceLines((6, 8), noise=0.1), (2, 6, 8)),
@@ -172,6 +269,9 @@ def test_every_sensor(name: str, tmp_path: Path) -> None:
         columns, rows = np.array(outline).reshape(-1, 2).T
         assert 0 <= columns.min() < columns.max() <= shape[2]
         assert 0 <= rows.min() < rows.max() <= shape[1]
+        if name in ("k-space", "foveated"):  # a reading that is no pixels is of all of them
+            assert (columns.max(), rows.max()) == (shape[2], shape[1])
+            assert (columns.min(), rows.min()) == (0, 0)
     assert len(outlines(files.looks)) == 2
     assert files.seen is not None
     assert pydicom.dcmread(files.seen).pixel_array.shape == shape[1:]

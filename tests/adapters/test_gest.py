@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -156,6 +157,51 @@ def test_a_wrong_result_is_refused_and_changes_nothing(name: str) -> None:
     with pytest.raises(ValueError, match=re.escape(told)):
         generator.ingest(results)
     assert (session.looks, len(session.history)) == before
+
+
+FAILURES: dict[str, tuple[Any, str]] = {
+    "unknown id": ([{"_id": 0}, {"_id": 9}], "_id is 9, expected that of a pending look: 0"),
+    "no id": ([{"_id": 0}, {"row": 4, "column": 4}], "_id is None, expected that of a pending"),
+    "taken": ([{"_id": 0}, {"_id": 1}], "_id is 1, a look that was taken"),
+    "twice": ([{"_id": 0}, {"_id": 0}], "suggestions have look 0 2 times, expected once"),
+    "no points": ([{"_id": 0}, 5], "suggestion is an int, 5, expected objects by name"),
+    "no suggestions": (5, "suggestions is an int, 5, expected a list"),
+}
+
+
+@pytest.mark.parametrize("name", FAILURES)
+def test_a_wrong_failure_is_refused_and_changes_nothing(name: str) -> None:
+    suggestions, told = FAILURES[name]
+    session = session_of()
+    generator = SessionGenerator(PICTURE, session)
+    points = generator.suggest(2)
+    generator.ingest([{**points[1], "picture": picture(points[1])}])
+    before = (session.looks, len(session.history))
+    with pytest.raises(ValueError, match=re.escape(told)):
+        generator.register_failures(suggestions)
+    assert (session.looks, len(session.history)) == before
+
+
+@pytest.mark.parametrize("asks_first", [False, True])
+def test_no_look_is_given_to_two_threads(asks_first: bool) -> None:
+    session = session_of()
+    generator, decide = SessionGenerator(PICTURE, session), session.suggest
+
+    def suggest(n: int = 1) -> Any:
+        looks = decide(n)
+        time.sleep(0.005)
+        return looks
+
+    session.suggest = suggest  # type: ignore[method-assign]
+
+    def ask(_: int) -> int:
+        if asks_first:
+            generator.should_stop()
+        return int(generator.suggest(1)[0]["_id"])
+
+    with ThreadPoolExecutor(4) as threads:
+        given = list(threads.map(ask, range(8)))
+    assert sorted(given) == list(range(8))
 
 
 def test_what_fails_and_what_nobody_suggested() -> None:

@@ -36,6 +36,13 @@ def png(pixels: Pixels) -> bytes:
     return buffer.getvalue()
 
 
+def deep_png(pixels: Pixels) -> bytes:
+    """Of 16 bits."""
+    buffer = io.BytesIO()
+    Image.fromarray(np.round(65535 * pixels[0]).astype(np.uint16)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
 def dicom(pixels: Pixels, *, window: bool = True) -> bytes:
     import pydicom
     from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
@@ -76,7 +83,9 @@ def watched(live: LiveSession, tmp_path: Path) -> Folder:
     return watched
 
 
-@pytest.mark.parametrize(("ending", "made"), [("npy", npy), ("png", png), ("dcm", dicom)])
+@pytest.mark.parametrize(
+    ("ending", "made"), [("npy", npy), ("png", png), ("PNG", deep_png), ("dcm", dicom)]
+)
 def test_a_reading_is_taken_and_the_next_look_appears(
     ending: str, made: Callable[[Pixels], bytes], live: LiveSession, watched: Folder
 ) -> None:
@@ -115,6 +124,10 @@ WRONG: dict[str, tuple[str, bytes, str]] = {
     "no window": ("0.dcm", dicom(HALF, window=False), "0.dcm has no window"),
     "DICOM cut short": ("0.dcm", dicom(HALF)[:200], "0.dcm"),
     "too large": ("0.npy", b"\x93NUMPY" + bytes(2**21), "bytes, expected at most"),
+    **{
+        f"another ending, {ending}": (f"0.{ending}", b"II*\0", "expected one of 0.npy, 0.png, 0.dc")
+        for ending in ("tif", "TIFF", "jpg", "npz", "h5", "csv", "txt", "raw")
+    },
     "unknown look": ("7.npy", npy(HALF), "look is 7, expected the id"),
 }
 
@@ -152,7 +165,7 @@ def test_a_second_file_of_a_look_is_told(live: LiveSession, watched: Folder) -> 
 
 def test_foreign_files_are_left_alone(live: LiveSession, watched: Folder) -> None:
     before = record(live)
-    for name in ("notes.txt", "0.npy.part", "00.npy", "a.npy", "-1.npy", "0.tif", "0.error.txt"):
+    for name in ("notes.txt", "0.npy.part", "00.npy", "a.npy", "-1.npy", "1.tif", "0.error.txt"):
         (watched.folder / name).write_bytes(npy(HALF))
     (watched.folder / "0.npy").mkdir()
     (watched.folder / "0.png").symlink_to(watched.folder / "notes.txt")
@@ -161,6 +174,21 @@ def test_foreign_files_are_left_alone(live: LiveSession, watched: Folder) -> Non
         watched.poll()
     assert sorted(watched.folder.iterdir()) == files
     assert record(live) == before
+
+
+def test_a_file_with_another_ending_is_told_when_its_look_is_pending(
+    live: LiveSession, watched: Folder
+) -> None:
+    """And keeps no session from going on."""
+    (watched.folder / "1.tif").write_bytes(b"II*\0")
+    dropped(watched, "0.npy", npy(patch(live, 0)))
+    assert [each.status for each in live.session.looks] == ["taken", "pending"]
+    watched.poll()
+    assert "1.tif: is not read by" in (watched.folder / "1.error.txt").read_text()
+    Folder(live, watched.folder)
+    dropped(watched, "1.npy", npy(patch(live, 1)))
+    assert live.session.looks[1].status == "taken"
+    assert not list(watched.folder.glob("*.error.txt"))
 
 
 def test_what_is_still_being_written_is_waited_for(live: LiveSession, watched: Folder) -> None:

@@ -77,6 +77,42 @@ def test_a_demonstration_reads_the_scene_that_was_asked_for() -> None:
         make_live("digits", policy="centre_out", classifier=DIGIT).take(0)
 
 
+def test_a_demonstration_without_its_data_set_is_about_a_generated_scene(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def load(*given: Any) -> Any:
+        raise ValueError("digits is not here")
+
+    monkeypatch.setattr("boed.live.making.load", load)
+    said: list[str] = []
+    nine = Constant((*[-20.0] * 9, 0.0))
+    given: dict[str, Any] = {"classifier": nine, "say": said.append}
+    made = make_live("digits", completer="harmonic", scene=3, completions=1, **given)
+    assert made.instrument is not None
+    assert made.instrument.truth == 9  # what the classifier says of all of it
+    assert made.instrument.scene.shape == (1, 1, 32, 32)
+    assert "generated" in made.about
+    assert said == ["digits is not here; until then the scene is one that the completer generates"]
+    with pytest.raises(ValueError, match="digits is not here, or take a policy whose completer"):
+        make_live("digits", policy="centre_out", scene=3, **given)
+    real = make_live("digits", completer="harmonic", completions=1, **given)
+    assert "generated" not in real.about
+
+
+@pytest.mark.slow
+def test_a_chest_is_generated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("BOED_DATA", raising=False)
+    made = [
+        make_live("kermany_pneumonia_128", scene=number, completions=1, sensor="patch,grid=2")
+        for number in (4, 4, 5)
+    ]
+    scenes = [each.instrument.scene for each in made if each.instrument is not None]
+    assert [each.shape for each in scenes] == [(1, 1, 64, 64)] * 3
+    assert torch.equal(scenes[0], scenes[1])
+    assert not torch.equal(scenes[1], scenes[2])
+    assert float(scenes[0].std()) > 0.1
+
+
 def test_a_log_is_of_one_scene(tmp_path: Path) -> None:
     makers = {
         scene: live_maker("digits", policy="centre_out", classifier=DIGIT, scene=scene)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import queue
-import shutil
 import socket
 import subprocess
 import threading
@@ -23,9 +22,9 @@ from boed.live import LiveSession
 from boed.live.simulated import Simulated
 from boed.policies import BOED, FirstLook
 from tests.doubles import ClueCompleter, Constant
+from tests.live.browser import CHROMIUM
 from tests.live.sessions import CLUES, DATA, SENSOR, small
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 PROBE = Path(__file__).with_name("probe.html")
 TOUCH = ("--blink-settings=primaryPointerType=2,availablePointerTypes=2",)
 """Options of a browser that has fingers in place of a mouse."""

@@ -91,8 +91,12 @@ UPLOADS: dict[str, tuple[str, bytes, int, str]] = {
     "nothing": ("0", b"", 400, "reading is none of"),
     "unknown look": ("7", npy(np.zeros((1, 4, 4))), 400, "look is 7, expected the id"),
     "look taken": ("1", npy(np.zeros((1, 4, 4))), 400, "look 1 was taken"),
-    "no look": ("x", b"", 404, ""),
-}
+    **{
+        f"no look, {name}": (look, b"", 400, "expected the id of a look: a whole number")
+        for name, look in {"a word": "x", "below 0": "-1", "hexadecimal": "0x1", "huge": "9" * 5000,
+                           "a place above": "%2e%2e", "zero byte": "0%00"}.items()
+    },
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", UPLOADS)
@@ -104,6 +108,29 @@ def test_a_wrong_upload_is_refused_and_changes_nothing(
     answer = client.post(f"/api/looks/{look}/reading", content=content)
     assert answer.status_code == status
     assert told in answer.json().get("error", "")
+    assert record(untouched) == before
+
+
+ELSEWHERE = [
+    ("GET", "/api/stop"), ("PUT", "/api/stop"), ("DELETE", "/"), ("TRACE", "/api/view"),
+    ("POST", "/"), ("POST", "/api/view"), ("GET", "/api/looks/0/reading"), ("GET", "/etc/passwd"),
+    ("POST", "/api/looks/a/b/reading"), ("GET", "/sessions/%2e%2e/log.jsonl"),
+    ("POST", "/" + "a" * 5000),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("method", "path"), ELSEWHERE)
+def test_an_address_that_is_none_is_told_as_all_that_is_wrong(
+    method: str, path: str, untouched: LiveSession, client: TestClient
+) -> None:
+    before = record(untouched)
+    answer = client.request(method, path)
+    if path == "/api/view" and method == "POST":  # an action of this name would be posted there
+        assert answer.status_code == 400
+    else:
+        assert answer.status_code in (404, 405)
+        assert f"{method} {path[:8]}" in answer.json()["error"]
+    assert len(answer.json()["error"]) < 300
     assert record(untouched) == before
 
 
@@ -185,10 +212,63 @@ def test_a_body_without_end_is_not_read(untouched: LiveSession) -> None:
     assert untouched.session.stopped is None
 
 
+PARTS: dict[str, list[bytes]] = {
+    "nothing of it": [],
+    "half of it": [b'{"look": 0'],
+    "all but its end": [b'{"look": 0}'],
+    "parts of it": [b'{"lo', b"", b'ok": 0}'],
+}
+
+
+@pytest.mark.parametrize("path", ["/api/stop", "/api/undo", "/api/suggest", "/api/fail",
+                                  "/api/looks/0/reading"])  # fmt: skip
+@pytest.mark.parametrize("parts", PARTS)
+@pytest.mark.parametrize("ends", ["cut off", "silent"])
+def test_a_body_that_is_not_whole_is_not_heard_of(
+    ends: str, parts: str, path: str, untouched: LiveSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("boed.live.guard.BODY_EVERY", 0.002)
+    coming = [{"type": "http.request", "body": part, "more_body": True} for part in PARTS[parts]]
+    if ends == "cut off":
+        coming.append({"type": "http.disconnect"})
+    left, said = iter(coming), list[Any]()
+
+    async def receive() -> dict[str, Any]:
+        if (message := next(left, None)) is not None:
+            return message
+        return await asyncio.Future[dict[str, Any]]()
+
+    async def send(message: Any) -> None:
+        said.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": path, "query_string": b"",
+             "headers": [(b"host", b"localhost"), (b"content-length", b"11")]}  # fmt: skip
+    before = record(untouched)
+    asyncio.run(asyncio.wait_for(app_for(untouched)(scope, receive, send), 5))
+    assert record(untouched) == before
+    assert [each["status"] for each in said[:1]] == ([] if ends == "cut off" else [408])
+
+
+def test_servers_of_one_machine_have_a_token_each(untouched: LiveSession) -> None:
+    """A browser sends the cookies of a host to all of its ports."""
+    clients = [
+        TestClient(app_for(untouched, host="lab.example", token=token), base_url=f"http://{host}")
+        for token, host in (("one", "lab.example:8321"), ("two", "lab.example:8322"))
+    ]
+    jar: dict[str, str] = {}
+    for client, token in zip(clients, ("one", "two"), strict=True):
+        link = client.get(f"/?token={token}", follow_redirects=False)
+        assert "SameSite=Lax" in link.headers["set-cookie"]  # a link in a chat opens the page
+        jar |= dict(link.cookies)
+    for client in clients:
+        client.cookies.update(jar)
+        assert client.get("/api/state").status_code == 200
+
+
 def test_a_token_is_asked_for(untouched: LiveSession) -> None:
     client = client_of(untouched, host="lab.example", token="secret")
     client.base_url = "http://lab.example"  # type: ignore[assignment]
-    for given in ({}, {"Authorization": "Bearer other"}, {"Cookie": "boed_token=other"}):
+    for given in ({}, {"Authorization": "Bearer other"}, {"Cookie": "boed_token_80=other"}):
         for path in ("/", "/api/state", "/?token=other", "/api/state?token=secret"):
             answer = client.get(path, headers=given)
             assert (answer.status_code, "token is missing" in answer.text) == (401, True)
@@ -196,7 +276,7 @@ def test_a_token_is_asked_for(untouched: LiveSession) -> None:
     assert client.get("/api/state", headers=bearer).status_code == 200
     link = client.get("/?token=secret", follow_redirects=False)
     assert (link.status_code, link.headers["location"]) == (303, "/")
-    assert "HttpOnly; SameSite=Strict" in link.headers["set-cookie"]
+    assert "HttpOnly; SameSite=Lax" in link.headers["set-cookie"]
     assert client.get("/").status_code == 200  # by the cookie
     assert client.get("/", headers={"Host": "evil.example"}).status_code == 421
 
@@ -278,3 +358,20 @@ def test_a_change_is_told_soon() -> None:
         return clock.time() - began
 
     assert asyncio.run(heard()) < 1  # 0.03 s on a machine that has nothing else to do
+
+
+def test_pages_that_wait_for_changes_do_not_hold_up_the_end() -> None:
+    live, ends = small(policy=CentreOut()), threading.Event()
+
+    class Connected:
+        async def is_disconnected(self) -> bool:
+            return False
+
+    async def heard() -> list[str]:
+        events = changes(live, Connected(), ends.is_set)  # type: ignore[arg-type]
+        told = [await anext(events)]
+        ends.set()
+        told += [each async for each in events]
+        return told
+
+    assert len(asyncio.run(asyncio.wait_for(heard(), 5))) == 1

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
-import socket
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +14,6 @@ pytest.importorskip("uvicorn", reason="needs the extra live")
 pytest.importorskip("httpx", reason="the test client needs httpx")
 
 import httpx
-import uvicorn
 from fastapi.testclient import TestClient
 from typer.testing import CliRunner
 
@@ -28,9 +23,9 @@ from boed.live.server import app_for, page_of
 from boed.live.sessions import MOST
 from boed.policies import CentreOut, Random
 from boed.session.log import EVENTS
+from tests.live.browser import CHROMIUM, served
 from tests.live.sessions import patch, small
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 OURS = "http://127.0.0.1:8321"
 
 
@@ -210,22 +205,6 @@ def test_the_command_serves_several_and_decides_ahead(
     assert [each[0] for each in served] == [True, True]
     assert served[0][1] is served[1][1]  # models are shared
     assert sorted(each.name for each in out.iterdir()) == ["1", "second"]
-
-
-@contextmanager
-def served(sessions: Sessions) -> Iterator[str]:
-    """The link of the list."""
-    server = uvicorn.Server(
-        uvicorn.Config(app_for(sessions), log_level="warning", timeout_graceful_shutdown=1)
-    )
-    with socket.create_server(("127.0.0.1", 0)) as bound:
-        thread = threading.Thread(target=server.run, args=([bound],))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{bound.getsockname()[1]}/"
-        finally:
-            server.should_exit = True
-            thread.join()
 
 
 @pytest.mark.slow

@@ -28,6 +28,10 @@ ALL = {
 }
 
 
+DRAWN = {"k-space": "readings", "projections": "bands", "foveated": "places"}
+"""Where the map's boxes are not pixels that a look shows."""
+
+
 def pixels(uri: str) -> Image.Image:
     return Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2])))
 
@@ -48,6 +52,9 @@ def test_every_sensor_has_pictures_and_a_map(name: str) -> None:
     assert pixels(state["seen"]).getextrema()[3][1] == 255
     designs = [each["design"] for each in state["map"]]
     assert all(each["design"] in designs for each in state["looks"])
+    boxes = [tuple(each["box"]) for each in state["map"]]
+    assert len(set(boxes)) == len(boxes)  # each can be pointed at
+    assert state["drawn"] == DRAWN.get(name, "pixels")
     for top, left, height, width in (each["box"] for each in state["map"]):
         assert 0 <= top < top + height <= shape[1]
         assert 0 <= left < left + width <= shape[2]
