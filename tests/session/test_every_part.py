@@ -99,7 +99,10 @@ SENSORS = {
 }
 WAYS: dict[str, tuple[Case, Callable[[Sensor, Case], Policy]]] = {
     **{f"{name}, boed": (case, KINDS["boed"]) for name, case in SENSORS.items()},
-    **{f"{name}, in order": (case, KINDS["in_order"]) for name, case in SENSORS.items()},
+    **{
+        f"{name}, in order": (SENSORS[name], KINDS["in_order"])
+        for name in ("pixels", "k-space, odd", "a user's rows", "a user's pairs")
+    },
     **{f"patch, {name}": (PATCH, kind) for name, kind in KINDS.items()},
     **{
         f"patch that is moved, {name}": (MOVED, KINDS[name])
