@@ -53,7 +53,7 @@ def propose(state: State, seed: int) -> tuple[Proposal | None, str | None]:
 
 
 def _check_offered(decision: Decision, sensor: Sensor, now: Acquisition) -> None:
-    """Refuse a look that is under way or left out, of a policy that heeds no candidates.
+    """Refuse a look that adds nothing or is left out, of a policy that heeds no candidates.
 
     Raises:
         ValueError: naming the policy and the look.
@@ -62,8 +62,8 @@ def _check_offered(decision: Decision, sensor: Sensor, now: Acquisition) -> None
         return
     if not reads_new(sensor, now.observation, decision.designs).any():
         raise ValueError(
-            f"{called(now.policy, 'choose')} chose {decision.designs[0].tolist()}, which adds "
-            "nothing to the pending looks, failed or was vetoed; expected one of sensor.designs"
+            f"{called(now.policy, 'choose')} chose {decision.designs[0].tolist()}, which was read, "
+            "is pending, failed or was vetoed; expected one of sensor.designs"
         )
 
 

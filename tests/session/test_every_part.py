@@ -218,7 +218,7 @@ def test_a_policy_that_heeds_no_candidates_is_told() -> None:
     for happens in (lambda: None, lambda: session.veto(look), lambda: session.ingest(look, None)):
         happens()
         before = session.looks
-        with pytest.raises(ValueError, match=r"Stubborn.choose chose \[0.0, 0.0\], which adds"):
+        with pytest.raises(ValueError, match=r"Stubborn.choose chose \[0.0, 0.0\], which was r"):
             session.suggest()
         assert session.looks == before
         if look.id not in [each.id for each in session.pending]:
