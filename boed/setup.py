@@ -23,7 +23,7 @@ from boed.foundation.arguments import checked
 from boed.foundation.checks import attribute
 from boed.foundation.options import Shares, split_names
 from boed.foundation.precision import choose
-from boed.policies import Policy, Random
+from boed.policies import Confident, Policy, Random, Until
 from boed.policies.learned import OnePass
 from boed.policies.names import INFORMED, POLICIES
 from boed.search import Screening, Search
@@ -93,6 +93,7 @@ def setup(
     search: str | Search = "racing",
     precision: str = "fp32",
     prevalence: str | float | Mapping[str, float] | None = None,
+    until: float | None = None,
     memory: int = 512,
     device: str = "cpu",
 ) -> Setup:
@@ -132,6 +133,8 @@ def setup(
         prevalence: probabilities of the answers in the population that the scenes come from, by
             name, or `name=0.3,other=0.7`; or of the second of two answers alone. What training
             assumed if not given.
+        until: probability at which a scene is finished: of the likeliest answer, or of that about
+            each finding. All looks are taken if not given.
         memory: bound on the images held at once, MiB.
         device: where the models run.
 
@@ -159,6 +162,7 @@ def setup(
         search=search,
         precision=precision,
         prevalence=prevalence,
+        until=until,
         memory=memory,
         device=device,
     )
@@ -180,6 +184,10 @@ def setup(
     chosen, said = search_for(context, models.classifier, search=search, device=device)
     drawn = models.completer(context, asked)
     made = _policies(context, asked, models, drawn, chosen)
+    stopping = made
+    if until is not None:
+        sure = Confident(models.classifier, until, memory)
+        stopping = {name: Until(each, sure) for name, each in made.items()}
     options = {**asked.options, "precision": computed}
     return Setup(
         data=context.data,
@@ -187,7 +195,7 @@ def setup(
         sensor=context.sensor,
         classifier=models.classifier,
         completer=drawn,
-        policies=made,
+        policies=stopping,
         baseline=baseline or next((n for n, p in made.items() if isinstance(p, Random)), None),
         steps=steps,
         primary=primary or str(primary_for(context.data, steps)),
@@ -200,6 +208,7 @@ def setup(
             **({"clarity": f"{drawn.rate:.3g} per nat"} if isinstance(drawn, Clear) else {}),
             "first_completions": first_completions(context),
             "search": said,
+            **({} if until is None else {"until": until}),
             "precision": _said_precision(models.classifier),
             "question": ", ".join(context.data.label_names),
             "policies": {n: POLICIES.get(n, type(made[n]).__name__) for n in made},

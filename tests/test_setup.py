@@ -16,7 +16,7 @@ from boed import BOED, PatchSensor, Random, run, setup
 from boed.cli import app
 from boed.completion import GaussianMixture, Retrieval
 from boed.data import load
-from boed.policies import CentreOut
+from boed.policies import CentreOut, Confident, Until
 from boed.run import read_settings
 from tests.doubles import ClueClassifier, ClueCompleter, Clues, Fixed
 
@@ -44,6 +44,24 @@ def test_a_users_own_parts_go_from_setup_to_report(tmp_path: Path) -> None:
     settings = tmp_path / "run" / "run.toml"
     with pytest.raises(ValueError, match=r"sensor was a PatchSensor object of yours, which a file"):
         read_settings(settings, {**made.options, "scenes": 6, "seed": 0, "seeds": 1})
+
+
+def test_scenes_are_finished_when_they_are_sure(tmp_path: Path) -> None:
+    """Under every policy, whether it was made from a name or is an object."""
+    steps, how = 6, {"until": 0.9, **OWN}
+    made = setup(CLUES.dataset(12), policies=own_policies(), steps=steps, **how)
+    assert made.baseline == "chance"
+    results = run(made, tmp_path / "run", scenes=6)
+    sure = np.exp(results["log_belief"].values).max(-1) >= 0.9  # policy, seed, scene, looks
+    first = np.where(sure.any(-1), sure.argmax(-1), steps)
+    assert (results["looks"].values == first).all()
+    assert 0 < first.mean() < steps
+    assert "finished at a probability of" in (tmp_path / "run" / "report.html").read_text()
+    names = ["centre_out", "in_order", "random", "oracle"]
+    named = setup(CLUES.dataset(12), policies=names, steps=steps, **how)
+    assert named.options["until"] == 0.9
+    rules = [policy.rule for policy in named.policies.values() if isinstance(policy, Until)]
+    assert rules == [Confident(OWN["classifier"], 0.9)] * len(names)
 
 
 @pytest.mark.slow
@@ -107,6 +125,8 @@ def test_another_run_is_refused_its_folder(what: str, tmp_path: Path) -> None:
         ({"memory": 0.5}, r"memory is 0\.5, expected a whole number"),
         ({"size": -1}, "size is -1, expected at least 1"),
         ({"split": "dev"}, "split is 'dev', expected one of train, val, test"),
+        ({"until": 1.5}, "until is 1.5, expected at most 1"),
+        ({"until": "sure"}, "until is 'sure', expected a number"),
         ({"device": "tpu"}, "device is 'tpu', expected cpu or cuda"),
         ({"device": "cuda:99"}, "device is 'cuda:99', but torch sees"),
         ({"policies": [1, 2]}, "policies is .1, 2., expected names of policies"),

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from boed.cli.options import RUN_FOLDER, kinds_of
+from boed.cli.options import RUN_FOLDER, Until, kinds_of
 from boed.cli.run_settings import DEFAULTS, run_typed
 
 
@@ -118,6 +118,7 @@ def benchmark(
             "prevalence",
         ),
     ] = None,
+    until: Until = None,
     engine: Annotated[
         str | None,
         _option("local, processes, or ray (the cluster at RAY_ADDRESS, if that is set).", "engine"),

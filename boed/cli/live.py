@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,6 +23,7 @@ from boed.cli.options import (
     Seed,
     SensorName,
     Size,
+    Until,
     named_after,
     with_patch_options,
 )
@@ -66,15 +68,7 @@ def live(
         ),
         Number(above=0),
     ] = None,
-    until: Annotated[
-        float | None,
-        typer.Option(
-            help="Suggest no more once the likeliest answer, or that about each finding, has this "
-            "probability.",
-            show_default="none",
-        ),
-        Number(above=0, maximum=1),
-    ] = None,
+    until: Until = None,
     seed: Seed = 0,
     out: Annotated[
         Path | None,
@@ -116,8 +110,8 @@ def live(
         bool,
         typer.Option(
             "--several",
-            help="A session for each scene: the page lists them and begins new ones; each has its "
-            "log in a folder of --out.",
+            help="A session for each scene, begun in the page, by a line, or by a folder of its "
+            "name in --folder; each has its log in a folder of --out.",
         ),
         Switch(),
     ] = False,
@@ -163,8 +157,6 @@ def live(
     """
     if stdio and (folder is not None or page):
         raise ValueError("stdio is a way of its own; expected it without --folder and --page")
-    if several and (stdio or folder is not None):
-        raise ValueError("several is for the page; expected it without --stdio and --folder")
     if dicom_image is not None and (dicom is None or several):
         raise ValueError("dicom-image belongs to --dicom of one session")
     names = ("completer", "classifier", "sensor", "library", "size", "completions", "grid",
@@ -190,13 +182,9 @@ def live(
     }
     what = "the sessions are" if several else "the session is"
     kept = f"{what} in {path}, and the same command goes on" if path else "nothing is kept"
-    if several:
-        sessions = _made_several(data, path, **options)
-        with ends_with(kept), closing(sessions), _as_dicom(sessions, dicom):
-            _with_page(sessions, host, port)
-        return
-    session = _made(data, path=path, **options)
-    with ends_with(kept), session.session, _as_dicom(session, dicom, dicom_image):
+    make: Callable[..., LiveSession | Sessions] = _made_several if several else _made
+    session = make(data, path=path, **options)
+    with ends_with(kept), closing(session), _as_dicom(session, dicom, dicom_image):
         if stdio:
             _over_lines(session)
         elif folder is not None:
@@ -246,7 +234,7 @@ def _as_dicom(
         write()
 
 
-def _made_several(data: str, path: Path | None, **options: Any) -> Sessions:
+def _made_several(data: str, *, path: Path | None, **options: Any) -> Sessions:
     from boed.live import Sessions, live_maker
     from boed.live.sessions import logged
 
@@ -255,24 +243,32 @@ def _made_several(data: str, path: Path | None, **options: Any) -> Sessions:
     return Sessions(live_maker(data, say=_say, **options), path)
 
 
-def _over_lines(session: LiveSession) -> None:
+def _over_lines(session: LiveSession | Sessions) -> None:
     from boed.live import answer_lines
 
     typer.echo('boed: ready for lines such as {"action": "next"}', err=True)
     answer_lines(session, sys.stdin.buffer, sys.stdout)
 
 
-def _over_folder(session: LiveSession, folder: Path, *, host: str, port: int | None) -> None:
-    from boed.live import Folder
+def _over_folder(
+    session: LiveSession | Sessions, folder: Path, *, host: str, port: int | None
+) -> None:
+    from boed.live import Folder, Folders, LiveSession
 
-    watched, end = Folder(session, folder), threading.Event()
-    typer.echo(f"boed: watching {folder}; the next look is in {folder / 'next.json'}", err=True)
+    end = threading.Event()
+    if isinstance(session, LiveSession):
+        where, watched = folder / "next.json", Folder(session, folder)
+        watch = partial(watched.watch, end, on=port is not None)
+    else:
+        where, watch = folder / "NAME" / "next.json", partial(Folders(session, folder).watch, end)
+    typer.echo(f"boed: watching {folder}; the next look is in {where}", err=True)
     if port is None:
-        watched.watch(end)
-        ended = session.session.stopped or session.session.reason
-        typer.echo(f"boed: finished: {ended}", err=True)
+        watch()
+        if isinstance(session, LiveSession):
+            ended = session.session.stopped or session.session.reason
+            typer.echo(f"boed: finished: {ended}", err=True)
         return
-    watcher = threading.Thread(target=watched.watch, args=(end,), kwargs={"on": True}, daemon=True)
+    watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
     try:
         _with_page(session, host, port)

@@ -60,6 +60,7 @@ KINDS: dict[str, Kind] = {
     "search": Text(),
     "precision": kinds.OneOf("boed.foundation.precision:PRECISIONS"),
     "prevalence": kinds.Shares(),
+    "until": FRACTION,
     "engine": kinds.OneOf("boed.benchmark.engines:ENGINES"),
     "workers": COUNT,
     "run": kinds.Existing(folder=True),
@@ -91,6 +92,14 @@ Patch = Annotated[
 ]
 Prevalence = Annotated[
     str | None, typer.Option(help="As for benchmark; as training had it.", show_default=False)
+]
+Until = Annotated[
+    float | None,
+    typer.Option(
+        help="Look no more once the likeliest answer, or that about each finding, has this "
+        "probability.",
+        show_default="none",
+    ),
 ]
 Split = Annotated[str, typer.Option(help="train, val or test.")]
 Strengths = Annotated[

@@ -20,6 +20,7 @@ from boed.cli.options import (
     Seed,
     SensorName,
     Size,
+    Until,
     named_after,
     with_patch_options,
 )
@@ -50,6 +51,7 @@ def scan(
     patch: Patch = None,
     search: Annotated[str, typer.Option(help="As for benchmark.")] = "racing",
     prevalence: Prevalence = None,
+    until: Until = None,
     invert: Annotated[bool, typer.Option(help="Exchange black and white first.")] = False,
     seed: Seed = 0,
     scene: Annotated[
@@ -74,7 +76,7 @@ def scan(
     from boed.report.scan import scan_setup
 
     names = ("completer", "classifier", "sensor", "library", "size", "steps", "completions",
-             "grid", "patch", "search", "prevalence", "device")  # fmt: skip
+             "grid", "patch", "search", "prevalence", "until", "device")  # fmt: skip
     given = locals()
     typed: dict[str, Any] = {each: given[each] for each in names if given[each] is not None}
     options = with_patch_options(typed)

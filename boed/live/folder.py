@@ -16,8 +16,8 @@ from boed.live.readings import ENDINGS
 NEXT = "next.json"
 """The file that says where to look next."""
 
-READ = "files.json"
-"""The file in the session's log that says which files were read: name, size and time of each."""
+REFUSED = "files.json"
+"""The file beside the session's log that says which files were refused: name, size and time."""
 
 EVERY = 0.25
 """Seconds between two polls."""
@@ -37,10 +37,11 @@ class Folder:
     """Takes the readings that appear in a folder, as `ID.npy`, `ID.png` or `ID.dcm`.
 
     `ID.failed`, which may be empty, says that a look failed. A file is read when its size and time
-    were the same in two polls, and no more than once: which ones were is kept in the session's log,
-    so that a file is never the reading of a later look that has its id after `undo`. What is wrong
-    with one stands in `ID.error.txt`, and a better file may take its place; so does what is wrong
-    with another ending, once the look is pending. All other files are left alone.
+    were the same in two polls, and no more than once: the event in the log says which file a
+    reading came from, and those that were refused are listed beside it, so that a file is never the
+    reading of a later look that has its id after `undo`. What is wrong with one stands in
+    `ID.error.txt`, and a better file may take its place; so does what is wrong with another ending,
+    once the look is pending. All other files are left alone.
 
     Args:
         live: the session.
@@ -48,7 +49,7 @@ class Folder:
 
     Raises:
         ValueError: it holds readings of looks that this session has not suggested, or the list of
-            files that were read is damaged.
+            files that were refused is damaged.
         OSError: it or the log cannot be written.
     """
 
@@ -56,16 +57,14 @@ class Folder:
         self.live, self.folder = live, Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self._seen: set[File] = set()
-        self._read = self._load()
-        files, looks = self._files(), {each.id: each.status for each in live.session.looks}
-        for file in sorted(files - self._read):
+        self._refused = self._load()
+        looks = {each.id for each in live.session.looks}
+        for file in self._unread(self._files()):
             if _is_reading(file) and _number(file) not in looks:
                 raise ValueError(
                     f"folder {self.folder} holds {file[0]}, a reading of a look that was not yet "
                     "suggested; expected an empty folder, or the log of the session that it is of"
                 )
-        heard = {each for each in files if looks.get(_number(each)) not in (None, "pending")}
-        self._keep(heard - self._read)  # read before a crash, but not yet on the list
         self._written: dict[str, Any] | None = None
         self._asked = -1  # changes when there was nothing left to suggest, or one look
 
@@ -77,7 +76,7 @@ class Folder:
                 a later poll.
         """
         files = self._files()
-        for file in sorted((files & self._seen) - self._read, key=_number):
+        for file in self._unread(files & self._seen):
             self._take(file)
         self._seen = files
         session = self.live.session
@@ -117,8 +116,8 @@ class Folder:
         return more or on
 
     def _load(self) -> set[File]:
-        """Which files were read before."""
-        path = None if self.live.log is None else self.live.log / READ
+        """Which files were refused before."""
+        path = None if self.live.log is None else self.live.log / REFUSED
         if path is None or not path.exists():
             return set()
         try:
@@ -126,14 +125,20 @@ class Folder:
             return {(str(name), int(size), int(time)) for name, size, time in files}
         except (TypeError, ValueError) as error:
             raise ValueError(
-                f"{path} is damaged ({error}), expected a list of the files that were read"
+                f"{path} is damaged ({error}), expected a list of the files that were refused"
             ) from error
 
-    def _keep(self, files: set[File]) -> None:
-        """Remember that files were read."""
-        self._read |= files
-        if files and self.live.log is not None:
-            write_json(self.live.log / READ, sorted(self._read))
+    def _refuse(self, file: File) -> None:
+        """Remember that a file was refused."""
+        self._refused.add(file)
+        if self.live.log is not None:
+            write_json(self.live.log / REFUSED, sorted(self._refused))
+
+    def _unread(self, files: set[File]) -> list[File]:
+        """Those that were neither read nor refused, by their number."""
+        sources = self.live.session.sources
+        left = (each for each in files - self._refused if _source(each) not in sources)
+        return sorted(left, key=lambda each: (_number(each), each))
 
     def _files(self) -> set[File]:
         """Files that are named by the id of a look."""
@@ -153,26 +158,21 @@ class Folder:
         number, path = _number(file), self.folder / file[0]
         if not _is_reading(file) and number not in [each.id for each in self.live.session.pending]:
             return
-        error, wrong = self.folder / f"{number}.error.txt", None
+        error = self.folder / f"{number}.error.txt"
+        given = None if path.suffix.lower() == FAILED else path
         try:
             if not _is_reading(file):
                 expected = ", ".join(f"{number}{each}" for each in (*ENDINGS, FAILED))
                 raise ValueError(f"is not read by this ending, expected one of {expected}")
-            if path.suffix.lower() == FAILED:
-                self.live.fail(number)
-            else:
-                self.live.ingest_file(number, path)
+            self.live.ingest_file(number, given, source=_source(file))
         except FileNotFoundError:
             if path.exists():  # the log is what is not there
                 raise
-            return
         except ValueError as refused:
-            wrong = refused
-        if wrong is not None:
             with atomic(error) as temporary:
-                temporary.write_text(f"{file[0]}: {wrong}\n", encoding="utf-8")
-        self._keep({file})
-        if wrong is None:
+                temporary.write_text(f"{file[0]}: {refused}\n", encoding="utf-8")
+            self._refuse(file)
+        else:
             error.unlink(missing_ok=True)
 
     def _publish(self, *, deciding: bool = False) -> None:
@@ -203,3 +203,9 @@ def _is_reading(file: File) -> bool:
 
 def _number(file: File) -> int:
     return int(file[0].partition(".")[0])
+
+
+def _source(file: File) -> str:
+    """A file as the log says of a reading where it came from."""
+    name, size, time = file
+    return f"{name}, {size} bytes, time {time} ns"

@@ -71,6 +71,10 @@ class LiveSession:
         self.changes = self.deciding = 0
         self._one_by_one = threading.Lock()
 
+    def close(self) -> None:
+        """Let another process have the log."""
+        self.session.close()
+
     def answer(self, message: object) -> dict[str, Any]:
         """Do what a message asks for, and say what came of it.
 
@@ -123,20 +127,30 @@ class LiveSession:
         cost: float | None = None,
     ) -> dict[str, Any]:
         """Take a reading: nested lists, or base64 of float32 with its shape."""
-        return self._ingest(look, decoded(reading, shape), cost)
+        return self._ingest(look, decoded(reading, shape), cost=cost)
 
-    def ingest_file(self, look: int, path: Path) -> dict[str, Any]:
-        """Take the reading that a file holds.
+    def ingest_file(
+        self, look: int, path: Path | None, *, source: str | None = None
+    ) -> dict[str, Any]:
+        """Take the reading that a file holds; none says that the look failed.
+
+        Args:
+            look: its id.
+            path: the file.
+            source: what the log says of where the reading came from.
 
         Raises:
             ValueError: a look that is not pending, or a file that is too large, holds no reading
                 or one of another shape.
             OSError: the log cannot be written.
         """
+        if path is None:
+            return self._ingest(look, None, source=source)
         size = path.stat().st_size
         if size > self.limit:
             raise ValueError(f"{path.name} has {size:,} bytes, expected at most {self.limit:,}")
-        return self._ingest(look, from_file(path, self.session.reading_shape(look)), None)
+        reading = from_file(path, self.session.reading_shape(look))
+        return self._ingest(look, reading, source=source)
 
     def ingest_bytes(self, look: int, content: bytes) -> dict[str, Any]:
         """Take the reading that is the content of a file; see `ingest_file`."""
@@ -154,12 +168,12 @@ class LiveSession:
         if self.instrument is None:
             raise ValueError("take is for demonstrations; this session's instrument is a real one")
         self.session.reading_shape(look)  # which refuses one that is unknown
-        return self._ingest(look, self.instrument.read(self.session.looks[look].design), None)
+        return self._ingest(look, self.instrument.read(self.session.looks[look].design))
 
     @checked
     def fail(self, look: int | list[float], cost: float | None = None) -> dict[str, Any]:
         """Say that a look failed."""
-        return self._ingest(look, None, cost)
+        return self._ingest(look, None, cost=cost)
 
     @checked
     def veto(self, look: int) -> dict[str, Any]:
@@ -262,9 +276,9 @@ class LiveSession:
             with self._changing():
                 self.deciding -= 1
 
-    def _ingest(self, look: int | list[float], reading: Any, cost: float | None) -> dict[str, Any]:
+    def _ingest(self, look: int | list[float], reading: Any, **more: Any) -> dict[str, Any]:
         with self._changing():
-            self.session.ingest(look, reading, cost=cost)
+            self.session.ingest(look, reading, **more)
             return {**self.belief(), "spent": self.session.spent}
 
     def _named(self, belief: Float[Tensor, "*T K"]) -> Float[Tensor, "*T n"]:

@@ -15,20 +15,17 @@ from boed.data.dataset import Dataset
 from boed.data.load import load
 from boed.data.observation import Observation
 from boed.foundation.checks import at_most
-from boed.foundation.options import Number
+from boed.foundation.options import FRACTION
 from boed.live.live_session import LiveSession
 from boed.live.simulated import Simulated, claim_scene
-from boed.policies import BOED, Until
-from boed.policies.stopping import Confident
+from boed.policies import BOED, Policy
+from boed.policies.stopping import with_inner
 from boed.report.scan import scene_like, scene_setup
 from boed.report.worked_scenes import with_whole_maps
 from boed.session import Session
 from boed.session.log import check_is_log
 from boed.setup import Setup
 from boed.zoo import DEFAULT_SIZE
-
-PROBABILITY = Number(above=0, maximum=1)
-"""Of an answer that ends a session."""
 
 DEMO_FIRST = 100
 """Completions for the first look of a simulated session, at most, so that it begins soon."""
@@ -89,10 +86,10 @@ def live_maker(
             another scene.
     """
     if until is not None:
-        PROBABILITY.check("until", until)
+        FRACTION.check("until", until)
     limits = Budget(cost=budget)
     shown, absent = _scene(data, size, scene, options.get("classifier"))
-    made = scene_setup(shown, data, policy=policy, **options)
+    made = scene_setup(shown, data, policy=policy, until=until, **options)
     about = f"{data}, {policy}"
     if scene is not None and absent is not None:
         shown = _generated(made, shown, scene, absent)
@@ -100,11 +97,8 @@ def live_maker(
         if say is not None:
             say(f"{absent}; until then the scene is one that the completer generates")
     looks = with_whole_maps(made.policies[policy])
-    if scene is not None and isinstance(looks, BOED):
-        first = replace(looks.first_look, n=min(looks.first_look.n, DEMO_FIRST))
-        looks = replace(looks, first_look=first)
-    if until is not None:
-        looks = Until(looks, Confident(made.classifier, until, memory=made.memory))
+    if scene is not None:
+        looks = with_inner(looks, _soon)
 
     def make(path: Path | None) -> LiveSession:
         session = Session(
@@ -140,6 +134,14 @@ def live_maker(
         )
 
     return make
+
+
+def _soon(policy: Policy) -> Policy:
+    """The policy, whose first look does not keep anyone waiting."""
+    if not isinstance(policy, BOED):
+        return policy
+    first = replace(policy.first_look, n=min(policy.first_look.n, DEMO_FIRST))
+    return replace(policy, first_look=first)
 
 
 def _scene(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +58,7 @@ class Sessions:
             ValueError: a name that is taken or cannot be one, or too many sessions.
             OSError: its log cannot be written.
         """
-        if not isinstance(name, str) or not _NAME.fullmatch(name):
+        if not is_name(name):
             raise ValueError(
                 f"session is {name!r}, expected a name of at most 64 small letters, digits, - and _"
             )
@@ -76,6 +76,30 @@ class Sessions:
         """The sessions by name."""
         return dict(self._lives)
 
+    def answer(self, message: object) -> dict[str, Any]:
+        """Do what a message to one of the sessions asks for; its `session` says to which.
+
+        `begin` makes a new one of that name, `sessions` says where each stands.
+
+        Raises:
+            ValueError: it is no message, of no session that is there, or what it asks for is
+                refused; nothing is changed then.
+            OSError: a log cannot be written; nothing is changed then.
+        """
+        if not isinstance(message, Mapping):
+            raise ValueError(f"message is {type(message).__name__}, expected an object")
+        given = dict(message)
+        action = given.get("action")
+        if action == "sessions" and list(given) == ["action"]:
+            return self.overview()
+        name, lives = given.pop("session", None), self.lives
+        if action == "begin" and list(given) == ["action"]:
+            self.begin(name)
+            return {"session": name}
+        if not isinstance(name, str) or name not in lives:
+            raise ValueError(f"session is {name!r}, expected one of {', '.join(lives)}")
+        return {"session": name, **lives[name].answer(given)}
+
     def overview(self) -> dict[str, Any]:
         """Where each session stands."""
         return {"sessions": [_overview(name, live) for name, live in self.lives.items()]}
@@ -83,7 +107,7 @@ class Sessions:
     def close(self) -> None:
         """Let other processes have the logs."""
         for live in self._lives.values():
-            live.session.close()
+            live.close()
 
 
 def logged(folder: Path | None) -> list[str]:
@@ -101,7 +125,12 @@ def logged(folder: Path | None) -> list[str]:
             f"out {folder} is the log of one session, expected a folder for the logs of several"
         )
     names = (each.name for each in folder.iterdir() if (each / EVENTS).exists())
-    return sorted(name for name in names if _NAME.fullmatch(name))
+    return sorted(filter(is_name, names))
+
+
+def is_name(name: object) -> bool:
+    """Whether a session may be called so."""
+    return isinstance(name, str) and _NAME.fullmatch(name) is not None
 
 
 def _overview(name: str, live: LiveSession) -> dict[str, Any]:

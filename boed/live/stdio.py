@@ -6,13 +6,14 @@ import json
 from typing import IO
 
 from boed.live.live_session import LiveSession, parsed, replied
+from boed.live.sessions import Sessions
 
 
-def answer_lines(live: LiveSession, lines: IO[bytes], answers: IO[str]) -> None:
+def answer_lines(live: LiveSession | Sessions, lines: IO[bytes], answers: IO[str]) -> None:
     """Answer messages until there are no more, each by one line; what is wrong by an `error`.
 
     Args:
-        live: the session.
+        live: the session; or several, of which each message says by `session` to which it is.
         lines: objects with an `action`, in JSON.
         answers: where the answers go, in the order of the messages, each at once.
     """

@@ -8,10 +8,12 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from boed.completion.completer import Completer
 from boed.data.observation import Observation
 from boed.foundation.arguments import checked
 from boed.foundation.checks import at_least
 from boed.foundation.randomness import Seeds, derive, per_scene
+from boed.policies.first_look import FirstLook
 from boed.policies.informed import BOED
 from boed.policies.policy import Decision, pick
 from boed.sensors.sensor import Sensor, look, reads_new
@@ -59,6 +61,16 @@ class TwoStep:
     def deterministic(self) -> bool:
         """Whether the seed changes nothing but ties, as with retrieved completions."""
         return self.policy.deterministic
+
+    @property
+    def completer(self) -> Completer:
+        """What draws the completions."""
+        return self.policy.completer
+
+    @property
+    def first_look(self) -> FirstLook:
+        """What it decides with when nothing has been seen."""
+        return self.policy.first_look
 
     def choose(
         self,

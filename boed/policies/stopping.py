@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import ClassVar, Protocol, runtime_checkable
 
@@ -216,6 +217,13 @@ class Until:
             if attribute(rule, "needs_decision", True):
                 late = late | _stops(rule, left, decision)
         return replace(_among(decision, rows, len(stop)), stop=stop.index_put((rows,), late))
+
+
+def with_inner(policy: Policy, change: Callable[[Policy], Policy]) -> Policy:
+    """The policy, changed where no rule is around it, and the rules as they are."""
+    if isinstance(policy, Until):
+        return replace(policy, policy=with_inner(policy.policy, change))
+    return change(policy)
 
 
 def _stops(rule: Rule, observation: Observation, decision: Decision | None) -> Bool[Tensor, " B"]:

@@ -230,6 +230,7 @@ def what_was_run(results: xr.Dataset) -> list[tuple[str, str]]:
         ("search", attributes.get("search")),
         ("precision of the classifier", attributes.get("precision")),
         ("prevalence of the answers", shares(structured(attributes.get("prevalence", "null")))),
+        ("finished at a probability of", attributes.get("until")),
         ("completions per decision", attributes.get("completions")),
         ("completions kept by clarity, rate", attributes.get("clarity")),
         ("completions for the first look", attributes.get("first_completions")),

@@ -20,11 +20,13 @@ from boed.data.load import load
 from boed.data.polarity import inverted
 from boed.data.readers.image import read_image
 from boed.data.readers.tables import refuse_table
+from boed.foundation.checks import attribute
 from boed.foundation.files import atomic
 from boed.foundation.randomness import derive
 from boed.foundation.shipped import shipped, shipped_names
 from boed.policies import BOED, Policy
 from boed.policies.first_look import FirstLook
+from boed.policies.stopping import with_inner
 from boed.report.beliefs import belief_in_words
 from boed.report.figures import panel_figure, scene_figure
 from boed.report.worked_scenes import describe, named_answers, with_whole_maps
@@ -141,10 +143,15 @@ def scene_setup(
             filterwarnings("ignore", "library has no effect")
         made = setup(scene, library=library or data, policies=[policy], **options)
     ((policy, chosen),) = made.policies.items()
-    if made.library is None and isinstance(chosen, BOED):  # no library: the completer's own draws
-        first = FirstLook(n=chosen.n)
-        made = replace(made, policies={policy: replace(chosen, first_look=first)})
+    if made.library is None:  # the completer's own draws
+        made = replace(made, policies={policy: with_inner(chosen, _first_by_own_draws)})
     return made
+
+
+def _first_by_own_draws(policy: Policy) -> Policy:
+    if not isinstance(policy, BOED):
+        return policy
+    return replace(policy, first_look=FirstLook(n=policy.n))
 
 
 def scan(
@@ -269,11 +276,12 @@ def _inverted(trajectory: Trajectory, scene: Float[Tensor, "1 C H W"]) -> list[s
 
 
 def _first_look(setup: Setup, policy: Policy) -> list[str]:
-    if setup.library is not None or not isinstance(policy, BOED):
+    first = attribute(policy, "first_look", None)
+    if setup.library is not None or first is None:
         return []
     return [
         f"the train split of {setup.data.name} is not here, so the first look is decided with "
-        f"{policy.first_look.n} draws of the completer, not with retrieved images as in a benchmark"
+        f"{first.n} draws of the completer, not with retrieved images as in a benchmark"
     ]
 
 

@@ -16,6 +16,7 @@ from boed.data.dataset import Dataset
 from boed.data.observation import Observation
 from boed.foundation.randomness import derive
 from boed.policies import BOED, Decision, Policy
+from boed.policies.stopping import with_inner
 from boed.search import Exhaustive, Racing
 from boed.sensors.sensor import Sensor, candidate_masks
 
@@ -115,9 +116,13 @@ def named_answers(panels: xr.Dataset, data: Dataset) -> xr.Dataset:
 
 def with_whole_maps(policy: Policy) -> Policy:
     """The policy, with an EIG for every candidate where its search makes the exhaustive choice."""
-    if isinstance(policy, BOED) and isinstance(policy.search, Racing):
-        return replace(policy, search=Exhaustive())
-    return policy
+
+    def whole(inner: Policy) -> Policy:
+        if isinstance(inner, BOED) and isinstance(inner.search, Racing):
+            return replace(inner, search=Exhaustive())
+        return inner
+
+    return with_inner(policy, whole)
 
 
 def describe(

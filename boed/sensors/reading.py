@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from numpy.typing import ArrayLike
@@ -90,8 +91,15 @@ def floating(reading: ArrayLike) -> Tensor:
     """A reading's numbers, in float32, of whatever kind of array they are.
 
     Raises:
-        ValueError: they are no floating-point numbers.
+        ValueError: they are no floating-point numbers, or some are masked.
     """
+    if isinstance(reading, np.ma.MaskedArray) and np.ma.is_masked(reading):
+        raise ValueError(
+            f"reading has {np.ma.count_masked(reading)} masked entries of {reading.size}; expected "
+            "all of them, or None for a look that failed"
+        )
+    if isinstance(reading, np.ndarray) and reading.dtype.kind == "f":  # in any order of bytes
+        reading = reading.astype(np.float32)
     try:
         given = torch.as_tensor(reading)
     except (TypeError, ValueError, RuntimeError) as error:

@@ -257,8 +257,11 @@ def reads_new(
 ) -> Bool[Tensor, "B D"]:
     """Which looks would take anything of each scene that has not been taken yet.
 
-    The others tell nothing: what was read is known, and stays as it was read.
+    The others tell nothing: what was read is known, and stays as it was read. Where only some
+    candidates are offered, these looks have to add something to those that are under way.
     """
+    if isinstance(sensor, Restricted):
+        return sensor.unread(observation, designs) > 0
     counts = [  # so that no footprint per candidate is held
         new_readings(observation, footprints(sensor, observation, some))
         for some in designs.split(64)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral
 
 import torch
 from jaxtyping import Float
@@ -76,6 +77,11 @@ class Known:
         """All that happened and was not taken back, in order."""
         return effective(self._log.events)
 
+    @property
+    def sources(self) -> set[str]:
+        """Where readings and failures came from, of those that were taken back, too."""
+        return {each.facts["source"] for each in self._log.events if "source" in each.facts}
+
     def belief(self) -> Float[Tensor, "*L K"]:
         """The probability of each answer, `[K]`, or of each finding, `[L, 2]`."""
         return self._state.now.log_belief[0].exp()
@@ -121,5 +127,7 @@ class Known:
             ValueError: an unknown look, or a design that the sensor cannot take.
         """
         state = self._state
-        known = state.known(look) if isinstance(look, Look | int) else state.unasked(look)
+        known = (
+            state.known(look) if isinstance(look, Look | int | Integral) else state.unasked(look)
+        )
         return reading_shape(self._start.sensor, self.observation, state.design(known))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -80,10 +81,15 @@ class Log:
         """Add an event; it is on the disk when this returns.
 
         Raises:
+            ValueError: the log was closed, and may be another process's by now.
             OSError: it could not be written; the log is as it was.
         """
         event = Event(kind, dict(facts), dict(arrays or {}))
         if self.folder is not None:
+            if not self._lock.is_locked:
+                raise ValueError(
+                    f"log {self.folder} was closed; expected the session to be opened again"
+                )
             with held_back():
                 self._write(self.folder, event)
         self.events.append(event)
@@ -105,7 +111,7 @@ class Log:
             line = {"n": number, "event": event.kind, **event.facts}
             if written:
                 line["arrays"] = written
-            data = (json.dumps(line, allow_nan=False) + "\n").encode()
+            data = (json.dumps(line, allow_nan=False, default=_plain) + "\n").encode()
             with open(file, "r+b" if file.exists() else "w+b") as stream:
                 stream.truncate(self._end)  # what another event left half written
                 stream.seek(self._end)
@@ -113,6 +119,8 @@ class Log:
                 _sync(stream)
             _sync_folder(folder)
         except OSError as error:
+            with contextlib.suppress(OSError):  # lest it is found when the log is opened again
+                os.truncate(file, self._end)
             raise unwritable(file, error) from error
         self._end += len(data)
 
@@ -154,6 +162,13 @@ def check_is_log(folder: Path) -> None:
                 f"log {folder} holds {names[0]} but no {EVENTS}; expected the folder of a "
                 "session, or one that is empty or not there"
             )
+
+
+def _plain(value: Any) -> Any:
+    """A number of numpy's as Python has it."""
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{type(value).__name__} is no JSON")
 
 
 def _write_array(path: Path, array: NDArray[Any]) -> dict[str, str]:

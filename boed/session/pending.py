@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from boed.data.observation import Observation
@@ -46,17 +46,22 @@ class Pending:
     def designs(self, observation: Observation) -> Float[Tensor, "D K"]:
         """The candidates that read what neither was read nor will be by the pending looks.
 
-        There may be none.
+        Those that are not left out where none does, as a policy that thinks ahead may imagine.
         """
         offered = candidates(self.sensor, observation)
-        excluded = (offered[:, None] == self.without.to(offered)).all(-1).any(1)
-        return offered[(self.unread(observation, offered) > 0).any(0) & ~excluded]
+        allowed = offered[~self._left_out(offered)]
+        new = (self.unread(observation, allowed) > 0).any(0)
+        return allowed[new] if new.any() else allowed
 
     def unread(
         self, observation: Observation, designs: Float[Tensor, "D K"]
     ) -> Float[Tensor, "B D"]:
-        """How many readings each look takes that neither were taken nor will be by pending ones."""
+        """How many readings each look takes that neither were taken nor will be by pending ones.
+
+        None for looks that are left out.
+        """
         shown = footprints(self.sensor, observation, designs)
+        shown = shown * ~self._left_out(designs)[:, None]
         if len(self.pending):
             taken = footprints(self.sensor, observation, self.pending.to(designs)).amax(0)
             shown = shown * (taken <= 0)
@@ -80,3 +85,6 @@ class Pending:
     def cost(self, design: Float[Tensor, "B K"]) -> Float[Tensor, " B"]:
         """Of the look and the pending ones."""
         return self.sensor.cost(design) + self.reserved
+
+    def _left_out(self, designs: Float[Tensor, "D K"]) -> Bool[Tensor, " D"]:
+        return (designs[:, None] == self.without.to(designs)).all(-1).any(1)

@@ -8,9 +8,11 @@ from typing import Any
 import torch
 from numpy.typing import NDArray
 
-from boed.acquisition import Proposal
+from boed.acquisition import Acquisition, Proposal
+from boed.foundation.checks import called
 from boed.foundation.randomness import derive
 from boed.policies.policy import Decision
+from boed.sensors.sensor import Sensor, candidates, reads_new
 from boed.session.pending import Pending
 from boed.session.state import State
 
@@ -30,8 +32,9 @@ def propose(state: State, seed: int) -> tuple[Proposal | None, str | None]:
     pending, without = state.designs("pending"), state.designs("failed", "vetoed")
     sensor = now.sensor
     if len(pending) or len(without):
+        offered = candidates(sensor, now.observation)
         sensor = Pending(sensor, pending, without=without, reserved=reserved)
-        if not len(sensor.designs(now.observation)):
+        if not reads_new(sensor, now.observation, offered).any():
             return None, "every candidate was read, is pending, failed or was vetoed"
     proposal = now.propose(
         torch.tensor([0]),
@@ -45,7 +48,23 @@ def propose(state: State, seed: int) -> tuple[Proposal | None, str | None]:
         return proposal, "the policy says that no further look is needed"
     if not proposal.affordable[0]:
         return proposal, f"the budget of {now.budget.cost:g} has no room for the next look"
+    _check_offered(proposal.decision, sensor, now)
     return proposal, None
+
+
+def _check_offered(decision: Decision, sensor: Sensor, now: Acquisition) -> None:
+    """Refuse a look that adds nothing or is left out, of a policy that heeds no candidates.
+
+    Raises:
+        ValueError: naming the policy and the look.
+    """
+    if not isinstance(sensor, Pending):
+        return
+    if not reads_new(sensor, now.observation, decision.designs).any():
+        raise ValueError(
+            f"{called(now.policy, 'choose')} chose {decision.designs[0].tolist()}, which was read, "
+            "is pending, failed or was vetoed; expected one of sensor.designs"
+        )
 
 
 def suggestion(proposal: Proposal, number: int) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -206,6 +207,7 @@ class Session(Known, Logged):
         reading: ArrayLike | None,
         *,
         cost: float | None = None,
+        source: str | None = None,
     ) -> None:
         """Take the reading of a look.
 
@@ -215,6 +217,7 @@ class Session(Known, Logged):
                 for a look that failed, which is not suggested again.
             cost: what it did cost, if not what the sensor says: of the look, and of the way to it
                 from the last one ingested.
+            source: where the reading came from, for the log.
 
         Raises:
             ValueError: an unknown look, one that is not pending, a design that the sensor cannot
@@ -228,13 +231,18 @@ class Session(Known, Logged):
             if not bool((self._state.now.spent + cost).isfinite().all()):
                 raise ValueError(f"cost is {cost:g}, too high to be added to {self.spent:g} spent")
         state = self._state
-        known = state.known_pending(look) if isinstance(look, Look | int) else state.unasked(look)
+        if isinstance(look, Look | int | Integral):
+            known = state.known_pending(look)
+        else:
+            known = state.unasked(look)
         facts: dict[str, Any] = {
             "look": known.id,
             "cost": state.cost(known) if cost is None else cost,
         }
         if not known.suggested:
             facts["design"] = known.design
+        if source is not None:
+            facts["source"] = source
         if reading is None:
             self._do("failed", facts)
             return

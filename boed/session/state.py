@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from numbers import Integral
 
 import torch
 from jaxtyping import Float
@@ -97,13 +98,20 @@ class State(Account):
         """A look of this session, as it is now.
 
         Raises:
-            ValueError: there is none of that id.
+            ValueError: there is none of that id, or that one has another design: it is a look of
+                another session, or one that was undone.
         """
-        number = look.id if isinstance(look, Look) else look
+        number = look.id if isinstance(look, Look) else int(look)
         if not 0 <= number < len(self.looks):
             ids = f"0 to {len(self.looks) - 1}" if self.looks else "none so far"
             raise ValueError(f"look is {number}, expected the id of one of this session: {ids}")
-        return self.looks[number]
+        known = self.looks[number]
+        if isinstance(look, Look) and look.design != known.design:
+            raise ValueError(
+                f"look is {number} at {list(look.design)}, expected one of this session, whose "
+                f"look {number} is at {list(known.design)}"
+            )
+        return known
 
     def known_pending(self, look: Look | int) -> Look:
         """The same of a look that is pending.
@@ -149,11 +157,11 @@ class State(Account):
             ValueError: naming those that there are.
         """
         *findings, answers = self.now.log_belief.shape[1:]
-        given = [label] if isinstance(label, int) else label
+        given = [label] if isinstance(label, int | Integral) else label
         number = findings[0] if findings else 1
         known = range(answers)
         if len(given) != number or not all(
-            isinstance(each, int) and each in known for each in given
+            isinstance(each, Integral) and each in known for each in given
         ):
             each = f" for each of {number} findings" if findings else ""
             raise ValueError(f"label is {label}, expected 0 to {answers - 1}{each}")

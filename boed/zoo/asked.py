@@ -16,7 +16,7 @@ from boed.data.dataset import Dataset
 from boed.data.labels import SPLITS
 from boed.foundation.arguments import check_kind
 from boed.foundation.checks import check_protocol, describe
-from boed.foundation.options import COUNT, Device, Names, OneOf, Shares, refusal
+from boed.foundation.options import COUNT, FRACTION, Device, Names, OneOf, Shares, refusal
 from boed.foundation.precision import PRECISIONS
 from boed.foundation.registry import check_known, looks_like_path
 from boed.policies import Policy
@@ -55,6 +55,7 @@ class Asked:
     search: str | Search
     precision: str
     prevalence: str | float | Mapping[str, float] | None
+    until: float | None
     memory: int
     device: str
 
@@ -65,6 +66,8 @@ class Asked:
         OneOf(PRECISIONS).check("precision", self.precision)
         if self.prevalence is not None:
             Shares().check("prevalence", self.prevalence)
+        if self.until is not None:
+            FRACTION.check("until", self.until)
         Device().check("device", self.device)
         if isinstance(self.sensor, str | Mapping):
             check_sensor_name(self.sensor)
@@ -127,6 +130,7 @@ class Asked:
             "search": _in_words(self.search),
             "precision": self.precision,
             "prevalence": _in_words(self.prevalence),
+            "until": self.until,
             "memory": self.memory,
             "device": self.device,
         }

@@ -206,6 +206,21 @@ def test_a_library_that_nobody_asked_for_is_not_warned_of(digit, asked, recwarn)
     assert len(said) == (asked is not None)
 
 
+def test_looks_end_when_the_answer_is_sure(digit):
+    """And the maps are whole, as without a rule."""
+    options = {"sensor": "patch,grid=3", "completer": "retrieval", "completions": 4}
+    paths = [
+        scan(scan_setup(digit, "digits", until=until, **options), scene=ROW).trajectory
+        for until in (None, 0.6)
+    ]
+    sure = (paths[0].log_beliefs[0].exp().amax(-1) >= 0.6).tolist()
+    looks = sure.index(True)
+    assert 0 < looks < 3
+    assert torch.equal(paths[1].designs, paths[0].designs[:, :looks])
+    assert not paths[1].scores.isnan().any()
+    assert all(not each.scores.isnan().any() for each in paths[1].decisions)
+
+
 @pytest.mark.parametrize("looks", [0, 1])
 def test_a_policy_that_stops_is_shown_so_far(digit, monkeypatch, tmp_path, looks):
     from dataclasses import replace

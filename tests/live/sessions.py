@@ -10,7 +10,7 @@ import numpy as np
 
 from boed.acquisition import Budget
 from boed.live import LiveSession
-from boed.live.folder import READ
+from boed.live.folder import REFUSED
 from boed.live.simulated import Simulated
 from boed.policies import BOED, CentreOut, FirstLook, Policy
 from boed.sensors import PatchSensor
@@ -108,5 +108,5 @@ def record(live: LiveSession) -> list[object]:
     state = {**live.state(), "changes": 0}
     folder = live.session._log.folder
     assert folder is not None
-    files = sorted(each for each in folder.iterdir() if each.name != READ)
+    files = sorted(each for each in folder.iterdir() if each.name != REFUSED)
     return [state, files, (folder / EVENTS).read_bytes()]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from boed.live import Folder, LiveSession
-from boed.live.folder import READ
+from boed.live.folder import REFUSED
 from boed.policies import CentreOut
 from boed.session.log import Log
 from tests.live.sessions import patch, record, small
@@ -264,21 +264,47 @@ def test_no_file_is_read_as_that_of_a_later_look(name: str, refused: bool, tmp_p
     assert len(live.session.beliefs()) == 3
 
 
-def test_a_crash_between_the_log_and_the_list_of_files(tmp_path: Path) -> None:
+@pytest.mark.parametrize("ending", ["npy", "png", "dcm", "failed"])
+def test_a_file_read_before_a_crash_is_not_read_again(
+    ending: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed right after the event, then undone without the folder, then begun with it again."""
     live = small(tmp_path / "log", policy=CentreOut())
     watched = Folder(live, tmp_path / "looks")
     watched.poll()
-    dropped(watched, "0.npy", npy(patch(live, 0)))
-    (tmp_path / "log" / READ).unlink()
-    live, watched = again(watched, tmp_path / "log")
-    while live.session.looks:
-        live.undo()
+    made = {"npy": npy, "png": png, "dcm": dicom}.get(ending, lambda pixels: b"")
+
+    class Killed(BaseException):
+        pass
+
+    append = Log.append
+
+    def killed(log: Log, *event: Any) -> Any:
+        append(log, *event)
+        raise Killed
+
+    monkeypatch.setattr(Log, "append", killed)
+    with pytest.raises(Killed):
+        dropped(watched, f"0.{ending}", made(patch(live, 0)))
+    monkeypatch.undo()
+    live.session.close()
+    alone = small(tmp_path / "log", policy=CentreOut())
+    assert alone.session.looks[0].status == ("failed" if ending == "failed" else "taken")
+    while alone.session.looks:
+        alone.undo()
+    alone.next()
+    alone.session.close()
     live, watched = again(watched, tmp_path / "log")
     for _ in range(3):
         watched.poll()
     assert [each.status for each in live.session.looks] == ["pending"]
-    (tmp_path / "log" / READ).write_text('[["0.npy"]]')
-    with pytest.raises(ValueError, match=r"files.json is damaged .* expected a list of the files"):
+    dropped(watched, "0.npy", npy(patch(live, 0) / 2))  # a new file is a new reading
+    assert live.session.looks[0].status == "taken"
+
+
+def test_a_list_of_refused_files_that_is_damaged_is_told(watched: Folder, tmp_path: Path) -> None:
+    (tmp_path / "log" / REFUSED).write_text('[["0.npy"]]')
+    with pytest.raises(ValueError, match=r"files.json is damaged .* the files that were refused"):
         again(watched, tmp_path / "log")
 
 

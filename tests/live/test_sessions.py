@@ -171,8 +171,6 @@ def test_however_many_wait_for_decisions_readings_are_taken() -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (("--several", "--stdio"), "--several is for the page"),
-        (("--several", "--folder", "looks"), "--several is for the page"),
         (("--several", "--out", "one"), "is the log of one session"),
     ],
 )

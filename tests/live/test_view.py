@@ -14,17 +14,20 @@ from boed.live import LiveSession
 from boed.live.simulated import Simulated
 from boed.live.view import View, picture
 from boed.policies import Random
-from boed.sensors import Features, Lines, Projections
+from boed.sensors import Features, Foveated, KSpaceLines, Lines, PatchSensor, Projections
 from boed.session import Session
-from tests.doubles import Constant
-from tests.session.test_session import SENSORS
+from tests.doubles import Constant, RowSensor
 
 ALL = {
-    **SENSORS,
+    "patch": (lambda: PatchSensor(16, 0.25, 4), (1, 16, 16)),
+    "noisy, overlapping patches": (lambda: PatchSensor(16, 0.5, 5, noise=0.2), (1, 16, 16)),
+    "k-space": (lambda: KSpaceLines((6, 8), noise=0.1), (2, 6, 8)),
+    "foveated": (lambda: Foveated((12, 10), 2, 3), (3, 12, 10)),
+    "a user's rows": (RowSensor, (1, 6, 6)),
     "lines": (lambda: Lines(8), (1, 8, 8)),
     "projections": (lambda: Projections(8, 4), (1, 8, 8)),
     "a table": (lambda: Features(5), (1, 1, 5)),
-    "colour": (SENSORS["patch"][0], (3, 16, 16)),
+    "colour": (lambda: PatchSensor(16, 0.25, 4), (3, 16, 16)),
 }
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from boed.acquire import acquire
 from boed.data.dataset import Dataset
 from boed.policies.learned import NETWORKS, ONE_PASS, CandidateLooks
 from boed.policies.learned.training import begun
@@ -54,6 +55,21 @@ def test_pending_looks_are_not_repeated_and_a_vetoed_one_stays_out(kind: str, na
         made.ingest(looks[1], reading)
         after = made.suggest(1)[0]
         assert after.design not in {each.design for each in looks}
+
+
+@pytest.mark.parametrize("kind", ONE_PASS)
+@pytest.mark.parametrize("name", SENSORS)
+def test_a_session_makes_the_looks_of_acquire(kind: str, name: str) -> None:
+    made, scene = session(name, kind)
+    classifier = Constant([-math.log(3)] * 3)
+    expected = acquire(scene, made.sensor, made.policy, steps=3, classifier=classifier, seed=0)
+    with made:
+        for _ in range(3):
+            (look,) = made.suggest()
+            made.ingest(look, read(made.sensor, scene, torch.tensor(look.design)))
+        told = torch.tensor([look.design for look in made.looks])
+        assert torch.equal(told, expected.designs[0].to(told))
+        assert torch.equal(made.observation.values, expected.observations[-1].values)
 
 
 @pytest.mark.parametrize("kind", ONE_PASS)

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -24,7 +25,7 @@ from boed.eig import eig_map
 from boed.foundation.randomness import derive, per_scene
 from boed.policies import BOED, CentreOut, FirstLook, Policy, Random, Until
 from boed.policies.stopping import Confident
-from boed.sensors import Foveated, KSpaceLines, PatchSensor, Sensor
+from boed.sensors import PatchSensor, Sensor
 from boed.sensors.reading import read, record
 from boed.sensors.sensor import look as looked
 from boed.session import Look, Session
@@ -37,7 +38,6 @@ from tests.doubles import (
     Clues,
     Constant,
     FindingsClassifier,
-    RowSensor,
 )
 
 TILED = PatchSensor(16, 0.25, 4)
@@ -64,35 +64,6 @@ def run(
     for _ in range(steps):
         for look in session.suggest():
             session.ingest(look, reading(look, sensor, scene))
-
-
-SENSORS: dict[str, tuple[Callable[[], Sensor], tuple[int, int, int]]] = {
-    "patch": (lambda: TILED, (1, 16, 16)),
-    "noisy, overlapping patches": (lambda: PatchSensor(16, 0.5, 5, noise=0.2), (1, 16, 16)),
-    "k-space": (lambda: KSpaceLines((6, 8), noise=0.1), (2, 6, 8)),
-    "foveated": (lambda: Foveated((12, 10), 2, 3), (3, 12, 10)),
-    "a user's rows": (RowSensor, (1, 6, 6)),
-}
-
-
-@pytest.mark.parametrize("name", SENSORS)
-def test_a_session_is_acquire_with_an_instrument(name: str) -> None:
-    make, shape = SENSORS[name]
-    sensor, scene, policy, classifier = (
-        make(),
-        torch.rand(1, *shape),
-        Random(),
-        Constant((-0.7, -0.7)),
-    )
-    expected = acquire(scene, sensor, policy, steps=STEPS, classifier=classifier, seed=7)
-    session = Session(sensor, policy, classifier, seed=7, shape=shape)
-    run(session, sensor, scene)
-    designs = [look.design for look in session.looks]
-    assert designs == [tuple(design) for design in expected.designs[0].tolist()]
-    last = expected.observations[-1]
-    assert torch.equal(session.observation.values, last.values)
-    assert torch.equal(session.observation.seen, last.seen)
-    assert session.spent == pytest.approx(float(expected.costs.sum()))
 
 
 def test_boed_in_a_session_decides_as_in_acquire() -> None:
@@ -324,6 +295,10 @@ def test_pending_looks_are_seen_with_the_next_one() -> None:
 WRONG: dict[str, tuple[Callable[[Session], object], str]] = {
     "another shape": (lambda s: s.ingest(0, torch.rand(1, 3, 4)), r"reading is \(1, 3, 4\), exp"),
     "NaN": (lambda s: s.ingest(0, torch.full((1, 4, 4), torch.nan)), "reading has 16 NaN"),
+    "masked": (
+        lambda s: s.ingest(0, np.ma.array(np.ones((1, 4, 4)), mask=np.eye(4)[None])),
+        "reading has 4 masked entries of 16",
+    ),
     "whole numbers": (lambda s: s.ingest(0, [[[0] * 4] * 4]), "reading is int64, expected floa"),
     "unknown look": (lambda s: s.ingest(5, None), "look is 5, expected the id of one .*: 0 to 1"),
     "negative look": (lambda s: s.ingest(-1, None), "look is -1, expected the id"),
@@ -524,18 +499,6 @@ def test_events_that_cannot_have_happened_are_refused(name: str, tmp_path: Path)
     with pytest.raises(ValueError, match=r"^log is damaged: .* cannot have happened") as refused:
         Session(TILED, CentreOut(), ClueClassifier(), path=tmp_path)
     assert told in str(refused.value)
-
-
-@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64, "sparse"])
-def test_a_reading_may_be_any_kind_of_floating_point_array(kind: Any, tmp_path: Path) -> None:
-    session = Session(TILED, CentreOut(), ClueClassifier(), path=tmp_path / "session")
-    (look,) = session.suggest()
-    given = reading(look).bool().float().requires_grad_()  # whole, so that no kind rounds it
-    session.ingest(look, given.to_sparse() if kind == "sparse" else given.to(kind))
-    seen = session.observation
-    session.close()
-    again = Session(TILED, CentreOut(), ClueClassifier(), path=tmp_path / "session")
-    assert torch.equal(again.observation.values, seen.values)
 
 
 def test_a_full_disk_changes_nothing_and_leaves_the_log_whole(
