@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
 from typing import Any
 
@@ -38,6 +38,7 @@ class PolicyLooks:
 
     network: LookNet
     others: RandomLooks
+    _: KW_ONLY
     share: float = 0.5
     explore: float = 0.1
 
