@@ -12,15 +12,16 @@ def report(
     run: Annotated[
         Path,
         typer.Argument(
-            help="Run folder of `boed benchmark` or `boed evaluate`, or the log of a session, as "
-            "of `boed live`."
+            help="Run folder of `boed benchmark` or `boed evaluate`, the log of a session, as of "
+            "`boed live`, or a folder of such logs, of which it tells together."
         ),
     ],
     figures: Annotated[
         Path | None, typer.Option(help="Also write the figures as PNG to this folder.")
     ] = None,
 ) -> None:
-    """Write the report of a finished run again, or that of a session."""
+    """Write the report of a finished run again, or that of a session or of many."""
+    from boed.data.readers.sessions import holds_sessions
     from boed.foundation.events import EVENTS
     from boed.foundation.identity import RECORD
 
@@ -28,10 +29,15 @@ def report(
         from boed.session.report import report_log
 
         report_log(run, figures)
+    elif not (run / RECORD).is_file() and holds_sessions(run):
+        from boed.session.gathered import report_sessions
+
+        report_sessions(run, figures)
     elif not (run / RECORD).is_file():
         raise ValueError(
             f"run is '{run}', which has neither {RECORD} nor {EVENTS}; expected the folder of a "
-            "run of `boed benchmark` or `boed evaluate`, or the log of a session, as of `boed live`"
+            "run of `boed benchmark` or `boed evaluate`, the log of a session, as of `boed live`, "
+            "or a folder of such logs"
         )
     else:
         from boed.report.again import report_again

@@ -46,7 +46,9 @@ def report_again(run: Path, figures: Path | None = None) -> None:
             "began it goes on with it"
         )
     if kind == "benchmark":
-        _benchmark(run, figures)
+        results = benchmark_results.load(run / RESULTS)
+        examples = _examples(run, benchmark_results.EXAMPLES)
+        write_benchmark(run, results, examples, figures=figures)
     elif kind == classifier_results.KIND:
         _classifiers(run, figures)
     elif kind == policy_results.KIND:
@@ -55,10 +57,22 @@ def report_again(run: Path, figures: Path | None = None) -> None:
         _completers(run, figures)
 
 
-def _benchmark(run: Path, figures: Path | None) -> None:
+def write_benchmark(
+    run: Path,
+    results: xr.Dataset,
+    examples: xr.Dataset | None = None,
+    *,
+    figures: Path | None = None,
+) -> None:
+    """Write `report.html`, `summary.json` and tables of a benchmark's Results.
+
+    Args:
+        run: folder.
+        results: of the run.
+        examples: worked scenes.
+        figures: folder for the figures as PNG; none are written if not given.
+    """
     records = _claimed(figures, "curves", "panel")
-    results = benchmark_results.load(run / RESULTS)
-    examples = _examples(run, benchmark_results.EXAMPLES)
     summary = write_summary(results, run / "summary.json")
     write_report(results, run / "report.html", examples, summary=summary)
     write_tables(report_tables(results, summary), run / "tables")

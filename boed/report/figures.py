@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from boed.classifiers.evaluation.metrics import ece, reliability
 from boed.report.beliefs import belief_in_words, truth_in_words
-from boed.report.statistics import summary
+from boed.report.statistics import exists, summary
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -50,7 +50,7 @@ def curves_figure(
         against: number of looks, or the mean cost of a scene after so many.
     """
     found = results if isinstance(results, dict) else summary(results)
-    present = [m for m in metrics if found["full_image"][m] is not None] or list(metrics[:1])
+    present = [m for m in metrics if exists(found, m)] or list(metrics[:1])
     rows, columns = (len(present), 1) if stacked else (1, len(present))
     legend = 0.7 if columns > 1 else 0.3 + 0.12 * len(found["policies"])
     figure = Figure(figsize=(4.1 * columns, 3.2 * rows + legend), layout="constrained")
@@ -221,7 +221,8 @@ def looks_figure(results: xr.Dataset) -> Figure:
     policies, steps = results["policy"].values, results.sizes["step"]
     seen = in_view(results)
     tall = 1.5 * _tall(seen)
-    figure = Figure(figsize=(1.5 * len(policies) + 1.1, tall * steps + 0.7), layout="constrained")
+    wide = max(1.5 * len(policies), 2.4) + 1.1
+    figure = Figure(figsize=(wide, tall * steps + 0.7), layout="constrained")
     axes = figure.subplots(steps, len(policies), squeeze=False)
     norm = PowerNorm(0.5, 0, 1)
     shown = None

@@ -9,6 +9,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from boed.policies.names import INFORMED
+from boed.report.results import INSTRUMENT
 from boed.report.rivals import learned
 from boed.report.statistics import Bounded, resampled, with_bounds
 
@@ -50,7 +51,8 @@ def eig_and_gains(results: xr.Dataset, resamples: int = 2000, seed: int = 0) -> 
         seed: of the bootstrap.
     """
     names = [str(name) for name in results["policy"].values]
-    asked = [name for name in names if name in learned(results) or _is_in_nats(name)]
+    known = {*learned(results), INSTRUMENT}
+    asked = [name for name in names if name in known or _is_in_nats(name)]
     if not asked:
         return []
     truth = _log_belief_in_truth(results)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from boed.classifiers.evaluation.metrics import HIGHER_IS_BETTER
+from boed.report.results import INSTRUMENT
 from boed.report.statistics import Summary
 from boed.report.tables import number
 
@@ -24,6 +25,9 @@ def headline(summary: Summary) -> str:
     )  # fmt: skip
     if primary["strongest"] is None:
         mean = summary["policies"][ours][metric]["mean"][look]
+        if names == [INSTRUMENT]:
+            told = "does not exist" if mean is None else f"is {mean:.3f}"
+            return f"{counted(summary['scenes'], 'session')}: {outcome} {told}."
         told = "does not exist on these scenes" if mean is None else f"is {mean:.3f} under {ours}"
         count = f"{len(names)} polic{'y' if len(names) == 1 else 'ies'}"
         return (
@@ -91,6 +95,14 @@ def plain_words(summary: Summary, *, answers: int, findings: int, seen: float | 
         if findings
         else f"which of {answers} answers is right"
     )
+    if list(summary["policies"]) == [INSTRUMENT]:
+        right = summary["policies"][INSTRUMENT]["accuracy"]["mean"][look]
+        return (
+            f"In plain words: an instrument looked up to {counted(summary['looks'], 'time')} at "
+            f"each of {counted(summary['scenes'], 'scene')}, and after each look a classifier said "
+            f"{question}. After {counted(look, 'look')} the likeliest answer was right in "
+            f"{_percent(right)}; where a session had ended before, its last answer counts."
+        )
     part = "" if seen is None else f", each of which showed {_percent(seen)} of it"
     right = {name: curve["accuracy"]["mean"][look] for name, curve in summary["policies"].items()}
     told = [f"where {ours} looked, the likeliest answer was right in {_percent(right[ours])}"]

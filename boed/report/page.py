@@ -13,7 +13,7 @@ from boed.report.gains import Gains, eig_and_gains
 from boed.report.headline import NAMES, counted, headline, infinite, plain_words
 from boed.report.html import png, rounded, rows_of, script, shares, svg, template
 from boed.report.results import structured, validate
-from boed.report.statistics import Bounded, Summary, first_better
+from boed.report.statistics import Bounded, Summary, exists, first_better
 from boed.report.statistics import summary as summarise
 from boed.report.stepping import stepping
 from boed.report.tables import number, with_interval
@@ -116,13 +116,14 @@ def render(
         joint=partial(joint, summary["primary"]),
         split=str(attributes.get("split", "")),
         seeds=results.sizes["seed"],
+        instrument=attributes.get("sessions"),
         clusters="patients" if "patient" in results else "scenes",
     )
 
 
 def _shown(summary: Summary, metric: str) -> bool:
     """Whether a metric exists: for the whole scene, or is infinite."""
-    return summary["full_image"][metric] is not None or metric == "nll"
+    return exists(summary, metric) or metric == "nll"
 
 
 def report_tables(
@@ -218,12 +219,15 @@ def what_was_run(results: xr.Dataset) -> list[tuple[str, str]]:
     rows = [
         ("command", attributes.get("command")),
         ("started", attributes.get("started")),
-        ("data", f"{attributes.get('data')}, {attributes.get('split')} split"),
+        ("data", _data(attributes)),
         ("checksum of the split", attributes.get("sha256")),
         ("scenes", f"{results.sizes['scene']} of {attributes.get('size')} px"),
         ("question", attributes.get("question")),
         ("primary outcome", _primary(attributes.get("primary"))),
         ("sensor", _sensor(structured(attributes.get("sensor", "{}")))),
+        ("sensor", attributes.get("sensor_name")),
+        ("classifier", attributes.get("classifier_name")),
+        ("decided by", attributes.get("decided")),
         ("budget", _budget(structured(attributes.get("budget", "null")))),
         ("look", _pixels(attributes.get("patch"))),
         ("grid of candidates", _square(attributes.get("grid"))),
@@ -241,6 +245,11 @@ def what_was_run(results: xr.Dataset) -> list[tuple[str, str]]:
         ("seconds in all", rounded(attributes.get("seconds"))),
     ]
     return rows_of(rows, structured(attributes.get("versions", "{}")))
+
+
+def _data(attributes: dict[str, Any]) -> str:
+    split = attributes.get("split")
+    return f"{attributes.get('data')}, {split} split" if split else str(attributes.get("data"))
 
 
 def _primary(stated: Any) -> str | None:

@@ -16,6 +16,9 @@ import xarray as xr
 from boed.foundation import netcdf
 from boed.foundation.netcdf import Schema
 
+INSTRUMENT = "sessions"
+"""The policy of Results that are of sessions with an instrument, whatever decided there."""
+
 
 def _looks_and_steps(dataset: xr.Dataset, name: str) -> None:
     if dataset.sizes["look"] != dataset.sizes["step"] + 1:
@@ -28,7 +31,7 @@ def _looks_and_steps(dataset: xr.Dataset, name: str) -> None:
 def _beliefs_and_labels(dataset: xr.Dataset, name: str) -> None:
     _looks_and_steps(dataset, name)
     for variable in ("log_belief", "full_image_log_belief"):
-        if bool(dataset[variable].isnull().any()):
+        if variable in dataset and bool(dataset[variable].isnull().any()):
             raise ValueError(f"{name}: {variable} holds NaN, expected log-probabilities")
     label, answers = dataset["label"], dataset.sizes["answer"]
     if label.size == 0 or int(label.min()) < 0 or int(label.max()) >= answers:
@@ -46,10 +49,10 @@ RESULTS = Schema(
         "looks": {"policy", "seed", "scene"},
         "candidates": {"candidate", "axis"},
         "candidate_mask": {"candidate", "y", "x"},
-        "full_image_log_belief": {"scene", "answer"},
         "seconds": {"policy", "seed"},
     },
     optional={
+        "full_image_log_belief": {"scene", "answer"},
         "thumbnail": {"scene", "channel", "v", "u"},
         "effective": {"policy", "seed", "scene", "step"},
         "distance": {"policy", "seed", "scene", "look"},

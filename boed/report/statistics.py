@@ -85,7 +85,6 @@ def summary(results: xr.Dataset, resamples: int = 2000, seed: int = 0) -> Summar
             found[metric] = _interval(mean, many)
         return found
 
-    whole, labels = _arrays(results, "full_image_log_belief")
     return {
         "data": str(results.attrs.get("data", "unknown")),
         "scenes": results.sizes["scene"],
@@ -99,12 +98,25 @@ def summary(results: xr.Dataset, resamples: int = 2000, seed: int = 0) -> Summar
         "together": _together(point, drawn, names, baseline),
         "primary": _primary(results, point, drawn, names),
         "ruled_out": _ruled_out(results),
-        "full_image": {
-            metric: _plain([float(score(whole, labels))])[0] for metric, score in METRICS.items()
-        },
+        "full_image": _whole(results),
         "seconds": float(results.attrs.get("seconds", results["seconds"].sum())),
         "versions": structured(results.attrs.get("versions", "{}")),
     }
+
+
+def _whole(results: xr.Dataset) -> dict[str, float | None]:
+    """Metrics of the classifier that sees whole scenes; None where nobody saw them."""
+    if "full_image_log_belief" not in results:
+        return dict.fromkeys(METRICS)
+    whole, labels = _arrays(results, "full_image_log_belief")
+    return {metric: _plain([float(score(whole, labels))])[0] for metric, score in METRICS.items()}
+
+
+def exists(summary: Summary, metric: str) -> bool:
+    """Whether a metric exists on these scenes, or is infinite, as NLL may be."""
+    curves = summary["policies"].values()
+    some = any(value is not None for curve in curves for value in curve[metric]["mean"])
+    return some or summary["full_image"][metric] is not None
 
 
 def _ruled_out(results: xr.Dataset) -> dict[str, list[int]]:

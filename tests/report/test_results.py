@@ -152,7 +152,7 @@ def test_a_really_full_disk_is_an_error(results, tmp_path):
 
 @pytest.mark.parametrize(
     "variable",
-    ["log_belief", "label", "design", "score", "full_image_log_belief", "seconds"],
+    ["log_belief", "label", "design", "score", "seconds"],
 )
 def test_a_missing_variable_is_named(results, variable):
     with pytest.raises(ValueError, match=f"no variable '{variable}'"):

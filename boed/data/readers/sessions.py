@@ -27,7 +27,7 @@ Seen = tuple[Float[Tensor, "C H W"], UInt8[Tensor, "1 H W"]]
 
 def holds_sessions(folder: Path) -> bool:
     """Whether a folder is one of logs of sessions."""
-    return bool(_logs(folder))
+    return bool(logs_in(folder))
 
 
 def read_sessions(
@@ -39,7 +39,7 @@ def read_sessions(
         ValueError: a log is damaged, its readings hold no pixels, its scene is of another shape
             than the others', or no session of the split has read anything.
     """
-    logs = _logs(folder)
+    logs = logs_in(folder)
     seen: dict[str, Seen] = {}
     for log in logs:
         values, mask = seen_after(read_events(log)[0], f"log {log}")[-1]
@@ -106,7 +106,7 @@ def _rounded(reading: Tensor) -> Tensor:
     return reading.clamp(0, 1)
 
 
-def _logs(folder: Path) -> list[Path]:
+def logs_in(folder: Path) -> list[Path]:
     """The folders of logs in a folder, or in its folders of splits."""
     places = [folder, *(folder / split for split in SPLITS)]
     return sorted(file.parent for place in places for file in place.glob(f"*/{EVENTS}"))
