@@ -206,11 +206,11 @@ def joint(primary: dict[str, Any], pair: str, *, metric: str, look: int) -> str:
 
 
 def timing(results: xr.Dataset) -> list[tuple[str, float, float]]:
-    """Policy, seconds per run, and seconds per look of one scene."""
+    """Policy, seconds per run, and seconds per look that was taken of one scene."""
     per_run = results["seconds"].mean("seed").values
-    looks = results.sizes["scene"] * results.sizes["step"]
+    looks = results["looks"].sum("scene").mean("seed").clip(min=1).values
     names = map(str, results["policy"].values)
-    return [(name, float(s), float(s) / looks) for name, s in zip(names, per_run, strict=True)]
+    return [(n, float(s), float(s / k)) for n, s, k in zip(names, per_run, looks, strict=True)]
 
 
 def what_was_run(results: xr.Dataset) -> list[tuple[str, str]]:

@@ -172,8 +172,13 @@ def account_of(events: Sequence[Event], where: str) -> Account:
     Raises:
         ValueError: the first event is none.
     """
-    if not events or events[0].kind != "begin" or "log_belief" not in events[0].arrays:
-        raise ValueError(f"{where} has no beginning with a belief, expected the log of a session")
-    account = Account(beliefs=[torch.from_numpy(events[0].arrays["log_belief"])])
+    account = begun(events, where)
     account.go_on(events)
     return account
+
+
+def begun(events: Sequence[Event], where: str) -> Account:
+    """What a log says of its beginning alone; see `account_of`."""
+    if not events or events[0].kind != "begin" or "log_belief" not in events[0].arrays:
+        raise ValueError(f"{where} has no beginning with a belief, expected the log of a session")
+    return Account(beliefs=[torch.from_numpy(events[0].arrays["log_belief"])])

@@ -17,7 +17,7 @@ from boed.foundation.identity import RESULTS
 from boed.report import results as benchmark_results
 from boed.report.again import write_benchmark
 from boed.report.results import INSTRUMENT
-from boed.session.account import Account
+from boed.session.account import Account, begun
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -55,9 +55,9 @@ class Told:
             ValueError: the log is damaged.
         """
         events, _ = read_events(log)
-        if not events or events[0].kind != "begin":
-            raise ValueError(f"log {log} has no beginning, expected the log of a session")
-        account, together = _replayed(events)
+        if not events:  # it was killed before its beginning was on the disk
+            return None
+        account, together = _replayed(events, f"log {log}")
         if account.label is None or not account.taken:
             return None
         looks = [account.looks[each] for each in account.taken]
@@ -175,7 +175,7 @@ def _results(folder: Path, told: list[Told], *, sessions: int) -> xr.Dataset:
         coords={
             "policy": [INSTRUMENT],
             "seed": [0],
-            "scene": [each.log.name for each in told],
+            "scene": [each.log.relative_to(folder).as_posix() for each in told],
             "look": np.arange(steps + 1),
             "step": np.arange(1, steps + 1),
             "axis": axes or [f"design_{k}" for k in range(designs.shape[-1])],
@@ -197,9 +197,9 @@ def _results(folder: Path, told: list[Told], *, sessions: int) -> xr.Dataset:
     return results
 
 
-def _replayed(events: list[Event]) -> tuple[Account, set[int]]:
+def _replayed(events: list[Event], where: str) -> tuple[Account, set[int]]:
     """What happened, and the looks that were suggested while others were pending."""
-    account = Account(beliefs=[torch.from_numpy(events[0].arrays["log_belief"])])
+    account = begun(events, where)
     together = set()
     for event in effective(events):
         if event.kind == "suggestion" and account.pending:

@@ -157,13 +157,11 @@ class State(Account):
             ValueError: naming those that there are.
         """
         *findings, answers = self.now.log_belief.shape[1:]
-        given = [label] if isinstance(label, int | Integral) else label
-        number = findings[0] if findings else 1
-        known = range(answers)
-        if len(given) != number or not all(
-            isinstance(each, Integral) and each in known for each in given
-        ):
-            each = f" for each of {number} findings" if findings else ""
+        given = label if isinstance(label, list) else [label]
+        number, known = findings[0] if findings else 1, range(answers)
+        fits = isinstance(label, list) == bool(findings) and len(given) == number
+        if not fits or not all(isinstance(each, Integral) and each in known for each in given):
+            each = f" for each of {number} findings, as a list" if findings else ""
             raise ValueError(f"label is {label}, expected 0 to {answers - 1}{each}")
 
     def design(self, look: Look) -> Float[Tensor, " K"]:

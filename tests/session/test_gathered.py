@@ -15,8 +15,10 @@ from typer.testing import CliRunner
 
 from boed.acquire import acquire
 from boed.cli import app
+from boed.data.readers.sessions import read_sessions
 from boed.policies import CentreOut, Random
 from boed.report import results as benchmark_results
+from boed.report.page import timing
 from boed.sensors import Features, KSpaceLines, PatchSensor, Sensor
 from boed.sensors.reading import read
 from boed.session import Session
@@ -137,6 +139,8 @@ def test_the_command_tells_of_a_folder_of_logs(logs: Path) -> None:
         assert said.exit_code == 0, said.output
     summary = json.loads((logs / "summary.json").read_text())
     assert summary["scenes"] == 4
+    ((_, seconds, each),) = timing(gathered(logs))
+    assert each == pytest.approx(seconds / 9)  # the looks that were taken, 3 + 2 + 1 + 3
     found = gathered(logs).isel(policy=0, seed=0, look=3)
     truth = found["log_belief"].isel(answer=found["label"])
     assert summary["policies"]["sessions"]["nll"]["mean"][3] == pytest.approx(-float(truth.mean()))
@@ -163,3 +167,21 @@ def test_sessions_that_cannot_be_told_of_together_are_refused(tmp_path: Path) ->
     said = CliRunner().invoke(app, ["report", str(tmp_path)])
     assert said.exit_code == 2
     assert "or a folder of such logs" in " ".join(said.output.split())
+
+
+def test_a_log_that_was_never_begun_is_passed_over_and_one_of_another_kind_named(
+    tmp_path: Path,
+) -> None:
+    for split in ("train", "val"):
+        with session(tmp_path / "logs" / split / "a", 0) as run:
+            take(run, 0, 1)
+            run.label(0)
+    killed = tmp_path / "logs" / "killed" / "log.jsonl"  # before its first line was written
+    killed.parent.mkdir()
+    killed.touch()
+    assert gathered(tmp_path / "logs")["scene"].values.tolist() == ["train/a", "val/a"]
+    assert len(read_sessions(tmp_path / "logs", "train")[0]) == 1
+    killed.write_text('{"n": 0, "event": "begin", "session": "model"}\n')
+    for reads in (gathered, lambda folder: read_sessions(folder, "train")):
+        with pytest.raises(ValueError, match=r"log .*killed has no beginning with a"):
+            reads(tmp_path / "logs")

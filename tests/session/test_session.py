@@ -316,6 +316,7 @@ WRONG: dict[str, tuple[Callable[[Session], object], str]] = {
     "none": (lambda s: s.suggest(0), "n is 0, expected at least 1"),
     "label": (lambda s: s.label(3), "label is 3, expected 0 to 2"),
     "labels": (lambda s: s.label([1, 1]), r"label is \[1, 1\], expected 0 to 2"),
+    "label in a list": (lambda s: s.label([1]), r"label is \[1\], expected 0 to 2"),
     "completions": (lambda s: s.completions(), "CentreOut has no completer"),
 }  # fmt: skip
 

@@ -42,7 +42,10 @@ def read_sessions(
     logs = logs_in(folder)
     seen: dict[str, Seen] = {}
     for log in logs:
-        values, mask = seen_after(read_events(log)[0], f"log {log}")[-1]
+        events, _ = read_events(log)
+        if not events:  # it was killed before its beginning was on the disk
+            continue
+        values, mask = seen_after(events, f"log {log}")[-1]
         first = next(iter(seen.values()), (values,))[0]
         if values.shape != first.shape:
             raise ValueError(
@@ -73,8 +76,8 @@ def seen_after(events: Sequence[Event], where: str) -> list[Seen]:
     Raises:
         ValueError: there is no beginning, or a reading holds no pixels of the scene.
     """
-    if not events or events[0].kind != "begin":
-        raise ValueError(f"{where} has no beginning, expected the log of a session")
+    if not events or events[0].kind != "begin" or "shape" not in events[0].facts:
+        raise ValueError(f"{where} has no beginning with a scene, expected the log of a session")
     channels, height, width = events[0].facts["shape"]
     seen = [(torch.zeros(channels, height, width), torch.zeros(1, height, width).byte())]
     for event in effective(events):
