@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from boed.classifiers.evaluation.primary import Primary
 from boed.policies.names import INFORMED, LEARNED
-from boed.report.results import structured
+from boed.report.results import INSTRUMENT, structured
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -24,7 +25,10 @@ def primary_of(results: xr.Dataset) -> tuple[Primary, bool]:
         return Primary.read(str(stated), steps=steps), True
     except ValueError:  # a run from before there was one
         answers, several = results.sizes["answer"], "finding" in results.sizes
-        return Primary.usual(answers=answers, multi_label=several, steps=steps), False
+        usual = Primary.usual(answers=answers, multi_label=several, steps=steps)
+        if results["policy"].values.tolist() == [INSTRUMENT]:  # what counts is how they ended
+            return replace(usual, looks=steps), False
+        return usual, False
 
 
 def rivals(results: xr.Dataset) -> list[str]:
