@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from pages import fill
 
 WORSE = -0.01
 """A policy is not worse than a fixed scan if the lower end of the interval is above this."""
+
+TABLES = ("primary", "metrics", "paired", "gains")
+"""That are read."""
 
 TOLD = ("auroc", "accuracy", "nll")
 HEADERS = {"auroc": "AUROC", "accuracy": "accuracy", "nll": "NLL (nats)"}
@@ -32,14 +36,14 @@ def document(names: Iterable[str], docs: Path, *, fixed: tuple[str, ...]) -> Non
 def section(name: str, folder: Path, *, fixed: tuple[str, ...]) -> str:
     """A run: its curves, the primary outcome with its verdict, all policies, and EIG told."""
     summary = json.loads((folder / "summary.json").read_text())
-    tables = {each: pd.read_csv(folder / f"{each}.csv") for each in ("metrics", "paired", "gains")}
+    tables = {each: pd.read_csv(folder / f"{each}.csv") for each in TABLES}
     hours, primary = summary["seconds"] / 3600, summary["primary"]
     parts = [
         f"### {name}",
-        f"{summary['data']}, {summary['scenes']} test scenes, {hours:.1f} hours of one core. Whole "
-        f"image: {_whole(summary['full_image'])}.",
+        f"{summary['data']}, {summary['scenes']} test scenes, {hours:.1f} core hours of deciding. "
+        f"Whole image: {_whole(summary['full_image'])}.",
         f"![Curves of {name}](headline/{name}/curves.png)",
-        _outcome(tables["paired"], primary, fixed=fixed),
+        _outcome(tables, primary, fixed=fixed),
         _policies(tables["metrics"]),
         _gains(tables["gains"]),
     ]
@@ -50,40 +54,51 @@ def _whole(figures: dict[str, float]) -> str:
     return ", ".join(f"{HEADERS[each]} {figures[each]:.3f}" for each in TOLD if each in figures)
 
 
-def _outcome(paired: pd.DataFrame, primary: dict[str, object], *, fixed: tuple[str, ...]) -> str:
-    """The primary outcome against each rival, with what it means."""
+def _outcome(
+    tables: dict[str, pd.DataFrame], primary: dict[str, Any], *, fixed: tuple[str, ...]
+) -> str:
+    """The primary outcome against each rival, with what it means, and against the others."""
     metric, looks, judged = str(primary["metric"]), primary["looks"], primary["policy"]
-    rows = paired[(paired["metric"] == metric) & (paired["looks"] == looks)]
     lines = [
-        f"| {HEADERS[metric]} after {looks} looks | difference | together for all rivals |",
+        f"| {HEADERS[metric]} after {looks} looks | difference | interval holds |",
         "|---|---|---|",
     ]
-    rivals = {}
-    for row in rows.itertuples():
-        better, _, other = str(row.difference).partition(" - ")
-        if better != judged:
-            continue
-        rivals[other] = row
-        certain = "certain" if row.certain_together is True else "not certain"
-        lines.append(f"| {row.difference} | {_between(row)} | {certain} |")
-    scans = [rivals[each] for each in fixed if each in rivals]
+    rivals = {str(row.difference): row for row in tables["primary"].itertuples()}
+    lines += [
+        f"| {name} | {_between(row)} | for all rivals together |" for name, row in rivals.items()
+    ]
+    paired = tables["paired"]
+    rows = paired[(paired["metric"] == metric) & (paired["looks"] == looks)]
+    lines += [
+        f"| {row.difference} | {_between(row)} | alone |"
+        for row in rows.itertuples()
+        if str(row.difference).startswith(f"{judged} - ") and row.difference not in rivals
+    ]
+    scans = [rivals[f"{judged} - {each}"] for each in fixed if f"{judged} - {each}" in rivals]
     strongest = min(scans, key=lambda row: row.mean)
-    against = [("`random`", rivals["random"]), ("the stronger fixed scan", strongest)]
+    against = [
+        ("`random`", rivals[f"{judged} - random"]),
+        (
+            f"the stronger fixed scan (`{str(strongest.difference).removeprefix(f'{judged} - ')}`)",
+            strongest,
+        ),
+    ]
     verdicts = [f"{_verdict(row)} {what}" for what, row in against]
-    return "\n".join(lines) + f"\n\n`{judged}` is {' and '.join(verdicts)}."
+    confirmed = all(row.low > 0 for _, row in against)
+    told = "Confirmed" if confirmed else "Not confirmed"
+    return "\n".join(lines) + f"\n\n**{told}**: `{judged}` is {' and '.join(verdicts)}."
 
 
-def _verdict(row: object) -> str:
-    low, high = float(row.low), float(row.high)  # type: ignore[attr-defined]
-    if low > 0 and row.certain_together is True:  # type: ignore[attr-defined]
-        return "**better than**"
-    if high < 0:
-        return "**worse than**"
-    return "**not worse than**" if low > WORSE else "**not told apart from**"
+def _verdict(row: Any) -> str:
+    if row.low > 0:
+        return "better than"
+    if row.high < 0:
+        return "worse than"
+    return "not worse than" if row.low > WORSE else "not told apart from"
 
 
-def _between(row: object) -> str:
-    return f"{row.mean:+.3f} [{row.low:+.3f}, {row.high:+.3f}]"  # type: ignore[attr-defined]
+def _between(row: Any) -> str:
+    return f"{row.mean:+.3f} [{row.low:+.3f}, {row.high:+.3f}]"
 
 
 def _policies(metrics: pd.DataFrame) -> str:
