@@ -116,7 +116,7 @@ def gathered(folder: Path) -> xr.Dataset:
     if not told:
         raise ValueError(
             f"run is '{folder}': of {len(logs)} sessions none has read anything and knows the "
-            "truth; tell it with `Session.label`, or `label` of `boed live`"
+            "truth; tell it by Session.label, also of a session that has ended"
         )
     for each in told:
         for what, value in each.same.items():
