@@ -29,18 +29,18 @@ def report(
         from boed.session.report import report_log
 
         report_log(run, figures)
-    elif not (run / RECORD).is_file() and holds_sessions(run):
+    elif (run / RECORD).is_file():
+        from boed.report.again import report_again
+
+        report_again(run, figures)
+    elif holds_sessions(run):
         from boed.session.gathered import report_sessions
 
         report_sessions(run, figures)
-    elif not (run / RECORD).is_file():
+    else:
         raise ValueError(
             f"run is '{run}', which has neither {RECORD} nor {EVENTS}; expected the folder of a "
             "run of `boed benchmark` or `boed evaluate`, the log of a session, as of `boed live`, "
             "or a folder of such logs"
         )
-    else:
-        from boed.report.again import report_again
-
-        report_again(run, figures)
     typer.echo(f"report: {run / 'report.html'}")

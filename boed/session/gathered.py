@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from boed.benchmark.thumbnails import small
-from boed.data.readers.sessions import logs_in, seen_after
+from boed.data.readers.sessions import logs_in, seen_after, shown_by
 from boed.foundation.events import Event, effective, read_events
 from boed.foundation.identity import RESULTS
 from boed.report import results as benchmark_results
@@ -214,10 +214,9 @@ def _pictures(events: list[Event], log: Path) -> tuple[NDArray[np.bool_] | None,
     readings = [event for event in effective(events) if event.kind == "reading"]
     if not all("shown" in each.arrays for each in readings):
         return None, torch.full((channels, height, width), UNSEEN)
-    bits = [np.unpackbits(each.arrays["shown"], count=height * width) for each in readings]
+    shown = [shown_by(each, (height, width)) for each in readings]
     values, mask = seen_after(events, f"log {log}")[-1]
-    shown = np.array(bits, dtype=bool).reshape(-1, height, width)
-    return shown, torch.where(mask > 0, values.clamp(0, 1), UNSEEN)
+    return np.array(shown, dtype=bool), torch.where(mask > 0, values.clamp(0, 1), UNSEEN)
 
 
 def _candidates(told: list[Told]) -> tuple[NDArray[Any], NDArray[np.float32]]:

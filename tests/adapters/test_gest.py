@@ -146,17 +146,22 @@ RESULTS: dict[str, tuple[Any, str]] = {
 }
 
 
-@pytest.mark.parametrize("name", RESULTS)
-def test_a_wrong_result_is_refused_and_changes_nothing(name: str) -> None:
-    results, told = RESULTS[name]
+def refused_and_unchanged(act: Callable[[SessionGenerator], None], told: str) -> None:
+    """Of a session with one look taken and one pending."""
     session = session_of()
     generator = SessionGenerator(PICTURE, session)
     points = generator.suggest(2)
     generator.ingest([{**points[1], "picture": picture(points[1])}])
     before = (session.looks, len(session.history))
     with pytest.raises(ValueError, match=re.escape(told)):
-        generator.ingest(results)
+        act(generator)
     assert (session.looks, len(session.history)) == before
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_a_wrong_result_is_refused_and_changes_nothing(name: str) -> None:
+    results, told = RESULTS[name]
+    refused_and_unchanged(lambda generator: generator.ingest(results), told)
 
 
 FAILURES: dict[str, tuple[Any, str]] = {
@@ -172,14 +177,7 @@ FAILURES: dict[str, tuple[Any, str]] = {
 @pytest.mark.parametrize("name", FAILURES)
 def test_a_wrong_failure_is_refused_and_changes_nothing(name: str) -> None:
     suggestions, told = FAILURES[name]
-    session = session_of()
-    generator = SessionGenerator(PICTURE, session)
-    points = generator.suggest(2)
-    generator.ingest([{**points[1], "picture": picture(points[1])}])
-    before = (session.looks, len(session.history))
-    with pytest.raises(ValueError, match=re.escape(told)):
-        generator.register_failures(suggestions)
-    assert (session.looks, len(session.history)) == before
+    refused_and_unchanged(lambda generator: generator.register_failures(suggestions), told)
 
 
 @pytest.mark.parametrize("asks_first", [False, True])

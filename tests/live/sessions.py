@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,15 @@ SENSOR = PatchSensor(16, 0.25, 4)
 CLUES = Clues(((0, 0), (4, 8), CLUE))
 DATA = CLUES.dataset(1, seed=3)
 NAMES = ("dark", "middle", "bright")
+
+
+def until(what: Callable[[], bool]) -> None:
+    """Wait for it, some seconds at most."""
+    for _ in range(4000):
+        if what():
+            return
+        time.sleep(0.001)
+    raise AssertionError("waited in vain")
 
 
 def small(

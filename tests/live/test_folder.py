@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from boed.live import Folder, LiveSession
 from boed.live.folder import REFUSED
 from boed.policies import CentreOut
 from boed.session.log import Log
-from tests.live.sessions import patch, record, small
+from tests.live.sessions import patch, record, small, until
 
 Pixels = NDArray[Any]
 
@@ -339,14 +338,6 @@ def test_a_folder_that_cannot_be_written_is_told_and_tried_again(
         thread.join()
     assert said == [f"folder {watched.folder} (OSError: disk full)", "it works again"]
     assert not list(watched.folder.glob("*.error.txt"))
-
-
-def until(what: Callable[[], bool]) -> None:
-    for _ in range(2000):
-        if what():
-            return
-        time.sleep(0.001)
-    raise AssertionError("waited in vain")
 
 
 def test_it_says_that_it_decides(live: LiveSession, tmp_path: Path) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import io
 import json
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,7 @@ from typer.testing import CliRunner
 from boed.cli import app
 from boed.live import Folders, LiveSession, Sessions, answer_lines
 from boed.policies import CentreOut, Random
-from tests.live.sessions import as_text, patch, record, small
+from tests.live.sessions import as_text, patch, record, small, until
 from tests.live.test_folder import following, npy
 
 
@@ -100,14 +98,6 @@ def test_a_wrong_message_is_answered_and_changes_nothing(name: str, tmp_path: Pa
     assert told in answer["error"]
     assert {each: record(live) for each, live in sessions.lives.items()} == before
     sessions.close()
-
-
-def until(what: Callable[[], bool]) -> None:
-    for _ in range(4000):
-        if what():
-            return
-        time.sleep(0.001)
-    raise AssertionError("waited in vain")
 
 
 def test_each_goes_its_own_way_over_folders(

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
+from numpy.typing import NDArray
 from torch import Tensor
 
 from boed.data.labels import SPLITS, deal
@@ -87,8 +88,7 @@ def seen_after(events: Sequence[Event], where: str) -> list[Seen]:
             raise ValueError(
                 f"{where} is of a sensor that reads no pixels; expected one that sees pixels"
             )
-        bits = np.unpackbits(event.arrays["shown"], count=height * width)
-        shown = torch.from_numpy(bits).view(height, width)
+        shown = torch.from_numpy(shown_by(event, (height, width)))
         reading = torch.from_numpy(event.arrays["reading"]).reshape(channels, -1)
         if reading.shape[1] != int(shown.sum()):
             raise ValueError(
@@ -100,6 +100,11 @@ def seen_after(events: Sequence[Event], where: str) -> list[Seen]:
         first = (shown > 0) & (mask[0] == 0)  # a pixel stays as it was read first
         seen.append((torch.where(first, new, values), torch.maximum(mask, shown[None])))
     return seen
+
+
+def shown_by(event: Event, shape: tuple[int, int]) -> NDArray[np.uint8]:
+    """Which pixels a reading showed, `[H, W]` of 0 and 1, where its sensor reads pixels."""
+    return np.unpackbits(event.arrays["shown"], count=shape[0] * shape[1]).reshape(shape)
 
 
 def _rounded(reading: Tensor) -> Tensor:
