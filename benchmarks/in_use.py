@@ -3,15 +3,17 @@
     python benchmarks/in_use.py --data digits --size 32 --out benchmarks/results/in_use-digits.json
 
 The same scenes, candidates, first look (as in the paper, from images of the library) and N for all;
-each against BOED with retrieved completions, paired, and with `--clear` each once more with the
-completions that are as clear as real scenes (`boed benchmark --reweight clarity`). Beside it how
-clear completions are: the classifier's mean entropy about them, and how many are unclear (above
-0.5 nats), by how much was seen; of real scenes nearly none is.
+each against BOED with retrieved completions, paired. With `--reweight clarity` each once more with
+the completions that are as clear as real scenes, with `--reweight pc-cnn` weighted by how likely
+that completer has them, as in `boed benchmark`: against the same completions with equal weights,
+paired. Beside it how clear completions are: the classifier's mean entropy about them, and how many
+are unclear (above 0.5 nats), by how much was seen; of real scenes nearly none is.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,9 +34,11 @@ from boed.eig.completions.beliefs import log_beliefs
 from boed.eig.completions.posterior_entropy import entropy
 from boed.foundation.files import write_json
 from boed.setup import Setup
-from boed.zoo.models import CLARITY
 
 REFERENCE = "retrieval"
+REWEIGHTED = re.compile(" by [^,]+")
+"""What of a name says by what its completions are weighted."""
+
 UNCLEAR = 0.5
 """Entropy of a belief in nats from which a whole scene is unclear."""
 
@@ -44,16 +48,13 @@ SEEN = (0, 1, 3)
 
 def policies(made: Setup, completers: dict[str, Completer], ns: list[int]) -> dict[str, BOED]:
     """BOED with each completer and number of completions, the reference first."""
-    first = made.policies["boed_retrieval"]
-    assert isinstance(first, BOED)
     start = made.policies["boed"]
     assert isinstance(start, BOED)
-    found = {}
-    for n in ns:
-        found[f"{REFERENCE}, N = {n}"] = replace(first, n=n)
-        for name, each in completers.items():
-            found[f"{name}, N = {n}"] = replace(start, completer=each, n=n)
-    return found
+    return {
+        f"{name}, N = {n}": replace(start, completer=each, n=n)
+        for n in ns
+        for name, each in completers.items()
+    }
 
 
 def of_scenes(results: xr.Dataset, name: str) -> dict[str, NDArray[np.float64]]:
@@ -73,28 +74,37 @@ def with_interval(values: NDArray[np.float64]) -> list[float]:
     return [float(values.mean()), float(values.mean() - half), float(values.mean() + half)]
 
 
+def differences(results: xr.Dataset, name: str, other: str) -> dict[str, list[list[float]]]:
+    """A policy's metrics less those of another, by look, with intervals over the scenes."""
+    own, its = of_scenes(results, name), of_scenes(results, other)
+    return {
+        metric: [with_interval(each) for each in (own[metric] - its[metric]).T[1:]]
+        for metric in own
+    }
+
+
 def compared(results: xr.Dataset, names: list[str]) -> list[dict[str, Any]]:
-    """Each policy's metrics by look, and its differences to the reference of the first N."""
-    reference, rows = of_scenes(results, names[0]), []
+    """Each policy's metrics by look, its differences to the reference of the first N, and more.
+
+    Of weighted completions also the differences to those with equal weights, how many equal ones
+    they are by decision, and the share of scenes whose first look, from the same images of the
+    library, is another one.
+    """
+    rows = []
     for name in names:
-        own = of_scenes(results, name)
-        looks = range(1, own["nll"].shape[1])
-        rows.append(
-            {
-                "policy": name,
-                **{
-                    metric: [float(each[:, k].mean()) for k in looks]
-                    for metric, each in own.items()
-                },
-                **{
-                    f"{metric}_difference": [
-                        with_interval(own[metric][:, k] - reference[metric][:, k]) for k in looks
-                    ]
-                    for metric in own
-                },
-            }
-        )
-        print(rows[-1], flush=True)
+        means = {key: each.mean(0)[1:].tolist() for key, each in of_scenes(results, name).items()}
+        paired = differences(results, name, names[0])
+        row = {"policy": name, **means, **{f"{key}_difference": paired[key] for key in paired}}
+        plain = REWEIGHTED.sub("", name)
+        if plain != name:
+            effective = results["effective"].sel(policy=name).mean(("seed", "scene"))
+            other = results["design"].sel(policy=[plain, name]).isel(step=0)
+            moved = (other.sel(policy=name) != other.sel(policy=plain)).any("axis")
+            row["weighing"] = differences(results, name, plain)
+            row["effective"] = effective.values.tolist()
+            row["other_first_look"] = float(moved.mean())
+        rows.append(row)
+        print(row, flush=True)
     return rows
 
 
@@ -102,7 +112,7 @@ def compared(results: xr.Dataset, names: list[str]) -> list[dict[str, Any]]:
 def clarity(
     name: str, completer: Completer, classifier: Classifier, data: Dataset, number: int = 64
 ) -> list[dict[str, Any]]:
-    """The classifier's entropy about whole completions, by the number of squares seen."""
+    """The classifier's entropy about whole completions, as weighted, by squares seen."""
     scenes, rows = data.scenes(slice(0, number)), []
     for count in SEEN:
         generator = torch.Generator().manual_seed(count)
@@ -110,15 +120,15 @@ def clarity(
         mask = squares(
             len(scenes), data.size, 0.25, counts=counts, overhang=False, generator=generator
         )
-        drawn = complete(completer, Observation.of(scenes, mask), 10, seed=0).scenes
-        whole = Observation.everything(drawn.flatten(0, 1))
-        nats = entropy(log_beliefs(whole, classifier, 512))
+        drawn = complete(completer, Observation.of(scenes, mask), 10, seed=0)
+        whole = Observation.everything(drawn.scenes.flatten(0, 1))
+        nats = entropy(log_beliefs(whole, classifier, 512)).view_as(drawn.weights)
         rows.append(
             {
                 "completer": name,
                 "squares": count,
-                "entropy": float(nats.mean()),
-                "unclear": float((nats > UNCLEAR).double().mean()),
+                "entropy": float((drawn.weights * nats).sum(0).mean()),
+                "unclear": float((drawn.weights * (nats > UNCLEAR)).sum(0).mean()),
             }
         )
         print(rows[-1], flush=True)
@@ -130,8 +140,10 @@ def main() -> None:
     parser.add_argument("--data", default="digits")
     parser.add_argument("--size", type=int, default=32)
     parser.add_argument("--completers", nargs="+", default=["aipo", "flow-distilled", "flow"])
-    parser.add_argument("--clear", action="store_true")
+    parser.add_argument("--reweight", nargs="+", default=[], help="clarity, or a completer")
+    parser.add_argument("--split", default="val")
     parser.add_argument("--scenes", type=int, default=256)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--completions", type=int, nargs="+", default=[10])
     parser.add_argument("--grid", type=int, default=9)
     parser.add_argument("--out", type=Path, required=True)
@@ -141,23 +153,20 @@ def main() -> None:
         return setup(
             options.data,
             size=options.size,
-            split="val",
+            split=options.split,
             sensor=f"patch,grid={options.grid}",
-            policies="boed,boed_retrieval",
+            policies=["boed"],
             completer=completer,
             reweight=reweight,
         )
 
-    made = asked(options.completers[0])
+    made = asked(REFERENCE)
     completers: dict[str, Completer] = {}
-    for name in options.completers:
-        drawer = asked(name).completer
-        assert drawer is not None
-        completers[name] = drawer
-        if options.clear:
-            kept = asked(name, CLARITY).completer
-            assert kept is not None
-            completers[f"{name}, clear"] = kept
+    for name in [REFERENCE, *options.completers]:
+        for way in [None, *(each for each in options.reweight if each != name)]:
+            drawer = asked(name, way).completer
+            assert drawer is not None
+            completers[name if way is None else f"{name} by {way}"] = drawer
     chosen = policies(made, completers, options.completions)
     results = benchmark(
         made.data,
@@ -165,20 +174,19 @@ def main() -> None:
         made.classifier,
         policies=chosen,
         steps=3,
-        seeds=[0],
+        seeds=options.seeds,
         scenes=options.scenes,
     )
-    first = made.policies["boed_retrieval"]
-    assert isinstance(first, BOED)
     clear = [
         row
-        for name, each in {REFERENCE: first.completer, **completers}.items()
+        for name, each in completers.items()
         for row in clarity(name, each, made.classifier, made.data)
     ]
     found = {
         "machine": machine(),
-        "data": f"{made.data.name} (val)",
+        "data": f"{made.data.name} ({options.split})",
         "scenes": options.scenes,
+        "seeds": options.seeds,
         "rows": compared(results, list(chosen)),
         "clarity": clear,
     }
