@@ -7,12 +7,14 @@ The first trains each model for at most so many minutes in this call, with one t
 command goes on where it stopped; `--only` takes some. The second measures those that have been
 trained, beside ways to fill the hole without training, on test images, and writes
 benchmarks/results/cifar_inpainting.json, the tables of docs/cifar_inpainting.md and its pictures,
-whose scenes are samples of the shipped flow. Weights stay in `--weights`.
+whose scenes are samples of the shipped flow. Weights stay in `--weights`. Figures that are there
+for the same images stay, too, of models of which there are no weights now.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import time
 from collections.abc import Mapping
@@ -74,6 +76,7 @@ def measured(fill: Fill, scenes: Tensor) -> dict[str, Any]:
         "psnr_hole_db": float(-10 * np.log10(errors.mean() / scenes.shape[1])),
         "maem": resampled(shares),
         "cpu_milliseconds": 1000 * seconds / len(scenes),
+        "processor": machine()["processor"],
     }
 
 
@@ -99,6 +102,16 @@ def sweep(
                 split: resampled(squared(fill, scenes)[0]) for split, scenes in splits.items()
             }
     return rows
+
+
+def with_earlier(
+    found: dict[str, Any], earlier: Mapping[str, Any], of: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What was found, and what had been found before of the same images by other models."""
+    if any(earlier[key] != value for key, value in of.items()):
+        return found
+    parts = ("rows", "sweep", "trainings")
+    return found | {part: earlier[part] | found[part] for part in parts}
 
 
 def main() -> None:
@@ -141,19 +154,25 @@ def main() -> None:
         "train": some(library, options.scenes),
         "val": some(load(DATA, SIZE, "val"), options.scenes),
     }
-    found = {
-        "machine": machine(),
+    of = {
         "data": DATA,
         "split": "test",
         "scenes": len(scenes),
         "seed": options.seed,
         "masks": MASKS,
+    }
+    found = {
+        "machine": machine(),
+        **of,
         "rows": compared(anchors | dict(methods(models, options.seed)), scenes),
         "sweep": sweep(models, splits, options.seed),
         "trainings": {name: account(options.weights, name, each) for name, each in models.items()},
     }
+    out = options.out / "cifar_inpainting.json"
+    if out.exists():
+        found = with_earlier(found, json.loads(out.read_text()), of)
     options.out.mkdir(parents=True, exist_ok=True)
-    write_json(options.out / "cifar_inpainting.json", found)
+    write_json(out, found)
     write_figures(options.docs / "cifar_inpainting", models, anchors, options.seed)
     fill_page(options.docs / "cifar_inpainting.md", found)
 

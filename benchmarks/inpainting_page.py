@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import torch
 from inpainting_methods import Fill, methods
 from inpainting_trainings import LEVEL, MASKS, SIZE
 from matplotlib.figure import Figure
+from pages import fill
 from pixel_constrained import grid, picture
 from tables import machine, table
 from torch import Tensor
@@ -65,27 +67,11 @@ SEEDS = 20
 
 
 def fill_page(path: Path, found: Mapping[str, Any]) -> None:
-    """Put tables and pictures where the page has places for them.
-
-    Raises:
-        ValueError: it has none for one of them.
-    """
-    text = path.read_text(encoding="utf-8")
-    parts = {
-        "rows": rows(found),
-        "sweep": sweep(found),
-        "trainings": trainings(found),
-        "pictures": pictures(path.with_suffix("")),
-    }
-    for name, made in parts.items():
-        begin, end = f"<!-- {name} -->\n", "\n<!-- end -->"
-        before, begun, behind = text.partition(begin)
-        _, ended, after = behind.partition(end)
-        if not begun or not ended:
-            raise ValueError(f"{path} has no place for {name}, expected <!-- {name} -->")
-        text = f"{before}{begin}\n{made}\n{end}{after}"
-    with atomic(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    """Put tables and pictures where the page has places for them."""
+    fill(path, "rows", rows(found))
+    fill(path, "sweep", sweep(found))
+    fill(path, "trainings", trainings(found))
+    fill(path, "pictures", pictures(path.with_suffix("")))
 
 
 def pictures(folder: Path) -> str:
@@ -127,7 +113,8 @@ def rows(found: Mapping[str, Any]) -> str:
     return "\n\n".join(
         [
             f"{found['scenes']:,} images of the {found['split']} split of `{found['data']}`. "
-            f"{machine(dict(found))} [The numbers](../benchmarks/results/cifar_inpainting.json).",
+            f"{machine(dict(found))} {elsewhere(found)}"
+            "[The numbers](../benchmarks/results/cifar_inpainting.json).",
             table(head, lines),
             f"With an interval below that of `{YARDSTICK}`: {'; '.join(better) or 'none'}. Above: "
             f"{'; '.join(worse) or 'none'}.",
@@ -135,15 +122,25 @@ def rows(found: Mapping[str, Any]) -> str:
     )
 
 
+def elsewhere(found: Mapping[str, Any]) -> str:
+    """Which rows were measured on another machine."""
+    here, others = found["machine"]["processor"], defaultdict(list)
+    for name, row in found["rows"].items():
+        if row["processor"] != here:
+            others[row["processor"]].append(name)
+    return "".join(f"On another ({it}): {'; '.join(names)}. " for it, names in others.items())
+
+
 def sweep(found: Mapping[str, Any]) -> str:
     """L2 by bottleneck beside the report's."""
     lines = [
         [
             bottleneck,
-            *(hundredfold(row[split]) for split in ("train", "val")),
-            *(f"{each:.2f}" for each in REPORTED_SWEEP[bottleneck]),
+            *(hundredfold(found["sweep"][bottleneck][split]) for split in ("train", "val")),
+            *(f"{each:.2f}" for each in reported),
         ]
-        for bottleneck, row in found["sweep"].items()
+        for bottleneck, reported in REPORTED_SWEEP.items()
+        if bottleneck in found["sweep"]
     ]
     head = ["bottleneck", "100 L2, train", "100 L2, val", "report, train", "report, val"]
     return table(head, lines)
