@@ -33,6 +33,7 @@ OTHERS = """
 | `python benchmarks/unsupervised.py --folder FOLDER --train` | tables and claims of Pajot et al. 2019 on digits ([docs/unsupervised.md](../docs/unsupervised.md)) |
 | `python benchmarks/observations_alone.py --data digits --folder FOLDER --train` | what it costs a completer never to see a whole scene ([docs/unsupervised.md](../docs/unsupervised.md)) |
 | `python benchmarks/aipo_ablations.py` | AIPO's variants on equally many images: pretrained, from the full encoder, learning rates, couplings ([table](results/aipo_ablations.md)) |
+| `python benchmarks/pixel_constrained_alpha.py --folder FOLDER` | what the second term of PC-CNN's loss is for ([docs/pixel_constrained.md](../docs/pixel_constrained.md)) |
 | `python benchmarks/cifar_inpainting.py` | the systems of the CIFAR-10 inpainting report, trained and measured beside fillers without training ([docs/cifar_inpainting.md](../docs/cifar_inpainting.md)) |
 | `python benchmarks/latent_search.py --data digits` | Table 1 of semantic inpainting: search in a GAN's latent space, its ablations and its baselines ([docs/latent_search.md](../docs/latent_search.md)) |
 | `python benchmarks/policy_steps.py` | training steps of DAD per second against the published loop ([docs/design_policies.md](../docs/design_policies.md)) |
