@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pyro
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from boed.deep_adaptive.experiments import LogLikelihood, log_likelihood, run_experiments
 from boed.deep_adaptive.fused import FusedLikelihood
@@ -19,12 +20,15 @@ from boed.eig.model.pyro_model import Model, SiteModel
 from boed.eig.model.scores import warn_if_saturated
 from boed.foundation.randomness import derive
 from boed.foundation.registry import check_known
-from boed.training.checkpoints import claim_checkpoint, running_state
+from boed.training.checkpoints import best_path, claim_checkpoint, running_state
 from boed.training.config import POLICY_METHODS, PolicyTrainingConfig
 from boed.training.loop import fit
-from boed.training.state import comparable
+from boed.training.state import Progress, best_weights, comparable
 
 Trainable = TypeVar("Trainable", DeepAdaptiveDesign, StaticDesign)
+
+MERIT = "val_loss"
+"""The figure of a validation that the best weights have the lowest of."""
 
 COMPILED = 2**31
 """Log-likelihoods of a training above which they are compiled, which takes some 15 seconds."""
@@ -70,7 +74,8 @@ def train_policy(
 
     Returns:
         `policy`, on the CPU, whose `provenance` holds the settings, the seconds and the sPCE of
-        each validation (`val_spce` ± `val_spce_se`).
+        each validation (`val_spce` ± `val_spce_se`). If an earlier validation was better than the
+        last one, its weights lie beside `out`, at `best_path`.
 
     Raises:
         ValueError: the model lacks a named site, samples other latent sites, or has
@@ -84,6 +89,8 @@ def train_policy(
     problem = single_look(model, policy, observation, target=target, likelihood=informed)
     about = {key: value for key, value in (provenance or {}).items() if key != "command"}
     ours = {"settings": comparable(settings), **about}
+    if out is not None:
+        claim_checkpoint(best_path(Path(out)), ours, steps=settings.steps)
     if out is not None and claim_checkpoint(Path(out), ours, steps=settings.steps):
         finished = type(policy).load(out)
         policy.load_state_dict(finished.state_dict())
@@ -104,25 +111,51 @@ def train_policy(
                 state=state,
                 about=about,
                 validate=lambda _: _validated(problem, policy, settings, likelihood, trained.loss),
+                merit=MERIT,
                 on_step=on_step,
                 after_update=getattr(policy, "keep_within", None),
             )
     _warn_if_saturated(method, settings, progress.history[-1])
-    header = {
-        **ours,
-        "fit": settings.table(),
-        "steps": progress.step,
-        "seconds": round(progress.seconds, 1),
-        "skipped": progress.skipped,
-        "history": progress.history,
-        **(provenance or {}),
-    }
-    policy.provenance = header
+
+    def header(at: Progress) -> dict[str, Any]:
+        return {
+            **ours,
+            "fit": settings.table(),
+            "steps": at.step,
+            "seconds": round(at.seconds, 1),
+            "skipped": at.skipped,
+            "history": at.history,
+            "best": at.best,
+            **(provenance or {}),
+        }
+
     if out is not None:
-        policy.save(out, header)
+        _save(policy, Path(out), trained.module, progress=progress, header=header)
+    policy.provenance = header(progress)
     if state is not None and progress.step >= settings.steps:
         state.unlink(missing_ok=True)
     return policy.cpu().eval()
+
+
+def _save(
+    policy: Trainable,
+    out: Path,
+    module: nn.Module,
+    *,
+    progress: Progress,
+    header: Callable[[Progress], dict[str, Any]],
+) -> None:
+    """Write the checkpoint, and beside it the weights of an earlier validation that was better."""
+    earlier = progress.at_best()
+    if earlier is None:
+        best_path(out).unlink(missing_ok=True)
+    else:
+        inside = "" if module is policy else "policy."  # what else is trained has it as a part
+        weights = best_weights(running_state(out))
+        best = copy.deepcopy(policy)
+        best.load_state_dict({name: weights[f"{inside}{name}"] for name in best.state_dict()})
+        best.save(best_path(out), header(earlier))
+    policy.save(out, header(progress))
 
 
 def _warn_if_saturated(
@@ -150,12 +183,14 @@ def _validated(
     likelihood: LogLikelihood,
     loss: Callable[[], Tensor],
 ) -> dict[str, float]:
-    """sPCE, or where there is no likelihood the method's own bound."""
+    """sPCE, or where there is no likelihood the method's own bound; and what to minimise."""
     if not (problem.implicit or problem.nuisances):
-        return val_spce(problem, policy, settings, likelihood=likelihood)
+        figures = val_spce(problem, policy, settings, likelihood=likelihood)
+        return {**figures, MERIT: -figures["val_spce"]}
     torch.manual_seed(derive(settings.seed, "validation"))
-    parts = [-float(loss()) for _ in range(max(1, settings.watched // settings.batch))]
-    return {"val_bound": sum(parts) / len(parts)}
+    losses = [float(loss()) for _ in range(max(1, settings.watched // settings.batch))]
+    mean = sum(losses) / len(losses)
+    return {"val_bound": -mean, MERIT: mean}
 
 
 def val_spce(

@@ -29,6 +29,7 @@ from boed.problems import (
     LocationFinding,
     TwoAlternativeChoice,
 )
+from boed.training.checkpoints import best_path
 
 LINEAR = LinearGaussian.one_dimension()
 BOUNDS = torch.tensor([[-2.0], [2.0]])
@@ -302,3 +303,28 @@ def test_each_method_trains_on_a_gpu_and_comes_back(method):
     policy = policy_of(method)
     train_policy(LINEAR.model, policy, replace(QUICK, steps=3, device="cuda"), method=method)
     assert next(policy.parameters()).device.type == "cpu"
+
+
+@pytest.mark.parametrize("method", ["dad", "fixed", "idad", "rl"])
+def test_the_best_validation_lies_beside_a_worse_last_one(method, tmp_path, monkeypatch):
+    out, settings = tmp_path / "policy.safetensors", replace(QUICK, every=20, lr=0.1)
+    losses = iter([-1.0, -3.0, -2.0])
+    at_steps = []
+
+    def validated(problem, policy, *rest):
+        at_steps.append({name: each.clone() for name, each in policy.state_dict().items()})
+        return {"val_loss": next(losses)}
+
+    monkeypatch.setattr("boed.deep_adaptive.training._validated", validated)
+    trained = train_policy(LINEAR.model, policy_of(method), settings, method=method, out=out)
+    best = type(trained).load(best_path(out))
+    for name, value in best.state_dict().items():
+        assert torch.equal(value, at_steps[1][name]), name
+        assert torch.equal(trained.state_dict()[name], at_steps[2][name]), name
+    assert any(not torch.equal(at_steps[1][name], at_steps[2][name]) for name in at_steps[1])
+    assert best.provenance["steps"] == 40
+    assert trained.provenance["best"]["step"] == 40
+    with pytest.raises(ValueError, match=r"best\.safetensors holds another training"):
+        train_policy(
+            LINEAR.model, policy_of(method), replace(settings, seed=1), method=method, out=out
+        )
