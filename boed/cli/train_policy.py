@@ -13,6 +13,9 @@ from boed.cli.training_options import options_of, training_options
 from boed.foundation.options import OneOf, Text
 from boed.training.config import LOOK_TRAININGS, POLICY_METHODS, PolicyTrainingConfig
 
+SAID = ("val_spce", "val_spce_se", "val_bound", "val_cost")
+"""Figures of the last validation that are said at the end."""
+
 if TYPE_CHECKING:
     from boed.training import Recipe
 
@@ -36,7 +39,8 @@ def train_policy(
         str | None,
         typer.Option(
             help="A Pyro model in place of data: NAME,option=value,... such as location_finding, "
-            "or module:model,dimensions=1,lower=0,upper=1 of your own."
+            "or module:model,dimensions=1,lower=0,upper=1 of your own; space=NAME is a DesignSpace "
+            "beside it."
         ),
         Text(),
     ] = None,
@@ -128,5 +132,5 @@ def _for_problem(asked: Recipe, out: Path | None, training: dict[str, Any]) -> N
     model: Any = trained(asked, out or default_checkpoint(name, called), training)
     if model is not None:
         reached = model.provenance["history"][-1]
-        figures = (f"{figure} {value:.3f}" for figure, value in reached.items() if "val" in figure)
+        figures = (f"{figure} {value:.3f}" for figure, value in reached.items() if figure in SAID)
         typer.echo(f"{problem}: {', '.join(figures)}")

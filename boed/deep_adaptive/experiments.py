@@ -62,11 +62,12 @@ def run_experiments(
 ) -> RollOut:
     """`batch` experiments of `looks` designs each, with gradient in the policy.
 
-    As `boed.eig.model.sequential.roll_out`, but each look costs the same. Uses torch's global
+    As `boed.eig.model.sequential.roll_out`, but each look takes the same time. Uses torch's global
     generator.
 
     Args:
-        problem: a model with one observation site.
+        problem: a model with one observation site. If it has a design space, the policy's designs
+            are brought into it, and what they cost is counted.
         policy: chooses the designs.
         looks: T.
         batch: B.
@@ -83,8 +84,12 @@ def run_experiments(
     designs: list[Tensor] = []
     outcomes: list[Tensor] = []
     scores: list[Tensor] = []
+    costs: Tensor | float = 0.0
     for _ in range(looks):
         design = policy.choose(summary)
+        if problem.space is not None:
+            design = problem.space.nearest(design)
+            costs = costs + problem.space.costs(design, designs[-1] if designs else None)
         if design.requires_grad and limit < math.inf:
             design.register_hook(partial(_limited, most=limit / batch / policy.unit))
         if not latents:
@@ -109,6 +114,7 @@ def run_experiments(
         log_likelihood=torch.stack(scores).sum(0)
         if scores
         else chosen.new_full((batch,), math.nan),
+        costs=costs if isinstance(costs, Tensor) else None,
     )
 
 

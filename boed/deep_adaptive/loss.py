@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -16,6 +16,7 @@ from boed.deep_adaptive.experiments import (
     log_likelihood,
     run_experiments,
 )
+from boed.eig.model.design_space import DesignSpace
 from boed.eig.model.pyro_model import Model, SiteModel, Sites, site_model
 from boed.eig.model.sequence_model import sequence_model
 from boed.eig.model.sequential import RollOut, roll_out_log_likelihood
@@ -32,26 +33,33 @@ def single_look(
     *,
     target: str | Sequence[str],
     likelihood: bool = True,
+    space: DesignSpace | None = None,
 ) -> SiteModel:
     """The model with its sites checked, tried on the policy's first design.
 
-    With `likelihood`, it has to have one, given the target alone.
+    With `likelihood`, it has to have one, given the target alone. Of a `space` the policy's designs
+    are brought to what is allowed.
 
     Raises:
         ValueError: the model lacks a named site, samples latents that are no target, has no
             likelihood, or one that does not broadcast.
     """
     with torch.random.fork_rng(), torch.no_grad():
-        design = first_design(policy)
+        design = first_design(policy, space)
         if likelihood:
-            return sequence_model(model, design, observation, target=target, estimator=NAME)
-        return site_model(model, design[None], observation, target=target, estimator=NAME)
+            made = sequence_model(model, design, observation, target=target, estimator=NAME)
+        else:
+            made = site_model(model, design[None], observation, target=target, estimator=NAME)
+        return replace(made, space=space)
 
 
 @torch.no_grad()
-def first_design(policy: RecurrentDesigner) -> Float[Tensor, " K"]:
-    """What the policy does before it has seen anything."""
-    return policy.choose(policy.start(1))[0]
+def first_design(
+    policy: RecurrentDesigner, space: DesignSpace | None = None
+) -> Float[Tensor, " K"]:
+    """What the policy does before it has seen anything, within a space if one is given."""
+    first = policy.choose(policy.start(1))
+    return (first if space is None else space.nearest(first))[0]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -108,8 +116,9 @@ def spce_loss(
     rivals: int = 8,
     likelihood: LogLikelihood = log_likelihood,
     limit: float = math.inf,
+    price: float = 0.0,
 ) -> Float[Tensor, ""]:
-    """-sPCE, with an unbiased gradient. Uses torch's global generator.
+    """-sPCE and the price of the looks, with an unbiased gradient. Uses torch's global generator.
 
     With w_l the posterior probability of theta_l among the L + 1 draws, Fisher's identity gives
 
@@ -132,6 +141,7 @@ def spce_loss(
         likelihood: log-likelihoods of the L draws.
         limit: of each experiment's gradient at its designs, as `run_experiments` has it; without
             one the gradient is unbiased.
+        price: nats that a unit of the looks' costs is worth.
 
     Raises:
         ValueError: a batch of one where the score function is needed; a model that has no
@@ -145,8 +155,16 @@ def spce_loss(
         theta = {name: value[drawn] for name, value in contrasted.others.items()}
     against = roll_out_log_likelihood(problem, roll, theta).mean(0)
     slope = (1 - contrasted.truth) * (roll.log_likelihood - against)
-    slope = slope + outcome_score(problem, roll, contrasted.gains)
-    return -(contrasted.gains + slope - slope.detach()).mean()
+    paid = price_of(roll, price)
+    slope = slope + outcome_score(problem, roll, contrasted.gains - paid.detach())
+    return (paid - (contrasted.gains + slope - slope.detach())).mean()
+
+
+def price_of(roll: RollOut, price: float) -> Float[Tensor, " B"]:
+    """What the looks of each experiment cost, in nats."""
+    if roll.costs is None or price == 0:
+        return roll.log_likelihood.new_zeros(len(roll.designs))
+    return price * roll.costs
 
 
 def check_reparametrised(problem: SiteModel, roll: RollOut) -> None:

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from boed.deep_adaptive.experiments import LogLikelihood, run_experiments
-from boed.deep_adaptive.loss import check_reparametrised, outcome_score, spce_loss
+from boed.deep_adaptive.loss import check_reparametrised, outcome_score, price_of, spce_loss
 from boed.deep_adaptive.network import DeepAdaptiveDesign, StaticDesign
 from boed.deep_adaptive.reinforced import ActorCritic
 from boed.eig.model.pyro_model import SiteModel, Sites
@@ -69,6 +69,7 @@ def objective(
         )
         check_reparametrised(problem, roll)
         gains = judge(roll.latents, policy.in_units(roll.designs, roll.outcomes))
+        gains = gains - price_of(roll, settings.price)
         return -(gains + outcome_score(problem, roll, gains.detach())).mean()
 
     return Objective(nn.ModuleDict({"policy": policy, "judge": judge}), loss)
@@ -85,6 +86,7 @@ def _spce(
         contrasts=settings.contrasts,
         likelihood=likelihood,
         limit=settings.limit,
+        price=settings.price,
     )
 
 

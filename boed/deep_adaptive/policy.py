@@ -16,13 +16,14 @@ from boed.deep_adaptive.loss import first_design
 from boed.deep_adaptive.network import DeepAdaptiveDesign, StaticDesign
 from boed.deep_adaptive.objectives import Trainable
 from boed.deep_adaptive.training import train_policy
+from boed.eig.model.design_space import DesignSpace
 from boed.eig.model.pyro_model import site_model
 from boed.foundation.files import load_weights, sha256
 from boed.foundation.identity import check_same
 from boed.foundation.randomness import derive
 from boed.foundation.registry import check_known
 from boed.problems.names import problem_facts
-from boed.problems.problem import Experiment
+from boed.problems.problem import Experiment, space_of
 from boed.training.checkpoints import check_layers
 from boed.training.config import POLICY_METHODS, PolicyTrainingConfig
 
@@ -59,6 +60,7 @@ class DesignPolicy:
         facts: of the problem (`problem_facts`); None if its checkpoint does not say.
         looks: T, for which it was trained.
         name: how it was trained, such as `dad`.
+        space: the designs that there are; what the network chooses is brought into it.
     """
 
     network: Trainable
@@ -66,6 +68,7 @@ class DesignPolicy:
     facts: dict[str, Any] | None
     looks: int
     name: str
+    space: DesignSpace | None = None
 
     @torch.no_grad()
     def next(self, history: History) -> Float[Tensor, " K"]:
@@ -80,14 +83,15 @@ class DesignPolicy:
                 f"{self.looks} and has no further one"
             )
         if not history:
-            return first_design(self.network)
-        return self.network(*stacked(history))[0]
+            return first_design(self.network, self.space)
+        return self(*stacked(history))[0]
 
     def __call__(
         self, designs: Float[Tensor, "B t K"], outcomes: Float[Tensor, "B t *Y"]
     ) -> Float[Tensor, "B K"]:
         """The next design of each experiment."""
-        return self.network(designs, outcomes)
+        chosen = self.network(designs, outcomes)
+        return chosen if self.space is None else self.space.nearest(chosen)
 
     def check_for(self, problem: Experiment, looks: int) -> None:
         """Refuse another problem or horizon than the policy was trained for.
@@ -115,16 +119,23 @@ def design_policy(
 
     Args:
         path: of the file.
-        problem, looks: what it has to be for; not checked if not given.
+        problem, looks: what it has to be for; not checked if not given. A problem with a design
+            space has to be given.
 
     Raises:
         ValueError: the file is missing, damaged, or holds something else; or it is for another
             problem or horizon.
     """
     _, header = load_weights(path, *FILES)
-    policy = _loaded(FILES[header["kind"]].load(path), header)
+    policy = _loaded(FILES[header["kind"]].load(path), header, space_of(problem))
     if problem is not None:
         policy.check_for(problem, policy.looks if looks is None else looks)
+    elif policy.facts is not None and "space" in policy.facts:
+        raise ValueError(
+            f"policy {path} is for {policy.about}, with designs "
+            f"{policy.facts['space']['designs']}; expected the problem as well, whose space says "
+            "which these are"
+        )
     return policy
 
 
@@ -142,7 +153,7 @@ def train_design_policy(
     """Train a policy for a problem, resumably.
 
     Args:
-        problem: the model, its sites and the bounds of its designs.
+        problem: the model, its sites and the bounds of its designs, or their `space`.
         method: a name of `POLICY_METHODS`.
         settings: horizon, contrasts, updates, seed; the defaults if not given.
         architecture: of the network; of the size that the problem asks for if not given.
@@ -181,10 +192,12 @@ def train_design_policy(
         out=out,
         observation=problem.observation,
         target=problem.target,
+        space=space_of(problem),
         provenance=about,
         on_step=on_step,
     )
-    return _loaded(network, about | {"settings": {"looks": settings.looks}})
+    header = about | {"settings": {"looks": settings.looks}}
+    return _loaded(network, header, space_of(problem))
 
 
 def start_from(network: Trainable, path: Path | str) -> dict[str, Any]:
@@ -213,13 +226,15 @@ def architecture_for(problem: Experiment, **sizes: Any) -> PolicyConfig:
 
     Args:
         problem: its finite set of `designs`, else its bounds, else its `dimensions` say what a
-            design is; one number if it has none of these.
+            design is; one number if it has none of these. A `space` goes before the first two.
         sizes: other fields of `PolicyConfig`; those of `SIZES` if not given.
 
     Raises:
         ValueError: the model fails on the middle of its designs, or lacks its observation.
     """
-    bounds, designs = problem.bounds, getattr(problem, "designs", None)
+    bounds, designs, space = problem.bounds, getattr(problem, "designs", None), space_of(problem)
+    if space is not None:
+        bounds, designs = space.bounds, None if space.designs is None else space.permitted
     if designs is not None:
         rows = tuple(map(tuple, designs.tolist()))
         shape: dict[str, Any] = {"design_dim": len(rows[0]), "designs": rows}
@@ -229,6 +244,7 @@ def architecture_for(problem: Experiment, **sizes: Any) -> PolicyConfig:
         lower, upper = (tuple(row) for row in bounds.tolist())
         shape = {"design_dim": len(lower), "lower": lower, "upper": upper}
     example = DeepAdaptiveDesign(PolicyConfig(**{**shape, "hidden": 1, "embedding": 1})).middle
+    example = example if space is None else space.nearest(example)
     with torch.random.fork_rng():
         looked = site_model(
             problem.model,
@@ -241,7 +257,7 @@ def architecture_for(problem: Experiment, **sizes: Any) -> PolicyConfig:
     return PolicyConfig(**{**shape, "outcome_dim": outcome.numel(), **SIZES, **sizes})
 
 
-def _loaded(network: Trainable, header: dict[str, Any]) -> DesignPolicy:
+def _loaded(network: Trainable, header: dict[str, Any], space: DesignSpace | None) -> DesignPolicy:
     default = "fixed" if isinstance(network, StaticDesign) else "dad"
     return DesignPolicy(
         network=network,
@@ -249,4 +265,5 @@ def _loaded(network: Trainable, header: dict[str, Any]) -> DesignPolicy:
         facts=header.get("experiment"),
         looks=header.get("settings", header.get("fit", {}))["looks"],
         name=header.get("method", default),
+        space=space,
     )

@@ -63,11 +63,15 @@ def refine(
         raise ValueError(
             f"history has {len(history)} looks of {policy.looks}, expected some to be left"
         )
-    given = single_look(problem.model, network, problem.observation, target=problem.target)
+    given = single_look(
+        problem.model, network, problem.observation, target=problem.target, space=policy.space
+    )
     with torch.random.fork_rng(), pyro.validation_enabled(False):
         torch.manual_seed(derive(settings.seed, "refine"))
         if history:
-            given = _conditioned(given, history, example=first_design(network), particles=particles)
+            given = _conditioned(
+                given, history, example=first_design(network, policy.space), particles=particles
+            )
         going_on = _Continued(network, history)
         fit(
             network,
@@ -78,6 +82,7 @@ def refine(
                 batch=settings.batch,
                 contrasts=settings.contrasts,
                 limit=settings.limit,
+                price=settings.price,
             ),
             settings,
         )

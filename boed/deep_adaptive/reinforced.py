@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from boed.deep_adaptive.experiments import LogLikelihood, run_experiments
-from boed.deep_adaptive.loss import contrast
+from boed.deep_adaptive.loss import contrast, price_of
 from boed.deep_adaptive.network import DeepAdaptiveDesign
 from boed.eig.model.pyro_model import SiteModel
 from boed.training.config import PolicyTrainingConfig
@@ -16,10 +16,11 @@ from boed.training.config import PolicyTrainingConfig
 class ActorCritic(nn.Module):
     """Advantage actor-critic (Mnih et al. 2016) whose reward is sPCE, as in Blau et al. 2022.
 
-    Rewards are the increments of sPCE with each look; they add up to that of all looks, which the
-    critic predicts from every summary of the history, so that advantages are those of the sum
-    (generalised advantage estimation, Schulman et al. 2016). The policy explores around its design:
-    by normal noise in its own units, or by the probabilities of a finite set.
+    Rewards are the increments of sPCE with each look, less what the looks cost; they add up to that
+    of all looks, which the critic predicts from every summary of the history, so that advantages
+    are those of the sum (generalised advantage estimation, Schulman et al. 2016). The policy
+    explores around its design: by normal noise in its own units, or by the probabilities of a
+    finite set.
 
     Args:
         problem: the model; no gradient in the design is needed.
@@ -58,7 +59,7 @@ class ActorCritic(nn.Module):
         roll = run_experiments(self.problem, walk, looks, batch=batch)
         gain = contrast(
             self.problem, roll, self.settings.contrasts, likelihood=self.likelihood
-        ).gains
+        ).gains - price_of(roll, self.settings.price)
         values, chances = torch.stack(walk.values), torch.stack(walk.log_probs)  # [T, B]
         advantages = self._advantages(values.detach(), gain)
         critic = (values - (values.detach() + advantages)).square().mean()

@@ -16,6 +16,7 @@ from boed.deep_adaptive.fused import FusedLikelihood
 from boed.deep_adaptive.loss import contrast, single_look
 from boed.deep_adaptive.network import DeepAdaptiveDesign, StaticDesign
 from boed.deep_adaptive.objectives import objective
+from boed.eig.model.design_space import DesignSpace
 from boed.eig.model.pyro_model import Model, SiteModel
 from boed.eig.model.scores import warn_if_saturated
 from boed.foundation.randomness import derive
@@ -49,6 +50,7 @@ def train_policy(
     method: str = "dad",
     observation: str = "y",
     target: str | Sequence[str] = "theta",
+    space: DesignSpace | None = None,
     provenance: dict[str, Any] | None = None,
     on_step: Callable[[int, float], None] | None = None,
 ) -> Trainable:
@@ -69,6 +71,9 @@ def train_policy(
             there, the same call goes on from it, to the same weights bit for bit.
         observation: site of the outcome.
         target: site or sites that the experiments ask about.
+        space: which designs are allowed, to which the policy's are brought (`DesignSpace.nearest`,
+            here and wherever it is used), and what they cost, of which `settings.price` is taken
+            off the gain.
         provenance: what else the checkpoint's header should say.
         on_step: called with the step and loss, which is -sPCE in nats.
 
@@ -79,14 +84,21 @@ def train_policy(
 
     Raises:
         ValueError: the model lacks a named site, samples other latent sites, or has
-            log-densities of the wrong shape or NaN; or `out` or its running state is of another
-            training.
+            log-densities of the wrong shape or NaN; a price where nothing costs more; or `out` or
+            its running state is of another training.
         Interrupted: Ctrl-C or SIGTERM came; what was trained is stored.
     """
     check_known("method", method, POLICY_METHODS)
     policy.to(settings.device)
     informed = method not in ("idad", "vsoed")  # by the likelihood
-    problem = single_look(model, policy, observation, target=target, likelihood=informed)
+    if settings.price > 0 and (space is None or (space.cost is None and space.travel is None)):
+        raise ValueError(
+            f"price is {settings.price:g}, and no design costs more than another; expected a "
+            "space with a cost or a travel, or price = 0"
+        )
+    problem = single_look(
+        model, policy, observation, target=target, likelihood=informed, space=space
+    )
     about = {key: value for key, value in (provenance or {}).items() if key != "command"}
     ours = {"settings": comparable(settings), **about}
     if out is not None:
@@ -186,7 +198,8 @@ def _validated(
     """sPCE, or where there is no likelihood the method's own bound; and what to minimise."""
     if not (problem.implicit or problem.nuisances):
         figures = val_spce(problem, policy, settings, likelihood=likelihood)
-        return {**figures, MERIT: -figures["val_spce"]}
+        paid = settings.price * figures.get("val_cost", 0.0)
+        return {**figures, MERIT: paid - figures["val_spce"]}
     torch.manual_seed(derive(settings.seed, "validation"))
     losses = [float(loss()) for _ in range(max(1, settings.watched // settings.batch))]
     mean = sum(losses) / len(losses)
@@ -200,17 +213,23 @@ def val_spce(
     *,
     likelihood: LogLikelihood = log_likelihood,
 ) -> dict[str, float]:
-    """sPCE with more contrasts, on the same random numbers each time, for the history."""
+    """sPCE with more contrasts, on the same random numbers each time, for the history.
+
+    And the mean cost of an experiment, where the problem's design space says what looks cost.
+    """
     torch.manual_seed(derive(settings.seed, "validation"))
     gains: list[Tensor] = []
+    costs: list[Tensor] = []
     with torch.no_grad():
         while len(gains) * 32 < settings.watched:
             roll = run_experiments(problem, policy, settings.looks, batch=32)
             gains.append(
                 contrast(problem, roll, 4 * settings.contrasts + 3, likelihood=likelihood).gains
             )
+            costs += [] if roll.costs is None else [roll.costs]
     every = torch.cat(gains)
-    return {
+    figures = {
         "val_spce": float(every.mean()),
         "val_spce_se": float(every.std() / len(every) ** 0.5),
     }
+    return figures | ({"val_cost": float(torch.cat(costs).mean())} if costs else {})

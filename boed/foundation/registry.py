@@ -148,12 +148,14 @@ def names_object(text: str) -> bool:
     )
 
 
-def import_object(text: str, *, argument: str) -> Any:
+def import_object(text: str, *, argument: str, kind: type[Any] | None = None) -> Any:
     """A user's own object, by `package.module:Name`; modules in the working folder are found too.
 
     Args:
         text: where the object lies.
         argument: what it was given for, in error messages.
+        kind: of what is looked for, of which an error names those that there are; classes and
+            functions if not given.
 
     Raises:
         ValueError: the text has another form, there is no such module, importing it fails, or it
@@ -181,7 +183,7 @@ def import_object(text: str, *, argument: str) -> Any:
         ) from error
     for part in attribute.split("."):
         if not hasattr(thing, part):
-            raise unknown(argument, text, [f"{name}:{each}" for each in _own_names(thing)])
+            raise unknown(argument, text, [f"{name}:{each}" for each in _own_names(thing, kind)])
         thing = getattr(thing, part)
     return thing
 
@@ -205,8 +207,10 @@ def make_own(text: str, *, argument: str) -> Any:
         ) from error
 
 
-def _own_names(thing: Any) -> list[str]:
-    """The public classes and functions of a module or class that it has not imported."""
+def _own_names(thing: Any, kind: type[Any] | None = None) -> list[str]:
+    """The public classes and functions, not imported, of a module or class; or all of a kind."""
+    if kind is not None:
+        return [each for each, value in vars(thing).items() if isinstance(value, kind)]
     home = thing.__name__ if isinstance(thing, ModuleType) else getattr(thing, "__module__", "")
     return [
         each

@@ -2,6 +2,7 @@
 
 location_finding,sources=1,noise=0.2
 package.module:model,dimensions=2,lower=0,upper=1,observation=y,target=theta
+package.module:model,dimensions=2,space=room
 """
 
 from __future__ import annotations
@@ -10,13 +11,14 @@ import dataclasses
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import FunctionType
+from types import FunctionType, MethodType
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from boed.eig.model.design_space import DesignSpace
 from boed.foundation.checks import at_least, describe
 from boed.foundation.registry import Registry, check_known, import_object
 from boed.foundation.spelling import split_options, toml_value
@@ -27,7 +29,7 @@ from boed.problems.hyperbolic_discounting import HyperbolicDiscounting
 from boed.problems.linear_gaussian import LinearGaussian
 from boed.problems.location_finding import LocationFinding, LocationFindingUnitSquare
 from boed.problems.prey_population import PreyPopulation
-from boed.problems.problem import Experiment
+from boed.problems.problem import Experiment, space_of
 from boed.problems.two_alternative_choice import TwoAlternativeChoice
 
 NAMES: Registry[Callable[..., Any]] = Registry(
@@ -57,6 +59,7 @@ class OwnModel:
         name: what it is called.
         dimensions: K.
         lower, upper: of each coordinate of a design; none where it may be any number.
+        space: in place of these, which designs there are and what they cost.
         observation: site of the outcome.
         target: site that the question is about, or several, with `+` between.
 
@@ -69,6 +72,7 @@ class OwnModel:
     dimensions: int = 1
     lower: float | None = None
     upper: float | None = None
+    space: DesignSpace | None = None
     observation: str = "y"
     target: tuple[str, ...] = ("theta",)
 
@@ -84,10 +88,26 @@ class OwnModel:
                 f"problem {self.name}: lower is {self.lower}, expected less than upper, "
                 f"{self.upper}"
             )
+        if space_of(self) is None:
+            return
+        if self.lower is not None:
+            raise ValueError(
+                f"problem {self.name}: lower, upper and space are given, expected the bounds as "
+                "those of the space"
+            )
+        for name in ("designs", "bounds", "start"):
+            rows = getattr(self.space, name)
+            if rows is not None and rows.shape[-1] != self.dimensions:
+                raise ValueError(
+                    f"problem {self.name}: {name} of its space have {rows.shape[-1]} coordinates "
+                    f"and dimensions is {self.dimensions}, expected the same"
+                )
 
     @property
     def bounds(self) -> Float[Tensor, "2 K"] | None:
         """Lowest and highest value of each coordinate; None where any design is valid."""
+        if self.space is not None:
+            return self.space.bounds
         if self.lower is None or self.upper is None:
             return None
         return torch.tensor([[self.lower], [self.upper]]).expand(2, self.dimensions)
@@ -121,6 +141,8 @@ def problem_named(text: str) -> Experiment:
 def problem_facts(problem: Experiment) -> dict[str, Any]:
     """What a problem is, as JSON holds it, to tell it from others: its kind and all settings."""
     facts: dict[str, Any] = {"kind": type(problem).__qualname__, "name": problem.name}
+    space = space_of(problem)
+    facts |= {} if space is None else {"space": space.facts()}
     if dataclasses.is_dataclass(problem):
         for each in dataclasses.fields(problem):
             value = getattr(problem, each.name)
@@ -151,12 +173,17 @@ def _read(text: str) -> tuple[str, dict[str, Any]]:
 
 def _own(name: str, options: dict[str, Any]) -> Experiment:
     thing = import_object(name, argument="problem")
-    if isinstance(thing, FunctionType):
+    if isinstance(thing, FunctionType | MethodType):
         known = [each.name for each in dataclasses.fields(OwnModel)][2:]
         for key in options:
             check_known(f"problem {name}: option", key, known)
         if "target" in options:
             options["target"] = tuple(str(options["target"]).split("+"))
+        if "space" in options:
+            beside = f"{name.partition(':')[0]}:{options['space']}"
+            options["space"] = import_object(
+                beside, argument=f"problem {name}: space", kind=DesignSpace
+            )
         return _made(OwnModel, name, {"program": thing, "name": name, **options})
     problem = _made(thing, name, options) if callable(thing) else thing
     for wanted in ("model", "name", "observation", "target", "bounds"):

@@ -8,6 +8,8 @@ from typing import Any, Protocol, runtime_checkable
 from jaxtyping import Float
 from torch import Tensor
 
+from boed.eig.model.design_space import DesignSpace
+from boed.foundation.checks import describe
 from boed.foundation.recording import is_recorded
 
 
@@ -37,6 +39,21 @@ class Experiment(Protocol):
     def model(self, design: Float[Tensor, "*batch K"]) -> Any:
         """One experiment at every design: draws the prior and the observation."""
         ...
+
+
+def space_of(problem: Experiment | None) -> DesignSpace | None:
+    """Its attribute `space`, which an experiment may have: what is forbidden, and what looks cost.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    space = getattr(problem, "space", None)
+    if space is not None and not isinstance(space, DesignSpace):
+        raise ValueError(
+            f"problem {getattr(problem, 'name', problem)}: space is {describe(space)}, expected a "
+            "DesignSpace"
+        )
+    return space
 
 
 @runtime_checkable

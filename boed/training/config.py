@@ -271,6 +271,8 @@ class PolicyTrainingConfig(TrainingConfig):
             log(L + 1) nats, and its gradient fades as it gets near.
         limit: of the gradient that reaches each coordinate of a design, in nats per the policy's
             unit.
+        price: nats that a unit of cost is worth: what the looks and the ways between them cost is
+            taken off the gain.
         watched: experiments that each validation averages over, with 4 times the contrasts.
     """
 
@@ -284,4 +286,5 @@ class PolicyTrainingConfig(TrainingConfig):
     looks: int = _asked(10, COUNT, "At each scene, or in each experiment; the preset's.")
     contrasts: int = _asked(1023, COUNT, "L, that the truth is told from; sPCE is at most ln(L+1).")
     limit: float = _of(2.0, Number(above=0))
+    price: float = _of(0.0, Number(minimum=0))
     watched: int = _of(512, Whole(2))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
@@ -13,6 +15,12 @@ from boed.foundation.checks import called, calling
 
 TRIES = 1000
 """How often a random design is drawn anew where those before it were not allowed."""
+
+ANCHORS = 1024
+"""Allowed designs among which `nearest` looks for a way out of a forbidden region."""
+
+HALVINGS = 24
+"""Of that way, to find where the region ends."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -124,6 +132,71 @@ class DesignSpace:
             parts.append(f"allowed by {called(self.allowed)}")
         return ", ".join(parts) or "finite numbers"
 
+    def facts(self) -> dict[str, Any]:
+        """What the space is, as JSON holds it, to tell it from others; functions by their names."""
+        functions = {name: getattr(self, name) for name in ("cost", "travel")}
+        facts: dict[str, Any] = {"designs": self.description}
+        facts |= {name: called(each) for name, each in functions.items() if each is not None}
+        return facts | ({} if self.start is None else {"start": self.start.tolist()})
+
+    def nearest(self, design: Float[Tensor, "*batch K"]) -> Float[Tensor, "*batch K"]:
+        """Each design if it may be taken, else an allowed one close by.
+
+        Of a set that is the nearest one. Else the design is brought into the bounds, and if it is
+        forbidden there, it goes straight towards the nearest of some random allowed designs until
+        it is out of the region. The gradient is as if nothing had been moved (straight-through).
+
+        Raises:
+            ValueError: a region is forbidden in a space without bounds; or as `contains` and
+                `draw`.
+        """
+        self._check_width(design)
+        if self.designs is None and self.bounds is None and self.allowed is None:
+            return design
+        with torch.no_grad():
+            moved = self._moved(design.detach())
+        return _StraightThrough.apply(design, moved)  # type: ignore[no-any-return]
+
+    def _moved(self, design: Tensor) -> Tensor:
+        if self.designs is not None:
+            return _closest(design, self.permitted.to(design))
+        inside = design if self.bounds is None else design.clamp(*self.bounds.to(design))
+        bad = ~self._permitted(inside)
+        if not bool(bad.any()):
+            return inside
+        lost = inside[bad]
+        goal = _closest(lost, self._anchors.to(design))
+        out, near, far = goal, torch.zeros_like(lost[:, :1]), torch.ones_like(lost[:, :1])
+        for _ in range(HALVINGS):
+            share = (near + far) / 2
+            point = lost + share * (goal - lost)
+            fine = self._permitted(point)[:, None]
+            out, far = torch.where(fine, point, out), torch.where(fine, share, far)
+            near = torch.where(fine, near, share)
+        return inside.masked_scatter(bad[..., None].expand_as(inside), out)
+
+    @cached_property
+    def permitted(self) -> Float[Tensor, "D K"]:
+        """Those of the set that may be taken.
+
+        Raises:
+            ValueError: there is no set.
+        """
+        if self.designs is None:
+            raise ValueError("the design space has no set of designs")
+        return self.designs[self._permitted(self.designs)]
+
+    @cached_property
+    def _anchors(self) -> Tensor:
+        if self.bounds is None:
+            raise ValueError(
+                f"allowed is {called(self.allowed)}, and the design space has no bounds; expected "
+                "bounds, from which allowed designs can be drawn"
+            )
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            return self.draw(ANCHORS)
+
     def costs(
         self, design: Float[Tensor, "*batch K"], before: Float[Tensor, "*batch K"] | None = None
     ) -> Float[Tensor, " *batch"]:
@@ -228,6 +301,24 @@ class DesignSpace:
                     f"design must be [*batch, {value.shape[-1]}] as {name} of the design space, "
                     f"got {tuple(design.shape)}"
                 )
+
+
+def _closest(design: Float[Tensor, "*batch K"], rows: Float[Tensor, "D K"]) -> Tensor:
+    """The row closest to each design."""
+    flat = design.reshape(-1, design.shape[-1])
+    return rows[torch.cdist(flat, rows).argmin(-1)].view(design.shape)
+
+
+class _StraightThrough(torch.autograd.Function):
+    """Another value, with the gradient of the first."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor, other: Tensor) -> Tensor:
+        return other.clone()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+        return gradient, None
 
 
 def _enclose(bounds: Tensor) -> bool:

@@ -19,6 +19,7 @@ from pyro.poutine.util import site_is_subsample
 from torch import Tensor
 from torch.distributions import Distribution
 
+from boed.eig.model.design_space import DesignSpace
 from boed.eig.model.proper import ImproperPriorError, Proper
 from boed.eig.model.shared_draws import SharedDraws
 from boed.foundation.recording import is_recorded
@@ -63,6 +64,7 @@ class SiteModel:
         estimator: who asks; named in errors.
         design_dims: how many of the last dimensions are a design's own.
         shared: every design gets the same noise; see `SharedDraws`.
+        space: the designs that a policy may choose, and what they cost; any if not given.
     """
 
     model: Model
@@ -75,6 +77,7 @@ class SiteModel:
     estimator: str
     design_dims: int
     shared: bool
+    space: DesignSpace | None = None
 
     @property
     def nuisances(self) -> tuple[str, ...]:

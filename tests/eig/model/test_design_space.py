@@ -175,3 +175,49 @@ def test_random_looks_of_a_space_are_a_policy() -> None:
     space = DesignSpace(bounds=torch.tensor([[0.0], [1.0]]), allowed=lambda d: d[..., 0] > 0.3)
     result = bounds(random_policy(space.draw), space=space, samples=50)
     assert result.designs.min() > 0.3
+
+
+def test_the_nearest_of_a_set_is_taken() -> None:
+    space = DesignSpace(designs=torch.tensor([[0.0, 0.0], [1.0, 1.0], [1.0, 0.0]]))
+    asked = torch.tensor([[[0.2, -3.0], [0.8, 0.9]], [[5.0, 0.1], [0.4, 0.4]]])
+    expected = [[[0.0, 0.0], [1.0, 1.0]], [[1.0, 0.0], [0.0, 0.0]]]
+    assert space.nearest(asked).tolist() == expected
+
+
+def test_designs_leave_forbidden_regions_by_a_short_way() -> None:
+    """Out of a disc of radius 1/2 to its rim; what is allowed stays, bit for bit."""
+    space = DesignSpace(
+        bounds=torch.tensor([[-1.0, -1.0], [1.0, 1.0]]),
+        allowed=lambda design: design.norm(dim=-1) >= 0.5,
+    )
+    torch.manual_seed(0)
+    asked = 1.5 * torch.randn(500, 2)
+    state = torch.get_rng_state()
+    found = space.nearest(asked)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert bool(space.contains(found).all())
+    inside = asked.norm(dim=-1) < 0.5
+    assert inside.sum() > 20
+    assert found[inside].norm(dim=-1).max() < 0.501
+    assert (found - asked)[inside].norm(dim=-1).max() < 0.6
+    clamped = asked.clamp(-1, 1)
+    assert torch.equal(found[~inside], clamped[~inside])
+    for each, other in zip(asked, found, strict=True):  # alone as in a batch
+        assert torch.equal(space.nearest(each), other)
+
+
+def test_the_gradient_passes_what_was_moved() -> None:
+    space = DesignSpace(
+        bounds=torch.tensor([[0.0], [1.0]]), allowed=lambda design: design[..., 0] > 0.4
+    )
+    asked = torch.tensor([[0.1], [0.7], [3.0]], requires_grad=True)
+    (space.nearest(asked) * torch.tensor([[1.0], [2.0], [3.0]])).sum().backward()
+    assert asked.grad is not None
+    assert asked.grad.tolist() == [[1.0], [2.0], [3.0]]
+
+
+def test_a_way_out_needs_bounds() -> None:
+    space = DesignSpace(allowed=lambda design: design[..., 0] > 0.4)
+    assert space.nearest(torch.tensor([0.7])).tolist() == pytest.approx([0.7])
+    with pytest.raises(ValueError, match="the design space has no bounds"):
+        space.nearest(torch.tensor([0.1]))
