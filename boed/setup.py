@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,13 +25,14 @@ from boed.foundation.options import Shares, split_names
 from boed.foundation.precision import choose
 from boed.policies import Confident, Policy, Random, Until
 from boed.policies.learned import OnePass
-from boed.policies.names import INFORMED, POLICIES
+from boed.policies.names import INFORMED, POLICIES, USUAL, USUAL_LEARNED
 from boed.search import Screening, Search
 from boed.sensors import PatchSensor, Sensor
 from boed.zoo import Context, Missing, classifier_for, completer_for, primary_for
 from boed.zoo.asked import Asked
 from boed.zoo.context import context_for
 from boed.zoo.effects import warn_without_effect
+from boed.zoo.learned import is_shipped
 from boed.zoo.models import CLARITY, clear_for
 from boed.zoo.policies import first_completions, policies_for, search_for
 
@@ -81,7 +82,7 @@ def setup(
     classifier: str | Path | Classifier | None = None,
     completer: str | Path | Completer | None = None,
     reweight: str | Path | LikelihoodCompleter | None = None,
-    policies: str | Sequence[str] | Mapping[str, Policy] = ("boed", "random"),
+    policies: str | Sequence[str] | Mapping[str, Policy] | None = ("boed", "random"),
     baseline: str | None = None,
     primary: str | None = None,
     library: str | Path | Dataset | None = None,
@@ -114,7 +115,8 @@ def setup(
             (`boed.completion.importance.Weighted`); by its name, path, or an object.
         policies: names of `POLICIES`, `package.module:Class`, or trained networks by name or path
             (`NAME=PATH`; `boed_value=PATH` for its proposals), as a list or with commas between; or
-            objects by name. The first is what the run is about.
+            objects by name. The first is what the run is about. None for `USUAL`, and `value` where
+            one is shipped for these looks.
         baseline: which policy the others are compared with; a random one if there is one.
         primary: the metric and number of looks that the run is judged by, such as `nll@2`, stated
             beforehand; that of the data set if not given (see `boed.zoo.primary_for`).
@@ -150,7 +152,7 @@ def setup(
         classifier=classifier,
         completer=completer,
         reweight=reweight,
-        policies=split_names(policies) if isinstance(policies, str) else policies,
+        policies=_asked_policies(policies),
         baseline=baseline,
         primary=primary,
         library=library,
@@ -177,6 +179,8 @@ def setup(
     )
     context.data.check_question()
     models = _models(context, asked)
+    if policies is None and is_shipped(context, models.classifier, USUAL_LEARNED):
+        asked = replace(asked, policies=[*USUAL, USUAL_LEARNED])
     computed = models.prepare(asked)
     by_name = classifier is None or isinstance(classifier, str | Path)
     drawing = asked.policies if isinstance(asked.policies, Mapping) else asked.names
@@ -216,6 +220,14 @@ def setup(
             "versions": versions(),
         },
     )
+
+
+def _asked_policies(
+    policies: str | Sequence[str] | Mapping[str, Policy] | None,
+) -> Sequence[str] | Mapping[str, Policy]:
+    if policies is None:
+        return USUAL
+    return split_names(policies) if isinstance(policies, str) else policies
 
 
 def versions() -> dict[str, str]:

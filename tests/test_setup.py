@@ -17,6 +17,7 @@ from boed.cli import app
 from boed.completion import GaussianMixture, Retrieval
 from boed.data import load
 from boed.policies import CentreOut, Confident, Until
+from boed.policies.names import USUAL, USUAL_LEARNED
 from boed.run import read_settings
 from tests.doubles import ClueClassifier, ClueCompleter, Clues, Fixed
 
@@ -269,3 +270,25 @@ def test_more_steps_than_candidates_end_when_all_is_seen(tmp_path: Path) -> None
     assert len([each for each in told if "candidates" in str(each.message)]) == 1
     assert (tmp_path / "report.html").exists()
     assert results["design"].isel(step=5).isnull().all()
+
+
+@pytest.mark.parametrize(
+    ("changes", "more"),
+    [
+        ({"data": "digits", "sensor": "patch,grid=9"}, ["value"]),
+        ({"data": "digits", "sensor": "patch,grid=5"}, []),
+        ({"data": "digits", "sensor": "patch,grid=9", "classifier": "gaussian"}, []),
+        ({"data": "optical_digits"}, []),
+    ],
+)
+def test_the_usual_policies_have_a_learned_one_where_it_is_shipped(
+    changes: dict[str, Any], more: list[str]
+) -> None:
+    made = setup(**changes, policies=None)
+    assert list(made.policies) == [*USUAL, *more]
+    assert made.options["policies"] == [*USUAL, *more]
+
+
+def test_the_help_says_what_is_usual() -> None:
+    said = "".join(CliRunner().invoke(app, ["benchmark", "--help"]).output.split()).replace("│", "")
+    assert f"({','.join(USUAL)},and{USUAL_LEARNED}whereoneisshipped)" in said

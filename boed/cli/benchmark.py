@@ -50,7 +50,11 @@ def benchmark(
         int | None, _option("Of the patch sensor: candidate looks along each axis.")
     ] = None,
     policies: Annotated[
-        str | None, _option("Comma-separated; the first is what the run is about.", "policies")
+        str | None,
+        _option(
+            "Comma-separated; the first is what the run is about.",
+            shown="boed,max_variance,centre_out,random,oracle, and value where one is shipped",
+        ),
     ] = None,
     baseline: Annotated[
         str | None, _option("Which policy the others are compared with; random.")

@@ -12,7 +12,6 @@ from boed.foundation.options import Kind
 
 DEFAULTS: dict[str, Any] = {
     "data": "digits",
-    "policies": ["boed", "max_variance", "centre_out", "random", "oracle"],
     "scenes": 128,
     "steps": 3,
     "completions": 10,
@@ -51,7 +50,7 @@ def run_typed(settings: Path | None, typed: dict[str, Any], kinds: Mapping[str, 
         raise ValueError(str(error)) from error
     console = plain_console()
     with console.status("reading data and models"):
-        made = setup(**options)
+        made = setup(**{"policies": None, **options})
     number = len(made.data) if scenes == 0 else scenes
     names, data = ", ".join(made.policies), f"{made.data.name} ({made.data.split})"
     console.print(f"{data}: {number} scenes, {made.steps} looks, {names}", soft_wrap=True)

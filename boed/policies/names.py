@@ -28,6 +28,11 @@ POLICIES: dict[str, str] = {
 }
 """Policies by name."""
 
+USUAL = ("boed", "max_variance", "centre_out", "random", "oracle")
+"""Policies of a run that names none, and `USUAL_LEARNED` where a network is shipped for it."""
+
+USUAL_LEARNED = "value"
+
 INFORMED: dict[str, tuple[str | None, str]] = {
     "boed": (None, "variational"),
     "boed_entropy": (None, "entropy"),

@@ -68,6 +68,16 @@ def one_pass_for(
     return ONE_PASS[network.name](network, classifier, memory=memory)
 
 
+def is_shipped(context: Context, classifier: Classifier, policy: str) -> bool:
+    """Whether a network of a policy is shipped for these looks and this classifier."""
+    try:
+        looks = CandidateLooks.of(context.sensor, context.shape)
+        shipped_network(context, classifier, policy=policy, looks=looks)
+    except ValueError:  # none is, or there is no list of looks that one could be for
+        return False
+    return True
+
+
 def shipped_network(
     context: Context, classifier: Classifier, *, policy: str, looks: CandidateLooks
 ) -> Path:
