@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -251,6 +252,9 @@ class Oracle:
     """
 
     deterministic = True  # but for ties
+    needs_truth: ClassVar[bool] = True
+    """It can only be asked where whole scenes are known."""
+
     classifier: Classifier
     memory: int = field(default=512, compare=False)
 

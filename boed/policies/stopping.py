@@ -170,6 +170,11 @@ class Until:
         return bool(attribute(self.policy, "deterministic", False))
 
     @property
+    def needs_truth(self) -> bool:
+        """Whether the policy can only be asked where whole scenes are known."""
+        return bool(attribute(self.policy, "needs_truth", False))
+
+    @property
     def completer(self) -> Completer | None:
         """What draws the policy's completions, if it has any."""
         completer: Completer | None = attribute(self.policy, "completer", None)

@@ -18,7 +18,7 @@ from boed.acquisition import Acquisition, Budget
 from boed.classifiers.classifier import Classifier
 from boed.data.observation import Observation
 from boed.foundation.arguments import checked
-from boed.foundation.checks import at_least
+from boed.foundation.checks import at_least, attribute, describe
 from boed.foundation.events import UNDO
 from boed.foundation.randomness import per_scene
 from boed.policies.policy import Policy
@@ -111,6 +111,11 @@ class Session(Known, Logged):
         memory: int = 512,
         prefetch: bool = False,
     ) -> None:
+        if attribute(policy, "needs_truth", False):
+            raise ValueError(
+                f"policy is {describe(policy)}, which chooses by the whole scene; a session never "
+                "knows that: expected a policy that needs none"
+            )
         self.lock = threading.RLock()
         self._seed = per_scene(seed, 1)[0]
         channels, *sides = scene_shape(sensor, shape)

@@ -23,7 +23,7 @@ from boed.acquisition import Budget
 from boed.data.observation import Observation
 from boed.eig import eig_map
 from boed.foundation.randomness import derive, per_scene
-from boed.policies import BOED, CentreOut, FirstLook, Policy, Random, Until
+from boed.policies import BOED, CentreOut, FirstLook, Oracle, Policy, Random, Until
 from boed.policies.stopping import Confident
 from boed.sensors import PatchSensor, Sensor
 from boed.sensors.reading import read, record
@@ -319,6 +319,17 @@ WRONG: dict[str, tuple[Callable[[Session], object], str]] = {
     "label in a list": (lambda s: s.label([1]), r"label is \[1\], expected 0 to 2"),
     "completions": (lambda s: s.completions(), "CentreOut has no completer"),
 }  # fmt: skip
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_a_policy_that_needs_the_scene_is_refused(wrapped: bool, tmp_path: Path) -> None:
+    policy: Policy = Oracle(ClueClassifier())
+    if wrapped:
+        policy = Until(policy, Confident(ClueClassifier(), 0.9))
+    log = tmp_path / "log"
+    with pytest.raises(ValueError, match=r"policy is .*, which chooses by the whole scene"):
+        Session(TILED, policy, ClueClassifier(), path=log)
+    assert not log.exists()
 
 
 @pytest.mark.parametrize("name", WRONG)
