@@ -1,11 +1,11 @@
 """What the CIFAR-10 inpainting report shows, again: Table 1, the sweep of bottlenecks, Fig. 8.
 
-    python benchmarks/cifar_inpainting.py --train --minutes 40
+    python benchmarks/cifar_inpainting.py --train
     python benchmarks/cifar_inpainting.py
 
-The first trains each model for at most so many minutes in this call, with one thread, and the same
-command goes on where it stopped; `--only` takes some. The second measures those that have been
-trained, beside ways to fill the hole without training, on test images, and writes
+The first trains the models one after another, with one thread, for `--minutes` if they are given,
+and the same command goes on where it stopped; `--only` takes some. The second measures those that
+have been trained, beside ways to fill the hole without training, on test images, and writes
 benchmarks/results/cifar_inpainting.json, the tables of docs/cifar_inpainting.md and its pictures,
 whose scenes are samples of the shipped flow. Weights stay in `--weights`. Figures that are there
 for the same images stay, too, of models of which there are no weights now.
@@ -26,9 +26,19 @@ import torch
 from inpainting import resampled
 from inpainting_methods import Fill, methods, without_training
 from inpainting_page import fill_page, write_figures
-from inpainting_trainings import BOTTLENECKS, DATA, MASKS, SIZE, TRAININGS, account, train, trained
+from inpainting_trainings import (
+    BOTTLENECKS,
+    DATA,
+    MASKS,
+    SIZE,
+    TRAININGS,
+    account,
+    planned,
+    trained,
+)
 from measuring import machine
 from torch import Tensor
+from trainings import train
 
 from boed.benchmark.sweep import scene_rows
 from boed.completion.evaluation.fidelity import share_within, squared_error
@@ -118,9 +128,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--train", action="store_true", help="train, and measure nothing")
     parser.add_argument("--only", default=",".join(TRAININGS), help="trainings, with commas")
-    parser.add_argument(
-        "--minutes", type=float, default=40.0, help="of each training, in this call"
-    )
+    parser.add_argument("--minutes", type=float, default=0.0, help="of training; 0 is no limit")
     parser.add_argument("--steps", type=int, default=None, help="of each training, to try it")
     parser.add_argument("--weights", type=Path, default=Path("runs/cifar_inpainting"))
     parser.add_argument("--scenes", type=int, default=1000)
@@ -132,21 +140,11 @@ def main() -> None:
     for name in names:
         check_known("only", name, TRAININGS)
     torch.set_num_threads(1)
-    library = load(DATA, SIZE, "train")
     if options.train:
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-        val = load(DATA, SIZE, "val")
-        for name in names:
-            print(f"training {name}", flush=True)
-            train(
-                name,
-                library,
-                val,
-                weights=options.weights,
-                minutes=options.minutes,
-                steps=options.steps,
-            )
+        train(planned(names, options.steps), options.weights, options.minutes)
         return
+    library = load(DATA, SIZE, "train")
     models = trained(options.weights, names)
     anchors = without_training(library)
     scenes = some(load(DATA, SIZE, "test"), options.scenes)
@@ -166,7 +164,11 @@ def main() -> None:
         **of,
         "rows": compared(anchors | dict(methods(models, options.seed)), scenes),
         "sweep": sweep(models, splits, options.seed),
-        "trainings": {name: account(options.weights, name, each) for name, each in models.items()},
+        "trainings": {
+            plan.name: account(plan.checkpoint(options.weights), models[plan.name])
+            for plan in planned(names)
+            if plan.name in models
+        },
     }
     out = options.out / "cifar_inpainting.json"
     if out.exists():

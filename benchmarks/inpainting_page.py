@@ -9,12 +9,13 @@ from typing import Any
 
 import torch
 from inpainting_methods import Fill, methods
-from inpainting_trainings import LEVEL, MASKS, SIZE
+from inpainting_trainings import MASKS, SIZE
 from matplotlib.figure import Figure
 from pages import fill
 from pixel_constrained import grid, picture
 from tables import machine, table
 from torch import Tensor
+from trainings import LEVEL
 
 from boed.completion.autoregressive.base import Autoregressive
 from boed.completion.learned import LearnedCompleter
@@ -97,7 +98,7 @@ def rows(found: Mapping[str, Any]) -> str:
         training = found["trainings"].get(name.partition(",")[0])
         lines.append(
             [
-                name if training is None or training["level"] else f"{name} (not level)",
+                f"{name} (not level)" if training and training["short"] else name,
                 f"{row['l2'][0]:.4f}",
                 hundredfold(row["l2"]),
                 f"{REPORTED[name]:.2f}" if name in REPORTED else "",
@@ -156,7 +157,7 @@ def trainings(found: Mapping[str, Any]) -> str:
             f"{each['used']:,}",
             f"{each['cpu_seconds'] / 60:.0f}",
             f"{each['merit']} {each['last'][each['merit']]:.4g}",
-            "yes" if each["level"] else "no",
+            each["short"] or "yes",
         ]
         for name, each in found["trainings"].items()
     ]
@@ -170,9 +171,9 @@ def trainings(found: Mapping[str, Any]) -> str:
         "level",
     ]
     told = (
-        "Level: all steps of the script were made, and the last quarter of the validations, of\n"
-        "those with a critic since it has turns, lowered the best figure on val by "
-        f"{LEVEL:.0%} at most."
+        "Level: all steps of the script were made, and loss and figures on val over the last\n"
+        f"fifth of them are within {LEVEL:.0%}, or two standard errors, of those over the fifth\n"
+        "before."
     )
     return f"{table(head, lines)}\n\n{told}"
 

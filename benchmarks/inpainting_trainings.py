@@ -11,25 +11,23 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
+from trainings import Planned, short
+
 from boed.completion.learned import LearnedCompleter
 from boed.completion.registry import LEARNED, load_completer
-from boed.completion.training import train_completer
-from boed.data.dataset import Dataset
+from boed.data.load import load
 from boed.training.checkpoints import best_path
 
-DATA, SIZE = "cifar10_jpeg_32", 32
+DATA, SIZE, CHANNELS = "cifar10_jpeg_32", 32, 3
 MASKS = "centre_hole:0.25"
 """The hole of 8 x 8 pixels."""
 
-VALIDATIONS = 8
+VALIDATIONS = 20
 """In each training."""
-
-LEVEL = 0.02
-"""What the last quarter of a level training has lowered its best figure on val by at most."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Training:
+class Asked:
     """A model to train.
 
     Attributes:
@@ -55,62 +53,43 @@ BOTTLENECKS: dict[str, int] = {
 }
 """The sweep, by training."""
 
-TRAININGS: dict[str, Training] = {
+TRAININGS: dict[str, Asked] = {
     **{
-        name: Training(kind="l2-cnn", steps=6000, changes=HOLE | {"bottleneck": bottleneck})
+        name: Asked(kind="l2-cnn", steps=6000, changes=HOLE | {"bottleneck": bottleneck})
         for name, bottleneck in BOTTLENECKS.items()
     },
-    "l2-cnn-stride": Training(kind="l2-cnn", steps=6000, changes=HOLE | {"downsampling": "stride"}),
-    "l2-cnn-overlap": Training(kind="l2-cnn", steps=6000, changes=OVERLAP),
-    "l2-cnn-augmented": Training(kind="l2-cnn", steps=6000, changes=HOLE | {"augmentation": True}),
-    "dcgan": Training(kind="dcgan", steps=8000, changes=HOLE | PRETRAINED),
-    "wgan": Training(kind="wgan", steps=8800, changes=OVERLAP | PRETRAINED),
-    "wgan-alpha-1": Training(kind="wgan", steps=6000, changes=OVERLAP | {"alpha": 1.0}),
-    "pixelcnn-zone": Training(kind="pixelcnn-zone", steps=4000),
-    "flattened-row-lstm": Training(kind="flattened-row-lstm", steps=12_000),
-    "row-lstm": Training(kind="row-lstm", steps=2400),
-    "diagonal-bilstm": Training(kind="diagonal-bilstm", steps=1600),
+    "l2-cnn-stride": Asked(kind="l2-cnn", steps=6000, changes=HOLE | {"downsampling": "stride"}),
+    "l2-cnn-overlap": Asked(kind="l2-cnn", steps=6000, changes=OVERLAP),
+    "l2-cnn-augmented": Asked(kind="l2-cnn", steps=6000, changes=HOLE | {"augmentation": True}),
+    "dcgan": Asked(kind="dcgan", steps=8000, changes=HOLE | PRETRAINED),
+    "wgan": Asked(kind="wgan", steps=8800, changes=OVERLAP | PRETRAINED),
+    "wgan-alpha-1": Asked(kind="wgan", steps=6000, changes=OVERLAP | {"alpha": 1.0}),
+    "pixelcnn-zone": Asked(kind="pixelcnn-zone", steps=4000),
+    "flattened-row-lstm": Asked(kind="flattened-row-lstm", steps=12_000),
+    "row-lstm": Asked(kind="row-lstm", steps=2400),
+    "diagonal-bilstm": Asked(kind="diagonal-bilstm", steps=1600),
 }
 """By the name of the checkpoint; each takes 12 to 35 CPU minutes, all of them about five hours."""
 
 
-def checkpoint(weights: Path, name: str) -> Path:
-    """Where the last weights of a training are."""
-    return weights / f"{name}.safetensors"
-
-
-def train(
-    name: str,
-    train: Dataset,
-    val: Dataset,
-    *,
-    weights: Path,
-    minutes: float,
-    steps: int | None = None,
-) -> None:
-    """Train a model, or go on where it stopped; nothing is done if it is finished.
-
-    Args:
-        name: one of `TRAININGS`.
-        train, val: images.
-        weights: folder of the checkpoints.
-        minutes: after which it stops, resumably; 0 is no limit.
-        steps: in place of its own, to try it.
-    """
-    asked = TRAININGS[name]
-    config, training = LEARNED[asked.kind].preset(train.size, train.channels)
-    number = steps or asked.steps
-    training = replace(training, steps=number, every=max(number // VALIDATIONS, 1), minutes=minutes)
-    train_completer(
-        asked.kind,
-        train,
-        val,
-        training=training,
-        out=checkpoint(weights, name),
-        config=replace(config, **asked.changes),
-        masks=MASKS,
-        command=f"python benchmarks/cifar_inpainting.py --train --only {name}",
-    )
+def planned(names: Sequence[str], steps: int | None = None) -> list[Planned]:
+    """The trainings of some of `TRAININGS`, with their own numbers of steps if none is given."""
+    plans = []
+    for name in names:
+        asked = TRAININGS[name]
+        config, training = LEARNED[asked.kind].preset(SIZE, CHANNELS)
+        number = steps or asked.steps
+        plans.append(
+            Planned(
+                name=name,
+                completer=asked.kind,
+                config=replace(config, **asked.changes),
+                training=replace(training, steps=number, every=max(number // VALIDATIONS, 1)),
+                data=lambda: (load(DATA, SIZE, "train"), load(DATA, SIZE, "val")),
+                masks=MASKS,
+            )
+        )
+    return plans
 
 
 def trained(weights: Path, names: Sequence[str]) -> dict[str, LearnedCompleter]:
@@ -120,8 +99,8 @@ def trained(weights: Path, names: Sequence[str]) -> dict[str, LearnedCompleter]:
     the training: weights are the best on val. Of models with a critic they are the last.
     """
     models = {}
-    for name in names:
-        path = checkpoint(weights, name)
+    for plan in planned(names):
+        name, path = plan.name, plan.checkpoint(weights)
         if not path.exists():
             print(f"{name}: {path} does not exist; --train makes it", flush=True)
             continue
@@ -138,33 +117,18 @@ def adversarial_from(model: LearnedCompleter) -> float | None:
     return config["pretraining"] if config.get("alpha", 1.0) < 1 else None
 
 
-def account(weights: Path, name: str, model: LearnedCompleter) -> dict[str, Any]:
+def account(path: Path, model: LearnedCompleter) -> dict[str, Any]:
     """What a training was: steps, time, figures on val, and whether it was level."""
-    last = cast(LearnedCompleter, load_completer(checkpoint(weights, name))).provenance
-    asked, made, history = last["fit"]["steps"], last["steps"], last["history"]
-    since = asked * (adversarial_from(model) or 0.0)
+    last = cast(LearnedCompleter, load_completer(path)).provenance
     return {
         "kind": model.name,
         "parameters": sum(each.numel() for each in model.parameters()),
-        "steps": made,
-        "of": asked,
+        "steps": last["steps"],
+        "of": last["fit"]["steps"],
         "used": model.provenance["steps"],
         "batch": last["fit"]["batch"],
         "cpu_seconds": last["cpu_seconds"],
         "merit": model.merit,
-        "last": history[-1],
-        "level": made >= TRAININGS[name].steps
-        and is_level([row for row in history if row["step"] > since], model.merit),
+        "last": last["history"][-1],
+        "short": short(path),
     }
-
-
-def is_level(history: Sequence[Mapping[str, float]], merit: str) -> bool:
-    """Whether the last quarter of the validations lowered the best figure by `LEVEL` at most.
-
-    >>> rows = [{"step": k, "nats": 1 / k} for k in range(1, 9)]
-    >>> is_level(rows, "nats"), is_level([*rows, *[rows[-1]] * 4], "nats")
-    (False, True)
-    """
-    before = len(history) - len(history) // 4
-    figures = [row[merit] for row in history]
-    return before < len(figures) and min(figures) >= (1 - LEVEL) * min(figures[:before])
