@@ -16,6 +16,7 @@ from pathlib import Path
 
 import torch
 import xarray as xr
+from inpainting import grid, picture
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -25,7 +26,7 @@ from boed.completion.evaluation.pictures import foreign, free_form, growing, han
 from boed.completion.registry import load_completer
 from boed.completion.vae.aipo import AIPO
 from boed.data.load import load
-from boed.data.masks import MASKS, named
+from boed.data.masks import MASKS, named, squares
 from boed.data.observation import Observation
 from boed.foundation.files import atomic
 from boed.foundation.registry import check_known
@@ -49,6 +50,9 @@ SAMPLED = 3
 
 DRAWS = 8
 """Reconstructions of each image of another kind, whose squared error is averaged."""
+
+LOOKS, TWO = 5, 2
+"""Squares seen of each digit, and completions of it by each model."""
 
 SHOWN = ("digit", "x-ray", "text", "stripes", "uniform noise")
 """Kinds in the figure; the photograph is somebody's."""
@@ -125,6 +129,30 @@ def looks(scene: int) -> Figure:
     return completions_figure(*shown, truth=truth.numpy())
 
 
+def five_looks() -> Figure:
+    """A test digit of each class of which five squares are seen, two completions by each model."""
+    test = load("digits", 32, "test")
+    context = Context(test, PatchSensor(32), library=load("digits", 32, "train"))
+    names = ("aipo", "flow", "flow-distilled", "pc-cnn", "gan-latent")
+    given = [*(f"{name}={shipped(f'{name}-digits-32')}" for name in names), "retrieval"]
+    completers = named_completers(given, context)
+    scenes = test.scenes(torch.stack([(test.labels == k).nonzero()[1, 0] for k in range(10)]))
+    generator = torch.Generator().manual_seed(0)
+    counts = torch.full((len(scenes),), LOOKS)
+    masks = squares(len(scenes), 32, counts=counts, generator=generator)
+    seen = Observation.of(scenes, masks)
+    figure, axes = grid(len(scenes), 2 + TWO * len(completers), size=0.7)
+    for row, (scene, mask) in enumerate(zip(scenes, masks, strict=True)):
+        axes[row, 0].imshow(picture(scene, mask))
+        axes[row, 1].imshow(picture(scene))
+    for block, (name, each) in enumerate(completers.items()):
+        for k, made in enumerate(each.sample(seen, TWO, 0)):
+            for row, image in enumerate(made):
+                axes[row, 2 + TWO * block + k].imshow(picture(image))
+        axes[0, 2 + TWO * block].set_title(name, fontsize=7, loc="left")
+    return figure
+
+
 def reconstructions(name: str, size: int) -> Figure:
     """Images of other kinds by the VAE of an AIPO: Fig. 7; prints their errors."""
     vae = AIPO.load(shipped(name)).vae
@@ -157,6 +185,7 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "masks": masks_by_name,
     "masks-digits": masks_of_digits,
     "masks-kermany": masks_of_xrays,
+    "five-looks-digits": five_looks,
     "looks-kermany-1": lambda: looks(0),
     "looks-kermany-2": lambda: looks(1),
     **{f"panel-kermany-{k + 1}": partial(worked, k) for k in range(SAMPLED)},

@@ -3,11 +3,12 @@
     python benchmarks/latent_search.py --data digits --train
     python benchmarks/latent_search.py --data digits
 
-The first trains the GAN and a Context Encoder for each of the four masks into
-`runs/latent_search/DATA`, going on where it was interrupted; the second measures: PSNR and SSIM of
-the hole and the whole image by mask and method, PSNR against iterations, the two loss terms, CPU
-seconds, and the errors of Dupont & Suresha 2019 (Sec. 5.3) under blobs. A search takes seconds for
-each completion: scenes are few. Measured parts stay in the JSON, so an interrupted run goes on. It
+The first trains the GAN, unless one is shipped, and a Context Encoder for each of the four masks
+into `runs/latent_search/DATA`, going on where it was interrupted; the second measures: PSNR and
+SSIM of the hole and the whole image by mask and method, PSNR against iterations, the two loss
+terms, CPU seconds, and the errors of Dupont & Suresha 2019 (Sec. 5.3) under blobs, also of the
+completers given by `--also`. A search takes seconds for each completion: scenes are few. Measured
+parts stay in the JSON, so an interrupted run goes on, and what has been trained since is added. It
 writes benchmarks/results/latent_search-DATA.json and the tables in docs/latent_search.md; pictures
 are of digits alone.
 """
@@ -26,7 +27,7 @@ from typing import Any
 from completers import boed
 from inpainting import decibels, of_several, resampled
 from latent_search_figures import FIGURES
-from latent_search_study import CURVE, MASKS, SEARCHES, SETS, Study, checkpoint, others
+from latent_search_study import CURVE, MASKS, SEARCHES, SETS, Study, checkpoint, gan, others
 from latent_search_tables import DATA_NAMES, iterations_figure, write_tables
 from measuring import machine
 from torch import Tensor
@@ -114,6 +115,8 @@ def under_blobs(study: Study, number: int, completer: Completer) -> dict[str, li
 def train(data: str, models: Path, steps: int | None) -> None:
     """Train what is not there yet; what was interrupted goes on."""
     wanted: list[tuple[str, str | None]] = [("gan-latent", None), *(("ce", mask) for mask in MASKS)]
+    if gan(models, data).parent != models:  # it is shipped
+        wanted = wanted[1:]
     for kind, mask in wanted:
         number = steps or STEPS[kind][list(SETS).index(data)]
         masks = [] if mask is None else ["--masks", MASKS[mask]]
@@ -184,7 +187,7 @@ def main() -> None:
     if options.train:
         train(data, models, options.steps)
         return
-    model = load_completer(checkpoint(models, "gan-latent"))
+    model = load_completer(gan(models, data))
     if not isinstance(model, GANLatent):
         parser.error(f"{models} holds a {type(model).__name__}, expected a GANLatent")
     test, library = (load(data, SETS[data], split) for split in ("test", "train"))
@@ -199,7 +202,6 @@ def main() -> None:
         "size": SETS[data],
         "split": test.split,
         **{key: getattr(options, key) for key in ("scenes", "few", "iterations", "most", "seed")},
-        "also": sorted(also),
         "model": {k: model.provenance.get(k) for k in ("steps", "cpu_seconds", "data")},
     }
     out = options.out / f"latent_search-{data}.json"

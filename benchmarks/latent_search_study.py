@@ -19,6 +19,7 @@ from boed.data.dataset import Dataset
 from boed.data.masks import named
 from boed.data.observation import Observation
 from boed.foundation.randomness import derive
+from boed.foundation.shipped import shipped, shipped_names
 from boed.zoo import Context
 
 SETS = {"digits": 32, "kermany_pneumonia_128": 64, "cifar10_jpeg_32": 32}
@@ -110,6 +111,12 @@ def others(study: Study, mask: str) -> dict[str, Callable[[], Completer]]:
     if mask == "half":
         methods["mirror"] = Mirror
     return methods
+
+
+def gan(models: Path, data: str) -> Path:
+    """Where the weights of the GAN lie: those that were trained here, or the shipped ones."""
+    own, name = checkpoint(models, "gan-latent"), f"gan-latent-{data}-{SETS[data]}"
+    return own if own.exists() or name not in shipped_names() else shipped(name)
 
 
 def checkpoint(models: Path, kind: str, mask: str | None = None) -> Path:

@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
-
-from boed.foundation.files import atomic
+from pages import fill
 
 DATA_NAMES = {
     "digits": "digits, 32 px",
@@ -34,20 +33,8 @@ METHODS = {
 
 
 def write_tables(page: Path, results: dict[str, Any], pictures: Path) -> None:
-    """Put the tables of one data set into the page, between the lines that stand for them.
-
-    Raises:
-        ValueError: the page has no such lines.
-    """
-    data = results["settings"]["data"]
-    begins, ends = f"<!-- {data} -->", f"<!-- end of {data} -->"
-    text = page.read_text()
-    if begins not in text or ends not in text:
-        raise ValueError(f"{page} lacks the lines {begins} and {ends}, between which tables go")
-    before, _, rest = text.partition(begins)
-    _, _, after = rest.partition(ends)
-    with atomic(page) as temporary:
-        temporary.write_text(f"{before}{begins}\n\n{tables(results, pictures)}\n{ends}{after}")
+    """Put the tables of one data set into the page."""
+    fill(page, results["settings"]["data"], tables(results, pictures))
 
 
 def tables(results: dict[str, Any], pictures: Path) -> str:
