@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
+from pages import fill
 
 from boed.foundation.files import atomic, write_json
 from boed.problems import LITERATURE, Mark, Task
 from boed.report.figures import COLOURS
 
-BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
 HEAD = ["policy", "sPCE", "sNMC", "gap", "ln(L + 1)", "roll-outs", "training", "published"]
 METHODS = {
     "random": "random",
@@ -44,14 +44,8 @@ def document(rows: Rows, *, docs: Path) -> None:
     summary = docs / "summary.json"
     before: Rows = json.loads(summary.read_text())["tasks"] if summary.exists() else {}
     merged = {name: _merged(rows.get(name, []), before.get(name, [])) for name in LITERATURE}
-    page = docs / "README.md"
-    text = page.read_text(encoding="utf-8")
-    if BEGIN not in text or END not in text:
-        raise ValueError(f"{page} has no {BEGIN} and {END}; expected them around the table")
-    top, bottom = text.split(BEGIN)[0], text.split(END)[1]
     write_json(summary, {"tasks": merged})
-    with atomic(page) as temporary:
-        temporary.write_text(f"{top}{BEGIN}\n{sections(merged)}{END}{bottom}", encoding="utf-8")
+    fill(docs / "README.md", "table", sections(merged))
     curves = figure(merged)
     if curves is not None:
         with atomic(docs / "curve.png") as temporary:
