@@ -100,19 +100,17 @@ def _ours(row: Mapping[str, Any], task: Task) -> list[str]:
         f"{row['gap']:.2f}",
         f"{row['ceiling']:.2f}",
         f"{row['roll_outs']:,}",
-        _training(row["training"], row["machine"]),
+        _training(row["training"]),
         "; ".join(marks) or "–",
     ]
 
 
-def _training(training: Mapping[str, Any] | None, machine: Mapping[str, Any] | None) -> str:
+def _training(training: Mapping[str, Any] | None) -> str:
+    """Updates and minutes, on whatever machine it was."""
     if training is None:
         return "–"
     updates = f"{training['updates']:,} updates, " if "updates" in training else ""
-    where = (
-        "one core" if machine is None else f"{machine['threads']} threads, {machine['processor']}"
-    )
-    return f"{updates}{training['minutes']:.1f} min, {where}"
+    return f"{updates}{training['minutes']:.1f} min"
 
 
 def _theirs(ours: Sequence[Mapping[str, Any]], task: Task) -> list[list[str]]:

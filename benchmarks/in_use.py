@@ -2,12 +2,13 @@
 
     python benchmarks/in_use.py --data digits --size 32 --out benchmarks/results/in_use-digits.json
 
-The same scenes, candidates, first look (as in the paper, from images of the library) and N for all;
-each against BOED with retrieved completions, paired. With `--reweight clarity` each once more with
-the completions that are as clear as real scenes, with `--reweight pc-cnn` weighted by how likely
-that completer has them, as in `boed benchmark`: against the same completions with equal weights,
-paired. Beside it how clear completions are: the classifier's mean entropy about them, and how many
-are unclear (above 0.5 nats), by how much was seen; of real scenes nearly none is.
+The same scenes, candidates, first look (as in the paper, from images of the library, which nothing
+weighs) and N for all; each against BOED with the first of them, paired. With `--reweight clarity`
+each once more with the completions that are as clear as real scenes, with `--reweight pc-cnn`
+weighted by how likely that completer has them, as in `boed benchmark`: against the same completions
+with equal weights, paired. Beside it how clear completions are: the classifier's mean entropy about
+them, and how many are unclear (above 0.5 nats), by how much was seen; of real scenes nearly none
+is.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import xarray as xr
 from measuring import machine
 from numpy.typing import NDArray
 
-from boed import BOED, benchmark, setup
+from boed import BOED, Policy, benchmark, setup
 from boed.classifiers.classifier import Classifier
 from boed.completion.completer import Completer, complete
 from boed.data.dataset import Dataset
@@ -35,7 +36,6 @@ from boed.eig.completions.posterior_entropy import entropy
 from boed.foundation.files import write_json
 from boed.setup import Setup
 
-REFERENCE = "retrieval"
 REWEIGHTED = re.compile(" by [^,]+")
 """What of a name says by what its completions are weighted."""
 
@@ -44,17 +44,6 @@ UNCLEAR = 0.5
 
 SEEN = (0, 1, 3)
 """Squares of a quarter of the width, for how clear completions are."""
-
-
-def policies(made: Setup, completers: dict[str, Completer], ns: list[int]) -> dict[str, BOED]:
-    """BOED with each completer and number of completions, the reference first."""
-    start = made.policies["boed"]
-    assert isinstance(start, BOED)
-    return {
-        f"{name}, N = {n}": replace(start, completer=each, n=n)
-        for n in ns
-        for name, each in completers.items()
-    }
 
 
 def of_scenes(results: xr.Dataset, name: str) -> dict[str, NDArray[np.float64]]:
@@ -84,11 +73,11 @@ def differences(results: xr.Dataset, name: str, other: str) -> dict[str, list[li
 
 
 def compared(results: xr.Dataset, names: list[str]) -> list[dict[str, Any]]:
-    """Each policy's metrics by look, its differences to the reference of the first N, and more.
+    """Each policy's metrics by look, its differences to the first one, and more.
 
     Of weighted completions also the differences to those with equal weights, how many equal ones
-    they are by decision, and the share of scenes whose first look, from the same images of the
-    library, is another one.
+    they are by decision, and the share of second looks, which the same first one precedes, that
+    are other ones.
     """
     rows = []
     for name in names:
@@ -98,11 +87,11 @@ def compared(results: xr.Dataset, names: list[str]) -> list[dict[str, Any]]:
         plain = REWEIGHTED.sub("", name)
         if plain != name:
             effective = results["effective"].sel(policy=name).mean(("seed", "scene"))
-            other = results["design"].sel(policy=[plain, name]).isel(step=0)
+            other = results["design"].sel(policy=[plain, name]).isel(step=1)
             moved = (other.sel(policy=name) != other.sel(policy=plain)).any("axis")
             row["weighing"] = differences(results, name, plain)
             row["effective"] = effective.values.tolist()
-            row["other_first_look"] = float(moved.mean())
+            row["other_second_look"] = float(moved.mean())
         rows.append(row)
         print(row, flush=True)
     return rows
@@ -110,11 +99,11 @@ def compared(results: xr.Dataset, names: list[str]) -> list[dict[str, Any]]:
 
 @torch.no_grad()
 def clarity(
-    name: str, completer: Completer, classifier: Classifier, data: Dataset, number: int = 64
+    name: str, completer: Completer, classifier: Classifier, data: Dataset, number: int
 ) -> list[dict[str, Any]]:
     """The classifier's entropy about whole completions, as weighted, by squares seen."""
     scenes, rows = data.scenes(slice(0, number)), []
-    for count in SEEN:
+    for count in SEEN if number else ():
         generator = torch.Generator().manual_seed(count)
         counts = torch.full((len(scenes),), count)
         mask = squares(
@@ -139,13 +128,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data", default="digits")
     parser.add_argument("--size", type=int, default=32)
-    parser.add_argument("--completers", nargs="+", default=["aipo", "flow-distilled", "flow"])
+    parser.add_argument(
+        "--completers",
+        nargs="+",
+        default=["retrieval", "aipo", "flow-distilled", "flow"],
+        help="the first is what the others are compared with",
+    )
     parser.add_argument("--reweight", nargs="+", default=[], help="clarity, or a completer")
     parser.add_argument("--split", default="val")
     parser.add_argument("--scenes", type=int, default=256)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--completions", type=int, nargs="+", default=[10])
     parser.add_argument("--grid", type=int, default=9)
+    parser.add_argument("--clarity", type=int, default=64, help="scenes for it; 0 leaves it out")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
 
@@ -160,14 +155,17 @@ def main() -> None:
             reweight=reweight,
         )
 
-    made = asked(REFERENCE)
     completers: dict[str, Completer] = {}
-    for name in [REFERENCE, *options.completers]:
+    chosen: dict[str, Policy] = {}
+    for name in options.completers:
         for way in [None, *(each for each in options.reweight if each != name)]:
-            drawer = asked(name, way).completer
+            made = asked(name, way)
+            policy, drawer = made.policies["boed"], made.completer
+            assert isinstance(policy, BOED)
             assert drawer is not None
-            completers[name if way is None else f"{name} by {way}"] = drawer
-    chosen = policies(made, completers, options.completions)
+            said = name if way is None else f"{name} by {way}"
+            completers[said] = drawer
+            chosen |= {f"{said}, N = {n}": replace(policy, n=n) for n in options.completions}
     results = benchmark(
         made.data,
         made.sensor,
@@ -180,7 +178,7 @@ def main() -> None:
     clear = [
         row
         for name, each in completers.items()
-        for row in clarity(name, each, made.classifier, made.data)
+        for row in clarity(name, each, made.classifier, made.data, options.clarity)
     ]
     found = {
         "machine": machine(),

@@ -156,15 +156,15 @@ class Measured:
 def measure(study: Study, out: Path, settings: dict[str, Any], also: dict[str, Completer]) -> None:
     """Everything there is to measure, part by part."""
     measured = Measured(out, settings)
+    few = settings["few"]
+    for name, completer in {"gan-latent": study.model, **also}.items():
+        measured.part(["blobs", name], partial(under_blobs, study, few, completer))
+    measured.part(["iterations"], partial(by_iterations, study, few))
     for mask, masks in MASKS.items():
         for name, make in others(study, mask).items():
             measured.part(["masks", mask, name], partial(completed, study, masks, make))
         for way in SEARCHES:
             measured.part(["masks", mask, way], partial(searched, study, masks, way))
-    few = settings["few"]
-    for name, completer in {"gan-latent": study.model, **also}.items():
-        measured.part(["blobs", name], partial(under_blobs, study, few, completer))
-    measured.part(["iterations"], partial(by_iterations, study, few))
 
 
 def main() -> None:

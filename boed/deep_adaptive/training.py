@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import math
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,7 +20,7 @@ from boed.deep_adaptive.network import DeepAdaptiveDesign, StaticDesign
 from boed.deep_adaptive.objectives import objective
 from boed.eig.model.design_space import DesignSpace
 from boed.eig.model.pyro_model import Model, SiteModel
-from boed.eig.model.scores import warn_if_saturated
+from boed.eig.model.scores import SATURATED
 from boed.foundation.randomness import derive
 from boed.foundation.registry import check_known
 from boed.training.checkpoints import best_path, claim_checkpoint, running_state
@@ -173,11 +175,20 @@ def _save(
 def _warn_if_saturated(
     method: str, settings: PolicyTrainingConfig, reached: Mapping[str, float]
 ) -> None:
-    """Warn where the training's own bound had no room left for a better policy."""
+    """Warn where the training's own bound has no room left for a better policy."""
     contrasts = {"idad": settings.batch - 1, "vsoed": None}.get(method, settings.contrasts)
     bound = reached.get("val_spce", reached.get("val_bound"))
-    if contrasts is not None and bound is not None:
-        warn_if_saturated("train_policy", torch.tensor(bound), contrasts)
+    if contrasts is None or bound is None:
+        return
+    ceiling = math.log(contrasts + 1)
+    if bound > SATURATED * ceiling:
+        more = "a larger batch, whose other experiments they are" if method == "idad" else "more"
+        warnings.warn(
+            f"contrasts is {contrasts}: what training maximises is at most ln(L + 1) = "
+            f"{ceiling:.2f} nats, and the policy is at {bound:.2f} in the validation; near that "
+            f"bound nothing better is learned: take {more}",
+            stacklevel=3,
+        )
 
 
 def _use_units(problem: SiteModel, policy: Trainable, settings: PolicyTrainingConfig) -> None:

@@ -270,7 +270,7 @@ def test_too_few_contrasts_for_the_information_are_told(method, changes, contras
         train_policy(LINEAR.model, policy, few, method=method)
     said = [str(each.message) for each in told if "ln(L + 1)" in str(each.message)]
     assert len(said) == (contrasts is not None)
-    assert all(f"contrasts is {contrasts}: 'train_policy' is at most" in each for each in said)
+    assert all(f"contrasts is {contrasts}: what training maximises is at" in each for each in said)
 
 
 class Interrupt(Exception):
