@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from latent_search_study import MASKS
 from matplotlib.figure import Figure
 from pages import fill
 
@@ -48,8 +49,14 @@ def tables(results: dict[str, Any], pictures: Path) -> str:
         f"{results['machine']['threads']} threads. 95 % bootstrap intervals over scenes."
     ]
     for mask, rows in results["masks"].items():
-        overlaid = {**rows, "overlay": rows["gan-latent"]["overlay"]}
-        parts.append(by_method(mask, overlaid))
+        if "gan-latent" in rows:
+            overlaid = {**rows, "overlay": rows["gan-latent"]["overlay"]}
+            parts.append(by_method(mask, overlaid))
+    lacking = [mask for mask in MASKS if "gan-latent" not in results["masks"].get(mask, {})]
+    encoders = [mask for mask in MASKS if "ce" not in results["masks"].get(mask, {})]
+    for what, masks in {"Under": lacking, "The Context Encoder under": encoders}.items():
+        if masks:
+            parts.append(f"{what} {', '.join(masks)}: not measured yet.")
     parts += [losses(results), blobs(results)]
     for name, text in CAPTIONS.items():
         if (pictures / f"{name}.png").exists() and data == "digits":
@@ -86,6 +93,8 @@ def losses(results: dict[str, Any]) -> str:
     head = "| mask | context loss | prior loss | ratio | blended values clamped |"
     lines = [head, "|---|---|---|---|---|"]
     for mask, rows in results["masks"].items():
+        if "gan-latent" not in rows:
+            continue
         row = rows["gan-latent"]
         ratio = abs(row["prior"]) / max(row["context"], 1e-12)
         lines.append(
