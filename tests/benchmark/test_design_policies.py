@@ -40,7 +40,8 @@ def result(policy: str, lower: float = 1.0, method: str = "random") -> dict[str,
 def test_the_page_is_what_its_numbers_make_of_it(table: Any) -> None:
     rows = json.loads((PAGE / "summary.json").read_text())["tasks"]
     text = (PAGE / "README.md").read_text(encoding="utf-8")
-    assert text.split(table.BEGIN)[1].split(table.END)[0] == "\n" + table.sections(rows)
+    place = text.split("<!-- table -->")[1].split("<!-- end of table -->")[0]
+    assert place.strip() == table.sections(rows).strip()
 
 
 def test_every_mark_stands_in_the_table_with_its_source(table: Any) -> None:
@@ -56,7 +57,7 @@ def test_every_mark_stands_in_the_table_with_its_source(table: Any) -> None:
 
 
 def test_rows_of_other_policies_stay(table: Any, tmp_path: Path) -> None:
-    (tmp_path / "README.md").write_text(f"top\n{table.BEGIN}\nold\n{table.END}\nend\n")
+    (tmp_path / "README.md").write_text("top\n<!-- table -->\nold\n<!-- end of table -->\nend\n")
     table.document({"death-process": [result("random"), result("fixed")]}, docs=tmp_path)
     table.document({"death-process": [result("fixed", 2.0)]}, docs=tmp_path)
     rows = json.loads((tmp_path / "summary.json").read_text())["tasks"]["death-process"]
@@ -69,7 +70,7 @@ def test_rows_of_other_policies_stay(table: Any, tmp_path: Path) -> None:
 
 def test_a_page_without_a_place_for_the_table_is_refused(table: Any, tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text("nothing")
-    with pytest.raises(ValueError, match="expected them around the table"):
+    with pytest.raises(ValueError, match="has no place <!-- table -->"):
         table.document({}, docs=tmp_path)
     assert not (tmp_path / "summary.json").exists()
 
