@@ -44,8 +44,8 @@ def document(rows: Rows, *, docs: Path) -> None:
     summary = docs / "summary.json"
     before: Rows = json.loads(summary.read_text())["tasks"] if summary.exists() else {}
     merged = {name: _merged(rows.get(name, []), before.get(name, [])) for name in LITERATURE}
-    write_json(summary, {"tasks": merged})
     fill(docs / "README.md", "table", sections(merged))
+    write_json(summary, {"tasks": merged})
     curves = figure(merged)
     if curves is not None:
         with atomic(docs / "curve.png") as temporary:
