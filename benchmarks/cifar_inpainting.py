@@ -166,8 +166,7 @@ def main() -> None:
         "sweep": sweep(models, splits, options.seed),
         "trainings": {
             plan.name: account(plan.checkpoint(options.weights), models[plan.name])
-            for plan in planned(names)
-            if plan.name in models
+            for plan in planned(list(models))
         },
     }
     out = options.out / "cifar_inpainting.json"

@@ -14,7 +14,6 @@ is.
 from __future__ import annotations
 
 import argparse
-import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -35,9 +34,6 @@ from boed.eig.completions.beliefs import log_beliefs
 from boed.eig.completions.posterior_entropy import entropy
 from boed.foundation.files import write_json
 from boed.setup import Setup
-
-REWEIGHTED = re.compile(" by [^,]+")
-"""What of a name says by what its completions are weighted."""
 
 UNCLEAR = 0.5
 """Entropy of a belief in nats from which a whole scene is unclear."""
@@ -72,19 +68,19 @@ def differences(results: xr.Dataset, name: str, other: str) -> dict[str, list[li
     }
 
 
-def compared(results: xr.Dataset, names: list[str]) -> list[dict[str, Any]]:
+def compared(results: xr.Dataset, equal: dict[str, str]) -> list[dict[str, Any]]:
     """Each policy's metrics by look, its differences to the first one, and more.
 
-    Of weighted completions also the differences to those with equal weights, how many equal ones
+    `equal` has the name of that with equal weights by the name of each, which may be the same. Of
+    weighted completions also the differences to those with equal weights, how many equal ones
     they are by decision, and the share of second looks, which the same first one precedes, that
     are other ones.
     """
-    rows = []
-    for name in names:
+    first, rows = next(iter(equal)), []
+    for name, plain in equal.items():
         means = {key: each.mean(0)[1:].tolist() for key, each in of_scenes(results, name).items()}
-        paired = differences(results, name, names[0])
+        paired = differences(results, name, first)
         row = {"policy": name, **means, **{f"{key}_difference": paired[key] for key in paired}}
-        plain = REWEIGHTED.sub("", name)
         if plain != name:
             effective = results["effective"].sel(policy=name).mean(("seed", "scene"))
             other = results["design"].sel(policy=[plain, name]).isel(step=1)
@@ -157,6 +153,7 @@ def main() -> None:
 
     completers: dict[str, Completer] = {}
     chosen: dict[str, Policy] = {}
+    equal: dict[str, str] = {}
     for name in options.completers:
         for way in [None, *(each for each in options.reweight if each != name)]:
             made = asked(name, way)
@@ -166,6 +163,7 @@ def main() -> None:
             said = name if way is None else f"{name} by {way}"
             completers[said] = drawer
             chosen |= {f"{said}, N = {n}": replace(policy, n=n) for n in options.completions}
+            equal |= {f"{said}, N = {n}": f"{name}, N = {n}" for n in options.completions}
     results = benchmark(
         made.data,
         made.sensor,
@@ -185,7 +183,7 @@ def main() -> None:
         "data": f"{made.data.name} ({options.split})",
         "scenes": options.scenes,
         "seeds": options.seeds,
-        "rows": compared(results, list(chosen)),
+        "rows": compared(results, equal),
         "clarity": clear,
     }
     write_json(options.out, found)

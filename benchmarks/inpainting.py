@@ -10,6 +10,9 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from boed.completion.evaluation import best_of, psnr, relative_l1, relative_l2
+from boed.data.masks import named
+from boed.data.observation import Observation
+from boed.foundation.randomness import derive
 from boed.report.figures import UNSEEN
 
 VEIL = torch.tensor([int(UNSEEN[i : i + 2], 16) / 255 for i in (1, 3, 5)]).view(3, 1, 1)
@@ -48,6 +51,12 @@ def of_several(scenes: Tensor, truth: Tensor) -> dict[str, list[float]]:
     errors["psnr"] = decibels(-10 * (10 ** (-peak / 10)).mean(0).log10())
     errors["psnr_best"] = decibels(best_of(peak, higher=True))
     return errors
+
+
+def observed(scenes: Tensor, masks: str, seed: int) -> Observation:
+    """What is seen of scenes under masks of a name, drawn by a seed."""
+    generator = torch.Generator().manual_seed(derive(seed, "masks", masks))
+    return Observation.of(scenes, named(masks)(len(scenes), scenes.shape[-1], generator=generator))
 
 
 def picture(image: Tensor, mask: Tensor | None = None) -> np.ndarray:

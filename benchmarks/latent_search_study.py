@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from inpainting import observed
 from torch import Tensor
 
 from boed.benchmark.sweep import scene_rows
@@ -16,7 +17,6 @@ from boed.completion import Completer
 from boed.completion.adversarial.latent_search import GANLatent
 from boed.completion.registry import load_completer
 from boed.data.dataset import Dataset
-from boed.data.masks import named
 from boed.data.observation import Observation
 from boed.foundation.randomness import derive
 from boed.foundation.shipped import shipped, shipped_names
@@ -69,9 +69,7 @@ class Study:
 
     def observed(self, scenes: Tensor, masks: str) -> Observation:
         """What is seen under masks of a name."""
-        generator = torch.Generator().manual_seed(derive(self.seed, "masks", masks))
-        mask = named(masks)(len(scenes), self.test.size, generator=generator)
-        return Observation.of(scenes, mask)
+        return observed(scenes, masks, self.seed)
 
     def seeds(self, masks: str, number: int) -> list[int]:
         return [derive(self.seed, masks, row) for row in range(number)]

@@ -48,16 +48,15 @@ def tables(results: dict[str, Any], pictures: Path) -> str:
         f"({trained['cpu_seconds']:,} CPU seconds), {results['machine']['processor']}, "
         f"{results['machine']['threads']} threads. 95 % bootstrap intervals over scenes."
     ]
-    for mask, rows in results["masks"].items():
-        if "gan-latent" in rows:
-            overlaid = {**rows, "overlay": rows["gan-latent"]["overlay"]}
-            parts.append(by_method(mask, overlaid))
-    lacking = [mask for mask in MASKS if "gan-latent" not in results["masks"].get(mask, {})]
+    measured = {mask: rows for mask, rows in results["masks"].items() if "gan-latent" in rows}
+    for mask, rows in measured.items():
+        parts.append(by_method(mask, {**rows, "overlay": rows["gan-latent"]["overlay"]}))
+    lacking = [mask for mask in MASKS if mask not in measured]
     encoders = [mask for mask in MASKS if "ce" not in results["masks"].get(mask, {})]
     for what, masks in {"Under": lacking, "The Context Encoder under": encoders}.items():
         if masks:
             parts.append(f"{what} {', '.join(masks)}: not measured yet.")
-    parts += [losses(results), blobs(results)]
+    parts += [losses(measured), blobs(results)]
     for name, text in CAPTIONS.items():
         if (pictures / f"{name}.png").exists() and data == "digits":
             parts.append(f"![{name}]({pictures.name}/{name}.png)\n\n*{text}*")
@@ -88,13 +87,11 @@ def by_method(mask: str, rows: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def losses(results: dict[str, Any]) -> str:
+def losses(masks: dict[str, Any]) -> str:
     """How the two terms of the loss compare where searches end, and what was clamped."""
     head = "| mask | context loss | prior loss | ratio | blended values clamped |"
     lines = [head, "|---|---|---|---|---|"]
-    for mask, rows in results["masks"].items():
-        if "gan-latent" not in rows:
-            continue
+    for mask, rows in masks.items():
         row = rows["gan-latent"]
         ratio = abs(row["prior"]) / max(row["context"], 1e-12)
         lines.append(

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from inpainting import grid, picture, resampled
+from inpainting import grid, observed, picture, resampled
 from matplotlib.figure import Figure
 from measuring import machine
 from torch import Tensor
@@ -32,7 +32,6 @@ from boed.completion.ranking import log_probs, rank_of_truth
 from boed.completion.registry import load_completer
 from boed.data.dataset import Dataset
 from boed.data.load import load
-from boed.data.masks import named
 from boed.data.observation import Observation
 from boed.foundation.files import atomic, write_json
 from boed.foundation.randomness import derive
@@ -68,10 +67,13 @@ class Study:
 
     def observed(self, scenes: Tensor, masks: str) -> Observation:
         """What is seen of scenes under masks of a name, drawn by the study's seed."""
-        generator = torch.Generator().manual_seed(derive(self.seed, "masks", masks))
-        return Observation.of(
-            scenes, named(masks)(len(scenes), self.test.size, generator=generator)
-        )
+        return observed(scenes, masks, self.seed)
+
+
+def nats(model: Autoregressive, scenes: Tensor, seen: Observation) -> Tensor:
+    """-log p of what is hidden of each scene, `[B]`."""
+    parts = [slice(start, start + BATCH) for start in range(0, len(scenes), BATCH)]
+    return torch.cat([-log_prob(model, scenes[each], seen[each]) for each in parts])
 
 
 def ranks(study: Study) -> dict[str, Any]:
@@ -86,9 +88,9 @@ def ranks(study: Study) -> dict[str, Any]:
             seeds = [derive(study.seed, "rank", row) for row in range(*part.indices(len(scenes)))]
             samples = study.model.sample(seen[part], COMPLETIONS, seeds)
             both = torch.cat([scenes[None, part], samples])
-            nats = log_probs(study.model, both, seen[part])
-            truth.append(nats[0])
-            drawn.append(nats[1:])
+            log_p = log_probs(study.model, both, seen[part])
+            truth.append(log_p[0])
+            drawn.append(log_p[1:])
         truths, others = torch.cat(truth), torch.cat(drawn, dim=1)
         rank = rank_of_truth(truths, others)
         hidden = (seen.mask == 0).sum((1, 2, 3))
@@ -100,14 +102,8 @@ def ranks(study: Study) -> dict[str, Any]:
             "hidden_pixels": float(hidden.double().mean()),
         }
         print(masks, json.dumps(found[masks]), flush=True)
-    nothing = Observation.nothing_of(scenes)
-    nats = torch.cat(
-        [
-            -log_prob(study.model, scenes[start : start + BATCH], nothing[start : start + BATCH])
-            for start in range(0, len(scenes), BATCH)
-        ]
-    )
-    found["nothing"] = {"nats_of_truth": resampled(nats.double().numpy())}
+    of_whole = nats(study.model, scenes, Observation.nothing_of(scenes))
+    found["nothing"] = {"nats_of_truth": resampled(of_whole.double().numpy())}
     print("nothing", json.dumps(found["nothing"]), flush=True)
     return found
 

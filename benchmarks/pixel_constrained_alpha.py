@@ -21,30 +21,27 @@ from typing import Any, cast
 import numpy as np
 import torch
 from in_use import with_interval
+from inpainting import observed
 from measuring import machine
 from pages import fill
+from pixel_constrained import BATCH, nats
 from tables import table
 from torch import Tensor
 from trainings import Planned, finished, short, train
 
 from boed.benchmark.sweep import scene_rows
 from boed.completion.autoregressive.pixel_constrained import PixelConstrained
-from boed.completion.log_probability import log_prob
 from boed.completion.registry import load_completer
 from boed.data.dataset import Dataset
 from boed.data.load import load
-from boed.data.masks import named
 from boed.data.observation import Observation
 from boed.data.training_split import training_splits
 from boed.foundation.files import write_json
-from boed.foundation.randomness import derive
 
 DATA, SIZE = "mnist_28", 28
 ALPHAS = (0.0, 1.0)
 REFERENCE = ALPHAS[-1]
 MASKS = {"blobs": "blobs", "upper half seen": "top:14", "lower half seen": "bottom:14"}
-BATCH = 50
-"""Scenes at once."""
 
 
 def planned(alphas: Sequence[float], steps: int) -> list[Planned]:
@@ -63,20 +60,6 @@ def planned(alphas: Sequence[float], steps: int) -> list[Planned]:
         )
         for alpha in alphas
     ]
-
-
-def observed(scenes: Tensor, masks: str, seed: int) -> Observation:
-    """What is seen of scenes under masks of a name."""
-    generator = torch.Generator().manual_seed(derive(seed, "masks", masks))
-    return Observation.of(scenes, named(masks)(len(scenes), SIZE, generator=generator))
-
-
-def nats(model: PixelConstrained, scenes: Tensor, seen: Observation) -> np.ndarray:
-    """-log p of what is hidden of each scene."""
-    parts = [slice(start, start + BATCH) for start in range(0, len(scenes), BATCH)]
-    return (
-        torch.cat([-log_prob(model, scenes[each], seen[each]) for each in parts]).double().numpy()
-    )
 
 
 @torch.no_grad()
@@ -108,7 +91,7 @@ def measured(folder: Path, plans: Sequence[Planned], val: Dataset, scenes: int, 
         row["cpu_seconds"] = model.provenance["cpu_seconds"]
         for said, masks in MASKS.items():
             seen = observed(truth, masks, seed)
-            own = nats(model, truth, seen)
+            own = nats(model, truth, seen).double().numpy()
             reference.setdefault(said, own)
             row["masks"][said] = {
                 "nats": with_interval(own),

@@ -71,7 +71,7 @@ def test_setup_refuses_a_class_in_place_of_an_object(part: str) -> None:
         ({"policies": {"a": "boed"}}, "policies: 'a' is a str, 'boed', without choose"),
         ({"policies": 5}, "policies is 5, expected names of policies, or objects by name"),
         ({"policies": [Random()]}, "expected names of policies, or objects by name"),
-        ({"policies": None}, "policies is None, expected names"),
+        ({"policies": [None]}, "expected names of policies, or objects by name"),
         ({"search": 5}, "search is an int, 5, expected a name"),
         ({"library": 5}, "library is an int, 5, expected text, a path, a Dataset or None"),
         ({"val": [1]}, "val is a list, expected a Dataset"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +10,7 @@ from typing import Any, TypeVar
 
 import pyro
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from boed.deep_adaptive.experiments import LogLikelihood, log_likelihood, run_experiments
 from boed.deep_adaptive.fused import FusedLikelihood
@@ -23,10 +22,10 @@ from boed.eig.model.pyro_model import Model, SiteModel
 from boed.eig.model.scores import SATURATED
 from boed.foundation.randomness import derive
 from boed.foundation.registry import check_known
-from boed.training.checkpoints import best_path, claim_checkpoint, running_state
+from boed.training.checkpoints import claim_checkpoint, running_state, save_with_best
 from boed.training.config import POLICY_METHODS, PolicyTrainingConfig
 from boed.training.loop import fit
-from boed.training.state import Progress, best_weights, comparable
+from boed.training.state import Progress, comparable
 
 Trainable = TypeVar("Trainable", DeepAdaptiveDesign, StaticDesign)
 
@@ -103,8 +102,6 @@ def train_policy(
     )
     about = {key: value for key, value in (provenance or {}).items() if key != "command"}
     ours = {"settings": comparable(settings), **about}
-    if out is not None:
-        claim_checkpoint(best_path(Path(out)), ours, steps=settings.steps)
     if out is not None and claim_checkpoint(Path(out), ours, steps=settings.steps):
         finished = type(policy).load(out)
         policy.load_state_dict(finished.state_dict())
@@ -131,7 +128,7 @@ def train_policy(
             )
     _warn_if_saturated(method, settings, progress.history[-1])
 
-    def header(at: Progress) -> dict[str, Any]:
+    def header(_: Trainable, at: Progress) -> dict[str, Any]:
         return {
             **ours,
             "fit": settings.table(),
@@ -143,33 +140,14 @@ def train_policy(
             **(provenance or {}),
         }
 
-    if out is not None:
-        _save(policy, Path(out), trained.module, progress=progress, header=header)
-    policy.provenance = header(progress)
+    if out is None:
+        policy.provenance = header(policy, progress)
+    else:
+        part = "" if trained.module is policy else "policy."  # of what is trained with it
+        policy.provenance = save_with_best(policy, Path(out), header, progress=progress, part=part)
     if state is not None and progress.step >= settings.steps:
         state.unlink(missing_ok=True)
     return policy.cpu().eval()
-
-
-def _save(
-    policy: Trainable,
-    out: Path,
-    module: nn.Module,
-    *,
-    progress: Progress,
-    header: Callable[[Progress], dict[str, Any]],
-) -> None:
-    """Write the checkpoint, and beside it the weights of an earlier validation that was better."""
-    earlier = progress.at_best()
-    if earlier is None:
-        best_path(out).unlink(missing_ok=True)
-    else:
-        inside = "" if module is policy else "policy."  # what else is trained has it as a part
-        weights = best_weights(running_state(out))
-        best = copy.deepcopy(policy)
-        best.load_state_dict({name: weights[f"{inside}{name}"] for name in best.state_dict()})
-        best.save(best_path(out), header(earlier))
-    policy.save(out, header(progress))
 
 
 def _warn_if_saturated(

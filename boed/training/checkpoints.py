@@ -66,6 +66,8 @@ def check_layers(
 def claim_checkpoint(out: Path, ours: Mapping[str, Any], *, steps: int) -> bool:
     """Make sure that a checkpoint is not there yet, or is of the very same training.
 
+    So are its best weights, if they lie beside it.
+
     Args:
         out: the checkpoint.
         ours: what the training is of, by keys of the header, as JSON holds them.
@@ -77,6 +79,11 @@ def claim_checkpoint(out: Path, ours: Mapping[str, Any], *, steps: int) -> bool:
     Raises:
         ValueError: there is a checkpoint of another training, or another file; naming what differs.
     """
+    _claim(best_path(out), ours, steps=steps)
+    return _claim(out, ours, steps=steps)
+
+
+def _claim(out: Path, ours: Mapping[str, Any], *, steps: int) -> bool:
     if not out.exists():
         return False
     try:
@@ -95,8 +102,6 @@ def claim_checkpoint(out: Path, ours: Mapping[str, Any], *, steps: int) -> bool:
 def claim_trained(out: Path, recipe: Recipe, about: Mapping[str, Any], *, steps: int) -> bool:
     """`claim_checkpoint` of a training with a recipe, which lies beside the checkpoint.
 
-    And of its best weights, if they lie there, too.
-
     Args:
         out: the checkpoint.
         recipe: with everything that was left out of it, `Recipe.trained`.
@@ -108,7 +113,6 @@ def claim_trained(out: Path, recipe: Recipe, about: Mapping[str, Any], *, steps:
     """
     check_recipe(out, recipe)
     ours = {"recipe": recipe.table(), "about": dict(about)}
-    claim_checkpoint(best_path(out), ours, steps=steps)
     return claim_checkpoint(out, ours, steps=steps)
 
 
@@ -153,23 +157,55 @@ def conclude(
         recipe, about: as `claim_trained` was given them.
         progress: how far the training has come.
     """
-    told = {"recipe": recipe.table(), "about": dict(about)}
-    ranks, earlier = training.ranks(), progress.at_best()
-    best = None if earlier is None or not ranks.first else copy.deepcopy(model)
-    header = finish(model, progress) | told
-    if ranks.first:
-        if best is not None and earlier is not None:
-            best.load_state_dict(best_weights(running_state(out)), strict=False)
-            best.save(best_path(out), finish(best, earlier) | told)
-        else:
-            best_path(out).unlink(missing_ok=True)
-        model.save(out, header)
+    told, ranks = {"recipe": recipe.table(), "about": dict(about)}, training.ranks()
+
+    def whole(model: M, progress: Progress) -> dict[str, Any]:
+        return finish(model, progress) | told
+
+    if not ranks.first:
+        header = whole(model, progress)
+    else:
+        header = save_with_best(model, out, whole, progress=progress)
         if not recipe_path(out).exists():
             recipe.write(recipe_path(out))
         if progress.step >= training.steps:
             running_state(out).unlink(missing_ok=True)
     ranks.wait()
     model.provenance = header
+
+
+def save_with_best(
+    model: M,
+    out: Path,
+    finish: Callable[[M, Progress], dict[str, Any]],
+    *,
+    progress: Progress,
+    part: str = "",
+) -> dict[str, Any]:
+    """Write a checkpoint, and beside it the weights of an earlier validation that was better.
+
+    Args:
+        model: with its last averaged weights.
+        out: the checkpoint; the running state beside it holds the best weights.
+        finish: see `conclude`; makes the whole header.
+        progress: how far the training has come.
+        part: what names of the model's weights begin with where it is trained as a part of another.
+
+    Returns:
+        The header of the checkpoint.
+    """
+    earlier = progress.at_best()
+    best = None if earlier is None else copy.deepcopy(model)
+    header = finish(model, progress)
+    if best is not None and earlier is not None:
+        weights = best_weights(running_state(out))
+        own = {k.removeprefix(part): v for k, v in weights.items() if k.startswith(part)}
+        best.load_state_dict(own, strict=False)
+        best.save(best_path(out), finish(best, earlier))
+    else:
+        best_path(out).unlink(missing_ok=True)
+    model.save(out, header)
+    return header
 
 
 def _unfolded(told: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from boed.deep_adaptive import (
+    DeepAdaptiveDesign,
     PolicyTrainingConfig,
     architecture_for,
     design_policy,
@@ -184,10 +185,8 @@ def test_a_price_where_nothing_costs_more_is_refused():
             line(RING), settings=replace(FEW, price=0.5), architecture=small(line(RING))
         )
     with pytest.raises(ValueError, match=r"price is 0\.5"):
-        train_policy(line(RING).model, train_network(), replace(FEW, price=0.5))
-
-
-def train_network():
-    from boed.deep_adaptive import DeepAdaptiveDesign
-
-    return DeepAdaptiveDesign.from_bounds(BOUNDS, hidden=4, embedding=4)
+        train_policy(
+            line(RING).model,
+            DeepAdaptiveDesign.from_bounds(BOUNDS, hidden=4, embedding=4),
+            replace(FEW, price=0.5),
+        )

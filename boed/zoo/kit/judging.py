@@ -318,18 +318,18 @@ def _policy(recipe: Recipe, path: Path, device: str, _: Path | None) -> dict[str
     from boed.deep_adaptive import design_policy, single_look
     from boed.deep_adaptive.training import val_spce
     from boed.problems.names import problem_named
-    from boed.problems.problem import space_of
 
     settings = recipe.config(PolicyTrainingConfig())
     problem = problem_named(recipe.problem)
-    network: Any = design_policy(path, problem, settings.looks).network.to(device)
+    policy = design_policy(path, problem, settings.looks)
+    network: Any = policy.network.to(device)
     with torch.random.fork_rng(), pyro.validation_enabled(False):
         looked = single_look(
             problem.model,
             network,
             problem.observation,
             target=problem.target,
-            space=space_of(problem),
+            space=policy.space,
         )
         figures: dict[str, float] = val_spce(looked, network, settings)
     return figures
