@@ -75,8 +75,8 @@ class RowsAbove(nn.Conv2d):
 
 def gate(x: Float[Tensor, "B 2F *S"], groups: int = 1) -> Float[Tensor, "B F *S"]:
     """tanh(a) sigmoid(b), a and b the halves of each group's features (Eq. 2 there)."""
-    halves = x.unflatten(1, (groups, 2, -1))
-    return (halves[:, :, 0].tanh() * halves[:, :, 1].sigmoid()).flatten(1, 2)
+    a, b = x.unflatten(1, (groups, 2, -1)).unbind(2)
+    return (a.tanh() * b.sigmoid()).flatten(1, 2)
 
 
 class GatedBlock(nn.Module):
