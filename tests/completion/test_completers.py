@@ -69,8 +69,11 @@ def configuration(name: str, channels: int):
     if name in AUTOREGRESSIVE:
         small = {"size": size_of(name), "filters": 4 * channels, "blocks": 1, "layers": 1}
         return replace(config, **{key: small[key] for key in small if hasattr(config, key)})
-    brief = {key: 3 for key in ("steps", "iterations") if hasattr(config, key)}
-    return replace(config, **brief)
+    small = {"steps": 3, "iterations": 3, "width": 16, "critic": 8, "most": 16}
+    small = {key: value for key, value in small.items() if hasattr(config, key)}
+    if getattr(config, "widths", ()):
+        small["widths"] = (16,) * len(config.widths)
+    return replace(config, **small)
 
 
 @cache

@@ -69,7 +69,14 @@ def test_reinforcement_never_takes_what_a_set_forbids():
     assert (judged(problem, policy).designs == -2).all()
 
 
-@pytest.mark.parametrize("method", ["dad", "idad", "vsoed", "rl", "fixed"])
+@pytest.mark.parametrize(
+    "method",
+    [
+        "fixed",
+        "rl",
+        *(pytest.param(each, marks=pytest.mark.slow) for each in ("dad", "idad", "vsoed")),
+    ],
+)
 def test_a_price_keeps_looks_at_home(method):
     """1/2 ln(1 + 2 d^2) less p |d| for each of two looks is best at d = 0, if p is 2."""
     problem = line(DesignSpace(bounds=BOUNDS, cost=lambda design: design[..., 0].abs()))
@@ -107,6 +114,7 @@ def coin(design):
         return pyro.sample("y", dist.Bernoulli(logits=5 * design[..., 0] * theta))
 
 
+@pytest.mark.slow
 def test_a_price_counts_where_outcomes_are_discrete():
     space = DesignSpace(bounds=BOUNDS, cost=lambda design: design[..., 0].abs())
     problem = OwnModel(program=coin, name="a coin", space=space)

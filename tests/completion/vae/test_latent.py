@@ -53,8 +53,15 @@ def observation(bright: int, seen: int) -> Observation:
     return Observation(values, mask)
 
 
-@pytest.mark.parametrize("method", ["importance", "nuts"])
-@pytest.mark.parametrize(("bright", "seen"), [(0, 0), (2, 3)])
+@pytest.mark.parametrize(
+    ("method", "bright", "seen"),
+    [
+        ("importance", 0, 0),
+        ("importance", 2, 3),
+        ("nuts", 2, 3),
+        pytest.param("nuts", 0, 0, marks=pytest.mark.slow),
+    ],
+)
 def test_the_posterior_is_that_of_the_model(config, method, bright, seen):
     n = 400 if method == "importance" else 120
     model = LatentPosterior(TwoKinds(config()), method, particles=4000, warmup=60, thinning=2)

@@ -47,9 +47,9 @@ def test_bound_is_the_mean_log_weight_and_below_the_importance_estimate(perturbe
     scene = torch.rand(3, 1, 8, 8).mul(255).round() / 255
     with torch.no_grad():
         weights = importance_weights(perturbed, scene, 400).double()
-        bound = torch.stack([perturbed.elbo(scene, seed) for seed in range(200)]).double()
+        bound = torch.stack([perturbed.elbo(scene, seed) for seed in range(60)]).double()
         estimate = weights.logsumexp(0) - math.log(400)
-    error = (weights.std(0) / 20 + bound.std(0) / 14).clamp(min=1e-3)
+    error = (weights.std(0) / 20 + bound.std(0) / 60**0.5).clamp(min=1e-3)
     assert ((bound.mean(0) - weights.mean(0)).abs() < 5 * error).all()
     assert (bound.mean(0) < estimate).all()
 

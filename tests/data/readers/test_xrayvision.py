@@ -37,6 +37,7 @@ def test_models_can_be_built_through_the_door():
     assert torchxrayvision().datasets.default_pathologies[0] == "Atelectasis"
 
 
+@pytest.mark.slow
 def test_missing_operators_are_defined_and_stay(tmp_path):
     (tmp_path / "torchvision.py").write_text(FITS_BADLY)
     assert "operator torchvision::nms does not exist" in run("import torchvision", tmp_path).stderr
