@@ -140,16 +140,6 @@ def trained_policies(task: Task, paths: Sequence[Path]) -> dict[str, Path]:
     return found
 
 
-def in_precision(policy: Any, task: Task) -> SequencePolicy:
-    """A network of float32 in a task of another precision."""
-    dtype = task.example.dtype
-
-    def cast(designs: Tensor, outcomes: Tensor) -> Tensor:
-        return policy(designs.float(), outcomes.float()).to(dtype)
-
-    return policy if dtype == torch.float32 else cast
-
-
 def evaluated(
     task: Task, policy: SequencePolicy, *, samples: int, contrasts: int, seed: int
 ) -> dict[str, Any]:
@@ -197,7 +187,7 @@ def row(
     method, policy = name, random_policy(task.random)
     if path is not None:
         loaded = design_policy(path)
-        method, policy = loaded.name, in_precision(loaded, task)
+        method, policy = loaded.name, loaded
         training = about_training(loaded.network.provenance)
     elif name == "fixed":
         designs, seconds = fixed(task, out.with_suffix(".safetensors"), settings)
@@ -243,6 +233,10 @@ def compute(given: argparse.Namespace) -> dict[str, list[dict[str, Any]]]:
     known = [title(task) for task in LITERATURE.values()]
     for path in given.trained:
         check_known(f"trained: the problem of {path}", design_policy(path).about, known)
+        if not any(trained_policies(task, [path]) for task in LITERATURE.values()):
+            told = design_policy(path)
+            (near,) = (each for each in LITERATURE.values() if title(each) == told.about)
+            told.check_for(near.problem, near.looks)  # which says what differs
     rows: dict[str, list[dict[str, Any]]] = {}
     for name in given.tasks:
         task = LITERATURE[name]

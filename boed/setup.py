@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,7 +17,7 @@ from boed.classifiers.trained import TrainedClassifier
 from boed.completion.classical.retrieval import Retrieval
 from boed.completion.completer import Completer
 from boed.completion.importance import Weighted
-from boed.completion.log_probability import LikelihoodCompleter
+from boed.completion.log_probability import LikelihoodCompleter, meaning
 from boed.data.dataset import Dataset
 from boed.eig.completions.clarity import Clear
 from boed.foundation.arguments import checked
@@ -294,6 +295,18 @@ class _Models:
         return precision
 
 
+@contextmanager
+def _called(argument: str) -> Iterator[None]:
+    """Say of what is wrong with a completer which argument it was given as."""
+    try:
+        yield
+    except ValueError as error:
+        said = str(error)
+        if not said.startswith("completer"):
+            raise
+        raise type(error)(argument + said.removeprefix("completer")) from error
+
+
 def _models(context: Context, asked: Asked) -> _Models:
     """The models; everything that is missing is said in one error."""
     drawn = any(INFORMED.get(name, ("", ""))[0] is None for name in asked.names)
@@ -316,7 +329,9 @@ def _models(context: Context, asked: Asked) -> _Models:
     if target == CLARITY:
         target = None
     elif isinstance(target, str | Path):
-        target = completer_for(context, str(target))
+        with _called("reweight"):
+            target = completer_for(context, str(target))
+            meaning(target)
     return _Models(classifier=judge, drawer=sampler, target=target)
 
 

@@ -30,7 +30,7 @@ def resample(
     Args:
         completer: draws what is hidden.
         scene: what to begin with, values in [0, 1].
-        regions: of each step, 1 where the scene is drawn anew.
+        regions: of each step, 1 or true where the scene is drawn anew.
         seed: of all steps.
 
     Returns:
@@ -44,7 +44,8 @@ def resample(
     if not regions:
         raise ValueError("regions is empty, expected at least one")
     steps = []
-    for step, region in enumerate(regions):
+    for step, given in enumerate(regions):
+        region = torch.as_tensor(given).to(scene)
         if tuple(region.shape) != tuple(scene.shape[2:]):
             raise ValueError(
                 f"regions: {step} is {tuple(region.shape)}, expected {tuple(scene.shape[2:])}"

@@ -36,7 +36,8 @@ class Weighted:
     whatever drew them. q is known of a `Proposal`, such as AIPO, and of a completer whose own
     likelihood is exact. Of others it is taken to be constant over what they drew: then the weights
     say which of these `target` finds likely, and means are of no one's posterior; a proposal's own
-    weights are multiplied in. If it is its own target, completions have equal weights.
+    weights are multiplied in. If it is its own target, and draws at a temperature of 1, completions
+    have equal weights.
 
     A target of few levels is constant within each, which the weights of one observation do not
     notice; one that counts the seen pixels as well differs by a constant, too.
@@ -54,7 +55,8 @@ class Weighted:
         meaning(target)
         self.proposal, self.target = proposal, target
         alike = type(proposal) is type(target)  # only then is it worth reading their weights
-        self._own = proposal is target or (alike and identity(proposal) == identity(target))
+        own = proposal is target or (alike and identity(proposal) == identity(target))
+        self._own = own and getattr(proposal, "temperature", 1.0) == 1.0
         self._known = has_log_prob(proposal) and meaning(proposal).log_prob_is == "exact"
 
     def to(self, device: torch.device | str) -> Weighted:
@@ -74,7 +76,8 @@ class Weighted:
         """The proposal's completions with weights.
 
         Raises:
-            ValueError: n is less than 1, or a model that does not fit the observation.
+            ValueError: n is less than 1, a model that does not fit the observation, or a target
+                that finds all completions of one impossible.
         """
         at_least(1, n=n)
         if self._own:
@@ -87,4 +90,10 @@ class Weighted:
             if self._known:
                 log_q = log_q + log_probs(self.proposal, scenes, observation)
         log_p = log_probs(self.target, scenes, observation)
+        if bool((log_p == -torch.inf).all(0).any()):
+            raise ValueError(
+                f"target {getattr(self.target, 'name', type(self.target).__name__)}: all {n} "
+                "completions of an observation are impossible by its log_prob, so that they have "
+                "no weights; expected one that may draw what the proposal draws"
+            )
         return Completions(scenes, (log_p.to(log_q) - log_q).softmax(0))

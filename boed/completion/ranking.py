@@ -13,8 +13,10 @@ from torch import Tensor
 from boed.completion.completer import ROUNDING, Completer
 from boed.completion.log_probability import log_prob, meaning
 from boed.data.observation import Observation
+from boed.foundation.arguments import checked
 
 
+@checked
 def log_probs(
     completer: Completer, completions: Float[Tensor, "n B C H W"], observation: Observation
 ) -> Float[Tensor, "n B"]:
@@ -28,11 +30,14 @@ def log_probs(
     """
     meaning(completer)
     _check(completions, observation)
+    if observation.readings is None:  # to the last digit, which decides on a pixel's level
+        completions = observation.composite(completions)
     n = len(completions)
     nats = log_prob(completer, completions.flatten(0, 1), observation.repeat(n))
     return nats.unflatten(0, (n, len(observation)))
 
 
+@checked
 def rank_of_truth(
     truth: Float[Tensor, " B"], completions: Float[Tensor, "n B"]
 ) -> Float[Tensor, " B"]:
@@ -57,6 +62,7 @@ def rank_of_truth(
     return 1 + before + equal / 2
 
 
+@checked
 def order(completions: Float[Tensor, "n B"]) -> Int64[Tensor, "n B"]:
     """Which completion of each scene is the most likely, the second, ...: indices; ties in order.
 
@@ -67,6 +73,7 @@ def order(completions: Float[Tensor, "n B"]) -> Int64[Tensor, "n B"]:
     return completions.argsort(dim=0, descending=True, stable=True)
 
 
+@checked
 def extreme_pair(
     completions: Float[Tensor, "n B"],
 ) -> tuple[Int64[Tensor, " B"], Int64[Tensor, " B"]]:

@@ -26,6 +26,10 @@ NAME = "deep adaptive design"
 """What errors of the model call who asks."""
 
 
+OTHERS = {"others": "the methods idad and vsoed", "free": "the methods idad and vsoed"}
+"""What trains a policy for a model without a likelihood given its target."""
+
+
 def single_look(
     model: Model,
     policy: RecurrentDesigner,
@@ -47,7 +51,9 @@ def single_look(
     with torch.random.fork_rng(), torch.no_grad():
         design = first_design(policy, space)
         if likelihood:
-            made = sequence_model(model, design, observation, target=target, estimator=NAME)
+            made = sequence_model(
+                model, design, observation, target=target, estimator=NAME, others=OTHERS
+            )
         else:
             made = site_model(model, design[None], observation, target=target, estimator=NAME)
         return replace(made, space=space)

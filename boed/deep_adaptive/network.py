@@ -177,6 +177,7 @@ class DeepAdaptiveDesign(nn.Module):
     def in_units(self, designs: Float[Tensor, "*B K"], outcomes: Tensor) -> Tensor:
         """Designs and outcomes of about unit size, side by side."""
         outcomes = outcomes.reshape(*designs.shape[:-1], self.config.outcome_dim)
+        designs, outcomes = (each.to(self.outcome_mean.dtype) for each in (designs, outcomes))
         return torch.cat(
             [
                 (designs - self.lower) / (self.upper - self.lower) * 2 - 1,

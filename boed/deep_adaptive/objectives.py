@@ -16,6 +16,7 @@ from boed.deep_adaptive.network import DeepAdaptiveDesign, StaticDesign
 from boed.deep_adaptive.reinforced import ActorCritic
 from boed.eig.model.pyro_model import SiteModel, Sites
 from boed.eig.model.site_kinds import site_kinds
+from boed.foundation.options import Whole
 from boed.foundation.registry import check_known
 from boed.training.config import POLICY_METHODS, PolicyTrainingConfig
 
@@ -51,6 +52,8 @@ def objective(
         ValueError: an unknown method, or one that cannot train such a policy or model.
     """
     check_known("method", method, POLICY_METHODS)
+    if method in ("idad", "rl"):  # which compare the experiments of a batch with one another
+        Whole(2).check("batch", settings.share)
     if method in ("dad", "fixed"):
         return Objective(policy, lambda: _spce(problem, policy, settings, likelihood))
     if not isinstance(policy, DeepAdaptiveDesign):
@@ -65,7 +68,7 @@ def objective(
 
     def loss() -> Tensor:
         roll = run_experiments(
-            problem, policy, settings.looks, batch=settings.batch, limit=settings.limit
+            problem, policy, settings.looks, batch=settings.share, limit=settings.limit
         )
         check_reparametrised(problem, roll)
         gains = judge(roll.latents, policy.in_units(roll.designs, roll.outcomes))
@@ -82,7 +85,7 @@ def _spce(
         problem,
         policy,
         settings.looks,
-        batch=settings.batch,
+        batch=settings.share,
         contrasts=settings.contrasts,
         likelihood=likelihood,
         limit=settings.limit,
@@ -115,7 +118,7 @@ class Targets(nn.Module):
     def forward(self, latents: Sites) -> Float[Tensor, "B F"]:
         """The rows of the target sites."""
         rows = torch.cat([kind.encode(latents[kind.name]) for kind in self.kinds], -1)
-        return (rows - self.mean) / self.scale
+        return ((rows - self.mean) / self.scale).float()
 
     def log_volume(self, latents: Sites) -> Float[Tensor, " B"]:
         """log |d theta / d row|, of continuous targets."""

@@ -17,9 +17,11 @@ from boed.deep_adaptive.network import DeepAdaptiveDesign, StaticDesign
 from boed.deep_adaptive.objectives import Trainable
 from boed.deep_adaptive.training import train_policy
 from boed.eig.model.design_space import DesignSpace
-from boed.eig.model.pyro_model import site_model
+from boed.eig.model.pyro_model import Model, site_model
+from boed.foundation.arguments import checked
 from boed.foundation.files import load_weights, sha256
-from boed.foundation.identity import check_same
+from boed.foundation.fingerprint import is_users, of_function
+from boed.foundation.identity import DIGITS, check_same
 from boed.foundation.randomness import derive
 from boed.foundation.registry import check_known
 from boed.problems.names import problem_facts
@@ -77,21 +79,65 @@ class DesignPolicy:
         Raises:
             ValueError: the horizon is reached, or a look does not have the network's shape.
         """
-        if len(history) >= self.looks:
-            raise ValueError(
-                f"history has {len(history)} looks; policy {self.name} was trained for "
-                f"{self.looks} and has no further one"
-            )
+        self._check_horizon(len(history))
         if not history:
-            return first_design(self.network, self.space)
-        return self(*stacked(history))[0]
+            return first_design(self.network, self.space).detach()
+        return self(*stacked(history))[0].detach()
 
     def __call__(
         self, designs: Float[Tensor, "B t K"], outcomes: Float[Tensor, "B t *Y"]
     ) -> Float[Tensor, "B K"]:
-        """The next design of each experiment."""
-        chosen = self.network(designs, outcomes)
-        return chosen if self.space is None else self.space.nearest(chosen)
+        """The next design of each experiment, of the precision of those before.
+
+        Raises:
+            ValueError: the horizon is reached, or the looks do not have the network's shape.
+        """
+        self._check_horizon(designs.shape[1])
+        chosen: Tensor = self.network(designs, outcomes)
+        chosen = chosen if self.space is None else self.space.nearest(chosen)
+        return chosen.to(designs.dtype)
+
+    def _check_horizon(self, made: int) -> None:
+        if made >= self.looks:
+            raise ValueError(
+                f"history has {made} looks; policy {self.name} was trained for {self.looks} and "
+                "has no further one"
+            )
+
+    def check_model(self, model: Model, looks: int | None = None) -> None:
+        """Refuse another model, or more looks, than the policy was trained for.
+
+        Of a model of which it cannot be told whether it is another one, nothing is said.
+
+        Args:
+            model: the Pyro program to be looked at: a function, or the `model` of a problem.
+            looks: how many; not checked if not given.
+
+        Raises:
+            ValueError: naming what differs, there and here.
+        """
+        if looks is not None and looks > self.looks:
+            raise ValueError(
+                f"policy {self.name} is for {self.about}, and {looks} looks are asked for; "
+                f"expected at most {self.looks}"
+            )
+        if self.facts is None:
+            return
+        problem = getattr(model, "__self__", None)
+        ours = dict(self.facts)
+        if problem is not None and isinstance(getattr(problem, "name", None), str):
+            ours = problem_facts(problem)
+        elif is_users(model) and "model" in self.facts:
+            ours["model"] = of_function(model)[:DIGITS]
+        elif is_users(model):
+            ours["name"] = getattr(model, "__name__", "a model of one's own")
+        check_same(
+            f"policy {self.name} is for another model ({self.about})",
+            self.facts,
+            ours,
+            advice="train one for this model (`boed train policy`), or give `policy.network` to "
+            "see how it does with another one",
+        )
 
     def check_for(self, problem: Experiment, looks: int) -> None:
         """Refuse another problem or horizon than the policy was trained for.
@@ -112,6 +158,7 @@ class DesignPolicy:
         )
 
 
+@checked
 def design_policy(
     path: Path | str, problem: Experiment | None = None, looks: int | None = None
 ) -> DesignPolicy:
@@ -139,6 +186,7 @@ def design_policy(
     return policy
 
 
+@checked
 def train_design_policy(
     problem: Experiment,
     method: str = "dad",

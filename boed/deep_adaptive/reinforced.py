@@ -54,7 +54,7 @@ class ActorCritic(nn.Module):
 
     def loss(self) -> Float[Tensor, ""]:
         """The actor's and the critic's losses, less the reward for exploring."""
-        looks, batch = self.settings.looks, self.settings.batch
+        looks, batch = self.settings.looks, self.settings.share
         walk = _Walk(self)
         roll = run_experiments(self.problem, walk, looks, batch=batch)
         gain = contrast(

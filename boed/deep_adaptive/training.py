@@ -90,7 +90,8 @@ def train_policy(
         Interrupted: Ctrl-C or SIGTERM came; what was trained is stored.
     """
     check_known("method", method, POLICY_METHODS)
-    policy.to(settings.device)
+    ranks = settings.ranks()
+    policy.to(ranks.device)
     informed = method not in ("idad", "vsoed")  # by the likelihood
     if settings.price > 0 and (space is None or (space.cost is None and space.travel is None)):
         raise ValueError(
@@ -114,7 +115,7 @@ def train_policy(
         state = None if out is None else running_state(Path(out))
         with pyro.validation_enabled(False):  # it would double the time
             trained = objective(method, problem, policy, settings=settings, likelihood=likelihood)
-            trained.module.to(settings.device)
+            trained.module.to(ranks.device)
             _, progress = fit(
                 trained.module,
                 lambda _: trained.loss(),
@@ -140,13 +141,13 @@ def train_policy(
             **(provenance or {}),
         }
 
-    if out is None:
-        policy.provenance = header(policy, progress)
-    else:
+    policy.provenance = header(policy, progress)
+    if out is not None and state is not None and ranks.first:
         part = "" if trained.module is policy else "policy."  # of what is trained with it
-        policy.provenance = save_with_best(policy, Path(out), header, progress=progress, part=part)
-    if state is not None and progress.step >= settings.steps:
-        state.unlink(missing_ok=True)
+        save_with_best(policy, Path(out), header, progress=progress, part=part)
+        if progress.step >= settings.steps:
+            state.unlink(missing_ok=True)
+    ranks.wait()
     return policy.cpu().eval()
 
 

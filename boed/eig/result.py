@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -97,13 +98,18 @@ class EIGEstimate:
         Raises:
             ValueError: an estimate without `deviations`, or a row that there is not.
         """
-        rows = self._deviations()
+        rows, pair = self._deviations(), []
         for name, row in (("i", i), ("j", j)):
-            if isinstance(row, bool) or not isinstance(row, int) or not 0 <= row < len(self.eig):
+            try:
+                number = -1 if isinstance(row, bool) else operator.index(row)
+            except TypeError:
+                number = -1
+            if not 0 <= number < len(self.eig):
                 raise ValueError(
                     f"{name} is {row!r}, expected the row of a design, 0 to {len(self.eig) - 1}"
                 )
-        return difference(self.eig, rows, (i, j))
+            pair.append(number)
+        return difference(self.eig, rows, (pair[0], pair[1]))
 
     def probability_best(self) -> Float[Tensor, " D"]:
         """The probability of each design that its EIG is the highest.

@@ -45,6 +45,42 @@ def fingerprint(*things: object) -> str:
     return digest.hexdigest()
 
 
+def of_function(function: object) -> str:
+    """sha256 of a function by its source text, the same for every version of Python.
+
+    With its defaults and what it closes over, or is bound to. A function of an installed package
+    counts by its name, what has no source by its code, and what cannot be read not at all.
+    """
+    bound = function.__self__ if isinstance(function, MethodType) else None
+    plain = function.__func__ if isinstance(function, MethodType) else function
+    if not isinstance(plain, FunctionType):
+        return _readable(function)
+    if _installed(plain.__module__.split(".")[0]):
+        text = f"{plain.__module__}.{plain.__qualname__}"
+    else:
+        try:
+            text = inspect.cleandoc(inspect.getsource(plain))
+        except (OSError, TypeError):
+            text = _readable(plain.__code__.co_code)
+    closed = [_readable(cell.cell_contents) for cell in plain.__closure__ or ()]
+    held = [_readable(each) for each in (plain.__defaults__, plain.__kwdefaults__, bound)]
+    return fingerprint(text, closed, held)
+
+
+def _readable(thing: object) -> str:
+    """Its fingerprint; of a thing that cannot be read that of its class."""
+    try:
+        return of_function(thing) if isinstance(thing, FunctionType) else fingerprint(thing)
+    except Exception:  # whatever a user's part raises when it is read
+        return f"{type(thing).__module__}.{type(thing).__qualname__}"
+
+
+def is_users(function: object) -> bool:
+    """Whether a function is of a script, notebook or module of the user's, not of a package."""
+    module = getattr(function, "__module__", None)
+    return isinstance(module, str) and not _installed(module.split(".")[0])
+
+
 def of_source(*packages: str) -> str:
     """sha256 of the Python source of some installed packages."""
     import importlib.util

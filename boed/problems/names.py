@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import FunctionType, MethodType
@@ -20,6 +21,8 @@ from torch import Tensor
 
 from boed.eig.model.design_space import DesignSpace
 from boed.foundation.checks import at_least, describe
+from boed.foundation.fingerprint import is_users, of_function
+from boed.foundation.identity import DIGITS
 from boed.foundation.registry import Registry, check_known, import_object
 from boed.foundation.spelling import split_options, toml_value
 from boed.problems.constant_elasticity import ConstantElasticity
@@ -83,6 +86,14 @@ class OwnModel:
                 f"problem {self.name}: lower is {self.lower} and upper {self.upper}, expected both "
                 "or neither"
             )
+        for each in ("lower", "upper"):
+            bound = getattr(self, each)
+            number = isinstance(bound, int | float) and not isinstance(bound, bool)
+            if bound is not None and not (number and math.isfinite(bound)):
+                raise ValueError(
+                    f"problem {self.name}: {each} is {bound!r}, expected a finite number, the same "
+                    "for each coordinate; a `space` has others, or none at all"
+                )
         if self.lower is not None and self.upper is not None and not self.lower < self.upper:
             raise ValueError(
                 f"problem {self.name}: lower is {self.lower}, expected less than upper, "
@@ -139,8 +150,13 @@ def problem_named(text: str) -> Experiment:
 
 
 def problem_facts(problem: Experiment) -> dict[str, Any]:
-    """What a problem is, as JSON holds it, to tell it from others: its kind and all settings."""
+    """What a problem is, as JSON holds it, to tell it from others: its kind and all settings.
+
+    A model of the user's own is told by a checksum of its source, too.
+    """
     facts: dict[str, Any] = {"kind": type(problem).__qualname__, "name": problem.name}
+    program = getattr(problem, "program", problem.model)
+    facts |= {"model": of_function(program)[:DIGITS]} if is_users(program) else {}
     space = space_of(problem)
     facts |= {} if space is None else {"space": space.facts()}
     if dataclasses.is_dataclass(problem):

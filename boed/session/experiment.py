@@ -15,9 +15,9 @@ from torch import Tensor
 from boed.eig.model.design_space import DesignSpace
 from boed.eig.model.isolation import isolated
 from boed.eig.model.posterior import Posterior, sample_posterior
-from boed.eig.model.pyro_model import Model, check_designs
+from boed.eig.model.pyro_model import Model, check_designs, site_model
 from boed.eig.model.sequence_model import sequence_model
-from boed.eig.model.sequential import SequencePolicy
+from boed.eig.model.sequential import SequencePolicy, check_fits
 from boed.foundation.arguments import checked
 from boed.foundation.checks import calling, describe, more_than
 from boed.foundation.identity import identity
@@ -54,9 +54,11 @@ class ModelSession(Logged):
         example: a legal design, `[K]`; for shapes, dtype and device.
         path: folder of the session's log; kept in memory alone if not given.
         observation: the outcome's site.
-        target: the latent sites; all of them.
+        target: the latent sites, all of them where there is to be a posterior. A model without a
+            likelihood, or with other latents, is for a trained policy that needs none.
         space: which designs there are, and what they cost; 1 each if not given.
-        looks: T, the most that are made; no limit if not given.
+        looks: T, the most that are made; those that the policy was trained for if not given, no
+            limit where it was not.
         budget: of cost.
         seed: of the policy's and the posterior's random numbers.
 
@@ -64,8 +66,9 @@ class ModelSession(Logged):
         reason: why the last `suggest` suggested nothing, else None.
 
     Raises:
-        ValueError: counts below 1, a model that is not fit for a sequence of looks, or a folder
-            that is in use, damaged, of something else or of another session.
+        ValueError: counts below 1, a model that is not fit for a sequence of looks, a policy that
+            was trained for another one or for fewer looks, or a folder that is in use, damaged, of
+            something else or of another session.
         OSError: the folder cannot be written.
     """
 
@@ -84,15 +87,19 @@ class ModelSession(Logged):
         seed: int = 0,
     ) -> None:
         check_designs(example[None], 1)
+        if looks is None:
+            looks = getattr(policy, "looks", None)
         if looks is not None:
             COUNT.check("looks", looks)
+        check_fits(policy, model, looks)
         more_than(0, budget=budget)
         self.space = space or DesignSpace()
         self.space.check(example, "example")
         with isolated(derive(seed, "session")):
-            self._problem = sequence_model(
-                model, example, observation, target=target, estimator="session"
-            )
+            sites: dict[str, Any] = {"target": target, "estimator": "session"}
+            self._problem = site_model(model, example[None], observation, **sites)
+            if self._is_informed:
+                self._problem = sequence_model(model, example, observation, **sites)
             site: Any = self._problem.trace(example[None], {}).nodes[observation]
         self._outcome = site["value"][0]
         self.policy, self.example = policy, example
@@ -172,28 +179,44 @@ class ModelSession(Logged):
                 another shape, not finite, that the site cannot take or outside the space.
             OSError: the log cannot be written; the session is as it was.
         """
-        design = self._pending() if design is None else self._checked(design[None])
         if design is None:
-            raise ValueError("design is None, and none was suggested; expected suggest() before it")
-        value = torch.as_tensor(outcome).detach().to(self._outcome)
+            design = self._pending()
+            if design is None:
+                raise ValueError(
+                    "design is None, and none was suggested; expected suggest() before it"
+                )
+        else:
+            given = as_numbers("design", design)
+            if given.shape != self.example.shape:
+                raise ValueError(
+                    f"design is {given.tolist()}, expected numbers of shape "
+                    f"{tuple(self.example.shape)}"
+                )
+            design = self._checked(given.to(self.example)[None])
+        value = as_numbers("outcome", outcome).detach().to(self._outcome)
         (site,) = self._problem.observation
         if value.shape != self._outcome.shape or not bool(value.isfinite().all()):
             raise ValueError(
                 f"outcome is {value.tolist()}, expected finite numbers of shape "
                 f"{tuple(self._outcome.shape)} as site {site!r} has"
             )
-        with isolated(0):
-            law: Any = self._problem.trace(design[None], {}).nodes[site]["fn"]
-        support = law.support
-        if not bool(support.check(value[None]).all()):
-            raise ValueError(
-                f"outcome is {value.tolist()}, expected a value of site {site!r}: {support}"
-            )
+        if not self._problem.implicit:
+            with isolated(0):
+                law: Any = self._problem.trace(design[None], {}).nodes[site]["fn"]
+            support = law.support
+            if not bool(support.check(value[None]).all()):
+                raise ValueError(
+                    f"outcome is {value.tolist()}, expected a value of site {site!r}: {support}"
+                )
         arrays = {"design": _array(design), "outcome": _array(value)}
         self._log.append("outcome", {"look": len(self.designs)}, arrays)
 
     def posterior(self, particles: int = 4096, moves: int = 5) -> Posterior:
-        """What is known of the latents now, by sequential Monte Carlo; see `sample_posterior`."""
+        """What is known of the latents now, by sequential Monte Carlo; see `sample_posterior`.
+
+        Raises:
+            ValueError: the model has no likelihood, or latents that are no target.
+        """
         return sample_posterior(
             self._problem.model,
             self.designs,
@@ -222,6 +245,11 @@ class ModelSession(Logged):
         }
         self._log.begin(facts)
 
+    @property
+    def _is_informed(self) -> bool:
+        """Whether the likelihood given the target is known, so that there is a posterior."""
+        return not (self._problem.implicit or self._problem.nuisances)
+
     def _pending(self) -> Float[Tensor, " K"] | None:
         """What was suggested and has no outcome."""
         last = self._log.events[-1]
@@ -230,7 +258,7 @@ class ModelSession(Logged):
         return torch.from_numpy(np.array(last.arrays["design"])).to(self.example)
 
     def _checked(self, design: object) -> Float[Tensor, " K"]:
-        """The one design of a batch of one."""
+        """The one design of a batch of one, in the session's precision."""
         if not isinstance(design, Tensor) or design.shape != (1, *self.example.shape):
             raise ValueError(
                 f"design is {describe(design)}, expected a tensor {(1, *self.example.shape)}"
@@ -243,6 +271,21 @@ class ModelSession(Logged):
         if not arrays:
             return like.new_empty(0, *like.shape)
         return torch.from_numpy(np.stack(arrays)).to(like)
+
+
+def as_numbers(name: str, value: object) -> Tensor:
+    """A tensor of numbers, of a list, an array or a single one as well.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    try:
+        numbers = torch.as_tensor(value)
+        if numbers.dtype.is_complex:
+            raise TypeError
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"{name} is {describe(value)}, expected a tensor or numbers") from error
+    return numbers
 
 
 def _array(value: Tensor) -> np.ndarray[Any, Any]:

@@ -214,6 +214,10 @@ class ValueTrainingConfig(LookTrainingConfig):
         return 1 - (1 - self.explore) * done
 
 
+PRICE = "Nats to be gained for each unit of a look's cost; of nonmyopic, or for a --problem."
+"""Help of the option `--price`."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class NonmyopicTrainingConfig(ValueTrainingConfig):
     """How to train a policy that values looks by all that follow.
@@ -222,9 +226,7 @@ class NonmyopicTrainingConfig(ValueTrainingConfig):
         price: nats that a look has to gain for each unit of its cost.
     """
 
-    price: float = _asked(
-        0.0, Number(minimum=0), "Nats to be gained for each unit of a look's cost; nonmyopic."
-    )
+    price: float = _asked(0.0, Number(minimum=0), PRICE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -286,5 +288,5 @@ class PolicyTrainingConfig(TrainingConfig):
     looks: int = _asked(10, COUNT, "At each scene, or in each experiment; the preset's.")
     contrasts: int = _asked(1023, COUNT, "L, that the truth is told from; sPCE is at most ln(L+1).")
     limit: float = _of(2.0, Number(above=0))
-    price: float = _of(0.0, Number(minimum=0))
+    price: float = _asked(0.0, Number(minimum=0), PRICE)
     watched: int = _of(512, Whole(2))

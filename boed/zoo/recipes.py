@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -407,18 +408,31 @@ def _one_pass(job: _Job) -> torch.nn.Module:
     return train_network_for(context, classifier, recipe=recipe, training=training, how=how)
 
 
+@contextmanager
+def _of_problem(problem: str) -> Iterator[None]:
+    """Say of what is wrong with a model's sites that they are options of the problem."""
+    try:
+        yield
+    except ValueError as error:
+        said = str(error)
+        if not said.startswith(("target:", "observation:", "target ", "observation ")):
+            raise
+        raise ValueError(f"problem {problem}: its option {said}") from error
+
+
 def _for_problem(job: _Job) -> torch.nn.Module:
     from boed.deep_adaptive import PolicyConfig, architecture_for, train_design_policy
     from boed.problems.names import problem_named
 
-    recipe = job.recipe
-    assert recipe.problem is not None
+    recipe, name = job.recipe, job.recipe.problem
+    assert name is not None
     method = OLDER_NAMES.get(str(recipe.name), str(recipe.name))
     check_known("name", method, POLICY_METHODS)
-    problem, training = problem_named(recipe.problem), job.training(PolicyTrainingConfig())
+    problem, training = problem_named(name), job.training(PolicyTrainingConfig())
     config: PolicyConfig | None = None
     if method != "fixed":
-        config = architecture_for(problem)
+        with _of_problem(name):
+            config = architecture_for(problem)
         if isinstance(recipe.architecture, dict):
             of_it = {"design_dim": config.design_dim, "lower": config.lower, "upper": config.upper}
             seen = {"outcome_dim": config.outcome_dim, **recipe.architecture}
@@ -433,16 +447,17 @@ def _for_problem(job: _Job) -> torch.nn.Module:
     job.begin(training)
     check_recipe(job.out, recipe)
     init = job.model("init")
-    trained = train_design_policy(
-        problem,
-        method,
-        settings=training,
-        architecture=config,
-        init=init,
-        out=job.out,
-        provenance=about,
-        on_step=job.on_step,
-    )
+    with _of_problem(name):
+        trained = train_design_policy(
+            problem,
+            method,
+            settings=training,
+            architecture=config,
+            init=init,
+            out=job.out,
+            provenance=about,
+            on_step=job.on_step,
+        )
     if not recipe_path(job.out).exists():
         recipe.write(recipe_path(job.out))
     return trained.network

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,6 +10,10 @@ import torch
 from torch import Tensor
 
 from boed.completion import AIPO, VDVAE
+from boed.completion.autoregressive.pixel_constrained import (
+    PixelConstrained,
+    PixelConstrainedConfig,
+)
 from boed.completion.completer import Completions, complete
 from boed.completion.importance import Proposal, Weighted
 from boed.data.observation import Observation
@@ -122,6 +127,56 @@ def test_an_exact_likelihood_of_the_proposal_is_its_own_density() -> None:
     assert torch.allclose(
         mean(complete(Weighted(Fairer(), Coins()), seen(), 8000)), SHARES, atol=0.03
     )
+
+
+@pytest.mark.parametrize("temperature", [0.5, 3.0])
+def test_samples_of_another_temperature_are_weighed_by_it(temperature: float) -> None:
+    """Those of the same network, too: weights are p over what its temperature draws by."""
+    torch.manual_seed(3)
+    small = {"filters": 4, "blocks": 1, "dilations": (1,)}
+    cold = PixelConstrained(PixelConstrainedConfig(size=8, channels=1, levels=2, **small))
+    with torch.no_grad():
+        for each in cold.parameters():
+            each.add_(0.3 * torch.randn_like(each))
+    hot = PixelConstrained(replace(cold.config, temperature=temperature))
+    hot.load_state_dict(cold.state_dict())
+    cold, hot = cold.eval(), hot.eval()
+    every = torch.cartesian_prod(*[torch.tensor([0.0, 1.0])] * 3)
+    scenes = seen().values.repeat(8, 1, 1, 1)
+    for i, (y, x) in enumerate(HIDDEN):
+        scenes[:, 0, y, x] = every[:, i]
+    truth = cold.log_prob(scenes, seen().repeat(8)).exp() @ every
+    plain, found = (complete(each, seen(), 6000) for each in (hot, Weighted(hot, cold)))
+    assert (mean(plain) - truth).abs().max() > 0.03  # what there is to mend
+    assert torch.allclose(mean(found), truth, atol=0.025)
+    again = complete(Weighted(hot, hot), seen(), 6000)
+    assert torch.allclose(mean(again), truth, atol=0.025)
+    own = complete(Weighted(cold, cold), seen(), 8)
+    assert torch.equal(own.weights, torch.full((8, 1), 1 / 8))
+
+
+def test_rounded_pixels_are_no_other_scene() -> None:
+    """A completer may give seen pixels back to three digits, across the border of a level too."""
+
+    class Rounding(Coins):
+        def sample(self, observation: Observation, n: int, seed: Any = 0) -> Tensor:
+            return super().sample(observation, n, seed) + 5e-4
+
+    class Strict(Coins):
+        def log_prob(self, scene: Tensor, observation: Observation) -> Tensor:
+            assert torch.equal(observation.composite(scene), scene)
+            return super().log_prob(scene, observation)
+
+    complete(Weighted(Rounding(), Strict()), seen(), 4)
+
+
+def test_a_target_that_finds_all_impossible_is_named() -> None:
+    class Never(Coins):
+        def log_prob(self, scene: Tensor, observation: Observation) -> Tensor:
+            return torch.full((len(scene),), -torch.inf)
+
+    with pytest.raises(ValueError, match=r"target Never: all 4 completions .* are impossible"):
+        complete(Weighted(Fair(), Never()), seen(), 4)
 
 
 def test_a_target_without_a_likelihood_is_refused() -> None:

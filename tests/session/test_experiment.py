@@ -156,7 +156,11 @@ def nothing_suggested() -> None:
         (nothing_suggested, r"expected suggest\(\) before it"),
         (lambda: session().ingest(math.nan, torch.zeros(1)), "outcome is nan, expected finite"),
         (lambda: session().ingest(torch.zeros(2), torch.zeros(1)), r"shape \(\) as site 'y' has"),
-        (lambda: session().ingest(1.0, torch.zeros(2)), "design is a Tensor.* expected a tensor"),
+        (lambda: session().ingest(1.0, torch.zeros(2)), r"design is \[0.0, 0.0\], .* shape \(1,\)"),
+        (lambda: session().ingest(1.0, 2.0), r"design is 2.0, .* shape \(1,\)"),
+        (lambda: session().ingest("heads", torch.zeros(1)), "outcome is a str, 'heads', expected"),
+        (lambda: session().ingest(None, torch.zeros(1)), "outcome is None, expected a tensor"),
+        (lambda: session().posterior(8).mean("thta"), "site is 'thta': did you mean 'theta'"),
         (lambda: session().ingest(1.0, torch.tensor([9.0])), r"design \[9.0\] is outside"),
         (
             lambda: session(model=coin).ingest(0.5, torch.zeros(1)),

@@ -34,6 +34,9 @@ ROUTES: tuple[Route, ...] = ("incremental", "naive", "fixed point")
 AT_ONCE = 512
 """Most scenes that are drawn at once: more take memory and are no faster."""
 
+SCORED = 128
+"""Most scenes whose probability is computed at once."""
+
 
 def hidden(observation: Observation) -> Bool[Tensor, "B 1 H W"]:
     """The pixels that are to be drawn: all that were not measured."""
@@ -122,13 +125,42 @@ class Autoregressive(LearnedCompleter):
         self.check(observation)
         check_scenes(scene, "scene")
         self._check_same(scene, observation)
-        with evaluating(self):
-            return -self._nats(scene, observation).sum(1).float()
+        return self._log_prob(scene, observation)
 
-    def _nats(self, scene: Tensor, observation: Observation) -> Tensor:
+    @torch.no_grad()
+    def propose(
+        self, observation: Observation, n: int, seed: Seeds = 0
+    ) -> tuple[Float[Tensor, "n B C H W"], Float[Tensor, "n B"]]:
+        """What `sample` returns, and the log-probability of each at the model's temperature.
+
+        It is 0 of what a temperature of 0 makes.
+        """
+        scenes = self.sample(observation, n, seed)
+        if self.temperature == 0:
+            return scenes, scenes.new_zeros(scenes.shape[:2])
+        each = self._log_prob(scenes.flatten(0, 1), observation.repeat(n), self.temperature)
+        return scenes, each.unflatten(0, scenes.shape[:2])
+
+    @property
+    def temperature(self) -> float:
+        """Of samples; 1 is the model itself."""
+        number: float = self.config.temperature
+        return number
+
+    def _log_prob(
+        self, scene: Tensor, observation: Observation, temperature: float = 1.0
+    ) -> Float[Tensor, " B"]:
+        parts = (slice(start, start + SCORED) for start in range(0, len(scene), SCORED))
+        with evaluating(self):
+            nats = [
+                self._nats(scene[part], observation[part], temperature).sum(1) for part in parts
+            ]
+        return -torch.cat(nats or [scene.new_zeros(0)]).float()
+
+    def _nats(self, scene: Tensor, observation: Observation, temperature: float = 1.0) -> Tensor:
         """-log p of each number of the scene, 0 where it is seen, `[B, C * H * W]`."""
         logits = self.logits(self.quantised(scene), self.condition(observation))
-        each = self.cross_entropy(logits, scene) * hidden(observation)
+        each = self.cross_entropy(logits / temperature, scene) * hidden(observation)
         return each.double().flatten(1)
 
     def _check_same(self, scene: Tensor, observation: Observation) -> None:

@@ -11,7 +11,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from boed.foundation.checks import called, calling
+from boed.foundation.checks import called, calling, describe
+from boed.foundation.fingerprint import fingerprint, of_function
+from boed.foundation.identity import DIGITS
 
 TRIES = 1000
 """How often a random design is drawn anew where those before it were not allowed."""
@@ -21,6 +23,9 @@ ANCHORS = 1024
 
 HALVINGS = 24
 """Of that way, to find where the region ends."""
+
+LISTED = 64
+"""Designs of a set up to which `facts` lists them."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -66,6 +71,8 @@ class DesignSpace:
             value = getattr(self, name)
             if value is None:
                 continue
+            if not isinstance(value, Tensor):
+                raise ValueError(f"{name} is {describe(value)}, expected a tensor")
             if value.ndim != dims or value.numel() == 0 or not bool(value.isfinite().all()):
                 raise ValueError(
                     f"{name} must be {dims}-dimensional, finite and not empty, "
@@ -133,10 +140,18 @@ class DesignSpace:
         return ", ".join(parts) or "finite numbers"
 
     def facts(self) -> dict[str, Any]:
-        """What the space is, as JSON holds it, to tell it from others; functions by their names."""
-        functions = {name: getattr(self, name) for name in ("cost", "travel")}
+        """What the space is, as JSON holds it, to tell it from others.
+
+        Functions are told by name and a checksum of their source, a large set by its own checksum.
+        """
+        functions = {name: getattr(self, name) for name in ("allowed", "cost", "travel")}
         facts: dict[str, Any] = {"designs": self.description}
-        facts |= {name: called(each) for name, each in functions.items() if each is not None}
+        if self.designs is not None:
+            few = len(self.designs) <= LISTED
+            facts["set"] = self.designs.tolist() if few else fingerprint(self.designs)[:DIGITS]
+        for name, each in functions.items():
+            if each is not None:
+                facts[name] = f"{called(each)} {of_function(each)[:DIGITS]}"
         return facts | ({} if self.start is None else {"start": self.start.tolist()})
 
     def nearest(self, design: Float[Tensor, "*batch K"]) -> Float[Tensor, "*batch K"]:

@@ -11,9 +11,11 @@ from torch import Tensor
 
 from boed.eig.model.posterior import filtered
 from boed.eig.model.pyro_model import SiteModel
+from boed.foundation.arguments import checked
 from boed.foundation.checks import at_least, attributes
 
 
+@checked
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Greedy:
     """A policy that needs no training: the posterior by SMC, then the best of some candidates.

@@ -17,6 +17,7 @@ from boed.eig.model.site_kinds import SiteKind, site_kinds
 from boed.foundation.arguments import checked
 from boed.foundation.options import Whole
 from boed.foundation.randomness import derive
+from boed.foundation.registry import check_known
 
 FEWEST = 0.5
 """Effective fraction of the particles below which they are drawn anew and moved."""
@@ -35,7 +36,7 @@ class Posterior:
 
     Attributes:
         latents: every latent site, `[P, *event]`.
-        log_weights: normalised, `[P]`.
+        log_weights: normalised, `[P]`, float64.
         log_evidence: log p(outcomes | designs), nats.
     """
 
@@ -49,13 +50,18 @@ class Posterior:
         return float((-(2 * self.log_weights).logsumexp(0)).exp())
 
     def mean(self, site: str) -> Tensor:
-        """Posterior mean of a site, `[*event]`."""
+        """Posterior mean of a site, `[*event]`.
+
+        Raises:
+            ValueError: there is no such site.
+        """
+        check_known("site", site, self.latents)
         return self._average(self.latents[site])
 
     def standard_deviation(self, site: str) -> Tensor:
         """Posterior standard deviation of a site, `[*event]`."""
-        value = self.latents[site]
-        return self._average((value - self.mean(site)).square()).sqrt()
+        mean = self.mean(site)
+        return self._average((self.latents[site] - mean).square()).sqrt()
 
     def draw(self, number: int) -> Sites:
         """Unweighted draws `[N, *event]`, of torch's global generator."""
@@ -128,12 +134,13 @@ def filtered(
         raise ValueError(f"there are {len(designs)} designs and {len(outcomes)} outcomes")
     kinds = _movable(problem, example)
     latents = problem.draw_latents(example.expand(particles, *example.shape))
-    even = torch.full((particles,), -math.log(particles)).to(example.device, problem.dtype)
+    even = torch.full((particles,), -math.log(particles)).to(example.device, torch.float64)
     weights, evidence = even, 0.0
     for look in range(len(designs)):
         power, steps = 0.0, 0
         while power < 1:
-            now = _explained(problem, latents, designs[look : look + 1], outcomes[look : look + 1])
+            one = slice(look, look + 1)
+            now = _explained(problem, latents, designs[one], outcomes[one]).double()
             most, steps = 1 - power, steps + 1
             step = most if steps == TEMPERATURES else _temperature(weights, now, most=most)
             power = 1.0 if step == most else power + step

@@ -209,16 +209,22 @@ class SiteModel:
                 f"evaluations by estimator {self.estimator!r}"
             )
 
-    def needs_likelihood(self, nuisances: bool = False) -> None:
+    def needs_likelihood(
+        self,
+        nuisances: bool = False,
+        *,
+        others: str = "posterior, marginal_likelihood, infonce, lfire and donsker_varadhan",
+        free: str = "infonce and posterior",
+    ) -> None:
         """Raises a ValueError if p(outcome | target, design) is not the model's own density.
 
-        With `nuisances`, p(outcome | all latents, design) is enough.
+        With `nuisances`, p(outcome | all latents, design) is enough. `others` are what serves such
+        models, `free` what serves those without any likelihood.
         """
-        others = "posterior, marginal_likelihood, infonce, lfire and donsker_varadhan"
         if self.implicit:
             raise ValueError(
                 f"observation: estimator {self.estimator!r} needs a likelihood, but a site of "
-                f"{list(self.observation)} is deterministic; infonce and posterior need none"
+                f"{list(self.observation)} is deterministic; {free} need none"
             )
         if self.nuisances and not nuisances:
             raise ValueError(

@@ -110,16 +110,28 @@ class Moments:
         return Scores(mean, rows)
 
 
-def warn_if_saturated(estimator: str, eig: Tensor, contrasts: int) -> None:
+def warn_if_saturated(
+    estimator: str, eig: Tensor, contrasts: int, *, upper: Tensor | None = None
+) -> None:
     """Warns where a bound that is at most ln(L + 1) is too near to it to tell of the EIG.
 
     Args:
         estimator: its name.
         eig: estimates in nats, of any shape.
         contrasts: L.
+        upper: what an upper bound is at least, if there is one: above ln(L + 1) it does not rule
+            out an EIG that the lower bound cannot reach.
     """
     ceiling = math.log(contrasts + 1)
     near = int((eig > SATURATED * ceiling).sum())
+    beyond = 0 if upper is None else int((upper > ceiling).sum())
+    if beyond and upper is not None and not near:
+        warnings.warn(
+            f"contrasts is {contrasts}: {estimator!r} is at most ln(L + 1) = {ceiling:.2f} nats, "
+            f"and the upper bound is above {float(upper.max()):.2f}; the EIG may be more than the "
+            "lower one can say: take more contrasts",
+            stacklevel=4,
+        )
     if near:
         warnings.warn(
             f"contrasts is {contrasts}: {estimator!r} is at most ln(L + 1) = {ceiling:.2f} nats "

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -19,6 +20,7 @@ def sequence_model(
     *,
     target: str | Sequence[str],
     estimator: str,
+    others: Mapping[str, Any] | None = None,
 ) -> SiteModel:
     """A model that is fit for roll-outs: one outcome a look, a likelihood that broadcasts.
 
@@ -27,12 +29,13 @@ def sequence_model(
         example: a legal design.
         observation, target: names of its sites.
         estimator: named in errors.
+        others: what serves models that this does not, as `SiteModel.needs_likelihood` has it.
 
     Raises:
         ValueError: see `sequential_pce`.
     """
     problem = site_model(model, example[None], observation, target=target, estimator=estimator)
-    problem.needs_likelihood()
+    problem.needs_likelihood(**(others or {}))
     if len(problem.observation) > 1:
         raise ValueError(f"observation must be one site, got {list(problem.observation)}")
     with isolated(0), torch.no_grad():

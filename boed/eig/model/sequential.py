@@ -97,6 +97,17 @@ class SequentialEIG:
         return len(self.designs)
 
 
+def check_fits(policy: SequencePolicy, model: Model, looks: int | None) -> None:
+    """Let a policy that was trained refuse another model, or more looks, by its `check_model`.
+
+    Raises:
+        ValueError: as it says.
+    """
+    check = getattr(policy, "check_model", None)
+    if check is not None:
+        check(model, looks)
+
+
 def fixed_policy(designs: Float[Tensor, "T *K"]) -> SequencePolicy:
     """The same T looks in every scene.
 
@@ -338,12 +349,14 @@ def sequential_pce(
     Raises:
         ValueError: counts below 1, sites that do not fit, nuisance latents, a likelihood that does
             not broadcast, a policy that returns another shape or designs that are not finite or not
-            in the space, a log-likelihood that is NaN or of the truth infinite.
+            in the space, or was trained for another model or fewer looks, a log-likelihood that is
+            NaN or of the truth infinite.
     """
     counts = {"steps": steps, "samples": samples, "contrasts": contrasts, "memory": memory}
     for name, value in counts.items():
         COUNT.check(name, value)
     check_designs(example[None], example.ndim)
+    check_fits(policy, model, steps * at_once)
     with isolated(derive(seed, "sequential_pce")):
         problem = sequence_model(
             model, example, observation, target=target, estimator="sequential_pce"
@@ -365,8 +378,9 @@ def sequential_pce(
         ]
     lower, upper = (torch.cat(parts).double() for parts in zip(*terms, strict=True))
     lower_mean, lower_error = _mean(lower)
-    warn_if_saturated("sequential_pce", lower.mean(), contrasts)
     upper_mean, upper_error = _mean(upper)
+    least = upper_mean - 2 * upper_error if math.isfinite(upper_error) else upper_mean
+    warn_if_saturated("sequential_pce", lower.mean(), contrasts, upper=torch.tensor(least))
     return SequentialEIG(
         lower=lower_mean,
         lower_error=lower_error,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from jaxtyping import Float
@@ -11,7 +12,7 @@ from boed.completion.completer import Completer, complete
 from boed.completion.log_probability import meaning
 from boed.completion.ranking import extreme_pair, log_probs
 from boed.data.observation import Observation
-from boed.foundation.checks import at_least
+from boed.foundation.checks import at_least, attribute
 from boed.foundation.randomness import derive
 
 BATCH = 8
@@ -48,6 +49,8 @@ def likelihood_pairs(
 ) -> list[Pair]:
     """The observations whose most and least likely completion differ most, and the two.
 
+    Those that hide nothing, or whose completions are all as likely as each other, are left out.
+
     As Dupont & Suresha 2019, App. F, who take 15 of 100 by "percentage difference" of the
     likelihood, which they do not define: here it is nats for each hidden pixel.
 
@@ -59,18 +62,20 @@ def likelihood_pairs(
         seed: of the completions.
 
     Raises:
-        ValueError: a completer without a likelihood, fewer than two completions, more pairs than
-            scenes, or a scene of which all is seen.
+        ValueError: a completer without a likelihood or that makes one completion alone, fewer than
+            two completions, or more pairs than scenes of which there is something to ask.
     """
     meaning(completer)
+    if attribute(completer, "deterministic", False):
+        raise ValueError(
+            f"completer {attribute(completer, 'name', type(completer).__name__)} makes the same "
+            "completion each time, so that none is the likelier; expected one that samples"
+        )
     at_least(2, n=n)
     at_least(1, pairs=pairs)
     if pairs > len(observation):
         raise ValueError(f"pairs is {pairs}, expected at most the scenes, {len(observation)}")
     hidden = (1 - observation.mask).sum((1, 2, 3))
-    if not (hidden > 0).all():
-        row = int((hidden == 0).nonzero()[0])
-        raise ValueError(f"observation {row} has no hidden pixel, so there is nothing to complete")
     seeds = [derive(seed, "survey", row) for row in range(len(observation))]
     found = []
     for start in range(0, len(observation), BATCH):
@@ -80,7 +85,11 @@ def likelihood_pairs(
         nats = log_probs(completer, drawn, seen)
         most, least = extreme_pair(nats)
         for i in range(len(seen)):
+            if hidden[start + i] == 0:
+                continue
             apart = float(nats[most[i], i] - nats[least[i], i]) / float(hidden[start + i])
+            if not 0 < apart < math.inf:
+                continue
             found.append(
                 Pair(
                     row=start + i,
@@ -91,4 +100,9 @@ def likelihood_pairs(
                     difference=apart,
                 )
             )
+    if len(found) < pairs:
+        raise ValueError(
+            f"pairs is {pairs}, and {len(found)} of {len(observation)} scenes have hidden pixels "
+            "and completions of which one is the likelier; expected at most as many"
+        )
     return sorted(found, key=lambda each: each.difference, reverse=True)[:pairs]

@@ -72,8 +72,9 @@
   at("left").addEventListener("click", () => answer(0));
   at("right").addEventListener("click", () => answer(1));
   at("neither").addEventListener("click", () => answer(null));
-  at("back").addEventListener("click", back);
-  const keys = { ArrowLeft: () => answer(0), ArrowRight: () => answer(1), ArrowDown: () => answer(null), Backspace: back };
+  for (const id of ["back", "change"]) at(id).addEventListener("click", back);
+  at("again").addEventListener("click", () => { state = fresh(); keep(); location.reload(); });
+  const keys = { ArrowLeft: () => answer(0), ArrowRight: () => answer(1), d: () => answer(null), Backspace: back };
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || !keys[event.key]) return;
     event.preventDefault();

@@ -36,6 +36,21 @@ class Shades:
         return slope * (scene * hidden).sum((1, 2, 3))
 
 
+class Same(Shades):
+    """The likeliest completion alone."""
+
+    deterministic = True
+
+
+class Level(Shades):
+    """All completions are as likely, but for those of two scenes: one impossible, one no more."""
+
+    def log_prob(self, scene: Tensor, observation: Observation) -> Tensor:
+        nats = torch.zeros(len(scene))
+        nats[0] = -torch.inf
+        return nats
+
+
 def seen(number: int = 6, size: int = 8) -> Observation:
     scenes = torch.linspace(0, 1, number)[:, None, None, None].expand(-1, 1, size, size)
     mask = torch.zeros(number, 1, size, size)
@@ -64,7 +79,12 @@ def test_pairs_are_the_extremes_of_the_scenes_that_differ_most() -> None:
         ({"n": 1}, "n is 1, expected at least 2"),
         ({"pairs": 0}, "pairs is 0"),
         ({"pairs": 7}, "pairs is 7, expected at most the scenes, 6"),
-        ({"observation": Observation.everything(torch.zeros(6, 1, 8, 8))}, "0 has no hidden pixel"),
+        (
+            {"observation": Observation.everything(torch.zeros(6, 1, 8, 8))},
+            "pairs is 2, and 0 of 6 scenes have hidden pixels",
+        ),
+        ({"completer": Same()}, "completer Same makes the same completion each time"),
+        ({"completer": Level()}, "pairs is 2, and 0 of 6 scenes have hidden pixels"),
         ({"completer": object()}, "has no log_prob"),
     ],
 )
@@ -72,6 +92,14 @@ def test_what_makes_no_pairs_is_refused(given: dict[str, Any], told: str) -> Non
     asked: dict[str, Any] = {"observation": seen(), "completer": Shades(), "pairs": 2, **given}
     with pytest.raises(ValueError, match=told):
         likelihood_pairs(asked.pop("observation"), asked.pop("completer"), **asked)
+
+
+def test_scenes_that_hide_nothing_are_left_out() -> None:
+    """As some of the mask `holes` do."""
+    observation = seen()
+    observation.mask[[1, 5]] = 1
+    found = likelihood_pairs(observation, Shades(), n=5, pairs=4)
+    assert [each.row for each in found] == [4, 3, 2, 0]
 
 
 def test_the_page_stands_alone_and_shows_no_likelihood(tmp_path: Path) -> None:
@@ -125,11 +153,18 @@ onload = async () => {
   said.push(['left', 'right', 'neither', 'back'].every(
     (name) => part(name).getBoundingClientRect().height >= 44));
   part('neither').click();
-  key('ArrowDown');
-  key('ArrowDown');                                             // of no question
+  key('d');
+  key('d');                                                     // of no question
   say();
   said.push(part('asking').hidden, part('thanks').hidden);
   said.push(part('download').href.split(',')[1]);
+  part('change').click();                                       // the last one is not the last word
+  say();
+  part('neither').click();
+  part('again').click();                                        // another person at the same screen
+  await wait(600);
+  say();
+  said.push(visitor !== JSON.parse(localStorage.getItem(stored())).visitor);
   const sides = [], firsts = new Set();
   for (let visitor = 1; visitor <= 12; visitor++) {
     localStorage.setItem(stored(), JSON.stringify({visitor, answers: {}, place: 0}));
@@ -173,9 +208,10 @@ def test_a_visitor_answers_in_a_browser(width: int, tmp_path: Path) -> None:
         "agree": 1, "disagree": 1, "don't know": 2,
     }  # fmt: skip
     assert (found.visitors, found.questions) == (1, 4)
-    assert 2 <= int(ended[4]) <= 10  # sides and order differ by visitor
-    assert int(ended[5]) > 1
-    assert ended[6] == "1 of 4"
+    assert ended[4:7] == ["4 of 4", "1 of 4", "true"]
+    assert 2 <= int(ended[7]) <= 10  # sides and order differ by visitor
+    assert int(ended[8]) > 1
+    assert ended[9] == "1 of 4"
     assert "CONSOLE" not in done.stderr
 
 
