@@ -41,7 +41,6 @@ from boed.policies.names import INFORMED
 from boed.search import Exhaustive
 from boed.setup import Setup, setup
 from boed.training import Recipe
-from boed.training.checkpoints import running_state
 from boed.zoo import train_recipe
 
 PRICES = [1.0] * 10 + [2.0] * 10 + [3.0] * 10
@@ -119,12 +118,14 @@ PARTS = {
 def trained(
     name: str, policy: str, given: Path | None, out: Path, changes: Mapping[str, Any]
 ) -> Path:
-    """The network of a policy: the one given, a finished one, or trained now, resumably."""
+    """The network of a policy: the one given, or trained now, unless it was before.
+
+    Raises:
+        ValueError: there is one of another training, such as a short one to try the command.
+    """
     if given is not None:
         return given
     path = out / f"{name}-{policy}.safetensors"
-    if path.exists() and not running_state(path).exists():
-        return path
     part = PARTS[name]
     sensor = {"name": part.sensor} if isinstance(part.sensor, str) else part.sensor
     recipe = Recipe(

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
-from trainings import Planned, short
+from trainings import Planned, check_planned, short
 
 from boed.completion.learned import LearnedCompleter
 from boed.completion.registry import LEARNED, load_completer
@@ -104,6 +104,7 @@ def trained(weights: Path, names: Sequence[str]) -> dict[str, LearnedCompleter]:
         if not path.exists():
             print(f"{name}: {path} does not exist; --train makes it", flush=True)
             continue
+        check_planned(plan, path)
         model = cast(LearnedCompleter, load_completer(path))
         if adversarial_from(model) is None and best_path(path).exists():
             model = cast(LearnedCompleter, load_completer(best_path(path)))

@@ -20,6 +20,7 @@ import numpy as np
 from boed.completion.training import train_completer
 from boed.data.dataset import Dataset
 from boed.data.incomplete import Incomplete
+from boed.foundation.files import load_weights
 from boed.training.checkpoints import running_state
 from boed.training.config import TrainingConfig
 from boed.training.curve import curve_path, read_curve
@@ -60,6 +61,20 @@ def finished(checkpoint: Path) -> bool:
     return checkpoint.exists() and not running_state(checkpoint).exists()
 
 
+def check_planned(plan: Planned, checkpoint: Path) -> None:
+    """Refuse a finished checkpoint of another training, such as a short one to try the command.
+
+    Raises:
+        ValueError: naming the steps of both.
+    """
+    made = load_weights(checkpoint)[1]["fit"]["steps"]
+    if made != plan.training.steps:
+        raise ValueError(
+            f"{checkpoint} was trained for {made} updates, and {plan.name} has "
+            f"{plan.training.steps}; remove it, or give another folder"
+        )
+
+
 def train(planned: Sequence[Planned], folder: Path, minutes: float) -> None:
     """Train what is not finished, one after another, for so many minutes in all; 0 is no limit."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -68,6 +83,7 @@ def train(planned: Sequence[Planned], folder: Path, minutes: float) -> None:
         out = each.checkpoint(folder)
         left = minutes - (time.monotonic() - began) / 60
         if finished(out):
+            check_planned(each, out)
             continue
         if minutes and left <= 0:
             print(f"{each.name}: not finished; the same command goes on", flush=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -189,6 +190,7 @@ def setup(
     chosen, said = search_for(context, models.classifier, search=search, device=device)
     drawn = models.completer(context, asked)
     made = _policies(context, asked, models, drawn, chosen)
+    _warn_of_horizons(made, steps)
     stopping = made
     if until is not None:
         sure = Confident(models.classifier, until, memory)
@@ -293,6 +295,20 @@ class _Models:
                 )
             judge.set_prevalence(Shares().of("prevalence", asked.prevalence))
         return precision
+
+
+def _warn_of_horizons(policies: Mapping[str, Policy], steps: int) -> None:
+    """Warn of a policy that maximises what another number of looks gains together."""
+    for name, policy in policies.items():
+        network = attribute(policy, "network", None)
+        if getattr(network, "name", None) == "nonmyopic":
+            looks = network.provenance.get("fit", {}).get("looks")
+            if looks is not None and looks != steps:
+                warnings.warn(
+                    f"policies: {name} was trained for what {looks} looks gain together, and steps "
+                    f"is {steps}; expected the same",
+                    stacklevel=3,
+                )
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from boed.policies import BOED, CentreOut, FixedDesign, Oracle, Policy, Random
 from boed.policies import optimise_fixed_design as best_fixed_design
 from boed.policies.first_look import FirstLook
 from boed.policies.learned import Value
-from boed.policies.names import INFORMED, LEARNED, named_policy
+from boed.policies.names import INFORMED, LEARNED, POLICIES, named_policy
 from boed.policies.policy import check_is_policy
 from boed.search import Exhaustive, Proposing, Racing, Screening, Search
 from boed.search.names import SEARCHES
@@ -99,6 +99,12 @@ def policies_for(
         return _uninformed(name, context, classifier, **run_as)
 
     asked = [named_policy(each) for each in names]
+    for name, where in asked:
+        if where is not None and name in POLICIES and name not in LEARNED:
+            raise ValueError(
+                f"policies: {name}={where}: {name} is a policy of its own, that takes no network; "
+                f"expected a name that is none, or one of {', '.join(LEARNED)}"
+            )
     return {name: made(name, where) for name, where in asked}
 
 

@@ -112,6 +112,12 @@ def test_what_is_no_network_is_refused(asked: str, words: str) -> None:
         made([asked, "boed"], completer=ClueCompleter(CLUES))
 
 
+@pytest.mark.parametrize("name", ["boed", "random", "boed_entropy"])
+def test_a_network_does_not_go_by_the_name_of_another_policy(name: str, checkpoint: str) -> None:
+    with pytest.raises(ValueError, match=rf"{name} is a policy of its own, .* one of value, gree"):
+        made([f"{name}={checkpoint}", "centre_out"], completer=ClueCompleter(CLUES))
+
+
 def test_the_same_name_twice_is_refused(checkpoint: str) -> None:
     with pytest.raises(ValueError, match="mine stands there twice"):
         made([checkpoint, f"mine={checkpoint}"])
@@ -137,7 +143,10 @@ def test_a_recipe_says_what_a_policy_is_for() -> None:
         (("nonsense",), "is 'nonsense', expected one of value, greedy, nonmyopic"),
         (("greedy", "--candidates", "4"), "--candidates is for the policy value or nonmyopic, exp"),
         (("value", "--temperature", "2"), "--temperature is for the policy greedy, expected none"),
-        (("value", "--price", "2"), "--price is for the policy nonmyopic, expected none for value"),
+        (
+            ("value", "--price", "2"),
+            "--price is for the policy nonmyopic or dad or .*, expec",
+        ),
         (("--target", "labels"), "--target is 'labels': did you mean 'label'"),
         (("--candidates", "1"), "--candidates is .*expected at least 2"),
         (("--sensor", "patches"), "sensor is 'patches': did you mean 'patch'"),

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from boed.cli import app
 from boed.foundation.files import load_weights
+from boed.setup import setup
 from boed.training import Recipe
 from boed.zoo.kit.judging import val_figures
 
@@ -57,5 +58,8 @@ def test_what_is_trained_is_run_with_its_proposals(
         assert results["policy"].values.tolist() == [
             each.partition("=")[0].replace(str(out), "mine") for each in policies.split(",")
         ]
+        if name == "nonmyopic":
+            with pytest.warns(UserWarning, match="what 2 looks gain together, and steps is 3"):
+                setup(data, sensor=sensor, policies=f"{out},random", steps=3)
         scores = results["score"].sel(policy="mine")
         assert scores.notnull().all() if name == "value" else scores.isnull().all()
