@@ -4,8 +4,10 @@
 
 trains all completers for about five CPU minutes each (one thread), unless they are in the folder
 already, compares them by `boed evaluate completer`, and runs `boed benchmark` with each. Single
-columns: `--only aipo,flow`. A baseline trained on holes, as those of the paper are where holes are
-measured, is a row of its own: `--only vaeac,vaeac-holes`. Interrupted, the same command goes on.
+columns: `--only aipo,flow`; `harmonic`, `ridge`, `tv`, `low-rank` and `patch-match`, which are not
+trained, are rows if it names them. A baseline trained on holes, as those of the paper are where
+holes are measured, is a row of its own: `--only vaeac,vaeac-holes`. Interrupted, the same command
+goes on.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from boed.completion.classical.filling import FILLINGS
 from boed.foundation.registry import check_known
 
 SETS: dict[str, int] = {"digits": 32, "cifar10_jpeg_32": 32, "kermany_pneumonia_128": 64}
@@ -52,7 +55,11 @@ HOLES = "-holes"
 BASELINES = ("flow", "vaeac", "pic", "anp", "ce")
 """Those that masks are learnt from and that the paper would train on holes; AIPO stays as it is."""
 
-ROWS = (*(name for name in STEPS if name != "vae"), *(f"{name}{HOLES}" for name in BASELINES))
+ROWS = (
+    *(name for name in STEPS if name != "vae"),
+    *(f"{name}{HOLES}" for name in BASELINES),
+    *FILLINGS,
+)
 """What `--only` may name."""
 
 SHIPPED = ("digits", "kermany_pneumonia_128")
@@ -72,6 +79,8 @@ def checkpoint(out: Path, name: str) -> Path:
 
 def train(name: str, data: str, out: Path, given: int | None = None) -> None:
     """Train one completer, if that has not been done; with so many updates if they are given."""
+    if name in FILLINGS:
+        return
     target = checkpoint(out, name)
     if target.exists() and not target.with_suffix(".training.safetensors").exists():
         print(f"{name}: {target} is there")
@@ -92,6 +101,7 @@ def candidates(names: list[str], data: str, out: Path) -> dict[str, object]:
     found: dict[str, object] = {
         name: checkpoint(out, name) for name in names if checkpoint(out, name).exists()
     }
+    found |= {name: name for name in names if name in FILLINGS}
     found["retrieval"] = "retrieval"
     if data in SHIPPED:
         found["aipo-shipped"] = "aipo"

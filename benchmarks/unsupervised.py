@@ -289,7 +289,7 @@ def measure(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--folder", type=Path, required=True, help="of the trainings")
-    parser.add_argument("--data", default="mnist_28", help="to train on: mnist_28 or digits")
+    parser.add_argument("--data", choices=["mnist_28", "digits"], default="mnist_28")
     parser.add_argument("--train", action="store_true")
     parser.add_argument("--minutes", type=float, default=0.0, help="of training; 0 is no limit")
     parser.add_argument("--only", default=",".join(TRAINED), help="rows to train")
