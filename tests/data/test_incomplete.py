@@ -183,6 +183,22 @@ def test_masks_of_other_types(arrays, write, kind):
     assert torch.equal(read_incomplete(path).masks[:, 0], torch.from_numpy(arrays["train_masks"]))
 
 
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64])
+def test_images_of_floats_hold_what_they_like_where_nothing_was_seen(arrays, write, kind):
+    images = (arrays["train_images"] / 255).astype(kind)
+    images[arrays["train_masks"] == 0] = np.nan
+    found = read_incomplete(write({**arrays, "train_images": images}))
+    assert found.images.dtype == torch.float32
+    seen = arrays["train_masks"] == 1
+    assert np.allclose(found.images[:, 0].numpy()[seen], images[seen])
+    assert (found.images[:, 0].numpy()[~seen] == 0).all()
+    images[seen] = 2
+    with pytest.raises(ValueError, match=r"what is seen of images .*\[0, 1\]"):
+        read_incomplete(write({**arrays, "train_images": images}))
+    with pytest.raises(ValueError, match=r"uint8, or floats in \[0, 1\], \[N, H, W\]"):
+        read_incomplete(write({**arrays, "train_images": arrays["train_images"].astype(int)}))
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [

@@ -1,9 +1,10 @@
 """Partly seen images with their masks: an npz file, masks beside pictures, or logs of sessions.
 
-In an npz file `{split}_images` is as of `boed.data.readers.npz`, and `{split}_masks`, `[N, H, W]`
-or `[N, H, W, 1]`, is 1 where a pixel was seen and 0 elsewhere; labels are not needed. In a folder,
-which is read as by `boed.data.readers.folder`, the mask of `NAME.png` or `NAME.dcm` is the picture
-`NAME.mask.png` beside it, white (255) where a pixel was seen and black (0) elsewhere.
+In an npz file `{split}_images` is as of `boed.data.readers.npz`, or floats in [0, 1] where seen,
+and `{split}_masks`, `[N, H, W]` or `[N, H, W, 1]`, is 1 where a pixel was seen and 0 elsewhere;
+labels are not needed. In a folder, which is read as by `boed.data.readers.folder`, the mask of
+`NAME.png` or `NAME.dcm` is the picture `NAME.mask.png` beside it, white (255) where a pixel was
+seen and black (0) elsewhere.
 `boed.data.readers.sessions` reads a folder of logs of sessions.
 """
 

@@ -66,6 +66,8 @@ def read_npz(
 def images_with_masks(path: Path | str, split: str) -> tuple[np.ndarray, np.ndarray] | None:
     """Images `[N, H, W, C]` of one split and the array `{split}_masks`; None if it is not there.
 
+    Images may be floats here, which hold whatever they like, NaN included, where nothing was seen.
+
     Raises:
         ValueError: the file is damaged, or the images are not as they should be.
     """
@@ -73,7 +75,7 @@ def images_with_masks(path: Path | str, split: str) -> tuple[np.ndarray, np.ndar
     with _Archive(Path(path)) as archive:
         if f"{split}_masks" not in archive:
             return None
-        return _checked_images(archive, split), archive[f"{split}_masks"]
+        return _checked_images(archive, split, floats=True), archive[f"{split}_masks"]
 
 
 class _Archive(Arrays):
@@ -91,15 +93,19 @@ class _Archive(Arrays):
         return ValueError(f"{self.path}: {key!r} is {given}; expected {expected}")
 
 
-def _checked_images(archive: _Archive, split: str) -> np.ndarray:
-    """Images uint8 `[N, H, W, C]`."""
+def _checked_images(archive: _Archive, split: str, *, floats: bool = False) -> np.ndarray:
+    """Images `[N, H, W, C]`: uint8, or with `floats` also float32."""
     key = f"{split}_images"
     images = archive[key]
     given = f"{images.dtype} {list(images.shape)}"
     if images.ndim == 3:
         images = images[..., None]
-    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] not in (1, 3):
-        raise archive.wrong(key, given, "uint8 [N, H, W] or [N, H, W, 3]")
+    if floats and images.dtype.kind == "f":
+        images = images.astype(np.float32)
+    known = images.dtype == np.uint8 or (floats and images.dtype == np.float32)
+    if not known or images.ndim != 4 or images.shape[3] not in (1, 3):
+        kinds = "uint8, or floats in [0, 1]," if floats else "uint8"
+        raise archive.wrong(key, given, f"{kinds} [N, H, W] or [N, H, W, 3]")
     if images.shape[1] != images.shape[2] or 0 in images.shape:
         raise archive.wrong(key, given, "at least one image, square and not empty")
     return images
