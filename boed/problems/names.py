@@ -92,7 +92,7 @@ class OwnModel:
             if bound is not None and not (number and math.isfinite(bound)):
                 raise ValueError(
                     f"problem {self.name}: {each} is {bound!r}, expected a finite number, the same "
-                    "for each coordinate; a `space` has others, or none at all"
+                    "for each coordinate; a space of its own has others"
                 )
         if self.lower is not None and self.upper is not None and not self.lower < self.upper:
             raise ValueError(
