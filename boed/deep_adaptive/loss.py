@@ -18,7 +18,7 @@ from boed.deep_adaptive.experiments import (
 )
 from boed.eig.model.design_space import DesignSpace
 from boed.eig.model.pyro_model import Model, SiteModel, Sites, site_model
-from boed.eig.model.sequence_model import sequence_model
+from boed.eig.model.sequence_model import check_sequence
 from boed.eig.model.sequential import RollOut, roll_out_log_likelihood
 from boed.foundation.options import Whole
 
@@ -26,7 +26,7 @@ NAME = "deep adaptive design"
 """What errors of the model call who asks."""
 
 
-OTHERS = {"others": "the methods idad and vsoed", "free": "the methods idad and vsoed"}
+OTHERS = "the methods idad and vsoed"
 """What trains a policy for a model without a likelihood given its target."""
 
 
@@ -50,12 +50,9 @@ def single_look(
     """
     with torch.random.fork_rng(), torch.no_grad():
         design = first_design(policy, space)
+        made = site_model(model, design[None], observation, target=target, estimator=NAME)
         if likelihood:
-            made = sequence_model(
-                model, design, observation, target=target, estimator=NAME, others=OTHERS
-            )
-        else:
-            made = site_model(model, design[None], observation, target=target, estimator=NAME)
+            check_sequence(made, design, others=OTHERS, free=OTHERS)
         return replace(made, space=space)
 
 

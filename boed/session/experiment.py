@@ -16,7 +16,7 @@ from boed.eig.model.design_space import DesignSpace
 from boed.eig.model.isolation import isolated
 from boed.eig.model.posterior import Posterior, sample_posterior
 from boed.eig.model.pyro_model import Model, check_designs, site_model
-from boed.eig.model.sequence_model import sequence_model
+from boed.eig.model.sequence_model import check_sequence
 from boed.eig.model.sequential import SequencePolicy, check_fits
 from boed.foundation.arguments import checked
 from boed.foundation.checks import calling, describe, more_than
@@ -96,10 +96,11 @@ class ModelSession(Logged):
         self.space = space or DesignSpace()
         self.space.check(example, "example")
         with isolated(derive(seed, "session")):
-            sites: dict[str, Any] = {"target": target, "estimator": "session"}
-            self._problem = site_model(model, example[None], observation, **sites)
+            self._problem = site_model(
+                model, example[None], observation, target=target, estimator="session"
+            )
             if self._is_informed:
-                self._problem = sequence_model(model, example, observation, **sites)
+                check_sequence(self._problem, example)
             site: Any = self._problem.trace(example[None], {}).nodes[observation]
         self._outcome = site["value"][0]
         self.policy, self.example = policy, example

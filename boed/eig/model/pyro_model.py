@@ -211,8 +211,8 @@ class SiteModel:
 
     def needs_likelihood(
         self,
-        nuisances: bool = False,
         *,
+        nuisances: bool = False,
         others: str = "posterior, marginal_likelihood, infonce, lfire and donsker_varadhan",
         free: str = "infonce and posterior",
     ) -> None:

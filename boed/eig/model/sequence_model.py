@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -20,7 +20,6 @@ def sequence_model(
     *,
     target: str | Sequence[str],
     estimator: str,
-    others: Mapping[str, Any] | None = None,
 ) -> SiteModel:
     """A model that is fit for roll-outs: one outcome a look, a likelihood that broadcasts.
 
@@ -29,18 +28,31 @@ def sequence_model(
         example: a legal design.
         observation, target: names of its sites.
         estimator: named in errors.
-        others: what serves models that this does not, as `SiteModel.needs_likelihood` has it.
 
     Raises:
         ValueError: see `sequential_pce`.
     """
     problem = site_model(model, example[None], observation, target=target, estimator=estimator)
-    problem.needs_likelihood(**(others or {}))
+    check_sequence(problem, example)
+    return problem
+
+
+def check_sequence(problem: SiteModel, example: Float[Tensor, "*K"], **others: Any) -> None:
+    """Refuse a model that is not fit for roll-outs.
+
+    Args:
+        problem: the model.
+        example: a legal design.
+        others: what serves models that this does not, as `SiteModel.needs_likelihood` has it.
+
+    Raises:
+        ValueError: see `sequential_pce`.
+    """
+    problem.needs_likelihood(**others)
     if len(problem.observation) > 1:
         raise ValueError(f"observation must be one site, got {list(problem.observation)}")
     with isolated(0), torch.no_grad():
         _check_broadcasts(problem, example)
-    return problem
 
 
 def _check_broadcasts(problem: SiteModel, example: Tensor) -> None:
