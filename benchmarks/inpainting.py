@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from measuring import machine
 from torch import Tensor
 
 from boed.completion.evaluation import best_of, psnr, relative_l1, relative_l2
 from boed.data.masks import named
 from boed.data.observation import Observation
+from boed.foundation.files import write_json
 from boed.foundation.randomness import derive
 from boed.report.figures import UNSEEN
 
@@ -51,6 +56,34 @@ def of_several(scenes: Tensor, truth: Tensor) -> dict[str, list[float]]:
     errors["psnr"] = decibels(-10 * (10 ** (-peak / 10)).mean(0).log10())
     errors["psnr_best"] = decibels(best_of(peak, higher=True))
     return errors
+
+
+class Measured:
+    """Parts of a result, each written as soon as it is measured, and only once.
+
+    Args:
+        path: JSON; what is there counts if it was measured with the same settings.
+        settings: of all parts.
+    """
+
+    def __init__(self, path: Path, settings: dict[str, Any]) -> None:
+        self.path = path
+        before = json.loads(path.read_text()) if path.exists() else {}
+        same = before.get("settings") == json.loads(json.dumps(settings))
+        self.results: dict[str, Any] = before
+        if not same:
+            self.results = {"settings": settings, "machine": machine()}
+
+    def part(self, keys: Sequence[str], measure: Callable[[], Any]) -> None:
+        """Measure one part, at the place of some keys, if that has not been done."""
+        *outer, last = keys
+        place = self.results
+        for key in outer:
+            place = place.setdefault(key, {})
+        if last not in place:
+            place[last] = measure()
+            print(*keys, json.dumps(place[last]), flush=True)
+            write_json(self.path, self.results)
 
 
 def observed(scenes: Tensor, masks: str, seed: int) -> Observation:

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from inpainting import grid, picture
 from inpainting_methods import Fill, methods
 from inpainting_trainings import MASKS, SIZE
 from matplotlib.figure import Figure
 from pages import fill
-from pixel_constrained import grid, picture
 from tables import machine, table
 from torch import Tensor
 from trainings import LEVEL

@@ -6,11 +6,10 @@
 The first trains the GAN, unless one is shipped, and a Context Encoder for each of the four masks
 into `runs/latent_search/DATA`, going on where it was interrupted; the second measures: PSNR and
 SSIM of the hole and the whole image by mask and method, PSNR against iterations, the two loss
-terms, CPU seconds, and the errors of Dupont & Suresha 2019 (Sec. 5.3) under blobs, also of the
-completers given by `--also`. A search takes seconds for each completion: scenes are few. Measured
-parts stay in the JSON, so an interrupted run goes on, and what has been trained since is added. It
-writes benchmarks/results/latent_search-DATA.json and the tables in docs/latent_search.md; pictures
-are of digits alone.
+terms and CPU seconds. A search takes seconds for each completion: scenes are few. Measured parts
+stay in the JSON, so an interrupted run goes on, and what has been trained since is added. It writes
+benchmarks/results/latent_search-DATA.json and the tables in docs/latent_search.md; pictures are of
+digits alone.
 """
 
 from __future__ import annotations
@@ -18,18 +17,17 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from completers import boed
-from inpainting import decibels, of_several, resampled
+from inpainting import Measured, decibels, resampled
 from latent_search_figures import FIGURES
 from latent_search_study import CURVE, MASKS, SEARCHES, SETS, Study, checkpoint, gan, others
 from latent_search_tables import DATA_NAMES, iterations_figure, write_tables
-from measuring import machine
 from torch import Tensor
 
 from boed.completion import Completer, complete
@@ -39,15 +37,12 @@ from boed.completion.evaluation import psnr, ssim
 from boed.completion.registry import load_completer
 from boed.data.load import load
 from boed.data.observation import Observation
-from boed.foundation.files import atomic, write_json
+from boed.foundation.files import atomic
 from boed.sensors import PatchSensor
 from boed.zoo import Context
 
 STEPS = {"gan-latent": (12000, 6000, 8000), "ce": (4000, 2400, 4000)}
 """Updates for each of `SETS`: about 15 to 25 CPU minutes for the GAN, 5 for each encoder."""
-
-COMPLETIONS = 8
-"""Of each scene under blobs, as in Dupont & Suresha 2019."""
 
 
 def figures(scenes: Tensor, truth: Tensor, seen: Observation, seconds: float) -> dict[str, Any]:
@@ -104,14 +99,6 @@ def by_iterations(study: Study, number: int) -> dict[str, list[float]]:
     return curve
 
 
-def under_blobs(study: Study, number: int, completer: Completer) -> dict[str, list[float]]:
-    """The errors of Dupont & Suresha 2019 (Sec. 5.3), one random mask for each scene."""
-    truth = study.truth(number)
-    seen = study.observed(truth, "blobs")
-    scenes = completer.sample(seen, COMPLETIONS, study.seeds("blobs", number))
-    return of_several(scenes, truth)
-
-
 def train(data: str, models: Path, steps: int | None) -> None:
     """Train what is not there yet; what was interrupted goes on."""
     wanted: list[tuple[str, str | None]] = [("gan-latent", None), *(("ce", mask) for mask in MASKS)]
@@ -125,41 +112,10 @@ def train(data: str, models: Path, steps: int | None) -> None:
         boed("train", "completer", kind, *options, *masks)
 
 
-class Measured:
-    """Parts of a result, each written as soon as it is measured, and only once.
-
-    Args:
-        path: JSON; what is there counts if it was measured with the same settings.
-        settings: of all parts.
-    """
-
-    def __init__(self, path: Path, settings: dict[str, Any]) -> None:
-        self.path = path
-        before = json.loads(path.read_text()) if path.exists() else {}
-        same = before.get("settings") == json.loads(json.dumps(settings))
-        self.results: dict[str, Any] = before
-        if not same:
-            self.results = {"settings": settings, "machine": machine()}
-
-    def part(self, keys: Sequence[str], measure: Callable[[], Any]) -> None:
-        """Measure one part, at the place of some keys, if that has not been done."""
-        *outer, last = keys
-        place = self.results
-        for key in outer:
-            place = place.setdefault(key, {})
-        if last not in place:
-            place[last] = measure()
-            print(*keys, json.dumps(place[last]), flush=True)
-            write_json(self.path, self.results)
-
-
-def measure(study: Study, out: Path, settings: dict[str, Any], also: dict[str, Completer]) -> None:
+def measure(study: Study, out: Path, settings: dict[str, Any]) -> None:
     """Everything there is to measure, part by part."""
     measured = Measured(out, settings)
-    few = settings["few"]
-    for name, completer in {"gan-latent": study.model, **also}.items():
-        measured.part(["blobs", name], partial(under_blobs, study, few, completer))
-    measured.part(["iterations"], partial(by_iterations, study, few))
+    measured.part(["iterations"], partial(by_iterations, study, settings["few"]))
     for mask, masks in MASKS.items():
         for name, make in others(study, mask).items():
             measured.part(["masks", mask, name], partial(completed, study, masks, make))
@@ -174,10 +130,9 @@ def main() -> None:
     parser.add_argument("--train", action="store_true", help="train what is missing, and stop")
     parser.add_argument("--steps", type=int, help="updates of each model, to try it")
     parser.add_argument("--scenes", type=int, default=64, help="under each of the four masks")
-    parser.add_argument("--few", type=int, default=24, help="by iterations, and under blobs")
+    parser.add_argument("--few", type=int, default=24, help="scenes of the curve by iterations")
     parser.add_argument("--iterations", type=int, default=500, help="of a search")
     parser.add_argument("--most", type=int, default=CURVE[-1], help="iterations of the curve")
-    parser.add_argument("--also", nargs="*", default=[], help="NAME=PATH of others, under blobs")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
     parser.add_argument("--docs", type=Path, default=Path("docs/latent_search.md"))
@@ -195,8 +150,6 @@ def main() -> None:
     counts = {key: getattr(options, key) for key in ("scenes", "most", "seed")}
     study = Study(model, test, context, models=models, **counts)
     study = replace(study, model=study.changed(iterations=options.iterations))
-    given = (each.partition("=") for each in options.also)
-    also = {name: load_completer(path) for name, _, path in given}
     settings = {
         "data": data,
         "size": SETS[data],
@@ -205,7 +158,7 @@ def main() -> None:
         "model": {k: model.provenance.get(k) for k in ("steps", "cpu_seconds", "data")},
     }
     out = options.out / f"latent_search-{data}.json"
-    measure(study, out, settings, also)
+    measure(study, out, settings)
     pictures = options.docs.with_suffix("")
     pictures.mkdir(parents=True, exist_ok=True)
     results = json.loads(out.read_text())

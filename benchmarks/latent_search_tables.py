@@ -7,7 +7,7 @@ from typing import Any
 
 from latent_search_study import MASKS
 from matplotlib.figure import Figure
-from pages import fill
+from pages import fill, with_interval
 
 DATA_NAMES = {
     "digits": "digits, 32 px",
@@ -56,7 +56,7 @@ def tables(results: dict[str, Any], pictures: Path) -> str:
     for what, masks in {"Under": lacking, "The Context Encoder under": encoders}.items():
         if masks:
             parts.append(f"{what} {', '.join(masks)}: not measured yet.")
-    parts += [losses(measured), blobs(results)]
+    parts.append(losses(measured))
     for name, text in CAPTIONS.items():
         if (pictures / f"{name}.png").exists() and data == "digits":
             parts.append(f"![{name}]({pictures.name}/{name}.png)\n\n*{text}*")
@@ -81,8 +81,8 @@ def by_method(mask: str, rows: dict[str, Any]) -> str:
     for name, label in METHODS.items():
         if name in rows:
             row = rows[name]
-            cells = [interval(row["psnr"], 1), interval(row["psnr_hidden"], 1)]
-            cells += [interval(row["ssim"], 3), interval(row["ssim_hidden"], 3)]
+            cells = [with_interval(row["psnr"], 1), with_interval(row["psnr_hidden"], 1)]
+            cells += [with_interval(row["ssim"], 3), with_interval(row["ssim_hidden"], 3)]
             lines.append(f"| {label} | " + " | ".join([*cells, f"{row['seconds']:.2g}"]) + " |")
     return "\n".join(lines)
 
@@ -99,23 +99,6 @@ def losses(masks: dict[str, Any]) -> str:
             f"{row['clamped']:.1%} |"
         )
     return "\n".join(lines)
-
-
-def blobs(results: dict[str, Any]) -> str:
-    """Mean and best of 8 under blobs, beside what Dupont & Suresha 2019 report of CelebA."""
-    head = ["l1, %", "best", "l2, %", "best", "PSNR, dB", "best"]
-    lines = ["| blobs, 8 each | " + " | ".join(head) + " |", "|" + "---|" * (len(head) + 1)]
-    for name, row in results["blobs"].items():
-        keys = [f"{key}{end}" for key in ("l1", "l2", "psnr") for end in ("", "_best")]
-        lines.append(f"| {name} | " + " | ".join(interval(row[key], 1) for key in keys) + " |")
-    lines.append("| their GAN, CelebA | 31.4 | | 40.6 | | 14.5 | |")
-    return "\n".join(lines)
-
-
-def interval(values: list[float], digits: int) -> str:
-    """A mean with its interval."""
-    mean, low, high = (f"{each:.{digits}f}" for each in values)
-    return f"{mean} [{low}, {high}]"
 
 
 def iterations_figure(results: dict[str, Any], name: str) -> Figure:

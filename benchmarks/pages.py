@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from boed.foundation.files import atomic
@@ -20,3 +21,9 @@ def fill(page: Path, place: str, text: str) -> None:
         raise ValueError(f"page {page} has no place {begin} with {end} behind it")
     with atomic(page) as temporary:
         temporary.write_text(f"{before}{begin}\n\n{text.strip()}\n\n{end}{after}", encoding="utf-8")
+
+
+def with_interval(values: Sequence[float], digits: int) -> str:
+    """A mean with its interval, of so many decimals."""
+    mean, low, high = (f"{each:.{digits}f}" for each in values)
+    return f"{mean} [{low}, {high}]"

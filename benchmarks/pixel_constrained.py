@@ -4,70 +4,45 @@
 
 Ranks of the truth among its completions, nats of a scene with nothing seen, and the pictures:
 completions by likelihood (Fig. 10), probabilities as pixels are drawn (Fig. 11), editing (Fig. 8),
-five masks by several completers (Fig. 9), failures (Fig. 12). `--only` takes some. Scenes are of
-the test split; pictures are of digits or of the model's own samples.
+completions of two squares, five masks by several completers (Fig. 9), failures (Fig. 12). `--only`
+takes some. `--only errors` measures l1, l2 and PSNR of eight completions under blobs (Sec. 5.3),
+also of the completers that `--also` names, and fills the page's table; completers that are
+measured stay. Scenes are of the test split; pictures are of digits or of the model's own samples.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from inpainting import grid, observed, picture, resampled
-from matplotlib.figure import Figure
+from inpainting import Measured, of_several, resampled
 from measuring import machine
+from pages import fill, with_interval
+from pixel_constrained_figures import FIGURES
+from pixel_constrained_study import BATCH, COMPLETIONS, Study
 from torch import Tensor
 
 from boed.benchmark.sweep import scene_rows
 from boed.completion import Completer
 from boed.completion.autoregressive.base import Autoregressive
-from boed.completion.editing import resample
 from boed.completion.log_probability import log_prob
 from boed.completion.ranking import log_probs, rank_of_truth
 from boed.completion.registry import load_completer
-from boed.data.dataset import Dataset
 from boed.data.load import load
 from boed.data.observation import Observation
 from boed.foundation.files import atomic, write_json
 from boed.foundation.randomness import derive
 from boed.foundation.registry import check_known
 
-COMPLETIONS = 8
-"""Of each scene; with the truth nine are ranked."""
-
 RANKED = ("blobs", "top:14", "left:14", "squares")
 """Masks of the ranks: those of training, halves, and those of looks."""
-
-FIVE = ("top:14", "bottom:14", "right:14", "left:14", "blobs")
-"""Masks of Fig. 9."""
-
-BATCH = 25
-"""Scenes completed at once."""
-
-
-@dataclass(frozen=True)
-class Study:
-    """A trained model, the scenes, and how many of them."""
-
-    model: Autoregressive
-    test: Dataset
-    scenes: int
-    seed: int
-    others: Mapping[str, Completer]
-
-    def some(self, number: int, start: int = 0) -> Tensor:
-        """Test scenes, as the model's levels."""
-        rows = torch.from_numpy(scene_rows(len(self.test), start + number)[start:])
-        return self.model.quantised(self.test.scenes(rows))
-
-    def observed(self, scenes: Tensor, masks: str) -> Observation:
-        """What is seen of scenes under masks of a name, drawn by the study's seed."""
-        return observed(scenes, masks, self.seed)
 
 
 def nats(model: Autoregressive, scenes: Tensor, seen: Observation) -> Tensor:
@@ -156,149 +131,84 @@ def scored_by_the_first(study: Study, both: Tensor, seen: Observation) -> Tensor
     return rank_of_truth(nats[0], torch.stack(nats[1:]))
 
 
-def by_likelihood(study: Study) -> Figure:
-    """Completions from the most to the least likely, with bars: Fig. 10."""
-    scenes = study.some(5)
-    seen = study.observed(scenes, "blobs")
-    samples = study.model.sample(seen, COMPLETIONS, study.seed)
-    nats = log_probs(study.model, samples, seen)
-    figure, axes = grid(2 * len(scenes), COMPLETIONS + 2, size=0.75)
-    orders = nats.argsort(0, descending=True).T
-    for row, (scene, order) in enumerate(zip(scenes, orders, strict=True)):
-        axes[2 * row, 0].imshow(picture(scene, seen.mask[row]))
-        axes[2 * row, 1].imshow(picture(scene))
-        share = (nats[:, row] - nats[:, row].min()) / (nats[:, row].max() - nats[:, row].min())
-        for column, index in enumerate(order.tolist(), start=2):
-            axes[2 * row, column].imshow(picture(samples[index, row]))
-            bar = axes[2 * row + 1, column]
-            height = float(share[index])
-            bar.bar([0], [height], width=0.6, color=(0.1, 0.25 + 0.5 * height, 0.7))
-            bar.set(xlim=(-1, 1), ylim=(0, 1.05))
-            bar.set_title(f"{float(nats[index, row]):.0f}", fontsize=6, pad=1)
-    for column, name in enumerate(("seen", "truth")):
-        axes[0, column].set_title(name, fontsize=7)
-    axes[0, 2].set_title("likeliest", fontsize=7)
-    axes[0, -1].set_title("least", fontsize=7)
-    return figure
-
-
-def whites(study: Study, image: Tensor, condition: Tensor) -> Tensor:
-    """The mean level of each pixel given all before it, `[B, 1, H, W]`."""
-    levels = torch.linspace(0, 1, study.model.levels).view(1, -1, 1, 1, 1)
-    chances = study.model.logits(image, condition).float().softmax(1)
-    return (chances * levels).sum(1)
-
-
-def probabilities(study: Study) -> Figure:
-    """How bright pixels are expected to be as more of them are drawn: Fig. 11, and what it hides.
-
-    Above, as in the paper: the network's output while all pixels not drawn yet are 0. Only that of
-    the next pixel is a probability of something. Below, the mean of completions of what has been
-    drawn by then, which is one for every pixel.
-    """
-    scene = study.some(1, start=1)
-    seen = study.observed(scene, "squares")
-    with torch.no_grad():
-        condition = study.model.condition(seen)
-        whole = study.model.sample(seen, 1, study.seed)[0]
-        figure, axes = grid(2, 7, size=1.0)
-        for column, share in enumerate((0.0, 0.2, 0.35, 0.5, 0.65, 0.8, 1.0)):
-            drawn = torch.zeros(1, 1, *seen.shape)
-            drawn[:, :, : round(share * seen.shape[0])] = 1
-            known = torch.maximum(drawn, seen.mask)
-            output = whites(study, whole * known, condition)
-            partly = Observation.of(whole, known)
-            honest = study.model.sample(partly, 64, study.seed).mean(0)
-            for row, expected in enumerate((output, honest)):
-                axes[row, column].imshow(
-                    torch.where(known > 0, whole, expected)[0, 0].numpy(),
-                    cmap="plasma",
-                    vmin=0,
-                    vmax=1,
-                )
-            axes[0, column].set_title(f"{share:.0%} drawn", fontsize=7)
-    return figure
-
-
-def editing(study: Study) -> Figure:
-    """Thirds of a scene drawn anew one after another: Fig. 8."""
-    size = study.test.size
-    regions = []
-    for third in range(3):
-        region = torch.zeros(size, size)
-        region[third * size // 3 : (third + 1) * size // 3] = 1
-        regions.append(region)
-    scenes = study.some(6, start=3)
-    steps = resample(study.model, scenes, regions, seed=study.seed)
-    figure, axes = grid(len(scenes), 7, size=0.8)
-    for row, scene in enumerate(scenes):
-        before = scene
-        for step, (after, region) in enumerate(zip(steps, regions, strict=True)):
-            axes[row, 2 * step].imshow(picture(before, (1 - region)[None]))
-            axes[row, 2 * step + 1].imshow(picture(after[row]))
-            before = after[row]
-        axes[row, 6].imshow(picture(scene))
-    for column, name in enumerate(("hidden", "drawn") * 3 + ("at first",)):
-        axes[0, column].set_title(name, fontsize=7)
-    return figure
-
-
-def five_masks(study: Study) -> Figure:
-    """Four completions under each of five masks by each completer: Fig. 9."""
-    shown, completers = 4, {study.model.name: study.model, **study.others}
-    figure, axes = grid(len(FIVE), 2 + shown * len(completers), size=0.7)
-    for row, masks in enumerate(FIVE):
-        scene = study.some(1, start=10 + row)
-        seen = study.observed(scene, masks)
-        axes[row, 0].imshow(picture(scene[0], seen.mask[0]))
-        axes[row, 1].imshow(picture(scene[0]))
-        for block, each in enumerate(completers.values()):
-            samples = each.sample(seen, shown, [derive(study.seed, "five", row)])
-            for k in range(shown):
-                axes[row, 2 + shown * block + k].imshow(picture(samples[k, 0]))
-    for block, name in enumerate(completers):
-        axes[0, 2 + shown * block].set_title(name, fontsize=7, loc="left")
-    return figure
-
-
-def failures(study: Study) -> Figure:
-    """Of many completions the least likely for their number of hidden pixels: Fig. 12."""
-    scenes = study.some(60, start=20)
-    seen = study.observed(scenes, "blobs")
-    samples = study.model.sample(seen, 1, study.seed)
-    nats = log_probs(study.model, samples, seen)[0] / (seen.mask == 0).sum((1, 2, 3))
-    worst = nats.argsort()[:10].tolist()
-    figure, axes = grid(3, len(worst), size=0.75)
-    for column, index in enumerate(worst):
-        axes[0, column].imshow(picture(scenes[index], seen.mask[index]))
-        axes[1, column].imshow(picture(samples[0, index]))
-        axes[2, column].imshow(picture(scenes[index]))
-    return figure
-
-
-FIGURES: dict[str, Callable[[Study], Figure]] = {
-    "by-likelihood": by_likelihood,
-    "probabilities": probabilities,
-    "editing": editing,
-    "five-masks": five_masks,
-    "failures": failures,
+PAPER = {
+    "GAN": ((31.4, None), (40.6, None), (14.5, None)),
+    "Neural Process": ((19.9, None), (28.2, None), (17.4, None)),
+    "PC-CNN": ((19.8, 15.5), (29.0, 22.4), (17.4, 19.5)),
 }
+"""Mean and best of 8 in l1 (%), l2 (%) and PSNR (dB): Sec. 5.3 of the paper, CelebA."""
+
+
+def errors(study: Study, out: Path, page: Path) -> None:
+    """Mean and best of 8 under blobs by completer (Sec. 5.3), on the page beside the paper's.
+
+    Truths are the scenes as they are, not their levels.
+    """
+    settings: dict[str, Any] = {
+        "scenes": study.scenes,
+        "seed": study.seed,
+        "completions": COMPLETIONS,
+    }
+    settings |= {"data": f"{study.test.name} ({study.test.split})", "size": study.test.size}
+    measured = Measured(out, settings)
+    rows = torch.from_numpy(scene_rows(len(study.test), study.scenes))
+    truth = study.test.scenes(rows)
+    seen = study.observed(truth, "blobs")
+
+    def of(completer: Completer) -> dict[str, Any]:
+        began = time.process_time()
+        parts = []
+        for start in range(0, len(truth), BATCH):
+            part = slice(start, start + BATCH)
+            seeds = [derive(study.seed, "errors", row) for row in range(len(truth))[part]]
+            parts.append(completer.sample(seen[part], COMPLETIONS, seeds))
+        seconds = (time.process_time() - began) / len(truth)
+        about = getattr(completer, "provenance", {})
+        trained = {key: about.get(key) for key in ("steps", "cpu_seconds", "masks")}
+        return {**of_several(torch.cat(parts, dim=1), truth), "seconds": seconds, "model": trained}
+
+    for name, completer in study.completers.items():
+        measured.part(["completers", name], partial(of, completer))
+    fill(page, "errors", errors_table(json.loads(out.read_text())))
+
+
+def errors_table(results: Mapping[str, Any]) -> str:
+    """The errors as Markdown."""
+    about, keys = results["settings"], ("l1", "l2", "psnr")
+    head = ["l1, %", "best", "l2, %", "best", "PSNR, dB", "best"]
+    lines = [
+        f"{about['scenes']} scenes of `{about['data']}`, {about['size']} px, "
+        f"{about['completions']} completions each; {results['machine']['processor']}.",
+        "",
+        "| | " + " | ".join([*head, "CPU s a scene"]) + " |",
+        "|" + "---|" * (len(head) + 2),
+    ]
+    for name, row in results["completers"].items():
+        cells = [with_interval(row[f"{key}{end}"], 1) for key in keys for end in ("", "_best")]
+        lines.append(f"| {name} | " + " | ".join([*cells, f"{row['seconds']:.2g}"]) + " |")
+    for name, numbers in PAPER.items():
+        cells = ["" if each is None else f"{each}" for pair in numbers for each in pair]
+        lines.append(f"| *their {name}, CelebA* | " + " | ".join([*cells, ""]) + " |")
+    return "\n".join(lines)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--model", required=True)
-    parser.add_argument("--also", nargs="*", default=[], help="NAME=PATH of others, for five-masks")
+    parser.add_argument(
+        "--also", nargs="*", default=[], help="NAME=PATH of others, for five-masks and errors"
+    )
     parser.add_argument("--data", default="mnist_28")
     parser.add_argument("--size", type=int, default=28)
     parser.add_argument("--scenes", type=int, default=500)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", default=",".join(("ranks", *FIGURES)))
     parser.add_argument("--out", type=Path, default=Path("docs/pixel_constrained"))
+    parser.add_argument("--page", type=Path, default=Path("docs/pixel_constrained.md"))
     options = parser.parse_args()
     wanted = options.only.split(",")
     for name in wanted:
-        check_known("only", name, ("ranks", *FIGURES))
+        check_known("only", name, ("ranks", "errors", *FIGURES))
     model = load_completer(options.model)
     if not isinstance(model, Autoregressive):
         parser.error(f"--model is a {type(model).__name__}, expected one that draws pixel by pixel")
@@ -321,6 +231,8 @@ def main() -> None:
             "explained": explained(study),
         }
         write_json(options.out / "ranks.json", found)
+    if "errors" in wanted:
+        errors(study, options.out / "errors.json", options.page)
     for name in wanted:
         if name in FIGURES:
             with atomic(options.out / f"{name}.png") as temporary:

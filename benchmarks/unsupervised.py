@@ -20,9 +20,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from inpainting import grid, picture
 from measuring import machine
 from pages import fill
-from pixel_constrained import grid, picture
 from torch import Tensor
 from trainings import Planned, Splits, finished, short, train
 from unsupervised_claims import CLAIMS, CORRUPTIONS, MAIN, Found, claimed, interval, over

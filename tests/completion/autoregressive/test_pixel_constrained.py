@@ -12,6 +12,7 @@ from boed.completion.autoregressive.pixel_constrained import (
     PixelConstrained,
     PixelConstrainedConfig,
 )
+from boed.completion.ranking import log_probs, rank_of_truth
 from boed.data.observation import Observation
 
 TINY = {"size": 4, "channels": 1, "filters": 8, "blocks": 2, "first_kernel": 3, "dilations": (1, 2)}
@@ -141,6 +142,9 @@ def test_it_learns_two_images():
     seen = Observation.of(halves(), last)
     assert (model.log_prob(halves(), seen).exp() > 0.9).all()
     assert torch.equal(model.sample(seen, 8).mean(0).round(), halves())
+    others = torch.stack([seen.composite(halves().flip(0)), seen.composite(torch.rand(2, 1, 4, 4))])
+    nats = log_probs(model, torch.cat([halves()[None], others]), seen)
+    assert rank_of_truth(nats[0], nats[1:]).tolist() == [1, 1]
 
 
 @pytest.mark.parametrize(("alpha", "learns"), [(0.0, False), (1.0, True)])

@@ -123,3 +123,41 @@ def test_samples_have_the_law_that_log_prob_says(make):
     counts = torch.bincount(index, minlength=8)
     assert p.min() > 5e-4  # 10 expected of each
     assert stats.chisquare(counts, 20_000 * p / p.sum()).pvalue > 0.001
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_conditionals_by_enumeration(make, channels):
+    """p(value | all before it) is what sums of exp(log_prob) over all scenes say it is."""
+    model = make(seed=5, channels=channels)
+    height, width = (2 if channels == 1 else 1), 2  # in colour the upper row is seen
+    hidden = channels * height * width
+    values = torch.tensor(list(itertools.product((0.0, 1.0), repeat=hidden)))
+    in_order = values.view(-1, height, width, channels).permute(0, 3, 1, 2)  # raster, then channel
+    scenes = torch.zeros(len(values), channels, 2, 2)
+    scenes[..., 2 - height :, :] = in_order
+    mask = torch.zeros(1, 1, 2, 2)
+    mask[..., : 2 - height, :] = 1
+    observation = Observation.of(scenes[:1], mask)
+    p = model.log_prob(scenes, observation.repeat(len(scenes))).double().exp()
+    logits = model.logits(model.quantised(scenes), model.condition(observation))
+    bright = logits.softmax(1)[:, 1, :, 2 - height :].permute(0, 2, 3, 1).flatten(1)
+    for row, scene in enumerate(values):
+        for index in range(hidden):
+            before = (values[:, :index] == scene[:index]).all(1)
+            expected = p[before & (values[:, index] == 1)].sum() / p[before].sum()
+            assert float(bright[row, index]) == pytest.approx(float(expected), abs=1e-5)
+
+
+def test_so_they_have_in_colour(make):
+    model = make(seed=4, scale=1.0, channels=3)
+    scene = torch.rand(1, 3, 2, 2, generator=torch.Generator().manual_seed(0)).round()
+    observation = Observation.of(scene, torch.tensor([[[[1.0, 1.0], [0.0, 1.0]]]]))
+    bits = torch.tensor(list(itertools.product((0.0, 1.0), repeat=3)))
+    every = scene.repeat(8, 1, 1, 1)
+    every[:, :, 1, 0] = bits
+    p = model.log_prob(every, observation.repeat(8)).double().exp()
+    samples = model.sample(observation, 20_000, seed=2)[:, 0, :, 1, 0]
+    index = (samples * torch.tensor([4.0, 2.0, 1.0])).sum(1).long()
+    counts = torch.bincount(index, minlength=8)
+    assert p.min() > 5e-4
+    assert stats.chisquare(counts, 20_000 * p / p.sum()).pvalue > 0.001

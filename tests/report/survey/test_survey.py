@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from typer.testing import CliRunner
 
+from boed.cli import app
 from boed.data.observation import Observation
 from boed.report.survey.answers import ANSWERS, read_answers
 from boed.report.survey.page import survey_page, write_survey
@@ -262,3 +264,45 @@ def test_files_that_hold_no_answers_are_refused(tmp_path: Path) -> None:
         read_answers([tmp_path / "c.csv"])
     with pytest.raises(ValueError, match="answers is empty"):
         read_answers([])
+
+
+def boed(*arguments: object) -> Any:
+    return CliRunner().invoke(app, [str(each) for each in arguments])
+
+
+@pytest.mark.slow
+def test_a_survey_of_the_shipped_completer_is_made_and_read(tmp_path: Path) -> None:
+    out, given = tmp_path / "digits.html", ("--scenes", 4, "--completions", 2, "--pairs", 2)
+    made = boed("survey", "make", "pc-cnn", *given, "--out", out)
+    assert made.exit_code == 0, made.output
+    text = out.read_text()
+    name = re.search(r"survey (\w+):", made.output)
+    assert name is not None
+    assert f'"survey": "{name[1]}"' in text or f'"survey":"{name[1]}"' in text
+    assert text.count("data:image/png;base64,") == 6  # what is seen and two completions of each
+    again = boed("survey", "make", "pc-cnn", *given, "--out", out)
+    assert again.exit_code == 2
+    assert "exists, and people may have been given it" in " ".join(again.output.split())
+    saved = answers(tmp_path / "a.csv", f"{name[1]},7,0,agree", f"{name[1]},7,1,disagree")
+    read = boed("survey", "read", saved)
+    assert read.exit_code == 0, read.output
+    assert f"survey {name[1]}: visitors 1, questions 2, answers 2" in " ".join(read.output.split())
+    assert "9.5% to 90.5%" in read.output  # one of two, by Wilson
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (("flow",), "has no log_prob"),
+        (("pc-cnn", "--pairs", 9, "--scenes", 8), "pairs is 9, expected at most"),
+        (("pc-cnn", "--masks", "blob"), "did you mean 'blobs'"),
+        (("pc-cnn", "--scenes", 10**6, "--pairs", 2), "scenes is 1000000"),
+    ],
+)
+def test_what_makes_no_survey_is_told_before_any_work(
+    given: tuple[object, ...], told: str, tmp_path: Path
+) -> None:
+    made = boed("survey", "make", *given, "--out", tmp_path / "page.html")
+    assert made.exit_code == 2
+    assert told in " ".join(made.output.replace("│", " ").split())
+    assert not list(tmp_path.iterdir())

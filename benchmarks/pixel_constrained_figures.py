@@ -1,0 +1,169 @@
+"""The pictures of benchmarks/pixel_constrained.py."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from inpainting import grid, picture
+from matplotlib.figure import Figure
+from pixel_constrained_study import COMPLETIONS, Study
+from torch import Tensor
+
+from boed.completion.editing import resample
+from boed.completion.ranking import log_probs
+from boed.data.observation import Observation
+from boed.foundation.randomness import derive
+
+FIVE = ("top:14", "bottom:14", "right:14", "left:14", "blobs")
+"""Masks of Fig. 9."""
+
+
+def by_likelihood(study: Study) -> Figure:
+    """Completions from the most to the least likely, with bars: Fig. 10."""
+    scenes = study.some(5)
+    seen = study.observed(scenes, "blobs")
+    samples = study.model.sample(seen, COMPLETIONS, study.seed)
+    nats = log_probs(study.model, samples, seen)
+    figure, axes = grid(2 * len(scenes), COMPLETIONS + 2, size=0.75)
+    orders = nats.argsort(0, descending=True).T
+    for row, (scene, order) in enumerate(zip(scenes, orders, strict=True)):
+        axes[2 * row, 0].imshow(picture(scene, seen.mask[row]))
+        axes[2 * row, 1].imshow(picture(scene))
+        share = (nats[:, row] - nats[:, row].min()) / (nats[:, row].max() - nats[:, row].min())
+        for column, index in enumerate(order.tolist(), start=2):
+            axes[2 * row, column].imshow(picture(samples[index, row]))
+            bar = axes[2 * row + 1, column]
+            height = float(share[index])
+            bar.bar([0], [height], width=0.6, color=(0.1, 0.25 + 0.5 * height, 0.7))
+            bar.set(xlim=(-1, 1), ylim=(0, 1.05))
+            bar.set_title(f"{float(nats[index, row]):.0f}", fontsize=6, pad=1)
+    for column, name in enumerate(("seen", "truth")):
+        axes[0, column].set_title(name, fontsize=7)
+    axes[0, 2].set_title("likeliest", fontsize=7)
+    axes[0, -1].set_title("least", fontsize=7)
+    return figure
+
+
+def whites(study: Study, image: Tensor, condition: Tensor) -> Tensor:
+    """The mean level of each pixel given all before it, `[B, 1, H, W]`."""
+    levels = torch.linspace(0, 1, study.model.levels).view(1, -1, 1, 1, 1)
+    chances = study.model.logits(image, condition).float().softmax(1)
+    return (chances * levels).sum(1)
+
+
+def probabilities(study: Study) -> Figure:
+    """How bright pixels are expected to be as more of them are drawn: Fig. 11, and what it hides.
+
+    Above, as in the paper: the network's output while all pixels not drawn yet are 0. Only that of
+    the next pixel is a probability of something. Below, the mean of completions of what has been
+    drawn by then, which is one for every pixel.
+    """
+    scene = study.some(1, start=1)
+    seen = study.observed(scene, "squares")
+    with torch.no_grad():
+        condition = study.model.condition(seen)
+        whole = study.model.sample(seen, 1, study.seed)[0]
+        figure, axes = grid(2, 7, size=1.0)
+        for column, share in enumerate((0.0, 0.2, 0.35, 0.5, 0.65, 0.8, 1.0)):
+            drawn = torch.zeros(1, 1, *seen.shape)
+            drawn[:, :, : round(share * seen.shape[0])] = 1
+            known = torch.maximum(drawn, seen.mask)
+            output = whites(study, whole * known, condition)
+            partly = Observation.of(whole, known)
+            honest = study.model.sample(partly, 64, study.seed).mean(0)
+            for row, expected in enumerate((output, honest)):
+                axes[row, column].imshow(
+                    torch.where(known > 0, whole, expected)[0, 0].numpy(),
+                    cmap="plasma",
+                    vmin=0,
+                    vmax=1,
+                )
+            axes[0, column].set_title(f"{share:.0%} drawn", fontsize=7)
+    return figure
+
+
+def editing(study: Study) -> Figure:
+    """Thirds of a scene drawn anew one after another: Fig. 8."""
+    size = study.test.size
+    regions = []
+    for third in range(3):
+        region = torch.zeros(size, size)
+        region[third * size // 3 : (third + 1) * size // 3] = 1
+        regions.append(region)
+    scenes = study.some(6, start=3)
+    steps = resample(study.model, scenes, regions, seed=study.seed)
+    figure, axes = grid(len(scenes), 7, size=0.8)
+    for row, scene in enumerate(scenes):
+        before = scene
+        for step, (after, region) in enumerate(zip(steps, regions, strict=True)):
+            axes[row, 2 * step].imshow(picture(before, (1 - region)[None]))
+            axes[row, 2 * step + 1].imshow(picture(after[row]))
+            before = after[row]
+        axes[row, 6].imshow(picture(scene))
+    for column, name in enumerate(("hidden", "drawn") * 3 + ("at first",)):
+        axes[0, column].set_title(name, fontsize=7)
+    return figure
+
+
+def five_masks(study: Study) -> Figure:
+    """Four completions under each of five masks by each completer: Fig. 9."""
+    shown, completers = 4, study.completers
+    figure, axes = grid(len(FIVE), 2 + shown * len(completers), size=0.7)
+    for row, masks in enumerate(FIVE):
+        scene = study.some(1, start=10 + row)
+        seen = study.observed(scene, masks)
+        axes[row, 0].imshow(picture(scene[0], seen.mask[0]))
+        axes[row, 1].imshow(picture(scene[0]))
+        for block, each in enumerate(completers.values()):
+            samples = each.sample(seen, shown, [derive(study.seed, "five", row)])
+            for k in range(shown):
+                axes[row, 2 + shown * block + k].imshow(picture(samples[k, 0]))
+    for block, name in enumerate(completers):
+        axes[0, 2 + shown * block].set_title(name, fontsize=7, loc="left")
+    return figure
+
+
+def failures(study: Study) -> Figure:
+    """Of many completions the least likely for their number of hidden pixels: Fig. 12."""
+    scenes = study.some(60, start=20)
+    seen = study.observed(scenes, "blobs")
+    samples = study.model.sample(seen, 1, study.seed)
+    nats = log_probs(study.model, samples, seen)[0] / (seen.mask == 0).sum((1, 2, 3))
+    worst = nats.argsort()[:10].tolist()
+    figure, axes = grid(3, len(worst), size=0.75)
+    for column, index in enumerate(worst):
+        axes[0, column].imshow(picture(scenes[index], seen.mask[index]))
+        axes[1, column].imshow(picture(samples[0, index]))
+        axes[2, column].imshow(picture(scenes[index]))
+    return figure
+
+
+def two_squares(study: Study) -> Figure:
+    """Completions of ten digits, of which two squares of 35 % of the width are seen."""
+    size = study.test.size
+    scenes, side = study.some(10, start=40), round(0.35 * size)
+    generator = torch.Generator().manual_seed(derive(study.seed, "two squares"))
+    mask = torch.zeros(len(scenes), 1, size, size)
+    for each in mask[:, 0]:
+        for top, left in torch.randint(size - side + 1, (2, 2), generator=generator).tolist():
+            each[top : top + side, left : left + side] = 1
+    seen = Observation.of(scenes, mask)
+    samples = study.model.sample(seen, COMPLETIONS, study.seed)
+    figure, axes = grid(len(scenes), COMPLETIONS + 2, size=0.6)
+    for row, scene in enumerate(scenes):
+        axes[row, 0].imshow(picture(scene, mask[row]))
+        axes[row, 1].imshow(picture(scene))
+        for column, sample in enumerate(samples[:, row], start=2):
+            axes[row, column].imshow(picture(sample))
+    return figure
+
+
+FIGURES: dict[str, Callable[[Study], Figure]] = {
+    "by-likelihood": by_likelihood,
+    "probabilities": probabilities,
+    "editing": editing,
+    "two-squares": two_squares,
+    "five-masks": five_masks,
+    "failures": failures,
+}
