@@ -14,26 +14,24 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import KW_ONLY, dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import xarray as xr
+from both_schools_page import curves, report
+from both_schools_parts import PARTS
+from decisions import cost_of
 from inpainting import resampled
 from measuring import machine
 from pages import fill
-from torch import Tensor
 
-from boed.acquire import acquire
 from boed.benchmark import benchmark
 from boed.benchmark.sweep import scene_rows
-from boed.classifiers.classifier import Classifier
-from boed.data.observation import Observation
-from boed.foundation.files import load_weights, write_json
+from boed.foundation.files import atomic, load_weights, write_json
 from boed.foundation.registry import check_known
 from boed.policies import BOED, Policy, TwoStep
 from boed.policies.learned import NETWORKS, OnePass
@@ -43,102 +41,70 @@ from boed.setup import Setup, setup
 from boed.training import Recipe
 from boed.zoo import train_recipe
 
-PRICES = [1.0] * 10 + [2.0] * 10 + [3.0] * 10
-"""Of the 30 features of breast_cancer: means, standard errors, worst values."""
 
-UNINFORMED = ("fixed", "in_order", "random", "oracle")
-"""Of every part; that on pictures is `centre_out` in place of `in_order`."""
+class Trainer:
+    """Trains what a part needs that is not in its folder yet.
 
-
-@dataclass(frozen=True)
-class Part:
-    """What is looked at, and by which policies.
-
-    Attributes:
-        data, size, sensor, classifier, completer: as `boed.setup` takes them.
-        steps: T.
-        informed: policies that complete scenes.
-        others: policies that neither complete nor learn.
-        two_step: looks that two-step look-ahead follows, 0 for none.
-        training: of the networks, what differs from the preset, by policy.
-    """
-
-    data: str
-    _: KW_ONLY
-    steps: int
-    size: int | None = None
-    train_data: str | None = None
-    sensor: str | Mapping[str, Any] | None = None
-    classifier: str | None = None
-    completer: str | None = None
-    informed: tuple[str, ...] = ("boed", "boed_retrieval", "boed_gaussian")
-    others: tuple[str, ...] = UNINFORMED
-    two_step: int = 0
-    training: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-
-
-EXACT = "boed.completion.classical.cubes:"
-
-PARTS = {
-    "cube": Part(
-        "cube", steps=5, classifier=f"{EXACT}ExactCube", completer=f"{EXACT}ExactCube", two_step=20
-    ),
-    "cube_nm": Part(
-        "cube_nm",
-        steps=5,
-        classifier=f"{EXACT}ExactCubeNM",
-        completer=f"{EXACT}ExactCubeNM",
-        two_step=51,
-        training={"nonmyopic": {"batch": 64}, "value": {"batch": 64}},
-    ),
-    "breast_cancer": Part(
-        "breast_cancer",
-        steps=5,
-        sensor={"name": "features", "costs": PRICES},
-        classifier="gaussian",
-        completer="gaussian",
-        informed=("boed", "boed_retrieval"),
-        two_step=30,
-        training={"nonmyopic": {"price": 0.01}},
-    ),
-    "digits": Part(
-        "digits",
-        size=32,
-        train_data="mnist_28",
-        steps=4,
-        sensor={"name": "patch", "grid": 9},
-        completer="flow",
-        others=("fixed", "centre_out", "random", "oracle"),
-        two_step=4,
-    ),
-}
-"""By name."""
-
-
-def trained(
-    name: str, policy: str, given: Path | None, out: Path, changes: Mapping[str, Any]
-) -> Path:
-    """The network of a policy: the one given, or trained now, unless it was before.
+    Args:
+        name: of the part.
+        given: networks that stand in place of trained ones, by policy.
+        out: the folder.
+        updates: of each training, to try the command; those of the part if not given.
 
     Raises:
-        ValueError: there is one of another training, such as a short one to try the command.
+        ValueError: a folder holds the same model of another training, such as a short one.
     """
-    if given is not None:
-        return given
-    path = out / f"{name}-{policy}.safetensors"
-    part = PARTS[name]
-    sensor = {"name": part.sensor} if isinstance(part.sensor, str) else part.sensor
-    recipe = Recipe(
-        kind="policy",
-        name=policy,
-        data=part.train_data or part.data,
-        size=part.size,
-        sensor=dict(sensor) if sensor else None,
-        classifier=part.classifier,
-        training={"looks": part.steps, **part.training.get(policy, {}), **changes},
-    )
-    train_recipe(recipe, path, on_step=_told(f"{name}, {policy}"))
-    return path
+
+    def __init__(
+        self, name: str, given: Mapping[str, Path], *, out: Path, updates: int | None
+    ) -> None:
+        self.name, self.part, self.given, self.out = name, PARTS[name], given, out
+        self.steps = {} if updates is None else {"steps": updates}
+
+    def everything(self) -> tuple[str | None, dict[str, Path]]:
+        """The classifier, None for the shipped one, and the network of each policy."""
+        classifier = self.classifier("classifier") if self.part.updates else self.part.classifier
+        if not self.part.joint:
+            return classifier, {policy: self.network(policy, classifier) for policy in NETWORKS}
+        first = self.network("value", classifier, suffix="-apart")
+        joint = self.classifier("joint", policy=str(first))
+        started = {"value": str(first), "nonmyopic": str(first)}
+        return joint, {
+            policy: self.network(policy, joint, init=started.get(policy)) for policy in NETWORKS
+        }
+
+    def classifier(self, what: str, policy: str | None = None) -> str:
+        """One for random looks of the sensor, or also for the looks of a policy."""
+        training = {"steps": self.part.updates, **self.steps}
+        return str(self._train("classifier", what, policy=policy, training=training))
+
+    def network(
+        self, policy: str, classifier: str | None, *, init: str | None = None, suffix: str = ""
+    ) -> Path:
+        """That of a policy for a classifier."""
+        if policy in self.given and not suffix:
+            return self.given[policy]
+        training = {
+            "looks": self.part.steps,
+            **self.part.training.get(policy, {}),
+            **self.steps,
+        }
+        return self._train(
+            "policy",
+            f"{policy}{suffix}",
+            name=policy,
+            classifier=classifier,
+            init=init,
+            training=training,
+        )
+
+    def _train(self, kind: str, what: str, **fields: Any) -> Path:
+        path = self.out / f"{self.name}-{what}.safetensors"
+        part = self.part
+        data = part.train_data or part.data
+        recipe = Recipe(kind=kind, data=data, size=part.size, sensor=part.looks, **fields)
+        train_recipe(recipe, path, on_step=_told(f"{self.name}, {what}"))
+        return path
 
 
 def _told(what: str) -> Any:
@@ -151,41 +117,49 @@ def _told(what: str) -> Any:
     return told
 
 
-def made_of(name: str, networks: Mapping[str, Path], completions: int) -> Setup:
+def made_of(
+    name: str, classifier: str | None, networks: Mapping[str, Path], completions: int
+) -> Setup:
     """The set-up of a part with all its policies."""
     part = PARTS[name]
     learned = [f"{policy}={path}" for policy, path in networks.items()]
     if "value" in networks:
         learned.append(f"boed_value={networks['value']}")
-    made = setup(
-        part.data,
-        size=part.size,
-        sensor=part.sensor,
-        classifier=part.classifier,
-        completer=part.completer,
-        policies=[*part.informed, *learned, *part.others],
-        steps=part.steps,
-        completions=completions,
-    )
+
+    def put_together(completer: str | None, policies: Sequence[str]) -> Setup:
+        return setup(
+            part.data,
+            size=part.size,
+            sensor=part.looks,
+            classifier=classifier,
+            completer=completer,
+            policies=policies,
+            steps=part.steps,
+            completions=completions,
+        )
+
+    made = put_together(part.completer, [*part.informed, *learned, *part.others])
+    more: dict[str, Policy] = {
+        f"boed_{each}": put_together(each, ["boed"]).policies["boed"] for each in part.completers
+    }
     boed = made.policies["boed"]
-    if not part.two_step:
-        return made
-    assert isinstance(boed, BOED)
-    ahead = TwoStep(replace(boed, search=Exhaustive()), m=part.two_step)
-    return replace(made, policies={**made.policies, "two_step": ahead})
+    if part.two_step:
+        assert isinstance(boed, BOED)
+        more["two_step"] = TwoStep(replace(boed, search=Exhaustive()), m=part.two_step)
+    return replace(made, policies={**made.policies, **more})
 
 
-def swept(made: Setup, names: Sequence[str], *, scenes: int, out: Path) -> xr.Dataset:
+def swept(made: Setup, names: Sequence[str], *, steps: int, scenes: int, out: Path) -> xr.Dataset:
     """The results of some policies, on the first of the scenes."""
     return benchmark(
         made.data,
         made.sensor,
         made.classifier,
         policies={name: made.policies[name] for name in names},
-        steps=made.steps,
+        steps=steps,
         scenes=scenes,
         out=out,
-        primary=f"nll@{made.steps}",
+        primary=f"nll@{steps}",
         memory=made.memory,
     )
 
@@ -196,50 +170,6 @@ def by_scene(results: xr.Dataset, policy: str) -> tuple[np.ndarray, np.ndarray, 
     belief, label = own["log_belief"].values, own["label"].values
     nll = -np.take_along_axis(belief, label[:, None, None], axis=2)[..., 0]
     return nll, (belief.argmax(2) == label[:, None]).astype(float), own["cost"].values.sum(1)
-
-
-@contextmanager
-def counting(classifier: Classifier) -> Iterator[list[int]]:
-    """Counts the observations that a classifier judges."""
-    kind: Any = type(classifier)
-    own_around: Any = getattr(kind, "around", None)
-    passes, own = [0], kind.log_probs
-
-    def counted(self: Any, observation: Observation) -> Tensor:
-        passes[0] += len(observation)
-        beliefs: Tensor = own(self, observation)
-        return beliefs
-
-    def around(self: Any, observation: Observation) -> Any:
-        nearby = own_around(self, observation)
-
-        def each(after: Observation, rows: Tensor) -> Tensor:
-            passes[0] += len(after)
-            beliefs: Tensor = nearby(after, rows)
-            return beliefs
-
-        return each
-
-    kind.log_probs = counted
-    if own_around is not None:
-        kind.around = around
-    try:
-        yield passes
-    finally:
-        kind.log_probs = own
-        if own_around is not None:
-            kind.around = own_around
-
-
-def cost_of(made: Setup, policy: Policy, scenes: int = 4) -> dict[str, float]:
-    """Passes of the classifier and seconds per decision, after the first look."""
-    first = made.data.scenes(slice(scenes))
-    seen = acquire(first, made.sensor, policy, steps=1, classifier=made.classifier).observations[1]
-    with counting(made.classifier) as passes, torch.no_grad():
-        began = time.perf_counter()
-        policy.choose(seen, made.sensor, 0, truth=first)
-        seconds = time.perf_counter() - began
-    return {"passes": passes[0] / scenes, "seconds": seconds / scenes}
 
 
 def row_of(made: Setup, results: xr.Dataset, policy: str, reference: xr.Dataset) -> dict[str, Any]:
@@ -254,10 +184,12 @@ def row_of(made: Setup, results: xr.Dataset, policy: str, reference: xr.Dataset)
         "cost": float(cost.mean()),
         **cost_of(made, made.policies[policy]),
     }
-    ours, _, _ = by_scene(reference, "boed")
+    other_nll, other_right, _ = by_scene(reference, "boed")
+    last = min(nll.shape[1], other_nll.shape[1]) - 1
     there, here = np.sort(reference["scene"].values), np.sort(results["scene"].values)
-    difference = nll[np.isin(here, there), -1] - ours[np.isin(there, here), -1]
-    row["nll_minus_boed"] = resampled(difference)
+    own, theirs = np.isin(here, there), np.isin(there, here)
+    for key, ours, other in (("nll", nll, other_nll), ("accuracy", right, other_right)):
+        row[f"{key}_minus_boed"] = resampled(ours[own, last] - other[theirs, last])
     of = made.policies[policy]
     if isinstance(of, OnePass):
         told = of.network.provenance
@@ -265,54 +197,33 @@ def row_of(made: Setup, results: xr.Dataset, policy: str, reference: xr.Dataset)
     return row
 
 
-def report(part: str, made: Setup, rows: Mapping[str, Mapping[str, Any]]) -> str:
-    """The table of a part, in Markdown."""
-    lines = [
-        f"**{part}**: {made.data.name} ({made.data.split}), {PARTS[part].steps} looks, judged by "
-        f"{type(made.classifier).__name__}.",
-        "",
-        "| policy | scenes | NLL, nats | NLL less that of `boed` | accuracy | cost "
-        "| passes a decision | ms a decision | training, CPU s |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|---:|",
-    ]
-    for name, row in sorted(rows.items(), key=lambda each: each[1]["nll"][0]):
-        spent = row.get("training", {}).get("cpu_seconds")
-        lines.append(
-            f"| `{name}` | {row['scenes']:,} | {_bounded(row['nll'])} "
-            f"| {_bounded(row['nll_minus_boed']) if name != 'boed' else '–'} "
-            f"| {_bounded(row['accuracy'])} | {row['cost']:.3g} | {row['passes']:,.0f} "
-            f"| {1000 * row['seconds']:.3g} | {'–' if spent is None else f'{spent:,}'} |"
-        )
-    return "\n".join(lines)
-
-
-def _bounded(values: Sequence[float]) -> str:
-    return "{:.3f} ({:.3f} to {:.3f})".format(*values)
-
-
-def done(name: str, options: argparse.Namespace) -> str:
+def done(name: str, options: argparse.Namespace) -> None:
     """A part from its trainings to its table."""
-    changes = {} if options.updates is None else {"steps": options.updates}
     folder = options.out / name
     folder.mkdir(parents=True, exist_ok=True)
-    networks = {
-        policy: trained(name, policy, getattr(options, policy), options.out, changes)
-        for policy in NETWORKS
-    }
-    made = made_of(name, networks, options.completions)
+    own = {policy: getattr(options, policy) for policy in NETWORKS}
+    given = {policy: path for policy, path in own.items() if path is not None}
+    trainer = Trainer(name, given, out=options.out, updates=options.updates)
+    classifier, networks = trainer.everything()
+    made, part = made_of(name, classifier, networks, options.completions), PARTS[name]
     number = min(options.scenes, len(made.data))
     every = len(made.data) if options.all is None else max(options.all, number)
-    complete = [each for each in made.policies if each in INFORMED]
     ahead = [each for each in made.policies if each == "two_step"]
+    complete = [
+        each
+        for each in made.policies
+        if each in INFORMED or each.removeprefix("boed_") in part.completers
+    ]
     rest = [each for each in made.policies if each not in (*complete, *ahead)]
+    fewer = part.informed_steps or part.steps
     groups = {
-        "complete": (complete, number),
-        "one-pass": (rest, every),
-        "ahead": (ahead, min(options.ahead, number)),
+        "complete": (complete, number, fewer),
+        "one-pass": (rest, every, part.steps),
+        "ahead": (ahead, min(options.ahead, number), fewer),
     }
     results = {
-        group: swept(made, names, scenes=scenes, out=folder / group)
-        for group, (names, scenes) in groups.items()
+        group: swept(made, names, steps=steps, scenes=scenes, out=folder / group)
+        for group, (names, scenes, steps) in groups.items()
         if names
     }
     rows = {
@@ -323,7 +234,7 @@ def done(name: str, options: argparse.Namespace) -> str:
     found = {
         "machine": machine(),
         "part": name,
-        "steps": PARTS[name].steps,
+        "steps": part.steps,
         "completions": options.completions,
         "scenes": scene_rows(len(made.data), number).tolist(),
         "networks": {
@@ -334,7 +245,13 @@ def done(name: str, options: argparse.Namespace) -> str:
     write_json(folder / "table.json", found)
     text = report(name, made, rows)
     print(text, flush=True)
-    return text
+    if options.page is not None:
+        pictures = options.page.with_suffix("")
+        pictures.mkdir(exist_ok=True)
+        with atomic(pictures / f"{name}.png") as temporary:
+            curves(rows).savefig(temporary, dpi=110)
+        shown = f"{text}\n\n![{name}]({pictures.name}/{name}.png)"
+        fill(options.page, f"both schools: {name}", shown)
 
 
 def main() -> None:
@@ -356,9 +273,7 @@ def main() -> None:
         parser.error("a network is of one part: give that one alone")
     torch.manual_seed(0)
     for name in options.parts:
-        text = done(name, options)
-        if options.page is not None:
-            fill(options.page, f"both schools: {name}", text)
+        done(name, options)
 
 
 if __name__ == "__main__":

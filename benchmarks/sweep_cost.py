@@ -2,7 +2,7 @@
 
     python benchmarks/sweep_cost.py --out docs/sweeps.md
 
-Reads benchmarks/results/eig_speed.json and engines.json. Seconds here are measured; those of
+Reads benchmarks/results/eig_speed.json and decisions.json. Seconds here are measured; those of
 GPUs are planned from the arithmetic of a map and a stated share of the card's published peak.
 """
 
@@ -16,6 +16,7 @@ from typing import Any
 from boed.foundation.files import atomic
 
 RESULTS = Path(__file__).parent / "results"
+READ = ("eig_speed", "decisions")
 
 H100_PEAK = 989e12
 """Dense bf16 operations per second of an H100 SXM, by NVIDIA's data sheet."""
@@ -46,7 +47,35 @@ def rows_of(speed: dict[str, Any], size: int, scenes: str) -> dict[str, dict[str
     }
 
 
-def page(speed: dict[str, Any]) -> str:
+def in_one_pass(decisions: dict[str, Any]) -> list[str]:
+    """What decisions by each policy cost, in one run."""
+    machine, together = decisions["machine"], decisions["together"]
+    lines = [
+        "",
+        f"## Measured: what each policy costs ({machine['processor']}, {machine['threads']} "
+        f"thread, torch {machine['torch']})",
+        "",
+        "`python benchmarks/decisions.py --out benchmarks/results/decisions.json`: all in one run, "
+        "CPU seconds of the second look of one scene, the same classifier, candidates and "
+        f"completions (retrieved) as above; `boed` is the exact fp32 map. Learned policies read "
+        f"{together} scenes at once for sweeps.",
+        "",
+        "| px | policy | passes of the classifier | one decision | decisions a second | "
+        + " | ".join(name for name, *_ in SWEEPS[1:])
+        + " |",
+        "|---|---|---|---|---|" + "---|" * len(SWEEPS[1:]),
+    ]
+    for row in decisions["rows"]:
+        each = row.get("seconds_together", row["seconds"])
+        costs = [time_of(each * number * (looks - 1)) for _, number, looks in SWEEPS[1:]]
+        lines.append(
+            f"| {row['size']} | `{row['policy']}` | {row['passes']:,.0f} "
+            f"| {time_of(row['seconds'])} | {1 / each:,.3g} | {' | '.join(costs)} |"
+        )
+    return lines
+
+
+def page(speed: dict[str, Any], decisions: dict[str, Any]) -> str:
     """The page in Markdown."""
     machine = speed["machine"]
     where = f"{machine['processor']}, {machine['threads']} threads, torch {machine['torch']}"
@@ -84,6 +113,7 @@ def page(speed: dict[str, Any]) -> str:
         "",
         "With W workers (`--engine processes` or `ray`) divide by W times the cores of each, over "
         f"{machine['threads']}: blocks of 16 scenes are independent.",
+        *in_one_pass(decisions),
         "",
         "## Planned: 8 GPUs",
         "",
@@ -109,7 +139,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=None)
     given = parser.parse_args()
-    made = page(json.loads((RESULTS / "eig_speed.json").read_text()))
+    made = page(*(json.loads((RESULTS / f"{name}.json").read_text()) for name in READ))
     print(made)
     if given.out is not None:
         with atomic(given.out) as temporary:

@@ -1,0 +1,78 @@
+"""The tables and curves of benchmarks/both_schools.py."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from both_schools_parts import PARTS, Part
+from matplotlib.figure import Figure
+
+from boed.setup import Setup
+
+
+def report(name: str, made: Setup, rows: Mapping[str, Mapping[str, Any]]) -> str:
+    """The table of a part, in Markdown."""
+    part = PARTS[name]
+    lines = [
+        f"**{name}**: {made.data.name} ({made.data.split}), {part.steps} looks, judged by "
+        f"{type(made.classifier).__name__}.",
+        "",
+        f"| policy | scenes | NLL, nats | NLL less that of `boed` | {_heads(part)} | accuracy less "
+        "that of `boed` | cost | passes a decision | ms a decision | training, CPU s |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    for policy, row in sorted(rows.items(), key=lambda each: each[1]["nll"][0]):
+        spent = row.get("training", {}).get("cpu_seconds")
+        apart = ["–"] * 2
+        if policy != "boed":
+            apart = [_bounded(row[f"{each}_minus_boed"]) for each in ("nll", "accuracy")]
+        lines.append(
+            f"| `{policy}` | {row['scenes']:,} | {_bounded(row['nll'])} | {apart[0]} "
+            f"| {_accuracies(part, row)} | {apart[1]} | {row['cost']:.3g} "
+            f"| {row['passes']:,.0f} | {1000 * row['seconds']:.3g} "
+            f"| {'–' if spent is None else f'{spent:,}'} |"
+        )
+    if part.informed_steps is not None:
+        lines += [
+            "",
+            f"Policies that complete scenes took {part.informed_steps} looks: NLL is after those, "
+            "and what is less theirs is after as many.",
+        ]
+    return "\n".join(lines)
+
+
+def _heads(part: Part) -> str:
+    if not part.marks:
+        return "accuracy"
+    return f"accuracy after {' / '.join(map(str, part.marks))}"
+
+
+def _accuracies(part: Part, row: Mapping[str, Any]) -> str:
+    if not part.marks:
+        return _bounded(row["accuracy"])
+    known = row["accuracy_by_look"]
+    shown = [f"{known[each]:.3f}" if each < len(known) else "–" for each in part.marks]
+    low, high = row["accuracy"][1:]
+    return f"{' / '.join(shown)} (last {low:.3f} to {high:.3f})"
+
+
+def _bounded(values: Sequence[float]) -> str:
+    return "{:.3f} ({:.3f} to {:.3f})".format(*values)
+
+
+def curves(rows: Mapping[str, Mapping[str, Any]]) -> Figure:
+    """Accuracy and NLL by the number of looks, of every policy."""
+    figure = Figure(figsize=(8.4, 3.2), layout="constrained")
+    axes = figure.subplots(1, 2)
+    for index, (policy, row) in enumerate(rows.items()):
+        style = {"color": f"C{index % 10}", "linestyle": ("-", "--", ":")[index // 10 % 3]}
+        for axis, key in zip(axes, ("accuracy_by_look", "nll_by_look"), strict=True):
+            values = row[key]
+            axis.plot(range(len(values)), values, label=policy, linewidth=1.2, **style)
+    axes[0].set(xlabel="looks", ylabel="accuracy")
+    axes[1].set(xlabel="looks", ylabel="NLL, nats")
+    for axis in axes:
+        axis.spines[["top", "right"]].set_visible(False)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center", fontsize=7)
+    return figure

@@ -1,0 +1,186 @@
+"""The data sets, sensors and policies that benchmarks/both_schools.py compares."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass, field
+from typing import Any
+
+PRICES = [1.0] * 10 + [2.0] * 10 + [3.0] * 10
+"""Of the 30 features of breast_cancer: means, standard errors, worst values."""
+
+UNINFORMED = ("fixed", "in_order", "random", "oracle")
+"""Of every part; that on pictures is `centre_out` in place of `in_order`."""
+
+PICTURES = ("fixed", "centre_out", "random", "oracle")
+
+
+@dataclass(frozen=True)
+class Part:
+    """What is looked at, and by which policies.
+
+    Attributes:
+        data, size, sensor, classifier, completer: as `boed.setup` takes them.
+        steps: T.
+        train_data: what networks learn from, if that is another set.
+        updates: of a classifier that is trained for the part; the shipped one, or `classifier`, if
+            there are none.
+        joint: the classifier then learns from looks of the trained `value`, and the networks once
+            more for that classifier, by which all are judged.
+        informed: policies that complete scenes.
+        completers: others whose completions `boed` is run with as well, as `boed_NAME`.
+        others: policies that neither complete nor learn.
+        informed_steps: T of those that complete scenes, if that is less.
+        two_step: looks that two-step look-ahead follows, 0 for none.
+        marks: numbers of looks whose accuracy has a column; the last one alone if none are given.
+        training: of the networks, what differs from the preset, by policy.
+    """
+
+    data: str
+    _: KW_ONLY
+    steps: int
+    size: int | None = None
+    train_data: str | None = None
+    sensor: str | Mapping[str, Any] | None = None
+    classifier: str | None = None
+    updates: int | None = None
+    joint: bool = False
+    completer: str | None = None
+    informed: tuple[str, ...] = ("boed", "boed_retrieval", "boed_gaussian")
+    completers: tuple[str, ...] = ()
+    others: tuple[str, ...] = UNINFORMED
+    informed_steps: int | None = None
+    two_step: int = 0
+    marks: tuple[int, ...] = ()
+    training: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @property
+    def looks(self) -> dict[str, Any] | None:
+        """The sensor, as a recipe has it."""
+        given = {"name": self.sensor} if isinstance(self.sensor, str) else self.sensor
+        return None if given is None else dict(given)
+
+
+COMPLETING = ("boed", "boed_entropy", "boed_retrieval", "max_variance")
+"""Both estimators, real neighbours, and the look of the largest variance, as active diffusion
+subsampling takes it (which sums the entropy of a mixture about the same particles)."""
+
+EXACT = "boed.completion.classical.cubes:"
+
+PARTS = {
+    "cube": Part(
+        "cube", steps=5, classifier=f"{EXACT}ExactCube", completer=f"{EXACT}ExactCube", two_step=20
+    ),
+    "cube_nm": Part(
+        "cube_nm",
+        steps=5,
+        classifier=f"{EXACT}ExactCubeNM",
+        completer=f"{EXACT}ExactCubeNM",
+        two_step=51,
+        training={"nonmyopic": {"batch": 64}, "value": {"batch": 64}},
+    ),
+    "breast_cancer": Part(
+        "breast_cancer",
+        steps=5,
+        sensor={"name": "features", "costs": PRICES},
+        classifier="gaussian",
+        completer="gaussian",
+        informed=("boed", "boed_retrieval"),
+        two_step=30,
+        training={"nonmyopic": {"price": 0.01}},
+    ),
+    "wine": Part(
+        "wine",
+        steps=3,
+        classifier="gaussian",
+        completer="gaussian",
+        informed=("boed", "boed_retrieval"),
+        two_step=13,
+    ),
+    "digits": Part(
+        "digits",
+        size=32,
+        train_data="mnist_28",
+        steps=4,
+        sensor={"name": "patch", "grid": 9},
+        completer="flow",
+        informed=COMPLETING,
+        completers=("aipo",),
+        others=PICTURES,
+        two_step=4,
+        marks=(1, 2, 3, 4),
+    ),
+    "pixels": Part(
+        "mnist_28",
+        size=28,
+        steps=50,
+        sensor={"name": "pixels"},
+        updates=4000,
+        joint=True,
+        completer="retrieval",
+        informed=("boed", "max_variance"),
+        informed_steps=20,
+        others=("fixed", "random"),
+        marks=(5, 10, 20, 30, 50),
+        training={
+            "value": {"looks": 30, "batch": 16},
+            "nonmyopic": {"looks": 30, "batch": 16},
+            "greedy": {"looks": 30},
+        },
+    ),
+    "glimpses": Part(
+        "mnist_28",
+        size=28,
+        steps=6,
+        sensor={"name": "patch", "patch": 8 / 28, "grid": 11},
+        updates=4000,
+        joint=True,
+        completer="retrieval",
+        informed=("boed", "boed_entropy", "max_variance"),
+        others=PICTURES,
+        marks=(2, 4, 6),
+    ),
+    "kspace": Part(
+        "digits",
+        size=32,
+        train_data="mnist_28",
+        steps=6,
+        sensor="kspace",
+        completer="retrieval",
+        informed=("boed", "boed_entropy", "max_variance"),
+        others=UNINFORMED,
+        marks=(1, 2, 4, 6),
+    ),
+    "cifar10": Part(
+        "cifar10_jpeg_32",
+        size=32,
+        steps=5,
+        sensor={"name": "patch", "grid": 9},
+        completer="flow",
+        informed=COMPLETING,
+        others=PICTURES,
+        marks=(1, 3, 5),
+    ),
+    "kermany": Part(
+        "kermany_pneumonia_128",
+        size=64,
+        steps=3,
+        sensor={"name": "patch", "grid": 9},
+        completer="flow",
+        informed=COMPLETING,
+        completers=("aipo",),
+        others=PICTURES,
+        marks=(1, 2, 3),
+    ),
+    "kermany_17": Part(
+        "kermany_pneumonia_128",
+        size=64,
+        steps=3,
+        sensor={"name": "patch", "grid": 17},
+        completer="flow",
+        informed=("boed", "boed_retrieval", "max_variance"),
+        others=PICTURES,
+        marks=(1, 2, 3),
+    ),
+}
+"""By name."""
