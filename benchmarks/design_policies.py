@@ -3,9 +3,11 @@
     python benchmarks/design_policies.py --out runs/design_policies
 
 For each task of `boed.problems.LITERATURE`: random designs, the best fixed designs (trained here),
-the greedy policy (posterior by SMC, best of random candidates) and every trained policy that is for
-it, in `policies/` or given by `--trained`. A row that is finished is not computed again. Writes
-summary.json and the table in docs/deep_adaptive/README.md, with the published numbers beside.
+the greedy policy (posterior by SMC, best of random candidates), the same with the best of them
+climbing by gradient (VPCE), every trained policy that is for it, in `policies/` or given by
+`--trained`, and each that is a DAD refined in the middle of every experiment (Step-DAD). A row that
+is finished is not computed again. Writes summary.json and the table in
+docs/deep_adaptive/README.md, with the published numbers beside.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import json
 import time
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +27,10 @@ from measuring import machine
 from torch import Tensor
 
 from boed.deep_adaptive import (
+    DesignPolicy,
     PolicyTrainingConfig,
     StaticDesign,
+    StepDAD,
     design_policy,
     train_policy,
 )
@@ -46,7 +50,13 @@ from boed.foundation.registry import check_known
 from boed.problems import LITERATURE, Task
 
 ROOT = Path(__file__).parents[1]
-UNTRAINED = ("random", "fixed", "greedy")
+UNTRAINED = ("random", "fixed", "greedy", "ascent")
+REFINED = "step-dad"
+SLOW = ("greedy", "ascent", REFINED)
+"""Policies whose decisions take seconds."""
+
+ASCENT = 40
+"""Steps of the designs that climb."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +65,7 @@ class Settings:
 
     Attributes:
         samples: roll-outs of each row.
-        slow_samples: roll-outs of the greedy policy, whose decisions take seconds.
+        slow_samples: roll-outs of policies whose decisions take seconds.
         contrasts: L.
         minutes: of training fixed designs, for each task.
         seed: of the roll-outs and of training.
@@ -117,13 +127,29 @@ def best_of_random(task: Task, settings: Settings, *, number: int = 32) -> Tenso
     return sequences[max(range(number), key=lambda row: bounds[row]["lower"])]
 
 
-def greedy(task: Task) -> SequencePolicy:
-    """The policy that needs no training."""
+def greedy(task: Task, *, ascent: int = 0) -> SequencePolicy:
+    """The policy that needs no training; its designs climb for some steps, if they can."""
     with isolated(0):
         problem = sequence_model(
             task.problem.model, task.example, "y", target=task.problem.target, estimator="greedy"
         )
-    return Greedy(problem=problem, example=task.example, candidates=task.random)
+    problem = replace(problem, space=task.space)
+    return Greedy(problem=problem, example=task.example, candidates=task.random, ascent=ascent)
+
+
+def refined(task: Task, policy: DesignPolicy, seed: int) -> SequencePolicy:
+    """Step-DAD: a trained policy, refined once in the middle of each experiment."""
+    settings = PolicyTrainingConfig(
+        steps=100,
+        batch=128,
+        contrasts=1023,
+        lr=1e-4,
+        warmup=10,
+        ema=0.9,
+        looks=task.looks,
+        seed=seed,
+    )
+    return StepDAD(policy=policy, problem=task.problem, settings=settings, at=(task.looks // 2,))
 
 
 def trained_policies(task: Task, paths: Sequence[Path]) -> dict[str, Path]:
@@ -173,10 +199,12 @@ def row(
     task: Task, name: str, path: Path | None, *, out: Path, settings: Settings
 ) -> dict[str, Any]:
     """A row of the table, from where it is stored or computed."""
-    samples = settings.slow_samples if name == "greedy" else settings.samples
+    refining = path is not None and name.endswith(f" {REFINED}")
+    slow = refining or name in SLOW
+    samples = settings.slow_samples if slow else settings.samples
     identity = {
         "task": title(task),
-        "policy": name if path is None else sha256(path),
+        "policy": name if path is None else sha256(path) + refining * f" {REFINED}",
         "samples": samples,
         "contrasts": settings.contrasts,
         "seed": settings.seed,
@@ -189,11 +217,13 @@ def row(
         loaded = design_policy(path)
         method, policy = loaded.name, loaded
         training = about_training(loaded.network.provenance)
+        if refining:
+            method, policy = REFINED, refined(task, loaded, settings.seed)
     elif name == "fixed":
         designs, seconds = fixed(task, out.with_suffix(".safetensors"), settings)
         policy, training = fixed_policy(designs.to(task.example)), {"minutes": seconds / 60}
-    elif name == "greedy":
-        policy = greedy(task)
+    elif name in ("greedy", "ascent"):
+        policy = greedy(task, ascent=ASCENT if name == "ascent" else 0)
     result = {
         "of": identity,
         "policy": name,
@@ -213,6 +243,8 @@ def about_training(header: dict[str, Any]) -> dict[str, Any]:
     return {
         "minutes": header["seconds"] / 60,
         "updates": header["steps"],
+        "settings": header.get("settings"),
+        "machine": {"processor": header["processor"]} if "processor" in header else None,
         "history": [
             {"step": each["step"], "lower": each["val_spce"], "lower_error": each["val_spce_se"]}
             for each in header.get("history", [])
@@ -240,8 +272,18 @@ def compute(given: argparse.Namespace) -> dict[str, list[dict[str, Any]]]:
     rows: dict[str, list[dict[str, Any]]] = {}
     for name in given.tasks:
         task = LITERATURE[name]
-        policies: dict[str, Path | None] = dict.fromkeys(given.policies)
-        policies |= trained_policies(task, paths)
+        untrained = [each for each in given.policies if each in UNTRAINED]
+        if task.space.designs is not None and "ascent" in untrained:
+            untrained.remove("ascent")  # a set has no gradient
+        policies: dict[str, Path | None] = dict.fromkeys(untrained)
+        trained = trained_policies(task, paths)
+        policies |= trained
+        if REFINED in given.policies:
+            policies |= {
+                f"{policy} {REFINED}": path
+                for policy, path in trained.items()
+                if load_weights(path)[1].get("method") == "dad"
+            }
         rows[name] = []
         for policy, path in policies.items():
             out = given.out / name / f"{policy}.json"
@@ -260,10 +302,12 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--out", type=Path, default=ROOT / "runs" / "design_policies")
     made.add_argument("--docs", type=Path, default=ROOT / "docs" / "deep_adaptive")
     made.add_argument("--tasks", nargs="+", default=list(LITERATURE), choices=list(LITERATURE))
-    made.add_argument("--policies", nargs="*", default=list(UNTRAINED), choices=UNTRAINED)
+    made.add_argument(
+        "--policies", nargs="*", default=[*UNTRAINED, REFINED], choices=[*UNTRAINED, REFINED]
+    )
     made.add_argument("--trained", nargs="*", type=Path, default=[], help="further checkpoints")
     made.add_argument("--samples", type=int, default=2000, help="roll-outs of each row")
-    made.add_argument("--slow-samples", type=int, default=100, help="roll-outs of greedy")
+    made.add_argument("--slow-samples", type=int, default=100, help="roll-outs of slow ones")
     made.add_argument("--contrasts", type=int, default=100_000, help="L")
     made.add_argument("--minutes", type=float, default=5.0, help="of training fixed designs")
     made.add_argument("--seed", type=int, default=0)

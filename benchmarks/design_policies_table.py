@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ HEAD = ["policy", "sPCE", "sNMC", "gap", "ln(L + 1)", "roll-outs", "training", "
 METHODS = {
     "random": "random",
     "fixed": "fixed",
-    "greedy": "VPCE",
+    "ascent": "VPCE",
     "dad": "DAD",
     "idad": "iDAD",
     "rl": "RL",
@@ -65,9 +66,14 @@ def sections(rows: Mapping[str, Sequence[dict[str, Any]]]) -> str:
     parts = []
     for name, task in LITERATURE.items():
         ours = rows.get(name, [])
-        lines = [f"\n### {name}, T = {task.looks}\n", f"{task.source}. {task.settings}\n"]
+        asked = f"`--problem {task.asked} --looks {task.looks}`"
+        lines = [
+            f"\n### {name}, T = {task.looks}\n",
+            f"{task.source}. {task.settings} To train for it: {asked}.\n",
+        ]
         if ours or task.marks:
-            lines += table(HEAD, [*(_ours(row, task) for row in ours), *_theirs(ours, task)])
+            own = [_ours(row, task) for row in ours]
+            lines += table(HEAD, [*own, *over_seeds(ours), *_theirs(ours, task)])
         else:
             lines.append("Not run yet, and no published number is known for these settings.")
         parts.append("\n".join(lines) + "\n")
@@ -100,17 +106,45 @@ def _ours(row: Mapping[str, Any], task: Task) -> list[str]:
         f"{row['gap']:.2f}",
         f"{row['ceiling']:.2f}",
         f"{row['roll_outs']:,}",
-        _training(row["training"]),
+        _training(row["training"], row["machine"]),
         "; ".join(marks) or "–",
     ]
 
 
-def _training(training: Mapping[str, Any] | None) -> str:
-    """Updates and minutes, on whatever machine it was."""
+def over_seeds(ours: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    """A row for each method of which several trainings differ by their seed alone.
+
+    The mean of their bounds, with its standard error over trainings.
+    """
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for row in ours:
+        told = (row["training"] or {}).get("settings")
+        if told is not None:
+            settings = {key: value for key, value in told.items() if key != "seed"}
+            groups.setdefault(json.dumps([row["method"], settings], sort_keys=True), []).append(row)
+    lines = []
+    for each in groups.values():
+        seeds = sorted({row["training"]["settings"]["seed"] for row in each})
+        if len(seeds) < 2 or len(seeds) < len(each):
+            continue
+        cells = []
+        for bound in ("lower", "upper"):
+            values = [row[bound] for row in each]
+            error = statistics.stdev(values) / len(values) ** 0.5
+            cells.append(f"{statistics.mean(values):.2f} ± {error:.2f}")
+        name = f"*{each[0]['method']}, seeds {', '.join(map(str, seeds))}*"
+        lines.append([name, *cells, *["–"] * (len(HEAD) - 3)])
+    return lines
+
+
+def _training(training: Mapping[str, Any] | None, machine: Mapping[str, Any] | None) -> str:
+    """Updates, minutes and the machine, if that is known."""
     if training is None:
         return "–"
     updates = f"{training['updates']:,} updates, " if "updates" in training else ""
-    return f"{updates}{training['minutes']:.1f} min"
+    where = training.get("machine") or machine
+    place = f" ({where['processor']})" if where and training.get("machine") else ""
+    return f"{updates}{training['minutes']:.1f} min{place}"
 
 
 def _theirs(ours: Sequence[Mapping[str, Any]], task: Task) -> list[list[str]]:

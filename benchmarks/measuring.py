@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from scipy import stats
 
+from boed.foundation.processor import processor
+
 
 def interleaved(
     work: Mapping[str, Callable[[], object]], repeats: int, said: str = "", warm: bool = False
@@ -82,14 +84,9 @@ def _resident() -> float:
 
 def machine() -> dict[str, Any]:
     """The machine and versions, as far as they say what a time means."""
-    names = [
-        line.split(":")[1].strip()
-        for line in Path("/proc/cpuinfo").read_text().splitlines()
-        if line.startswith("model name")
-    ]
     return {
-        "processor": names[0] if names else platform.processor(),
-        "cores": len(names) or os.cpu_count(),
+        "processor": processor(),
+        "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "capability": torch.backends.cpu.get_cpu_capability(),
         "load_at_start": round(os.getloadavg()[0], 2),

@@ -13,7 +13,7 @@ from boed.deep_adaptive.policy import (
     design_policy,
     train_design_policy,
 )
-from boed.deep_adaptive.refining import refine
+from boed.deep_adaptive.refining import StepDAD, refine
 from boed.deep_adaptive.training import train_policy
 from boed.training.config import PolicyTrainingConfig
 
@@ -25,6 +25,7 @@ __all__ = [
     "PolicyTrainingConfig",
     "SequentialDesigner",
     "StaticDesign",
+    "StepDAD",
     "architecture_for",
     "contrast",
     "design_policy",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import pyro
@@ -66,7 +66,7 @@ def refine(
     given = single_look(
         problem.model, network, problem.observation, target=problem.target, space=policy.space
     )
-    with torch.random.fork_rng(), pyro.validation_enabled(False):
+    with torch.enable_grad(), torch.random.fork_rng(), pyro.validation_enabled(False):
         torch.manual_seed(derive(settings.seed, "refine"))
         if history:
             given = _conditioned(
@@ -87,6 +87,62 @@ def refine(
             settings,
         )
     return replace(policy, network=network.eval())
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class StepDAD:
+    """A trained policy that is refined during every experiment, for the looks that are left.
+
+    It is what `boed.eig.model.sequential` takes, as `DesignPolicy` is. Each experiment that looks
+    different at the time of a refinement has a training of its own.
+
+    Attributes:
+        policy: to begin with.
+        problem: that it is for.
+        settings: of each refinement.
+        at: numbers of looks after which it is refined, each from what it was before.
+        particles: of the posterior.
+
+    Raises:
+        ValueError: no such number, or one after which no look is left; as `refine`.
+    """
+
+    policy: DesignPolicy
+    problem: Experiment
+    settings: PolicyTrainingConfig
+    at: tuple[int, ...]
+    particles: int = 2**14
+    _refined: dict[bytes, DesignPolicy] = field(default_factory=dict, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if not self.at or not all(0 <= each < self.policy.looks for each in self.at):
+            raise ValueError(
+                f"at is {self.at}, expected numbers of looks from 0 to {self.policy.looks - 1}, "
+                f"since policy {self.policy.name} is for {self.policy.looks}"
+            )
+
+    def __call__(
+        self, designs: Float[Tensor, "B t K"], outcomes: Float[Tensor, "B t *Y"]
+    ) -> Float[Tensor, "B K"]:
+        """The next design of each experiment."""
+        histories = [list(zip(*seen, strict=True)) for seen in zip(designs, outcomes, strict=True)]
+        chosen = [self.of(history).next(history) for history in histories]
+        return torch.stack(chosen).to(designs.dtype)
+
+    def of(self, history: History) -> DesignPolicy:
+        """The policy of an experiment after some looks."""
+        times = [each for each in sorted(set(self.at)) if each <= len(history)]
+        policy = self.policy
+        for time in times:
+            before = history[:time]
+            key = b"".join(each.numpy().tobytes() for look in before for each in look)
+            key = time.to_bytes(4, "big") + key
+            if key not in self._refined:
+                self._refined[key] = refine(
+                    policy, self.problem, before, settings=self.settings, particles=self.particles
+                )
+            policy = self._refined[key]
+        return policy
 
 
 class _Continued:

@@ -20,6 +20,7 @@ from boed.deep_adaptive.objectives import objective
 from boed.eig.model.design_space import DesignSpace
 from boed.eig.model.pyro_model import Model, SiteModel
 from boed.eig.model.scores import SATURATED
+from boed.foundation.processor import processor
 from boed.foundation.randomness import derive
 from boed.foundation.registry import check_known
 from boed.training.checkpoints import claim_checkpoint, running_state, save_with_best
@@ -135,6 +136,8 @@ def train_policy(
             "fit": settings.table(),
             "steps": at.step,
             "seconds": round(at.seconds, 1),
+            "cpu_seconds": round(at.cpu_seconds),
+            "processor": processor(settings.device),
             "skipped": at.skipped,
             "history": at.history,
             "best": at.best,

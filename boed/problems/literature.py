@@ -54,6 +54,7 @@ class Task:
 
     Attributes:
         problem: the Pyro model of one look.
+        asked: the same as `boed train policy --problem` spells it.
         looks: T, as published.
         space: which designs there are.
         random: so many random designs, `[N, K]`, of torch's global generator.
@@ -66,6 +67,7 @@ class Task:
     """
 
     problem: Problem
+    asked: str
     looks: int
     space: DesignSpace
     random: Callable[[int], Float[Tensor, "N K"]]
@@ -106,6 +108,7 @@ def _death_times(number: int) -> Float[Tensor, "N 1"]:
 def _location(looks: int, marks: tuple[Mark, ...]) -> Task:
     return Task(
         problem=LocationFinding(),
+        asked="location_finding",
         looks=looks,
         space=DesignSpace(),
         random=lambda number: torch.randn(number, 2),
@@ -122,6 +125,7 @@ def _square(sources: int, source: str, settings: str, marks: tuple[Mark, ...] = 
     space = _bounded(problem)
     return Task(
         problem=problem,
+        asked=f"location_finding_unit_square,sources={sources}",
         looks=30,
         space=space,
         random=space.draw,
@@ -136,6 +140,7 @@ def _constant_elasticity() -> Task:
     space = _bounded(problem, torch.float64)
     return Task(
         problem=problem,
+        asked="constant_elasticity,least_elasticity=0.01,least_good=0.01",
         looks=10,
         space=space,
         random=space.draw,
@@ -166,6 +171,7 @@ def _discounting() -> Task:
     problem = HyperbolicDiscounting(steepness=math.sqrt(2))
     return Task(
         problem=problem,
+        asked=f"hyperbolic_discounting,steepness={problem.steepness}",
         looks=20,
         space=_bounded(problem),
         random=_discounting_offers,
@@ -185,6 +191,7 @@ def _prey() -> Task:
     space = DesignSpace(designs=problem.designs)
     return Task(
         problem=problem,
+        asked="prey_population",
         looks=10,
         space=space,
         random=space.draw,
@@ -202,6 +209,7 @@ def _death() -> Task:
     problem = DeathProcess()
     return Task(
         problem=problem,
+        asked="death_process",
         looks=4,
         space=_bounded(problem),
         random=_death_times,

@@ -16,6 +16,7 @@ from boed.data.dataset import Dataset
 from boed.data.incomplete import Incomplete
 from boed.foundation.interruption import Interrupted, held_back
 from boed.foundation.precision import choose
+from boed.foundation.processor import processor
 from boed.training.config import TrainingConfig
 from boed.training.curve import Curve, curve_path
 from boed.training.ranks import Ranks
@@ -41,6 +42,7 @@ def provenance(
         "precision": progress.precision,
         "seconds": round(progress.seconds, 3),
         "cpu_seconds": round(progress.cpu_seconds),
+        "processor": processor(training.device),
         "history": progress.history,
         "best": progress.best,
     }

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from boed.deep_adaptive import PolicyTrainingConfig, train_design_policy
 from boed.problems import LITERATURE
+from boed.problems.names import problem_facts, problem_named
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 PAGE = BENCHMARKS.parent / "docs" / "deep_adaptive"
@@ -56,6 +58,26 @@ def test_every_mark_stands_in_the_table_with_its_source(table: Any) -> None:
     assert "7.97, Ivanova et al. 2021, arXiv 2111.02329: not confirmed" in row
 
 
+def test_trainings_that_differ_by_their_seed_have_a_row_together(table: Any) -> None:
+    def trained(policy: str, lower: float, **settings: int) -> dict[str, Any]:
+        row = result(policy, lower, "dad")
+        told = {"minutes": 3.0, "updates": 100, "machine": {"processor": "abacus"}}
+        return row | {"training": told | {"settings": settings}}
+
+    rows = [trained(f"mine-{seed}", 6.0 + seed, seed=seed, steps=5) for seed in range(3)]
+    other = trained("other", 3.0, seed=7, steps=6)
+    text = table.sections({"location-finding-10": [*rows, other]})
+    assert "| *dad, seeds 0, 1, 2* | 7.00 ± 0.58 | 7.50 ± 0.58 | – |" in text
+    assert text.count("seeds") == 1
+    assert "| 100 updates, 3.0 min (abacus) |" in text
+
+
+@pytest.mark.parametrize("name", LITERATURE)
+def test_the_command_line_spells_each_task_s_problem(name: str) -> None:
+    task = LITERATURE[name]
+    assert problem_facts(problem_named(task.asked)) == problem_facts(task.problem)
+
+
 def test_rows_of_other_policies_stay(table: Any, tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text("top\n<!-- table -->\nold\n<!-- end of table -->\nend\n")
     table.document({"death-process": [result("random"), result("fixed")]}, docs=tmp_path)
@@ -94,13 +116,19 @@ def test_a_small_run_goes_on_where_it_ended(
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     bench = importlib.import_module("design_policies")
     tasks = ["death-process", "prey-population", "constant-elasticity"]
+    monkeypatch.setattr(bench, "ASCENT", 2)
+    own = tmp_path / "dad.safetensors"
+    settings = PolicyTrainingConfig(looks=4, steps=2, batch=8, contrasts=15)
+    train_design_policy(LITERATURE["death-process"].problem, settings=settings, out=own)
     given = bench.parser().parse_args(
         ["--samples=8", "--slow-samples=2", "--contrasts=20", "--minutes=0.02", "--tasks", *tasks]
     )
-    given.out = tmp_path
+    given.out, given.trained = tmp_path, [own]
     rows = bench.compute(given)
     assert {name: [row["policy"] for row in each] for name, each in rows.items()} == {
-        name: ["random", "fixed", "greedy"] for name in tasks
+        "death-process": ["random", "fixed", "greedy", "ascent", "dad", "dad step-dad"],
+        "prey-population": ["random", "fixed", "greedy"],  # a set has no gradient
+        "constant-elasticity": ["random", "fixed", "greedy", "ascent"],
     }
     for row in (row for each in rows.values() for row in each):
         assert row["lower"] <= row["ceiling"] + 1e-5

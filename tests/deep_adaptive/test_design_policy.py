@@ -11,11 +11,13 @@ import torch
 from boed.deep_adaptive import (
     DeepAdaptiveDesign,
     PolicyTrainingConfig,
+    StepDAD,
     architecture_for,
     design_policy,
     refine,
     train_design_policy,
 )
+from boed.eig.model.sequential import sequential_pce
 from boed.foundation.shipped import shipped
 from boed.problems import LocationFinding, LocationFindingUnitSquare
 from boed.problems.linear_gaussian import LinearGaussian
@@ -160,6 +162,32 @@ def test_refining_what_cannot_be_is_refused(policy):
     fixed = train_design_policy(LINEAR, "fixed", settings=FEW)
     with pytest.raises(ValueError, match="does not depend on what was seen"):
         refine(fixed, LINEAR, [look], settings=FEW)
+
+
+def test_step_dad_refines_each_experiment_once(policy):
+    """It is a policy as any other; experiments that have seen the same share a refinement."""
+    settings = replace(FEW, steps=2, batch=4, contrasts=7)
+    stepping = StepDAD(policy=policy, problem=LINEAR, settings=settings, at=(2, 1), particles=64)
+    found = sequential_pce(
+        LINEAR.model, stepping, 3, samples=4, contrasts=7, example=torch.zeros(1), seed=0
+    )
+    assert found.roll_outs == 4
+    assert len(stepping._refined) == 2 * 4
+    designs, outcomes = torch.ones(2, 2, 1), torch.ones(2, 2)
+    once = stepping(designs, outcomes)
+    assert torch.equal(once[0], once[1])
+    assert len(stepping._refined) == 2 * 5
+    history = [(torch.ones(1), torch.tensor(1.0))] * 2
+    first = refine(policy, LINEAR, history[:1], settings=settings, particles=64)
+    second = refine(first, LINEAR, history, settings=settings, particles=64)
+    assert torch.equal(once[0], second.next(history))
+    assert torch.equal(stepping.of(history[:1]).next(history[:1]), first.next(history[:1]))
+
+
+@pytest.mark.parametrize("at", [(), (3,), (-1, 1)])
+def test_step_dad_at_no_look_is_refused(policy, at):
+    with pytest.raises(ValueError, match=r"expected numbers of looks from 0 to 2, since policy"):
+        StepDAD(policy=policy, problem=LINEAR, settings=FEW, at=at)
 
 
 def test_a_finite_set_of_designs_is_the_problem_s():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pyro
@@ -11,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from boed.eig.model.design_space import DesignSpace
 from boed.eig.model.greedy import Greedy
 from boed.eig.model.posterior import Posterior, sample_posterior
 from boed.eig.model.sequence_model import sequence_model
@@ -150,3 +152,50 @@ def test_a_greedy_policy_needs_candidates_and_draws() -> None:
             greedy(**{name: 0})
     with pytest.raises(ValueError, match="particles is 1, expected at least 2"):
         greedy(particles=1)
+
+
+def test_greedy_climbs_to_where_no_candidate_is() -> None:
+    """Of a linear look within a square its corners tell most."""
+    bounds = torch.tensor([[-1.0, -1.0], [1.0, 1.0]])
+    given: dict[str, Any] = {"number": 6, "samples": 128, "contrasts": 64, "particles": 256}
+    policy = climbing(PLANE.model, DesignSpace(bounds=bounds), **given)
+    (before,) = replace(policy, ascent=0)(torch.zeros(1, 0, 2), torch.zeros(1, 0))
+    (after,) = policy(torch.zeros(1, 0, 2), torch.zeros(1, 0))
+    assert before.abs().min() < 0.9
+    assert after.abs().min() > 0.97
+    assert after.abs().max() <= 1
+
+
+def test_it_climbs_where_outcomes_are_answers() -> None:
+    """A question of yes or no tells most if both are as likely: at the prior's median, 1."""
+    policy = climbing(
+        threshold, DesignSpace(bounds=torch.tensor([[-2.0], [4.0]])), samples=512, number=3
+    )
+    (found,) = policy(torch.zeros(1, 0, 1), torch.zeros(1, 0))
+    assert float(found) == pytest.approx(1, abs=0.25)
+
+
+def threshold(design: Tensor) -> None:
+    with pyro.plate_stack("plate", design.shape[:-1]):
+        theta = pyro.sample("theta", dist.Normal(design.new_ones(()), design.new_ones(())))
+        pyro.sample("y", dist.Bernoulli(logits=8 * (theta - design[..., 0])))
+
+
+def climbing(model: Callable[[Tensor], Any], space: DesignSpace, **changes: Any) -> Greedy:
+    torch.manual_seed(0)
+    example = space.draw(1)[0]
+    problem = sequence_model(model, example, "y", target="theta", estimator="greedy")
+    given: dict[str, Any] = {"ascent": 60, "starts": 3, "candidates": space.draw}
+    return Greedy(problem=replace(problem, space=space), example=example, **(given | changes))
+
+
+def rounded(design: Tensor) -> None:
+    PLANE.model(design.detach().round())
+
+
+def test_where_nothing_climbs_is_told() -> None:
+    with pytest.raises(ValueError, match="ascent is 60, but designs are a set of 3"):
+        climbing(PLANE.model, DesignSpace(designs=ROWS))
+    policy = climbing(rounded, DesignSpace(bounds=torch.tensor([[-3.0, -3.0], [3.0, 3.0]])))
+    with pytest.raises(ValueError, match="ascent is 60, but the model's log-likelihood has no"):
+        policy(torch.zeros(1, 0, 2), torch.zeros(1, 0))
