@@ -28,6 +28,7 @@ class Step:
         scenes: which ones were looked at, `[b]` of B.
         design: the look at each of these, `[b, K]`.
         score: of the chosen look, `[b]`, NaN where the policy has none.
+        winners_curse: how much too high that score is on average, `[b]`, NaN where unknown.
         effective: how many equal completions those of the decision are worth, `[b]`, NaN where
             the policy draws none.
         cost: of the look, `[b]`.
@@ -38,6 +39,7 @@ class Step:
     scenes: Int64[Tensor, " b"]
     design: Float[Tensor, "b K"]
     score: Float[Tensor, " b"]
+    winners_curse: Float[Tensor, " b"]
     effective: Float[Tensor, " b"]
     cost: Float[Tensor, " b"]
     observation: Observation
@@ -56,6 +58,8 @@ class Trajectory:
         log_beliefs: log g(v | observation) after 0, 1, ... T looks, `[B, T + 1, *L, K]`.
         designs: the looks, `[B, T, K]`; those from `looks` on were not taken.
         scores: score of each chosen look, `[B, T]`, NaN for policies that have none.
+        winners_curses: how much too high each of these scores is on average, since it is the
+            highest of many estimates, `[B, T]`, NaN where unknown.
         effective_sample_sizes: how many equal completions those of each decision are worth,
             `[B, T]`, NaN for policies that draw none.
         costs: of each look, `[B, T]`, 0 where none was taken.
@@ -68,6 +72,7 @@ class Trajectory:
     log_beliefs: Float[Tensor, "B T+1 *L K"]
     designs: Float[Tensor, "B T K"]
     scores: Float[Tensor, "B T"]
+    winners_curses: Float[Tensor, "B T"]
     effective_sample_sizes: Float[Tensor, "B T"]
     costs: Float[Tensor, "B T"]
     looks: Int64[Tensor, " B"]
@@ -157,13 +162,15 @@ def acquire(
             after = look(sensor, now, scene[active], design=design, seeds=own)
             # believe
             state.update(active, after, cost=cost)
-        score, drawn = decision.chosen_score(), decision.completions
+        score, curse = decision.chosen_score(), decision.winners_curse
+        drawn = decision.completions
         unknown = torch.full_like(cost, torch.nan)
         taken.append(
             Step(
                 scenes=active,
                 design=design,
                 score=unknown if score is None else score[going].to(cost),
+                winners_curse=unknown if curse is None else curse[going].to(cost),
                 effective=unknown if drawn is None else drawn.effective_sample_size[going].to(cost),
                 cost=cost,
                 observation=state.observation,
@@ -188,9 +195,8 @@ def _trajectory(
 ) -> Trajectory:
     """The steps taken as one record of all scenes; after the last one everything stays as it is."""
     last = taken[-1]
-    none = {
-        name: getattr(last, name)[:0] for name in ("scenes", "design", "score", "effective", "cost")
-    }
+    each = ("scenes", "design", "score", "winners_curse", "effective", "cost")
+    none = {name: getattr(last, name)[:0] for name in each}
     history = taken + [replace(last, **none)] * (steps - len(taken))
 
     def recorded(name: str, unlooked: float) -> Tensor:
@@ -207,6 +213,7 @@ def _trajectory(
         log_beliefs=torch.stack([prior, *(each.log_belief for each in history)], dim=1),
         designs=recorded("design", 0),
         scores=recorded("score", torch.nan),
+        winners_curses=recorded("winners_curse", torch.nan),
         effective_sample_sizes=recorded("effective", torch.nan),
         costs=recorded("cost", 0),
         looks=torch.cat([each.scenes for each in history]).bincount(minlength=len(blank)),

@@ -27,7 +27,8 @@ JobResult = dict[str, NDArray[Any]]
 """What came out of one job: `ARRAYS` by name."""
 
 ARRAYS = (
-    "log_belief", "design", "score", "effective", "cost", "looks", "distance", "seconds",
+    "log_belief", "design", "score", "winners_curse", "effective", "cost", "looks", "distance",
+    "seconds",
 )  # fmt: skip
 
 
@@ -78,6 +79,7 @@ class Jobs:
             "log_belief": trajectory.log_beliefs.float().cpu().numpy(),
             "design": trajectory.designs.cpu().numpy(),
             "score": trajectory.scores.float().cpu().numpy(),
+            "winners_curse": trajectory.winners_curses.float().cpu().numpy(),
             "effective": trajectory.effective_sample_sizes.float().cpu().numpy(),
             "cost": trajectory.costs.float().cpu().numpy(),
             "looks": trajectory.looks.cpu().numpy(),

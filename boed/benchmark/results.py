@@ -61,6 +61,7 @@ def assemble(
             "log_belief": (["policy", "seed", "scene", "look", *question], stacked("log_belief")),
             "design": (["policy", "seed", "scene", "step", "axis"], design),
             "score": (["policy", "seed", "scene", "step"], stacked("score")),
+            "winners_curse": (["policy", "seed", "scene", "step"], stacked("winners_curse")),
             "effective": (["policy", "seed", "scene", "step"], stacked("effective")),
             "cost": (["policy", "seed", "scene", "step"], stacked("cost")),
             "looks": (["policy", "seed", "scene"], looks),
@@ -93,6 +94,10 @@ def assemble(
     results["log_belief"].attrs = {"long_name": "log g(v | observation)", "units": "nats"}
     results["score"].attrs = {
         "long_name": "score of the chosen look: EIG in nats where the policy is informed by it"
+    }
+    results["winners_curse"].attrs = {
+        "long_name": "how much too high that score is on average, since it is the highest of many "
+        "estimates; NaN where unknown"
     }
     results["effective"].attrs = {
         "long_name": "effective sample size: how many equal completions those of the decision are "

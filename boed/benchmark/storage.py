@@ -67,6 +67,7 @@ def _is_whole(result: JobResult, scenes: int, steps: int) -> bool:
     belief, design = shapes.pop("log_belief"), shapes.pop("design")
     expected = {
         "score": (scenes, steps),
+        "winners_curse": (scenes, steps),
         "effective": (scenes, steps),
         "cost": (scenes, steps),
         "looks": (scenes,),

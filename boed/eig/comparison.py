@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,6 +11,9 @@ from torch import Tensor
 
 DRAWS = 4096
 """Normal draws from which probabilities are counted: a standard error of at most 0.008."""
+
+FEW_DRAWS = 512
+"""The like for each of many scenes, whose mean counts."""
 
 REACH = 6.0
 """Standard errors below the best estimate from which a design is taken to be out of the race."""
@@ -39,7 +43,7 @@ class Race:
     Attributes:
         rows: their rows among all designs, `[C]`.
         eig: their estimates, `[C]`.
-        errors: draws from N(0, covariance), `[S, C]`, always the same ones.
+        errors: draws from N(0, covariance), `[S, C]`, the same ones for a seed.
         leader: which of them has the highest estimate.
     """
 
@@ -49,12 +53,19 @@ class Race:
     leader: int
 
 
-def race(eig: Float[Tensor, " D"], deviations: Float[Tensor, "R D"]) -> Race:
+def race(
+    eig: Float[Tensor, " D"],
+    deviations: Float[Tensor, "R D"],
+    *,
+    draws: int = DRAWS,
+    seed: int = 0,
+) -> Race:
     """Leaves out what is far behind the highest estimate, by the error of the difference.
 
     Args:
         eig: estimates in nats.
         deviations: their covariance is deviations^T deviations.
+        draws, seed: of their errors.
 
     Raises:
         ValueError: an estimate or an error that is not finite.
@@ -74,8 +85,8 @@ def race(eig: Float[Tensor, " D"], deviations: Float[Tensor, "R D"]) -> Race:
     if len(near) > len(rows):
         values, vectors = torch.linalg.eigh(near.T @ near)
         near = values.clamp(min=0).sqrt()[:, None] * vectors.T
-    generator = torch.Generator().manual_seed(0)
-    noise = torch.randn(DRAWS // 2, len(near), dtype=torch.float64, generator=generator)
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.randn(draws // 2, len(near), dtype=torch.float64, generator=generator)
     half = noise.to(near.device) @ near
     leader = int((rows == best).nonzero())
     return Race(rows=rows, eig=eig[rows], errors=torch.cat([half, -half]), leader=leader)
@@ -99,8 +110,9 @@ def probability_best(
     Chick & Inoue 2001, Management Science 47(8), with the covariance taken as known.
     """
     running = race(eig, deviations)
-    winners = (running.eig + running.errors).argmax(1)
-    shares = torch.bincount(winners, minlength=len(running.rows)) / len(running.errors)
+    possible = running.eig + running.errors
+    winners = (possible >= possible.amax(1, keepdim=True)).double()  # several if they are the same
+    shares = (winners / winners.sum(1, keepdim=True)).mean(0)
     probability = torch.zeros(eig.shape, dtype=eig.dtype, device=eig.device)
     return probability.index_put((running.rows,), shares.to(probability))
 
@@ -113,7 +125,35 @@ def shortfall(eig: Float[Tensor, " D"], deviations: Float[Tensor, "R D"], *, lev
     return float(behind.quantile(level))
 
 
-def winners_curse(eig: Float[Tensor, " D"], deviations: Float[Tensor, "R D"]) -> float:
+def curse_of_gains(
+    gains: Float[Tensor, "N B D"], weights: Float[Tensor, "N B"], seeds: Sequence[int]
+) -> Float[Tensor, " B"]:
+    """`winners_curse` of each scene, whose EIGs are means of gains over the same completions.
+
+    Errors of each scene are drawn by its seed, so that those of many scenes cancel in a mean.
+    Designs that a search did not evaluate with all completions (NaN) are left out. NaN where a
+    single completion has all the weight: nothing is then known of the error.
+    """
+    mean = torch.einsum("nb,nbd->bd", weights, gains)
+    left = 1 - (weights**2).sum(0)
+    deviations = weights[..., None] * (gains - mean) / left.clamp(min=1e-12).sqrt()[:, None]
+    curses = mean.new_full((len(mean),), torch.nan)
+    for row in (left > 1e-6).nonzero().flatten().tolist():
+        known = deviations[:, row].isfinite().all(0)
+        if known.any():
+            curses[row] = winners_curse(
+                mean[row, known], deviations[:, row, known], draws=FEW_DRAWS, seed=seeds[row]
+            )
+    return curses
+
+
+def winners_curse(
+    eig: Float[Tensor, " D"],
+    deviations: Float[Tensor, "R D"],
+    *,
+    draws: int = DRAWS,
+    seed: int = 0,
+) -> float:
     """Nats by which the highest of the estimates is above that design's EIG, on average.
 
     The optimizer's curse, Smith & Winkler 2006, Management Science 52(3), by the coupled bootstrap
@@ -121,7 +161,7 @@ def winners_curse(eig: Float[Tensor, " D"], deviations: Float[Tensor, "R D"]) ->
     X + a Z is independent of X - Z / a, so that the mean of (a + 1 / a) Z at the chosen design is
     an unbiased estimate of the curse of a choice with 1 + a^2 times the variance; here a = 1/2.
     """
-    running = race(eig, deviations)
+    running = race(eig, deviations, draws=draws, seed=seed)
     chosen = (running.eig + THINNING * running.errors).argmax(1)
     at = running.errors.gather(1, chosen[:, None])
     return max(0.0, float((THINNING + 1 / THINNING) * at.mean()))

@@ -85,6 +85,7 @@ def _write(path: Path, decision: Decision) -> None:
         "weights": completions.weights,
         "scores": decision.scores,
         "gains": decision.gains,
+        "winners_curse": decision.winners_curse,
     }
     known = {name: tensor for name, tensor in tensors.items() if tensor is not None}
     save_weights(path, known, {"kind": KIND, "sha256": fingerprint(dict(sorted(known.items())))})
@@ -100,5 +101,6 @@ def _read(path: Path) -> Decision:
         index=tensors["index"],
         scores=tensors.get("scores"),
         gains=tensors.get("gains"),
+        winners_curse=tensors.get("winners_curse"),
         completions=Completions(tensors["scenes"], tensors["weights"]),
     )

@@ -14,6 +14,7 @@ from torch import Tensor
 from boed.classifiers.classifier import Classifier, check_is_classifier
 from boed.completion.completer import Completer, Completions, check_is_completer, complete
 from boed.data.observation import Observation
+from boed.eig.comparison import curse_of_gains
 from boed.eig.completions.estimate import eig_map
 from boed.eig.completions.estimators import Estimator, named
 from boed.eig.result import EIGEstimate
@@ -123,10 +124,10 @@ class BOED:
             memory=self.memory,
             seed=seeds,
         )
-        utility = result.finished_eig
+        costs = None
         if self.per_cost:
-            utility = utility / _positive_costs(sensor, observation, result.designs)
-        return _highest(result, utility, seeds, completions=completions)
+            costs = _positive_costs(sensor, observation, result.designs)
+        return _highest(result, seeds, costs=costs, completions=completions)
 
     def _choose_first(self, observation: Observation, sensor: Sensor) -> Decision:
         """The first look, from one computation for all scenes and seeds."""
@@ -175,19 +176,29 @@ class BOED:
 
 def _highest(
     result: EIGEstimate,
-    utility: Float[Tensor, "B D"],
     seeds: list[int],
     *,
+    costs: Float[Tensor, "B D"] | None = None,
     completions: Completions | None = None,
 ) -> Decision:
-    """The decision for the candidate of highest utility, ties broken at random."""
+    """The decision for the candidate of highest EIG, or EIG per cost, ties broken at random."""
+    utility, gains, curse = result.finished_eig, result.gains, None
+    if costs is not None:
+        utility = utility / costs
     chosen = pick(utility, seeds)
+    if completions is not None and gains is not None:
+        each = gains if costs is None else gains / costs
+        own = [derive(seed, "winner's curse") for seed in seeds]
+        curse = curse_of_gains(each, completions.weights, own)
+        if costs is not None:
+            curse = curse * costs.gather(1, chosen[:, None])[:, 0]
     return Decision(
         result.designs[chosen],
         candidates=result.designs,
         index=chosen,
         scores=result.eig,
         gains=result.gains,
+        winners_curse=curse,
         completions=completions,
     )
 
@@ -211,12 +222,14 @@ def _joined(decisions: list[Decision]) -> Decision:
     drawn = [each.completions for each in decisions if each.completions is not None]
     scores = [each.scores for each in decisions if each.scores is not None]
     gains = [each.gains for each in decisions if each.gains is not None]
+    curses = [each.winners_curse for each in decisions if each.winners_curse is not None]
     return Decision(
         torch.cat([each.designs for each in decisions]),
         candidates=first.candidates,
         index=torch.cat([each.chosen for each in decisions]),
         scores=torch.cat(scores),
         gains=torch.cat(gains, dim=1) if gains else None,
+        winners_curse=torch.cat(curses) if curses else None,
         completions=Completions(
             torch.cat([each.scenes for each in drawn], dim=1),
             torch.cat([each.weights for each in drawn], dim=1),
@@ -229,13 +242,14 @@ def _repeated(decision: Decision, batch: int, shown: int) -> Decision:
     assert decision.completions is not None
     assert decision.scores is not None
     scenes, weights = decision.completions.scenes[:shown], decision.completions.weights[:shown]
-    gains = decision.gains
+    gains, curse = decision.gains, decision.winners_curse
     return Decision(
         decision.designs.expand(batch, -1),
         candidates=decision.candidates,
         index=decision.chosen.expand(batch),
         scores=decision.scores.expand(batch, -1),
         gains=None if gains is None else gains[:shown].expand(-1, batch, -1),
+        winners_curse=None if curse is None else curse.expand(batch),
         completions=Completions(
             scenes.expand(-1, batch, -1, -1, -1), (weights / weights.sum(0)).expand(-1, batch)
         ),
@@ -280,4 +294,4 @@ class Oracle:
             estimator="variational",
             memory=self.memory,
         )
-        return _highest(result, result.finished_eig, per_scene(seed, len(observation)))
+        return _highest(result, per_scene(seed, len(observation)))

@@ -31,6 +31,8 @@ class Decision:
         scores: utility of each candidate, `[B, D]`: EIG in nats for information-driven policies,
             which maximise it, or it per cost; NaN where a search did not evaluate.
         gains: information gain per completion, `[N, B, D]`, where there is one.
+        winners_curse: how much too high the score of the chosen look is on average, since it is
+            the highest of many estimates, `[B]`; where scores are means over few completions.
         completions: the completions it drew, where it did.
         stop: scenes that need no further look, this one included, `[B]`; none if not given.
     """
@@ -41,6 +43,7 @@ class Decision:
     index: Int64[Tensor, " B"] | None = None
     scores: Float[Tensor, "B D"] | None = None
     gains: Float[Tensor, "N B D"] | None = None
+    winners_curse: Float[Tensor, " B"] | None = None
     completions: Completions | None = None
     stop: Bool[Tensor, " B"] | None = None
 
@@ -63,7 +66,7 @@ def rows_of(designs: Float[Tensor, "B K"], candidates: Float[Tensor, "D K"]) -> 
     return same.int().argmax(1).where(same.any(1), -1)
 
 
-TENSORS = ("designs", "candidates", "index", "scores", "gains", "stop")
+TENSORS = ("designs", "candidates", "index", "scores", "gains", "winners_curse", "stop")
 """Parts of a decision that are tensors."""
 
 
@@ -173,6 +176,7 @@ def _check_parts(decision: Decision, observation: Observation, name: str) -> Non
     shapes = {
         "index": (torch.int64, each), "stop": (torch.bool, each),
         "scores": (real, (scenes, number)), "gains": (real, (*drawn, scenes, number)),
+        "winners_curse": (real, each),
     }  # fmt: skip
     for part, (dtype, shape) in shapes.items():
         given = getattr(decision, part)

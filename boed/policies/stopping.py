@@ -70,6 +70,9 @@ class Confident:
 class EIGBelow:
     """Stop when no look tells enough: the best EIG of the decision is below a threshold.
 
+    The best of many estimates is too high on average; as far as the decision says by how much
+    (`Decision.winners_curse`), that is taken off.
+
     Attributes:
         threshold: in nats, above 0; in the unit of the estimator's scores if they are no EIG.
 
@@ -92,7 +95,8 @@ class EIGBelow:
                 "expected one that does, such as BOED"
             )
         known = decision.scores.nan_to_num(nan=-torch.inf)  # NaN: not evaluated by the search
-        return known.amax(1) < self.threshold
+        curse = 0 if decision.winners_curse is None else decision.winners_curse.nan_to_num(0.0)
+        return known.amax(1) - curse < self.threshold
 
 
 @checked
@@ -274,5 +278,6 @@ def _among(decision: Decision, rows: Tensor, batch: int) -> Decision:
         index=index,
         scores=put(decision.scores, 0),
         gains=put(decision.gains, 1),
+        winners_curse=put(decision.winners_curse, 0),
         completions=drawn,
     )

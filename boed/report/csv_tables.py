@@ -78,12 +78,13 @@ def _unlike(unlike: Mapping[str, Sequence[float]]) -> str:
 _GAINS = (
     *("policy", "look", "mean_eig", "mean_gain", "gain_low", "gain_high"),
     *("slope", "slope_low", "slope_high", "correlation", "correlation_low", "correlation_high"),
-    "effective_sample_size",
+    *("winners_curse", "effective_sample_size"),
 )
 
 
 def _flat(each: Gains) -> tuple[Any, ...]:
-    figures = (each.expected, *each.gained, *each.slope, *each.correlation, each.effective)
+    figures = [each.expected, *each.gained, *each.slope, *each.correlation]
+    figures += [each.curse, each.effective]
     return (each.policy, each.look, *(None if value != value else value for value in figures))
 
 

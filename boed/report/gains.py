@@ -29,6 +29,8 @@ class Gains:
         slope: of the line from EIG to gain, 1 where both hold; NaN where all EIGs are the same, as
             those of the first look are.
         correlation: of the two.
+        curse: mean winner's curse of the EIG, nats: how much of it is there since it is the
+            highest of many estimates; NaN where results do not hold it.
         effective: mean effective sample size of the completions: how many equal ones they are
             worth; NaN where results do not hold it.
     """
@@ -39,6 +41,7 @@ class Gains:
     gained: Bounded
     slope: Bounded
     correlation: Bounded
+    curse: float = np.nan
     effective: float = np.nan
 
 
@@ -81,7 +84,8 @@ def eig_and_gains(results: xr.Dataset, resamples: int = 2000, seed: int = 0) -> 
             gained=with_bounds(found[1, k], many[1, k]),
             slope=with_bounds(found[2, k], many[2, k]),
             correlation=with_bounds(found[3, k], many[3, k]),
-            effective=_effective(results, name, look),
+            curse=_mean_of("winners_curse", results, name, look),
+            effective=_mean_of("effective", results, name, look),
         )
         for k, (name, look) in enumerate(looks)
     ]
@@ -91,11 +95,11 @@ def _is_in_nats(policy: str) -> bool:
     return INFORMED.get(policy, ("", ""))[1] in IN_NATS
 
 
-def _effective(results: xr.Dataset, policy: str, look: int) -> float:
-    """Mean effective sample size of a policy's completions for a look."""
-    if "effective" not in results:
+def _mean_of(name: str, results: xr.Dataset, policy: str, look: int) -> float:
+    """The mean of something that results may hold of a policy's decisions for a look."""
+    if name not in results:
         return np.nan
-    return float(results["effective"].sel(policy=policy, step=look).mean())
+    return float(results[name].sel(policy=policy, step=look).mean())
 
 
 def _sums_of_scenes(score: NDArray, gain: NDArray, known: NDArray) -> NDArray[np.float64]:

@@ -101,6 +101,9 @@ def render(
         calibration=svg(figures.calibration_figure(results)),
         calibration_narrow=svg(figures.calibration_figure(results, columns=1)),
         gains=gains,
+        curses=[number(each.curse) if each.curse == each.curse else "–" for each in gains]
+        if "winners_curse" in results
+        else [],
         weights=[rounded(each.effective) or "–" for each in gains]
         if "effective" in results
         else [],

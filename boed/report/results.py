@@ -55,6 +55,7 @@ RESULTS = Schema(
         "full_image_log_belief": {"scene", "answer"},
         "thumbnail": {"scene", "channel", "v", "u"},
         "effective": {"policy", "seed", "scene", "step"},
+        "winners_curse": {"policy", "seed", "scene", "step"},
         "distance": {"policy", "seed", "scene", "look"},
     },
     further=("finding",),

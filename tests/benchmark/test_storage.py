@@ -19,6 +19,7 @@ def arrays():
         "log_belief": np.full((4, STEPS + 1, 3), -1.0),
         "design": np.ones((4, STEPS, 2)),
         "score": np.full((4, STEPS), np.nan),  # a policy without scores
+        "winners_curse": np.full((4, STEPS), np.nan),
         "effective": np.full((4, STEPS), np.nan),
         "cost": np.ones((4, STEPS)),
         "looks": np.full(4, STEPS),

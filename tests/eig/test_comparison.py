@@ -10,6 +10,7 @@ import torch
 from scipy.stats import norm
 from torch import Tensor
 
+from boed.eig.comparison import curse_of_gains
 from boed.eig.result import EIGEstimate
 
 
@@ -91,6 +92,13 @@ def test_a_single_design_is_the_best() -> None:
     assert result.winners_curse() == pytest.approx(0.0, abs=1e-12)
 
 
+def test_designs_that_are_the_same_are_the_best_alike() -> None:
+    """Such as of a symmetric problem, whose errors are the same number for number."""
+    result = estimate([0.4, 0.4, 0.4, 0.1], [[0.1, 0.1, 0.1, 0.1], [0.02, 0.02, 0.02, 0.0]])
+    third = pytest.approx(1 / 3, abs=1e-6)
+    assert result.probability_best().tolist() == [third, third, third, 0.0]
+
+
 COMPARISONS: dict[str, Any] = {
     "covariance": lambda result: result.covariance,
     "difference": lambda result: result.difference(0, 1),
@@ -132,3 +140,31 @@ def test_rows_that_there_are_not_are_refused(row: Any) -> None:
 def test_levels_that_are_none_are_refused(level: float) -> None:
     with pytest.raises(ValueError, match="level is"):
         estimate([1.0, 0.9], TWO).shortfall(level)
+
+
+def test_the_curse_of_the_best_of_completions_is_what_it_is_too_high_by() -> None:
+    """All designs are worth 0, so that the highest estimate is nothing but curse."""
+    generator = torch.Generator().manual_seed(0)
+    gains = torch.randn(20, 400, 30, generator=generator, dtype=torch.float64)
+    weights = torch.full((20, 400), 1 / 20, dtype=torch.float64)
+    highest = gains.mean(0).amax(1)
+    curse = curse_of_gains(gains, weights, range(gains.shape[1]))
+    assert float(curse.mean()) == pytest.approx(float(highest.mean()), rel=0.15)
+    gains[..., 0] += 100  # no doubt which is the best
+    assert curse_of_gains(gains, weights, range(gains.shape[1])).abs().max() < 0.05
+    gains[3, 7, 5:] = torch.nan  # not evaluated
+    assert curse_of_gains(gains, weights, range(gains.shape[1])).isfinite().all()
+    weights[:, 2] = torch.eye(20, dtype=torch.float64)[0]
+    assert curse_of_gains(
+        gains, weights, range(gains.shape[1])
+    ).isnan().nonzero().flatten().tolist() == [2]
+
+
+def test_unequal_weights_count_as_fewer_completions() -> None:
+    generator = torch.Generator().manual_seed(0)
+    gains = torch.randn(20, 200, 30, generator=generator, dtype=torch.float64)
+    weights = torch.cat([torch.full((5,), 0.2), torch.zeros(15)]).double()[:, None].expand(-1, 200)
+    few = curse_of_gains(gains[:5], torch.full((5, 200), 0.2).double(), range(200))
+    assert torch.allclose(
+        curse_of_gains(gains, weights, range(gains.shape[1])).mean(), few.mean(), rtol=0.03
+    )

@@ -229,6 +229,15 @@ def test_looks_that_a_search_did_not_judge_do_not_count() -> None:
     ]
 
 
+def test_the_winners_curse_is_taken_off_where_it_is_known() -> None:
+    blank = Observation.nothing(3, 1, 16)
+    designs = TILED.designs(blank)[:3]
+    scores = torch.tensor([[0.1, 0.3, 0.0]]).expand(3, -1)
+    curse = torch.tensor([0.0, 0.15, torch.nan])
+    decision = Decision(designs, candidates=designs, scores=scores, winners_curse=curse)
+    assert EIGBelow(0.2)(blank, decision).tolist() == [False, True, False]
+
+
 def test_several_findings_have_to_be_known_all() -> None:
     belief = torch.tensor([[[0.99, 0.01], [0.02, 0.98]], [[0.99, 0.01], [0.6, 0.4]]]).log()
 

@@ -94,6 +94,20 @@ def test_what_weighted_completions_are_worth_is_told_where_it_is_known(results):
     assert text.count('<td class="n">4.2</td>') == 2
 
 
+def test_the_winners_curse_is_told_where_it_is_known(results):
+    made = with_scores(results, 1.0)
+    assert "winner's curse" not in render(made, summary=summary(made, 20))
+    known = np.where(made["policy"].values[:, None, None, None] == "boed", 0.125, np.nan)
+    made["winners_curse"] = made["score"].copy(data=np.broadcast_to(known, made["score"].shape))
+    assert [row.curse for row in eig_and_gains(made, resamples=20)] == [0.125, 0.125]
+    text = render(made, summary=summary(made, 20))
+    assert '<th scope="col">winner\'s curse</th>' in text.replace("&#39;", "'")
+    assert text.count('<td class="n">0.125</td>') == 2
+    table = report_tables(made, summary(made, resamples=20))["gains"].splitlines()
+    assert table[0].endswith("winners_curse,effective_sample_size")
+    assert table[1].split(",")[-2] == "0.125"
+
+
 def test_the_share_of_negative_eigs_is_of_the_candidates_that_read_something(examples, results):
     panels = examples()
     maps = np.full(panels["eig"].shape, 0.2, np.float32)
