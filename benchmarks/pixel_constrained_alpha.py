@@ -24,7 +24,8 @@ from in_use import with_interval
 from inpainting import observed
 from measuring import machine
 from pages import fill
-from pixel_constrained import BATCH, nats
+from pixel_constrained import nats
+from pixel_constrained_study import BATCH
 from tables import table
 from torch import Tensor
 from trainings import Planned, finished, short, train

@@ -65,6 +65,7 @@ def one_pass_for(
             f"another name, or none"
         )
     network.check_looks(looks)
+    network.check_costs(context.sensor, looks)
     return ONE_PASS[network.name](network, classifier, memory=memory)
 
 

@@ -16,7 +16,15 @@ from boed.foundation.checks import attribute
 from boed.foundation.fingerprint import fingerprint
 from boed.foundation.identity import DIGITS
 from boed.sensors.direct import DirectSensor
-from boed.sensors.sensor import Sensor, candidates, footprints, new_readings, returns_readings
+from boed.sensors.sensor import (
+    Sensor,
+    candidate_costs,
+    candidates,
+    footprints,
+    new_readings,
+    returns_readings,
+)
+from boed.sensors.travel import travels, trips
 
 Shape = tuple[int, int, int]
 """Channels, height and width of scenes."""
@@ -84,6 +92,21 @@ class CandidateLooks:
             f"{'readings' if self.indirect else 'pixels'}, scenes of {channels} x {height} x "
             f"{width} ({check})"
         )
+
+    def costs(self, sensor: Sensor) -> str:
+        """What tells the costs of these looks from others: their range, and a checksum.
+
+        Of ways it has those from the first look to each.
+        """
+        blank = Observation.nothing(1, self.shape[0], self.shape[1:], device=self.designs.device)
+        cost = candidate_costs(sensor, blank, self.designs)[0].float()
+        about = f"costs from {float(cost.min()):.4g} to {float(cost.max()):.4g}"
+        ways = torch.zeros(0)
+        if travels(sensor):
+            first = self.designs[:1].expand_as(self.designs)
+            ways = trips(sensor, first, self.designs).float()
+            about += f" and up to {float(ways.max()):.4g} for a way"
+        return f"{about} ({fingerprint(cost, ways)[:DIGITS]})"
 
     @property
     def numbers(self) -> int:

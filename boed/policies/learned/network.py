@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -20,6 +21,7 @@ from boed.foundation.checks import at_least
 from boed.foundation.files import read_model, save_weights
 from boed.foundation.identity import DIGITS, identity
 from boed.policies.learned.looks import CandidateLooks
+from boed.sensors.sensor import Sensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,8 +197,10 @@ class LookNet(nn.Module):
         name: of the policy.
         merit: the validation's figure that says how good it is, lower is better.
         expects: whether the numbers are gains of looks in nats.
+        costs: `CandidateLooks.costs` of what it was trained for; None if costs were nothing to it.
     """
 
+    costs: str | None = None
     name: ClassVar[str]
     merit: ClassVar[str]
     expects: ClassVar[bool] = False
@@ -230,6 +234,18 @@ class LookNet(nn.Module):
                 f"these with `boed train policy {self.name} --sensor ...`"
             )
 
+    def check_costs(self, sensor: Sensor, looks: CandidateLooks) -> None:
+        """Refuse other costs of looks than it was trained for, if it was trained for any.
+
+        Raises:
+            ValueError: naming both.
+        """
+        if self.costs is not None and (given := looks.costs(sensor)) != self.costs:
+            raise ValueError(
+                f"policy: it was trained for {self.costs}, not for {given}; train one for these "
+                f"with `boed train policy {self.name} --sensor ...`"
+            )
+
     def check_classifier(self, classifier: Classifier) -> None:
         """Refuse another classifier than it was trained for.
 
@@ -250,6 +266,7 @@ class LookNet(nn.Module):
             "config": asdict(self.config),
             "looks": self.looks,
             "classifier": self.classifier,
+            **({} if self.costs is None else {"costs": self.costs}),
         }
         save_weights(path, {k: v.half() for k, v in self.state_dict().items()}, header)
 
@@ -265,7 +282,9 @@ class LookNet(nn.Module):
     @classmethod
     def _built(cls, header: dict[str, Any], tensors: dict[str, Tensor]) -> Self:
         config = ValueConfig.read(header["config"])
-        return cls(config, looks=header["looks"], classifier=header["classifier"])
+        network = cls(config, looks=header["looks"], classifier=header["classifier"])
+        network.costs = header.get("costs")
+        return network
 
 
 class ValueNet(LookNet):
@@ -299,10 +318,19 @@ class ValueNet(LookNet):
             gained: their mean gain.
 
         Returns:
-            The factor, from 1/4 to 4; 1 where nothing was expected.
+            The factor, from 1/4 to 4; 1 where nothing was expected. Beyond that a warning says so.
         """
         if expected > 0:
-            self.scale.mul_(min(max(gained / expected, 0.25), 4.0))
+            factor = gained / expected
+            self.scale.mul_(min(max(factor, 0.25), 4.0))
+            if not 0.25 <= factor <= 4:
+                warnings.warn(
+                    f"scale: the looks taken on val gained {gained:.3g} nats where {expected:.3g} "
+                    f"were expected; values are multiplied by {float(self.scale):g}, the most that "
+                    "is done, and do not say what looks gain: train longer, or on other scenes "
+                    "than the classifier's",
+                    stacklevel=2,
+                )
         return float(self.scale)
 
 

@@ -162,6 +162,8 @@ def train_look_policy(
     lesson = _lesson(training, completer, looks=looks, sensor=sensor, classifier=classifier)
     torch.manual_seed(derive(training.seed, "weights"))
     network = begun(train, sensor, classifier, looks=looks, config=config, kind=kind).to(device)
+    if isinstance(training, NonmyopicTrainingConfig) and training.price > 0:
+        network.costs = looks.costs(sensor)
     about: dict[str, Any] = {"data": train.name, "sha256": train.sha256, "looks": looks.name}
     about["classifier"] = network.classifier
     if completer is not None:

@@ -109,6 +109,7 @@ class OnePass:
         if self._looks is None or self._looks[0] is not sensor or self._looks[1].shape != shape:
             looks = CandidateLooks.of(sensor, shape, observation.device)
             self.network.check_looks(looks)
+            self.network.check_costs(sensor, looks)
             self.network.to(observation.device)
             self._looks = (sensor, looks)
         looks = self._looks[1]

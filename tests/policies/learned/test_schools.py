@@ -21,7 +21,14 @@ from boed.data.readers.cubes import CubeLaw
 from boed.foundation.files import load_weights
 from boed.foundation.interruption import Interrupted
 from boed.policies import BOED, Policy, TwoStep
-from boed.policies.learned import NETWORKS, ONE_PASS, CandidateLooks, LookNet, ValueConfig
+from boed.policies.learned import (
+    NETWORKS,
+    ONE_PASS,
+    CandidateLooks,
+    LookNet,
+    ValueConfig,
+    ValueNet,
+)
 from boed.policies.learned import train_look_policy as train
 from boed.policies.learned.greedy import RelaxedChoice
 from boed.policies.learned.lessons import Returns
@@ -166,6 +173,42 @@ def test_the_predictors_loss_teaches_the_selector_too(kind: str) -> None:
 def test_the_choice_cools() -> None:
     how = GreedyTrainingConfig(steps=101, temperature=2.0, coolest=0.02)
     assert [how.cooled(step) for step in (0, 50, 100)] == pytest.approx([2, 0.2, 0.02])
+
+
+def test_a_policy_that_pays_for_looks_is_for_their_costs(tmp_path: Path) -> None:
+    """One for which looks had no price takes any."""
+    quick = replace(LEARNING["nonmyopic"], steps=1, batch=4, watched=10)
+    dear = Features(9, costs=torch.arange(1.0, 10.0))
+    names = {}
+    for price in (0.0, 0.1):
+        path = tmp_path / f"{price}.safetensors"
+        taught("nonmyopic", path, training=replace(quick, price=price), sensor=dear)
+        names[price] = path
+    rows = Observation.nothing(2, 1, (1, 9))
+    for sensor in (dear, TABLE):
+        policy = ONE_PASS["nonmyopic"](NETWORKS["nonmyopic"].load(names[0.0]), EXACT)
+        policy.choose(rows, sensor)
+    network = NETWORKS["nonmyopic"].load(names[0.1])
+    ONE_PASS["nonmyopic"](network, EXACT).choose(rows, dear)
+    with pytest.raises(
+        ValueError, match=r"trained for costs from 1 to 9 \(\w+\), not for costs from"
+    ):
+        ONE_PASS["nonmyopic"](network, EXACT).choose(rows, TABLE)
+
+
+def test_costs_are_told_with_their_ways() -> None:
+    blank = (1, 16, 16)
+    near, far = (PatchSensor(16, 0.25, 3, travel=each) for each in (0.1, 0.2))
+    looks = CandidateLooks.of(near, blank)
+    assert "and up to 1.697 for a way" in looks.costs(near)
+    assert len({looks.costs(each) for each in (near, far, PatchSensor(16, 0.25, 3))}) == 3
+
+
+def test_values_that_are_far_too_high_are_told() -> None:
+    network = ValueNet(SMALL, looks="some", classifier="one")
+    with pytest.warns(UserWarning, match=r"gained 0.1 nats where 1 were expected; .* by 0.25"):
+        assert network.corrected(1.0, 0.1) == 0.25
+    assert ValueNet(SMALL, looks="some", classifier="one").corrected(1.0, 0.5) == 0.5
 
 
 @pytest.mark.parametrize("name", ["greedy", "nonmyopic"])
