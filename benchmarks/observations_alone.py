@@ -19,7 +19,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 import xarray as xr
 from in_use import of_scenes, with_interval
 from measuring import machine
@@ -35,12 +34,8 @@ from boed.completion.evaluation.results import (
     sbc_rejected,
 )
 from boed.completion.registry import LEARNED, load_completer
-from boed.data.dataset import Dataset
-from boed.data.incomplete import Incomplete
-from boed.data.masks import squares
 from boed.data.training_split import incomplete_splits, training_splits
 from boed.foundation.files import write_json
-from boed.foundation.randomness import derive
 from boed.foundation.registry import check_known
 from boed.run import evaluate_completers
 
@@ -50,33 +45,26 @@ SETS = {"digits": ("mnist_28", 32), "kermany_pneumonia_128": ("kermany_pneumonia
 STEPS = {"flow": (2500, 2400), "vaeac": (4200, 3300), "unsup": (5000, 2400)}
 """Updates for each of `SETS` that take some 600 CPU seconds."""
 
-SOURCES = ("whole", "5-squares", "3-squares", "dropped")
-WHOLE = SOURCES[0]
+WHOLE = "whole"
+SOURCES = {
+    WHOLE: "",
+    "5-squares": "squares:0.35:5",
+    "3-squares": "squares:0.35:3",
+    "dropped": "dropped:0.9",
+}
+"""What is seen of each scene, once and for good, by the name of a mask."""
+
 ROWS = tuple(f"{kind}-{source}" for kind in STEPS for source in SOURCES)
 
 PLAN = Plan(scenes=160, deep=48, n=10, seeds=(0, 1, 2), holes=False)
 LOOKS, GRID = 3, 9
 
 
-def some_squares(dataset: Dataset, count: int, seed: int) -> Incomplete:
-    """What so many squares of 35 % of the width show of each scene, once and for good."""
-    generator = torch.Generator().manual_seed(derive(dataset.sha256, "squares", count, seed))
-    counts = torch.full((len(dataset),), count)
-    masks = squares(len(dataset), dataset.size, counts=counts, generator=generator)
-    return Incomplete(
-        name=dataset.name, split=dataset.split, images=dataset.images, masks=masks.byte()
-    )
-
-
 def splits(data: str, size: int, source: str, seed: int) -> Splits:
     """Train and val images as a source shows them."""
     if source == WHOLE:
         return training_splits(data, size)
-    if source == "dropped":
-        return incomplete_splits(data, size, masks="dropped:0.9", seed=seed)
-    count = int(source.partition("-")[0])
-    one, other = (some_squares(each, count, seed) for each in training_splits(data, size))
-    return one, other
+    return incomplete_splits(data, size, masks=SOURCES[source], seed=seed)
 
 
 def planned(row: str, data: str, channels: int, seed: int, steps: int | None) -> Planned:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from boed.completion.editing import resample
 from boed.completion.ranking import log_probs
+from boed.data.masks import squares
 from boed.data.observation import Observation
 from boed.foundation.randomness import derive
 
@@ -141,13 +142,9 @@ def failures(study: Study) -> Figure:
 
 def two_squares(study: Study) -> Figure:
     """Completions of ten digits, of which two squares of 35 % of the width are seen."""
-    size = study.test.size
-    scenes, side = study.some(10, start=40), round(0.35 * size)
+    scenes, size = study.some(10, start=40), study.test.size
     generator = torch.Generator().manual_seed(derive(study.seed, "two squares"))
-    mask = torch.zeros(len(scenes), 1, size, size)
-    for each in mask[:, 0]:
-        for top, left in torch.randint(size - side + 1, (2, 2), generator=generator).tolist():
-            each[top : top + side, left : left + side] = 1
+    mask = squares(len(scenes), size, count=2, overhang=False, generator=generator)
     seen = Observation.of(scenes, mask)
     samples = study.model.sample(seen, COMPLETIONS, study.seed)
     figure, axes = grid(len(scenes), COMPLETIONS + 2, size=0.6)

@@ -15,6 +15,7 @@ def squares(
     size: int,
     fraction: float = 0.35,
     *,
+    count: int | None = None,
     counts: Int64[Tensor, " B"] | None = None,
     overhang: bool = True,
     generator: torch.Generator | None = None,
@@ -25,7 +26,8 @@ def squares(
         batch: how many masks, B.
         size: width of the image in pixels.
         fraction: side of a square over the width: 0.35 for completers, 0.25 for the classifier.
-        counts: how many squares each mask has, `[B]`; drawn from U{0..5} if not given.
+        count: how many squares each mask has; drawn from U{0..5} if not given.
+        counts: the same for each mask by itself, `[B]`, in place of `count`.
         overhang: squares may reach over the border, as in the paper.
         generator: source of randomness.
 
@@ -35,7 +37,9 @@ def squares(
     side = round(fraction * size)
     if not 1 <= side <= size:
         raise ValueError(f"fraction {fraction} of {size} pixels is {side}; expected 1..{size}")
-    if counts is None:
+    if count is not None:
+        counts = torch.full((batch,), count)
+    elif counts is None:
         counts = torch.randint(0, 6, (batch,), generator=generator)
     most = max(int(counts.max()), 1)
     low, high = (1 - side, size) if overhang else (0, size - side + 1)
@@ -52,9 +56,11 @@ def holes(
     size: int,
     fraction: float = 0.35,
     *,
+    count: int | None = None,
     counts: Int64[Tensor, " B"] | None = None,
     overhang: bool = True,
     generator: torch.Generator | None = None,
 ) -> Float[Tensor, "B 1 H W"]:
     """The inverse of `squares`: everything seen but a few squares."""
-    return 1 - squares(batch, size, fraction, counts=counts, overhang=overhang, generator=generator)
+    drawn = {"count": count, "counts": counts, "overhang": overhang, "generator": generator}
+    return 1 - squares(batch, size, fraction, **drawn)  # type: ignore[arg-type]

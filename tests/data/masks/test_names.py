@@ -9,8 +9,8 @@ from boed.data.masks import MASKS, check_masks, named, read_masks
 from boed.data.masks.names import arguments
 
 SPELLED = {
-    "squares": "0.25",
-    "holes": "0.25",
+    "squares": "0.25:2",
+    "holes": "0.25:2",
     "blobs": "2:1:3",
     "top": "5",
     "bottom": "5",

@@ -64,6 +64,16 @@ def test_holes_are_the_inverse():
     assert torch.equal(seen + hidden, torch.ones(20, 1, 32, 32))
 
 
+def test_a_fixed_number_of_squares_is_that_for_each_mask():
+    given = {"overhang": False, "generator": seeded(1)}
+    one = squares(200, 32, 0.25, count=1, **given).sum((1, 2, 3))
+    assert (one == 64).all()
+    many = squares(20, 32, 0.25, count=3, generator=seeded(4))
+    each = squares(20, 32, 0.25, counts=torch.full((20,), 3), generator=seeded(4))
+    assert torch.equal(many, each)
+    assert (squares(5, 32, count=0, generator=seeded()) == 0).all()
+
+
 @pytest.mark.parametrize("draw", [squares, holes])
 def test_same_seed_same_masks(draw):
     masks = draw(40, 32, generator=seeded(2))
