@@ -28,9 +28,12 @@ class PolicyConfig:
         designs: the finite set that a design is of, rows of K; none where it is continuous.
         lower, upper: bounds of each entry of a design; none where it may be any number.
         scale: size of designs where they have no bounds; the network works in units of it.
+        logarithmic: of each entry the size c from which on it counts in powers: the network works
+            with log(x - lower + c), as for a delay of days to decades. 0 where it counts in steps.
 
     Raises:
-        ValueError: a size below 1, or bounds that do not enclose anything.
+        ValueError: a size below 1, bounds that do not enclose anything, or an entry that counts in
+            powers without bounds.
     """
 
     design_dim: int
@@ -43,6 +46,7 @@ class PolicyConfig:
     upper: tuple[float, ...] | None = None
     scale: float = 1.0
     designs: tuple[tuple[float, ...], ...] | None = None
+    logarithmic: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         at_least(1, **attributes(self, "design_dim", "outcome_dim", "hidden", "embedding"))
@@ -51,7 +55,7 @@ class PolicyConfig:
         check_known("activation", self.activation, ACTIVATIONS)
         if (self.lower is None) != (self.upper is None):
             raise ValueError("lower and upper bounds go together; got only one of them")
-        for name in ("lower", "upper"):
+        for name in ("lower", "upper", "logarithmic"):
             bound = getattr(self, name)
             if bound is None:
                 continue
@@ -60,6 +64,13 @@ class PolicyConfig:
                 raise ValueError(
                     f"{name} has {len(bound)} entries, expected one for each of the "
                     f"{self.design_dim} of a design"
+                )
+        if self.logarithmic is not None:
+            at_least(0, logarithmic=min(self.logarithmic))
+            if any(self.logarithmic) and self.lower is None:
+                raise ValueError(
+                    f"logarithmic is {self.logarithmic}, which is for designs with bounds; "
+                    "expected lower and upper, or none"
                 )
         if self.designs is not None:
             rows = tuple(tuple(map(float, row)) for row in self.designs)

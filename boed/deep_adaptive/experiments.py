@@ -32,9 +32,8 @@ class RecurrentDesigner(Protocol):
     @property
     def design_dim(self) -> int: ...
 
-    @property
-    def unit(self) -> Float[Tensor, " K"]:
-        """A large step of each coordinate of a design."""
+    def unit_at(self, design: Float[Tensor, "*B K"]) -> Float[Tensor, "*B K"]:
+        """A large step of each coordinate of a design, there."""
         ...
 
     def start(self, batch: int) -> Any:
@@ -72,7 +71,7 @@ def run_experiments(
         looks: T.
         batch: B.
         limit: of the gradient that reaches each coordinate of a design, for a mean over the
-            experiments, in nats per `policy.unit`. Near what a signal changes fast with, a few
+            experiments, in nats per `policy.unit_at`. Near what a signal changes fast with, a few
             experiments would have all the say, through all later looks, too.
 
     Raises:
@@ -91,7 +90,8 @@ def run_experiments(
             design = problem.space.nearest(design)
             costs = costs + problem.space.costs(design, designs[-1] if designs else None)
         if design.requires_grad and limit < math.inf:
-            design.register_hook(partial(_limited, most=limit / batch / policy.unit))
+            unit = policy.unit_at(design.detach())
+            design.register_hook(partial(_limited, most=limit / batch / unit))
         if not latents:
             latents = problem.draw_latents(design.detach())
         trace = problem.trace(design, latents)

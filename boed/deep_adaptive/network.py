@@ -48,8 +48,11 @@ class DeepAdaptiveDesign(nn.Module):
         provenance: how its weights came about, once it has been trained or loaded.
     """
 
+    bounds: Tensor
     lower: Tensor
     upper: Tensor
+    powers: Tensor
+    offset: Tensor
     candidates: Tensor
     outcome_mean: Tensor
     outcome_std: Tensor
@@ -73,8 +76,12 @@ class DeepAdaptiveDesign(nn.Module):
             nn.Linear(config.hidden, outputs + (0 if config.designs else config.heads)),
         )
         lower, upper = _interval(config)
-        self.register_buffer("lower", lower, persistent=False)
-        self.register_buffer("upper", upper, persistent=False)
+        size = torch.tensor(config.logarithmic or (0.0,) * config.design_dim)
+        self.register_buffer("bounds", torch.stack([lower, upper]), persistent=False)
+        self.register_buffer("powers", size > 0, persistent=False)
+        self.register_buffer("offset", size - lower, persistent=False)
+        self.register_buffer("lower", self.scaled(lower), persistent=False)
+        self.register_buffer("upper", self.scaled(upper), persistent=False)
         self.register_buffer("candidates", torch.tensor(config.designs or [[]]), persistent=False)
         self.register_buffer("outcome_mean", torch.zeros(config.outcome_dim))
         self.register_buffer("outcome_std", torch.ones(config.outcome_dim))
@@ -84,17 +91,27 @@ class DeepAdaptiveDesign(nn.Module):
         """K, numbers in a design."""
         return self.config.design_dim
 
-    @property
-    def unit(self) -> Float[Tensor, " K"]:
-        """What 1 of the network stands for."""
-        return (self.upper - self.lower) / 2
+    def scaled(self, designs: Float[Tensor, "*B K"]) -> Float[Tensor, "*B K"]:
+        """The designs, with logarithms of the entries that count in powers."""
+        size = (designs + self.offset).clamp(min=1e-30)
+        return torch.where(self.powers, size.log(), designs)
+
+    def unscaled(self, scaled: Float[Tensor, "*B K"]) -> Float[Tensor, "*B K"]:
+        """The inverse."""
+        inner = torch.where(self.powers, scaled, 0.0)  # no exponential of what is no logarithm
+        return torch.where(self.powers, inner.exp() - self.offset, scaled)
+
+    def unit_at(self, design: Float[Tensor, "*B K"]) -> Float[Tensor, "*B K"]:
+        """What 1 of the network stands for at a design."""
+        size = torch.where(self.powers, design + self.offset, 1.0)
+        return (self.upper - self.lower) / 2 * size
 
     @property
     def middle(self) -> Float[Tensor, " K"]:
         """A legal design: the middle of the bounds, or one of a finite set."""
         if self.config.designs is not None:
             return self.candidates[len(self.candidates) // 2]
-        return (self.lower + self.upper) / 2
+        return self.unscaled((self.lower + self.upper) / 2)
 
     @classmethod
     def from_bounds(cls, bounds: Float[Tensor, "2 K"], **sizes: Any) -> DeepAdaptiveDesign:
@@ -180,7 +197,7 @@ class DeepAdaptiveDesign(nn.Module):
         designs, outcomes = (each.to(self.outcome_mean.dtype) for each in (designs, outcomes))
         return torch.cat(
             [
-                (designs - self.lower) / (self.upper - self.lower) * 2 - 1,
+                (self.scaled(designs) - self.lower) / (self.upper - self.lower) * 2 - 1,
                 (outcomes - self.outcome_mean) / self.outcome_std,
             ],
             dim=-1,
@@ -193,8 +210,9 @@ class DeepAdaptiveDesign(nn.Module):
         width = self.upper - self.lower
         if self.config.lower is None:
             return self.lower + width * (1 + raw) / 2
-        inside = self.lower + width * torch.sigmoid(2 * raw)
-        return torch.minimum(inside, self.upper)  # rounding may lead above it
+        inside = self.unscaled(self.lower + width * torch.sigmoid(2 * raw))
+        lowest, highest = self.bounds
+        return inside.maximum(lowest).minimum(highest)  # rounding may lead beyond them
 
     def _check(self, designs: Tensor, outcomes: Tensor) -> None:
         if designs.ndim != 3 or designs.shape[2] != self.config.design_dim:
@@ -293,12 +311,11 @@ class StaticDesign(nn.Module):
         """K, numbers in a design."""
         return self.designs.shape[1]
 
-    @property
-    def unit(self) -> Float[Tensor, " K"]:
+    def unit_at(self, design: Float[Tensor, "*B K"]) -> Float[Tensor, "*B K"]:
         """Half of what the bounds enclose; 1 where there are none."""
         if self.bounds is None:
-            return torch.ones_like(self.designs[0])
-        return (self.bounds[1] - self.bounds[0]) / 2
+            return torch.ones_like(design)
+        return ((self.bounds[1] - self.bounds[0]) / 2).expand_as(design)
 
     @torch.no_grad()
     def keep_within(self) -> None:

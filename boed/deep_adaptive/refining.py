@@ -156,9 +156,8 @@ class _Continued:
     def design_dim(self) -> int:
         return self.network.design_dim
 
-    @property
-    def unit(self) -> Tensor:
-        return self.network.unit
+    def unit_at(self, design: Tensor) -> Tensor:
+        return self.network.unit_at(design)
 
     def start(self, batch: int) -> Float[Tensor, "B E"]:
         summary = self.network.start(1)

@@ -91,9 +91,8 @@ class _Walk:
     def design_dim(self) -> int:
         return self.policy.design_dim
 
-    @property
-    def unit(self) -> Tensor:
-        return self.policy.unit
+    def unit_at(self, design: Tensor) -> Tensor:
+        return self.policy.unit_at(design)
 
     def start(self, batch: int) -> Tensor:
         return self.policy.start(batch)

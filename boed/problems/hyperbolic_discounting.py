@@ -51,6 +51,11 @@ class HyperbolicDiscounting:
     def bounds(self) -> Float[Tensor, "2 2"]:
         return torch.tensor([[0.0, 0.0], [100.0, self.longest]])
 
+    @property
+    def logarithmic(self) -> tuple[float, float]:
+        """Delays count in powers from one day on; see `PolicyConfig`."""
+        return 0.0, 1.0
+
     def model(self, design: Float[Tensor, "*batch 2"]) -> Float[Tensor, "*batch"]:
         """Sites log_k, alpha > 0 and y (0 or 1), `[*batch]`.
 

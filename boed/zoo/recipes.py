@@ -436,6 +436,8 @@ def _for_problem(job: _Job) -> torch.nn.Module:
         if isinstance(recipe.architecture, dict):
             of_it = {"design_dim": config.design_dim, "lower": config.lower, "upper": config.upper}
             seen = {"outcome_dim": config.outcome_dim, **recipe.architecture}
+            if config.logarithmic is not None:
+                seen = {"logarithmic": config.logarithmic, **seen}
             if config.designs is not None:
                 seen = {"designs": config.designs, **seen}
             recipe = replace(recipe, architecture=seen)

@@ -15,6 +15,7 @@ from boed.deep_adaptive import (
     PolicyConfig,
     PolicyTrainingConfig,
     StaticDesign,
+    architecture_for,
     contrast,
     first_design,
     single_look,
@@ -23,9 +24,12 @@ from boed.deep_adaptive import (
 )
 from boed.eig.model.sequential import roll_out, sequential_pce
 from boed.foundation.files import load_weights, save_weights
+from boed.problems import HyperbolicDiscounting
 from boed.problems.linear_gaussian import LinearGaussian
 from boed.problems.location_finding import LocationFinding
+from boed.training import Recipe
 from boed.training.curve import curve_path
+from boed.zoo import train_recipe
 
 LINEAR = LinearGaussian.one_dimension()
 BOUNDS = torch.tensor([[-2.0], [2.0]])
@@ -435,3 +439,50 @@ def test_the_shipped_policy_beats_random_designs():
 def test_an_unknown_shipped_policy_is_named():
     with pytest.raises(ValueError, match="'none'"):
         DeepAdaptiveDesign.shipped("none")
+
+
+def test_entries_that_count_in_powers_do_so():
+    config = PolicyConfig(
+        design_dim=2, lower=(0.0, 5.0), upper=(100.0, 10_005.0), logarithmic=(0.0, 1.0)
+    )
+    network = DeepAdaptiveDesign(config)
+    raw = torch.tensor([[0.0, 0.0], [50.0, 50.0], [-50.0, -50.0]])
+    chosen = network.within(raw)
+    assert chosen[0].tolist() == pytest.approx([50, 5 + math.sqrt(10_001) - 1], rel=1e-4)
+    assert chosen[1].tolist() == [100, 10_005]
+    assert chosen[2].tolist() == [0, 5]
+    read = network.in_units(chosen, torch.zeros(3, 1))[:, :2]
+    assert torch.allclose(read, torch.tensor([[0.0, 0.0], [1.0, 1.0], [-1.0, -1.0]]), atol=1e-3)
+    step = 1e-3  # of the network's numbers within [-1, 1]
+    there = network.unscaled(
+        network.scaled(chosen[:1]) + step * (network.upper - network.lower) / 2
+    )
+    assert torch.allclose((there - chosen[:1]) / step, network.unit_at(chosen[:1]), rtol=0.01)
+    raw.requires_grad_()
+    network.within(raw).sum().backward()
+    assert raw.grad.isfinite().all()
+
+
+def test_delays_count_in_powers_unless_something_else_is_asked(tmp_path):
+    assert architecture_for(HyperbolicDiscounting()).logarithmic == (0.0, 1.0)
+    network = DeepAdaptiveDesign(architecture_for(HyperbolicDiscounting(), hidden=4))
+    network.save(tmp_path / "policy.safetensors", {})
+    assert DeepAdaptiveDesign.load(tmp_path / "policy.safetensors").config == network.config
+    recipe = {
+        "kind": "policy", "name": "dad", "problem": "hyperbolic_discounting",
+        "architecture": {"hidden": 4, "logarithmic": [0.0, 0.0]},
+        "training": {"looks": 2, "steps": 1, "batch": 4, "contrasts": 3},
+    }  # fmt: skip
+    trained = train_recipe(Recipe.of(recipe), tmp_path / "linear.safetensors")
+    assert trained.config.logarithmic == (0.0, 0.0)
+
+
+def test_powers_without_bounds_are_refused():
+    with pytest.raises(ValueError, match=r"logarithmic is \(1.0,\), which is for designs with"):
+        PolicyConfig(design_dim=1, logarithmic=(1.0,))
+    with pytest.raises(ValueError, match="logarithmic is -1.0, expected at least 0"):
+        PolicyConfig(design_dim=1, lower=(0.0,), upper=(1.0,), logarithmic=(-1.0,))
+    with pytest.raises(
+        ValueError, match="logarithmic has 2 entries, expected one for each of the 1"
+    ):
+        PolicyConfig(design_dim=1, lower=(0.0,), upper=(1.0,), logarithmic=(1.0, 1.0))
