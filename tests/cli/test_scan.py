@@ -50,6 +50,7 @@ def digit(tmp_path):
             "boed_entropy", {"completer": "gaussian", "completions": 4}, marks=pytest.mark.slow
         ),
         ("max_variance", {"completer": "retrieval", "sensor": "lines,axis=row,width=8"}),
+        ("value", {"sensor": "patch,grid=9"}),
         ("oracle", {}),
         ("random", {}),
     ],

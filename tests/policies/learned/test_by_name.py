@@ -45,6 +45,22 @@ def made(policies: list[str], **options: Any) -> Any:
     return setup(CLUES.dataset(8), policies=policies, **{**OWN, **options})
 
 
+@pytest.mark.parametrize("name", NETWORKS)
+def test_networks_play_in_the_environment(name: str, tmp_path: Path) -> None:
+    """Alone as in a vector of environments, for what the classifier then says."""
+    environments = pytest.importorskip("boed.environments")
+    policy = ONE_PASS[name](NETWORKS[name].load(saved(name, tmp_path)), ClueClassifier())
+    given = {"looks": 3, "classifier": ClueClassifier()}
+    alone = environments.SensingEnv(CLUES.dataset(4), GRID, **given)
+    one = environments.play(environments.ClassifierPredicts(alone), policy, seed=5)
+    vector = environments.VectorSensingEnv(2, CLUES.dataset(4), GRID, **given)
+    both = environments.play(environments.VectorClassifierPredicts(vector), policy, seed=5)
+    assert len(one) == 3
+    assert torch.as_tensor(both).shape == (3, 2)
+    assert torch.as_tensor(one).isfinite().all()
+    assert torch.as_tensor(both).isfinite().all()
+
+
 def test_a_network_is_a_policy_by_its_path_and_its_proposals_are_another(checkpoint: str) -> None:
     completer = ClueCompleter(CLUES)
     asked = [checkpoint, f"other={checkpoint}", f"boed_value={checkpoint}", "random"]
