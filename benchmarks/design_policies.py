@@ -94,7 +94,11 @@ def fixed(task: Task, out: Path, settings: Settings) -> tuple[Tensor, float]:
     torch.manual_seed(derive(settings.seed, "designs"))
     trained = train_policy(
         task.problem.model,
-        StaticDesign(task.random(task.looks).float(), task.problem.bounds),
+        StaticDesign(
+            task.random(task.looks).float(),
+            task.problem.bounds,
+            logarithmic=getattr(task.problem, "logarithmic", None),
+        ),
         PolicyTrainingConfig(
             steps=400,
             lr=2e-2,

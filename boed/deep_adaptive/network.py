@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from boed.deep_adaptive.config import ACTIVATIONS, PolicyConfig
+from boed.deep_adaptive.scale import DesignScale
 from boed.foundation.files import read_model, save_weights
 from boed.foundation.shipped import shipped
 
@@ -48,11 +50,6 @@ class DeepAdaptiveDesign(nn.Module):
         provenance: how its weights came about, once it has been trained or loaded.
     """
 
-    bounds: Tensor
-    lower: Tensor
-    upper: Tensor
-    powers: Tensor
-    offset: Tensor
     candidates: Tensor
     outcome_mean: Tensor
     outcome_std: Tensor
@@ -75,13 +72,7 @@ class DeepAdaptiveDesign(nn.Module):
             activation(),
             nn.Linear(config.hidden, outputs + (0 if config.designs else config.heads)),
         )
-        lower, upper = _interval(config)
-        size = torch.tensor(config.logarithmic or (0.0,) * config.design_dim)
-        self.register_buffer("bounds", torch.stack([lower, upper]), persistent=False)
-        self.register_buffer("powers", size > 0, persistent=False)
-        self.register_buffer("offset", size - lower, persistent=False)
-        self.register_buffer("lower", self.scaled(lower), persistent=False)
-        self.register_buffer("upper", self.scaled(upper), persistent=False)
+        self.scale = DesignScale(*_interval(config), config.logarithmic)
         self.register_buffer("candidates", torch.tensor(config.designs or [[]]), persistent=False)
         self.register_buffer("outcome_mean", torch.zeros(config.outcome_dim))
         self.register_buffer("outcome_std", torch.ones(config.outcome_dim))
@@ -91,27 +82,16 @@ class DeepAdaptiveDesign(nn.Module):
         """K, numbers in a design."""
         return self.config.design_dim
 
-    def scaled(self, designs: Float[Tensor, "*B K"]) -> Float[Tensor, "*B K"]:
-        """The designs, with logarithms of the entries that count in powers."""
-        size = (designs + self.offset).clamp(min=1e-30)
-        return torch.where(self.powers, size.log(), designs)
-
-    def unscaled(self, scaled: Float[Tensor, "*B K"]) -> Float[Tensor, "*B K"]:
-        """The inverse."""
-        inner = torch.where(self.powers, scaled, 0.0)  # no exponential of what is no logarithm
-        return torch.where(self.powers, inner.exp() - self.offset, scaled)
-
     def unit_at(self, design: Float[Tensor, "*B K"]) -> Float[Tensor, "*B K"]:
         """What 1 of the network stands for at a design."""
-        size = torch.where(self.powers, design + self.offset, 1.0)
-        return (self.upper - self.lower) / 2 * size
+        return self.scale.unit_at(design)
 
     @property
     def middle(self) -> Float[Tensor, " K"]:
         """A legal design: the middle of the bounds, or one of a finite set."""
         if self.config.designs is not None:
             return self.candidates[len(self.candidates) // 2]
-        return self.unscaled((self.lower + self.upper) / 2)
+        return self.scale.designs(torch.zeros_like(self.scale.centre))
 
     @classmethod
     def from_bounds(cls, bounds: Float[Tensor, "2 K"], **sizes: Any) -> DeepAdaptiveDesign:
@@ -163,7 +143,7 @@ class DeepAdaptiveDesign(nn.Module):
         if self.config.designs is not None:
             return raw
         if self.config.lower is not None:  # what `within` makes of it again
-            means = ((means + 1) / 2).clamp(1e-4, 1 - 1e-4).logit() / 2
+            means = means.clamp(-1 + 2e-4, 1 - 2e-4).atanh()
         offset, shares = raw.split([self.design_dim, heads], -1)
         return offset + (shares[..., None] * means).sum(-2)
 
@@ -197,7 +177,7 @@ class DeepAdaptiveDesign(nn.Module):
         designs, outcomes = (each.to(self.outcome_mean.dtype) for each in (designs, outcomes))
         return torch.cat(
             [
-                (self.scaled(designs) - self.lower) / (self.upper - self.lower) * 2 - 1,
+                self.scale.numbers(designs),
                 (outcomes - self.outcome_mean) / self.outcome_std,
             ],
             dim=-1,
@@ -207,12 +187,9 @@ class DeepAdaptiveDesign(nn.Module):
         """The designs that the network's own numbers stand for."""
         if self.config.designs is not None:
             return self.candidates[raw.argmax(-1)]
-        width = self.upper - self.lower
         if self.config.lower is None:
-            return self.lower + width * (1 + raw) / 2
-        inside = self.unscaled(self.lower + width * torch.sigmoid(2 * raw))
-        lowest, highest = self.bounds
-        return inside.maximum(lowest).minimum(highest)  # rounding may lead beyond them
+            return self.scale.designs(raw)
+        return self.scale.inside(raw.tanh())
 
     def _check(self, designs: Tensor, outcomes: Tensor) -> None:
         if designs.ndim != 3 or designs.shape[2] != self.config.design_dim:
@@ -289,39 +266,53 @@ class StaticDesign(nn.Module):
     Args:
         designs: where it starts, `[T, K]`.
         bounds: lowest and highest value of each coordinate, `[2, K]`; none if not given.
+        logarithmic: which of them count in powers, as in `PolicyConfig`.
+
+    Attributes:
+        numbers: what is trained, `[T, K]`; the bounds are -1 and 1.
 
     Raises:
         ValueError: `designs` has another shape, no look, or is not finite.
     """
 
-    bounds: Tensor | None
-
     def __init__(
-        self, designs: Float[Tensor, "T K"], bounds: Float[Tensor, "2 K"] | None = None
+        self,
+        designs: Float[Tensor, "T K"],
+        bounds: Float[Tensor, "2 K"] | None = None,
+        *,
+        logarithmic: Sequence[float] | None = None,
     ) -> None:
         super().__init__()
-        if designs.ndim != 2 or len(designs) < 1 or not torch.isfinite(designs).all():
+        bad = designs.ndim != 2 or len(designs) < 1
+        if bad or not (designs.is_meta or torch.isfinite(designs).all()):
             raise ValueError(f"designs must be finite (T, K), got {tuple(designs.shape)}")
-        self.designs = nn.Parameter(designs.detach().clone())
-        self.register_buffer("bounds", None if bounds is None else bounds.float().clone())
+        designs = designs.detach()
+        one = torch.ones_like(designs[0])
+        lower, upper = (-one, one) if bounds is None else bounds.to(designs)
+        self.bounded, self.logarithmic = bounds is not None, logarithmic
+        self.scale = DesignScale(lower, upper, logarithmic)
+        self.numbers = nn.Parameter(self.scale.numbers(designs).clone())
         self.provenance: dict[str, Any] = {}
+
+    @property
+    def designs(self) -> Float[Tensor, "T K"]:
+        """The designs of all looks."""
+        return (self.scale.inside if self.bounded else self.scale.designs)(self.numbers)
 
     @property
     def design_dim(self) -> int:
         """K, numbers in a design."""
-        return self.designs.shape[1]
+        return self.numbers.shape[1]
 
     def unit_at(self, design: Float[Tensor, "*B K"]) -> Float[Tensor, "*B K"]:
-        """Half of what the bounds enclose; 1 where there are none."""
-        if self.bounds is None:
-            return torch.ones_like(design)
-        return ((self.bounds[1] - self.bounds[0]) / 2).expand_as(design)
+        """What 1 of the numbers stands for at a design; 1 where there are no bounds."""
+        return self.scale.unit_at(design)
 
     @torch.no_grad()
     def keep_within(self) -> None:
         """Bring the designs back into their bounds, after an update."""
-        if self.bounds is not None:
-            self.designs.clamp_(*self.bounds)
+        if self.bounded:
+            self.numbers.clamp_(-1, 1)
 
     def forward(
         self, designs: Float[Tensor, "B t K"], outcomes: Float[Tensor, "B t *Y"]
@@ -344,8 +335,8 @@ class StaticDesign(nn.Module):
             ValueError: all looks have been made.
         """
         batch, look = summary
-        if look >= len(self.designs):
-            raise ValueError(f"the fixed design has {len(self.designs)} looks, asked for one more")
+        if look >= len(self.numbers):
+            raise ValueError(f"the fixed design has {len(self.numbers)} looks, asked for one more")
         return self.designs[look].expand(batch, -1)
 
     def update(self, summary: tuple[int, int], design: Tensor, outcome: Tensor) -> tuple[int, int]:
@@ -355,7 +346,12 @@ class StaticDesign(nn.Module):
 
     def save(self, path: Path | str, provenance: dict[str, Any]) -> None:
         """Write the designs with provenance as safetensors."""
-        save_weights(path, self.state_dict(), {"kind": "fixed design", **provenance})
+        about = {
+            "kind": "fixed design",
+            "bounds": self.scale.bounds.tolist() if self.bounded else None,
+            "logarithmic": self.logarithmic,
+        }
+        save_weights(path, self.state_dict(), {**about, **provenance})
 
     @classmethod
     def load(cls, path: Path | str) -> StaticDesign:
@@ -364,4 +360,13 @@ class StaticDesign(nn.Module):
         Raises:
             ValueError: the file is missing, damaged, or holds something else.
         """
-        return read_model(path, lambda _, tensors: cls(**tensors), "fixed design")
+        return read_model(path, cls._built, "fixed design")
+
+    @classmethod
+    def _built(cls, header: dict[str, Any], tensors: dict[str, Tensor]) -> StaticDesign:
+        shape, bounds = tensors["numbers"].shape, header.get("bounds")
+        if bounds is None:
+            return cls(torch.zeros(shape))
+        between = torch.tensor(bounds)
+        start = between.mean(0).expand(shape)
+        return cls(start, between, logarithmic=header.get("logarithmic"))

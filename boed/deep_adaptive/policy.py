@@ -222,7 +222,7 @@ def train_design_policy(
     network: Any = DeepAdaptiveDesign(config)
     if method == "fixed":
         start = network.within(torch.randn(settings.looks, config.design_dim))
-        network = StaticDesign(start, problem.bounds)
+        network = StaticDesign(start, problem.bounds, logarithmic=config.logarithmic)
     torch.set_rng_state(before)
     begun = None if init is None else start_from(network, init)
     about = {
@@ -257,7 +257,8 @@ def start_from(network: Trainable, path: Path | str) -> dict[str, Any]:
     Raises:
         ValueError: the checkpoint is of no policy, or of a network of other layers.
     """
-    weights, header = load_weights(path, *FILES)
+    _, header = load_weights(path, *FILES)
+    weights = FILES[header["kind"]].load(path).state_dict()
     check_layers(f"init {path}", weights, network.state_dict())
     network.load_state_dict(weights)
     said = {key: header.get(key) for key in ("problem", "method", "steps")}

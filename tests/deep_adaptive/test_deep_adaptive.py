@@ -184,9 +184,9 @@ def test_gradient_through_the_outcomes_is_that_of_the_exact_eig(looks):
     torch.manual_seed(1)
     result = []
     for _ in range(10):
-        policy.designs.grad = None
+        policy.numbers.grad = None
         spce_loss(problem, policy, looks, batch=600, contrasts=400).backward()
-        result.append(-policy.designs.grad)
+        result.append(-policy.numbers.grad)
     error = torch.stack(result).std(0) / 10**0.5
     assert error.max() < 0.03
     exact = start / (1 + start.square().sum())
@@ -204,7 +204,7 @@ def test_score_function_gradient_of_discrete_outcomes_is_that_of_the_exact_eig(d
     loss = spce_loss(problem, policy, len(designs), batch=40_000, contrasts=40)
     loss.backward()
     assert -loss.item() == pytest.approx(eig.item(), abs=0.01)
-    result = -policy.designs.grad[:, 0].double()
+    result = -policy.numbers.grad[:, 0].double()
     torch.testing.assert_close(result, exact.grad, atol=0.02, rtol=0)
 
 
@@ -454,9 +454,7 @@ def test_entries_that_count_in_powers_do_so():
     read = network.in_units(chosen, torch.zeros(3, 1))[:, :2]
     assert torch.allclose(read, torch.tensor([[0.0, 0.0], [1.0, 1.0], [-1.0, -1.0]]), atol=1e-3)
     step = 1e-3  # of the network's numbers within [-1, 1]
-    there = network.unscaled(
-        network.scaled(chosen[:1]) + step * (network.upper - network.lower) / 2
-    )
+    there = network.scale.designs(network.scale.numbers(chosen[:1]) + step)
     assert torch.allclose((there - chosen[:1]) / step, network.unit_at(chosen[:1]), rtol=0.01)
     raw.requires_grad_()
     network.within(raw).sum().backward()

@@ -207,8 +207,8 @@ def test_the_limit_bounds_what_one_experiment_says():
         problem = single_look(LocationFinding().model, policy, "y", target="theta")
         torch.manual_seed(0)
         spce_loss(problem, policy, 1, batch=64, contrasts=31, limit=limit).backward()
-        assert policy.designs.grad.abs().max() <= most
-        assert policy.designs.grad.abs().max() > 0
+        assert policy.numbers.grad.abs().max() <= most
+        assert policy.numbers.grad.abs().max() > 0
 
 
 def test_what_cannot_be_recorded_is_evaluated_as_it_is(caplog):
