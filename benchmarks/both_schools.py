@@ -27,7 +27,7 @@ from both_schools_parts import PARTS
 from decisions import cost_of
 from inpainting import resampled
 from measuring import machine
-from pages import fill
+from pages import check_place, fill
 
 from boed.benchmark import benchmark
 from boed.benchmark.sweep import scene_rows
@@ -60,6 +60,8 @@ class Trainer:
     ) -> None:
         self.name, self.part, self.given, self.out = name, PARTS[name], given, out
         self.steps = {} if updates is None else {"steps": updates}
+        self.spent: dict[str, int] = {}
+        """CPU seconds of each training, by what was trained."""
 
     def everything(self) -> tuple[str | None, dict[str, Path]]:
         """The classifier, None for the shipped one, and the network of each policy."""
@@ -104,7 +106,12 @@ class Trainer:
         data = part.train_data or part.data
         recipe = Recipe(kind=kind, data=data, size=part.size, sensor=part.looks, **fields)
         train_recipe(recipe, path, on_step=_told(f"{self.name}, {what}"))
+        self.spent[what] = load_weights(path)[1]["cpu_seconds"]
         return path
+
+    def before(self, policy: str) -> int:
+        """CPU seconds of what a policy's network started from."""
+        return self.spent.get("value-apart", 0) if policy in ("value", "nonmyopic") else 0
 
 
 def _told(what: str) -> Any:
@@ -172,8 +179,18 @@ def by_scene(results: xr.Dataset, policy: str) -> tuple[np.ndarray, np.ndarray, 
     return nll, (belief.argmax(2) == label[:, None]).astype(float), own["cost"].values.sum(1)
 
 
-def row_of(made: Setup, results: xr.Dataset, policy: str, reference: xr.Dataset) -> dict[str, Any]:
-    """Figures of a policy, and how much lower its loss is than that of `boed`, paired."""
+def row_of(
+    made: Setup,
+    results: xr.Dataset,
+    policy: str,
+    *,
+    reference: xr.Dataset,
+    before: int,
+) -> dict[str, Any]:
+    """Figures of a policy, and how much lower its loss is than that of `boed`, paired.
+
+    `before` are the CPU seconds of what its network started from.
+    """
     nll, right, cost = by_scene(results, policy)
     row: dict[str, Any] = {
         "scenes": len(nll),
@@ -194,6 +211,7 @@ def row_of(made: Setup, results: xr.Dataset, policy: str, reference: xr.Dataset)
     if isinstance(of, OnePass):
         told = of.network.provenance
         row["training"] = {key: told.get(key) for key in ("steps", "seconds", "cpu_seconds")}
+        row["training"]["cpu_seconds"] += before
     return row
 
 
@@ -227,7 +245,13 @@ def done(name: str, options: argparse.Namespace) -> None:
         if names
     }
     rows = {
-        policy: row_of(made, results[group], policy, results["complete"])
+        policy: row_of(
+            made,
+            results[group],
+            policy,
+            reference=results["complete"],
+            before=trainer.before(policy),
+        )
         for group in results
         for policy in groups[group][0]
     }
@@ -240,10 +264,11 @@ def done(name: str, options: argparse.Namespace) -> None:
         "networks": {
             policy: load_weights(path)[1].get("recipe") for policy, path in networks.items()
         },
+        "training_cpu_seconds": trainer.spent,
         "rows": rows,
     }
     write_json(folder / "table.json", found)
-    text = report(name, made, rows)
+    text = report(name, made, rows, spent=trainer.spent)
     print(text, flush=True)
     if options.page is not None:
         pictures = options.page.with_suffix("")
@@ -272,6 +297,9 @@ def main() -> None:
     if len(options.parts) > 1 and any(getattr(options, policy) for policy in NETWORKS):
         parser.error("a network is of one part: give that one alone")
     torch.manual_seed(0)
+    if options.page is not None:
+        for name in options.parts:
+            check_place(options.page, f"both schools: {name}")
     for name in options.parts:
         done(name, options)
 

@@ -11,12 +11,16 @@ from matplotlib.figure import Figure
 from boed.setup import Setup
 
 
-def report(name: str, made: Setup, rows: Mapping[str, Mapping[str, Any]]) -> str:
-    """The table of a part, in Markdown."""
+def report(
+    name: str, made: Setup, rows: Mapping[str, Mapping[str, Any]], *, spent: Mapping[str, int]
+) -> str:
+    """The table of a part, in Markdown; `spent` are CPU seconds by what was trained."""
     part = PARTS[name]
+    judges = [f"{spent[each]:,}" for each in ("classifier", "joint") if each in spent]
     lines = [
         f"**{name}**: {made.data.name} ({made.data.split}), {part.steps} looks, judged by "
-        f"{type(made.classifier).__name__}.",
+        f"{type(made.classifier).__name__}"
+        + (f", trained for it in {' and '.join(judges)} CPU seconds." if judges else "."),
         "",
         f"| policy | scenes | NLL, nats | NLL less that of `boed` | {_heads(part)} | accuracy less "
         "that of `boed` | cost | passes a decision | ms a decision | training, CPU s |",

@@ -5,9 +5,10 @@
 
 The paper's setting: DenseNet-121, 17 x 17 looks, N = 10 completions (retrieved), at 64, 128 and 256
 px, the second look of one scene. Weights and scenes are random: they change neither times nor
-passes of an exhaustive search. All policies take turns in one process with one thread; times are
-CPU seconds. `--together` scenes are decided at once by those that ask no classifier, since a single
-one leaves a network idle between its layers; both are told.
+passes of an exhaustive search. All policies in one process with one thread, one after another;
+times are CPU seconds, medians of `--repeats` where a decision takes milliseconds. `--together`
+scenes are decided at once by those that ask no classifier, since a single one leaves a network idle
+between its layers; both are told.
 """
 
 from __future__ import annotations

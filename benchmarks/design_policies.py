@@ -58,6 +58,11 @@ SLOW = ("greedy", "ascent", REFINED)
 ASCENT = 40
 """Steps of the designs that climb."""
 
+REFINING: dict[str, Any] = {
+    **{"steps": 100, "batch": 128, "contrasts": 1023, "lr": 1e-4, "warmup": 10, "ema": 0.9},
+}
+"""How a policy is refined."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
@@ -143,16 +148,7 @@ def greedy(task: Task, *, ascent: int = 0) -> SequencePolicy:
 
 def refined(task: Task, policy: DesignPolicy, seed: int) -> SequencePolicy:
     """Step-DAD: a trained policy, refined once in the middle of each experiment."""
-    settings = PolicyTrainingConfig(
-        steps=100,
-        batch=128,
-        contrasts=1023,
-        lr=1e-4,
-        warmup=10,
-        ema=0.9,
-        looks=task.looks,
-        seed=seed,
-    )
+    settings = PolicyTrainingConfig(**REFINING, looks=task.looks, seed=seed)
     return StepDAD(policy=policy, problem=task.problem, settings=settings, at=(task.looks // 2,))
 
 
@@ -212,6 +208,8 @@ def row(
         "samples": samples,
         "contrasts": settings.contrasts,
         "seed": settings.seed,
+        **({"ascent": ASCENT} if name == "ascent" else {}),
+        **({"refining": REFINING} if refining else {}),
     }
     if out.exists() and (stored := json.loads(out.read_text()))["of"] == identity:
         return dict(stored)
@@ -247,7 +245,9 @@ def about_training(header: dict[str, Any]) -> dict[str, Any]:
     return {
         "minutes": header["seconds"] / 60,
         "updates": header["steps"],
-        "settings": header.get("settings"),
+        "settings": {
+            key: header.get(key) for key in ("settings", "config", "init", "steps", "experiment")
+        },
         "machine": {"processor": header["processor"]} if "processor" in header else None,
         "history": [
             {"step": each["step"], "lower": each["val_spce"], "lower_error": each["val_spce_se"]}

@@ -119,13 +119,15 @@ def over_seeds(ours: Sequence[Mapping[str, Any]]) -> list[list[str]]:
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for row in ours:
         told = (row["training"] or {}).get("settings")
-        if told is not None:
-            settings = {key: value for key, value in told.items() if key != "seed"}
-            groups.setdefault(json.dumps([row["method"], settings], sort_keys=True), []).append(row)
+        if told is not None and told.get("settings") is not None:
+            fit = {key: value for key, value in told["settings"].items() if key != "seed"}
+            alike = json.dumps([row["method"], told | {"settings": fit}], sort_keys=True)
+            groups.setdefault(alike, []).append(row)
     lines = []
     for each in groups.values():
-        seeds = sorted({row["training"]["settings"]["seed"] for row in each})
-        if len(seeds) < 2 or len(seeds) < len(each):
+        own = {row["training"]["settings"]["settings"]["seed"]: row for row in each}
+        seeds, each = sorted(own), list(own.values())
+        if len(seeds) < 2:
             continue
         cells = []
         for bound in ("lower", "upper"):

@@ -8,8 +8,8 @@ from pathlib import Path
 from boed.foundation.files import atomic
 
 
-def fill(page: Path, place: str, text: str) -> None:
-    """Put a text between `<!-- PLACE -->` and `<!-- end of PLACE -->`, in place of what is there.
+def check_place(page: Path, place: str) -> tuple[str, str]:
+    """What stands before and behind a place between `<!-- PLACE -->` and `<!-- end of PLACE -->`.
 
     Raises:
         ValueError: the page has no such place.
@@ -19,6 +19,17 @@ def fill(page: Path, place: str, text: str) -> None:
     _, ended, after = rest.partition(end)
     if not found or not ended:
         raise ValueError(f"page {page} has no place {begin} with {end} behind it")
+    return before, after
+
+
+def fill(page: Path, place: str, text: str) -> None:
+    """Put a text into a place of a page, instead of what is there.
+
+    Raises:
+        ValueError: the page has no such place.
+    """
+    before, after = check_place(page, place)
+    begin, end = f"<!-- {place} -->", f"<!-- end of {place} -->"
     with atomic(page) as temporary:
         temporary.write_text(f"{before}{begin}\n\n{text.strip()}\n\n{end}{after}", encoding="utf-8")
 

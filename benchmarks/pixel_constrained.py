@@ -24,7 +24,7 @@ from typing import Any
 import torch
 from inpainting import Measured, of_several, resampled
 from measuring import machine
-from pages import fill, with_interval
+from pages import check_place, fill, with_interval
 from pixel_constrained_figures import FIGURES
 from pixel_constrained_study import BATCH, COMPLETIONS, Study
 from torch import Tensor
@@ -209,6 +209,8 @@ def main() -> None:
     wanted = options.only.split(",")
     for name in wanted:
         check_known("only", name, ("ranks", "errors", *FIGURES))
+    if "errors" in wanted:
+        check_place(options.page, "errors")
     model = load_completer(options.model)
     if not isinstance(model, Autoregressive):
         parser.error(f"--model is a {type(model).__name__}, expected one that draws pixel by pixel")

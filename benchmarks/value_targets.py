@@ -19,7 +19,7 @@ import torch
 from both_schools import by_scene
 from inpainting import resampled
 from measuring import machine
-from pages import fill, with_interval
+from pages import check_place, fill, with_interval
 
 from boed.benchmark import benchmark
 from boed.foundation.files import load_weights, write_json
@@ -144,6 +144,8 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     options.folder.mkdir(parents=True, exist_ok=True)
+    if options.page is not None:
+        check_place(options.page, "targets")
     paths = trained(options.folder, options.steps, options.batch)
     found = {
         "machine": machine(),

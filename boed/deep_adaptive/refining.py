@@ -15,7 +15,7 @@ from boed.deep_adaptive.loss import first_design, single_look, spce_loss
 from boed.deep_adaptive.network import DeepAdaptiveDesign
 from boed.deep_adaptive.policy import DesignPolicy, History, stacked
 from boed.eig.model.posterior import filtered
-from boed.eig.model.pyro_model import SiteModel, Sites
+from boed.eig.model.pyro_model import Model, SiteModel, Sites
 from boed.foundation.checks import at_least
 from boed.foundation.randomness import derive
 from boed.problems.problem import Experiment
@@ -50,21 +50,17 @@ def refine(
         ValueError: another problem, no look left, a policy without a network, or an outcome that
             the model cannot return.
     """
-    at_least(2, particles=particles)
-    policy.check_for(problem, policy.looks)
-    network = copy.deepcopy(policy.network)
-    if not isinstance(network, DeepAdaptiveDesign):
-        raise ValueError(
-            f"policy {policy.name} is a {type(network).__name__}, which does not depend on what "
-            "was seen; expected a DeepAdaptiveDesign"
-        )
+    network = copy.deepcopy(check_refines(policy, problem, particles))
     left = policy.looks - len(history)
     if left < 1:
         raise ValueError(
             f"history has {len(history)} looks of {policy.looks}, expected some to be left"
         )
+    space = policy.space
+    if history and space is not None:  # the way to the next look begins at the last one
+        space = replace(space, start=torch.as_tensor(history[-1][0]).float())
     given = single_look(
-        problem.model, network, problem.observation, target=problem.target, space=policy.space
+        problem.model, network, problem.observation, target=problem.target, space=space
     )
     with torch.enable_grad(), torch.random.fork_rng(), pyro.validation_enabled(False):
         torch.manual_seed(derive(settings.seed, "refine"))
@@ -87,6 +83,22 @@ def refine(
             settings,
         )
     return replace(policy, network=network.eval())
+
+
+def check_refines(policy: DesignPolicy, problem: Experiment, particles: int) -> DeepAdaptiveDesign:
+    """The network of a policy that can be refined for a problem.
+
+    Raises:
+        ValueError: too few particles, another problem, or a policy without a network.
+    """
+    at_least(2, particles=particles)
+    policy.check_for(problem, policy.looks)
+    if not isinstance(policy.network, DeepAdaptiveDesign):
+        raise ValueError(
+            f"policy {policy.name} is a {type(policy.network).__name__}, which does not depend on "
+            "what was seen; expected a DeepAdaptiveDesign"
+        )
+    return policy.network
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -112,19 +124,39 @@ class StepDAD:
     settings: PolicyTrainingConfig
     at: tuple[int, ...]
     particles: int = 2**14
-    _refined: dict[bytes, DesignPolicy] = field(default_factory=dict, init=False, repr=False)
+    _refined: dict[bytes, DesignPolicy] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def __post_init__(self) -> None:
+        check_refines(self.policy, self.problem, self.particles)
         if not self.at or not all(0 <= each < self.policy.looks for each in self.at):
             raise ValueError(
                 f"at is {self.at}, expected numbers of looks from 0 to {self.policy.looks - 1}, "
                 f"since policy {self.policy.name} is for {self.policy.looks}"
             )
 
+    @property
+    def looks(self) -> int:
+        """T, for which the policy was trained."""
+        return self.policy.looks
+
+    def check_model(self, model: Model, looks: int | None = None) -> None:
+        """Refuse another model, or more looks, as the policy does.
+
+        Raises:
+            ValueError: naming what differs.
+        """
+        self.policy.check_model(model, looks)
+
     def __call__(
         self, designs: Float[Tensor, "B t K"], outcomes: Float[Tensor, "B t *Y"]
     ) -> Float[Tensor, "B K"]:
-        """The next design of each experiment."""
+        """The next design of each experiment.
+
+        Raises:
+            ValueError: as `refine`, in the middle of an experiment.
+        """
         histories = [list(zip(*seen, strict=True)) for seen in zip(designs, outcomes, strict=True)]
         chosen = [self.of(history).next(history) for history in histories]
         return torch.stack(chosen).to(designs.dtype)
@@ -135,7 +167,8 @@ class StepDAD:
         policy = self.policy
         for time in times:
             before = history[:time]
-            key = b"".join(each.numpy().tobytes() for look in before for each in look)
+            told = (each.detach().cpu().numpy().tobytes() for look in before for each in look)
+            key = b"".join(told)
             key = time.to_bytes(4, "big") + key
             if key not in self._refined:
                 self._refined[key] = refine(

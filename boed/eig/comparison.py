@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,9 +10,6 @@ from torch import Tensor
 
 DRAWS = 4096
 """Normal draws from which probabilities are counted: a standard error of at most 0.008."""
-
-FEW_DRAWS = 512
-"""The like for each of many scenes, whose mean counts."""
 
 REACH = 6.0
 """Standard errors below the best estimate from which a design is taken to be out of the race."""
@@ -43,7 +39,7 @@ class Race:
     Attributes:
         rows: their rows among all designs, `[C]`.
         eig: their estimates, `[C]`.
-        errors: draws from N(0, covariance), `[S, C]`, the same ones for a seed.
+        errors: draws from N(0, covariance), `[S, C]`, always the same ones.
         leader: which of them has the highest estimate.
     """
 
@@ -53,19 +49,12 @@ class Race:
     leader: int
 
 
-def race(
-    eig: Float[Tensor, " D"],
-    deviations: Float[Tensor, "R D"],
-    *,
-    draws: int = DRAWS,
-    seed: int = 0,
-) -> Race:
+def race(eig: Float[Tensor, " D"], deviations: Float[Tensor, "R D"]) -> Race:
     """Leaves out what is far behind the highest estimate, by the error of the difference.
 
     Args:
         eig: estimates in nats.
         deviations: their covariance is deviations^T deviations.
-        draws, seed: of their errors.
 
     Raises:
         ValueError: an estimate or an error that is not finite.
@@ -85,8 +74,8 @@ def race(
     if len(near) > len(rows):
         values, vectors = torch.linalg.eigh(near.T @ near)
         near = values.clamp(min=0).sqrt()[:, None] * vectors.T
-    generator = torch.Generator().manual_seed(seed)
-    noise = torch.randn(draws // 2, len(near), dtype=torch.float64, generator=generator)
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randn(DRAWS // 2, len(near), dtype=torch.float64, generator=generator)
     half = noise.to(near.device) @ near
     leader = int((rows == best).nonzero())
     return Race(rows=rows, eig=eig[rows], errors=torch.cat([half, -half]), leader=leader)
@@ -125,35 +114,7 @@ def shortfall(eig: Float[Tensor, " D"], deviations: Float[Tensor, "R D"], *, lev
     return float(behind.quantile(level))
 
 
-def curse_of_gains(
-    gains: Float[Tensor, "N B D"], weights: Float[Tensor, "N B"], seeds: Sequence[int]
-) -> Float[Tensor, " B"]:
-    """`winners_curse` of each scene, whose EIGs are means of gains over the same completions.
-
-    Errors of each scene are drawn by its seed, so that those of many scenes cancel in a mean.
-    Designs that a search did not evaluate with all completions (NaN) are left out. NaN where a
-    single completion has all the weight: nothing is then known of the error.
-    """
-    mean = torch.einsum("nb,nbd->bd", weights, gains)
-    left = 1 - (weights**2).sum(0)
-    deviations = weights[..., None] * (gains - mean) / left.clamp(min=1e-12).sqrt()[:, None]
-    curses = mean.new_full((len(mean),), torch.nan)
-    for row in (left > 1e-6).nonzero().flatten().tolist():
-        known = deviations[:, row].isfinite().all(0)
-        if known.any():
-            curses[row] = winners_curse(
-                mean[row, known], deviations[:, row, known], draws=FEW_DRAWS, seed=seeds[row]
-            )
-    return curses
-
-
-def winners_curse(
-    eig: Float[Tensor, " D"],
-    deviations: Float[Tensor, "R D"],
-    *,
-    draws: int = DRAWS,
-    seed: int = 0,
-) -> float:
+def winners_curse(eig: Float[Tensor, " D"], deviations: Float[Tensor, "R D"]) -> float:
     """Nats by which the highest of the estimates is above that design's EIG, on average.
 
     The optimizer's curse, Smith & Winkler 2006, Management Science 52(3), by the coupled bootstrap
@@ -161,7 +122,38 @@ def winners_curse(
     X + a Z is independent of X - Z / a, so that the mean of (a + 1 / a) Z at the chosen design is
     an unbiased estimate of the curse of a choice with 1 + a^2 times the variance; here a = 1/2.
     """
-    running = race(eig, deviations, draws=draws, seed=seed)
+    running = race(eig, deviations)
     chosen = (running.eig + THINNING * running.errors).argmax(1)
     at = running.errors.gather(1, chosen[:, None])
     return max(0.0, float((THINNING + 1 / THINNING) * at.mean()))
+
+
+def curse_of_gains(
+    gains: Float[Tensor, "N B D"], weights: Float[Tensor, "N B"]
+) -> Float[Tensor, " B"]:
+    """The winner's curse of each scene, whose EIGs are means of gains over the same completions.
+
+    By leaving one out: the mean gain of each completion at the design that the others would choose
+    is without bias the EIG of a choice by one completion fewer, whatever the law of the gains,
+    which are mostly 0 and at times large. The curse is the highest mean less that. In one scene it
+    has the error of an EIG; over scenes it averages.
+
+    Args:
+        gains: in nats; designs whose gains are not all finite, as a search has dropped them, are
+            left out.
+        weights: of the completions, they add up to 1.
+
+    Returns:
+        In nats; NaN where a single completion has all the weight, or no design is left.
+    """
+    gains, weights = gains.double(), weights.double()
+    known = gains.isfinite().all(0)
+    share = weights[..., None]
+    weighted = share * gains.where(known, 0.0)
+    total = weighted.sum(0)
+    rest = ((total - weighted) / (1 - share).clamp(min=1e-12)).where(known, -torch.inf)
+    chosen = rest.argmax(2, keepdim=True)
+    left = (weights * gains.gather(2, chosen)[..., 0]).sum(0)
+    curse = total.where(known, -torch.inf).amax(1) - left
+    possible = known.any(1) & (weights.amax(0) < 1 - 1e-6)
+    return curse.where(possible, torch.nan).to(torch.get_default_dtype())

@@ -187,9 +187,9 @@ def _highest(
         utility = utility / costs
     chosen = pick(utility, seeds)
     if completions is not None and gains is not None:
-        each = gains if costs is None else gains / costs
-        own = [derive(seed, "winner's curse") for seed in seeds]
-        curse = curse_of_gains(each, completions.weights, own)
+        open_to_choice = gains.where(result.finished_eig > -torch.inf, torch.nan)
+        each = open_to_choice if costs is None else open_to_choice / costs
+        curse = curse_of_gains(each, completions.weights)
         if costs is not None:
             curse = curse * costs.gather(1, chosen[:, None])[:, 0]
     return Decision(

@@ -97,7 +97,8 @@ class TwoStep:
         ]
         value = torch.stack(values).expand(len(observation), -1)
         chosen = _soonest(value, decision.scores, seeds)
-        return replace(decision, designs=decision.candidates[chosen], index=chosen, scores=value)
+        designs = decision.candidates[chosen]
+        return replace(decision, designs=designs, index=chosen, scores=value, winners_curse=None)
 
     def _values(
         self, observation: Observation, decision: Decision, scene: int, sensor: Sensor, seed: int

@@ -31,8 +31,9 @@ class Decision:
         scores: utility of each candidate, `[B, D]`: EIG in nats for information-driven policies,
             which maximise it, or it per cost; NaN where a search did not evaluate.
         gains: information gain per completion, `[N, B, D]`, where there is one.
-        winners_curse: how much too high the score of the chosen look is on average, since it is
-            the highest of many estimates, `[B]`; where scores are means over few completions.
+        winners_curse: how much too high the score of the chosen look is since it is the highest
+            of many estimates, `[B]`, where scores are means over few completions. It is itself an
+            estimate, as uncertain as the score, and may be below 0.
         completions: the completions it drew, where it did.
         stop: scenes that need no further look, this one included, `[B]`; none if not given.
     """

@@ -70,8 +70,8 @@ class Confident:
 class EIGBelow:
     """Stop when no look tells enough: the best EIG of the decision is below a threshold.
 
-    The best of many estimates is too high on average; as far as the decision says by how much
-    (`Decision.winners_curse`), that is taken off.
+    The best of many estimates is too high on average. Where the decision says by how much
+    (`Decision.winners_curse`), it is the score of the look that was chosen, less that.
 
     Attributes:
         threshold: in nats, above 0; in the unit of the estimator's scores if they are no EIG.
@@ -95,8 +95,11 @@ class EIGBelow:
                 "expected one that does, such as BOED"
             )
         known = decision.scores.nan_to_num(nan=-torch.inf)  # NaN: not evaluated by the search
-        curse = 0 if decision.winners_curse is None else decision.winners_curse.nan_to_num(0.0)
-        return known.amax(1) - curse < self.threshold
+        best, chosen = known.amax(1), decision.chosen_score()
+        if decision.winners_curse is not None and chosen is not None:
+            left = chosen - decision.winners_curse
+            best = left.where(left.isfinite(), best)
+        return best < self.threshold
 
 
 @checked

@@ -296,6 +296,8 @@ def _taken(trajectory: Trajectory) -> Trajectory:
         log_beliefs=trajectory.log_beliefs[:, : looks + 1],
         designs=trajectory.designs[:, :looks],
         scores=trajectory.scores[:, :looks],
+        winners_curses=trajectory.winners_curses[:, :looks],
+        effective_sample_sizes=trajectory.effective_sample_sizes[:, :looks],
         costs=trajectory.costs[:, :looks],
         decisions=trajectory.decisions[:looks],
     )

@@ -62,7 +62,8 @@ def test_trainings_that_differ_by_their_seed_have_a_row_together(table: Any) -> 
     def trained(policy: str, lower: float, **settings: int) -> dict[str, Any]:
         row = result(policy, lower, "dad")
         told = {"minutes": 3.0, "updates": 100, "machine": {"processor": "abacus"}}
-        return row | {"training": told | {"settings": settings}}
+        about = {"settings": settings, "init": None}
+        return row | {"training": told | {"settings": about}}
 
     rows = [trained(f"mine-{seed}", 6.0 + seed, seed=seed, steps=5) for seed in range(3)]
     other = trained("other", 3.0, seed=7, steps=6)

@@ -17,6 +17,7 @@ from boed.deep_adaptive import (
     refine,
     train_design_policy,
 )
+from boed.eig.model.design_space import DesignSpace
 from boed.eig.model.sequential import sequential_pce
 from boed.foundation.shipped import shipped
 from boed.problems import LocationFinding, LocationFindingUnitSquare
@@ -182,6 +183,45 @@ def test_step_dad_refines_each_experiment_once(policy):
     second = refine(first, LINEAR, history, settings=settings, particles=64)
     assert torch.equal(once[0], second.next(history))
     assert torch.equal(stepping.of(history[:1]).next(history[:1]), first.next(history[:1]))
+
+
+def test_step_dad_refuses_what_its_policy_does_before_any_look(policy):
+    given = {"policy": policy, "problem": LINEAR, "settings": FEW, "at": (1,)}
+    stepping = StepDAD(**given)
+    assert stepping.looks == 3
+    with pytest.raises(ValueError, match="4 looks are asked for; expected at most 3"):
+        sequential_pce(
+            LINEAR.model, stepping, 4, samples=4, contrasts=7, example=torch.zeros(1), seed=0
+        )
+    with pytest.raises(ValueError, match="is for another model"):
+        stepping.check_model(LocationFinding().model)
+    with pytest.raises(ValueError, match=r"upper is 2.0 there, now 4.0"):
+        StepDAD(**{**given, "problem": replace(LINEAR, upper=4.0)})
+    with pytest.raises(ValueError, match="particles is 1, expected at least 2"):
+        StepDAD(**given, particles=1)
+    fixed = train_design_policy(LINEAR, "fixed", settings=FEW)
+    with pytest.raises(ValueError, match="does not depend on what was seen"):
+        StepDAD(**{**given, "policy": fixed})
+
+
+def test_the_way_after_a_refinement_begins_at_the_last_look(monkeypatch):
+    """Not at the start of the space, from which the first look is reached."""
+    told = []
+
+    def travel(here, there):
+        told.append(here.detach().clone())
+        return (here - there).norm(dim=-1)
+
+    space = DesignSpace(bounds=torch.tensor([[-2.0], [2.0]]), travel=travel, start=torch.ones(1))
+    problem = OwnModel(program=LINEAR.model, name="line", space=space)
+    settings = replace(FEW, steps=1, batch=4, contrasts=7, looks=2, price=0.1)
+    policy = train_design_policy(problem, settings=settings, architecture=SMALL)
+    told.clear()
+    refine(
+        policy, problem, [(torch.tensor([-1.5]), torch.tensor(0.3))], settings=settings, particles=8
+    )
+    assert told
+    assert all((each == -1.5).all() for each in told)
 
 
 @pytest.mark.parametrize("at", [(), (3,), (-1, 1)])

@@ -229,13 +229,18 @@ def test_looks_that_a_search_did_not_judge_do_not_count() -> None:
     ]
 
 
-def test_the_winners_curse_is_taken_off_where_it_is_known() -> None:
-    blank = Observation.nothing(3, 1, 16)
-    designs = TILED.designs(blank)[:3]
-    scores = torch.tensor([[0.1, 0.3, 0.0]]).expand(3, -1)
-    curse = torch.tensor([0.0, 0.15, torch.nan])
-    decision = Decision(designs, candidates=designs, scores=scores, winners_curse=curse)
-    assert EIGBelow(0.2)(blank, decision).tolist() == [False, True, False]
+def test_the_winners_curse_of_the_chosen_look_is_taken_off_where_it_is_known() -> None:
+    blank = Observation.nothing(4, 1, 16)
+    candidates = TILED.designs(blank)[:3]
+    index = torch.tensor([1, 1, 1, 0])  # the last one chose a cheap one
+    decision = Decision(
+        candidates[index],
+        candidates=candidates,
+        index=index,
+        scores=torch.tensor([[0.1, 0.3, 0.0]]).expand(4, -1),
+        winners_curse=torch.tensor([0.0, 0.15, torch.nan, -0.05]),
+    )
+    assert EIGBelow(0.2)(blank, decision).tolist() == [False, True, False, True]
 
 
 def test_several_findings_have_to_be_known_all() -> None:

@@ -9,6 +9,8 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from boed.foundation.checks import at_least
+
 
 def squares(
     batch: int,
@@ -27,17 +29,21 @@ def squares(
         size: width of the image in pixels.
         fraction: side of a square over the width: 0.35 for completers, 0.25 for the classifier.
         count: how many squares each mask has; drawn from U{0..5} if not given.
-        counts: the same for each mask by itself, `[B]`, in place of `count`.
+        counts: the same for each mask by itself, `[B]`.
         overhang: squares may reach over the border, as in the paper.
         generator: source of randomness.
 
     Raises:
-        ValueError: a square would be smaller than a pixel or larger than the image.
+        ValueError: a square would be smaller than a pixel or larger than the image, a count below
+            0, or both of them.
     """
     side = round(fraction * size)
     if not 1 <= side <= size:
         raise ValueError(f"fraction {fraction} of {size} pixels is {side}; expected 1..{size}")
+    if count is not None and counts is not None:
+        raise ValueError(f"count is {count} and counts are given, expected one of them")
     if count is not None:
+        at_least(0, count=count)
         counts = torch.full((batch,), count)
     elif counts is None:
         counts = torch.randint(0, 6, (batch,), generator=generator)

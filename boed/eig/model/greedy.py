@@ -16,7 +16,7 @@ from boed.foundation.arguments import checked
 from boed.foundation.checks import at_least, attributes
 
 RATE = 0.1
-"""Of the ascent, in standard deviations of the candidates; it falls to zero."""
+"""Of the ascent, in standard deviations of the candidates; it falls to a twentieth."""
 
 
 @checked
@@ -61,6 +61,8 @@ class Greedy:
         at_least(1, **attributes(self, "number", "samples", "contrasts", "starts"))
         at_least(2, particles=self.particles)
         at_least(0, ascent=self.ascent)
+        if self.ascent:
+            at_least(2, samples=self.samples)  # the others' mean is the score's baseline
         space = self.problem.space
         if self.ascent and space is not None and space.designs is not None:
             raise ValueError(
@@ -133,12 +135,13 @@ class Greedy:
     ) -> Float[Tensor, "S K"]:
         """Where the designs come to by gradient, with new draws at each step."""
         space = self.problem.space
+        scale = scale.nan_to_num(1.0)  # of a single candidate
         moved = torch.zeros_like(starts, requires_grad=True)
         optimiser = torch.optim.Adam([moved], lr=RATE)
         fall = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.05, total_iters=self.ascent)
 
         def there() -> Tensor:
-            design = starts + scale.nan_to_num(1.0) * moved
+            design = starts + scale * moved
             return design if space is None else space.nearest(design)
 
         for _ in range(self.ascent):
@@ -152,4 +155,6 @@ class Greedy:
             moved.grad.nan_to_num_(0.0, 0.0, 0.0)
             optimiser.step()
             fall.step()
+            with torch.no_grad():  # one that is led out of the space goes on from its border
+                moved.copy_((there() - starts) / scale.where(scale > 0, 1.0))
         return there().detach()

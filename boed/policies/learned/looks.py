@@ -99,14 +99,15 @@ class CandidateLooks:
         Of ways it has those from the first look to each.
         """
         blank = Observation.nothing(1, self.shape[0], self.shape[1:], device=self.designs.device)
-        cost = candidate_costs(sensor, blank, self.designs)[0].float()
+        cost = candidate_costs(sensor, blank, self.designs)[0]
         about = f"costs from {float(cost.min()):.4g} to {float(cost.max()):.4g}"
         ways = torch.zeros(0)
         if travels(sensor):
             first = self.designs[:1].expand_as(self.designs)
-            ways = trips(sensor, first, self.designs).float()
+            ways = trips(sensor, first, self.designs)
             about += f" and up to {float(ways.max()):.4g} for a way"
-        return f"{about} ({fingerprint(cost, ways)[:DIGITS]})"
+        told = [f"{each:.4g}" for each in torch.cat([cost.cpu(), ways.cpu()]).tolist()]
+        return f"{about} ({fingerprint(told)[:DIGITS]})"  # devices round differently
 
     @property
     def numbers(self) -> int:

@@ -166,6 +166,8 @@ def train_look_policy(
         network.costs = looks.costs(sensor)
     about: dict[str, Any] = {"data": train.name, "sha256": train.sha256, "looks": looks.name}
     about["classifier"] = network.classifier
+    if network.costs is not None:
+        about["costs"] = network.costs
     if completer is not None:
         about["completer"] = f"{type(completer).__name__} {fingerprint(completer)[:DIGITS]}"
     if init is not None:

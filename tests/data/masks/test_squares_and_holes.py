@@ -75,6 +75,14 @@ def test_a_fixed_number_of_squares_is_that_for_each_mask():
 
 
 @pytest.mark.parametrize("draw", [squares, holes])
+def test_counts_that_contradict_or_are_below_zero_are_refused(draw):
+    with pytest.raises(ValueError, match="count is 2 and counts are given, expected one of them"):
+        draw(3, 32, count=2, counts=torch.ones(3).long())
+    with pytest.raises(ValueError, match="count is -1, expected at least 0"):
+        draw(3, 32, count=-1)
+
+
+@pytest.mark.parametrize("draw", [squares, holes])
 def test_same_seed_same_masks(draw):
     masks = draw(40, 32, generator=seeded(2))
     assert torch.equal(masks, draw(40, 32, generator=seeded(2)))

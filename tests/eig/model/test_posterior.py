@@ -189,6 +189,13 @@ def climbing(model: Callable[[Tensor], Any], space: DesignSpace, **changes: Any)
     return Greedy(problem=replace(problem, space=space), example=example, **(given | changes))
 
 
+def test_an_ascent_needs_two_samples() -> None:
+    with pytest.raises(ValueError, match="samples is 1, expected at least 2"):
+        climbing(
+            PLANE.model, DesignSpace(bounds=torch.tensor([[-1.0], [1.0]]).expand(2, 2)), samples=1
+        )
+
+
 def rounded(design: Tensor) -> None:
     PLANE.model(design.detach().round())
 

@@ -196,6 +196,14 @@ def test_a_policy_that_pays_for_looks_is_for_their_costs(tmp_path: Path) -> None
         ONE_PASS["nonmyopic"](network, EXACT).choose(rows, TABLE)
 
 
+def test_a_training_for_other_costs_is_another_one(tmp_path: Path) -> None:
+    quick = replace(LEARNING["nonmyopic"], steps=1, batch=4, watched=10, price=0.1)
+    out = tmp_path / "policy.safetensors"
+    taught("nonmyopic", out, training=quick, sensor=Features(9, costs=torch.arange(1.0, 10.0)))
+    with pytest.raises(ValueError, match=r"costs is 'costs from 1 to 9 .*now 'costs from 50 to 50"):
+        taught("nonmyopic", out, training=quick, sensor=Features(9, costs=torch.full((9,), 50.0)))
+
+
 def test_costs_are_told_with_their_ways() -> None:
     blank = (1, 16, 16)
     near, far = (PatchSensor(16, 0.25, 3, travel=each) for each in (0.1, 0.2))
