@@ -89,6 +89,7 @@ def test_a_task_needs_looks() -> None:
     with pytest.raises(ValueError, match="looks is 0"):
         Task(
             problem=task.problem,
+            asked=task.asked,
             looks=0,
             space=task.space,
             random=task.random,
