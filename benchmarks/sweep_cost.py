@@ -58,7 +58,7 @@ def in_one_pass(decisions: dict[str, Any]) -> list[str]:
         "`python benchmarks/decisions.py --out benchmarks/results/decisions.json`: all in one run, "
         "CPU seconds of the second look of one scene, the same classifier, candidates and "
         f"completions (retrieved) as above; `boed` is the exact fp32 map. Learned policies read "
-        f"{together} scenes at once for sweeps.",
+        f"{together} scenes at once for sweeps, which are scaled from it.",
         "",
         "| px | policy | passes of the classifier | one decision | decisions a second | "
         + " | ".join(name for name, *_ in SWEEPS[1:])
@@ -83,7 +83,7 @@ def page(speed: dict[str, Any], decisions: dict[str, Any]) -> str:
         "# What a sweep costs",
         "",
         "`python benchmarks/sweep_cost.py --out docs/sweeps.md` writes this page from "
-        "`benchmarks/results/eig_speed.json`.",
+        "`benchmarks/results/eig_speed.json` and `decisions.json`.",
         "",
         "A sweep asks for",
         "",
