@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -105,7 +105,7 @@ class Trainer:
         part = self.part
         data = part.train_data or part.data
         recipe = Recipe(kind=kind, data=data, size=part.size, sensor=part.looks, **fields)
-        train_recipe(recipe, path, on_step=_told(f"{self.name}, {what}"))
+        train_recipe(recipe, path, on_step=told(f"{self.name}, {what}"))
         self.spent[what] = load_weights(path)[1]["cpu_seconds"]
         return path
 
@@ -114,14 +114,15 @@ class Trainer:
         return self.spent.get("value-apart", 0) if policy in ("value", "nonmyopic") else 0
 
 
-def _told(what: str) -> Any:
+def told(what: str) -> Any:
+    """Prints where a training is."""
     began = time.monotonic()
 
-    def told(step: int, loss: float) -> None:
+    def each(step: int, loss: float) -> None:
         if step % 250 == 0:
             print(f"{what}: step {step}, {time.monotonic() - began:.0f} s", flush=True)
 
-    return told
+    return each
 
 
 def made_of(
@@ -156,8 +157,16 @@ def made_of(
     return replace(made, policies={**made.policies, **more})
 
 
-def swept(made: Setup, names: Sequence[str], *, steps: int, scenes: int, out: Path) -> xr.Dataset:
-    """The results of some policies, on the first of the scenes."""
+def swept(
+    made: Setup,
+    names: Iterable[str],
+    *,
+    steps: int,
+    scenes: int,
+    out: Path,
+    primary: str | None = None,
+) -> xr.Dataset:
+    """The results of some policies, on the first of the scenes; by the last look's NLL."""
     return benchmark(
         made.data,
         made.sensor,
@@ -166,7 +175,7 @@ def swept(made: Setup, names: Sequence[str], *, steps: int, scenes: int, out: Pa
         steps=steps,
         scenes=scenes,
         out=out,
-        primary=f"nll@{steps}",
+        primary=primary or f"nll@{steps}",
         memory=made.memory,
     )
 
@@ -209,8 +218,8 @@ def row_of(
         row[f"{key}_minus_boed"] = resampled(ours[own, last] - other[theirs, last])
     of = made.policies[policy]
     if isinstance(of, OnePass):
-        told = of.network.provenance
-        row["training"] = {key: told.get(key) for key in ("steps", "seconds", "cpu_seconds")}
+        header = of.network.provenance
+        row["training"] = {key: header.get(key) for key in ("steps", "seconds", "cpu_seconds")}
         row["training"]["cpu_seconds"] += before
     return row
 

@@ -59,7 +59,12 @@ ASCENT = 40
 """Steps of the designs that climb."""
 
 REFINING: dict[str, Any] = {
-    **{"steps": 100, "batch": 128, "contrasts": 1023, "lr": 1e-4, "warmup": 10, "ema": 0.9},
+    "steps": 100,
+    "batch": 128,
+    "contrasts": 1023,
+    "lr": 1e-4,
+    "warmup": 10,
+    "ema": 0.9,
 }
 """How a policy is refined."""
 

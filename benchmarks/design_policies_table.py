@@ -106,7 +106,7 @@ def _ours(row: Mapping[str, Any], task: Task) -> list[str]:
         f"{row['gap']:.2f}",
         f"{row['ceiling']:.2f}",
         f"{row['roll_outs']:,}",
-        _training(row["training"], row["machine"]),
+        _training(row["training"]),
         "; ".join(marks) or "–",
     ]
 
@@ -139,13 +139,13 @@ def over_seeds(ours: Sequence[Mapping[str, Any]]) -> list[list[str]]:
     return lines
 
 
-def _training(training: Mapping[str, Any] | None, machine: Mapping[str, Any] | None) -> str:
+def _training(training: Mapping[str, Any] | None) -> str:
     """Updates, minutes and the machine, if that is known."""
     if training is None:
         return "–"
     updates = f"{training['updates']:,} updates, " if "updates" in training else ""
-    where = training.get("machine") or machine
-    place = f" ({where['processor']})" if where and training.get("machine") else ""
+    where = training.get("machine")
+    place = f" ({where['processor']})" if where else ""
     return f"{updates}{training['minutes']:.1f} min{place}"
 
 

@@ -100,6 +100,18 @@ def picture(image: Tensor, mask: Tensor | None = None) -> np.ndarray:
     return shown.permute(1, 2, 0).clamp(0, 1).numpy()
 
 
+def worst_figure(
+    rows: Sequence[int], seen: Observation, truth: Tensor, *, made: Sequence[Tensor]
+) -> Figure:
+    """A column for each of some scenes: what is seen, what was made of it, and the truth."""
+    figure, axes = grid(len(made) + 2, len(rows), size=0.75)
+    for column, index in enumerate(rows):
+        axes[0, column].imshow(picture(truth[index], seen.mask[index]))
+        for row, images in enumerate((*made, truth), start=1):
+            axes[row, column].imshow(picture(images[index]))
+    return figure
+
+
 def grid(rows: int, columns: int, *, size: float = 0.8, extra: float = 0.0) -> tuple[Figure, Any]:
     """Axes without frames."""
     figure = Figure(figsize=(size * columns, (size + extra) * rows), layout="constrained")

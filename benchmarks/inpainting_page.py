@@ -12,7 +12,7 @@ from inpainting import grid, picture
 from inpainting_methods import Fill, methods
 from inpainting_trainings import MASKS, SIZE
 from matplotlib.figure import Figure
-from pages import fill
+from pages import bracketed, fill
 from tables import machine, table
 from torch import Tensor
 from trainings import LEVEL
@@ -86,8 +86,7 @@ def pictures(folder: Path) -> str:
 
 def hundredfold(values: list[float]) -> str:
     """A mean of squared errors with its interval, times 100."""
-    mean, low, high = (100 * each for each in values)
-    return f"{mean:.2f} [{low:.2f}, {high:.2f}]"
+    return bracketed([100 * each for each in values], 2)
 
 
 def rows(found: Mapping[str, Any]) -> str:

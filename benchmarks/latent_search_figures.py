@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from inpainting import grid, picture
+from inpainting import grid, picture, worst_figure
 from latent_search_study import CURVE, FITTED, MASKS, SEARCHES, Study, others
 from matplotlib.figure import Figure
 
@@ -95,12 +95,7 @@ def failures_figure(study: Study) -> Figure:
     ended = study.model.search(seen, 1, seeds).made[0]
     scenes = study.model.sample(seen, 1, seeds)[0]
     worst = (scenes - truth).square().sum((1, 2, 3)).argsort(descending=True)[:10].tolist()
-    figure, axes = grid(4, len(worst), size=0.75)
-    for column, index in enumerate(worst):
-        axes[0, column].imshow(picture(truth[index], seen.mask[index]))
-        for row, images in enumerate((ended, scenes, truth), start=1):
-            axes[row, column].imshow(picture(images[index]))
-    return figure
+    return worst_figure(worst, seen, truth, made=(ended, scenes))
 
 
 FIGURES: dict[str, Callable[[Study], Figure]] = {

@@ -7,7 +7,7 @@ from typing import Any
 
 from latent_search_study import MASKS
 from matplotlib.figure import Figure
-from pages import fill, with_interval
+from pages import bracketed, fill
 
 DATA_NAMES = {
     "digits": "digits, 32 px",
@@ -81,8 +81,8 @@ def by_method(mask: str, rows: dict[str, Any]) -> str:
     for name, label in METHODS.items():
         if name in rows:
             row = rows[name]
-            cells = [with_interval(row["psnr"], 1), with_interval(row["psnr_hidden"], 1)]
-            cells += [with_interval(row["ssim"], 3), with_interval(row["ssim_hidden"], 3)]
+            cells = [bracketed(row["psnr"], 1), bracketed(row["psnr_hidden"], 1)]
+            cells += [bracketed(row["ssim"], 3), bracketed(row["ssim_hidden"], 3)]
             lines.append(f"| {label} | " + " | ".join([*cells, f"{row['seconds']:.2g}"]) + " |")
     return "\n".join(lines)
 

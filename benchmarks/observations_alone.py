@@ -22,7 +22,7 @@ from typing import Any
 import xarray as xr
 from in_use import of_scenes, with_interval
 from measuring import machine
-from pages import fill
+from pages import bracketed, fill
 from trainings import Planned, Splits, finished, short, train
 
 from boed import BOED, benchmark, setup
@@ -184,7 +184,7 @@ def markdown(rows: list[dict[str, Any]]) -> str:
         if "cost" in row:
             each = row["cost"]
             values = (each["crps"], each["label_nll"], *(each[f"use_{m}"][-1] for m in row["use"]))
-            cells = [f"{mean:+.4f} [{low:+.4f}, {high:+.4f}]" for mean, low, high in values]
+            cells = [bracketed(value, 4, signed=True) for value in values]
             lines.append("| " + " | ".join((row["row"], *cells)) + " |")
     return "\n".join([*lines, ""])
 

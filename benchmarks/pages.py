@@ -34,7 +34,7 @@ def fill(page: Path, place: str, text: str) -> None:
         temporary.write_text(f"{before}{begin}\n\n{text.strip()}\n\n{end}{after}", encoding="utf-8")
 
 
-def with_interval(values: Sequence[float], digits: int) -> str:
+def bracketed(values: Sequence[float], digits: int, *, signed: bool = False) -> str:
     """A mean with its interval, of so many decimals."""
-    mean, low, high = (f"{each:.{digits}f}" for each in values)
+    mean, low, high = (f"{each:{'+' if signed else ''}.{digits}f}" for each in values)
     return f"{mean} [{low}, {high}]"

@@ -24,7 +24,7 @@ from typing import Any
 import torch
 from inpainting import Measured, of_several, resampled
 from measuring import machine
-from pages import check_place, fill, with_interval
+from pages import bracketed, check_place, fill
 from pixel_constrained_figures import FIGURES
 from pixel_constrained_study import BATCH, COMPLETIONS, Study
 from torch import Tensor
@@ -184,7 +184,7 @@ def errors_table(results: Mapping[str, Any]) -> str:
         "|" + "---|" * (len(head) + 2),
     ]
     for name, row in results["completers"].items():
-        cells = [with_interval(row[f"{key}{end}"], 1) for key in keys for end in ("", "_best")]
+        cells = [bracketed(row[f"{key}{end}"], 1) for key in keys for end in ("", "_best")]
         lines.append(f"| {name} | " + " | ".join([*cells, f"{row['seconds']:.2g}"]) + " |")
     for name, numbers in PAPER.items():
         cells = ["" if each is None else f"{each}" for pair in numbers for each in pair]

@@ -23,7 +23,7 @@ import torch
 from in_use import with_interval
 from inpainting import observed
 from measuring import machine
-from pages import fill
+from pages import bracketed, fill
 from pixel_constrained import nats
 from pixel_constrained_study import BATCH
 from tables import table
@@ -104,22 +104,18 @@ def measured(folder: Path, plans: Sequence[Planned], val: Dataset, scenes: int, 
     return rows
 
 
-def told(values: Sequence[float], signed: bool = False) -> str:
-    """A mean with its interval."""
-    form = "{:+.1f} [{:+.1f}, {:+.1f}]" if signed else "{:.1f} [{:.1f}, {:.1f}]"
-    return form.format(*values)
-
-
 def page(found: dict[str, Any]) -> str:
     """The table."""
     lines = []
     for row in sorted(found["rows"], key=lambda each: each["alpha"]):
         name = f"{row['alpha']:g}" + (" (not level)" if row["short"] else "")
         for said, each in row["masks"].items():
-            more = told(each["more_than_reference"], signed=True)
+            more = bracketed(each["more_than_reference"], 1, signed=True)
             is_reference = row["alpha"] == REFERENCE
-            worth = told(each["worth_of_seen"])
-            lines.append([name, said, told(each["nats"]), "" if is_reference else more, worth])
+            worth = bracketed(each["worth_of_seen"], 1)
+            lines.append(
+                [name, said, bracketed(each["nats"], 1), "" if is_reference else more, worth]
+            )
     head = ["alpha", "mask", "-log p, nats", f"less that of alpha = {REFERENCE:g}", "worth of seen"]
     return (
         f"{found['steps']:,} steps of each, {found['scenes']} val digits of `{DATA}`, training "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from inpainting import grid, picture
+from inpainting import grid, picture, worst_figure
 from matplotlib.figure import Figure
 from pixel_constrained_study import COMPLETIONS, Study
 from torch import Tensor
@@ -132,12 +132,7 @@ def failures(study: Study) -> Figure:
     samples = study.model.sample(seen, 1, study.seed)
     nats = log_probs(study.model, samples, seen)[0] / (seen.mask == 0).sum((1, 2, 3))
     worst = nats.argsort()[:10].tolist()
-    figure, axes = grid(3, len(worst), size=0.75)
-    for column, index in enumerate(worst):
-        axes[0, column].imshow(picture(scenes[index], seen.mask[index]))
-        axes[1, column].imshow(picture(samples[0, index]))
-        axes[2, column].imshow(picture(scenes[index]))
-    return figure
+    return worst_figure(worst, seen, scenes, made=(samples[0],))
 
 
 def two_squares(study: Study) -> Figure:

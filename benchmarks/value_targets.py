@@ -16,12 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from both_schools import by_scene
+from both_schools import by_scene, swept, told
 from inpainting import resampled
 from measuring import machine
-from pages import check_place, fill, with_interval
+from pages import bracketed, check_place, fill
 
-from boed.benchmark import benchmark
 from boed.foundation.files import load_weights, write_json
 from boed.setup import setup
 from boed.training import Recipe
@@ -59,16 +58,6 @@ def trained(folder: Path, steps: int, batch: int) -> dict[str, Path]:
     return paths
 
 
-def told(target: str) -> Any:
-    """Prints where a training is."""
-
-    def each(step: int, loss: float) -> None:
-        if step % 100 == 0:
-            print(f"{target}: step {step}, loss {loss:.4f}", flush=True)
-
-    return each
-
-
 def measured(paths: Mapping[str, Path], scenes: int, out: Path) -> dict[str, Any]:
     """A row for each target: NLL and accuracy by look, and what its training took."""
     made = setup(
@@ -79,15 +68,8 @@ def measured(paths: Mapping[str, Path], scenes: int, out: Path) -> dict[str, Any
         policies=[f"{target}={path}" for target, path in paths.items()],
         steps=LOOKS,
     )
-    results = benchmark(
-        made.data,
-        made.sensor,
-        made.classifier,
-        policies=made.policies,
-        steps=LOOKS,
-        scenes=scenes,
-        out=out,
-        primary=f"nll@{PRIMARY}",
+    results = swept(
+        made, made.policies, steps=LOOKS, scenes=scenes, out=out, primary=f"nll@{PRIMARY}"
     )
     reference, right, _ = by_scene(results, REFERENCE)
     rows = {}
@@ -124,7 +106,7 @@ def page(found: Mapping[str, Any]) -> str:
             " / ".join(f"{row[key][look][0]:.3f}" for look in looks) for key in ("nll", "accuracy")
         )
         apart = [
-            "–" if target == REFERENCE else with_interval(row["nll_minus_label"][look], 3)
+            "–" if target == REFERENCE else bracketed(row["nll_minus_label"][look], 3)
             for look in (PRIMARY, LOOKS)
         ]
         lines.append(

@@ -182,16 +182,14 @@ def _highest(
     completions: Completions | None = None,
 ) -> Decision:
     """The decision for the candidate of highest EIG, or EIG per cost, ties broken at random."""
-    utility, gains, curse = result.finished_eig, result.gains, None
-    if costs is not None:
-        utility = utility / costs
-    chosen = pick(utility, seeds)
+    finished, gains, curse = result.finished_eig, result.gains, None
+    if costs is None:
+        costs = torch.ones_like(finished)
+    chosen = pick(finished / costs, seeds)
     if completions is not None and gains is not None:
-        open_to_choice = gains.where(result.finished_eig > -torch.inf, torch.nan)
-        each = open_to_choice if costs is None else open_to_choice / costs
-        curse = curse_of_gains(each, completions.weights)
-        if costs is not None:
-            curse = curse * costs.gather(1, chosen[:, None])[:, 0]
+        open_to_choice = gains.where(finished > -torch.inf, torch.nan)
+        curse = curse_of_gains(open_to_choice / costs, completions.weights)
+        curse = curse * costs.gather(1, chosen[:, None])[:, 0]
     return Decision(
         result.designs[chosen],
         candidates=result.designs,
