@@ -87,7 +87,8 @@ def train_policy(
         takers = [each for each, kind in kinds.items() if option in options_of(kind)]
         if name not in takers:
             raise ValueError(
-                f"--{option} is for the policy {' or '.join(takers)}, expected none for {name}"
+                f"--{option.replace('_', '-')} is for the policy {' or '.join(takers)}, expected "
+                f"none for {name}"
             )
     if name in POLICY_METHODS:
         of_data = {"data": data, "size": size, "sensor": sensor}

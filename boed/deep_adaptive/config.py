@@ -30,6 +30,7 @@ class PolicyConfig:
         scale: size of designs where they have no bounds; the network works in units of it.
         logarithmic: of each entry the size c from which on it counts in powers: the network works
             with log(x - lower + c), as for a delay of days to decades. 0 where it counts in steps.
+        at_once: looks that are chosen together, before any of them has an outcome.
 
     Raises:
         ValueError: a size below 1, bounds that do not enclose anything, or an entry that counts in
@@ -47,9 +48,11 @@ class PolicyConfig:
     scale: float = 1.0
     designs: tuple[tuple[float, ...], ...] | None = None
     logarithmic: tuple[float, ...] | None = None
+    at_once: int = 1
 
     def __post_init__(self) -> None:
         at_least(1, **attributes(self, "design_dim", "outcome_dim", "hidden", "embedding"))
+        at_least(1, at_once=self.at_once)
         at_least(0, heads=self.heads)
         more_than(0, scale=self.scale)
         check_known("activation", self.activation, ACTIVATIONS)

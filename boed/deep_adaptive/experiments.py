@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from boed.eig.model.design_space import DesignSpace
 from boed.eig.model.pyro_model import SiteModel, Sites, site_value
 from boed.eig.model.sequential import RollOut, tiled_log_likelihood
 
@@ -26,8 +27,11 @@ class RecurrentDesigner(Protocol):
     """Chooses designs from a summary of the history that each look adds to.
 
     Its cost does not grow with the history, as that of a `SequentialDesigner` does, which sees all
-    of it anew for every look.
+    of it anew for every look. `at_once` looks are chosen before any of them has an outcome.
     """
+
+    @property
+    def at_once(self) -> int: ...
 
     @property
     def design_dim(self) -> int: ...
@@ -50,6 +54,26 @@ class RecurrentDesigner(Protocol):
         """The summary with one more look."""
         ...
 
+    def expect(self, summary: Any, design: Float[Tensor, "B K"]) -> Any:
+        """The summary with a look that has no outcome yet."""
+        ...
+
+
+def choose_together(
+    policy: RecurrentDesigner, summary: Any, number: int, *, space: DesignSpace | None = None
+) -> list[Float[Tensor, "B K"]]:
+    """The next designs, each chosen beside those before it, which have no outcome yet.
+
+    Within a `space`, if one is given.
+    """
+    designs: list[Tensor] = []
+    for _ in range(number):
+        if designs:
+            summary = policy.expect(summary, designs[-1])
+        design = policy.choose(summary)
+        designs.append(design if space is None else space.nearest(design))
+    return designs
+
 
 def run_experiments(
     problem: SiteModel,
@@ -58,6 +82,7 @@ def run_experiments(
     *,
     batch: int,
     limit: float = math.inf,
+    budget: float = math.inf,
 ) -> RollOut:
     """`batch` experiments of `looks` designs each, with gradient in the policy.
 
@@ -73,6 +98,7 @@ def run_experiments(
         limit: of the gradient that reaches each coordinate of a design, for a mean over the
             experiments, in nats per `policy.unit_at`. Near what a signal changes fast with, a few
             experiments would have all the say, through all later looks, too.
+        budget: of each experiment. One whose next look costs more than is left makes no more.
 
     Raises:
         ValueError: a design is not finite, or a log-likelihood NaN.
@@ -83,39 +109,63 @@ def run_experiments(
     designs: list[Tensor] = []
     outcomes: list[Tensor] = []
     scores: list[Tensor] = []
-    costs: Tensor | float = 0.0
-    for _ in range(looks):
-        design = policy.choose(summary)
-        if problem.space is not None:
-            design = problem.space.nearest(design)
-            costs = costs + problem.space.costs(design, designs[-1] if designs else None)
-        if design.requires_grad and limit < math.inf:
-            unit = policy.unit_at(design.detach())
-            design.register_hook(partial(_limited, most=limit / batch / unit))
-        if not latents:
-            latents = problem.draw_latents(design.detach())
-        trace = problem.trace(design, latents)
-        outcome = site_value(trace, site)
-        problem.check_finite(site, "the outcome", outcome)
-        summary = policy.update(summary, design, outcome)
-        designs.append(design)
-        outcomes.append(outcome)
-        if not problem.implicit:
-            scores.append(problem.density(trace)(outcome))
+    till = _Till(problem.space, budget)
+    while len(designs) < looks:
+        for design in choose_together(policy, summary, policy.at_once, space=problem.space):
+            if design.requires_grad and limit < math.inf:
+                unit = policy.unit_at(design.detach())
+                design.register_hook(partial(_limited, most=limit / batch / unit))
+            if not latents:
+                latents = problem.draw_latents(design.detach())
+            trace = problem.trace(design, latents)
+            outcome = site_value(trace, site)
+            problem.check_finite(site, "the outcome", outcome)
+            summary = policy.update(summary, design, outcome)
+            till.pay(design, designs)
+            designs.append(design)
+            outcomes.append(outcome)
+            if not problem.implicit:
+                scores.append(problem.density(trace)(outcome))
     chosen = torch.stack(designs, 1)
     finite = torch.isfinite(chosen).flatten(2).all(2).all(0)
     if not bool(finite.all()):
         step = int((~finite).nonzero()[0])
         raise ValueError(f"policy returned a design that is not finite at step {step}")
+    made = torch.stack(till.made, 1) if till.made else None
+    likelihood = chosen.new_full((batch,), math.nan)
+    if scores:
+        each = torch.stack(scores, 1)
+        likelihood = (each if made is None else each.where(made, 0.0)).sum(1)
     return RollOut(
         latents=latents,
         designs=chosen,
         outcomes=torch.stack(outcomes, 1),
-        log_likelihood=torch.stack(scores).sum(0)
-        if scores
-        else chosen.new_full((batch,), math.nan),
-        costs=costs if isinstance(costs, Tensor) else None,
+        log_likelihood=likelihood,
+        made=made,
+        costs=till.spent,
     )
+
+
+class _Till:
+    """What the looks of some experiments cost, and which were made before the budget was spent."""
+
+    def __init__(self, space: DesignSpace | None, budget: float) -> None:
+        self.limited, self.budget = budget < math.inf, budget
+        self.space = DesignSpace() if space is None and self.limited else space
+        self.spent: Tensor | None = None
+        self.made: list[Tensor] = []
+
+    def pay(self, design: Tensor, before: list[Tensor]) -> None:
+        """For one look more of each."""
+        if self.space is None:
+            return
+        spent = design.new_zeros(len(design)) if self.spent is None else self.spent
+        price = self.space.costs(design, before[-1] if before else None)
+        if self.limited:
+            fits = (spent + price).detach() <= self.budget
+            self.made.append(self.made[-1] & fits if self.made else fits)
+            price = price.where(self.made[-1], 0.0)
+        self.spent = spent + price
 
 
 def _limited(gradient: Tensor, most: Tensor) -> Tensor:

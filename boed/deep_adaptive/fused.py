@@ -36,7 +36,7 @@ class FusedLikelihood:
     @torch.no_grad()
     def __call__(self, problem: SiteModel, roll: RollOut, latents: Sites) -> Float[Tensor, "L B"]:
         """log p(outcomes | theta_l, designs), as `roll_out_log_likelihood`."""
-        given = (roll.designs.detach(), roll.outcomes.detach(), *latents.values())
+        given = _given(roll, latents)
         shapes = tuple(each.shape for each in given)
         if shapes not in self._compiled:
             self._compiled[shapes] = self._compile(problem, roll, latents)
@@ -54,15 +54,19 @@ class FusedLikelihood:
         """The recorded and compiled model; None where that is not possible."""
         from torch.fx.experimental.proxy_tensor import make_fx
 
-        names = tuple(latents)
+        names, whole, given = tuple(latents), roll.made is None, _given(roll, latents)
 
-        def evaluate(designs: Tensor, outcomes: Tensor, *values: Tensor) -> Tensor:
+        def evaluate(designs: Tensor, outcomes: Tensor, *others: Tensor) -> Tensor:
             seen = RollOut(
-                latents={}, designs=designs, outcomes=outcomes, log_likelihood=designs.new_empty(0)
+                latents={},
+                designs=designs,
+                outcomes=outcomes,
+                log_likelihood=designs.new_empty(0),
+                made=None if whole else others[-1],
             )
+            values = others[: len(names)]
             return roll_out_log_likelihood(problem, seen, dict(zip(names, values, strict=True)))
 
-        given = (roll.designs.detach(), roll.outcomes.detach(), *latents.values())
         try:
             with pyro.validation_enabled(False):
                 recorded = make_fx(evaluate)(*given)
@@ -73,3 +77,9 @@ class FusedLikelihood:
             _log.warning("the model's likelihood is not compiled, which is slower: %s", reason)
             return None
         return compiled
+
+
+def _given(roll: RollOut, latents: Sites) -> tuple[Tensor, ...]:
+    """What the compiled function takes."""
+    made = () if roll.made is None else (roll.made,)
+    return (roll.designs.detach(), roll.outcomes.detach(), *latents.values(), *made)

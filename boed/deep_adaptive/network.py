@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from boed.deep_adaptive.config import ACTIVATIONS, PolicyConfig
+from boed.deep_adaptive.experiments import choose_together
 from boed.deep_adaptive.scale import DesignScale
 from boed.foundation.files import read_model, save_weights
 from boed.foundation.shipped import shipped
@@ -43,7 +44,9 @@ class DeepAdaptiveDesign(nn.Module):
 
     The architecture of Foster, Ivanova, Malik and Rainforth, "Deep Adaptive Design" (2021). The
     order of the looks does not matter to it, and the first design is what the emitter makes of an
-    empty sum.
+    empty sum. Where several looks are chosen at once, those that have no outcome yet are added by
+    an encoder of their own, of the design alone, and each place of the group begins elsewhere:
+    were all designs of a group the same, no gradient would part them.
 
     Attributes:
         config: its size.
@@ -64,6 +67,13 @@ class DeepAdaptiveDesign(nn.Module):
             activation(),
             nn.Linear(config.hidden, config.embedding + config.heads),
         )
+        self.expecting: nn.Sequential | None = None
+        if config.at_once > 1:
+            self.expecting = nn.Sequential(
+                nn.Linear(config.design_dim, config.hidden),
+                activation(),
+                nn.Linear(config.hidden, config.embedding + config.heads),
+            )
         outputs = len(config.designs or range(config.design_dim))
         self.emitter = nn.Sequential(
             nn.Linear(config.embedding + config.heads * config.design_dim, config.hidden),
@@ -72,6 +82,9 @@ class DeepAdaptiveDesign(nn.Module):
             activation(),
             nn.Linear(config.hidden, outputs + (0 if config.designs else config.heads)),
         )
+        self.places: nn.Parameter | None = None
+        if config.at_once > 1:
+            self.places = nn.Parameter(torch.randn(config.at_once, outputs))
         self.scale = DesignScale(*_interval(config), config.logarithmic)
         self.register_buffer("candidates", torch.tensor(config.designs or [[]]), persistent=False)
         self.register_buffer("outcome_mean", torch.zeros(config.outcome_dim))
@@ -81,6 +94,11 @@ class DeepAdaptiveDesign(nn.Module):
     def design_dim(self) -> int:
         """K, numbers in a design."""
         return self.config.design_dim
+
+    @property
+    def at_once(self) -> int:
+        """Looks that are chosen together."""
+        return self.config.at_once
 
     def unit_at(self, design: Float[Tensor, "*B K"]) -> Float[Tensor, "*B K"]:
         """What 1 of the network stands for at a design."""
@@ -110,7 +128,7 @@ class DeepAdaptiveDesign(nn.Module):
     def forward(
         self, designs: Float[Tensor, "B t K"], outcomes: Float[Tensor, "B t *Y"]
     ) -> Float[Tensor, "B K"]:
-        """The next design.
+        """The next design, or `[B, at_once, K]` of those that are chosen together.
 
         Args:
             designs: those made so far; t may be 0.
@@ -119,8 +137,20 @@ class DeepAdaptiveDesign(nn.Module):
         Raises:
             ValueError: shapes that do not fit the configuration, or NaN.
         """
+        chosen = choose_together(self, self.summarise(designs, outcomes), self.at_once)
+        return chosen[0] if self.at_once == 1 else torch.stack(chosen, 1)
+
+    def summarise(
+        self, designs: Float[Tensor, "B t K"], outcomes: Float[Tensor, "B t *Y"]
+    ) -> Float[Tensor, "B E"]:
+        """The sum over looks.
+
+        Raises:
+            ValueError: shapes that do not fit the configuration, or NaN.
+        """
         self._check(designs, outcomes)
-        return self.choose(self._encoded(self.in_units(designs, outcomes)).sum(1))
+        seen = self.in_units(designs, outcomes)
+        return self._encoded(self.encoder(seen), seen).sum(1)
 
     def start(self, batch: int) -> Float[Tensor, "B E"]:
         """The empty sum."""
@@ -132,6 +162,11 @@ class DeepAdaptiveDesign(nn.Module):
 
     def emit(self, summary: Float[Tensor, "B E"]) -> Float[Tensor, "B R"]:
         """The network's own numbers: K, or as many as there are designs in a finite set."""
+        if self.places is None:
+            return self._emitted(summary)
+        return self._emitted(summary[:, :-1]) + self.places[summary[:, -1].long()]
+
+    def _emitted(self, summary: Float[Tensor, "B E"]) -> Float[Tensor, "B R"]:
         heads, raw = self.config.heads, summary
         if not heads:
             return self.emitter(raw)  # type: ignore[no-any-return]
@@ -154,22 +189,47 @@ class DeepAdaptiveDesign(nn.Module):
         outcome: Float[Tensor, "B *Y"],
     ) -> Float[Tensor, "B E"]:
         """The sum with one more look."""
-        return summary + self._encoded(self.in_units(design, outcome))
+        seen = self.in_units(design, outcome)
+        return summary + self._encoded(self.encoder(seen), seen)
+
+    def expect(
+        self, summary: Float[Tensor, "B E"], design: Float[Tensor, "B K"]
+    ) -> Float[Tensor, "B E"]:
+        """The sum with a look that has no outcome yet.
+
+        Raises:
+            ValueError: the policy chooses one look at a time.
+        """
+        if self.expecting is None:
+            raise ValueError(
+                "at_once is 1: the policy chooses a look when those before it have outcomes, "
+                "expected one that was trained for several at once"
+            )
+        where = self.scale.numbers(design.to(self.outcome_mean.dtype))
+        return summary + self._encoded(self.expecting(where), where, expected=True)
 
     @property
     def summary(self) -> int:
-        """E, numbers in a summary: the embedding, and for each head a weight and a design."""
-        return self.config.embedding + self.config.heads * (1 + self.config.design_dim)
+        """E, numbers in a summary: the embedding, and for each head a weight and a design.
 
-    def _encoded(self, seen: Float[Tensor, "*B D"]) -> Float[Tensor, "*B E"]:
-        """What a look adds to the summary."""
-        encoded: Tensor = self.encoder(seen)
-        if not self.config.heads:
-            return encoded
-        embedding, scores = encoded.split([self.config.embedding, self.config.heads], -1)
-        weights = (WEIGHTS * scores.tanh()).exp()
-        weighted = weights[..., None] * seen[..., None, : self.design_dim]
-        return torch.cat([embedding, weights, weighted.flatten(-2)], -1)
+        Where several looks are chosen at once, how many have no outcome yet comes last.
+        """
+        of_heads = self.config.heads * (1 + self.config.design_dim)
+        return self.config.embedding + of_heads + (self.places is not None)
+
+    def _encoded(
+        self, encoded: Tensor, seen: Float[Tensor, "*B D"], *, expected: bool = False
+    ) -> Float[Tensor, "*B E"]:
+        """What a look adds to the summary, of which the design comes first in `seen`."""
+        parts = [encoded]
+        if self.config.heads:
+            embedding, scores = encoded.split([self.config.embedding, self.config.heads], -1)
+            weights = (WEIGHTS * scores.tanh()).exp()
+            weighted = weights[..., None] * seen[..., None, : self.design_dim]
+            parts = [embedding, weights, weighted.flatten(-2)]
+        if self.places is not None:
+            parts.append(encoded.new_full((*encoded.shape[:-1], 1), float(expected)))
+        return torch.cat(parts, -1)
 
     def in_units(self, designs: Float[Tensor, "*B K"], outcomes: Tensor) -> Tensor:
         """Designs and outcomes of about unit size, side by side."""
@@ -304,6 +364,11 @@ class StaticDesign(nn.Module):
         """K, numbers in a design."""
         return self.numbers.shape[1]
 
+    @property
+    def at_once(self) -> int:
+        """1: no design waits for an outcome anyway."""
+        return 1
+
     def unit_at(self, design: Float[Tensor, "*B K"]) -> Float[Tensor, "*B K"]:
         """What 1 of the numbers stands for at a design; 1 where there are no bounds."""
         return self.scale.unit_at(design)
@@ -322,7 +387,11 @@ class StaticDesign(nn.Module):
         Raises:
             ValueError: all looks have been made.
         """
-        return self.choose((len(designs), designs.shape[1]))
+        return self.choose(self.summarise(designs, outcomes))
+
+    def summarise(self, designs: Tensor, outcomes: Tensor) -> tuple[int, int]:
+        """Experiments, and looks so far."""
+        return len(designs), designs.shape[1]
 
     def start(self, batch: int) -> tuple[int, int]:
         """Experiments, and looks so far."""
@@ -340,6 +409,10 @@ class StaticDesign(nn.Module):
         return self.designs[look].expand(batch, -1)
 
     def update(self, summary: tuple[int, int], design: Tensor, outcome: Tensor) -> tuple[int, int]:
+        """One look more."""
+        return self.expect(summary, design)
+
+    def expect(self, summary: tuple[int, int], design: Tensor) -> tuple[int, int]:
         """One look more."""
         batch, look = summary
         return batch, look + 1

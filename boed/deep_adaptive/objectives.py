@@ -54,6 +54,16 @@ def objective(
     check_known("method", method, POLICY_METHODS)
     if method in ("idad", "rl"):  # which compare the experiments of a batch with one another
         Whole(2).check("batch", settings.share)
+    if settings.budget and method != "rl":
+        raise ValueError(
+            f"budget is {settings.budget:g}, and method {method!r} follows gradients, which what "
+            "no longer fits a budget has none of; expected method 'rl', or a price in place of it"
+        )
+    if policy.at_once != settings.at_once:
+        raise ValueError(
+            f"at_once is {settings.at_once}, and the policy, a {type(policy).__name__}, chooses "
+            f"{policy.at_once} at once; expected the same"
+        )
     if method in ("dad", "fixed"):
         return Objective(policy, lambda: _spce(problem, policy, settings, likelihood))
     if not isinstance(policy, DeepAdaptiveDesign):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from boed.deep_adaptive.config import PolicyConfig
-from boed.deep_adaptive.loss import first_design
+from boed.deep_adaptive.experiments import choose_together
 from boed.deep_adaptive.network import DeepAdaptiveDesign, StaticDesign
 from boed.deep_adaptive.objectives import Trainable
 from boed.deep_adaptive.training import train_policy
@@ -73,36 +73,43 @@ class DesignPolicy:
     space: DesignSpace | None = None
 
     @torch.no_grad()
-    def next(self, history: History) -> Float[Tensor, " K"]:
-        """The next design of an experiment.
+    def next(self, history: History) -> Float[Tensor, "*Q K"]:
+        """The next design of an experiment, or `[at_once, K]` of those that are chosen together.
 
         Raises:
             ValueError: the horizon is reached, or a look does not have the network's shape.
         """
-        self._check_horizon(len(history))
         if not history:
-            return first_design(self.network, self.space).detach()
+            return self._chosen(self.network.start(1), 0)[0].detach()
         return self(*stacked(history))[0].detach()
 
     def __call__(
         self, designs: Float[Tensor, "B t K"], outcomes: Float[Tensor, "B t *Y"]
-    ) -> Float[Tensor, "B K"]:
+    ) -> Float[Tensor, "B *Q K"]:
         """The next design of each experiment, of the precision of those before.
+
+        `[B, at_once, K]` where several are chosen together, or as many as are left.
 
         Raises:
             ValueError: the horizon is reached, or the looks do not have the network's shape.
         """
-        self._check_horizon(designs.shape[1])
-        chosen: Tensor = self.network(designs, outcomes)
-        chosen = chosen if self.space is None else self.space.nearest(chosen)
-        return chosen.to(designs.dtype)
+        summary = self.network.summarise(designs, outcomes)
+        return self._chosen(summary, designs.shape[1]).to(designs.dtype)
 
-    def _check_horizon(self, made: int) -> None:
+    @property
+    def at_once(self) -> int:
+        """Looks that are chosen together, before any of them has an outcome."""
+        return self.network.at_once
+
+    def _chosen(self, summary: Any, made: int) -> Float[Tensor, "B *Q K"]:
         if made >= self.looks:
             raise ValueError(
                 f"history has {made} looks; policy {self.name} was trained for {self.looks} and "
                 "has no further one"
             )
+        number = min(self.at_once, self.looks - made)
+        chosen = choose_together(self.network, summary, number, space=self.space)
+        return chosen[0] if self.at_once == 1 else torch.stack(chosen, 1)
 
     def check_model(self, model: Model, looks: int | None = None) -> None:
         """Refuse another model, or more looks, than the policy was trained for.
@@ -146,7 +153,7 @@ class DesignPolicy:
             ValueError: naming what differs, there and here.
         """
         theirs: dict[str, Any] = {"problem": self.about}
-        ours: dict[str, Any] = {"problem": described(problem, looks)}
+        ours: dict[str, Any] = {"problem": described(problem, looks, at_once=self.at_once)}
         if self.facts is not None:
             theirs |= self.facts
             ours |= problem_facts(problem)
@@ -219,6 +226,7 @@ def train_design_policy(
     before = torch.get_rng_state()
     torch.manual_seed(derive(settings.seed, "designs" if method == "fixed" else "weights"))
     config = architecture or architecture_for(problem)
+    config = replace(config, at_once=settings.at_once) if config.at_once == 1 else config
     network: Any = DeepAdaptiveDesign(config)
     if method == "fixed":
         start = network.within(torch.randn(settings.looks, config.design_dim))
@@ -226,7 +234,7 @@ def train_design_policy(
     torch.set_rng_state(before)
     begun = None if init is None else start_from(network, init)
     about = {
-        "problem": described(problem, settings.looks),
+        "problem": described(problem, settings.looks, at_once=settings.at_once),
         "experiment": problem_facts(problem),
         "method": method,
         "init": begun,
@@ -265,9 +273,10 @@ def start_from(network: Trainable, path: Path | str) -> dict[str, Any]:
     return {**said, "sha256": sha256(path)}
 
 
-def described(problem: Experiment, looks: int) -> str:
+def described(problem: Experiment, looks: int, *, at_once: int = 1) -> str:
     """A problem and its horizon, in words."""
-    return f"{problem.name}, T = {looks}"
+    together = f", {at_once} at once" if at_once > 1 else ""
+    return f"{problem.name}, T = {looks}{together}"
 
 
 def architecture_for(problem: Experiment, **sizes: Any) -> PolicyConfig:

@@ -56,6 +56,11 @@ def refine(
         raise ValueError(
             f"history has {len(history)} looks of {policy.looks}, expected some to be left"
         )
+    if left % policy.at_once:
+        raise ValueError(
+            f"history has {len(history)} looks of {policy.looks}, of which policy {policy.name} "
+            f"chooses {policy.at_once} at once; expected a multiple of that"
+        )
     space = policy.space
     if history and space is not None:  # the way to the next look begins at the last one
         space = replace(space, start=torch.as_tensor(history[-1][0]).float())
@@ -130,10 +135,11 @@ class StepDAD:
 
     def __post_init__(self) -> None:
         check_refines(self.policy, self.problem, self.particles)
-        if not self.at or not all(0 <= each < self.policy.looks for each in self.at):
+        times = range(0, self.policy.looks, self.policy.at_once)
+        if not self.at or not all(each in times for each in self.at):
             raise ValueError(
-                f"at is {self.at}, expected numbers of looks from 0 to {self.policy.looks - 1}, "
-                f"since policy {self.policy.name} is for {self.policy.looks}"
+                f"at is {self.at}, expected numbers of looks from 0 to {times[-1]}, since policy "
+                f"{self.policy.name} is for {self.policy.looks}, {times.step} at once"
             )
 
     @property
@@ -183,11 +189,15 @@ class _Continued:
 
     def __init__(self, network: DeepAdaptiveDesign, history: History) -> None:
         self.network, self.history = network, stacked(history) if history else None
-        self.choose, self.update = network.choose, network.update
+        self.choose, self.update, self.expect = network.choose, network.update, network.expect
 
     @property
     def design_dim(self) -> int:
         return self.network.design_dim
+
+    @property
+    def at_once(self) -> int:
+        return self.network.at_once
 
     def unit_at(self, design: Tensor) -> Tensor:
         return self.network.unit_at(design)

@@ -44,7 +44,7 @@ class ActorCritic(nn.Module):
         super().__init__()
         self.problem, self.settings, self.likelihood = problem, settings, likelihood
         self.smoothing, self.entropy = smoothing, entropy
-        self.policy = policy
+        self.policy, self.paid = policy, False
         self.log_std = nn.Parameter(torch.full((policy.config.design_dim,), -1.0))
         self.value = nn.Sequential(
             nn.Linear(policy.summary + 1, policy.config.hidden),
@@ -53,19 +53,33 @@ class ActorCritic(nn.Module):
         )
 
     def loss(self) -> Float[Tensor, ""]:
-        """The actor's and the critic's losses, less the reward for exploring."""
+        """The actor's and the critic's losses, less the reward for exploring.
+
+        Raises:
+            ValueError: the budget is too small for any first look.
+        """
         looks, batch = self.settings.looks, self.settings.share
         walk = _Walk(self)
-        roll = run_experiments(self.problem, walk, looks, batch=batch)
+        roll = run_experiments(self.problem, walk, looks, batch=batch, budget=self.settings.most)
+        self.paid |= roll.made is None or bool(roll.made.any())
+        if not self.paid:
+            raise ValueError(
+                f"budget is {self.settings.budget:g}, and none of {batch} experiments could pay "
+                "for a first look; expected enough for one"
+            )
         gain = contrast(
             self.problem, roll, self.settings.contrasts, likelihood=self.likelihood
         ).gains - price_of(roll, self.settings.price)
         values, chances = torch.stack(walk.values), torch.stack(walk.log_probs)  # [T, B]
         advantages = self._advantages(values.detach(), gain)
-        critic = (values - (values.detach() + advantages)).square().mean()
-        advantages = advantages / advantages.std().clamp(min=1e-6)
+        entropies = torch.stack(walk.entropies)
+        live = torch.ones_like(values)  # choices that count: a look too dear, but none after it
+        if roll.made is not None:
+            live[1:] = roll.made.mT[:-1]
+        critic = (live * (values - (values.detach() + advantages)).square()).mean()
+        advantages = live * advantages / advantages.std().clamp(min=1e-6)
         actor = -(chances * advantages).sum(0).mean()
-        return actor + 0.5 * critic - self.entropy * torch.stack(walk.entropies).sum(0).mean()
+        return actor + 0.5 * critic - self.entropy * (live * entropies).sum(0).mean()
 
     def _advantages(
         self, values: Float[Tensor, "T B"], gain: Float[Tensor, " B"]
@@ -91,6 +105,10 @@ class _Walk:
     def design_dim(self) -> int:
         return self.policy.design_dim
 
+    @property
+    def at_once(self) -> int:
+        return self.policy.at_once
+
     def unit_at(self, design: Tensor) -> Tensor:
         return self.policy.unit_at(design)
 
@@ -99,6 +117,9 @@ class _Walk:
 
     def update(self, summary: Tensor, design: Tensor, outcome: Tensor) -> Tensor:
         return self.policy.update(summary, design, outcome)
+
+    def expect(self, summary: Tensor, design: Tensor) -> Tensor:
+        return self.policy.expect(summary, design)
 
     def choose(self, summary: Float[Tensor, "B E"]) -> Float[Tensor, "B K"]:
         raw, learner = self.policy.emit(summary), self.learner

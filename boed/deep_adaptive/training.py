@@ -215,7 +215,7 @@ def val_spce(
     costs: list[Tensor] = []
     with torch.no_grad():
         while len(gains) * 32 < settings.watched:
-            roll = run_experiments(problem, policy, settings.looks, batch=32)
+            roll = run_experiments(problem, policy, settings.looks, batch=32, budget=settings.most)
             gains.append(
                 contrast(problem, roll, 4 * settings.contrasts + 3, likelihood=likelihood).gains
             )

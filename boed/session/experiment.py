@@ -126,17 +126,21 @@ class ModelSession(Logged):
     @property
     def spent(self) -> float:
         """Cost of all looks so far, with the ways between them."""
-        designs = self.designs
+        return self._cost(self.designs)
+
+    def _cost(self, designs: Float[Tensor, "t K"]) -> float:
         if len(designs) == 0:
             return 0.0
         first = self.space.costs(designs[:1])
         return float(first.sum() + self.space.costs(designs[1:], designs[:-1]).sum())
 
     @torch.no_grad()
-    def suggest(self) -> Float[Tensor, " K"] | None:
+    def suggest(self) -> Float[Tensor, "*Q K"] | None:
         """The next design; the same one until an outcome comes in.
 
-        None where nothing is left to do, see `reason`.
+        Of a policy that chooses several at once, `[Q, K]`: those that have no outcome yet, and new
+        ones when all have. After an outcome of a design that nobody suggested the policy is asked
+        anew. None where nothing is left to do, see `reason`.
 
         Raises:
             ValueError: the policy failed, or chose a design of another shape, not finite or outside
@@ -149,22 +153,25 @@ class ModelSession(Logged):
             self.reason = f"all {self._looks} looks are made"
             return None
         pending = self._pending()
-        if pending is None:
-            with isolated(derive(self._seed, "suggest", len(designs))), calling(self.policy):
-                design = self._checked(self.policy(designs[None], outcomes[None]))
-        else:
-            design = pending
-        last = designs[-1:] if len(designs) else None
-        price, spent = float(self.space.costs(design[None], last)), self.spent
-        if spent + price > self._budget:
+        if pending is not None:
+            return pending
+        with isolated(derive(self._seed, "suggest", len(designs))), calling(self.policy):
+            chosen = self._checked(self.policy(designs[None], outcomes[None]))
+        rows = chosen.view(-1, *self.example.shape)
+        if self._looks is not None:
+            rows = rows[: self._looks - len(designs)]
+        spent = self.spent
+        paid = [self._cost(torch.cat([designs, rows[: n + 1]])) for n in range(len(rows))]
+        rows = rows[: sum(each <= self._budget for each in paid)]
+        if len(rows) == 0:
             self.reason = (
-                f"the next design costs {price:g}, and {self._budget - spent:g} of the budget of "
-                f"{self._budget:g} is left"
+                f"the next design costs {paid[0] - spent:g}, and {self._budget - spent:g} of the "
+                f"budget of {self._budget:g} is left"
             )
             return None
-        if pending is None:
-            self._log.append("suggested", {"look": len(designs)}, {"design": _array(design)})
-        return design
+        suggested = rows[0] if chosen.shape == self.example.shape else rows
+        self._log.append("suggested", {"look": len(designs)}, {"design": _array(suggested)})
+        return suggested
 
     def ingest(
         self, outcome: float | Float[Tensor, "*Y"], design: Float[Tensor, " K"] | None = None
@@ -173,7 +180,7 @@ class ModelSession(Logged):
 
         Args:
             outcome: as the model's observation site has it.
-            design: that it is of; the suggested one if not given.
+            design: that it is of; the suggested one if not given, of several the first.
 
         Raises:
             ValueError: nothing was suggested and no design is given, or an outcome or design of
@@ -181,11 +188,12 @@ class ModelSession(Logged):
             OSError: the log cannot be written; the session is as it was.
         """
         if design is None:
-            design = self._pending()
-            if design is None:
+            pending = self._pending()
+            if pending is None:
                 raise ValueError(
                     "design is None, and none was suggested; expected suggest() before it"
                 )
+            design = pending.view(-1, *self.example.shape)[0]
         else:
             given = as_numbers("design", design)
             if given.shape != self.example.shape:
@@ -251,19 +259,32 @@ class ModelSession(Logged):
         """Whether the likelihood given the target is known, so that there is a posterior."""
         return not (self._problem.implicit or self._problem.nuisances)
 
-    def _pending(self) -> Float[Tensor, " K"] | None:
-        """What was suggested and has no outcome."""
-        last = self._log.events[-1]
-        if last.kind != "suggested":
+    def _pending(self) -> Float[Tensor, "*Q K"] | None:
+        """What was suggested last and has no outcome."""
+        since: list[bytes] = []
+        for event in reversed(self._log.events):
+            if event.kind == "suggested":
+                break
+            if event.kind != "outcome":
+                return None
+            since.append(np.asarray(event.arrays["design"]).tobytes())
+        suggested = np.array(event.arrays["design"])
+        left = list(suggested.reshape(-1, *self.example.shape))
+        for taken in since:
+            again = [at for at, each in enumerate(left) if each.tobytes() == taken]
+            if not again:
+                return None
+            del left[again[0]]
+        if not left:
             return None
-        return torch.from_numpy(np.array(last.arrays["design"])).to(self.example)
+        one = suggested.shape == self.example.shape
+        return torch.from_numpy(left[0] if one else np.stack(left)).to(self.example)
 
-    def _checked(self, design: object) -> Float[Tensor, " K"]:
-        """The one design of a batch of one, in the session's precision."""
-        if not isinstance(design, Tensor) or design.shape != (1, *self.example.shape):
-            raise ValueError(
-                f"design is {describe(design)}, expected a tensor {(1, *self.example.shape)}"
-            )
+    def _checked(self, design: object) -> Float[Tensor, "*Q K"]:
+        """The one design of a batch of one, or several at once, in the session's precision."""
+        shape, k = tuple(design.shape) if isinstance(design, Tensor) else (), self.example.shape
+        if not isinstance(design, Tensor) or (shape[:1] + shape[-len(k) :]) != (1, *k):
+            raise ValueError(f"design is {describe(design)}, expected a tensor {(1, *k)}")
         self.space.check(design, "design")
         return design[0].detach().to(self.example)
 

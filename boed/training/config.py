@@ -275,7 +275,13 @@ class PolicyTrainingConfig(TrainingConfig):
             unit.
         price: nats that a unit of cost is worth: what the looks and the ways between them cost is
             taken off the gain.
+        at_once: looks that are chosen together, before any of them has an outcome.
+        budget: of cost; an experiment whose next look costs more than is left makes no more. 0 is
+            no limit.
         watched: experiments that each validation averages over, with 4 times the contrasts.
+
+    Raises:
+        ValueError: a number out of its range, or looks that do not divide by `at_once`.
     """
 
     unit: ClassVar[str] = "experiments"
@@ -289,4 +295,28 @@ class PolicyTrainingConfig(TrainingConfig):
     contrasts: int = _asked(1023, COUNT, "L, that the truth is told from; sPCE is at most ln(L+1).")
     limit: float = _of(2.0, Number(above=0))
     price: float = _asked(0.0, Number(minimum=0), PRICE)
+    at_once: int = _asked(
+        1, COUNT, "Looks chosen together, before any has an outcome; of --problem.", unsaid=True
+    )
+    budget: float = _asked(
+        0.0, Number(minimum=0), "Of cost in each experiment; of rl. 0 is no limit.", unsaid=True
+    )
     watched: int = _of(512, Whole(2))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.looks % self.at_once:
+            raise ValueError(
+                f"looks is {self.looks}, expected a multiple of at_once, {self.at_once}"
+            )
+
+    def table(self) -> dict[str, Any]:
+        """As `TrainingConfig.table`; no budget, and no looks at once, where there is one."""
+        held = super().table()
+        unsaid = {"at_once": 1, "budget": 0.0}
+        return {key: each for key, each in held.items() if unsaid.get(key) != each}
+
+    @property
+    def most(self) -> float:
+        """The budget, infinite where there is no limit."""
+        return self.budget or math.inf

@@ -277,8 +277,10 @@ class Recipe:
         )
 
 
-OF_THE_DATA = ("size", "channels", "outputs", "mean", "std", "design_dim", "lower", "upper")
-"""Fields of architectures that the data or the problem decide."""
+OF_THE_DATA = (
+    "size", "channels", "outputs", "mean", "std", "design_dim", "lower", "upper", "at_once",
+)  # fmt: skip
+"""Fields of architectures that the data, the problem or the training decide."""
 
 _TYPES: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("kind", "name", "data", "learns_from"), (str,)),
