@@ -238,8 +238,9 @@ class LiveSession:
         shape = self.session.reading_shape(look)
         return {
             "id": look.id, "design": list(look.design), "eig": look.eig,
-            "standard_error": look.standard_error, "cost": look.cost, "status": look.status,
-            "suggested": look.suggested, "shape": list(shape),
+            "standard_error": look.standard_error, "winners_curse": look.winners_curse,
+            "cost": look.cost, "status": look.status, "suggested": look.suggested,
+            "shape": list(shape),
         }  # fmt: skip
 
     def _shown(self, looks: Sequence[Look]) -> dict[str, Any]:

@@ -26,6 +26,8 @@ class Look:
         eig: expected information gain in nats, of this look and all that were pending together;
             None where the policy estimates none.
         standard_error: Monte-Carlo standard error of `eig` in nats.
+        winners_curse: how much too high `eig` is on average, since it is the highest of many
+            estimates; nats, None where unknown.
         cost: in the sensor's unit; the way to it included, where there is one to pay.
         status: what became of it.
         suggested: by the policy; the others were chosen, or taken unasked.
@@ -35,6 +37,7 @@ class Look:
     design: tuple[float, ...]
     eig: float | None = None
     standard_error: float | None = None
+    winners_curse: float | None = None
     cost: float
     status: Status = "pending"
     suggested: bool = True
@@ -77,6 +80,7 @@ class Account:
             raise ValueError(f"the session was stopped before ({self.stopped})")
         if event.kind == "suggestion":
             told = {name: facts[name] for name in ("eig", "standard_error")}
+            told["winners_curse"] = facts.get("winners_curse")  # logs of before do not say it
             self._add(facts, suggested=True, **told)
             self.seconds += _cost("seconds", facts["seconds"])
             if "scores" in event.arrays:

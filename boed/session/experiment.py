@@ -20,8 +20,9 @@ from boed.eig.model.sequence_model import check_sequence
 from boed.eig.model.sequential import SequencePolicy, check_fits
 from boed.foundation.arguments import checked
 from boed.foundation.checks import calling, describe, more_than
+from boed.foundation.files import atomic
 from boed.foundation.identity import identity
-from boed.foundation.options import COUNT
+from boed.foundation.options import COUNT, Whole
 from boed.foundation.randomness import derive
 from boed.session.log import Log, Logged
 
@@ -218,25 +219,69 @@ class ModelSession(Logged):
                     f"outcome is {value.tolist()}, expected a value of site {site!r}: {support}"
                 )
         arrays = {"design": _array(design), "outcome": _array(value)}
-        self._log.append("outcome", {"look": len(self.designs)}, arrays)
+        designs = self.designs
+        cost = self._cost(torch.cat([designs, design[None]])) - self._cost(designs)
+        self._log.append("outcome", {"look": len(designs), "cost": cost}, arrays)
 
-    def posterior(self, particles: int = 4096, moves: int = 5) -> Posterior:
+    def posterior(
+        self, particles: int = 4096, moves: int = 5, *, looks: int | None = None
+    ) -> Posterior:
         """What is known of the latents now, by sequential Monte Carlo; see `sample_posterior`.
 
+        Or what was known after so many `looks`.
+
         Raises:
-            ValueError: the model has no likelihood, or latents that are no target.
+            ValueError: the model has no likelihood, or latents that are no target; fewer looks have
+                been made.
         """
+        made = len(self.designs)
+        looks = made if looks is None else looks
+        Whole(0, made).check("looks", looks)
         return sample_posterior(
             self._problem.model,
-            self.designs,
-            self.outcomes,
+            self.designs[:looks],
+            self.outcomes[:looks],
             example=self.example,
             observation=self._problem.observation[0],
             target=self._problem.target,
             particles=particles,
             moves=moves,
-            seed=derive(self._seed, "posterior", len(self.designs)),
+            seed=derive(self._seed, "posterior", looks),
         )
+
+    def report(self, path: Path | str, particles: int = 2048) -> None:
+        """Write a page of designs, outcomes and costs, as `boed report` does of the log.
+
+        Where there is a `posterior`, also what was known of the latents after each look.
+
+        Args:
+            path: HTML file to write; it loads nothing from elsewhere.
+            particles: of each posterior.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        from boed.session.experiment_report import experiment_page
+
+        page, _ = experiment_page(
+            self._log.events, self._known(particles) if self._is_informed else None
+        )
+        with atomic(Path(path)) as temporary:
+            temporary.write_text(page, encoding="utf-8")
+
+    def _known(self, particles: int) -> dict[str, Any]:
+        """Mean and standard deviation of every number of the target after 0, 1, ... looks."""
+        after = [self.posterior(particles, looks=look) for look in range(len(self.designs) + 1)]
+        known: dict[str, Any] = {}
+        for site in self._problem.target:
+            means, deviations = (
+                torch.stack([getattr(each, what)(site) for each in after]).double().cpu().numpy()
+                for what in ("mean", "standard_deviation")
+            )
+            for where in np.ndindex(means.shape[1:]):
+                name = f"{site}{list(where)}" if where else site
+                known[name] = (means[:, *where], deviations[:, *where])
+        return known
 
     def _begin(self) -> None:
         """Write what session this is, or make sure that the log is of this one."""

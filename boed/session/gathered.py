@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from boed.foundation.identity import RESULTS
 from boed.report import results as benchmark_results
 from boed.report.again import write_benchmark
 from boed.report.results import INSTRUMENT
-from boed.session.account import Account, begun
+from boed.session.account import Account, Look, begun
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -36,6 +37,7 @@ class Told:
         account: what happened.
         alone: EIG of each reading's look in nats, NaN where none was estimated or other looks were
             pending when it was suggested, whose information that estimate has in it.
+        curses: how much too high each of them is on average.
         shown: which pixels each reading showed, `[T, H, W]`; None of sensors that read no pixels.
         picture: what was seen in the end, `[C, H, W]`.
     """
@@ -44,6 +46,7 @@ class Told:
     begin: dict[str, Any]
     account: Account
     alone: list[float]
+    curses: list[float]
     shown: NDArray[np.bool_] | None
     picture: torch.Tensor
 
@@ -61,13 +64,13 @@ class Told:
         if account.label is None or not account.taken:
             return None
         looks = [account.looks[each] for each in account.taken]
-        eigs = [np.nan if each.eig is None or each.id in together else each.eig for each in looks]
         shown, picture = _pictures(events, log)
         return cls(
             log=log,
             begin=events[0].facts,
             account=account,
-            alone=eigs,
+            alone=[_alone(each.eig, each, together) for each in looks],
+            curses=[_alone(each.winners_curse, each, together) for each in looks],
             shown=shown,
             picture=picture,
         )
@@ -135,13 +138,13 @@ def _results(folder: Path, told: list[Told], *, sessions: int) -> xr.Dataset:
     findings = told[0].account.beliefs[0].ndim == 2
     question = ["finding", "answer"] if findings else ["answer"]
     designs = np.full((len(told), steps, told[0].same["numbers of a design"]), np.nan)
-    score, cost = np.full((2, len(told), steps), np.nan)
+    score, curse, cost = np.full((3, len(told), steps), np.nan)
     beliefs = []
     for row, each in enumerate(told):
         account, number = each.account, len(each.account.taken)
         looks = [account.looks[taken] for taken in account.taken]
         designs[row, :number] = [look.design for look in looks]
-        score[row, :number] = each.alone
+        score[row, :number], curse[row, :number] = each.alone, each.curses
         cost[row, :number] = [look.cost for look in looks]
         known = torch.stack(account.beliefs).double()
         beliefs.append(torch.cat([known, known[-1:].expand(steps - number, *known.shape[1:])]))
@@ -162,6 +165,7 @@ def _results(folder: Path, told: list[Told], *, sessions: int) -> xr.Dataset:
             ),
             "design": (["policy", "seed", "scene", "step", "axis"], one(designs)),
             "score": (["policy", "seed", "scene", "step"], one(score)),
+            "winners_curse": (["policy", "seed", "scene", "step"], one(curse)),
             "cost": (["policy", "seed", "scene", "step"], one(np.nan_to_num(cost))),
             "looks": (["policy", "seed", "scene"], one([len(e.account.taken) for e in told])),
             "label": (["scene", *question[:-1]], np.array([each.account.label for each in told])),
@@ -195,6 +199,10 @@ def _results(folder: Path, told: list[Told], *, sessions: int) -> xr.Dataset:
         names = [f"finding {k}" for k in range(results.sizes["finding"])]
         results = results.assign_coords(finding=names)
     return results
+
+
+def _alone(value: float | None, look: Look, together: Container[int]) -> float:
+    return np.nan if value is None or look.id in together else value
 
 
 def _replayed(events: list[Event], where: str) -> tuple[Account, set[int]]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from boed.acquisition import Acquisition, Proposal
 from boed.foundation.checks import called
@@ -81,6 +82,7 @@ def suggestion(proposal: Proposal, number: int) -> tuple[dict[str, Any], dict[st
         "design": decision.designs[0].tolist(),
         "eig": eig,
         "standard_error": error,
+        "winners_curse": _one(decision.winners_curse),
         "cost": float(proposal.cost[0]),
         "seconds": proposal.seconds,
     }
@@ -90,6 +92,11 @@ def suggestion(proposal: Proposal, number: int) -> tuple[dict[str, Any], dict[st
         "candidates": decision.candidates.cpu().numpy(),
         "scores": decision.scores[0].float().cpu().numpy(),
     }
+
+
+def _one(value: Tensor | None) -> float | None:
+    """The number of a batch of one, if there is one and it is finite."""
+    return None if value is None or not bool(value.isfinite().all()) else float(value[0])
 
 
 def _eig(decision: Decision) -> tuple[float | None, float | None]:

@@ -19,10 +19,11 @@ from boed.report.csv_tables import as_csv, link
 from boed.report.html import png, rows_of, svg, template
 from boed.report.tables import number
 from boed.session.account import Account, account_of
+from boed.session.experiment_report import experiment_page
 from boed.session.figures import beliefs_figure, seen_figure
 
 COLUMNS = (
-    *("look", "design", "suggested", "status", "EIG", "standard error"),
+    *("look", "design", "suggested", "status", "EIG", "standard error", "winner's curse"),
     *("cost", "cost so far", "belief after it", "log loss after it"),
 )
 """Of the table of looks; EIG and log loss in nats."""
@@ -43,7 +44,10 @@ def report_log(log: Path, figures: Path | None = None) -> Path:
         OSError: a file cannot be written.
     """
     events, _ = read_events(log)
-    page, drawn = _page(events, (), where=f"log {log}")
+    if events and events[0].facts.get("session") == "model":
+        page, drawn = experiment_page(events)
+    else:
+        page, drawn = _page(events, (), where=f"log {log}")
     if figures is not None:
         records = {
             name: claim_picture(figures / f"{name}.png", f"figure {name}", {}, name="figures")
@@ -136,7 +140,7 @@ def _rows(account: Account, names: Sequence[str]) -> list[tuple[Any, ...]]:
                 ", ".join(f"{each:g}" for each in look.design),
                 "yes" if look.suggested else "no",
                 look.status,
-                *(_told(each) for each in (look.eig, look.standard_error, look.cost)),
+                *map(_told, (look.eig, look.standard_error, look.winners_curse, look.cost)),
                 number(spent) if look.status in ("taken", "failed") else "",
                 "" if after is None else _belief(account, names, after),
                 "" if after is None else _told(_loss(account, after)),

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import math
+import re
+from base64 import b64decode
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +16,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from boed.cli.report import report
 from boed.deep_adaptive import DeepAdaptiveDesign, PolicyConfig
 from boed.eig.model.design_space import DesignSpace
 from boed.eig.model.greedy import Greedy
@@ -192,3 +197,53 @@ def test_what_is_refused_leaves_the_session_as_it_was(tmp_path: Path) -> None:
         opened.ingest(1.0)
     with session(path=tmp_path) as found:
         assert found.outcomes.tolist() == [1.0]
+
+
+def test_a_report_tells_of_designs_outcomes_and_what_is_known(tmp_path: Path) -> None:
+    space = DesignSpace(travel=lambda a, b: (a - b).abs().sum(-1))
+    opened = session(space=space, path=tmp_path / "log", budget=9.0)
+    report(tmp_path / "log")
+    assert "There is no outcome yet." in (tmp_path / "log" / "report.html").read_text()
+    opened.suggest()
+    opened.ingest(0.25)
+    opened.ingest(-0.5, torch.tensor([1.5]))
+    opened.suggest()
+    report(tmp_path / "log", tmp_path / "figures")
+    page = (tmp_path / "log" / "report.html").read_text()
+    assert "Looks: 2 of 3, 1 without an outcome yet." in page
+    assert "Cost: 2.500 of 9." in page  # 1, then 1 and half a unit of way
+    (data,) = re.findall(r'download="looks.csv" href="data:text/csv;base64,([^"]+)"', page)
+    rows = list(csv.DictReader(io.StringIO(b64decode(data).decode())))
+    assert [(each["look"], each["d"], each["suggested"], each["y"]) for each in rows] == [
+        ("1", "1", "yes", "0.25"), ("2", "1.5", "no", "-0.5"),
+    ]  # fmt: skip
+    assert [float(each["cost so far"]) for each in rows] == [1.0, 2.5]
+    assert {each.name for each in (tmp_path / "figures").iterdir()} == {
+        "designs.png", "outcomes.png",
+    }  # fmt: skip
+    assert "What is known" not in page
+    opened.report(tmp_path / "own.html", particles=500)
+    assert "What is known" in (tmp_path / "own.html").read_text()
+
+
+def test_what_was_known_after_fewer_looks() -> None:
+    opened = session()
+    opened.ingest(1.0, torch.tensor([1.0]))
+    before = opened.posterior(particles=1000)
+    opened.ingest(3.0, torch.tensor([2.0]))
+    again = opened.posterior(particles=1000, looks=1)
+    assert float(again.mean("theta")) == float(before.mean("theta"))
+    mean, deviation = opened._known(1000)["theta"]
+    assert mean[1] == pytest.approx(float(before.mean("theta")))
+    assert mean.shape == deviation.shape == (3,)
+    with pytest.raises(ValueError, match="looks is 3, expected at most 2"):
+        opened.posterior(looks=3)
+
+
+def test_known_numbers_of_several_dimensions_have_names() -> None:
+    def plane(design: Tensor) -> None:
+        with pyro.plate_stack("plate", design.shape[:-1]):
+            theta = pyro.sample("theta", dist.Normal(torch.zeros(2), 1.0).to_event(1))
+            pyro.sample("y", dist.Normal(design[..., 0] * theta.sum(-1), 1.0))
+
+    assert list(session(model=plane)._known(64)) == ["theta[0]", "theta[1]"]

@@ -23,6 +23,7 @@ from boed.sensors import Features, KSpaceLines, PatchSensor, Sensor
 from boed.sensors.reading import read
 from boed.session import Session
 from boed.session.gathered import gathered, report_sessions
+from boed.session.report import report_log
 from tests.doubles import ClueClassifier, Clues, Constant, FindingsClassifier
 
 SENSOR = PatchSensor(16, 0.25, 4)
@@ -80,14 +81,15 @@ def test_they_are_what_acquire_does_at_the_same_scenes(logs: Path) -> None:
 
 
 class Promising:
-    """Says of each look that it is worth a nat."""
+    """Says of each look that it is worth a nat, a quarter of which is too much."""
 
     deterministic = True
 
     def choose(self, observation: Any, sensor: Sensor, seed: Any = 0, **_: Any) -> Any:
         decision = CentreOut().choose(observation, sensor, seed)
         scores = torch.ones(len(observation), len(decision.candidates))
-        return replace(decision, scores=scores)
+        curse = torch.full((len(observation),), 0.25)
+        return replace(decision, scores=scores, winners_curse=curse)
 
 
 def test_what_was_expected_of_several_looks_together_is_not_told_of_one(tmp_path: Path) -> None:
@@ -99,9 +101,17 @@ def test_what_was_expected_of_several_looks_together_is_not_told_of_one(tmp_path
         run.label(0)
     eig = [each.eig for each in run.looks]
     assert None not in eig
-    assert gathered(tmp_path / "logs")["score"].values.ravel().tolist() == pytest.approx(
+    results = gathered(tmp_path / "logs")
+    assert results["score"].values.ravel().tolist() == pytest.approx(
         [np.nan, eig[0], eig[2]], nan_ok=True
     )
+    assert [each.winners_curse for each in run.looks] == [0.25] * 3
+    assert results["winners_curse"].values.ravel().tolist() == pytest.approx(
+        [np.nan, 0.25, 0.25], nan_ok=True
+    )
+    report_log(tmp_path / "logs" / "one")
+    page = (tmp_path / "logs" / "one" / "report.html").read_text()
+    assert page.count('<td class="n">0.250</td>') == 3
 
 
 KINDS: dict[str, tuple[Callable[[], Sensor], tuple[int, int, int], object, object]] = {
