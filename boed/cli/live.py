@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 DEMO_BUDGET = 0.5
 """Cost of a demonstration, if nothing else is said: half of the scene, for patches."""
 
+DEFAULTS = {"completions": 10, "search": "racing"}
+"""Options of scenes that are never left out."""
+
 DEMO_GRID = 9
 """Candidate looks along each axis in a demonstration, if nothing else is said."""
 
@@ -47,7 +50,17 @@ def live(
             "models, library and size."
         ),
     ] = "digits",
-    policy: Annotated[str, typer.Option(help="As for benchmark.")] = "boed",
+    policy: Annotated[
+        str,
+        typer.Option(help="As for benchmark; for a --problem, one that was trained for it."),
+    ] = "boed",
+    problem: Annotated[
+        str | None,
+        typer.Option(
+            help="A Pyro model in place of a scene, as for `boed train policy`; with --stdio."
+        ),
+        Text(),
+    ] = None,
     completer: ModelName = None,
     classifier: ModelName = None,
     sensor: SensorName = None,
@@ -162,6 +175,13 @@ def live(
     names = ("completer", "classifier", "sensor", "library", "size", "completions", "grid",
              "patch", "search", "prevalence")  # fmt: skip
     given = locals()
+    if problem is not None:
+        others = (*names, "until", "demo", "folder", "page", "several", "prefetch", "dicom")
+        extra = next(
+            (each for each in others if given[each] and given[each] != DEFAULTS.get(each)), None
+        )
+        _experiment(problem, policy, out=out, budget=budget, seed=seed, stdio=stdio, extra=extra)
+        return
     options = {each: given[each] for each in names if given[each] is not None}
     with_page = page or not (stdio or folder)
     if with_page:
@@ -191,6 +211,24 @@ def live(
             _over_folder(session, folder, host=host, port=port if with_page else None)
         else:
             _with_page(session, host, port)
+
+
+def _experiment(
+    problem: str, policy: str, *, out: Path | None, stdio: bool, extra: str | None, **more: Any
+) -> None:
+    """Drive an experiment by lines."""
+    if not stdio:
+        raise ValueError("--problem is for --stdio: pages and folders are for scenes")
+    if extra is not None:
+        raise ValueError(f"--{extra} is for scenes, expected none with --problem")
+    from boed.live import answer_lines, make_experiment
+
+    called = problem.partition(",")[0].rpartition(":")[2]
+    path = out or Path("runs") / named_after("live", called)
+    live = make_experiment(problem, policy, path=path, **more)
+    with ends_with(f"the session is in {path}, and the same command goes on"), closing(live):
+        typer.echo('boed: ready for lines such as {"action": "next"}', err=True)
+        answer_lines(live, sys.stdin.buffer, sys.stdout)
 
 
 def _made(data: str, **options: Any) -> LiveSession:

@@ -1,5 +1,6 @@
 """A session that answers messages: over standard input, a folder, or HTTP with a page."""
 
+from boed.live.experiment import LiveExperiment, make_experiment
 from boed.live.folder import Folder
 from boed.live.folders import Folders
 from boed.live.live_session import LiveSession
@@ -10,9 +11,11 @@ from boed.live.stdio import answer_lines
 __all__ = [
     "Folder",
     "Folders",
+    "LiveExperiment",
     "LiveSession",
     "Sessions",
     "answer_lines",
     "live_maker",
+    "make_experiment",
     "make_live",
 ]

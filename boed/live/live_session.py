@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
-import json
-import logging
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,7 +14,7 @@ from torch import Tensor
 
 from boed.foundation.arguments import checked
 from boed.foundation.checks import attribute
-from boed.foundation.registry import check_known
+from boed.live.messages import done
 from boed.live.readings import decoded, from_file
 from boed.live.simulated import Simulated
 from boed.policies import FirstLook
@@ -82,20 +79,7 @@ class LiveSession:
             ValueError: it is no message, or what it asks for is refused; nothing is changed then.
             OSError: the log cannot be written; nothing is changed then.
         """
-        if not isinstance(message, Mapping):
-            raise ValueError(f"message is {type(message).__name__}, expected an object")
-        given = {str(name): value for name, value in message.items()}
-        action = given.pop("action", None)
-        check_known("action", action, ACTIONS)
-        method = getattr(self, str(action))
-        parameters = inspect.signature(method).parameters
-        for name in given:
-            check_known(f"{action}: argument", name, parameters)
-        for name, parameter in parameters.items():
-            if parameter.default is parameter.empty and name not in given:
-                raise ValueError(f"{action} needs {name}")
-        result: dict[str, Any] = method(**given)
-        return result
+        return done(self, message, ACTIONS)
 
     @checked
     def next(self) -> dict[str, Any]:
@@ -293,29 +277,3 @@ class LiveSession:
                 yield
             finally:
                 self.changes += 1
-
-
-def parsed(text: bytes) -> object:
-    """What a line or a body says in JSON.
-
-    Raises:
-        ValueError: it is no JSON.
-    """
-    try:
-        content: object = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"message is no JSON ({error})") from error
-    return content
-
-
-def replied(answer: Callable[[], dict[str, Any]]) -> tuple[int, dict[str, Any]]:
-    """What came of a message as HTTP words it: a status, and the answer or what is wrong."""
-    try:
-        return 200, answer()
-    except ValueError as error:
-        return 400, {"error": " ".join(str(error).split())}
-    except OSError as error:
-        return 503, {"error": " ".join(str(error).split())}
-    except Exception as error:  # a part of the user's own, or a fault of ours
-        logging.getLogger("boed.live").exception("a message could not be answered")
-        return 500, {"error": f"{type(error).__name__}: {error}"}

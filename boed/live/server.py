@@ -17,7 +17,8 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response, StreamingRes
 from starlette.exceptions import HTTPException
 
 from boed.live.guard import Guard
-from boed.live.live_session import LiveSession, parsed, replied
+from boed.live.live_session import LiveSession
+from boed.live.messages import parsed, replied
 from boed.live.sessions import Sessions
 from boed.live.view import View
 from boed.report.html import script, template

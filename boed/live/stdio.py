@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 from typing import IO
 
-from boed.live.live_session import LiveSession, parsed, replied
-from boed.live.sessions import Sessions
+from boed.live.messages import Answers, parsed, replied
 
 
-def answer_lines(live: LiveSession | Sessions, lines: IO[bytes], answers: IO[str]) -> None:
+def answer_lines(live: Answers, lines: IO[bytes], answers: IO[str]) -> None:
     """Answer messages until there are no more, each by one line; what is wrong by an `error`.
 
     Args:

@@ -65,6 +65,8 @@ class ModelSession(Logged):
 
     Attributes:
         reason: why the last `suggest` suggested nothing, else None.
+        looks: T, the most that are made; None where there is no limit.
+        budget: of cost, infinite where there is no limit.
 
     Raises:
         ValueError: counts below 1, a model that is not fit for a sequence of looks, a policy that
@@ -106,7 +108,7 @@ class ModelSession(Logged):
         self._outcome = site["value"][0]
         self.policy, self.example = policy, example
         self.reason: str | None = None
-        self._looks, self._budget, self._seed = looks, float(budget), seed
+        self.looks, self.budget, self._seed = looks, float(budget), seed
         self._log = Log(path)
         try:
             self._begin()
@@ -150,8 +152,8 @@ class ModelSession(Logged):
         """
         designs, outcomes = self.designs, self.outcomes
         self.reason = None
-        if self._looks is not None and len(designs) >= self._looks:
-            self.reason = f"all {self._looks} looks are made"
+        if self.looks is not None and len(designs) >= self.looks:
+            self.reason = f"all {self.looks} looks are made"
             return None
         pending = self._pending()
         if pending is not None:
@@ -159,15 +161,15 @@ class ModelSession(Logged):
         with isolated(derive(self._seed, "suggest", len(designs))), calling(self.policy):
             chosen = self._checked(self.policy(designs[None], outcomes[None]))
         rows = chosen.view(-1, *self.example.shape)
-        if self._looks is not None:
-            rows = rows[: self._looks - len(designs)]
+        if self.looks is not None:
+            rows = rows[: self.looks - len(designs)]
         spent = self.spent
         paid = [self._cost(torch.cat([designs, rows[: n + 1]])) for n in range(len(rows))]
-        rows = rows[: sum(each <= self._budget for each in paid)]
+        rows = rows[: sum(each <= self.budget for each in paid)]
         if len(rows) == 0:
             self.reason = (
-                f"the next design costs {paid[0] - spent:g}, and {self._budget - spent:g} of the "
-                f"budget of {self._budget:g} is left"
+                f"the next design costs {paid[0] - spent:g}, and {self.budget - spent:g} of the "
+                f"budget of {self.budget:g} is left"
             )
             return None
         suggested = rows[0] if chosen.shape == self.example.shape else rows
@@ -293,8 +295,8 @@ class ModelSession(Logged):
             "observation": self._problem.observation[0],
             "target": list(self._problem.target),
             "design": list(self.example.shape),
-            "looks": self._looks,
-            "budget": None if math.isinf(self._budget) else self._budget,
+            "looks": self.looks,
+            "budget": None if math.isinf(self.budget) else self.budget,
             "seed": self._seed,
         }
         self._log.begin(facts)
