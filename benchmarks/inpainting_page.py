@@ -55,12 +55,15 @@ PICTURES: dict[str, tuple[str, str]] = {
     "completions": ("Completions by method", "The hole filled in each way."),
     "pmf": (
         "Distributions of a pixel's channels",
-        "What a model that draws pixel by pixel believes of the first pixel of the hole (the\n"
-        "white square): red, green given red, and blue given both (Fig. 8 of the report). The\n"
-        "line is the level of the scene itself.",
+        "What `row-lstm` believes of the first pixel of the hole (the white square), in 32 levels\n"
+        "where the report's PixelCNN has 256: red, green given red, and blue given both (its Fig.\n"
+        "8). The line is the level of the scene itself.",
     ),
 }
 """By the name of the file, title and what it shows."""
+
+PMF = "row-lstm"
+"""Whose distributions of a pixel are drawn."""
 
 PICTURED_SCENES = 6
 SEEDS = 20
@@ -183,9 +186,9 @@ def write_figures(
     """Write the pictures; that of probabilities if there is a model that has them."""
     scenes = sampled_scenes()
     made = {"completions": completions(models, anchors, scenes, seed)}
-    drawing = [each for each in models.values() if isinstance(each, Autoregressive)]
-    if drawing:
-        made["pmf"] = probabilities(drawing[0], scenes)
+    drawing = models.get(PMF)
+    if isinstance(drawing, Autoregressive):
+        made["pmf"] = probabilities(drawing, scenes)
     folder.mkdir(parents=True, exist_ok=True)
     for name, figure in made.items():
         with atomic(folder / f"{name}.png") as temporary:

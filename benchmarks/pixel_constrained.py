@@ -33,6 +33,7 @@ from boed.benchmark.sweep import scene_rows
 from boed.completion import Completer
 from boed.completion.autoregressive.base import Autoregressive
 from boed.completion.log_probability import log_prob
+from boed.completion.neural_process.process import NeuralProcess
 from boed.completion.ranking import log_probs, rank_of_truth
 from boed.completion.registry import load_completer
 from boed.data.load import load
@@ -41,7 +42,7 @@ from boed.foundation.files import atomic, write_json
 from boed.foundation.randomness import derive
 from boed.foundation.registry import check_known
 
-RANKED = ("blobs", "top:14", "left:14", "squares")
+RANKED = ("blobs", "top", "left", "squares")
 """Masks of the ranks: those of training, halves, and those of looks."""
 
 
@@ -192,6 +193,14 @@ def errors_table(results: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def without_noise(process: NeuralProcess) -> NeuralProcess:
+    """The same, whose samples are the decoder's means, as those of the papers' code are."""
+    quiet = type(process)(replace(process.config, noise=False)).eval()
+    quiet.load_state_dict(process.state_dict())
+    quiet.provenance = process.provenance
+    return quiet
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--model", required=True)
@@ -215,7 +224,11 @@ def main() -> None:
     if not isinstance(model, Autoregressive):
         parser.error(f"--model is a {type(model).__name__}, expected one that draws pixel by pixel")
     given = (each.partition("=") for each in options.also)
-    others = {name: load_completer(path) for name, _, path in given}
+    others: dict[str, Completer] = {}
+    for name, _, path in given:
+        others[name] = other = load_completer(path)
+        if isinstance(other, NeuralProcess):
+            others[f"{name}, means"] = without_noise(other)
     test = load(options.data, options.size, "test")
     study = Study(model.eval(), test, options.scenes, options.seed, others)
     options.out.mkdir(parents=True, exist_ok=True)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import torch
 from inpainting import grid, picture, worst_figure
+from matplotlib import colormaps
 from matplotlib.figure import Figure
 from pixel_constrained_study import COMPLETIONS, Study
 from torch import Tensor
@@ -16,8 +17,8 @@ from boed.data.masks import squares
 from boed.data.observation import Observation
 from boed.foundation.randomness import derive
 
-FIVE = ("top:14", "bottom:14", "right:14", "left:14", "blobs")
-"""Masks of Fig. 9."""
+FIVE = ("top", "bottom", "right", "left", "blobs")
+"""Masks of Fig. 9: halves, and blobs."""
 
 
 def by_likelihood(study: Study) -> Figure:
@@ -58,7 +59,7 @@ def probabilities(study: Study) -> Figure:
 
     Above, as in the paper: the network's output while all pixels not drawn yet are 0. Only that of
     the next pixel is a probability of something. Below, the mean of completions of what has been
-    drawn by then, which is one for every pixel.
+    drawn by then, which is one for every pixel. What was seen is grey.
     """
     scene = study.some(1, start=1)
     seen = study.observed(scene, "squares")
@@ -74,12 +75,11 @@ def probabilities(study: Study) -> Figure:
             partly = Observation.of(whole, known)
             honest = study.model.sample(partly, 64, study.seed).mean(0)
             for row, expected in enumerate((output, honest)):
-                axes[row, column].imshow(
-                    torch.where(known > 0, whole, expected)[0, 0].numpy(),
-                    cmap="plasma",
-                    vmin=0,
-                    vmax=1,
-                )
+                shown = torch.where(known > 0, whole, expected)[0, 0]
+                coloured = colormaps["plasma"](shown.numpy())[..., :3]
+                given = seen.mask[0, 0].bool().numpy()
+                coloured[given] = 0.25 + 0.6 * shown.numpy()[given, None]
+                axes[row, column].imshow(coloured)
             axes[0, column].set_title(f"{share:.0%} drawn", fontsize=7)
     return figure
 

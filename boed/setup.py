@@ -18,7 +18,11 @@ from boed.classifiers.trained import TrainedClassifier
 from boed.completion.classical.retrieval import Retrieval
 from boed.completion.completer import Completer
 from boed.completion.importance import Weighted
-from boed.completion.log_probability import LikelihoodCompleter, meaning
+from boed.completion.log_probability import (
+    LikelihoodCompleter,
+    check_has_likelihood,
+    meaning,
+)
 from boed.data.dataset import Dataset
 from boed.eig.completions.clarity import Clear
 from boed.foundation.arguments import checked
@@ -346,6 +350,7 @@ def _models(context: Context, asked: Asked) -> _Models:
         target = None
     elif isinstance(target, str | Path):
         with _called("reweight"):
+            check_has_likelihood(str(target))
             target = completer_for(context, str(target))
             meaning(target)
     return _Models(classifier=judge, drawer=sampler, target=target)

@@ -64,8 +64,8 @@ def train_completer(
             show_default="small",
             help="small; the paper's for aipo, aipo-r and vae: cifar10, ffhq-256, chest-256; "
             "digits, four times as fast as small, for unsup and misgan; binary, of two levels, for "
-            "those that draw pixel by pixel; mnist, as published, for pc-cnn, row-lstm and "
-            "diagonal-bilstm; celeba for pc-cnn.",
+            "those that draw pixel by pixel; as published: mnist for pc-cnn, row-lstm and "
+            "diagonal-bilstm, cifar for the latter two, celeba for pc-cnn.",
         ),
         OneOf("boed.completion.training:ARCHITECTURES"),
     ] = None,

@@ -65,6 +65,24 @@ def has_log_prob(completer: object) -> bool:
     return callable(attribute(completer, "log_prob", None))
 
 
+def check_has_likelihood(name: str) -> None:
+    """Refuse the name of a kind of completer that has no likelihood, whatever it is trained on.
+
+    Raises:
+        ValueError: it has none; those that have are named.
+    """
+    if name in LEARNED and not hasattr(LEARNED[name], "log_prob"):
+        raise _without(name)
+
+
+def _without(name: str) -> ValueError:
+    able = [each for each in LEARNED if hasattr(LEARNED[each], "log_prob")]
+    return ValueError(
+        f"completer {name} has no log_prob; expected one with a likelihood, such as "
+        f"{', '.join(able)}"
+    )
+
+
 def meaning(completer: object) -> Meaning:
     """What a completer's `log_prob` is.
 
@@ -73,11 +91,7 @@ def meaning(completer: object) -> Meaning:
     """
     name = type(completer).__name__
     if not has_log_prob(completer):
-        able = [each for each in LEARNED if hasattr(LEARNED[each], "log_prob")]
-        raise ValueError(
-            f"completer {getattr(completer, 'name', name)} has no log_prob; expected one with a "
-            f"likelihood, such as {', '.join(able)}"
-        )
+        raise _without(getattr(completer, "name", name))
     said: dict[str, Any] = {}
     for part, names in (("log_prob_is", get_args(Kind)), ("counts", get_args(Counted))):
         said[part] = attribute(completer, part, None)

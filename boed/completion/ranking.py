@@ -102,8 +102,8 @@ def _check(completions: Tensor, observation: Observation) -> None:
         off = float(((completions - observation.values).abs() * seen).max())
         if off > ROUNDING:
             raise ValueError(
-                f"completions differ by up to {off:.3g} from the pixels that were seen, expected "
-                "those of observation"
+                f"completions differ by up to {off:.3g} from the pixels that were seen; expected "
+                "those of observation, as observation.composite(completions) has them"
             )
 
 

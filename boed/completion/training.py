@@ -40,7 +40,7 @@ from boed.training.state import Progress
 TRAINED = (*LEARNED, "vae")
 """What can be trained: the completers that learn, and the unconditional VD-VAE."""
 
-ARCHITECTURES = ("small", "latent", *PAPER, "digits", "binary", "mnist", "celeba")
+ARCHITECTURES = ("small", "latent", *PAPER, "digits", "binary", "mnist", "cifar", "celeba")
 """Presets by name; not every one is there for each of `TRAINED`."""
 
 

@@ -23,6 +23,7 @@ from boed.completion.learned import LearnedCompleter
 from boed.completion.levels import from_level, to_level
 from boed.completion.log_probability import Counted, Kind
 from boed.data.observation import Observation, check_scenes
+from boed.foundation.checks import at_least
 from boed.foundation.randomness import SceneNoise, Seeds, per_scene
 from boed.foundation.registry import check_known
 from boed.training.config import TrainingConfig
@@ -216,9 +217,11 @@ class Autoregressive(LearnedCompleter):
         """`draw` by one of `ROUTES`; the pixels are those of levels, k / (levels - 1).
 
         Raises:
-            ValueError: an unknown route.
+            ValueError: an unknown route, n below 1, or an observation that does not fit the model.
         """
         check_known("route", route, ROUTES)
+        at_least(1, n=n)
+        self.check(observation)
         batch, channels = observation.values.shape[:2]
         noise = SceneNoise(per_scene(seed, batch), observation.device)
         uniform = noise.uniform(n, channels, *observation.shape)

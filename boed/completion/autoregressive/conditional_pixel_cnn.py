@@ -57,8 +57,8 @@ class ConditionalPixelCNN(Autoregressive):
     """A gated PixelCNN whose every layer is given a vector h, by V h (van den Oord 2016, Eq. 4).
 
     The baseline of Dupont & Suresha 2019, who say no more of it than that h is of the masked
-    image. Here h are 128 numbers of an encoder that reads what is seen and its mask. It knows
-    the image as a whole, not where in it a pixel was seen, so it may draw what does not fit.
+    image. Here h are 128 numbers of an encoder that reads what is seen and its mask. Every
+    pixel is given the same V h, whatever lies beside it, so it may draw what does not fit.
     """
 
     name: ClassVar[str] = "pixelcnn-c"

@@ -122,7 +122,7 @@ PUBLISHED: dict[str, tuple[PixelConstrainedConfig, TrainingConfig]] = {
             dilations=(1,) * 16,
             norm="batch",
         ),
-        replace(_TRAINING, steps=152_000),
+        replace(_TRAINING, steps=152_597),
     ),
 }
 """Of Dupont & Suresha 2019, App. A and B: 50 epochs of MNIST, 60 of CelebA's training images."""

@@ -65,6 +65,15 @@ def mnist(size: int, channels: int) -> tuple[PixelRNNConfig, TrainingConfig]:
     return config, training(28)
 
 
+def cifar(size: int, channels: int) -> tuple[PixelRNNConfig, TrainingConfig]:
+    """That of van den Oord et al. 2016a for CIFAR-10, trained as the small ones are.
+
+    Theirs has 128 and 1024 features where these have the next numbers that three channels share.
+    """
+    config = PixelRNNConfig(size=32, channels=3, levels=256, filters=129, layers=12, hidden=1023)
+    return config, training(32)
+
+
 class PixelRNNCompleter(Unconditional):
     """A PixelRNN, and its pixels one after another; subclasses say of which layers."""
 
@@ -113,6 +122,7 @@ class RowLSTM(PixelRNNCompleter):
     architectures: ClassVar[Architectures] = {
         "binary": partial(small, layers=2, levels=2),
         "mnist": mnist,
+        "cifar": cifar,
     }
 
 
@@ -131,4 +141,5 @@ class DiagonalBiLSTM(PixelRNNCompleter):
     architectures: ClassVar[Architectures] = {
         "binary": partial(small, layers=1, levels=2),
         "mnist": mnist,
+        "cifar": cifar,
     }

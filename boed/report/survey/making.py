@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from boed.benchmark.sweep import scene_rows
-from boed.completion.log_probability import meaning
+from boed.completion.log_probability import check_has_likelihood, meaning
 from boed.data.masks import check_masks, named
 from boed.data.observation import Observation
 from boed.foundation.checks import at_least
@@ -57,6 +57,7 @@ def make_survey(
         raise ValueError(f"pairs is {pairs}, expected at most `scenes`, {scenes}")
     check_new(out)
     check_names(completers=[completer])
+    check_has_likelihood(completer)
     context = context_for(data, size=size, split=split)
     test = context.data
     if scenes > len(test):

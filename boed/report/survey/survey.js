@@ -76,9 +76,10 @@
   at("again").addEventListener("click", () => { state = fresh(); keep(); location.reload(); });
   const keys = { ArrowLeft: () => answer(0), ArrowRight: () => answer(1), d: () => answer(null), Backspace: back };
   document.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || !keys[event.key]) return;
+    const pressed = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+    if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || !keys[pressed]) return;
     event.preventDefault();
-    keys[event.key]();
+    keys[pressed]();
   });
   show();
 })();

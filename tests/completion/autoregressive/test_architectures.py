@@ -12,8 +12,8 @@ from boed.data.dataset import Dataset
 OWN = {
     "pc-cnn": ("binary", "mnist", "celeba"),
     "pixelcnn-c": ("binary",),
-    "row-lstm": ("binary", "mnist"),
-    "diagonal-bilstm": ("binary", "mnist"),
+    "row-lstm": ("binary", "mnist", "cifar"),
+    "diagonal-bilstm": ("binary", "mnist", "cifar"),
     "flattened-row-lstm": ("binary",),
     "pixelcnn-zone": ("binary",),
     "unsup": ("digits",),
@@ -56,6 +56,8 @@ def test_binary_is_the_preset_with_two_levels(name, channels):
         ("pc-cnn", "celeba", 32, 3),
         ("row-lstm", "mnist", 28, 1),
         ("diagonal-bilstm", "mnist", 28, 1),
+        ("row-lstm", "cifar", 32, 3),
+        ("diagonal-bilstm", "cifar", 32, 3),
     ],
 )
 def test_the_published_ones_are_for_images_of_their_size(name, architecture, size, channels):
@@ -70,7 +72,7 @@ def test_the_published_ones_are_for_images_of_their_size(name, architecture, siz
     [
         (name, architecture)
         for name in TRAINED
-        for architecture in ("digits", "binary", "mnist", "celeba")
+        for architecture in ("digits", "binary", "mnist", "cifar", "celeba")
         if architecture not in OWN.get(name, ())
     ],
 )

@@ -107,6 +107,22 @@ def test_the_architecture_of_mnist(kind):
     assert count == enter + 7 * (layer[kind] + 16 * 32 + 32) + head
 
 
+@pytest.mark.parametrize("kind", [RowLSTM, DiagonalBiLSTM])
+def test_the_architecture_of_cifar_10(kind):
+    config, _ = kind.architectures["cifar"](32, 3)
+    with torch.device("meta"):
+        network = kind(config).network
+    count = sum(each.numel() for each in network.parameters())
+    h = 129
+    enter = 2 * h * 3 * (21 + 4) + 2 * 2 * h
+    head = 2 * h * 1023 + 1023 + 1023 * 3 * 256 + 3 * 256
+    layer = {
+        RowLSTM: 4 * h * 2 * 2 * h + 4 * h + 4 * h * h * 3,
+        DiagonalBiLSTM: 8 * h * 2 * h + 8 * h + 2 * 2 * h * 4 * h,
+    }
+    assert count == enter + 12 * (layer[kind] + h * 2 * h + 2 * h) + head
+
+
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [

@@ -82,6 +82,10 @@ def test_drawing_a_few_at_once_changes_nothing(make, at_once, route, monkeypatch
 def test_an_unknown_route_is_refused(make):
     with pytest.raises(ValueError, match="route is 'naif': did you mean 'naive'"):
         make().drawn(Observation.nothing(1, 1, 2), 1, route="naif")
+    with pytest.raises(ValueError, match="n is 0, expected at least 1"):
+        make().drawn(Observation.nothing(1, 1, 2), 0)
+    with pytest.raises(ValueError, match="observation"):
+        make().drawn(Observation.nothing(1, 1, 3), 1)
 
 
 def test_levels_by_the_inverse_of_the_distribution_function():

@@ -294,6 +294,7 @@ def test_a_survey_of_the_shipped_completer_is_made_and_read(tmp_path: Path) -> N
     ("given", "told"),
     [
         (("flow",), "has no log_prob"),
+        (("np",), "completer np has no log_prob; expected one with a likelihood, such as"),
         (("pc-cnn", "--pairs", 9, "--scenes", 8), "pairs is 9, expected at most"),
         (("pc-cnn", "--masks", "blob"), "did you mean 'blobs'"),
         (("pc-cnn", "--scenes", 10**6, "--pairs", 2), "scenes is 1000000"),
