@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from boed.foundation.checks import at_least, attributes, more_than
+from boed.foundation.options import COUNT
 from boed.foundation.registry import check_known
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"gelu": nn.GELU, "relu": nn.ReLU}
@@ -52,7 +53,7 @@ class PolicyConfig:
 
     def __post_init__(self) -> None:
         at_least(1, **attributes(self, "design_dim", "outcome_dim", "hidden", "embedding"))
-        at_least(1, at_once=self.at_once)
+        COUNT.check("at_once", self.at_once)
         at_least(0, heads=self.heads)
         more_than(0, scale=self.scale)
         check_known("activation", self.activation, ACTIVATIONS)

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from boed.eig.model.design_space import DesignSpace
+from boed.eig.model.design_space import DesignSpace, fits
 from boed.eig.model.pyro_model import SiteModel, Sites, site_value
 from boed.eig.model.sequential import RollOut, tiled_log_likelihood
 
@@ -162,8 +162,8 @@ class _Till:
         spent = design.new_zeros(len(design)) if self.spent is None else self.spent
         price = self.space.costs(design, before[-1] if before else None)
         if self.limited:
-            fits = (spent + price).detach() <= self.budget
-            self.made.append(self.made[-1] & fits if self.made else fits)
+            paid = fits((spent + price).detach(), self.budget)
+            self.made.append(self.made[-1] & paid if self.made else paid)
             price = price.where(self.made[-1], 0.0)
         self.spent = spent + price
 

@@ -94,7 +94,8 @@ class DesignPolicy:
             ValueError: the horizon is reached, or the looks do not have the network's shape.
         """
         summary = self.network.summarise(designs, outcomes)
-        return self._chosen(summary, designs.shape[1]).to(designs.dtype)
+        chosen = self._chosen(summary, designs.shape[1]).to(designs.dtype)
+        return chosen if self.space is None else self.space.nearest(chosen)  # to the last digit
 
     @property
     def at_once(self) -> int:
@@ -267,6 +268,11 @@ def start_from(network: Trainable, path: Path | str) -> dict[str, Any]:
     """
     _, header = load_weights(path, *FILES)
     weights = FILES[header["kind"]].load(path).state_dict()
+    theirs = header.get("config", {}).get("at_once", 1)
+    if theirs != network.at_once:
+        raise ValueError(
+            f"init {path} chooses {theirs} looks at once, expected {network.at_once} (at_once)"
+        )
     check_layers(f"init {path}", weights, network.state_dict())
     network.load_state_dict(weights)
     said = {key: header.get(key) for key in ("problem", "method", "steps")}

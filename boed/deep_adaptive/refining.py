@@ -51,6 +51,7 @@ def refine(
             the model cannot return.
     """
     network = copy.deepcopy(check_refines(policy, problem, particles))
+    check_settings(policy, settings)
     left = policy.looks - len(history)
     if left < 1:
         raise ValueError(
@@ -106,6 +107,24 @@ def check_refines(policy: DesignPolicy, problem: Experiment, particles: int) -> 
     return policy.network
 
 
+def check_settings(policy: DesignPolicy, settings: PolicyTrainingConfig) -> None:
+    """Refuse settings of a refinement that it cannot heed.
+
+    Raises:
+        ValueError: a budget, or another number of looks at once than the policy's.
+    """
+    if settings.budget:
+        raise ValueError(
+            f"budget is {settings.budget:g}: a refinement follows gradients, which what no longer "
+            "fits a budget has none of; expected a price in place of it"
+        )
+    if settings.at_once not in (1, policy.at_once):
+        raise ValueError(
+            f"at_once is {settings.at_once}, and policy {policy.name} chooses {policy.at_once} at "
+            "once; expected the same"
+        )
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class StepDAD:
     """A trained policy that is refined during every experiment, for the looks that are left.
@@ -135,6 +154,7 @@ class StepDAD:
 
     def __post_init__(self) -> None:
         check_refines(self.policy, self.problem, self.particles)
+        check_settings(self.policy, self.settings)
         times = range(0, self.policy.looks, self.policy.at_once)
         if not self.at or not all(each in times for each in self.at):
             raise ValueError(

@@ -9,8 +9,12 @@ from torch import Tensor, nn
 from boed.deep_adaptive.experiments import LogLikelihood, run_experiments
 from boed.deep_adaptive.loss import contrast, price_of
 from boed.deep_adaptive.network import DeepAdaptiveDesign
+from boed.eig.model.design_space import DesignSpace, fits
 from boed.eig.model.pyro_model import SiteModel
 from boed.training.config import PolicyTrainingConfig
+
+TRIED = 1024
+"""Designs of which one has to be within the budget."""
 
 
 class ActorCritic(nn.Module):
@@ -29,6 +33,9 @@ class ActorCritic(nn.Module):
         likelihood: log-likelihoods of the contrasts.
         smoothing: lambda of the advantages.
         entropy: nats of reward for a nat of exploration.
+
+    Raises:
+        ValueError: the budget is too small for any first look.
     """
 
     def __init__(
@@ -44,7 +51,9 @@ class ActorCritic(nn.Module):
         super().__init__()
         self.problem, self.settings, self.likelihood = problem, settings, likelihood
         self.smoothing, self.entropy = smoothing, entropy
-        self.policy, self.paid = policy, False
+        self.policy = policy
+        if settings.budget:
+            check_pays(problem.space or DesignSpace(), policy, settings.budget)
         self.log_std = nn.Parameter(torch.full((policy.config.design_dim,), -1.0))
         self.value = nn.Sequential(
             nn.Linear(policy.summary + 1, policy.config.hidden),
@@ -53,33 +62,24 @@ class ActorCritic(nn.Module):
         )
 
     def loss(self) -> Float[Tensor, ""]:
-        """The actor's and the critic's losses, less the reward for exploring.
-
-        Raises:
-            ValueError: the budget is too small for any first look.
-        """
+        """The actor's and the critic's losses, less the reward for exploring."""
         looks, batch = self.settings.looks, self.settings.share
         walk = _Walk(self)
         roll = run_experiments(self.problem, walk, looks, batch=batch, budget=self.settings.most)
-        self.paid |= roll.made is None or bool(roll.made.any())
-        if not self.paid:
-            raise ValueError(
-                f"budget is {self.settings.budget:g}, and none of {batch} experiments could pay "
-                "for a first look; expected enough for one"
-            )
         gain = contrast(
             self.problem, roll, self.settings.contrasts, likelihood=self.likelihood
         ).gains - price_of(roll, self.settings.price)
         values, chances = torch.stack(walk.values), torch.stack(walk.log_probs)  # [T, B]
-        advantages = self._advantages(values.detach(), gain)
-        entropies = torch.stack(walk.entropies)
-        live = torch.ones_like(values)  # choices that count: a look too dear, but none after it
+        live = torch.ones_like(values, dtype=torch.bool)  # a look too dear counts, none after it
         if roll.made is not None:
             live[1:] = roll.made.mT[:-1]
-        critic = (live * (values - (values.detach() + advantages)).square()).mean()
-        advantages = live * advantages / advantages.std().clamp(min=1e-6)
+        known = values.detach().where(live, gain)  # when all is over, the gain is the value
+        advantages = self._advantages(known, gain)
+        critic = (values - (known + advantages))[live].square().mean()
+        advantages = advantages.where(live, 0) / advantages[live].std().clamp(min=1e-6)
         actor = -(chances * advantages).sum(0).mean()
-        return actor + 0.5 * critic - self.entropy * (live * entropies).sum(0).mean()
+        entropies = torch.stack(walk.entropies).where(live, 0).sum(0).mean()
+        return actor + 0.5 * critic - self.entropy * entropies
 
     def _advantages(
         self, values: Float[Tensor, "T B"], gain: Float[Tensor, " B"]
@@ -90,6 +90,32 @@ class ActorCritic(nn.Module):
         for rise in rises[:-1].flip(0):
             advantages.append(rise + self.smoothing * advantages[-1])
         return torch.stack(advantages[::-1])
+
+
+def check_pays(space: DesignSpace, policy: DeepAdaptiveDesign, budget: float) -> None:
+    """Refuse a budget that pays for no first look.
+
+    Of designs that are neither a set nor within bounds, those that the policy could begin with are
+    tried: some around its first.
+
+    Raises:
+        ValueError: naming the cheapest look.
+    """
+    with torch.random.fork_rng(), torch.no_grad():
+        torch.manual_seed(0)
+        if space.designs is not None:
+            some = space.permitted
+        elif space.bounds is not None:
+            some = space.draw(TRIED)
+        else:
+            raw = policy.emit(policy.start(TRIED))
+            some = policy.within(raw + torch.randn_like(raw))
+        cheapest = float(space.costs(some).min())
+    if not fits(cheapest, budget):
+        raise ValueError(
+            f"budget is {budget:g}, and the cheapest of {len(some)} first looks costs "
+            f"{cheapest:g}; expected enough for one"
+        )
 
 
 class _Walk:

@@ -129,6 +129,12 @@ def train_policy(
                 after_update=getattr(policy, "keep_within", None),
             )
     _warn_if_saturated(method, settings, progress.history[-1])
+    if settings.budget and progress.history[-1].get("val_cost") == 0:
+        warnings.warn(
+            f"budget is {settings.budget:g}: the policy's first look costs more, so that none is "
+            "made; train for longer, or with another seed",
+            stacklevel=2,
+        )
 
     def header(_: Trainable, at: Progress) -> dict[str, Any]:
         return {

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from boed.eig.model.design_space import DesignSpace
+from boed.eig.model.design_space import DesignSpace, fits
 from boed.eig.model.isolation import isolated
 from boed.eig.model.posterior import Posterior, sample_posterior
 from boed.eig.model.pyro_model import Model, check_designs, site_model
@@ -25,6 +25,10 @@ from boed.foundation.identity import identity
 from boed.foundation.options import COUNT, Whole
 from boed.foundation.randomness import derive
 from boed.session.log import Log, Logged
+from boed.session.waiting import Waiting
+
+DRAWS = 1024
+"""Of the latents, for which an outcome has to be possible for some."""
 
 
 @checked
@@ -129,21 +133,22 @@ class ModelSession(Logged):
     @property
     def spent(self) -> float:
         """Cost of all looks so far, with the ways between them."""
-        return self._cost(self.designs)
+        path = list(self.designs)
+        return math.fsum(self._price(path[: look + 1]) for look in range(len(path)))
 
-    def _cost(self, designs: Float[Tensor, "t K"]) -> float:
-        if len(designs) == 0:
-            return 0.0
-        first = self.space.costs(designs[:1])
-        return float(first.sum() + self.space.costs(designs[1:], designs[:-1]).sum())
+    def _price(self, path: Sequence[Float[Tensor, " K"]]) -> float:
+        """Cost of the last of some looks, with the way from the one before."""
+        before = path[-2][None] if len(path) > 1 else None
+        return float(self.space.costs(path[-1][None], before))
 
     @torch.no_grad()
     def suggest(self) -> Float[Tensor, "*Q K"] | None:
         """The next design; the same one until an outcome comes in.
 
         Of a policy that chooses several at once, `[Q, K]`: those that have no outcome yet, and new
-        ones when all have. After an outcome of a design that nobody suggested the policy is asked
-        anew. None where nothing is left to do, see `reason`.
+        ones when all have. A group of which not all can be paid is the last one. After an outcome
+        of a design that nobody suggested the policy is asked anew; outcomes of the group before may
+        still come. None where nothing is left to do, see `reason`.
 
         Raises:
             ValueError: the policy failed, or chose a design of another shape, not finite or outside
@@ -155,25 +160,24 @@ class ModelSession(Logged):
         if self.looks is not None and len(designs) >= self.looks:
             self.reason = f"all {self.looks} looks are made"
             return None
-        pending = self._pending()
-        if pending is not None:
-            return pending
+        rows, together = self._open()
+        if len(rows):
+            rows = self._within_budget(rows)
+            return None if len(rows) == 0 else rows if together else rows[0]
+        if Waiting.after(self._log.events).cut:
+            self.reason = f"the budget of {self.budget:g} had no room for all that were suggested"
+            return None
         with isolated(derive(self._seed, "suggest", len(designs))), calling(self.policy):
             chosen = self._checked(self.policy(designs[None], outcomes[None]))
         rows = chosen.view(-1, *self.example.shape)
         if self.looks is not None:
             rows = rows[: self.looks - len(designs)]
-        spent = self.spent
-        paid = [self._cost(torch.cat([designs, rows[: n + 1]])) for n in range(len(rows))]
-        rows = rows[: sum(each <= self.budget for each in paid)]
-        if len(rows) == 0:
-            self.reason = (
-                f"the next design costs {paid[0] - spent:g}, and {self.budget - spent:g} of the "
-                f"budget of {self.budget:g} is left"
-            )
+        paid = self._within_budget(rows)
+        if len(paid) == 0:
             return None
-        suggested = rows[0] if chosen.shape == self.example.shape else rows
-        self._log.append("suggested", {"look": len(designs)}, {"design": _array(suggested)})
+        suggested = paid if chosen.ndim > self.example.ndim else paid[0]
+        facts = {"look": len(designs), "left_out": len(rows) - len(paid)}
+        self._log.append("suggested", facts, {"design": _array(suggested)})
         return suggested
 
     def ingest(
@@ -191,12 +195,12 @@ class ModelSession(Logged):
             OSError: the log cannot be written; the session is as it was.
         """
         if design is None:
-            pending = self._pending()
-            if pending is None:
+            pending, _ = self._open()
+            if len(pending) == 0:
                 raise ValueError(
                     "design is None, and none was suggested; expected suggest() before it"
                 )
-            design = pending.view(-1, *self.example.shape)[0]
+            design = pending[0]
         else:
             given = as_numbers("design", design)
             if given.shape != self.example.shape:
@@ -213,17 +217,17 @@ class ModelSession(Logged):
                 f"{tuple(self._outcome.shape)} as site {site!r} has"
             )
         if not self._problem.implicit:
-            with isolated(0):
-                law: Any = self._problem.trace(design[None], {}).nodes[site]["fn"]
+            with isolated(0):  # what is possible may depend on the latents
+                many = design.expand(DRAWS, *design.shape)
+                law: Any = self._problem.trace(many, {}).nodes[site]["fn"]
             support = law.support
-            if not bool(support.check(value[None]).all()):
+            if not bool(support.check(value.expand(DRAWS, *value.shape)).any()):
                 raise ValueError(
                     f"outcome is {value.tolist()}, expected a value of site {site!r}: {support}"
                 )
         arrays = {"design": _array(design), "outcome": _array(value)}
-        designs = self.designs
-        cost = self._cost(torch.cat([designs, design[None]])) - self._cost(designs)
-        self._log.append("outcome", {"look": len(designs), "cost": cost}, arrays)
+        cost = self._price([*self.designs[-1:], design])
+        self._log.append("outcome", {"look": len(self.designs), "cost": cost}, arrays)
 
     def posterior(
         self, particles: int = 4096, moves: int = 5, *, looks: int | None = None
@@ -251,6 +255,7 @@ class ModelSession(Logged):
             seed=derive(self._seed, "posterior", looks),
         )
 
+    @checked
     def report(self, path: Path | str, particles: int = 2048) -> None:
         """Write a page of designs, outcomes and costs, as `boed report` does of the log.
 
@@ -261,6 +266,7 @@ class ModelSession(Logged):
             particles: of each posterior.
 
         Raises:
+            ValueError: an outcome that no latents explain.
             OSError: it cannot be written.
         """
         from boed.session.experiment_report import experiment_page
@@ -306,32 +312,37 @@ class ModelSession(Logged):
         """Whether the likelihood given the target is known, so that there is a posterior."""
         return not (self._problem.implicit or self._problem.nuisances)
 
-    def _pending(self) -> Float[Tensor, "*Q K"] | None:
-        """What was suggested last and has no outcome."""
-        since: list[bytes] = []
-        for event in reversed(self._log.events):
-            if event.kind == "suggested":
-                break
-            if event.kind != "outcome":
-                return None
-            since.append(np.asarray(event.arrays["design"]).tobytes())
-        suggested = np.array(event.arrays["design"])
-        left = list(suggested.reshape(-1, *self.example.shape))
-        for taken in since:
-            again = [at for at, each in enumerate(left) if each.tobytes() == taken]
-            if not again:
-                return None
-            del left[again[0]]
-        if not left:
-            return None
-        one = suggested.shape == self.example.shape
-        return torch.from_numpy(left[0] if one else np.stack(left)).to(self.example)
+    def _open(self) -> tuple[Float[Tensor, "Q K"], bool]:
+        """What was suggested last and has no outcome, and whether it was a group."""
+        waiting = Waiting.after(self._log.events)
+        if not waiting.current:
+            return self.example.new_empty(0, *self.example.shape), not waiting.single
+        return torch.from_numpy(np.stack(waiting.current)).to(self.example), not waiting.single
+
+    def _within_budget(self, rows: Float[Tensor, "Q K"]) -> Float[Tensor, "Q K"]:
+        """As many of them, in order, as can be paid; if there is none, `reason` says why."""
+        designs, spent = self.designs, self.spent
+        path = [*designs[-1:], *rows]
+        prices = [self._price(path[: k + 1]) for k in range(len(path) - len(rows), len(path))]
+        totals = np.cumsum([spent, *prices])[1:]
+        rows = rows[: sum(fits(each, self.budget) for each in totals)]
+        if len(rows) == 0:
+            self.reason = (
+                f"the next design costs {prices[0]:g}, and {self.budget - spent:g} of the budget "
+                f"of {self.budget:g} is left"
+            )
+        return rows
 
     def _checked(self, design: object) -> Float[Tensor, "*Q K"]:
         """The one design of a batch of one, or several at once, in the session's precision."""
-        shape, k = tuple(design.shape) if isinstance(design, Tensor) else (), self.example.shape
-        if not isinstance(design, Tensor) or (shape[:1] + shape[-len(k) :]) != (1, *k):
-            raise ValueError(f"design is {describe(design)}, expected a tensor {(1, *k)}")
+        k = tuple(self.example.shape)
+        shape = tuple(design.shape) if isinstance(design, Tensor) else ()
+        group = len(shape) == 2 + len(k) and shape[1] > 0 and shape[2:] == k
+        if not isinstance(design, Tensor) or shape[:1] != (1,) or not (group or shape[1:] == k):
+            raise ValueError(
+                f"design is {describe(design)}, expected a tensor {(1, *k)}, or "
+                f"(1, n, {', '.join(map(str, k))}) of n looks at once"
+            )
         self.space.check(design, "design")
         return design[0].detach().to(self.example)
 

@@ -17,6 +17,7 @@ from boed.report.csv_tables import as_csv, link
 from boed.report.figures import COLOURS, MARKERS
 from boed.report.html import rows_of, svg, template
 from boed.report.tables import number
+from boed.session.waiting import Waiting
 
 LINES = 6
 """Numbers of a design, an outcome or the latents that are drawn, at most."""
@@ -47,22 +48,13 @@ class Made:
     def of(cls, events: Sequence[Event]) -> Made:
         """What the events amount to."""
         looks = [each for each in events if each.kind == "outcome"]
-        suggested: list[bool] = []
-        open_: list[bytes] = []
-        for event in events:
-            if event.kind == "suggested":
-                rows = np.asarray(event.arrays["design"])
-                open_ = [each.tobytes() for each in rows.reshape(-1, rows.shape[-1])]
-            elif event.kind == "outcome":
-                design = np.asarray(event.arrays["design"]).tobytes()
-                suggested.append(design in open_)
-                open_ = [each for each in open_ if each != design] if suggested[-1] else []
+        waiting = Waiting.after(events)
         return cls(
             designs=_rows(looks, "design"),
             outcomes=_rows(looks, "outcome"),
-            suggested=tuple(suggested),
+            suggested=tuple(waiting.suggested),
             costs=tuple(each.facts.get("cost") for each in looks),
-            pending=len(open_),
+            pending=len(waiting.current),
         )
 
 
@@ -179,7 +171,7 @@ def _table(made: Made) -> tuple[list[str], list[tuple[Any, ...]]]:
     columns += ["cost", "cost so far"]
     spent, rows = 0.0, []
     for look, cost in enumerate(made.costs):
-        spent += cost or 0.0
+        spent += np.nan if cost is None else cost  # nothing is known of the sum after that
         rows.append(
             (
                 look + 1,
@@ -187,7 +179,7 @@ def _table(made: Made) -> tuple[list[str], list[tuple[Any, ...]]]:
                 "yes" if made.suggested[look] else "no",
                 *(f"{each:.5g}" for each in made.outcomes[look, :LINES]),
                 "" if cost is None else number(cost),
-                "" if cost is None else number(spent),
+                "" if np.isnan(spent) else number(spent),
             )
         )
     return columns, rows

@@ -296,7 +296,7 @@ class PolicyTrainingConfig(TrainingConfig):
     limit: float = _of(2.0, Number(above=0))
     price: float = _asked(0.0, Number(minimum=0), PRICE)
     at_once: int = _asked(
-        1, COUNT, "Looks chosen together, before any has an outcome; of --problem.", unsaid=True
+        1, COUNT, "Looks chosen together, before any has an outcome; not fixed.", unsaid=True
     )
     budget: float = _asked(
         0.0, Number(minimum=0), "Of cost in each experiment; of rl. 0 is no limit.", unsaid=True

@@ -24,11 +24,13 @@ from boed.deep_adaptive import (
 )
 from boed.deep_adaptive.experiments import log_likelihood, run_experiments
 from boed.deep_adaptive.fused import FusedLikelihood
+from boed.deep_adaptive.reinforced import ActorCritic
 from boed.eig import DesignSpace, sequential_pce
-from boed.eig.model.sequential import roll_out
+from boed.eig.model.sequential import fixed_policy, roll_out
 from boed.problems.linear_gaussian import LinearGaussian
 from boed.problems.names import OwnModel
 from boed.session import ModelSession
+from boed.session.waiting import Waiting
 
 QUICK = PolicyTrainingConfig(
     steps=150, batch=64, contrasts=31, lr=0.02, warmup=5, ema=0.8, every=150, looks=2, watched=64
@@ -144,6 +146,8 @@ def test_a_policy_for_groups_is_stored_refined_and_asked(tmp_path):
     with pytest.raises(ValueError, match=r"at is \(1,\), expected .* from 0 to 2, .* 2 at once"):
         StepDAD(policy=policy, problem=PLANE, settings=FEW, at=(1,), particles=64)
     one_by_one = replace(settings, at_once=1)
+    with pytest.raises(ValueError, match="chooses 2 looks at once, expected 1"):
+        train_design_policy(PLANE, settings=one_by_one, architecture=small(PLANE), init=out)
     with pytest.raises(ValueError, match="another training"):
         train_design_policy(PLANE, settings=one_by_one, architecture=small(PLANE), out=out)
 
@@ -155,6 +159,10 @@ def test_groups_that_cannot_be():
         train_design_policy(PLANE, "fixed", settings=replace(FEW, at_once=2))
     with pytest.raises(ValueError, match=r"at_once is 1, and the policy, .* chooses 2 at once"):
         train_policy(plane, random_network(), FEW)
+    with pytest.raises(ValueError, match="it chooses 2 looks at once, give at_once"):
+        sequential_pce(plane, random_network(), 2, samples=4, contrasts=4, example=torch.zeros(1))
+    with pytest.raises(ValueError, match="at_once is"):
+        PolicyConfig(design_dim=1, at_once=2.5)
     with pytest.raises(ValueError, match=r"at_once is 1, and the policy, .* chooses 3 at once"):
         train_design_policy(PLANE, settings=FEW, architecture=replace(small(PLANE), at_once=3))
     alone = random_network(at_once=1)
@@ -195,6 +203,62 @@ def test_a_budget_ends_a_group():
     )
     session = ModelSession(plane, policy, torch.zeros(1), space=space, budget=7.0)
     assert session.suggest().shape == (3, 1)
+    for _ in range(3):
+        session.ingest(0.1)
+    assert session.suggest() is None
+    assert session.reason == "the budget of 7 had no room for all that were suggested"
+
+
+def test_a_way_that_grew_ends_a_group():
+    """Taken in another order than suggested, the way to the last one is no longer paid for."""
+    space = DesignSpace(
+        travel=lambda here, there: (here - there)[..., 0].abs(), start=torch.zeros(1)
+    )
+    group = fixed_policy(torch.tensor([[[1.0], [2.0], [3.0]]]))
+    session = ModelSession(plane, group, torch.zeros(1), space=space, budget=6.0)
+    assert session.suggest()[:, 0].tolist() == [1, 2, 3]
+    session.ingest(0.1, torch.tensor([3.0]))
+    session.ingest(0.1, torch.tensor([1.0]))
+    assert session.spent == 7
+    assert session.suggest() is None
+    assert session.reason == "the next design costs 2, and -1 of the budget of 6 is left"
+
+
+def test_fixed_groups_come_one_after_another():
+    designs = torch.arange(1.0, 7).view(3, 2, 1)
+    session = ModelSession(plane, fixed_policy(designs), torch.ones(1))
+    for group in designs:
+        assert torch.equal(session.suggest(), group)
+        for _ in range(2):
+            session.ingest(0.3)
+    with pytest.raises(
+        ValueError, match="fixed_policy has 3 groups of 2 looks, asked for one more"
+    ):
+        session.suggest()
+    found = sequential_pce(
+        plane, fixed_policy(designs), 3, at_once=2, samples=4, contrasts=4, example=torch.ones(1)
+    )
+    assert torch.equal(found.designs[0], designs.view(6, 1))
+
+
+def test_outcomes_of_a_group_that_was_put_aside_may_still_come():
+    designs = torch.tensor([[[1.0], [1.0], [2.0]], [[3.0], [4.0], [5.0]]])
+    session = ModelSession(plane, fixed_policy(designs), torch.ones(1))
+    session.suggest()
+    session.ingest(0.1)
+    assert session.suggest()[:, 0].tolist() == [1, 2]  # one of two that are alike is left
+    session.ingest(0.2, torch.tensor([7.0]))
+    assert session.suggest()[:, 0].tolist() == [3, 4, 5]
+    session.ingest(0.3, torch.tensor([2.0]))
+    assert session.suggest()[:, 0].tolist() == [3, 4, 5]
+    assert Waiting.after(session._log.events).suggested == [True, False, True]
+
+
+@pytest.mark.parametrize("shape", [(1,), (2, 1), (1, 0, 1), (1, 2, 3, 1), (1, 2)])
+def test_designs_of_another_shape_are_refused(shape):
+    session = ModelSession(plane, lambda designs, outcomes: torch.ones(shape), torch.ones(1))
+    with pytest.raises(ValueError, match=r"expected a tensor \(1, 1\), or \(1, n, 1\) of n looks"):
+        session.suggest()
 
 
 LINE = LinearGaussian.one_dimension()
@@ -251,5 +315,56 @@ def test_budgets_have_no_gradient(method):
 
 
 def test_a_budget_that_pays_for_nothing_is_refused():
-    with pytest.raises(ValueError, match=r"budget is 0\.01, and none of 8 experiments could pay"):
+    with pytest.raises(
+        ValueError, match=r"budget is 0\.01, and the cheapest of 1024 first looks costs 0\.05"
+    ):
         train_design_policy(DEAR, "rl", settings=replace(FEW, budget=0.01))
+    with pytest.warns(UserWarning, match=r"budget is 0\.1: the policy's first look costs more"):
+        train_design_policy(
+            DEAR, "rl", settings=replace(FEW, budget=0.1, batch=256), architecture=small(DEAR)
+        )
+
+
+def test_what_comes_after_the_budget_is_spent_moves_nothing():
+    """The loss does not depend on what the critic says of looks that were never made."""
+    torch.manual_seed(0)
+    policy = DeepAdaptiveDesign(small(DEAR))
+    settings = replace(FEW, looks=6, budget=5.0, batch=32)
+    problem = single_look(DEAR.model, policy, "y", target="theta", space=FAR)
+    learner = ActorCritic(problem, policy, settings=settings, likelihood=log_likelihood)
+
+    def gradients(late: float) -> list[torch.Tensor]:
+        def changed(inputs, _, value):  # of the last looks, none of which is made
+            return value + late * (inputs[0][:, -1:] > 0.8)
+
+        hook = learner.value.register_forward_hook(lambda _, i, o: changed(i, None, o))
+        torch.manual_seed(1)
+        learner.zero_grad()
+        learner.loss().backward()
+        hook.remove()
+        return [each.grad.clone() for each in policy.parameters() if each.grad is not None]
+
+    roll = run_experiments(problem, policy, 6, batch=32, budget=5.0)
+    assert roll.made.sum(1).max() <= 4
+    for one, other in zip(gradients(0.0), gradients(100.0), strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_refinements_know_of_no_budget():
+    policy = train_design_policy(PLANE, settings=FEW, architecture=small(PLANE))
+    for changes, told in (({"budget": 3.0}, "budget is 3: a ref"), ({"at_once": 2}, "at_once is")):
+        with pytest.raises(ValueError, match=told):
+            refine(policy, PLANE, [], settings=replace(FEW, **changes), particles=8)
+        with pytest.raises(ValueError, match=told):
+            StepDAD(
+                policy=policy, problem=PLANE, settings=replace(FEW, **changes), at=(0,), particles=8
+            )
+
+
+def test_designs_of_a_set_keep_their_last_digit():
+    space = DesignSpace(designs=torch.tensor([[0.1], [0.3], [0.7]], dtype=torch.float64))
+    problem = OwnModel(program=plane, name="a plane", space=space)
+    policy = train_design_policy(problem, "rl", settings=FEW, architecture=small(problem))
+    example = torch.zeros(1, dtype=torch.float64) + 0.3
+    session = ModelSession(plane, policy, example, space=space)
+    assert space.contains(session.suggest())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import math
 import re
 from base64 import b64decode
@@ -21,7 +22,7 @@ from boed.deep_adaptive import DeepAdaptiveDesign, PolicyConfig
 from boed.eig.model.design_space import DesignSpace
 from boed.eig.model.greedy import Greedy
 from boed.eig.model.sequence_model import sequence_model
-from boed.eig.model.sequential import fixed_policy, random_policy
+from boed.eig.model.sequential import fixed_policy, random_policy, sequential_pce
 from boed.session import ModelSession
 
 EXAMPLE = torch.zeros(1)
@@ -247,3 +248,68 @@ def test_known_numbers_of_several_dimensions_have_names() -> None:
             pyro.sample("y", dist.Normal(design[..., 0] * theta.sum(-1), 1.0))
 
     assert list(session(model=plane)._known(64)) == ["theta[0]", "theta[1]"]
+
+
+def test_costs_are_exact_whatever_the_designs_are() -> None:
+    """Of large and small costs each is itself; whole numbers have fractions of costs."""
+    opened = session(space=DesignSpace(cost=lambda design: design[..., 0]), policy=None)
+    for each in (1e5, 0.01, 0.003):
+        opened.ingest(0.1, torch.tensor([each]))
+    costs = [each.facts["cost"] for each in opened._log.events if each.kind == "outcome"]
+    assert costs == pytest.approx([1e5, 0.01, 0.003], rel=1e-6)
+    half = DesignSpace(cost=lambda design: design[..., 0] * 0 + 0.5)
+    assert half.costs(torch.tensor([[1]])).tolist() == [0.5]
+    assert DesignSpace().costs(torch.tensor([[1]])).tolist() == [1.0]
+
+
+def test_three_times_a_tenth_are_three_tenths() -> None:
+    space = DesignSpace(cost=lambda design: design[..., 0] * 0 + 0.1)
+    opened = session(space=space, budget=0.3)
+    for _ in range(3):
+        assert opened.suggest() is not None
+        opened.ingest(0.0)
+    found = sequential_pce(
+        model, fixed_policy(torch.ones(4, 1)), 4, samples=2, contrasts=2, example=EXAMPLE,
+        space=space, budget=0.3,
+    )  # fmt: skip
+    assert found.looks.tolist() == [3, 3]
+
+
+def test_an_outcome_has_to_be_possible_for_some_latents() -> None:
+    def near(design: Tensor) -> None:
+        with pyro.plate_stack("plate", design.shape[:-1]):
+            theta = pyro.sample("theta", dist.Normal(design.new_zeros(()), 1.0))
+            pyro.sample("y", dist.Uniform(theta - 1, theta + 1))
+
+    opened = session(model=near)
+    opened.ingest(0.2, torch.ones(1))
+    with pytest.raises(ValueError, match=r"outcome is 1000\.0, expected a value of site 'y'"):
+        opened.ingest(1000.0, torch.ones(1))
+
+
+def test_choices_have_a_mean() -> None:
+    def chosen(design: Tensor) -> None:
+        with pyro.plate_stack("plate", design.shape[:-1]):
+            theta = pyro.sample("theta", dist.Categorical(torch.tensor([0.1, 0.2, 0.7])))
+            pyro.sample("y", dist.Normal(design[..., 0] * theta, 1.0))
+
+    known = session(model=chosen).posterior(particles=4000)
+    assert float(known.mean("theta")) == pytest.approx(1.6, abs=0.05)
+    assert float(known.standard_deviation("theta")) == pytest.approx(0.44**0.5, abs=0.05)
+
+
+def test_a_log_of_before_tells_no_sum_of_costs(tmp_path: Path) -> None:
+    opened = session(path=tmp_path / "log")
+    for _ in range(2):
+        opened.suggest()
+        opened.ingest(0.1)
+    opened.close()
+    lines = (tmp_path / "log" / "log.jsonl").read_text().splitlines()
+    first = next(i for i, line in enumerate(lines) if '"outcome"' in line)
+    lines[first] = json.dumps({k: v for k, v in json.loads(lines[first]).items() if k != "cost"})
+    (tmp_path / "log" / "log.jsonl").write_text("\n".join(lines) + "\n")
+    report(tmp_path / "log")
+    page = (tmp_path / "log" / "report.html").read_text()
+    (data,) = re.findall(r'download="looks.csv" href="data:text/csv;base64,([^"]+)"', page)
+    rows = list(csv.DictReader(io.StringIO(b64decode(data).decode())))
+    assert [(each["cost"], each["cost so far"]) for each in rows] == [("", ""), ("1.000", "")]

@@ -24,6 +24,9 @@ ANCHORS = 1024
 HALVINGS = 24
 """Of that way, to find where the region ends."""
 
+ROUNDING = 1e-6
+"""By how much a sum of costs may be above a budget, relative to it."""
+
 LISTED = 64
 """Designs of a set up to which `facts` lists them."""
 
@@ -224,8 +227,7 @@ class DesignSpace:
         Raises:
             ValueError: a cost that is negative, not finite or of another shape.
         """
-        batch = design.shape[:-1]
-        total = design.new_ones(batch)
+        total = torch.ones(design.shape[:-1], dtype=_real(design), device=design.device)
         if self.cost is not None:
             total = _costs("cost", self.cost, design)
         if before is None and self.start is not None:
@@ -262,7 +264,7 @@ class DesignSpace:
         flat, last = design.detach().flatten(1), past.detach()[:, -1:].flatten(1)
         self.check(flat[going], f"look {look}: the policy's design")
         price = self.costs(flat, last if look else None)
-        going = going & (spent + price <= budget)
+        going = going & fits(spent + price, budget)
         if look == 0 and not bool(going.any()):
             raise ValueError(
                 f"budget is {budget}, and the first look costs at least {float(price.min()):g}; "
@@ -318,6 +320,11 @@ class DesignSpace:
                 )
 
 
+def fits(total: Any, budget: float) -> Any:
+    """Whether a sum of costs is within a budget, up to the rounding of single precision."""
+    return total <= budget * (1 + ROUNDING)
+
+
 def _closest(design: Float[Tensor, "*batch K"], rows: Float[Tensor, "D K"]) -> Tensor:
     """The row closest to each design."""
     flat = design.reshape(-1, design.shape[-1])
@@ -351,7 +358,12 @@ def _costs(name: str, function: Callable[..., Tensor], *designs: Tensor) -> Tens
             f"{name}: {called(function)} returned costs from {float(value.min())} to "
             f"{float(value.max())}, expected finite ones of at least 0"
         )
-    return value.to(designs[-1])
+    return value.to(designs[-1].device, _real(designs[-1]))
+
+
+def _real(design: Tensor) -> torch.dtype:
+    """Of costs: the designs' own, unless these are whole numbers."""
+    return design.dtype if design.is_floating_point() else torch.get_default_dtype()
 
 
 def _check_shape(name: str, function: Callable[..., Tensor], value: object, design: Tensor) -> None:

@@ -69,6 +69,7 @@ class Posterior:
         return {name: value[rows] for name, value in self.latents.items()}
 
     def _average(self, value: Tensor) -> Tensor:
+        value = value if value.is_floating_point() else value.double()
         return torch.tensordot(self.log_weights.exp().to(value), value, 1)
 
 

@@ -109,16 +109,19 @@ def check_fits(policy: SequencePolicy, model: Model, looks: int | None) -> None:
 
 
 def fixed_policy(designs: Float[Tensor, "T *K"]) -> SequencePolicy:
-    """The same T looks in every scene.
+    """The same T looks in every scene; groups of looks that are made at once if `[T, Q, *K]`.
 
     Raises:
         ValueError: it is asked for more of them.
     """
 
     def policy(past: Tensor, outcomes: Tensor) -> Tensor:
-        if past.shape[1] >= len(designs):
-            raise ValueError(f"fixed_policy has {len(designs)} looks, asked for one more")
-        return designs[past.shape[1]].expand(len(past), *designs.shape[1:])
+        together = designs.shape[1] if designs.ndim == past.ndim else 1
+        made = -(-past.shape[1] // together)
+        if made >= len(designs):
+            what = "looks" if together == 1 else f"groups of {together} looks"
+            raise ValueError(f"fixed_policy has {len(designs)} {what}, asked for one more")
+        return designs[made].expand(len(past), *designs.shape[1:])
 
     return policy
 
@@ -168,7 +171,7 @@ def roll_out(
     designs = example.new_empty(batch, 0, *example.shape)
     outcomes = first.outcomes[site][:, None][:, :0]
     made = torch.ones(batch, 0, dtype=torch.bool, device=example.device)
-    spent = example.new_zeros(batch)
+    spent = torch.zeros(batch, device=example.device)
     likelihood: Tensor | float = 0.0
     for step in range(steps):
         chosen = _chosen(policy, designs, outcomes, example=example, at_once=at_once)
@@ -208,8 +211,11 @@ def _chosen(
             f"policy returned {describe(design)} at step {step}, expected designs {expected}"
         )
     if design.shape != expected:
+        group = design.ndim == 2 + example.ndim and design.shape[2:] == example.shape
+        advice = f"; it chooses {design.shape[1]} looks at once, give at_once" if group else ""
         raise ValueError(
             f"policy returned shape {tuple(design.shape)} at step {step}, expected {expected}"
+            f"{advice}"
         )
     if not bool(torch.isfinite(design).all()):
         raise ValueError(f"policy returned a design that is not finite at step {step}")
