@@ -183,6 +183,11 @@ def account_of(events: Sequence[Event], where: str) -> Account:
 
 def begun(events: Sequence[Event], where: str) -> Account:
     """What a log says of its beginning alone; see `account_of`."""
+    if events and events[0].facts.get("session") == "model":
+        raise ValueError(
+            f"{where} is of a session with a Pyro model, expected that of a session about a scene; "
+            "`boed report` of it alone tells of it"
+        )
     if not events or events[0].kind != "begin" or "log_belief" not in events[0].arrays:
         raise ValueError(f"{where} has no beginning with a belief, expected the log of a session")
     return Account(beliefs=[torch.from_numpy(events[0].arrays["log_belief"])])

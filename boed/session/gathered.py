@@ -58,8 +58,8 @@ class Told:
             ValueError: the log is damaged.
         """
         events, _ = read_events(log)
-        if not events or events[0].facts.get("session") == "model":
-            return None  # killed before its beginning was on the disk, or of no scene
+        if not events:  # it was killed before its beginning was on the disk
+            return None
         account, together = _replayed(events, f"log {log}")
         if account.label is None or not account.taken:
             return None
