@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 from functools import lru_cache
+from typing import Any
+
+import pytest
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # workers share the cores out; torch reads it on import
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -15,3 +18,13 @@ import typer.testing
 
 # Typer builds all commands anew for each call: half of the time of a call that is refused
 typer.main.get_command = typer.testing._get_command = lru_cache(typer.main.get_command)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Each worker goes through its own half in order, so that most fixtures are made once."""
+    if config.getoption("dist") != "load":  # another one is asked for
+        return None
+    from xdist.scheduler import WorkStealingScheduling
+
+    return WorkStealingScheduling(config, log)
