@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from boed.foundation.files import load_weights
 from boed.training.config import TrainingConfig
 from boed.training.ranks import join
 
@@ -28,7 +29,10 @@ def both(tmp_path_factory):
     command = [sys.executable, str(SCRIPT), str(folder)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
-    return [torch.load(folder / f"rank{rank}.pt") for rank in (0, 1)]
+    seen = [torch.load(folder / f"rank{rank}.pt") for rank in (0, 1)]
+    files = folder.glob("*.safetensors")
+    seen[0]["written"] = {each.name: load_weights(each)[1].get("steps") for each in files}
+    return seen
 
 
 def same(one, other):
@@ -101,6 +105,15 @@ def test_networks_that_rest_on_all_ranks_do_not_move(both):
             assert changed == {f"{part}.weight", f"{part}.bias"}, step
     assert same(both[0]["turns"]["end"], both[1]["turns"]["end"])
     assert len(both[0]["turns"]["weights"]) == 12
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["dad", "rl"])
+def test_policies_for_pyro_models_end_the_same(both, method):
+    first, second = (each["policies"][method] for each in both)
+    assert same(first, second)
+    assert all(torch.isfinite(each).all() for each in first.values())
+    assert both[0]["written"][f"{method}.safetensors"] == 4
 
 
 @pytest.mark.slow

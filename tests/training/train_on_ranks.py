@@ -14,7 +14,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from boed.training.config import TrainingConfig
+from boed.deep_adaptive import architecture_for, train_design_policy
+from boed.problems.names import problem_named
+from boed.training.config import PolicyTrainingConfig, TrainingConfig
 from boed.training.loop import fit
 
 ALONE = TrainingConfig(
@@ -122,6 +124,23 @@ def in_parts(folder):
     return ends[-1]
 
 
+def policies(folder):
+    """Policies for a Pyro model: one by gradients of designs, one by reinforcement in groups."""
+    problem = problem_named("linear_gaussian")
+    settings = PolicyTrainingConfig(
+        steps=4, batch=16, contrasts=15, looks=2, watched=4, every=2, devices=2
+    )
+    trained = {}
+    for method, changes in (("dad", {}), ("rl", {"at_once": 2, "budget": 1.5})):
+        policy = train_design_policy(
+            problem, method, settings=replace(settings, **changes),
+            architecture=architecture_for(problem, hidden=8, embedding=4),
+            out=folder / f"{method}.safetensors",
+        )  # fmt: skip
+        trained[method] = copied(policy.network)
+    return trained
+
+
 def refusal(settings, path):
     try:
         fit(network(), lambda step: None, settings, state=path)
@@ -142,6 +161,7 @@ if __name__ == "__main__":
         "turns": in_turns(TURNS, seed=rank),
         "turns in parts": turns_in_parts(out),
         "spoilt": random_rows(TWO, spoilt=5),
+        "policies": policies(out),
         "other number": refusal(ALONE, out / "state.safetensors"),
     }
     TWO.ranks().wait()
