@@ -166,6 +166,7 @@ def errors(study: Study, out: Path, page: Path) -> None:
         seconds = (time.process_time() - began) / len(truth)
         about = getattr(completer, "provenance", {})
         trained = {key: about.get(key) for key in ("steps", "cpu_seconds", "masks")}
+        trained["data"] = (about.get("data") or {}).get("name")
         return {**of_several(torch.cat(parts, dim=1), truth), "seconds": seconds, "model": trained}
 
     for name, completer in study.completers.items():
@@ -181,16 +182,23 @@ def errors_table(results: Mapping[str, Any]) -> str:
         f"{about['scenes']} scenes of `{about['data']}`, {about['size']} px, "
         f"{about['completions']} completions each; {results['machine']['processor']}.",
         "",
-        "| | " + " | ".join([*head, "CPU s a scene"]) + " |",
-        "|" + "---|" * (len(head) + 2),
+        "| | " + " | ".join([*head, "CPU s a scene", "learned from"]) + " |",
+        "|" + "---|" * (len(head) + 3),
     ]
     for name, row in results["completers"].items():
         cells = [bracketed(row[f"{key}{end}"], 1) for key in keys for end in ("", "_best")]
-        lines.append(f"| {name} | " + " | ".join([*cells, f"{row['seconds']:.2g}"]) + " |")
+        learned = learned_from(row["model"], masked=name != "gan-latent")
+        lines.append(f"| {name} | " + " | ".join([*cells, f"{row['seconds']:.2g}", learned]) + " |")
     for name, numbers in PAPER.items():
         cells = ["" if each is None else f"{each}" for pair in numbers for each in pair]
-        lines.append(f"| *their {name}, CelebA* | " + " | ".join([*cells, ""]) + " |")
+        lines.append(f"| *their {name}, CelebA* | " + " | ".join([*cells, "", ""]) + " |")
     return "\n".join(lines)
+
+
+def learned_from(model: Mapping[str, Any], *, masked: bool) -> str:
+    """The data, masks and time of a training, in words; a GAN's has no masks."""
+    masks = model["masks"] if masked else "whole scenes"
+    return f"`{model['data']}`, {masks}, {model['cpu_seconds'] / 60:.0f} CPU min"
 
 
 def without_noise(process: NeuralProcess) -> NeuralProcess:
