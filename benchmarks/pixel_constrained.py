@@ -167,7 +167,11 @@ def errors(study: Study, out: Path, page: Path) -> None:
         about = getattr(completer, "provenance", {})
         trained = {key: about.get(key) for key in ("steps", "cpu_seconds", "masks")}
         trained["data"] = (about.get("data") or {}).get("name")
-        return {**of_several(torch.cat(parts, dim=1), truth), "seconds": seconds, "model": trained}
+        found = {**of_several(torch.cat(parts, dim=1), truth), "seconds": seconds, "model": trained}
+        if isinstance(completer, Autoregressive):
+            of_levels = nats(completer, truth, seen).double().numpy()
+            found["nats"] = {"levels": completer.levels, "of_truth": resampled(of_levels)}
+        return found
 
     for name, completer in study.completers.items():
         measured.part(["completers", name], partial(of, completer))
@@ -182,16 +186,17 @@ def errors_table(results: Mapping[str, Any]) -> str:
         f"{about['scenes']} scenes of `{about['data']}`, {about['size']} px, "
         f"{about['completions']} completions each; {results['machine']['processor']}.",
         "",
-        "| | " + " | ".join([*head, "CPU s a scene", "learned from"]) + " |",
-        "|" + "---|" * (len(head) + 3),
+        "| | " + " | ".join([*head, "-log p, nats", "CPU s a scene", "learned from"]) + " |",
+        "|" + "---|" * (len(head) + 4),
     ]
     for name, row in results["completers"].items():
         cells = [bracketed(row[f"{key}{end}"], 1) for key in keys for end in ("", "_best")]
         learned = learned_from(row["model"], masked=name != "gan-latent")
+        cells += [bracketed(row["nats"]["of_truth"], 1) if "nats" in row else ""]
         lines.append(f"| {name} | " + " | ".join([*cells, f"{row['seconds']:.2g}", learned]) + " |")
     for name, numbers in PAPER.items():
         cells = ["" if each is None else f"{each}" for pair in numbers for each in pair]
-        lines.append(f"| *their {name}, CelebA* | " + " | ".join([*cells, "", ""]) + " |")
+        lines.append(f"| *their {name}, CelebA* | " + " | ".join([*cells, "", "", ""]) + " |")
     return "\n".join(lines)
 
 

@@ -109,19 +109,23 @@ def editing(study: Study) -> Figure:
 
 def five_masks(study: Study) -> Figure:
     """Four completions under each of five masks by each completer: Fig. 9."""
-    shown, completers = 4, study.completers
-    figure, axes = grid(len(FIVE), 2 + shown * len(completers), size=0.7)
+    shown, beside = 4, 4
+    named = list(study.completers.items())
+    bands = [named[start : start + beside] for start in range(0, len(named), beside)]
+    figure, axes = grid(len(FIVE) * len(bands), 2 + shown * min(beside, len(named)), size=0.7)
     for row, masks in enumerate(FIVE):
         scene = study.some(1, start=10 + row)
         seen = study.observed(scene, masks)
-        axes[row, 0].imshow(picture(scene[0], seen.mask[0]))
-        axes[row, 1].imshow(picture(scene[0]))
-        for block, each in enumerate(completers.values()):
-            samples = each.sample(seen, shown, [derive(study.seed, "five", row)])
-            for k in range(shown):
-                axes[row, 2 + shown * block + k].imshow(picture(samples[k, 0]))
-    for block, name in enumerate(completers):
-        axes[0, 2 + shown * block].set_title(name, fontsize=7, loc="left")
+        for band, completers in enumerate(bands):
+            places = axes[band * len(FIVE) + row]
+            places[0].imshow(picture(scene[0], seen.mask[0]))
+            places[1].imshow(picture(scene[0]))
+            for block, (name, each) in enumerate(completers):
+                samples = each.sample(seen, shown, [derive(study.seed, "five", row)])
+                for k in range(shown):
+                    places[2 + shown * block + k].imshow(picture(samples[k, 0]))
+                if row == 0:
+                    places[2 + shown * block].set_title(name, fontsize=7, loc="left")
     return figure
 
 
