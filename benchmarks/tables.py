@@ -28,11 +28,16 @@ OTHERS = """
 
 | command | what it shows |
 |---|---|
+| `python benchmarks/page_events.py` | how soon a page hears of a decision ([docs/live.md](../docs/live.md)) |
+| `python benchmarks/session_latency.py` | how long a session takes to say where to look next ([docs/live.md](../docs/live.md)) |
+| `python benchmarks/session_batches.py` | two pending looks are worth the greedy joint batch, and no look comes twice ([docs/live.md](../docs/live.md)) |
+| `python benchmarks/session_kills.py` | sessions ended at random points lose nothing and resume as undisturbed ([docs/reliability.md](../docs/reliability.md)) |
 | `python benchmarks/search.py --out docs/search` | how often cheaper searches choose as well, and what they save ([docs/search](../docs/search/README.md)) |
 | `python benchmarks/completers.py --data digits` | all completers with equal budgets: trained, evaluated and in use ([docs/completers.md](../docs/completers.md)) |
 | `python benchmarks/unsupervised.py --folder FOLDER --train` | tables and claims of Pajot et al. 2019 on digits ([docs/unsupervised.md](../docs/unsupervised.md)) |
 | `python benchmarks/observations_alone.py --data digits --folder FOLDER --train` | what it costs a completer never to see a whole scene ([docs/unsupervised.md](../docs/unsupervised.md)) |
 | `python benchmarks/aipo_ablations.py` | AIPO's variants on equally many images: pretrained, from the full encoder, learning rates, couplings ([table](results/aipo_ablations.md)) |
+| `python benchmarks/pixel_constrained.py --model FILE` | ranks, errors and pictures of Dupont & Suresha 2019 with a trained PC-CNN ([docs/pixel_constrained.md](../docs/pixel_constrained.md)) |
 | `python benchmarks/pixel_constrained_alpha.py --folder FOLDER` | what the second term of PC-CNN's loss is for ([docs/pixel_constrained.md](../docs/pixel_constrained.md)) |
 | `python benchmarks/cifar_inpainting.py` | the systems of the CIFAR-10 inpainting report, trained and measured beside fillers without training ([docs/cifar_inpainting.md](../docs/cifar_inpainting.md)) |
 | `python benchmarks/latent_search.py --data digits` | Table 1 of semantic inpainting: search in a GAN's latent space, its ablations and its baselines ([docs/latent_search.md](../docs/latent_search.md)) |
@@ -42,6 +47,14 @@ OTHERS = """
 | `python benchmarks/environment.py` | vectorised Gymnasium environments against single ones |
 | `python benchmarks/reference_problems.py` | EIG estimators on the ten textbook problems ([docs/estimators](../docs/estimators/reference.md)) |
 | `python benchmarks/sensors.py` | policies on other sensors ([docs/sensors](../docs/sensors/README.md)) |
+| `python benchmarks/decisions.py --out benchmarks/results/decisions.json` | decisions a second and passes of the classifier by every policy, 64 to 256 px ([docs/sweeps.md](../docs/sweeps.md)) |
+| `python benchmarks/value_targets.py --page docs/learned_policies.md` | what a value network is best taught ([docs/learned_policies.md](../docs/learned_policies.md)) |
+| `python benchmarks/both_schools.py cube cube_nm --page docs/learned_policies.md` | policies that complete scenes and policies that have learned where to look, in one table ([docs/learned_policies.md](../docs/learned_policies.md)) |
+| `python benchmarks/headline.py` | the main claim, stated beforehand, on every data set ([docs/headline.md](../docs/headline.md)) |
+| `python benchmarks/in_use.py --completers aipo --out FILE` | looking with each completer on the same scenes, with and without weights ([docs/pixel_constrained.md](../docs/pixel_constrained.md#weights-at-work-for-looking)) |
+| `python benchmarks/kills.py --kills 30` | runs killed at random points lose nothing that was finished ([docs/reliability.md](../docs/reliability.md)) |
+| `python benchmarks/reliability.py --docs docs/reliability.md` | bad inputs and faults by kind, and how many of them are told clearly ([docs/reliability.md](../docs/reliability.md)) |
+| `python benchmarks/shared_draws.py` | what shared random numbers are worth where EIGs are compared ([docs/estimators](../docs/estimators/shared_draws.md)) |
 | `python benchmarks/design_policies.py` | the literature's sequences of experiments by every policy, beside the published numbers ([docs/deep_adaptive](../docs/deep_adaptive/README.md)) |
 """
 
@@ -395,7 +408,8 @@ SECTIONS = [
 ]
 
 
-def main() -> None:
+def page() -> str:
+    """All tables of which there are results, and the commands of the others."""
     parts = [HEAD]
     for name, section in SECTIONS:
         file = RESULTS / f"{name}.json"
@@ -404,8 +418,12 @@ def main() -> None:
         if name == "eig_speed":
             made = [json.loads(file.read_text()) for file in sorted(RESULTS.glob("eig_dec*.json"))]
             parts += [DECISIONS, *map(decisions, made)] if made else []
+    return "\n".join([*parts, OTHERS.lstrip()])
+
+
+def main() -> None:
     with atomic(HERE / "README.md") as temporary:
-        temporary.write_text("\n".join([*parts, OTHERS.lstrip()]))
+        temporary.write_text(page())
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from boed.foundation.events import Event
 Row = NDArray[Any]
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Waiting:
     """What the events so far amount to.
 
