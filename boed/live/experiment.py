@@ -70,10 +70,12 @@ class LiveExperiment:
     def state(self) -> dict[str, Any]:
         """All looks so far, and what they cost."""
         session = self.session
+        waiting = session.waiting().tolist()
         budget = session.budget
         return {
             "designs": session.designs.tolist(),
             "outcomes": session.outcomes.tolist(),
+            "waiting": waiting,
             "spent": session.spent,
             "budget": None if math.isinf(budget) else budget,
             "horizon": session.looks,

@@ -141,6 +141,10 @@ class ModelSession(Logged):
         before = path[-2][None] if len(path) > 1 else None
         return float(self.space.costs(path[-1][None], before))
 
+    def waiting(self) -> Float[Tensor, "n K"]:
+        """Designs that were suggested last and have no outcome yet."""
+        return self._open()[0]
+
     @torch.no_grad()
     def suggest(self) -> Float[Tensor, "*Q K"] | None:
         """The next design; the same one until an outcome comes in.

@@ -75,6 +75,8 @@ def test_designs_of_a_group_are_told_together(policies: Path, tmp_path: Path) ->
     )  # fmt: skip
     assert len(pair["designs"]) == 2
     assert left["designs"] == pair["designs"][1:]
+    (state,) = told(both, tmp_path / "log", {"action": "state"})
+    assert state["waiting"] == left["designs"]
 
 
 @pytest.mark.parametrize(

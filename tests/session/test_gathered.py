@@ -193,5 +193,8 @@ def test_a_log_that_was_never_begun_is_passed_over_and_one_of_another_kind_named
     assert len(read_sessions(tmp_path / "logs", "train")[0]) == 1
     killed.write_text('{"n": 0, "event": "begin", "session": "model"}\n')
     for reads in (gathered, lambda folder: read_sessions(folder, "train")):
-        with pytest.raises(ValueError, match=r"log .*killed (is of a session with a Pyro|has no beginning with a scene)"):
+        with pytest.raises(
+            ValueError,
+            match=r"log .*killed (is of a session with a Pyro|has no beginning with a scene)",
+        ):
             reads(tmp_path / "logs")
