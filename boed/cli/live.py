@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from functools import partial
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -31,12 +32,10 @@ from boed.foundation.options import Existing, Number, OutFolder, Switch, Text, W
 
 if TYPE_CHECKING:
     from boed.live import LiveSession, Sessions
+    from boed.live.messages import Answers
 
 DEMO_BUDGET = 0.5
 """Cost of a demonstration, if nothing else is said: half of the scene, for patches."""
-
-DEFAULTS = {"completions": 10, "search": "racing"}
-"""Options of scenes that are never left out."""
 
 DEMO_GRID = 9
 """Candidate looks along each axis in a demonstration, if nothing else is said."""
@@ -176,10 +175,9 @@ def live(
              "patch", "search", "prevalence")  # fmt: skip
     given = locals()
     if problem is not None:
+        usual = {each.name: each.default for each in signature(live).parameters.values()}
         others = (*names, "until", "demo", "folder", "page", "several", "prefetch", "dicom")
-        extra = next(
-            (each for each in others if given[each] and given[each] != DEFAULTS.get(each)), None
-        )
+        extra = next((each for each in others if given[each] != usual[each]), None)
         _experiment(problem, policy, out=out, budget=budget, seed=seed, stdio=stdio, extra=extra)
         return
     options = {each: given[each] for each in names if given[each] is not None}
@@ -221,14 +219,13 @@ def _experiment(
         raise ValueError("--problem is for --stdio: pages and folders are for scenes")
     if extra is not None:
         raise ValueError(f"--{extra} is for scenes, expected none with --problem")
-    from boed.live import answer_lines, make_experiment
+    from boed.live import make_experiment
 
     called = problem.partition(",")[0].rpartition(":")[2]
     path = out or Path("runs") / named_after("live", called)
     live = make_experiment(problem, policy, path=path, **more)
     with ends_with(f"the session is in {path}, and the same command goes on"), closing(live):
-        typer.echo('boed: ready for lines such as {"action": "next"}', err=True)
-        answer_lines(live, sys.stdin.buffer, sys.stdout)
+        _over_lines(live)
 
 
 def _made(data: str, **options: Any) -> LiveSession:
@@ -281,7 +278,7 @@ def _made_several(data: str, *, path: Path | None, **options: Any) -> Sessions:
     return Sessions(live_maker(data, say=_say, **options), path)
 
 
-def _over_lines(session: LiveSession | Sessions) -> None:
+def _over_lines(session: Answers) -> None:
     from boed.live import answer_lines
 
     typer.echo('boed: ready for lines such as {"action": "next"}', err=True)

@@ -75,6 +75,14 @@ def choose_together(
     return designs
 
 
+def choose_next(
+    policy: RecurrentDesigner, summary: Any, number: int, *, space: DesignSpace | None = None
+) -> Float[Tensor, "B *Q K"]:
+    """`choose_together` as `SequencePolicy` has it: the design alone of one look at a time."""
+    designs = choose_together(policy, summary, number, space=space)
+    return designs[0] if policy.at_once == 1 else torch.stack(designs, 1)
+
+
 def run_experiments(
     problem: SiteModel,
     policy: RecurrentDesigner,

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from boed.deep_adaptive.config import ACTIVATIONS, PolicyConfig
-from boed.deep_adaptive.experiments import choose_together
+from boed.deep_adaptive.experiments import choose_next
 from boed.deep_adaptive.scale import DesignScale
 from boed.foundation.files import read_model, save_weights
 from boed.foundation.shipped import shipped
@@ -137,8 +137,7 @@ class DeepAdaptiveDesign(nn.Module):
         Raises:
             ValueError: shapes that do not fit the configuration, or NaN.
         """
-        chosen = choose_together(self, self.summarise(designs, outcomes), self.at_once)
-        return chosen[0] if self.at_once == 1 else torch.stack(chosen, 1)
+        return choose_next(self, self.summarise(designs, outcomes), self.at_once)
 
     def summarise(
         self, designs: Float[Tensor, "B t K"], outcomes: Float[Tensor, "B t *Y"]

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from boed.deep_adaptive.config import PolicyConfig
-from boed.deep_adaptive.experiments import choose_together
+from boed.deep_adaptive.experiments import choose_next
 from boed.deep_adaptive.network import DeepAdaptiveDesign, StaticDesign
 from boed.deep_adaptive.objectives import Trainable
 from boed.deep_adaptive.training import train_policy
@@ -109,8 +109,7 @@ class DesignPolicy:
                 "has no further one"
             )
         number = min(self.at_once, self.looks - made)
-        chosen = choose_together(self.network, summary, number, space=self.space)
-        return chosen[0] if self.at_once == 1 else torch.stack(chosen, 1)
+        return choose_next(self.network, summary, number, space=self.space)
 
     def check_model(self, model: Model, looks: int | None = None) -> None:
         """Refuse another model, or more looks, than the policy was trained for.

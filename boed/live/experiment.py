@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -13,17 +12,14 @@ from torch import Tensor
 from boed.deep_adaptive import design_policy
 from boed.foundation.arguments import checked
 from boed.foundation.shipped import shipped, shipped_names
-from boed.live.messages import done
+from boed.live.messages import Answering
 from boed.problems.names import problem_named
 from boed.session import ModelSession
 from boed.session.log import check_is_log
 
-ACTIONS = ("next", "ingest", "state", "posterior")
-"""What a message may ask for; each is a method, whose arguments are the message's other keys."""
 
-
-class LiveExperiment:
-    """A `ModelSession` beside what is needed to talk about it. Threads may share it.
+class LiveExperiment(Answering):
+    """A `ModelSession` beside what is needed to talk about it, one message after another.
 
     Args:
         session: the session.
@@ -32,24 +28,15 @@ class LiveExperiment:
         limit: bytes of a message, at most.
     """
 
+    actions: ClassVar = ("next", "ingest", "state", "posterior")
+
     def __init__(self, session: ModelSession) -> None:
         self.session = session
         self.limit = 2**24
-        self._one_by_one = threading.Lock()
 
     def close(self) -> None:
         """Let another process have the log."""
         self.session.close()
-
-    def answer(self, message: object) -> dict[str, Any]:
-        """Do what a message asks for, and say what came of it.
-
-        Raises:
-            ValueError: it is no message, or what it asks for is refused; nothing is changed then.
-            OSError: the log cannot be written; nothing is changed then.
-        """
-        with self._one_by_one:
-            return done(self, message, ACTIONS)
 
     def next(self) -> dict[str, Any]:
         """The designs that have no outcome yet; new ones if there are none."""
@@ -69,13 +56,11 @@ class LiveExperiment:
 
     def state(self) -> dict[str, Any]:
         """All looks so far, and what they cost."""
-        session = self.session
-        waiting = session.waiting().tolist()
-        budget = session.budget
+        session, budget = self.session, self.session.budget
         return {
             "designs": session.designs.tolist(),
             "outcomes": session.outcomes.tolist(),
-            "waiting": waiting,
+            "waiting": session.waiting().tolist(),
             "spent": session.spent,
             "budget": None if math.isinf(budget) else budget,
             "horizon": session.looks,

@@ -7,27 +7,21 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from jaxtyping import Float
 from torch import Tensor
 
 from boed.foundation.arguments import checked
 from boed.foundation.checks import attribute
-from boed.live.messages import done
+from boed.live.messages import Answering
 from boed.live.readings import decoded, from_file
 from boed.live.simulated import Simulated
 from boed.policies import FirstLook
 from boed.session import Look, Session
 
-ACTIONS = (
-    "next", "suggest", "choose", "ingest", "take", "fail", "veto", "label", "undo", "stop",
-    "state", "belief",
-)  # fmt: skip
-"""What a message may ask for; each is a method, whose arguments are the message's other keys."""
 
-
-class LiveSession:
+class LiveSession(Answering):
     """A session beside what is needed to talk about it.
 
     Messages are objects with an `action` and its arguments; `answer` is what all ways in go
@@ -48,6 +42,11 @@ class LiveSession:
         deciding: how many suggestions are being made.
         trouble: what keeps another way in from working, such as a folder that cannot be written.
     """
+
+    actions: ClassVar = (
+        "next", "suggest", "choose", "ingest", "take", "fail", "veto", "label", "undo", "stop",
+        "state", "belief",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -71,15 +70,6 @@ class LiveSession:
     def close(self) -> None:
         """Let another process have the log."""
         self.session.close()
-
-    def answer(self, message: object) -> dict[str, Any]:
-        """Do what a message asks for, and say what came of it.
-
-        Raises:
-            ValueError: it is no message, or what it asks for is refused; nothing is changed then.
-            OSError: the log cannot be written; nothing is changed then.
-        """
-        return done(self, message, ACTIONS)
 
     @checked
     def next(self) -> dict[str, Any]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import inspect
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Protocol
 
 from boed.foundation.registry import check_known
 
@@ -25,26 +25,36 @@ class Answers(Protocol):
         ...
 
 
-def done(who: object, message: object, actions: Sequence[str]) -> dict[str, Any]:
-    """Call the method that a message's `action` names, with the message's other keys.
+class Answering:
+    """Answers a message by the method that its `action` names, with its other keys.
 
-    Raises:
-        ValueError: it is no message, or asks for something else than the actions take.
+    Attributes:
+        actions: what a message may ask for; each is a method.
     """
-    if not isinstance(message, Mapping):
-        raise ValueError(f"message is {type(message).__name__}, expected an object")
-    given = {str(name): value for name, value in message.items()}
-    action = given.pop("action", None)
-    check_known("action", action, actions)
-    method = getattr(who, str(action))
-    parameters = inspect.signature(method).parameters
-    for name in given:
-        check_known(f"{action}: argument", name, parameters)
-    for name, parameter in parameters.items():
-        if parameter.default is parameter.empty and name not in given:
-            raise ValueError(f"{action} needs {name}")
-    result: dict[str, Any] = method(**given)
-    return result
+
+    actions: ClassVar[tuple[str, ...]]
+
+    def answer(self, message: object) -> dict[str, Any]:
+        """Do what a message asks for, and say what came of it.
+
+        Raises:
+            ValueError: it is no message, or what it asks for is refused; nothing is changed then.
+            OSError: the log cannot be written; nothing is changed then.
+        """
+        if not isinstance(message, Mapping):
+            raise ValueError(f"message is {type(message).__name__}, expected an object")
+        given = {str(name): value for name, value in message.items()}
+        action = given.pop("action", None)
+        check_known("action", action, self.actions)
+        method = getattr(self, str(action))
+        parameters = inspect.signature(method).parameters
+        for name in given:
+            check_known(f"{action}: argument", name, parameters)
+        for name, parameter in parameters.items():
+            if parameter.default is parameter.empty and name not in given:
+                raise ValueError(f"{action} needs {name}")
+        result: dict[str, Any] = method(**given)
+        return result
 
 
 def parsed(text: bytes) -> object:

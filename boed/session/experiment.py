@@ -133,17 +133,27 @@ class ModelSession(Logged):
     @property
     def spent(self) -> float:
         """Cost of all looks so far, with the ways between them."""
-        path = list(self.designs)
-        return math.fsum(self._price(path[: look + 1]) for look in range(len(path)))
+        return math.fsum(self._prices(self.designs))
 
-    def _price(self, path: Sequence[Float[Tensor, " K"]]) -> float:
-        """Cost of the last of some looks, with the way from the one before."""
-        before = path[-2][None] if len(path) > 1 else None
-        return float(self.space.costs(path[-1][None], before))
+    def _prices(
+        self, designs: Float[Tensor, "n K"], before: Float[Tensor, " K"] | None = None
+    ) -> list[float]:
+        """Cost of each of some looks one after another, with the way from the one before."""
+        prices = []
+        for design in designs:
+            last = None if before is None else before[None]
+            prices.append(float(self.space.costs(design[None], last)))
+            before = design
+        return prices
+
+    @property
+    def _last(self) -> Float[Tensor, " K"] | None:
+        """The design of the last outcome."""
+        return next(iter(self.designs.flip(0)), None)
 
     def waiting(self) -> Float[Tensor, "n K"]:
         """Designs that were suggested last and have no outcome yet."""
-        return self._open()[0]
+        return self._rows(Waiting.after(self._log.events))
 
     @torch.no_grad()
     def suggest(self) -> Float[Tensor, "*Q K"] | None:
@@ -164,11 +174,11 @@ class ModelSession(Logged):
         if self.looks is not None and len(designs) >= self.looks:
             self.reason = f"all {self.looks} looks are made"
             return None
-        rows, together = self._open()
-        if len(rows):
-            rows = self._within_budget(rows)
-            return None if len(rows) == 0 else rows if together else rows[0]
-        if Waiting.after(self._log.events).cut:
+        waiting = Waiting.after(self._log.events)
+        if waiting.current:
+            rows = self._within_budget(self._rows(waiting))
+            return None if len(rows) == 0 else rows[0] if waiting.single else rows
+        if waiting.cut:
             self.reason = f"the budget of {self.budget:g} had no room for all that were suggested"
             return None
         with isolated(derive(self._seed, "suggest", len(designs))), calling(self.policy):
@@ -199,7 +209,7 @@ class ModelSession(Logged):
             OSError: the log cannot be written; the session is as it was.
         """
         if design is None:
-            pending, _ = self._open()
+            pending = self.waiting()
             if len(pending) == 0:
                 raise ValueError(
                     "design is None, and none was suggested; expected suggest() before it"
@@ -230,7 +240,7 @@ class ModelSession(Logged):
                     f"outcome is {value.tolist()}, expected a value of site {site!r}: {support}"
                 )
         arrays = {"design": _array(design), "outcome": _array(value)}
-        cost = self._price([*self.designs[-1:], design])
+        (cost,) = self._prices(design[None], self._last)
         self._log.append("outcome", {"look": len(self.designs), "cost": cost}, arrays)
 
     def posterior(
@@ -316,18 +326,14 @@ class ModelSession(Logged):
         """Whether the likelihood given the target is known, so that there is a posterior."""
         return not (self._problem.implicit or self._problem.nuisances)
 
-    def _open(self) -> tuple[Float[Tensor, "Q K"], bool]:
-        """What was suggested last and has no outcome, and whether it was a group."""
-        waiting = Waiting.after(self._log.events)
+    def _rows(self, waiting: Waiting) -> Float[Tensor, "Q K"]:
         if not waiting.current:
-            return self.example.new_empty(0, *self.example.shape), not waiting.single
-        return torch.from_numpy(np.stack(waiting.current)).to(self.example), not waiting.single
+            return self.example.new_empty(0, *self.example.shape)
+        return torch.from_numpy(np.stack(waiting.current)).to(self.example)
 
     def _within_budget(self, rows: Float[Tensor, "Q K"]) -> Float[Tensor, "Q K"]:
         """As many of them, in order, as can be paid; if there is none, `reason` says why."""
-        designs, spent = self.designs, self.spent
-        path = [*designs[-1:], *rows]
-        prices = [self._price(path[: k + 1]) for k in range(len(path) - len(rows), len(path))]
+        spent, prices = self.spent, self._prices(rows, self._last)
         totals = np.cumsum([spent, *prices])[1:]
         rows = rows[: sum(fits(each, self.budget) for each in totals)]
         if len(rows) == 0:

@@ -68,9 +68,10 @@ def experiment_page(
         known: of the latents, where the model is at hand.
     """
     made, begin = Made.of(events), events[0].facts
-    figures = {"designs": designs_figure(made)} if len(made.designs) else {}
+    figures: dict[str, Figure] = {}
     if len(made.designs):
-        figures["outcomes"] = _lines_figure({"y": made.outcomes}, "outcome")
+        figures["designs"] = designs_figure(made)
+        figures["outcomes"] = _lines_figure(made.outcomes, "y", label="outcome")
     if known:
         figures["known"] = known_figure(known)
     columns, rows = _table(made)
@@ -98,7 +99,7 @@ def experiment_page(
 def designs_figure(made: Made) -> Figure:
     """Designs of two numbers in their plane, in order; others by look."""
     if made.designs.shape[1] != 2:
-        return _lines_figure({"d": made.designs}, "design")
+        return _lines_figure(made.designs, "d", label="design")
     figure = Figure(figsize=(5.2, 4.4), layout="constrained")
     axis = figure.subplots()
     axis.plot(made.designs[:, 0], made.designs[:, 1], color="#b9c2d0", lw=0.9, zorder=1)
@@ -130,15 +131,14 @@ def known_figure(known: Known) -> Figure:
     return figure
 
 
-def _lines_figure(values: Mapping[str, NDArray[np.float64]], label: str) -> Figure:
+def _lines_figure(rows: NDArray[np.float64], name: str, *, label: str) -> Figure:
     figure = Figure(figsize=(6.5, 3.0), layout="constrained")
     axis = figure.subplots()
-    for name, rows in values.items():
-        for each, column in enumerate(rows.T[:LINES]):
-            axis.plot(
-                np.arange(1, len(rows) + 1), column, color=COLOURS[each], marker=MARKERS[each],
-                ms=4, lw=1.2, label=_called(name, each, rows.shape[1]),
-            )  # fmt: skip
+    for each, column in enumerate(rows.T[:LINES]):
+        axis.plot(
+            np.arange(1, len(rows) + 1), column, color=COLOURS[each], marker=MARKERS[each],
+            ms=4, lw=1.2, label=_called(name, each, rows.shape[1]),
+        )  # fmt: skip
     axis.set_xlabel("look")
     axis.set_ylabel(label)
     axis.legend(fontsize=8, framealpha=0.8, edgecolor="none")

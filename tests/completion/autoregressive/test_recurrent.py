@@ -93,34 +93,24 @@ def test_each_direction_alone_sees_no_pixel_after():
 
 
 @pytest.mark.parametrize("kind", [RowLSTM, DiagonalBiLSTM])
-def test_the_architecture_of_mnist(kind):
-    config, _ = kind.architectures["mnist"](28, 1)
+@pytest.mark.parametrize(
+    ("name", "size", "channels", "h", "layers", "hidden", "levels"),
+    [("mnist", 28, 1, 16, 7, 32, 2), ("cifar", 32, 3, 129, 12, 1023, 256)],
+)
+def test_the_published_architectures(kind, name, size, channels, h, layers, hidden, levels):
+    config, _ = kind.architectures[name](size, channels)
     with torch.device("meta"):
         network = kind(config).network
     count = sum(each.numel() for each in network.parameters())
-    enter = 32 * 3 * 7 + 32 + 32 * 3 + 32
-    head = 32 * 32 + 32 + 32 * 2 + 2
-    layer = {
-        RowLSTM: 64 * 2 * 32 + 64 + 64 * 16 * 3,
-        DiagonalBiLSTM: 128 * 32 + 128 + 2 * 32 * 64,
-    }
-    assert count == enter + 7 * (layer[kind] + 16 * 32 + 32) + head
-
-
-@pytest.mark.parametrize("kind", [RowLSTM, DiagonalBiLSTM])
-def test_the_architecture_of_cifar_10(kind):
-    config, _ = kind.architectures["cifar"](32, 3)
-    with torch.device("meta"):
-        network = kind(config).network
-    count = sum(each.numel() for each in network.parameters())
-    h = 129
-    enter = 2 * h * 3 * (21 + 4) + 2 * 2 * h
-    head = 2 * h * 1023 + 1023 + 1023 * 3 * 256 + 3 * 256
+    left = 3 if channels == 1 else 4  # a pixel's own earlier channels, too
+    enter = 2 * h * channels * (3 * 7 + left) + 2 * 2 * h
+    outputs = channels * levels
+    head = 2 * h * hidden + hidden + hidden * outputs + outputs
     layer = {
         RowLSTM: 4 * h * 2 * 2 * h + 4 * h + 4 * h * h * 3,
         DiagonalBiLSTM: 8 * h * 2 * h + 8 * h + 2 * 2 * h * 4 * h,
     }
-    assert count == enter + 12 * (layer[kind] + h * 2 * h + 2 * h) + head
+    assert count == enter + layers * (layer[kind] + h * 2 * h + 2 * h) + head
 
 
 @pytest.mark.parametrize(
