@@ -255,8 +255,10 @@ def about_training(header: dict[str, Any]) -> dict[str, Any]:
         },
         "machine": {"processor": header["processor"]} if "processor" in header else None,
         "history": [
-            {"step": each["step"], "lower": each["val_spce"], "lower_error": each["val_spce_se"]}
+            {"step": each["step"], "gain": each[name], "error": each[f"{name}_se"], "of": name}
             for each in header.get("history", [])
+            for name in ("val_spce", "val_gain")
+            if name in each
         ],
     }
 

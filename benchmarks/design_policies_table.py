@@ -157,7 +157,7 @@ def _theirs(ours: Sequence[Mapping[str, Any]], task: Task) -> list[list[str]]:
 
 
 def figure(rows: Mapping[str, Sequence[dict[str, Any]]]) -> Figure | None:
-    """sPCE while training, of every policy whose curve is known; None if there is none."""
+    """Gain on val while training, of every policy whose curve is known; None if there is none."""
     curves = [
         (f"{row['policy']}, T = {LITERATURE[name].looks}", row["training"])
         for name, each in rows.items()
@@ -171,11 +171,15 @@ def figure(rows: Mapping[str, Sequence[dict[str, Any]]]) -> Figure | None:
     for index, (label, training) in enumerate(curves):
         each = training["minutes"] / training["updates"]
         minutes = [point["step"] * each for point in training["history"]]
-        lower = [point["lower"] for point in training["history"]]
-        error = [1.96 * point["lower_error"] for point in training["history"]]
+        gains = [point["gain"] for point in training["history"]]
+        error = [1.96 * point["error"] for point in training["history"]]
+        bound = all(point["of"] == "val_spce" for point in training["history"])
+        style = "-" if bound else "--"
         colour = COLOURS[index % len(COLOURS)]
-        axis.errorbar(minutes, lower, yerr=error, color=colour, marker="o", ms=3, label=label)
-    axis.set(xlabel="minutes of training", ylabel="sPCE on the validation's contrasts (nats)")
+        axis.errorbar(
+            minutes, gains, yerr=error, color=colour, ls=style, marker="o", ms=3, label=label
+        )
+    axis.set(xlabel="minutes of training", ylabel="gain on val (nats): sPCE; dashed: no bound")
     axis.legend(fontsize=8)
     axis.grid(alpha=0.25)
     return drawn

@@ -13,7 +13,7 @@ from boed.cli.training_options import options_of, training_options
 from boed.foundation.options import OneOf, Text
 from boed.training.config import LOOK_TRAININGS, POLICY_METHODS, PolicyTrainingConfig
 
-SAID = ("val_spce", "val_spce_se", "val_bound", "val_cost")
+SAID = ("val_spce", "val_spce_se", "val_gain", "val_gain_se", "val_bound", "val_cost")
 """Figures of the last validation that are said at the end."""
 
 if TYPE_CHECKING:

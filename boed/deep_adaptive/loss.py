@@ -16,6 +16,7 @@ from boed.deep_adaptive.experiments import (
     log_likelihood,
     run_experiments,
 )
+from boed.deep_adaptive.nearby import Nearby
 from boed.eig.model.design_space import DesignSpace
 from boed.eig.model.pyro_model import Model, SiteModel, Sites, site_model
 from boed.eig.model.sequence_model import check_sequence
@@ -72,7 +73,7 @@ class Contrast:
     Attributes:
         gains: what sPCE averages, g in nats, `[B]`.
         truth: posterior probability of the truth among the L + 1 draws, `[B]`.
-        others: `[L, *E]` per site, the same for every roll-out.
+        others: `[L, 1, *E]` per site, the same for every roll-out, or `[L, B, *E]`.
         weights: p(h_T | theta_l, pi) over the largest of them, `[L, B]`.
     """
 
@@ -84,7 +85,12 @@ class Contrast:
 
 @torch.no_grad()
 def contrast(
-    problem: SiteModel, roll: RollOut, contrasts: int, *, likelihood: LogLikelihood = log_likelihood
+    problem: SiteModel,
+    roll: RollOut,
+    contrasts: int,
+    *,
+    likelihood: LogLikelihood = log_likelihood,
+    nearby: Nearby | None = None,
 ) -> Contrast:
     """sPCE's terms, without gradient (Foster et al. 2021, Sec. 4).
 
@@ -93,18 +99,23 @@ def contrast(
     Unlike in `sequential_pce`, the same L draws of theta serve all roll-outs. The mean of g is a
     lower bound on the EIG of all T looks together, and at most log(L + 1).
     """
-    example = roll.designs[0, 0]  # only for its shape
-    theta = problem.draw_latents(example.expand(contrasts, 1, *example.shape))
-    others = likelihood(problem, roll, theta)
     truth = roll.log_likelihood
+    if nearby is None:
+        example = roll.designs[0, 0]  # only for its shape
+        theta = problem.draw_latents(example.expand(contrasts, 1, *example.shape))
+        others = likelihood(problem, roll, theta)
+        itself: Tensor | float = 0.0
+    else:
+        theta, log_weights = nearby.draw(roll, contrasts)
+        itself = log_weights[0]
+        others = likelihood(problem, roll, theta) + log_weights[1:]
     largest = others.amax(0)
     weights = (others - largest).exp_().nan_to_num_(1.0)  # 1 where all are impossible
-    share = truth - torch.logaddexp(truth, weights.sum(0).log() + largest)
-    values = {name: value[:, 0] for name, value in theta.items()}
+    whole = torch.logaddexp(truth + itself, weights.sum(0).log() + largest)
     return Contrast(
-        gains=share + math.log(contrasts + 1),
-        truth=share.exp(),
-        others=values,
+        gains=truth - whole + math.log(contrasts + 1),
+        truth=(truth + itself - whole).exp(),
+        others=theta,
         weights=weights,
     )
 
@@ -120,6 +131,7 @@ def spce_loss(
     likelihood: LogLikelihood = log_likelihood,
     limit: float = math.inf,
     price: float = 0.0,
+    nearby: Nearby | None = None,
 ) -> Float[Tensor, ""]:
     """-sPCE and the price of the looks, with an unbiased gradient. Uses torch's global generator.
 
@@ -152,10 +164,14 @@ def spce_loss(
     """
     roll = run_experiments(problem, policy, looks, batch=batch, limit=limit)
     check_reparametrised(problem, roll)
-    contrasted = contrast(problem, roll, contrasts, likelihood=likelihood)
+    contrasted = contrast(problem, roll, contrasts, likelihood=likelihood, nearby=nearby)
     with torch.no_grad():
         drawn = torch.multinomial(contrasted.weights.T, rivals, replacement=True).T  # [rivals, B]
-        theta = {name: value[drawn] for name, value in contrasted.others.items()}
+        row = torch.arange(len(roll.designs), device=drawn.device)
+        theta = {
+            name: value[drawn, row if value.shape[1] > 1 else 0]
+            for name, value in contrasted.others.items()
+        }
     against = roll_out_log_likelihood(problem, roll, theta).mean(0)
     slope = (1 - contrasted.truth) * (roll.log_likelihood - against)
     paid = price_of(roll, price)

@@ -11,11 +11,18 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from boed.deep_adaptive.experiments import LogLikelihood, run_experiments
-from boed.deep_adaptive.loss import check_reparametrised, outcome_score, price_of, spce_loss
+from boed.deep_adaptive.loss import (
+    check_reparametrised,
+    first_design,
+    outcome_score,
+    price_of,
+    spce_loss,
+)
+from boed.deep_adaptive.nearby import Nearby
 from boed.deep_adaptive.network import DeepAdaptiveDesign, StaticDesign
 from boed.deep_adaptive.reinforced import ActorCritic
+from boed.deep_adaptive.targets import Targets
 from boed.eig.model.pyro_model import SiteModel, Sites
-from boed.eig.model.site_kinds import site_kinds
 from boed.foundation.options import Whole
 from boed.foundation.registry import check_known
 from boed.training.config import POLICY_METHODS, PolicyTrainingConfig
@@ -38,6 +45,7 @@ def objective(
     *,
     settings: PolicyTrainingConfig,
     likelihood: LogLikelihood,
+    nearby: Nearby | None = None,
 ) -> Objective:
     """The loss of a method.
 
@@ -47,6 +55,7 @@ def objective(
         policy: what is trained.
         settings: looks, batch, contrasts.
         likelihood: log-likelihoods of the contrasts.
+        nearby: draws contrasts, from the prior alone if not given.
 
     Raises:
         ValueError: an unknown method, or one that cannot train such a policy or model.
@@ -64,15 +73,22 @@ def objective(
             f"at_once is {settings.at_once}, and the policy, a {type(policy).__name__}, chooses "
             f"{policy.at_once} at once; expected the same"
         )
+    if settings.near and method in ("idad", "vsoed"):
+        raise ValueError(
+            f"near is {settings.near:g}, and method {method!r} draws no contrasts; expected 0, or "
+            "one of dad, fixed, rl"
+        )
     if method in ("dad", "fixed"):
-        return Objective(policy, lambda: _spce(problem, policy, settings, likelihood))
+        return Objective(policy, lambda: _spce(problem, policy, settings, likelihood, nearby))
     if not isinstance(policy, DeepAdaptiveDesign):
         raise ValueError(
             f"method is {method!r} and the policy a {type(policy).__name__}, expected a "
             "DeepAdaptiveDesign; a StaticDesign is trained by 'fixed'"
         )
     if method == "rl":
-        critic = ActorCritic(problem, policy, settings=settings, likelihood=likelihood)
+        critic = ActorCritic(
+            problem, policy, settings=settings, likelihood=likelihood, nearby=nearby
+        )
         return Objective(critic, critic.loss)
     judge: nn.Module = (Critic if method == "idad" else Posterior)(problem, policy)
 
@@ -88,8 +104,21 @@ def objective(
     return Objective(nn.ModuleDict({"policy": policy, "judge": judge}), loss)
 
 
+def nearby_for(
+    problem: SiteModel, policy: Trainable, settings: PolicyTrainingConfig
+) -> Nearby | None:
+    """What draws contrasts near the truth, where settings ask for it."""
+    if not settings.near:
+        return None
+    return Nearby(problem, first_design(policy, problem.space), share=settings.near)
+
+
 def _spce(
-    problem: SiteModel, policy: Trainable, settings: PolicyTrainingConfig, likelihood: LogLikelihood
+    problem: SiteModel,
+    policy: Trainable,
+    settings: PolicyTrainingConfig,
+    likelihood: LogLikelihood,
+    nearby: Nearby | None,
 ) -> Tensor:
     return spce_loss(
         problem,
@@ -100,43 +129,8 @@ def _spce(
         likelihood=likelihood,
         limit=settings.limit,
         price=settings.price,
+        nearby=nearby,
     )
-
-
-class Targets(nn.Module):
-    """The unknowns as a network reads them: one row of numbers of about unit size.
-
-    Continuous ones are mapped to the reals, choices to one-hot vectors.
-    """
-
-    mean: Tensor
-    scale: Tensor
-
-    def __init__(self, problem: SiteModel, example: Float[Tensor, " K"]) -> None:
-        super().__init__()
-        with torch.random.fork_rng():
-            self.kinds, draws = site_kinds(problem, example[None], problem.target)
-        moments = [kind.moments(draws[kind.name]) for kind in self.kinds]
-        self.register_buffer("mean", torch.cat([mean[0] for mean, _ in moments]))
-        self.register_buffer("scale", torch.cat([scale[0] for _, scale in moments]))
-
-    @property
-    def width(self) -> int:
-        """F, numbers in a row."""
-        return len(self.mean)
-
-    def forward(self, latents: Sites) -> Float[Tensor, "B F"]:
-        """The rows of the target sites."""
-        rows = torch.cat([kind.encode(latents[kind.name]) for kind in self.kinds], -1)
-        return ((rows - self.mean) / self.scale).float()
-
-    def log_volume(self, latents: Sites) -> Float[Tensor, " B"]:
-        """log |d theta / d row|, of continuous targets."""
-        total = self.scale.log().sum()
-        for kind in self.kinds:
-            value = latents[kind.name]
-            total = total + kind.bijection.log_abs_det_jacobian(kind.bijection.inv(value), value)
-        return total
 
 
 def _layers(inputs: int, hidden: int, outputs: int) -> nn.Sequential:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from boed.deep_adaptive.experiments import LogLikelihood, run_experiments
 from boed.deep_adaptive.loss import contrast, price_of
+from boed.deep_adaptive.nearby import Nearby
 from boed.deep_adaptive.network import DeepAdaptiveDesign
 from boed.eig.model.design_space import DesignSpace, fits
 from boed.eig.model.pyro_model import SiteModel
@@ -45,11 +46,13 @@ class ActorCritic(nn.Module):
         *,
         settings: PolicyTrainingConfig,
         likelihood: LogLikelihood,
+        nearby: Nearby | None = None,
         smoothing: float = 0.95,
         entropy: float = 0.002,
     ) -> None:
         super().__init__()
         self.problem, self.settings, self.likelihood = problem, settings, likelihood
+        self.nearby = nearby
         self.smoothing, self.entropy = smoothing, entropy
         self.policy = policy
         if settings.budget:
@@ -66,9 +69,14 @@ class ActorCritic(nn.Module):
         looks, batch = self.settings.looks, self.settings.share
         walk = _Walk(self)
         roll = run_experiments(self.problem, walk, looks, batch=batch, budget=self.settings.most)
-        gain = contrast(
-            self.problem, roll, self.settings.contrasts, likelihood=self.likelihood
-        ).gains - price_of(roll, self.settings.price)
+        contrasted = contrast(
+            self.problem,
+            roll,
+            self.settings.contrasts,
+            likelihood=self.likelihood,
+            nearby=self.nearby,
+        )
+        gain = contrasted.gains - price_of(roll, self.settings.price)
         values, chances = torch.stack(walk.values), torch.stack(walk.log_probs)  # [T, B]
         live = torch.ones_like(values, dtype=torch.bool)  # a look too dear counts, none after it
         if roll.made is not None:

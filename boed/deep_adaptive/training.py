@@ -15,8 +15,9 @@ from torch import Tensor
 from boed.deep_adaptive.experiments import LogLikelihood, log_likelihood, run_experiments
 from boed.deep_adaptive.fused import FusedLikelihood
 from boed.deep_adaptive.loss import contrast, single_look
+from boed.deep_adaptive.nearby import Nearby
 from boed.deep_adaptive.network import DeepAdaptiveDesign, StaticDesign
-from boed.deep_adaptive.objectives import objective
+from boed.deep_adaptive.objectives import nearby_for, objective
 from boed.eig.model.design_space import DesignSpace
 from boed.eig.model.pyro_model import Model, SiteModel
 from boed.eig.model.scores import SATURATED
@@ -81,7 +82,8 @@ def train_policy(
 
     Returns:
         `policy`, on the CPU, whose `provenance` holds the settings, the seconds and the sPCE of
-        each validation (`val_spce` ± `val_spce_se`). If an earlier validation was better than the
+        each validation (`val_spce` ± `val_spce_se`; `val_gain`, which is no bound, where contrasts
+        are drawn near the truth). If an earlier validation was better than the
         last one, its weights lie beside `out`, at `best_path`.
 
     Raises:
@@ -115,7 +117,10 @@ def train_policy(
         _use_units(problem, policy, settings)
         state = None if out is None else running_state(Path(out))
         with pyro.validation_enabled(False):  # it would double the time
-            trained = objective(method, problem, policy, settings=settings, likelihood=likelihood)
+            nearby = nearby_for(problem, policy, settings)
+            trained = objective(
+                method, problem, policy, settings=settings, likelihood=likelihood, nearby=nearby
+            )
             trained.module.to(ranks.device)
             _, progress = fit(
                 trained.module,
@@ -123,7 +128,14 @@ def train_policy(
                 settings,
                 state=state,
                 about=about,
-                validate=lambda _: _validated(problem, policy, settings, likelihood, trained.loss),
+                validate=lambda _: _validated(
+                    problem,
+                    policy,
+                    settings,
+                    likelihood=likelihood,
+                    nearby=nearby,
+                    loss=trained.loss,
+                ),
                 merit=MERIT,
                 on_step=on_step,
                 after_update=getattr(policy, "keep_within", None),
@@ -165,7 +177,7 @@ def _warn_if_saturated(
 ) -> None:
     """Warn where the training's own bound has no room left for a better policy."""
     contrasts = {"idad": settings.batch - 1, "vsoed": None}.get(method, settings.contrasts)
-    bound = reached.get("val_spce", reached.get("val_bound"))
+    bound = reached.get("val_spce", reached.get("val_bound"))  # none with contrasts near the truth
     if contrasts is None or bound is None:
         return
     ceiling = math.log(contrasts + 1)
@@ -191,44 +203,52 @@ def _validated(
     problem: SiteModel,
     policy: Trainable,
     settings: PolicyTrainingConfig,
+    *,
     likelihood: LogLikelihood,
+    nearby: Nearby | None,
     loss: Callable[[], Tensor],
 ) -> dict[str, float]:
-    """sPCE, or where there is no likelihood the method's own bound; and what to minimise."""
+    """The gain, or where there is no likelihood the method's own bound; and what to minimise."""
     if not (problem.implicit or problem.nuisances):
-        figures = val_spce(problem, policy, settings, likelihood=likelihood)
+        figures = val_gain(problem, policy, settings, likelihood=likelihood, nearby=nearby)
         paid = settings.price * figures.get("val_cost", 0.0)
-        return {**figures, MERIT: paid - figures["val_spce"]}
+        return {**figures, MERIT: paid - figures[gain_name(settings)]}
     torch.manual_seed(derive(settings.seed, "validation"))
     losses = [float(loss()) for _ in range(max(1, settings.watched // settings.batch))]
     mean = sum(losses) / len(losses)
     return {"val_bound": -mean, MERIT: mean}
 
 
-def val_spce(
+def gain_name(settings: PolicyTrainingConfig) -> str:
+    """Of the gain in the history: no bound, as sPCE is, with contrasts near the truth."""
+    return "val_gain" if settings.near else "val_spce"
+
+
+def val_gain(
     problem: SiteModel,
     policy: Trainable,
     settings: PolicyTrainingConfig,
     *,
     likelihood: LogLikelihood = log_likelihood,
+    nearby: Nearby | None = None,
 ) -> dict[str, float]:
-    """sPCE with more contrasts, on the same random numbers each time, for the history.
+    """The gain with more contrasts, on the same random numbers each time, for the history.
 
     And the mean cost of an experiment, where the problem's design space says what looks cost.
     """
     torch.manual_seed(derive(settings.seed, "validation"))
+    contrasts = 4 * settings.contrasts + 3
     gains: list[Tensor] = []
     costs: list[Tensor] = []
     with torch.no_grad():
         while len(gains) * 32 < settings.watched:
             roll = run_experiments(problem, policy, settings.looks, batch=32, budget=settings.most)
-            gains.append(
-                contrast(problem, roll, 4 * settings.contrasts + 3, likelihood=likelihood).gains
-            )
+            found = contrast(problem, roll, contrasts, likelihood=likelihood, nearby=nearby)
+            gains.append(found.gains)
             costs += [] if roll.costs is None else [roll.costs]
     every = torch.cat(gains)
     figures = {
-        "val_spce": float(every.mean()),
-        "val_spce_se": float(every.std() / len(every) ** 0.5),
+        gain_name(settings): float(every.mean()),
+        f"{gain_name(settings)}_se": float(every.std() / len(every) ** 0.5),
     }
     return figures | ({"val_cost": float(torch.cat(costs).mean())} if costs else {})

@@ -276,6 +276,8 @@ class PolicyTrainingConfig(TrainingConfig):
         price: nats that a unit of cost is worth: what the looks and the ways between them cost is
             taken off the gain.
         at_once: looks that are chosen together, before any of them has an outcome.
+        near: share of the contrasts that are drawn near the truth, so that sPCE's ceiling is no
+            limit to what training can gain (`boed.deep_adaptive.nearby`).
         budget: of cost; an experiment whose next look costs more than is left makes no more. 0 is
             no limit.
         watched: experiments that each validation averages over, with 4 times the contrasts.
@@ -301,6 +303,12 @@ class PolicyTrainingConfig(TrainingConfig):
     budget: float = _asked(
         0.0, Number(minimum=0), "Of cost in each experiment; of rl. 0 is no limit.", unsaid=True
     )
+    near: float = _asked(
+        0.0,
+        Number(minimum=0, maximum=0.9),
+        "Share of contrasts near the truth; of dad, fixed, rl.",
+        unsaid=True,
+    )
     watched: int = _of(512, Whole(2))
 
     def __post_init__(self) -> None:
@@ -313,7 +321,7 @@ class PolicyTrainingConfig(TrainingConfig):
     def table(self) -> dict[str, Any]:
         """As `TrainingConfig.table`; no budget, and no looks at once, where there is one."""
         held = super().table()
-        unsaid = {"at_once": 1, "budget": 0.0}
+        unsaid = {"at_once": 1, "budget": 0.0, "near": 0.0}
         return {key: each for key, each in held.items() if unsaid.get(key) != each}
 
     @property

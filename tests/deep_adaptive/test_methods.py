@@ -311,7 +311,7 @@ def test_the_best_validation_lies_beside_a_worse_last_one(method, tmp_path, monk
     losses = iter([-1.0, -3.0, -2.0])
     at_steps = []
 
-    def validated(problem, policy, *rest):
+    def validated(problem, policy, *rest, **named):
         at_steps.append({name: each.clone() for name, each in policy.state_dict().items()})
         return {"val_loss": next(losses)}
 

@@ -55,8 +55,8 @@ def merit(recipe: Recipe, figures: Mapping[str, float]) -> float:
     """The one figure that a model is judged by; lower is better.
 
     It is the one that the model's class names as its `merit`; of a policy for a problem the
-    negative sPCE, and
-    of a completer that learns from a teacher the energy score, where that was computed.
+    negative
+    gain, and of a completer that learns from a teacher the energy score, where that was computed.
 
     Args:
         recipe: what was trained.
@@ -64,7 +64,7 @@ def merit(recipe: Recipe, figures: Mapping[str, float]) -> float:
     """
     if recipe.kind == "policy":
         if recipe.problem is not None:
-            return -figures["val_spce"]
+            return -figures["val_gain" if "val_gain" in figures else "val_spce"]
         return figures[NETWORKS[str(recipe.name)].merit]
     if ENERGY_SCORE in figures:
         return figures[ENERGY_SCORE]
@@ -316,7 +316,8 @@ def _policy(recipe: Recipe, path: Path, device: str, _: Path | None) -> dict[str
     import pyro
 
     from boed.deep_adaptive import design_policy, single_look
-    from boed.deep_adaptive.training import val_spce
+    from boed.deep_adaptive.objectives import nearby_for
+    from boed.deep_adaptive.training import val_gain
     from boed.problems.names import problem_named
 
     settings = recipe.config(PolicyTrainingConfig())
@@ -331,7 +332,8 @@ def _policy(recipe: Recipe, path: Path, device: str, _: Path | None) -> dict[str
             target=problem.target,
             space=policy.space,
         )
-        figures: dict[str, float] = val_spce(looked, network, settings)
+        nearby = nearby_for(looked, network, settings)
+        figures: dict[str, float] = val_gain(looked, network, settings, nearby=nearby)
     return figures
 
 

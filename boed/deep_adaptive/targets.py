@@ -1,0 +1,60 @@
+"""The unknowns of a model as rows of numbers."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from boed.eig.model.pyro_model import SiteModel, Sites
+from boed.eig.model.site_kinds import site_kinds
+
+
+class Targets(nn.Module):
+    """The unknowns as a network reads them: one row of numbers of about unit size.
+
+    Continuous ones are mapped to the reals, choices to one-hot vectors.
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, problem: SiteModel, example: Float[Tensor, " K"]) -> None:
+        super().__init__()
+        with torch.random.fork_rng():
+            self.kinds, draws = site_kinds(problem, example[None], problem.target)
+        moments = [kind.moments(draws[kind.name]) for kind in self.kinds]
+        self.register_buffer("mean", torch.cat([mean[0] for mean, _ in moments]))
+        self.register_buffer("scale", torch.cat([scale[0] for _, scale in moments]))
+
+    @property
+    def width(self) -> int:
+        """F, numbers in a row."""
+        return len(self.mean)
+
+    def forward(self, latents: Sites) -> Float[Tensor, "*B F"]:
+        """The rows of the target sites."""
+        return self.rows(latents).float()
+
+    def rows(self, latents: Sites) -> Float[Tensor, "*B F"]:
+        """The same in the model's own precision."""
+        rows = torch.cat([kind.encode(latents[kind.name]) for kind in self.kinds], -1)
+        return (rows - self.mean) / self.scale
+
+    def latents(self, rows: Float[Tensor, "*B F"]) -> Sites:
+        """The target sites of such rows, where all are continuous."""
+        values = (rows * self.scale + self.mean).split([k.features for k in self.kinds], -1)
+        return {
+            kind.name: kind.bijection(
+                value.reshape(*value.shape[:-1], *kind.unconstrained_shape)
+            ).to(kind.dtype)
+            for kind, value in zip(self.kinds, values, strict=True)
+        }
+
+    def log_volume(self, latents: Sites) -> Float[Tensor, " *B"]:
+        """log |d theta / d row|, of continuous targets."""
+        total = self.scale.log().sum()
+        for kind in self.kinds:
+            value = latents[kind.name]
+            total = total + kind.bijection.log_abs_det_jacobian(kind.bijection.inv(value), value)
+        return total

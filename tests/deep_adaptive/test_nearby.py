@@ -1,0 +1,117 @@
+"""Contrasts near the truth."""
+
+import math
+
+import pyro
+import pyro.distributions as dist
+import pytest
+import torch
+
+from boed.deep_adaptive import PolicyTrainingConfig, train_policy
+from boed.deep_adaptive.experiments import run_experiments
+from boed.deep_adaptive.loss import contrast, single_look, spce_loss
+from boed.deep_adaptive.nearby import Nearby
+from boed.deep_adaptive.network import StaticDesign
+
+NOISE = 1e-3
+
+
+def line(design):
+    """theta ~ N(0, 1) is read with noise of 1e-3 over the design."""
+    with pyro.plate_stack("plate", design.shape[:-1]):
+        theta = pyro.sample("theta", dist.Normal(torch.zeros(()), 1.0))
+        return pyro.sample("y", dist.Normal(theta * design[..., 0], NOISE))
+
+
+def shares(design):
+    """Targets on a simplex and above zero."""
+    with pyro.plate_stack("plate", design.shape[:-1]):
+        alpha = pyro.sample("alpha", dist.Dirichlet(torch.ones(3)))
+        rate = pyro.sample("rate", dist.LogNormal(torch.zeros(()), 1.5))
+        mean = rate * (alpha[..., 0] - alpha[..., 1] * design[..., 0])
+        return pyro.sample("y", dist.Normal(mean, 0.01))
+
+
+def choice(design):
+    """A target of two values."""
+    with pyro.plate_stack("plate", design.shape[:-1]):
+        theta = pyro.sample("theta", dist.Bernoulli(torch.full((), 0.5)))
+        return pyro.sample("y", dist.Normal(theta * design[..., 0], 1.0))
+
+
+def prepared(model, target, *, looks=2, batch=2000, at=1.0):
+    """The model, a fixed policy, and experiments."""
+    torch.manual_seed(0)
+    policy = StaticDesign(torch.full((looks, 1), at))
+    problem = single_look(model, policy, "y", target=target)
+    roll = run_experiments(problem, policy, looks, batch=batch)
+    return problem, policy, roll
+
+
+def test_the_gain_is_not_held_down_by_the_number_of_contrasts():
+    problem, policy, roll = prepared(line, "theta")
+    exact = 0.5 * math.log1p(2 / NOISE**2)  # 7.25 nats
+    held = contrast(problem, roll, 31)
+    free = contrast(problem, roll, 31, nearby=Nearby(problem, policy.designs[0].detach()))
+    assert float(held.gains.mean()) < math.log(32) + 1e-4
+    error = float(free.gains.std()) / 2000**0.5
+    assert float(free.gains.mean()) == pytest.approx(exact, abs=4 * error + 0.1)
+
+
+def test_the_marginal_likelihood_is_unbiased():
+    """Without the truth, 1/L sum_l w_l p(h | theta_l) has the mean p(h)."""
+    problem, policy, roll = prepared(line, "theta", batch=500)
+    nearby = Nearby(problem, policy.designs[0].detach())
+    found = contrast(problem, roll, 999, nearby=nearby)
+    theta, log_weights = nearby.draw(roll, 999)
+    assert theta["theta"].shape == (999, 500)
+    assert log_weights.shape == (1000, 500)
+    total = (roll.log_likelihood - found.gains).detach()  # log p(h), with the truth
+    variance = NOISE**2
+    outcomes = roll.outcomes.detach().double()
+    both = outcomes.sum(1)
+    exact = (
+        -math.log(2 * math.pi)
+        - 0.5 * math.log(variance * (variance + 2))
+        - 0.5 * (outcomes.square().sum(1) - both**2 / (variance + 2)) / variance
+    )
+    ratio = (total - exact).exp()
+    assert float(ratio.mean()) == pytest.approx(1.0, abs=0.02)
+    assert float(ratio.std()) < 0.1
+
+
+@pytest.mark.parametrize("share", [0.25, 0.5, 0.9])
+def test_draws_of_bounded_targets_have_the_priors_mean(share):
+    problem, policy, roll = prepared(shares, ("alpha", "rate"), batch=1000, at=0.5)
+    nearby = Nearby(problem, policy.designs[0].detach(), share=share)
+    theta, log_weights = nearby.draw(roll, 2000)
+    weights = log_weights[1:].exp()
+    assert weights.max() <= 1 / (1 - share) + 1e-4
+    assert float(weights.mean()) == pytest.approx(1.0, abs=0.02)
+    mean = (weights[..., None] * theta["alpha"]).mean((0, 1))
+    assert torch.allclose(mean, torch.full((3,), 1 / 3), atol=0.02)
+    assert (theta["rate"] > 0).all()
+    assert (theta["alpha"] >= 0).all()
+
+
+def test_the_gradient_is_that_of_the_eig_where_spces_is_gone():
+    """EIG = 1/2 ln(1 + 2 d^2 / s^2): its gradient at d = 1 is nearly 1, both looks together."""
+    problem, policy, _ = prepared(line, "theta")
+
+    def slope(nearby):
+        torch.manual_seed(1)
+        policy.zero_grad()
+        spce_loss(problem, policy, 2, batch=4000, contrasts=31, nearby=nearby).backward()
+        return -sum(float(each.grad.sum()) for each in policy.parameters())
+
+    unit = 1.0  # of a design in the policy's own parameters
+    assert slope(None) < 0.1 * unit
+    assert slope(Nearby(problem, policy.designs[0].detach())) == pytest.approx(unit, abs=0.1)
+
+
+def test_what_it_cannot_do_is_said():
+    settings = PolicyTrainingConfig(looks=1, steps=1, batch=2, contrasts=3, near=0.5)
+    with pytest.raises(ValueError, match=r"near is 0.5, and site 'theta' is not continuous"):
+        train_policy(choice, StaticDesign(torch.ones(1, 1)), settings, method="fixed")
+    with pytest.raises(ValueError, match=r"^near"):
+        PolicyTrainingConfig(near=0.95)
