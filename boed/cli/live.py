@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 DEMO_BUDGET = 0.5
 """Cost of a demonstration, if nothing else is said: half of the scene, for patches."""
 
+EXPERIMENT = ("problem", "policy", "out", "budget", "seed", "stdio")
+"""Options of a session with a Pyro model; the others are for scenes."""
+
 DEMO_GRID = 9
 """Candidate looks along each axis in a demonstration, if nothing else is said."""
 
@@ -176,7 +179,7 @@ def live(
     given = locals()
     if problem is not None:
         usual = {each.name: each.default for each in signature(live).parameters.values()}
-        others = (*names, "until", "demo", "folder", "page", "several", "prefetch", "dicom")
+        others = (each for each in usual if each not in EXPERIMENT)
         extra = next((each for each in others if given[each] != usual[each]), None)
         _experiment(problem, policy, out=out, budget=budget, seed=seed, stdio=stdio, extra=extra)
         return
@@ -218,6 +221,7 @@ def _experiment(
     if not stdio:
         raise ValueError("--problem is for --stdio: pages and folders are for scenes")
     if extra is not None:
+        extra = extra.replace("_", "-")
         raise ValueError(f"--{extra} is for scenes, expected none with --problem")
     from boed.live import make_experiment
 

@@ -111,6 +111,10 @@ def test_what_is_wrong_is_told_and_changes_nothing(
         ((), "--problem is for --stdio"),
         (("--stdio", "--grid", "9"), "--grid is for scenes, expected none with --problem"),
         (("--stdio", "--demo"), "--demo is for scenes"),
+        (("--stdio", "--data", "wine"), "--data is for scenes"),
+        (("--stdio", "--port", "80"), "--port is for scenes"),
+        (("--stdio", "--scene", "7"), "--scene is for scenes"),
+        (("--stdio", "--dicom-image", "README.md"), "--dicom-image"),
         (("--stdio", "--policy", "boed"), "--policy is 'boed', expected a checkpoint of `boed tra"),
         (
             ("--stdio", "--policy", "deep-adaptive-location-finding-10"),
