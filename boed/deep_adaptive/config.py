@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from boed.foundation.checks import at_least, attributes, more_than
 from boed.foundation.options import COUNT
@@ -12,6 +14,16 @@ from boed.foundation.registry import check_known
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"gelu": nn.GELU, "relu": nn.ReLU}
 """Between the layers, by name."""
+
+TINY = 2.0**-24
+"""The least positive number that the logarithmic scales tell from 0."""
+
+OUTCOME_SCALES: dict[str, Callable[[Tensor], Tensor]] = {
+    "linear": lambda outcomes: outcomes,
+    "log": lambda outcomes: outcomes.clamp(min=TINY).log(),
+    "logit": lambda outcomes: torch.logit(outcomes, TINY),
+}
+"""What a policy network reads of an outcome, by name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +43,8 @@ class PolicyConfig:
         scale: size of designs where they have no bounds; the network works in units of it.
         logarithmic: of each entry the size c from which on it counts in powers: the network works
             with log(x - lower + c), as for a delay of days to decades. 0 where it counts in steps.
+        outcome_scale: what the network reads of an outcome, a name of `OUTCOME_SCALES`: the number,
+            its logarithm (above 0), or its logit (between 0 and 1, as of a slider).
         at_once: looks that are chosen together, before any of them has an outcome.
 
     Raises:
@@ -49,6 +63,7 @@ class PolicyConfig:
     scale: float = 1.0
     designs: tuple[tuple[float, ...], ...] | None = None
     logarithmic: tuple[float, ...] | None = None
+    outcome_scale: str = "linear"
     at_once: int = 1
 
     def __post_init__(self) -> None:
@@ -57,6 +72,7 @@ class PolicyConfig:
         at_least(0, heads=self.heads)
         more_than(0, scale=self.scale)
         check_known("activation", self.activation, ACTIVATIONS)
+        check_known("outcome_scale", self.outcome_scale, OUTCOME_SCALES)
         if (self.lower is None) != (self.upper is None):
             raise ValueError("lower and upper bounds go together; got only one of them")
         for name in ("lower", "upper", "logarithmic"):

@@ -18,8 +18,11 @@ TAILS = 4.0
 WIDTH = 2.0**0.5
 """Of these draws over the posterior's: the truth is itself a draw from the posterior."""
 
-FORGOTTEN = 4
-"""Outcomes that the information of each look is averaged over."""
+FARTHEST = 8.0
+"""Standard deviations of the prior beyond which no draw counts: models break down out there."""
+
+OUTCOMES = 4
+"""Draws of each outcome that the information of a look is averaged over."""
 
 
 class Nearby:
@@ -63,7 +66,7 @@ class Nearby:
         """`number` draws for each roll-out, `[L, B, *E]`, and ln p / r of the truth and of each."""
         truth = self.targets.rows(roll.latents)
         root = self._root(roll)
-        near = round(self.share * number)
+        near = max(1, round(self.share * number))
         example = roll.designs[:, 0]
         prior = self.problem.draw_latents(example.expand(number - near, *example.shape))
         rows = torch.cat([self.targets.rows(prior), self._around(truth, root, near)])
@@ -78,6 +81,7 @@ class Nearby:
         mixed = torch.logaddexp(density + math.log1p(-self.share), close + math.log(self.share))
         log_weights = density - mixed
         lost = ~log_weights.isfinite()  # so far out that rounding puts it on a bound
+        lost[-near:] |= (rows[-near:].abs() > FARTHEST).any(-1)
         if bool(lost.any()):
             log_weights = log_weights.masked_fill(lost, -math.inf)
             latents = {
@@ -91,10 +95,10 @@ class Nearby:
         batch, looks = roll.designs.shape[:2]
         truth = self.targets.rows(roll.latents)
         with torch.enable_grad():
-            rows = truth.expand(FORGOTTEN, looks, batch, -1).clone().requires_grad_()
+            rows = truth.expand(OUTCOMES, looks, batch, -1).clone().requires_grad_()
             designs = roll.designs.detach().transpose(0, 1)
             trace = self.problem.trace(
-                designs.expand(FORGOTTEN, *designs.shape), self.targets.latents(rows)
+                designs.expand(OUTCOMES, *designs.shape), self.targets.latents(rows)
             )
             (site,) = self.problem.observation
             outcome = site_value(trace, site).detach()
@@ -103,7 +107,7 @@ class Nearby:
         scores = scores.nan_to_num(0.0, 0.0, 0.0).clamp(-1e6, 1e6).double()
         if roll.made is not None:
             scores = scores * roll.made.T[None, :, :, None]
-        information = torch.einsum("rtbi,rtbj->bij", scores, scores) / FORGOTTEN
+        information = torch.einsum("rtbi,rtbj->bij", scores, scores) / OUTCOMES
         eye = torch.eye(information.shape[-1], dtype=information.dtype)
         size = information.diagonal(dim1=1, dim2=2).sum(-1)[:, None, None]
         return torch.linalg.cholesky(information + (1 + 1e-9 * size) * eye).to(truth.dtype)

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from boed.deep_adaptive.config import ACTIVATIONS, PolicyConfig
+from boed.deep_adaptive.config import ACTIVATIONS, OUTCOME_SCALES, PolicyConfig
 from boed.deep_adaptive.experiments import choose_next
 from boed.deep_adaptive.scale import DesignScale
 from boed.foundation.files import read_model, save_weights
@@ -232,15 +232,19 @@ class DeepAdaptiveDesign(nn.Module):
 
     def in_units(self, designs: Float[Tensor, "*B K"], outcomes: Tensor) -> Tensor:
         """Designs and outcomes of about unit size, side by side."""
-        outcomes = outcomes.reshape(*designs.shape[:-1], self.config.outcome_dim)
-        designs, outcomes = (each.to(self.outcome_mean.dtype) for each in (designs, outcomes))
+        outcomes = self._read(outcomes.reshape(*designs.shape[:-1], self.config.outcome_dim))
         return torch.cat(
             [
-                self.scale.numbers(designs),
+                self.scale.numbers(designs.to(self.outcome_mean.dtype)),
                 (outcomes - self.outcome_mean) / self.outcome_std,
             ],
             dim=-1,
         )
+
+    def _read(self, outcomes: Tensor) -> Tensor:
+        """Outcomes on the scale on which the network reads them."""
+        scaled = OUTCOME_SCALES[self.config.outcome_scale](outcomes)
+        return scaled.to(self.outcome_mean.dtype)
 
     def within(self, raw: Float[Tensor, "B R"]) -> Float[Tensor, "B K"]:
         """The designs that the network's own numbers stand for."""
@@ -273,7 +277,7 @@ class DeepAdaptiveDesign(nn.Module):
     @torch.no_grad()
     def standardise(self, outcomes: Float[Tensor, "N *Y"]) -> None:
         """Take the mean and standard deviation of typical outcomes as the network's units."""
-        flat = outcomes.reshape(len(outcomes), self.config.outcome_dim).to(self.outcome_mean)
+        flat = self._read(outcomes.reshape(len(outcomes), self.config.outcome_dim))
         self.outcome_mean.copy_(flat.mean(0))
         std = flat.std(0)
         self.outcome_std.copy_(torch.where(std > 0, std, torch.ones_like(std)))

@@ -317,8 +317,9 @@ def architecture_for(problem: Experiment, **sizes: Any) -> PolicyConfig:
             target=problem.target,
             estimator="deep adaptive design",
         ).simulate(example[None])
-    outcome = looked.outcomes[problem.observation]
-    return PolicyConfig(**{**shape, "outcome_dim": outcome.numel(), **SIZES, **sizes})
+    shape["outcome_dim"] = looked.outcomes[problem.observation].numel()
+    shape["outcome_scale"] = getattr(problem, "outcome_scale", "linear")
+    return PolicyConfig(**{**shape, **SIZES, **sizes})
 
 
 def _loaded(network: Trainable, header: dict[str, Any], space: DesignSpace | None) -> DesignPolicy:

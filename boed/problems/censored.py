@@ -61,7 +61,9 @@ class CensoredSigmoidNormal(TorchDistribution):
         end = torch.logit(value.new_tensor(self.low))
         normal = Normal(self.loc, self.scale, validate_args=False)
         density = normal.log_prob(value.logit()) - value.log() - torch.log1p(-value)
-        at_low = log_ndtr((end - self.loc) / self.scale)
-        at_high = log_ndtr((self.loc + end) / self.scale)
-        density = torch.where(value <= self.low, at_low, density)
-        return torch.where(value >= 1 - self.low, at_high, density)
+        sticks_low, sticks_high = value <= self.low, value >= 1 - self.low
+        # 0 where the mass is not taken: far out its gradient is NaN, and NaN times 0 is NaN, too
+        to_low = ((end - self.loc) / self.scale).where(sticks_low, 0.0)
+        to_high = ((self.loc + end) / self.scale).where(sticks_high, 0.0)
+        density = torch.where(sticks_low, log_ndtr(to_low), density)
+        return torch.where(sticks_high, log_ndtr(to_high), density)

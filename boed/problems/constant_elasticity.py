@@ -62,6 +62,11 @@ class ConstantElasticity:
                 )
 
     @property
+    def outcome_scale(self) -> str:
+        """On which a policy network reads the answers."""
+        return "logit"
+
+    @property
     def bounds(self) -> Float[Tensor, "2 6"]:
         return torch.tensor([[self.least_good], [100.0]]).repeat(1, 6)
 

@@ -435,7 +435,11 @@ def _for_problem(job: _Job) -> torch.nn.Module:
             config = architecture_for(problem)
         if isinstance(recipe.architecture, dict):
             of_it = {"design_dim": config.design_dim, "lower": config.lower, "upper": config.upper}
-            seen = {"outcome_dim": config.outcome_dim, **recipe.architecture}
+            seen = {
+                "outcome_dim": config.outcome_dim,
+                "outcome_scale": config.outcome_scale,
+                **recipe.architecture,
+            }
             if config.logarithmic is not None:
                 seen = {"logarithmic": config.logarithmic, **seen}
             if config.designs is not None:

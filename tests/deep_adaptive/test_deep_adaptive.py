@@ -24,7 +24,7 @@ from boed.deep_adaptive import (
 )
 from boed.eig.model.sequential import roll_out, sequential_pce
 from boed.foundation.files import load_weights, save_weights
-from boed.problems import HyperbolicDiscounting
+from boed.problems import ConstantElasticity, HyperbolicDiscounting
 from boed.problems.linear_gaussian import LinearGaussian
 from boed.problems.location_finding import LocationFinding
 from boed.training import Recipe
@@ -482,3 +482,29 @@ def test_powers_without_bounds_are_refused():
         PolicyConfig(design_dim=1, lower=(0.0,), upper=(1.0,), logarithmic=(-1.0,))
     with pytest.raises(ValueError, match=r"logarithmic has 2 entries, expected one for each of"):
         PolicyConfig(design_dim=1, lower=(0.0,), upper=(1.0,), logarithmic=(1.0, 1.0))
+
+
+def test_a_sliders_answers_are_read_as_logits() -> None:
+    assert architecture_for(ConstantElasticity()).outcome_scale == "logit"
+    assert architecture_for(LocationFinding()).outcome_scale == "linear"
+    network = DeepAdaptiveDesign(PolicyConfig(design_dim=1, outcome_scale="logit"))
+    answers = torch.tensor([[0.0], [0.5], [1 - 2.0**-22], [1.0]])
+    read = network.in_units(torch.zeros(4, 1), answers)[:, 1]
+    assert read.isfinite().all()
+    assert read[1] == 0
+    assert float(read[2]) == pytest.approx(22 * math.log(2), abs=0.01)
+    assert read[3] > read[2]
+    rates = DeepAdaptiveDesign(PolicyConfig(design_dim=1, outcome_scale="log"))
+    assert float(rates.in_units(torch.zeros(1, 1), torch.ones(1, 1))[0, 1]) == 0
+    with pytest.raises(ValueError, match=r"outcome_scale is 'logits': did you mean 'logit'"):
+        PolicyConfig(design_dim=1, outcome_scale="logits")
+
+
+def test_a_sliders_model_has_a_gradient() -> None:
+    """Far beyond its ends the mass there has none in floating point, and is not asked for."""
+    problem = ConstantElasticity(least_elasticity=0.01, least_good=0.01)
+    network = DeepAdaptiveDesign(architecture_for(problem, hidden=8, embedding=4))
+    looked = single_look(problem.model, network, "y", target=problem.target)
+    torch.manual_seed(0)
+    spce_loss(looked, network, 4, batch=64, contrasts=15).backward()
+    assert all(each.grad.isfinite().all() for each in network.parameters())
