@@ -63,10 +63,10 @@ class Nearby:
 
     @torch.no_grad()
     def draw(self, roll: RollOut, number: int) -> tuple[Sites, Float[Tensor, "L1 B"]]:
-        """`number` draws for each roll-out, `[L, B, *E]`, and ln p / r of the truth and of each."""
+        """`number` > 1 draws for each roll-out, `[L, B, *E]`, and ln p / r of the truth and of each."""
         truth = self.targets.rows(roll.latents)
         root = self._root(roll)
-        near = max(1, round(self.share * number))
+        near = min(max(1, round(self.share * number)), number - 1)
         example = roll.designs[:, 0]
         prior = self.problem.draw_latents(example.expand(number - near, *example.shape))
         rows = torch.cat([self.targets.rows(prior), self._around(truth, root, near)])
@@ -78,7 +78,8 @@ class Nearby:
         where = example.expand(len(everything), *example.shape)
         density = self.problem.log_prior(latents, where) + self.targets.log_volume(latents)
         close = self._log_near(everything, truth, root)
-        mixed = torch.logaddexp(density + math.log1p(-self.share), close + math.log(self.share))
+        share = near / number
+        mixed = torch.logaddexp(density + math.log1p(-share), close + math.log(share))
         log_weights = density - mixed
         lost = ~log_weights.isfinite()  # so far out that rounding puts it on a bound
         lost[-near:] |= (rows[-near:].abs() > FARTHEST).any(-1)
@@ -108,13 +109,13 @@ class Nearby:
         if roll.made is not None:
             scores = scores * roll.made.T[None, :, :, None]
         information = torch.einsum("rtbi,rtbj->bij", scores, scores) / OUTCOMES
-        eye = torch.eye(information.shape[-1], dtype=information.dtype)
+        eye = torch.eye(information.shape[-1]).to(information)
         size = information.diagonal(dim1=1, dim2=2).sum(-1)[:, None, None]
         return torch.linalg.cholesky(information + (1 + 1e-9 * size) * eye).to(truth.dtype)
 
     def _around(self, truth: Tensor, root: Tensor, number: int) -> Float[Tensor, "L B F"]:
-        noise = torch.randn(number, *truth.shape, dtype=truth.dtype)
-        pair = 1 - torch.rand(2, number, len(truth), 1, dtype=truth.dtype)
+        noise = truth.new_empty(number, *truth.shape).normal_()
+        pair = 1 - truth.new_empty(2, number, len(truth), 1).uniform_()
         chi = -2 * (pair[0] * pair[1]).log()  # chi-squared of 4 degrees of freedom
         noise = noise * (WIDTH * (TAILS / chi).sqrt())
         inverse = torch.linalg.inv(root)  # F^-1 = C'^-1 C^-1

@@ -182,7 +182,9 @@ def _warn_if_saturated(
         return
     ceiling = math.log(contrasts + 1)
     if bound > SATURATED * ceiling:
-        more = "a larger batch, whose other experiments they are" if method == "idad" else "more"
+        more = "more, or draw some near the truth (near = 0.5), where targets are continuous"
+        if method == "idad":
+            more = "a larger batch, whose other experiments they are"
         warnings.warn(
             f"contrasts is {contrasts}: what training maximises is at most ln(L + 1) = "
             f"{ceiling:.2f} nats, and the policy is at {bound:.2f} in the validation; near that "

@@ -317,6 +317,8 @@ class PolicyTrainingConfig(TrainingConfig):
             raise ValueError(
                 f"looks is {self.looks}, expected a multiple of at_once, {self.at_once}"
             )
+        if self.near:
+            Whole(2).check("contrasts", self.contrasts)
 
     def table(self) -> dict[str, Any]:
         """As `TrainingConfig.table`; no budget, and no looks at once, where there is one."""

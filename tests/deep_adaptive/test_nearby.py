@@ -113,5 +113,9 @@ def test_what_it_cannot_do_is_said():
     settings = PolicyTrainingConfig(looks=1, steps=1, batch=2, contrasts=3, near=0.5)
     with pytest.raises(ValueError, match=r"near is 0.5, and site 'theta' is not continuous"):
         train_policy(choice, StaticDesign(torch.ones(1, 1)), settings, method="fixed")
+    with pytest.raises(ValueError, match=r"contrasts is 1, expected at least 2"):
+        PolicyTrainingConfig(near=0.5, contrasts=1)
+    with pytest.raises(ValueError, match=r"method 'vsoed' draws no contrasts"):
+        train_policy(line, StaticDesign(torch.ones(1, 1)), settings, method="vsoed")
     with pytest.raises(ValueError, match=r"^near"):
         PolicyTrainingConfig(near=0.95)
