@@ -22,9 +22,9 @@ from torch import Tensor
 
 from boed.deep_adaptive import DeepAdaptiveDesign, PolicyConfig, single_look, spce_loss
 from boed.deep_adaptive.experiments import log_likelihood
-from boed.deep_adaptive.fused import FusedLikelihood
+from boed.eig.model.fused import FusedLikelihood
 from boed.eig.model.pyro_model import SiteModel
-from boed.eig.model.sequential import roll_out, roll_out_log_likelihood
+from boed.eig.model.roll_outs import roll_out, roll_out_log_likelihood
 from boed.foundation.files import write_json
 from boed.problems.location_finding import LocationFinding
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
 
@@ -13,14 +12,10 @@ from torch import Tensor
 
 from boed.eig.model.design_space import DesignSpace, fits
 from boed.eig.model.pyro_model import SiteModel, Sites, site_value
-from boed.eig.model.sequential import RollOut, tiled_log_likelihood
+from boed.eig.model.roll_outs import RollOut, tiled_log_likelihood
 
 CELLS = 2**16
 """Log-likelihoods evaluated at once: few enough for a core's cache, enough to hide Pyro's cost."""
-
-
-LogLikelihood = Callable[[SiteModel, RollOut, Sites], Tensor]
-"""`likelihood(problem, roll, latents [L, 1, *E]) -> [L, B]`, in nats, without gradient."""
 
 
 class RecurrentDesigner(Protocol):

@@ -11,7 +11,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from boed.deep_adaptive.experiments import (
-    LogLikelihood,
     RecurrentDesigner,
     log_likelihood,
     run_experiments,
@@ -19,8 +18,8 @@ from boed.deep_adaptive.experiments import (
 from boed.deep_adaptive.nearby import Nearby
 from boed.eig.model.design_space import DesignSpace
 from boed.eig.model.pyro_model import Model, SiteModel, Sites, site_model
+from boed.eig.model.roll_outs import LogLikelihood, RollOut, roll_out_log_likelihood
 from boed.eig.model.sequence_model import check_sequence
-from boed.eig.model.sequential import RollOut, roll_out_log_likelihood
 from boed.foundation.options import Whole
 
 NAME = "deep adaptive design"

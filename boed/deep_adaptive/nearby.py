@@ -10,7 +10,7 @@ from torch import Tensor
 
 from boed.deep_adaptive.targets import Targets
 from boed.eig.model.pyro_model import SiteModel, Sites, site_value
-from boed.eig.model.sequential import RollOut
+from boed.eig.model.roll_outs import RollOut
 
 TAILS = 4.0
 """Degrees of freedom of the draws near the truth; four are drawn from two uniform numbers."""
@@ -62,8 +62,8 @@ class Nearby:
                 )
 
     @torch.no_grad()
-    def draw(self, roll: RollOut, number: int) -> tuple[Sites, Float[Tensor, "L1 B"]]:
-        """`number` > 1 draws for each roll-out, `[L, B, *E]`, and ln p / r of the truth and of each."""
+    def draw(self, roll: RollOut, number: int) -> tuple[Sites, Float[Tensor, "L+1 B"]]:
+        """L = `number` > 1 draws for each roll-out, and ln p / r of the truth and of each draw."""
         truth = self.targets.rows(roll.latents)
         root = self._root(roll)
         near = min(max(1, round(self.share * number)), number - 1)

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from boed.deep_adaptive.experiments import LogLikelihood, run_experiments
+from boed.deep_adaptive.experiments import run_experiments
 from boed.deep_adaptive.loss import (
     check_reparametrised,
     first_design,
@@ -23,6 +23,7 @@ from boed.deep_adaptive.network import DeepAdaptiveDesign, StaticDesign
 from boed.deep_adaptive.reinforced import ActorCritic
 from boed.deep_adaptive.targets import Targets
 from boed.eig.model.pyro_model import SiteModel, Sites
+from boed.eig.model.roll_outs import LogLikelihood
 from boed.foundation.options import Whole
 from boed.foundation.registry import check_known
 from boed.training.config import POLICY_METHODS, PolicyTrainingConfig

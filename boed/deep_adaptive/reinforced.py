@@ -6,12 +6,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from boed.deep_adaptive.experiments import LogLikelihood, run_experiments
+from boed.deep_adaptive.experiments import run_experiments
 from boed.deep_adaptive.loss import contrast, price_of
 from boed.deep_adaptive.nearby import Nearby
 from boed.deep_adaptive.network import DeepAdaptiveDesign
 from boed.eig.model.design_space import DesignSpace, fits
 from boed.eig.model.pyro_model import SiteModel
+from boed.eig.model.roll_outs import LogLikelihood
 from boed.training.config import PolicyTrainingConfig
 
 TRIED = 1024

@@ -12,14 +12,15 @@ import pyro
 import torch
 from torch import Tensor
 
-from boed.deep_adaptive.experiments import LogLikelihood, log_likelihood, run_experiments
-from boed.deep_adaptive.fused import FusedLikelihood
+from boed.deep_adaptive.experiments import log_likelihood, run_experiments
 from boed.deep_adaptive.loss import contrast, single_look
 from boed.deep_adaptive.nearby import Nearby
 from boed.deep_adaptive.network import DeepAdaptiveDesign, StaticDesign
 from boed.deep_adaptive.objectives import nearby_for, objective
 from boed.eig.model.design_space import DesignSpace
+from boed.eig.model.fused import likelihood_for
 from boed.eig.model.pyro_model import Model, SiteModel
+from boed.eig.model.roll_outs import LogLikelihood
 from boed.eig.model.scores import SATURATED
 from boed.foundation.processor import processor
 from boed.foundation.randomness import derive
@@ -33,15 +34,6 @@ Trainable = TypeVar("Trainable", DeepAdaptiveDesign, StaticDesign)
 
 MERIT = "val_loss"
 """The figure of a validation that the best weights have the lowest of."""
-
-COMPILED = 2**31
-"""Log-likelihoods of a training above which they are compiled, which takes some 15 seconds."""
-
-
-def likelihood_for(settings: PolicyTrainingConfig) -> LogLikelihood:
-    """What evaluates likelihoods: compiled where that saves more time than it takes."""
-    cells = settings.steps * settings.batch * settings.looks * settings.contrasts
-    return FusedLikelihood(log_likelihood) if cells > COMPILED else log_likelihood
 
 
 def train_policy(
@@ -111,7 +103,8 @@ def train_policy(
         policy.load_state_dict(finished.state_dict())
         policy.provenance = finished.provenance
         return policy.cpu().eval()
-    likelihood = likelihood_for(settings)
+    cells = settings.steps * settings.batch * settings.looks * settings.contrasts
+    likelihood = likelihood_for(cells, log_likelihood)
     with torch.random.fork_rng():
         torch.manual_seed(derive(settings.seed, "units"))
         _use_units(problem, policy, settings)

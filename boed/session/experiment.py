@@ -16,8 +16,9 @@ from boed.eig.model.design_space import DesignSpace, fits
 from boed.eig.model.isolation import isolated
 from boed.eig.model.posterior import Posterior, sample_posterior
 from boed.eig.model.pyro_model import Model, check_designs, site_model
+from boed.eig.model.roll_outs import SequencePolicy
 from boed.eig.model.sequence_model import check_sequence
-from boed.eig.model.sequential import SequencePolicy, check_fits
+from boed.eig.model.sequential import check_fits
 from boed.foundation.arguments import checked
 from boed.foundation.checks import calling, describe, more_than
 from boed.foundation.files import atomic

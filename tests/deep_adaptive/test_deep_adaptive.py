@@ -22,7 +22,8 @@ from boed.deep_adaptive import (
     spce_loss,
     train_policy,
 )
-from boed.eig.model.sequential import roll_out, sequential_pce
+from boed.eig.model.roll_outs import roll_out
+from boed.eig.model.sequential import sequential_pce
 from boed.foundation.files import load_weights, save_weights
 from boed.problems import ConstantElasticity, HyperbolicDiscounting
 from boed.problems.linear_gaussian import LinearGaussian

@@ -19,10 +19,11 @@ from boed.deep_adaptive import (
     train_policy,
 )
 from boed.deep_adaptive.experiments import log_likelihood, run_experiments
-from boed.deep_adaptive.fused import FusedLikelihood
 from boed.deep_adaptive.loss import contrast, single_look, spce_loss
 from boed.deep_adaptive.objectives import Critic, Posterior
-from boed.eig.model.sequential import roll_out, roll_out_log_likelihood, sequential_pce
+from boed.eig.model.fused import FusedLikelihood
+from boed.eig.model.roll_outs import roll_out, roll_out_log_likelihood
+from boed.eig.model.sequential import sequential_pce
 from boed.problems import (
     HyperbolicDiscounting,
     LinearGaussian,

@@ -23,10 +23,11 @@ from boed.deep_adaptive import (
     train_policy,
 )
 from boed.deep_adaptive.experiments import log_likelihood, run_experiments
-from boed.deep_adaptive.fused import FusedLikelihood
 from boed.deep_adaptive.reinforced import ActorCritic
 from boed.eig import DesignSpace, sequential_pce
-from boed.eig.model.sequential import fixed_policy, roll_out
+from boed.eig.model.fused import FusedLikelihood
+from boed.eig.model.roll_outs import roll_out
+from boed.eig.model.sequential import fixed_policy
 from boed.problems.linear_gaussian import LinearGaussian
 from boed.problems.names import OwnModel
 from boed.session import ModelSession

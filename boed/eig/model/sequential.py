@@ -7,52 +7,27 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from boed.eig.model.design_space import DesignSpace
+from boed.eig.model.fused import likelihood_for
 from boed.eig.model.isolation import isolated
 from boed.eig.model.nested import TILE, event_numel, slices, tile_cells
-from boed.eig.model.pyro_model import (
-    Model,
-    SiteModel,
-    Sites,
-    check_designs,
+from boed.eig.model.pyro_model import Model, SiteModel, Sites, check_designs
+from boed.eig.model.roll_outs import (
+    LogLikelihood,
+    RollOut,
+    SequencePolicy,
+    roll_out,
+    roll_out_log_likelihood,
+    tiled_log_likelihood,
 )
 from boed.eig.model.scores import warn_if_saturated
-from boed.eig.model.sequence_model import check_possible, sequence_model
+from boed.eig.model.sequence_model import sequence_model
 from boed.foundation.arguments import checked
-from boed.foundation.checks import describe, more_than
 from boed.foundation.options import COUNT
 from boed.foundation.randomness import derive
-
-SequencePolicy = Callable[[Tensor, Tensor], Tensor]
-"""`policy(designs [B, t, *K], outcomes [B, t, *Y]) -> next designs [B, *K]`; t is 0 at first.
-
-Where several looks are chosen at once it returns `[B, at_once, *K]`.
-"""
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class RollOut:
-    """Looks chosen by a policy and what they returned, B scenes of T looks.
-
-    Attributes:
-        latents: what was true, every latent site `[B, *event]`.
-        designs: `[B, T, *K]`.
-        outcomes: `[B, T, *Y]`.
-        log_likelihood: sum_t log p(y_t | theta, d_t) under the truth, nats.
-        made: which looks were made before the budget was spent, `[B, T]`; all of them if None. What
-            stands for a look that was not made counts for nothing.
-        costs: of all looks that were made, `[B]`.
-    """
-
-    latents: Sites
-    designs: Float[Tensor, "B T *K"]
-    outcomes: Float[Tensor, "B T *Y"]
-    log_likelihood: Float[Tensor, " B"]
-    made: Bool[Tensor, "B T"] | None = None
-    costs: Float[Tensor, " B"] | None = None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -131,156 +106,20 @@ def random_policy(draw: Callable[[int], Tensor]) -> SequencePolicy:
     return lambda past, outcomes: draw(len(past))
 
 
-def roll_out(
-    problem: SiteModel,
-    policy: SequencePolicy,
-    example: Tensor,
-    *,
-    steps: int,
-    batch: int,
-    space: DesignSpace | None = None,
-    budget: float = math.inf,
-    at_once: int = 1,
-) -> RollOut:
-    """Draws latents once per scene, then looks `steps` times.
-
-    Gradients reach the policy where the outcome's distribution can be reparametrised.
-
-    Args:
-        problem: a model with one observation site.
-        policy: chooses the looks.
-        example: a legal design `[*K]`; only for shapes and to draw latents.
-        steps: how often the policy is asked.
-        batch: B.
-        space: which designs there are and what they cost; 1 each if not given.
-        budget: of each scene. One whose next look would cost more than is left makes no more.
-        at_once: looks that are chosen together, before any of them has an outcome; T is
-            `steps * at_once`.
-
-    Raises:
-        ValueError: counts below 1; the policy returns another shape, a design that is not finite or
-            outside the space; an outcome that is impossible; or no scene can pay for a look.
-    """
-    for name, value in (("steps", steps), ("batch", batch), ("at_once", at_once)):
-        COUNT.check(name, value)
-    more_than(0, budget=budget)
-    if budget < math.inf:
-        space = space or DesignSpace()
-    first = problem.simulate(example.expand(batch, *example.shape))
-    (site,) = problem.observation
-    designs = example.new_empty(batch, 0, *example.shape)
-    outcomes = first.outcomes[site][:, None][:, :0]
-    made = torch.ones(batch, 0, dtype=torch.bool, device=example.device)
-    spent = torch.zeros(batch, device=example.device)
-    likelihood: Tensor | float = 0.0
-    for step in range(steps):
-        chosen = _chosen(policy, designs, outcomes, example=example, at_once=at_once)
-        for design in chosen.unbind(1):
-            going = made[:, -1] if made.shape[1] else made.new_ones(batch)
-            if space is None:
-                spent = spent + 1
-            else:
-                spent, going = space.pay(design, designs, spent=spent, going=going, budget=budget)
-            look = problem.simulate(design, first.latents)
-            check_possible(problem, look.log_likelihood, step)
-            designs = torch.cat([designs, design[:, None]], 1)
-            outcomes = torch.cat([outcomes, look.outcomes[site][:, None]], 1)
-            made = torch.cat([made, going[:, None]], 1)
-            likelihood = likelihood + _where(going, look.log_likelihood)
-        if not bool(made[:, -1].any()):
-            break
-    return RollOut(
-        latents=first.latents,
-        designs=designs,
-        outcomes=outcomes,
-        log_likelihood=torch.as_tensor(likelihood),
-        made=None if bool(made.all()) else made,
-        costs=spent,
-    )
-
-
-def _chosen(
-    policy: SequencePolicy, designs: Tensor, outcomes: Tensor, *, example: Tensor, at_once: int
-) -> Float[Tensor, "B Q *K"]:
-    """What the policy chooses next, checked."""
-    step, batch = designs.shape[1] // at_once, len(designs)
-    design = policy(designs, outcomes)
-    expected = (batch, *((at_once,) if at_once > 1 else ()), *example.shape)
-    if not isinstance(design, Tensor):
-        raise ValueError(
-            f"policy returned {describe(design)} at step {step}, expected designs {expected}"
-        )
-    if design.shape != expected:
-        group = design.ndim == 2 + example.ndim and design.shape[2:] == example.shape
-        advice = f"; it chooses {design.shape[1]} looks at once, give at_once" if group else ""
-        raise ValueError(
-            f"policy returned shape {tuple(design.shape)} at step {step}, expected {expected}"
-            f"{advice}"
-        )
-    if not bool(torch.isfinite(design).all()):
-        raise ValueError(f"policy returned a design that is not finite at step {step}")
-    return design if at_once > 1 else design[:, None]
-
-
-def _where(made: Bool[Tensor, "*batch"], value: Tensor) -> Tensor:
-    """The values of looks that were made, zero for others."""
-    return value if bool(made.all()) else value.where(made, 0.0)
-
-
-def roll_out_log_likelihood(
-    problem: SiteModel, roll: RollOut, latents: Sites
-) -> Float[Tensor, "L B"]:
-    """log p(outcomes | theta_l, designs) = sum_t log p(y_t | theta_l, d_t), differentiable.
-
-    Each coordinate of the designs lies in one piece, and what depends on the parameters of the
-    outcome's law alone is computed once, which makes a few thousand hypotheses as cheap as a
-    policy's own network.
-
-    Args:
-        problem: the model.
-        roll: B scenes of T looks.
-        latents: every latent site, `[L, B, *event]`, or `[L, 1, *event]` for the same ones in
-            every scene.
-
-    Raises:
-        ValueError: it is NaN.
-    """
-    (site,) = problem.observation
-    number = len(next(iter(latents.values())))
-    designs = roll.designs.movedim((0, 1), (-1, -2)).contiguous().movedim((-1, -2), (1, 0))
-    where = designs.expand(number, *designs.shape)
-    width = (number, *roll.designs.shape[1::-1])
-    hypotheses = {
-        name: value[:, None].expand(*width, *value.shape[2:]) for name, value in latents.items()
-    }
-    outcomes = roll.outcomes.transpose(0, 1).contiguous()[None]
-    trace = problem.trace(where, {**hypotheses, site: outcomes})
-    each = problem.density(trace)(outcomes)
-    return (each if roll.made is None else each.where(roll.made.mT, 0.0)).sum(1)
-
-
-def tiled_log_likelihood(
-    problem: SiteModel, roll: RollOut, latents: Sites, *, piece: int
-) -> Float[Tensor, "L B"]:
-    """`roll_out_log_likelihood` of so many hypotheses at once."""
-    number = len(next(iter(latents.values())))
-    parts = [
-        roll_out_log_likelihood(
-            problem, roll, {name: value[some] for name, value in latents.items()}
-        )
-        for some in slices(number, piece)
-    ]
-    return torch.cat(parts)
-
-
 def contrastive_terms(
-    problem: SiteModel, roll: RollOut, contrasts: int, *, example: Tensor, memory: int = 512
+    problem: SiteModel,
+    roll: RollOut,
+    contrasts: int,
+    *,
+    example: Tensor,
+    memory: int = 512,
+    likelihood: LogLikelihood = roll_out_log_likelihood,
 ) -> tuple[Float[Tensor, " B"], Float[Tensor, " B"]]:
     """The terms whose means are sPCE and sNMC, Eq. 11 and 13 of Foster et al. 2021, in nats.
 
-    Fresh contrastive latents for every scene. Differentiable; then all pieces are kept, so that
-    `memory` bounds the evaluation only without gradients. The latents are drawn in blocks that do
-    not depend on `memory`, so that neither do the terms.
+    Fresh contrastive latents for every scene. Differentiable, if the likelihood is; then all pieces
+    are kept, so that `memory` bounds the evaluation only without gradients. The latents are drawn
+    in blocks that do not depend on `memory`, so that neither do the terms.
 
     Returns:
         Lower and upper terms, one of each per scene.
@@ -300,7 +139,11 @@ def contrastive_terms(
         latents = problem.draw_latents(where)
         totals = [
             tiled_log_likelihood(
-                problem, _part(roll, scenes), _scenes(latents, scenes), piece=cells // rows
+                problem,
+                _part(roll, scenes),
+                _scenes(latents, scenes),
+                piece=cells // rows,
+                likelihood=likelihood,
             ).logsumexp(0)
             for scenes in slices(batch, rows)
         ]
@@ -378,8 +221,16 @@ def sequential_pce(
             at_once=at_once,
         )
         rows = max(1, TILE // (16 * roll.designs.shape[1]))
+        likelihood = likelihood_for(samples * contrasts * roll.designs.shape[1])
         terms = [
-            contrastive_terms(problem, _part(roll, part), contrasts, example=example, memory=memory)
+            contrastive_terms(
+                problem,
+                _part(roll, part),
+                contrasts,
+                example=example,
+                memory=memory,
+                likelihood=likelihood,
+            )
             for part in slices(samples, rows)
         ]
     lower, upper = (torch.cat(parts).double() for parts in zip(*terms, strict=True))

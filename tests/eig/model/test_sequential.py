@@ -102,9 +102,7 @@ def test_the_answer_does_not_depend_on_the_memory(samples: int) -> None:
 
 
 @pytest.mark.parametrize("scenes", [5, 4000])
-def test_no_more_is_evaluated_at_once_than_fits_the_memory(
-    scenes: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_more_is_evaluated_at_once_than_fits_the_memory(scenes: int) -> None:
     problem = sequence_model(measurement, ROWS[0], "y", target="theta", estimator="tested")
     roll = roll_out(problem, fixed_policy(ROWS), ROWS[0], steps=3, batch=scenes)
     sizes = []
@@ -113,8 +111,9 @@ def test_no_more_is_evaluated_at_once_than_fits_the_memory(
         sizes.append(len(latents["theta"]) * roll.designs.numel())
         return roll_out_log_likelihood(problem, roll, latents)
 
-    monkeypatch.setattr("boed.eig.model.sequential.roll_out_log_likelihood", watched)
-    contrastive_terms(problem, roll, 100_000 // scenes, example=ROWS[0], memory=1)
+    contrastive_terms(
+        problem, roll, 100_000 // scenes, example=ROWS[0], memory=1, likelihood=watched
+    )
     assert max(sizes) <= 2**20 / (16 * 4)
 
 
@@ -217,3 +216,11 @@ def test_a_roll_out_needs_a_horizon_and_scenes(changes: dict[str, int], message:
     roll = roll_out(problem, fixed_policy(ROWS), ROWS[0], steps=2, batch=2)
     with pytest.raises(ValueError, match="contrasts is 0, expected at least 1"):
         contrastive_terms(problem, roll, 0, example=ROWS[0])
+
+
+def test_compiled_likelihoods_give_the_same_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = run(fixed_policy(ROWS), samples=20, contrasts=50)
+    monkeypatch.setattr("boed.eig.model.fused.COMPILED", 0)
+    compiled = run(fixed_policy(ROWS), samples=20, contrasts=50)
+    assert compiled.lower == pytest.approx(plain.lower, abs=1e-5)
+    assert compiled.upper == pytest.approx(plain.upper, abs=1e-5)

@@ -10,11 +10,18 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from boed.deep_adaptive.experiments import LogLikelihood
 from boed.eig.model.pyro_model import SiteModel, Sites
-from boed.eig.model.sequential import RollOut, roll_out_log_likelihood
+from boed.eig.model.roll_outs import LogLikelihood, RollOut, roll_out_log_likelihood
 
 _log = logging.getLogger(__name__)
+
+COMPILED = 2**31
+"""Log-likelihoods above which they are compiled, which takes some 15 seconds."""
+
+
+def likelihood_for(cells: int, instead: LogLikelihood = roll_out_log_likelihood) -> LogLikelihood:
+    """What evaluates so many likelihoods: compiled where that saves more time than it takes."""
+    return FusedLikelihood(instead) if cells > COMPILED else instead
 
 
 class FusedLikelihood:
