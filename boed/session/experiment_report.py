@@ -33,14 +33,16 @@ class Made:
     Attributes:
         designs: `[T, K]`.
         outcomes: `[T, Y]`, all event dimensions as one.
-        suggested: whether each was.
+        answers: which suggestion each is of, from 1; 0 if of none.
+        together: whether suggestions were of several looks.
         costs: of each; none where the log does not say.
         pending: suggested last, without an outcome.
     """
 
     designs: NDArray[np.float64]
     outcomes: NDArray[np.float64]
-    suggested: tuple[bool, ...]
+    answers: tuple[int, ...]
+    together: bool
     costs: tuple[float | None, ...]
     pending: int
 
@@ -52,7 +54,8 @@ class Made:
         return cls(
             designs=_rows(looks, "design"),
             outcomes=_rows(looks, "outcome"),
-            suggested=tuple(waiting.suggested),
+            answers=tuple(waiting.answers),
+            together=not waiting.single,
             costs=tuple(each.facts.get("cost") for each in looks),
             pending=len(waiting.current),
         )
@@ -166,9 +169,14 @@ def _rows(looks: Sequence[Event], name: str) -> NDArray[np.float64]:
 def _table(made: Made) -> tuple[list[str], list[tuple[Any, ...]]]:
     """One row a look; a row of many numbers is cut, as a spectrum is."""
     of_design, of_outcome = made.designs.shape[1], made.outcomes.shape[1]
-    columns = ["look", *(_called("d", each, of_design) for each in range(min(of_design, LINES)))]
-    columns += ["suggested", *(_called("y", k, of_outcome) for k in range(min(of_outcome, LINES)))]
-    columns += ["cost", "cost so far"]
+    columns = [
+        "look",
+        *(_called("d", each, of_design) for each in range(min(of_design, LINES))),
+        "group" if made.together else "suggested",
+        *(_called("y", each, of_outcome) for each in range(min(of_outcome, LINES))),
+        "cost",
+        "cost so far",
+    ]
     spent, rows = 0.0, []
     for look, cost in enumerate(made.costs):
         spent += np.nan if cost is None else cost  # nothing is known of the sum after that
@@ -176,13 +184,20 @@ def _table(made: Made) -> tuple[list[str], list[tuple[Any, ...]]]:
             (
                 look + 1,
                 *(f"{each:.5g}" for each in made.designs[look, :LINES]),
-                "yes" if made.suggested[look] else "no",
+                _suggested(made.answers[look], together=made.together),
                 *(f"{each:.5g}" for each in made.outcomes[look, :LINES]),
                 "" if cost is None else number(cost),
                 "" if np.isnan(spent) else number(spent),
             )
         )
     return columns, rows
+
+
+def _suggested(answer: int, *, together: bool) -> str:
+    """Whether a look was suggested, or in which group."""
+    if together:
+        return str(answer) if answer else "none"
+    return "yes" if answer else "no"
 
 
 def _headline(made: Made, begin: Mapping[str, Any]) -> list[str]:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import math
+import re
+from base64 import b64decode
 from dataclasses import replace
 
 import pyro
@@ -31,6 +35,7 @@ from boed.eig.model.sequential import fixed_policy
 from boed.problems.linear_gaussian import LinearGaussian
 from boed.problems.names import OwnModel
 from boed.session import ModelSession
+from boed.session.experiment_report import experiment_page
 from boed.session.waiting import Waiting
 
 QUICK = PolicyTrainingConfig(
@@ -252,7 +257,12 @@ def test_outcomes_of_a_group_that_was_put_aside_may_still_come():
     assert session.suggest()[:, 0].tolist() == [3, 4, 5]
     session.ingest(0.3, torch.tensor([2.0]))
     assert session.suggest()[:, 0].tolist() == [3, 4, 5]
-    assert Waiting.after(session._log.events).suggested == [True, False, True]
+    assert Waiting.after(session._log.events).answers == [1, 0, 1]
+    session.ingest(0.4)
+    page, _ = experiment_page(session._log.events)
+    (data,) = re.findall(r'download="looks.csv" href="data:text/csv;base64,([^"]+)"', page)
+    rows = csv.DictReader(io.StringIO(b64decode(data).decode()))
+    assert [each["group"] for each in rows] == ["1", "none", "1", "2"]
 
 
 @pytest.mark.parametrize("shape", [(1,), (2, 1), (1, 0, 1), (1, 2, 3, 1), (1, 2)])
