@@ -15,7 +15,7 @@ from boed.deep_adaptive.experiments import (
     log_likelihood,
     run_experiments,
 )
-from boed.deep_adaptive.nearby import Nearby
+from boed.deep_adaptive.nearby import IMAGINED, Nearby, imagined
 from boed.eig.model.design_space import DesignSpace
 from boed.eig.model.pyro_model import Model, SiteModel, Sites, site_model
 from boed.eig.model.roll_outs import LogLikelihood, RollOut, roll_out_log_likelihood
@@ -96,7 +96,8 @@ def contrast(
     g = log p(h_T | theta_0, pi) - log [1 / (L + 1) sum_{l=0}^{L} p(h_T | theta_l, pi)]
 
     Unlike in `sequential_pce`, the same L draws of theta serve all roll-outs. The mean of g is a
-    lower bound on the EIG of all T looks together, and at most log(L + 1).
+    lower bound on the EIG of all T looks together, and at most log(L + 1). With draws near the
+    truth it is an estimate of sPCE with `IMAGINED` contrasts, see `Nearby`.
     """
     truth = roll.log_likelihood
     if nearby is None:
@@ -111,12 +112,13 @@ def contrast(
     largest = others.amax(0)
     weights = (others - largest).exp_().nan_to_num_(1.0)  # 1 where all are impossible
     whole = torch.logaddexp(truth + itself, weights.sum(0).log() + largest)
-    return Contrast(
-        gains=truth - whole + math.log(contrasts + 1),
-        truth=(truth + itself - whole).exp(),
-        others=theta,
-        weights=weights,
-    )
+    gains = truth - whole + math.log(contrasts + 1)
+    share = (truth + itself - whole).exp()
+    if nearby is not None:
+        held = imagined(gains)
+        share = 1 - (1 - (held - math.log(IMAGINED + 1)).exp()) * (1 - share)
+        gains = held
+    return Contrast(gains=gains, truth=share, others=theta, weights=weights)
 
 
 def spce_loss(

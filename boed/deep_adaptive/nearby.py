@@ -21,8 +21,17 @@ WIDTH = 2.0**0.5
 FARTHEST = 8.0
 """Standard deviations of the prior beyond which no draw counts: models break down out there."""
 
+IMAGINED = 2**20
+"""Contrasts that sPCE is estimated for: what an experiment gains counts up to 13.9 nats."""
+
 OUTCOMES = 4
 """Draws of each outcome that the information of a look is averaged over."""
+
+
+def imagined(gains: Float[Tensor, " B"]) -> Float[Tensor, " B"]:
+    """sPCE with `IMAGINED` contrasts, of log p(h_T | theta_0) - log p(h_T) of each roll-out."""
+    most = math.log(IMAGINED + 1)
+    return most - torch.logaddexp(torch.zeros_like(gains), math.log(IMAGINED) - gains)
 
 
 class Nearby:
@@ -36,9 +45,10 @@ class Nearby:
     a law as wide as the posterior that the roll-out leaves (Fisher information, in coordinates in
     which theta is real and the prior's variance 1). Each draw counts p(theta) / r(theta), where r
     is the mixture of both laws, so that the marginal likelihood is still estimated without bias.
-    The near law knows the truth: what comes out is no bound on the EIG, as sPCE is, but its
-    gradient is that of the EIG itself up to the variance of the estimate. A mode of the posterior
-    far from the truth is seen by the draws from the prior alone.
+    What is estimated with it is sPCE with a million contrasts: were gains not held there, the few
+    experiments of a vague prior that tell far more would be all that training listens to. The near
+    law knows the truth, so that what comes out is no bound on the EIG. A mode of the posterior far
+    from the truth is seen by the draws from the prior alone.
 
     Args:
         problem: the model.

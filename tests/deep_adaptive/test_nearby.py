@@ -10,8 +10,9 @@ import torch
 from boed.deep_adaptive import PolicyTrainingConfig, train_policy
 from boed.deep_adaptive.experiments import run_experiments
 from boed.deep_adaptive.loss import contrast, single_look, spce_loss
-from boed.deep_adaptive.nearby import Nearby
+from boed.deep_adaptive.nearby import IMAGINED, Nearby, imagined
 from boed.deep_adaptive.network import StaticDesign
+from boed.eig.model.roll_outs import roll_out_log_likelihood
 
 NOISE = 1e-3
 
@@ -50,7 +51,7 @@ def prepared(model, target, *, looks=2, batch=2000, at=1.0):
 
 def test_the_gain_is_not_held_down_by_the_number_of_contrasts():
     problem, policy, roll = prepared(line, "theta")
-    exact = 0.5 * math.log1p(2 / NOISE**2)  # 7.25 nats
+    exact = 0.5 * math.log1p(2 / NOISE**2)  # 7.25 nats, far below those of a million contrasts
     held = contrast(problem, roll, 31)
     free = contrast(problem, roll, 31, nearby=Nearby(problem, policy.designs[0].detach()))
     assert float(held.gains.mean()) < math.log(32) + 1e-4
@@ -62,11 +63,11 @@ def test_the_marginal_likelihood_is_unbiased():
     """Without the truth, 1/L sum_l w_l p(h | theta_l) has the mean p(h)."""
     problem, policy, roll = prepared(line, "theta", batch=500)
     nearby = Nearby(problem, policy.designs[0].detach())
-    found = contrast(problem, roll, 999, nearby=nearby)
     theta, log_weights = nearby.draw(roll, 999)
     assert theta["theta"].shape == (999, 500)
     assert log_weights.shape == (1000, 500)
-    total = (roll.log_likelihood - found.gains).detach()  # log p(h), with the truth
+    each = roll_out_log_likelihood(problem, roll, theta) + log_weights[1:]
+    total = (each.logsumexp(0) - math.log(999)).detach()
     variance = NOISE**2
     outcomes = roll.outcomes.detach().double()
     both = outcomes.sum(1)
@@ -119,3 +120,12 @@ def test_what_it_cannot_do_is_said():
         train_policy(line, StaticDesign(torch.ones(1, 1)), settings, method="vsoed")
     with pytest.raises(ValueError, match=r"^near"):
         PolicyTrainingConfig(near=0.95)
+
+
+def test_gains_are_those_of_spce_with_a_million_contrasts():
+    most = math.log(IMAGINED + 1)
+    held = imagined(torch.tensor([-3.0, 0.0, 8.0, 400.0]))
+    assert float(held[0]) == pytest.approx(-3, abs=1e-4)
+    assert float(held[1]) == pytest.approx(0, abs=1e-4)
+    assert float(held[2]) == pytest.approx(8 - math.exp(8 - most), abs=1e-3)
+    assert float(held[3]) == pytest.approx(most, abs=1e-4)
