@@ -40,7 +40,8 @@ class PolicyConfig:
         activation: between the layers, a name of `ACTIVATIONS`.
         designs: the finite set that a design is of, rows of K; none where it is continuous.
         lower, upper: bounds of each entry of a design; none where it may be any number.
-        scale: size of designs where they have no bounds; the network works in units of it.
+        scale: size of designs where they have no bounds; the network works in units of it, and
+            chooses none beyond 100 of them.
         logarithmic: of each entry the size c from which on it counts in powers: the network works
             with log(x - lower + c), as for a delay of days to decades. 0 where it counts in steps.
         outcome_scale: what the network reads of an outcome, a name of `OUTCOME_SCALES`: the number,

@@ -39,6 +39,10 @@ WEIGHTS = 5.0
 """Largest logarithm of a look's weight in a weighted mean, and of its reciprocal."""
 
 
+FARTHEST = 100.0
+"""Units beyond which no design without bounds lies: what leads there leads further at each look."""
+
+
 class DeepAdaptiveDesign(nn.Module):
     """A permutation-invariant policy: pi(h_t) = emitter(sum_s encoder(design_s, outcome_s)).
 
@@ -251,7 +255,7 @@ class DeepAdaptiveDesign(nn.Module):
         if self.config.designs is not None:
             return self.candidates[raw.argmax(-1)]
         if self.config.lower is None:
-            return self.scale.designs(raw)
+            return self.scale.designs(raw.clamp(-FARTHEST, FARTHEST))
         return self.scale.inside(raw.tanh())
 
     def _check(self, designs: Tensor, outcomes: Tensor) -> None:

@@ -22,6 +22,7 @@ from boed.deep_adaptive import (
     spce_loss,
     train_policy,
 )
+from boed.deep_adaptive.experiments import run_experiments
 from boed.eig.model.roll_outs import roll_out
 from boed.eig.model.sequential import sequential_pce
 from boed.foundation.files import load_weights, save_weights
@@ -509,3 +510,14 @@ def test_a_sliders_model_has_a_gradient() -> None:
     torch.manual_seed(0)
     spce_loss(looked, network, 4, batch=64, contrasts=15).backward()
     assert all(each.grad.isfinite().all() for each in network.parameters())
+
+
+def test_designs_without_bounds_do_not_run_away() -> None:
+    """What a network makes of a far design may be farther, thirty times over."""
+    network = DeepAdaptiveDesign(PolicyConfig(design_dim=1, hidden=4, embedding=2, scale=2.0))
+    with torch.no_grad():
+        for each in network.parameters():
+            each.fill_(50.0)
+    looked = single_look(LINEAR.model, network, "y", target="theta")
+    roll = run_experiments(looked, network, 30, batch=4)
+    assert float(roll.designs.abs().max()) == 200
