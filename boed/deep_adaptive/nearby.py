@@ -8,24 +8,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from boed.deep_adaptive.targets import Targets
-from boed.eig.model.pyro_model import SiteModel, Sites, site_value
+from boed.eig.model.local_law import FARTHEST, LocalLaw, information_root
+from boed.eig.model.pyro_model import SiteModel, Sites
 from boed.eig.model.roll_outs import RollOut
+from boed.eig.model.targets import Targets
 
-TAILS = 4.0
-"""Degrees of freedom of the draws near the truth; four are drawn from two uniform numbers."""
-
-WIDTH = 2.0**0.5
-"""Of these draws over the posterior's: the truth is itself a draw from the posterior."""
-
-FARTHEST = 8.0
-"""Standard deviations of the prior beyond which no draw counts: models break down out there."""
-
-IMAGINED = 2**20
-"""Contrasts that sPCE is estimated for: what an experiment gains counts up to 13.9 nats."""
-
-OUTCOMES = 4
-"""Draws of each outcome that the information of a look is averaged over."""
+IMAGINED = 2**30
+"""Contrasts that sPCE is estimated for: what an experiment gains counts up to 20.8 nats."""
 
 
 def imagined(gains: Float[Tensor, " B"]) -> Float[Tensor, " B"]:
@@ -45,7 +34,7 @@ class Nearby:
     a law as wide as the posterior that the roll-out leaves (Fisher information, in coordinates in
     which theta is real and the prior's variance 1). Each draw counts p(theta) / r(theta), where r
     is the mixture of both laws, so that the marginal likelihood is still estimated without bias.
-    What is estimated with it is sPCE with a million contrasts: were gains not held there, the few
+    What is estimated with it is sPCE with a billion contrasts: were gains not held there, the few
     experiments of a vague prior that tell far more would be all that training listens to. The near
     law knows the truth, so that what comes out is no bound on the EIG. A mode of the posterior far
     from the truth is seen by the draws from the prior alone.
@@ -75,11 +64,11 @@ class Nearby:
     def draw(self, roll: RollOut, number: int) -> tuple[Sites, Float[Tensor, "L+1 B"]]:
         """L = `number` > 1 draws for each roll-out, and ln p / r of the truth and of each draw."""
         truth = self.targets.rows(roll.latents)
-        root = self._root(roll)
+        law = LocalLaw(truth, information_root(self.problem, self.targets, roll, truth))
         near = min(max(1, round(self.share * number)), number - 1)
         example = roll.designs[:, 0]
         prior = self.problem.draw_latents(example.expand(number - near, *example.shape))
-        rows = torch.cat([self.targets.rows(prior), self._around(truth, root, near)])
+        rows = torch.cat([self.targets.rows(prior), law.draw(near)])
         everything = torch.cat([truth[None], rows])
         latents = self.targets.latents(everything)
         latents |= {
@@ -87,7 +76,7 @@ class Nearby:
         }
         where = example.expand(len(everything), *example.shape)
         density = self.problem.log_prior(latents, where) + self.targets.log_volume(latents)
-        close = self._log_near(everything, truth, root)
+        close = law.log_prob(everything)
         share = near / number
         mixed = torch.logaddexp(density + math.log1p(-share), close + math.log(share))
         log_weights = density - mixed
@@ -100,47 +89,3 @@ class Nearby:
                 for name, value in latents.items()
             }
         return {name: value[1:] for name, value in latents.items()}, log_weights
-
-    def _root(self, roll: RollOut) -> Float[Tensor, "B F F"]:
-        """C with F = C C' of each roll-out."""
-        batch, looks = roll.designs.shape[:2]
-        truth = self.targets.rows(roll.latents)
-        with torch.enable_grad():
-            rows = truth.expand(OUTCOMES, looks, batch, -1).clone().requires_grad_()
-            designs = roll.designs.detach().transpose(0, 1)
-            trace = self.problem.trace(
-                designs.expand(OUTCOMES, *designs.shape), self.targets.latents(rows)
-            )
-            (site,) = self.problem.observation
-            outcome = site_value(trace, site).detach()
-            total = self.problem.density(trace)(outcome).sum()
-            (scores,) = torch.autograd.grad(total, rows)
-        scores = scores.nan_to_num(0.0, 0.0, 0.0).clamp(-1e6, 1e6).double()
-        if roll.made is not None:
-            scores = scores * roll.made.T[None, :, :, None]
-        information = torch.einsum("rtbi,rtbj->bij", scores, scores) / OUTCOMES
-        eye = torch.eye(information.shape[-1]).to(information)
-        size = information.diagonal(dim1=1, dim2=2).sum(-1)[:, None, None]
-        return torch.linalg.cholesky(information + (1 + 1e-9 * size) * eye).to(truth.dtype)
-
-    def _around(self, truth: Tensor, root: Tensor, number: int) -> Float[Tensor, "L B F"]:
-        noise = truth.new_empty(number, *truth.shape).normal_()
-        pair = 1 - truth.new_empty(2, number, len(truth), 1).uniform_()
-        chi = -2 * (pair[0] * pair[1]).log()  # chi-squared of 4 degrees of freedom
-        noise = noise * (WIDTH * (TAILS / chi).sqrt())
-        inverse = torch.linalg.inv(root)  # F^-1 = C'^-1 C^-1
-        return truth + torch.einsum("bji,lbj->lbi", inverse, noise)
-
-    def _log_near(self, rows: Tensor, truth: Tensor, root: Tensor) -> Float[Tensor, "L B"]:
-        """Log-density of the near law."""
-        size = rows.shape[-1]
-        moved = torch.einsum("bij,lbi->lbj", root, rows - truth) / WIDTH
-        distance = moved.square().sum(-1)
-        constant = (
-            math.lgamma((TAILS + size) / 2)
-            - math.lgamma(TAILS / 2)
-            - 0.5 * size * math.log(TAILS * math.pi)
-            - size * math.log(WIDTH)
-        )
-        log_root = root.diagonal(dim1=1, dim2=2).log().sum(-1)
-        return constant + log_root - 0.5 * (TAILS + size) * torch.log1p(distance / TAILS)

@@ -21,9 +21,9 @@ from boed.deep_adaptive.loss import (
 from boed.deep_adaptive.nearby import Nearby
 from boed.deep_adaptive.network import DeepAdaptiveDesign, StaticDesign
 from boed.deep_adaptive.reinforced import ActorCritic
-from boed.deep_adaptive.targets import Targets
 from boed.eig.model.pyro_model import SiteModel, Sites
 from boed.eig.model.roll_outs import LogLikelihood
+from boed.eig.model.targets import Targets
 from boed.foundation.options import Whole
 from boed.foundation.registry import check_known
 from boed.training.config import POLICY_METHODS, PolicyTrainingConfig

@@ -51,7 +51,7 @@ def prepared(model, target, *, looks=2, batch=2000, at=1.0):
 
 def test_the_gain_is_not_held_down_by_the_number_of_contrasts():
     problem, policy, roll = prepared(line, "theta")
-    exact = 0.5 * math.log1p(2 / NOISE**2)  # 7.25 nats, far below those of a million contrasts
+    exact = 0.5 * math.log1p(2 / NOISE**2)  # 7.25 nats, far below those of a billion contrasts
     held = contrast(problem, roll, 31)
     free = contrast(problem, roll, 31, nearby=Nearby(problem, policy.designs[0].detach()))
     assert float(held.gains.mean()) < math.log(32) + 1e-4
@@ -122,7 +122,7 @@ def test_what_it_cannot_do_is_said():
         PolicyTrainingConfig(near=0.95)
 
 
-def test_gains_are_those_of_spce_with_a_million_contrasts():
+def test_gains_are_those_of_spce_with_a_billion_contrasts():
     most = math.log(IMAGINED + 1)
     held = imagined(torch.tensor([-3.0, 0.0, 8.0, 400.0]))
     assert float(held[0]) == pytest.approx(-3, abs=1e-4)

@@ -193,3 +193,15 @@ def tiled_log_likelihood(
         for some in slices(number, piece)
     ]
     return torch.cat(parts)
+
+
+def part_of(roll: RollOut, rows: slice) -> RollOut:
+    """Some of the scenes."""
+    latents = {name: value[rows] for name, value in roll.latents.items()}
+    return RollOut(
+        latents=latents,
+        designs=roll.designs[rows],
+        outcomes=roll.outcomes[rows],
+        log_likelihood=roll.log_likelihood[rows],
+        made=None if roll.made is None else roll.made[rows],
+    )

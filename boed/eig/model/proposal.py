@@ -1,0 +1,226 @@
+"""A law like the posterior of each roll-out, from what was seen alone, to draw contrasts from."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from boed.eig.model.local_law import FARTHEST, LocalLaw, information_root
+from boed.eig.model.nested import TILE, slices
+from boed.eig.model.pyro_model import SiteModel, Sites
+from boed.eig.model.roll_outs import (
+    LogLikelihood,
+    RollOut,
+    part_of,
+    roll_out_log_likelihood,
+    tiled_log_likelihood,
+)
+from boed.eig.model.targets import Targets
+
+ENOUGH = 1e-3
+"""Nats by which a step that is worth another one gets higher."""
+
+RISE = 20
+"""Steps over which the likelihood's power grows to 1."""
+
+ROUGH = 10.0
+"""Nats by which the places to climb from differ at first."""
+
+SCENES = 64
+"""Roll-outs at a time."""
+
+STARTS = 2**14
+"""Draws from the prior that the places to climb from are chosen among."""
+
+CENTRES = 16
+"""Places in each roll-out that are climbed from."""
+
+CLIMB = 60
+"""Most steps of each climb; it ends before where nothing gets higher any more."""
+PRIOR = 0.2
+"""Share of the draws that are of the prior: a mode that was missed is still seen."""
+
+
+@dataclass(frozen=True, eq=False)
+class Proposal:
+    """q(theta | h_T) = a p(theta) + (1 - a) / C sum_c t_4(z_c, 2 F_c^-1) of each roll-out.
+
+    z_c are modes of the posterior, in coordinates in which theta is real and the prior's variance
+    1, climbed to from draws of the prior by damped Newton steps with the Fisher information F_c in
+    place of the curvature. It knows outcomes and designs, and not the truth.
+
+    Attributes:
+        problem: the model.
+        targets: its unknowns as rows.
+        roll: the roll-outs.
+        law: around the modes, `[C, B, F]`.
+    """
+
+    problem: SiteModel
+    targets: Targets
+    roll: RollOut
+    law: LocalLaw
+
+    @classmethod
+    @torch.no_grad()
+    def fitted(
+        cls,
+        problem: SiteModel,
+        targets: Targets,
+        roll: RollOut,
+        *,
+        piece: int,
+        likelihood: LogLikelihood = roll_out_log_likelihood,
+    ) -> Proposal:
+        """That of some roll-outs; `piece` hypotheses are evaluated at once for all of them."""
+        example = roll.designs[0, 0]
+        draws = problem.draw_latents(example.expand(STARTS, 1, *example.shape))
+        scores = tiled_log_likelihood(problem, roll, draws, piece=piece, likelihood=likelihood)
+        rows = targets.rows(draws)[:, 0][_starts(scores)]  # [C, B, F]
+        rows = _climbed(problem, targets, roll, rows)
+        return cls(
+            problem, targets, roll, LocalLaw(rows, information_root(problem, targets, roll, rows))
+        )
+
+    def draw(self, number: int) -> tuple[Sites, Float[Tensor, "L B"]]:
+        """So many hypotheses for each roll-out, `[L, B, *E]` per site, and ln p / q of each."""
+        batch = len(self.roll.designs)
+        example = self.roll.designs[:, 0]
+        prior = self.targets.rows(self.problem.draw_latents(example.expand(number, *example.shape)))
+        which = torch.randint(CENTRES, (number, batch), device=prior.device)
+        scenes = torch.arange(batch, device=prior.device)
+        law = LocalLaw(self.law.centre[which, scenes], self.law.root[which, scenes])
+        near = law.draw(1)[0]
+        rows = torch.where(torch.rand_like(near[..., :1]) < PRIOR, prior, near)
+        latents = self.targets.latents(rows)
+        log_weights = self.log_weights(latents, rows)
+        lost = ~log_weights.isfinite()  # so far out that rounding puts it on a bound
+        if bool(lost.any()):
+            log_weights = log_weights.masked_fill(lost, -math.inf)
+            latents = self.targets.latents(torch.where(lost[..., None], prior, rows))
+        return latents, log_weights
+
+    def log_weights(self, latents: Sites, rows: Float[Tensor, "L B F"]) -> Float[Tensor, "L B"]:
+        """ln p / q of hypotheses, given as sites and as rows."""
+        density = _log_prior(self.problem, self.targets, self.roll, latents)
+        close = self.law.log_prob(rows[:, None]).logsumexp(1) - math.log(CENTRES)
+        mixed = torch.logaddexp(density + math.log(PRIOR), close + math.log(1 - PRIOR))
+        return density - mixed
+
+    @torch.no_grad()
+    def terms(
+        self, contrasts: int, *, piece: int, likelihood: LogLikelihood = roll_out_log_likelihood
+    ) -> tuple[Float[Tensor, " B"], Float[Tensor, " B"]]:
+        """Of a lower and an upper bound, in nats, by so many hypotheses, `piece` of them at once.
+
+        log p(h | theta_0) less the logarithm of the mean of p(h | theta_l) p(theta_l) / q(theta_l),
+        with the truth among the hypotheses (lower) or not (upper): sACE and sVNMC.
+        """
+        truth = self.roll.log_likelihood
+        total = torch.full_like(truth, -math.inf)
+        left = contrasts
+        while left > 0:
+            latents, log_weights = self.draw(min(piece, left))
+            each = likelihood(self.problem, self.roll, latents) + log_weights
+            total = torch.logaddexp(total, each.logsumexp(0))
+            left -= len(each)
+        rows = self.targets.rows(self.roll.latents)[None]
+        true = {name: value[None] for name, value in self.roll.latents.items()}
+        own = truth + self.log_weights(true, rows)[0]
+        lower = truth - torch.logaddexp(total, own) + math.log(contrasts + 1)
+        upper = truth - total + math.log(contrasts)
+        return lower, upper
+
+
+def _log_prior(
+    problem: SiteModel, targets: Targets, roll: RollOut, latents: Sites
+) -> Float[Tensor, "L B"]:
+    """Of rows, in nats."""
+    number = len(next(iter(latents.values())))
+    example = roll.designs[:, 0]
+    where = example.expand(number, *example.shape)
+    return problem.log_prior(latents, where) + targets.log_volume(latents)
+
+
+def _starts(scores: Float[Tensor, "S B"]) -> Tensor:
+    """Draws to climb from, `[C, B]`: the two likeliest, and others by tempered likelihood."""
+    best = scores.topk(2, 0).indices
+    spread = (scores.amax(0) - scores.median(0).values).clamp(min=1.0)
+    tempered = ((scores - scores.amax(0)) / spread * 10).softmax(0).nan_to_num(1 / len(scores))
+    others = torch.multinomial(tempered.T, CENTRES - 2, replacement=False).T
+    return torch.cat([best, others])
+
+
+def _climbed(
+    problem: SiteModel, targets: Targets, roll: RollOut, rows: Float[Tensor, "C B F"]
+) -> Float[Tensor, "C B F"]:
+    """Modes of the posterior near such rows.
+
+    The likelihood is raised to a power that grows to 1 over the first steps, so that what the looks
+    tell roughly is found before what they tell finely.
+    """
+
+    def height(rows: Tensor) -> tuple[Tensor, Tensor]:
+        latents = targets.latents(rows)
+        likelihood = roll_out_log_likelihood(problem, roll, latents)
+        return likelihood, _log_prior(problem, targets, roll, latents)
+
+    eye = torch.eye(rows.shape[-1], dtype=rows.dtype, device=rows.device)
+    damping = torch.full(rows.shape[:2], 1e-2, dtype=rows.dtype, device=rows.device)
+    first, _ = height(rows)
+    low = (ROUGH / (first.amax(0) - first.amin(0)).clamp(min=ROUGH)).nan_to_num(1e-6)
+    for step in range(CLIMB):
+        power = low ** max(0.0, 1 - step / RISE)
+        with torch.enable_grad():
+            at = rows.clone().requires_grad_()
+            likelihood, prior = height(at)
+            now = power * likelihood + prior
+            (slope,) = torch.autograd.grad(now.sum(), at)
+        root = information_root(problem, targets, roll, rows)
+        curved = eye + power[:, None, None] * (root @ root.mT - eye)
+        size = curved.diagonal(dim1=-2, dim2=-1).mean(-1)
+        curved = curved + (damping * size)[..., None, None] * eye
+        move = torch.linalg.solve(curved, slope.nan_to_num(0.0, 0.0, 0.0)[..., None])[..., 0]
+        moved = (rows + move.clamp(-3, 3)).clamp(-FARTHEST, FARTHEST)
+        likelihood, prior = height(moved)
+        rise = power * likelihood + prior - now.detach()
+        better = rise > 0
+        rows = torch.where(better[..., None], moved, rows)
+        damping = torch.where(better, damping * 0.2, damping * 5).clamp(1e-7, 1e5)
+        if step > RISE and not bool(((rise > ENOUGH) | (~better & (damping < 1e4))).any()):
+            break
+    return rows
+
+
+def adapted_terms(
+    problem: SiteModel,
+    roll: RollOut,
+    contrasts: int,
+    *,
+    example: Float[Tensor, " *K"],
+    likelihood: LogLikelihood = roll_out_log_likelihood,
+) -> list[tuple[Float[Tensor, " B"], Float[Tensor, " B"]]]:
+    """`Proposal.terms` of all roll-outs, some at a time.
+
+    Raises:
+        ValueError: a target that is not continuous.
+    """
+    targets = Targets(problem, example)
+    for kind in targets.kinds:
+        if kind.family != "real":
+            raise ValueError(
+                f"proposal is 'posterior', and site {kind.name!r} is not continuous; expected "
+                "'prior'"
+            )
+    looks = roll.designs.shape[1]
+    piece = max(1, TILE // (SCENES * max(looks, CENTRES) * targets.width))
+    terms = []
+    for some in slices(len(roll.designs), SCENES):
+        part = part_of(roll, some)
+        proposal = Proposal.fitted(problem, targets, part, piece=piece)
+        terms.append(proposal.terms(contrasts, piece=piece, likelihood=likelihood))
+    return terms
