@@ -15,7 +15,17 @@ from boed.foundation.files import atomic, write_json
 from boed.problems import LITERATURE, Mark, Task
 from boed.report.figures import COLOURS
 
-HEAD = ["policy", "sPCE", "sNMC", "gap", "ln(L + 1)", "roll-outs", "training", "published"]
+HEAD = [
+    "policy",
+    "sPCE",
+    "sNMC",
+    "ln(L + 1)",
+    "EIG, from",
+    "to",
+    "roll-outs",
+    "training",
+    "published",
+]
 METHODS = {
     "random": "random",
     "fixed": "fixed",
@@ -101,14 +111,18 @@ def _ours(row: Mapping[str, Any], task: Task) -> list[str]:
     marks = [published(mark) for mark in task.marks if mark.method == METHODS.get(row["method"])]
     return [
         row["policy"],
-        f"{row['lower']:.2f} ± {row['lower_error']:.2f}",
-        f"{row['upper']:.2f} ± {row['upper_error']:.2f}",
-        f"{row['gap']:.2f}",
+        *_bounds(row),
         f"{row['ceiling']:.2f}",
+        *(_bounds(row["adapted"]) if "adapted" in row else ["–", "–"]),
         f"{row['roll_outs']:,}",
         _training(row["training"]),
         "; ".join(marks) or "–",
     ]
+
+
+def _bounds(of: Mapping[str, float]) -> list[str]:
+    """The lower and the upper one with their standard errors."""
+    return [f"{of[name]:.2f} ± {of[f'{name}_error']:.2f}" for name in ("lower", "upper")]
 
 
 def over_seeds(ours: Sequence[Mapping[str, Any]]) -> list[list[str]]:

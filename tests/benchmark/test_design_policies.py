@@ -47,14 +47,16 @@ def test_the_page_is_what_its_numbers_make_of_it(table: Any) -> None:
 
 
 def test_every_mark_stands_in_the_table_with_its_source(table: Any) -> None:
-    text = table.sections({"location-finding-10": [result("mine", 6.5, "dad")]})
+    sharper = {"lower": 6.9, "lower_error": 0.1, "upper": 6.95, "upper_error": 0.1}
+    mine = result("mine", 6.5, "dad") | {"adapted": sharper}
+    text = table.sections({"location-finding-10": [mine]})
     for name, task in LITERATURE.items():
         assert f"### {name}, T = {task.looks}" in text
         for mark in task.marks:
             assert f"{mark.lower:.2f}" in text
             assert mark.source in text
     row = next(line for line in text.splitlines() if "| mine |" in line)
-    assert "| 6.50 ± 0.10 | 7.00 ± 0.20 | 0.50 | 4.61 | 2,000 |" in row
+    assert "| 6.50 ± 0.10 | 7.00 ± 0.20 | 4.61 | 6.90 ± 0.10 | 6.95 ± 0.10 | 2,000 |" in row
     assert "7.97, Ivanova et al. 2021, arXiv 2111.02329: not confirmed" in row
 
 
@@ -118,6 +120,7 @@ def test_a_small_run_goes_on_where_it_ended(
     bench = importlib.import_module("design_policies")
     tasks = ["death-process", "prey-population", "constant-elasticity"]
     monkeypatch.setattr(bench, "ASCENT", 2)
+    monkeypatch.setattr(bench, "ADAPTED", 20)
     own = tmp_path / "dad.safetensors"
     settings = PolicyTrainingConfig(looks=4, steps=2, batch=8, contrasts=15)
     train_design_policy(LITERATURE["death-process"].problem, settings=settings, out=own)
@@ -134,5 +137,7 @@ def test_a_small_run_goes_on_where_it_ended(
     for row in (row for each in rows.values() for row in each):
         assert row["lower"] <= row["ceiling"] + 1e-5
         assert row["gap"] == row["upper"] - row["lower"]
+        assert "designs" not in row
+        assert row["adapted"]["contrasts"] == 20
     monkeypatch.setattr(bench, "evaluated", None)  # it would fail if it were called
     assert bench.compute(given) == rows
