@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from boed.eig.model.local_law import FARTHEST, LocalLaw, information_root
+from boed.eig.model.local_law import FARTHEST, LocalLaw, check_weights, information_root
 from boed.eig.model.pyro_model import SiteModel, Sites
 from boed.eig.model.roll_outs import RollOut
 from boed.eig.model.targets import Targets
@@ -45,24 +45,24 @@ class Nearby:
         share: of the draws that are near.
 
     Raises:
-        ValueError: a target that is not continuous.
+        ValueError: a target that is not continuous, or whose bounds move.
     """
 
     def __init__(
         self, problem: SiteModel, example: Float[Tensor, " K"], *, share: float = 0.5
     ) -> None:
-        self.problem, self.share = problem, share
+        self.problem, self.share, self.tried = problem, share, False
         self.targets = Targets(problem, example)
-        for kind in self.targets.kinds:
-            if kind.family != "real":
-                raise ValueError(
-                    f"near is {share:g}, and site {kind.name!r} is not continuous; expected 0 (all "
-                    f"contrasts from the prior), or a model of continuous targets"
-                )
+        self.targets.check_real(f"near is {share:g}", "0 (all contrasts from the prior)")
 
     @torch.no_grad()
     def draw(self, roll: RollOut, number: int) -> tuple[Sites, Float[Tensor, "L+1 B"]]:
-        """L = `number` > 1 draws for each roll-out, and ln p / r of the truth and of each draw."""
+        """L = `number` > 1 draws for each roll-out, and ln p / r of the truth and of each draw.
+
+        Raises:
+            ValueError: the prior's density is not that of its draws, or the likelihood has no
+                gradient in the targets.
+        """
         truth = self.targets.rows(roll.latents)
         law = LocalLaw(truth, information_root(self.problem, self.targets, roll, truth))
         near = min(max(1, round(self.share * number)), number - 1)
@@ -88,4 +88,7 @@ class Nearby:
                 name: torch.where(lost.view(*lost.shape, *[1] * (value.ndim - 2)), value[:1], value)
                 for name, value in latents.items()
             }
+        if not self.tried:
+            check_weights(log_weights[1:], "near", "0")
+            self.tried = True
         return {name: value[1:] for name, value in latents.items()}, log_weights

@@ -13,6 +13,7 @@ from boed.deep_adaptive.loss import contrast, single_look, spce_loss
 from boed.deep_adaptive.nearby import IMAGINED, Nearby, imagined
 from boed.deep_adaptive.network import StaticDesign
 from boed.eig.model.roll_outs import roll_out_log_likelihood
+from boed.eig.model.sequential import fixed_policy, sequential_pce
 
 NOISE = 1e-3
 
@@ -129,3 +130,48 @@ def test_gains_are_those_of_spce_with_a_billion_contrasts():
     assert float(held[1]) == pytest.approx(0, abs=1e-4)
     assert float(held[2]) == pytest.approx(8 - math.exp(8 - most), abs=1e-3)
     assert float(held[3]) == pytest.approx(most, abs=1e-4)
+
+
+def circle(design):
+    """Its density goes round and round on the reals."""
+    with pyro.plate_stack("plate", design.shape[:-1]):
+        theta = pyro.sample("theta", dist.VonMises(torch.zeros(()), torch.full((), 0.3)))
+        return pyro.sample("y", dist.Normal(theta.cos() * design[..., 0], 0.5))
+
+
+def moving(design):
+    """The bounds of one target are another."""
+    with pyro.plate_stack("plate", design.shape[:-1]):
+        top = pyro.sample("top", dist.LogNormal(torch.zeros(()), 0.5))
+        theta = pyro.sample("theta", dist.Uniform(0.0, top))
+        return pyro.sample("y", dist.Normal(theta * design[..., 0], 0.5))
+
+
+def step(design):
+    """Its likelihood has no gradient in the target."""
+    with pyro.plate_stack("plate", design.shape[:-1]):
+        theta = pyro.sample("theta", dist.Normal(torch.zeros(()), 1.0))
+        return pyro.sample("y", dist.Bernoulli(torch.where(theta > design[..., 0], 0.9, 0.1)))
+
+
+@pytest.mark.parametrize(
+    ("model", "target", "words"),
+    [
+        (circle, "theta", "the density of its prior integrates to"),
+        (moving, ("top", "theta"), "site 'theta' has bounds that move"),
+        (step, "theta", "no gradient in the target"),
+    ],
+)
+def test_priors_and_likelihoods_that_it_cannot_be_right_for_are_refused(model, target, words):
+    problem, policy, roll = prepared(model, target, batch=200)
+
+    def drawn():
+        return Nearby(problem, policy.designs[0].detach()).draw(roll, 200)
+
+    with pytest.raises(ValueError, match=words):
+        drawn()
+    with pytest.raises(ValueError, match=words):
+        sequential_pce(
+            model, fixed_policy(torch.ones(2, 1)), 2, samples=50, contrasts=500,
+            example=torch.ones(1), target=target, proposal="posterior",
+        )  # fmt: skip

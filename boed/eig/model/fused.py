@@ -15,8 +15,8 @@ from boed.eig.model.roll_outs import LogLikelihood, RollOut, roll_out_log_likeli
 
 _log = logging.getLogger(__name__)
 
-COMPILED = 2**31
-"""Log-likelihoods above which they are compiled, which takes some 15 seconds."""
+COMPILED = 2**29
+"""Log-likelihoods above which they are compiled, which takes some ten seconds."""
 
 
 def likelihood_for(cells: int, instead: LogLikelihood = roll_out_log_likelihood) -> LogLikelihood:

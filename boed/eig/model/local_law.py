@@ -19,7 +19,7 @@ TAILS = 4.0
 WIDTH = 2.0**0.5
 """Its spread over the posterior's: the centre may itself be a draw from the posterior."""
 
-FARTHEST = 8.0
+FARTHEST = 5.0
 """Standard deviations of the prior beyond which nothing counts: models break down out there."""
 
 OUTCOMES = 4
@@ -61,6 +61,24 @@ class LocalLaw:
         return constant + log_root(self.root) - 0.5 * (TAILS + size) * (distance / TAILS).log1p()
 
 
+def check_weights(log_weights: Float[Tensor, "*L"], asked: str, instead: str) -> None:
+    """Refuse a prior whose density is not that of its draws: p / q has the mean 1 under q.
+
+    As where it is of a circle, which is covered more than once, or rounded to its bounds.
+
+    Raises:
+        ValueError: the mean differs from 1 by more than its error and 3 %.
+    """
+    weights = log_weights.double().exp().flatten()
+    mean = float(weights.mean())
+    error = float(weights.std()) / len(weights) ** 0.5 if len(weights) > 1 else math.inf
+    if not abs(mean - 1) <= 0.03 + 6 * error:
+        raise ValueError(
+            f"model: the density of its prior integrates to {mean:.2f} over draws around the "
+            f"truth, not to 1, as that of a circle does; expected {asked} = {instead}"
+        )
+
+
 def log_root(root: Float[Tensor, "*B F F"]) -> Float[Tensor, "*B"]:
     """log det C = 1/2 log det F."""
     return root.diagonal(dim1=-2, dim2=-1).log().sum(-1)
@@ -73,6 +91,9 @@ def information_root(
 
     s_t = d log p(y | theta, xi_t), the expectation over a few outcomes of each look (Fisher
     information); the prior counts as of variance 1, as rows have it. Continuous targets only.
+
+    Raises:
+        ValueError: the likelihood has no gradient in them.
     """
     with torch.enable_grad():
         where = roll.designs.detach().transpose(0, 1)  # [T, B, K]
@@ -86,6 +107,11 @@ def information_root(
         (site,) = problem.observation
         outcome = site_value(trace, site).detach()
         total = problem.density(trace)(outcome).sum()
+        if not total.requires_grad:
+            raise ValueError(
+                "model: its log-likelihood has no gradient in the target, which says how far "
+                "around the truth the posterior reaches; expected near = 0 and proposal = 'prior'"
+            )
         (scores,) = torch.autograd.grad(total, copies)
     scores = scores.nan_to_num(0.0, 0.0, 0.0).clamp(-1e6, 1e6).double()
     if roll.made is not None:

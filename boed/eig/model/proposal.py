@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from boed.eig.model.local_law import FARTHEST, LocalLaw, information_root
+from boed.eig.model.local_law import FARTHEST, LocalLaw, check_weights, information_root
 from boed.eig.model.nested import TILE, slices
 from boed.eig.model.pyro_model import SiteModel, Sites
 from boed.eig.model.roll_outs import (
@@ -119,15 +119,20 @@ class Proposal:
 
         log p(h | theta_0) less the logarithm of the mean of p(h | theta_l) p(theta_l) / q(theta_l),
         with the truth among the hypotheses (lower) or not (upper): sACE and sVNMC.
+
+        Raises:
+            ValueError: the prior's density is not that of its draws.
         """
         truth = self.roll.log_likelihood
         total = torch.full_like(truth, -math.inf)
-        left = contrasts
+        left, drawn = contrasts, []
         while left > 0:
             latents, log_weights = self.draw(min(piece, left))
             each = likelihood(self.problem, self.roll, latents) + log_weights
+            drawn.append(log_weights)
             total = torch.logaddexp(total, each.logsumexp(0))
             left -= len(each)
+        check_weights(torch.cat(drawn), "proposal", "'prior'")
         rows = self.targets.rows(self.roll.latents)[None]
         true = {name: value[None] for name, value in self.roll.latents.items()}
         own = truth + self.log_weights(true, rows)[0]
@@ -210,12 +215,7 @@ def adapted_terms(
         ValueError: a target that is not continuous.
     """
     targets = Targets(problem, example)
-    for kind in targets.kinds:
-        if kind.family != "real":
-            raise ValueError(
-                f"proposal is 'posterior', and site {kind.name!r} is not continuous; expected "
-                "'prior'"
-            )
+    targets.check_real("proposal is 'posterior'", "'prior'")
     looks = roll.designs.shape[1]
     piece = max(1, TILE // (SCENES * max(looks, CENTRES) * targets.width))
     terms = []

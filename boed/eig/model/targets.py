@@ -27,6 +27,21 @@ class Targets(nn.Module):
         self.register_buffer("mean", torch.cat([mean[0] for mean, _ in moments]))
         self.register_buffer("scale", torch.cat([scale[0] for _, scale in moments]))
 
+    def check_real(self, asked: str, instead: str) -> None:
+        """Refuse targets that have no density on the reals that stays where it is.
+
+        Args:
+            asked: what needs one, as `near is 0.5`.
+            instead: what does not, as `near = 0`.
+
+        Raises:
+            ValueError: naming the site.
+        """
+        for kind in self.kinds:
+            if kind.family != "real" or kind.moving:
+                what = "has bounds that move with others" if kind.moving else "is not continuous"
+                raise ValueError(f"{asked}, and site {kind.name!r} {what}; expected {instead}")
+
     @property
     def width(self) -> int:
         """F, numbers in a row."""
