@@ -12,7 +12,7 @@ import torch
 from boed.foundation.files import load_weights
 from boed.foundation.identity import check_same
 from boed.training.config import TrainingConfig
-from boed.training.recipes import Recipe, recipe_path
+from boed.training.recipes import Recipe, recipe_path, unsaid_settings
 from boed.training.state import Progress, best_weights
 
 
@@ -126,7 +126,7 @@ def check_recipe(out: Path, recipe: Recipe) -> None:
     if beside.exists() and not out.exists():
         check_same(
             f"out: {beside}, where the recipe of {out.name} belongs, says another training",
-            _filled(Recipe.read(beside).table(), recipe.table()),
+            _filled(_without_unsaid(Recipe.read(beside).table()), recipe.table()),
             recipe.table(),
             advice="give another file as `out`, or remove that one",
         )
@@ -212,6 +212,17 @@ def _unfolded(told: Mapping[str, Any]) -> dict[str, Any]:
     """What a header says, the keys of its recipe beside the others."""
     recipe = told.get("recipe")
     return {**told, "recipe": None, **recipe} if isinstance(recipe, Mapping) else dict(told)
+
+
+def _without_unsaid(table: Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe as it is written, where its author has given what recipes leave unsaid."""
+    unsaid = unsaid_settings()
+    training = {
+        key: value
+        for key, value in table.get("training", {}).items()
+        if key not in unsaid or unsaid[key] != value
+    }
+    return {**table, "training": training} if "training" in table else dict(table)
 
 
 def _filled(partial: Mapping[str, Any], whole: Mapping[str, Any]) -> dict[str, Any]:

@@ -294,6 +294,17 @@ _TYPES: dict[str, tuple[type, ...]] = {
 _WORDS = {str: "text", int: "a whole number", float: "a number", dict: "a table"}
 
 
+def unsaid_settings() -> dict[str, Any]:
+    """Settings that recipes do not say while they have these values, of all trainings."""
+    kinds: list[type[TrainingConfig]] = [TrainingConfig]
+    found: dict[str, Any] = {}
+    while kinds:
+        kind = kinds.pop()
+        kinds += kind.__subclasses__()
+        found |= {each.name: _default(each) for each in fields(kind) if each.metadata.get("unsaid")}
+    return found
+
+
 def _default(each: Field[Any]) -> Any:
     return each.default if each.default_factory is MISSING else each.default_factory()
 

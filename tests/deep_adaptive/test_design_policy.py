@@ -24,6 +24,7 @@ from boed.problems import LocationFinding, LocationFindingUnitSquare
 from boed.problems.linear_gaussian import LinearGaussian
 from boed.problems.names import OwnModel, problem_named
 from boed.training.config import POLICY_METHODS
+from boed.zoo import train_recipe
 
 FEW = PolicyTrainingConfig(
     steps=2, batch=8, contrasts=7, looks=2, watched=4, every=2, precision="fp32"
@@ -239,3 +240,20 @@ def test_a_finite_set_of_designs_is_the_problem_s():
     assert policy.next([]) in prey.designs
     with pytest.raises(ValueError, match="'rl' needs none"):
         train_design_policy(prey, "dad", settings=settings)
+
+
+def test_a_recipe_may_say_what_recipes_leave_unsaid(tmp_path):
+    (tmp_path / "mine.toml").write_text(
+        'kind = "policy"\nname = "dad"\nproblem = "linear_gaussian"\n'
+        '[architecture]\nhidden = 4\nembedding = 2\nactivation = "relu"\n'
+        "[training]\nsteps = 1\nbatch = 2\ncontrasts = 3\nlooks = 2\nwatched = 2\n"
+        "near = 0.0\nbudget = 0.0\nat_once = 1\n"
+    )
+    out = tmp_path / "mine.safetensors"
+    train_recipe(tmp_path / "mine.toml", out)
+    assert out.exists()
+    out.unlink()
+    changed = (tmp_path / "mine.toml").read_text().replace("near = 0.0", "near = 0.5")
+    (tmp_path / "mine.toml").write_text(changed)
+    with pytest.raises(ValueError, match=r"training: near is 0\.5 there, now not given"):
+        train_recipe(tmp_path / "mine.toml", out, changes={"near": 0.0})
