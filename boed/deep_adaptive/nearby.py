@@ -29,11 +29,11 @@ class Nearby:
     The more a policy gains, the fewer of L draws from the prior are like the truth; at ln L nats
     none is, sPCE stands at its ceiling, and its gradient is gone. Here half of the draws are of
 
-        t_4(theta_0, 2 F^-1),    F = 1 + sum_t E_y [s_t s_t'],    s_t = d log p(y | theta_0, xi_t),
+        t_4(theta_0, 2 F^-1),    F = P + sum_t E_y [s_t s_t'],    s_t = d log p(y | theta_0, xi_t),
 
-    a law as wide as the posterior that the roll-out leaves (Fisher information, in coordinates in
-    which theta is real and the prior's variance 1). Each draw counts p(theta) / r(theta), where r
-    is the mixture of both laws, so that the marginal likelihood is still estimated without bias.
+    a law as wide as the posterior that the roll-out leaves (the precision P of the prior and Fisher
+    information, in coordinates in which theta is real). Each draw counts p(theta) / r(theta), where
+    r is the mixture of both laws, so that the marginal likelihood is still estimated without bias.
     What is estimated with it is sPCE with a billion contrasts: were gains not held there, the few
     experiments of a vague prior that tell far more would be all that training listens to. The near
     law knows the truth, so that what comes out is no bound on the EIG. A mode of the posterior far

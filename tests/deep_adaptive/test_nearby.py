@@ -175,3 +175,28 @@ def test_priors_and_likelihoods_that_it_cannot_be_right_for_are_refused(model, t
             model, fixed_policy(torch.ones(2, 1)), 2, samples=50, contrasts=500,
             example=torch.ones(1), target=target, proposal="posterior",
         )  # fmt: skip
+
+
+TIED = 0.99 * torch.ones(8, 8) + 0.01 * torch.eye(8)
+
+
+def tied(design):
+    """Eight numbers that the prior ties together, of which the first is read."""
+    with pyro.plate_stack("plate", design.shape[:-1]):
+        theta = pyro.sample("theta", dist.MultivariateNormal(torch.zeros(8), TIED))
+        return pyro.sample("y", dist.Normal(theta[..., 0] * design[..., 0], 0.05))
+
+
+def test_the_law_is_as_narrow_as_a_prior_that_ties_targets_together():
+    problem, policy, roll = prepared(tied, "theta", looks=8, batch=1000)
+    exact = 0.5 * math.log1p(8 / 0.05**2)
+    found = contrast(problem, roll, 255, nearby=Nearby(problem, policy.designs[0].detach()))
+    assert float(found.truth.mean()) < 0.05  # 0.4 with a law of untied targets
+    error = float(found.gains.std()) / 1000**0.5
+    assert float(found.gains.mean()) == pytest.approx(exact, abs=4 * error + 0.1)
+    bounds = sequential_pce(
+        tied, fixed_policy(torch.ones(8, 1)), 8, samples=100, contrasts=1000,
+        example=torch.ones(1), proposal="posterior",
+    )  # fmt: skip
+    assert bounds.gap < 0.1
+    assert bounds.lower == pytest.approx(exact, abs=4 * bounds.lower_error)

@@ -87,10 +87,11 @@ def log_root(root: Float[Tensor, "*B F F"]) -> Float[Tensor, "*B"]:
 def information_root(
     problem: SiteModel, targets: Targets, roll: RollOut, rows: Float[Tensor, "*S B F"]
 ) -> Float[Tensor, "*S B F F"]:
-    """C of the information on theta at rows of it: F = C C' = 1 + sum_t E_y [s_t s_t'].
+    """C of the information on theta at rows of it: F = C C' = P + sum_t E_y [s_t s_t'].
 
     s_t = d log p(y | theta, xi_t), the expectation over a few outcomes of each look (Fisher
-    information); the prior counts as of variance 1, as rows have it. Continuous targets only.
+    information); the prior counts as the normal law of its rows' covariance, P^-1. Continuous
+    targets only.
 
     Raises:
         ValueError: the likelihood has no gradient in them.
@@ -117,7 +118,8 @@ def information_root(
     if roll.made is not None:
         scores = scores * roll.made.T[:, :, None]
     information = torch.einsum("rstbi,rstbj->sbij", scores, scores) / OUTCOMES
+    information = information + targets.precision.to(information)
     eye = torch.eye(information.shape[-1]).to(information)
     size = information.diagonal(dim1=-2, dim2=-1).sum(-1)[..., None, None]
-    root = torch.linalg.cholesky(information + (1 + 1e-9 * size) * eye).to(rows)
+    root = torch.linalg.cholesky(information + 1e-9 * size * eye).to(rows)
     return root.reshape(*leading, *root.shape[1:])

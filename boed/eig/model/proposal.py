@@ -49,8 +49,8 @@ PRIOR = 0.2
 class Proposal:
     """q(theta | h_T) = a p(theta) + (1 - a) / C sum_c t_4(z_c, 2 F_c^-1) of each roll-out.
 
-    z_c are modes of the posterior, in coordinates in which theta is real and the prior's variance
-    1, climbed to from draws of the prior by damped Newton steps with the Fisher information F_c in
+    z_c are modes of the posterior, in coordinates in which theta is real and of the prior's size,
+    climbed to from draws of the prior by damped Newton steps with the Fisher information F_c in
     place of the curvature. It knows outcomes and designs, and not the truth.
 
     Attributes:
@@ -175,6 +175,7 @@ def _climbed(
         return likelihood, _log_prior(problem, targets, roll, latents)
 
     eye = torch.eye(rows.shape[-1], dtype=rows.dtype, device=rows.device)
+    known = targets.precision.to(rows)
     damping = torch.full(rows.shape[:2], 1e-2, dtype=rows.dtype, device=rows.device)
     first, _ = height(rows)
     low = (ROUGH / (first.amax(0) - first.amin(0)).clamp(min=ROUGH)).nan_to_num(1e-6)
@@ -186,7 +187,7 @@ def _climbed(
             now = power * likelihood + prior
             (slope,) = torch.autograd.grad(now.sum(), at)
         root = information_root(problem, targets, roll, rows)
-        curved = eye + power[:, None, None] * (root @ root.mT - eye)
+        curved = known + power[:, None, None] * (root @ root.mT - known)
         size = curved.diagonal(dim1=-2, dim2=-1).mean(-1)
         curved = curved + (damping * size)[..., None, None] * eye
         move = torch.linalg.solve(curved, slope.nan_to_num(0.0, 0.0, 0.0)[..., None])[..., 0]

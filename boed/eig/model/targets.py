@@ -9,15 +9,23 @@ from torch import Tensor, nn
 from boed.eig.model.pyro_model import SiteModel, Sites
 from boed.eig.model.site_kinds import site_kinds
 
+RIDGE = 1e-3
+"""Added to the variance of rows, for targets that the prior ties together."""
+
 
 class Targets(nn.Module):
     """The unknowns as a network reads them: one row of numbers of about unit size.
 
     Continuous ones are mapped to the reals, choices to one-hot vectors.
+
+    Attributes:
+        mean, scale: of the numbers before they are of about unit size, `[F]`.
+        precision: the inverse of the rows' covariance under the prior, `[F, F]`.
     """
 
     mean: Tensor
     scale: Tensor
+    precision: Tensor
 
     def __init__(self, problem: SiteModel, example: Float[Tensor, " K"]) -> None:
         super().__init__()
@@ -26,6 +34,11 @@ class Targets(nn.Module):
         moments = [kind.moments(draws[kind.name]) for kind in self.kinds]
         self.register_buffer("mean", torch.cat([mean[0] for mean, _ in moments]))
         self.register_buffer("scale", torch.cat([scale[0] for _, scale in moments]))
+        rows = self.rows({name: value[:, 0] for name, value in draws.items()}).double()
+        spread = rows.T @ rows / len(rows)
+        eye = torch.eye(len(spread)).to(spread)
+        precision = torch.linalg.inv(spread + RIDGE * eye)
+        self.register_buffer("precision", precision, persistent=False)
 
     def check_real(self, asked: str, instead: str) -> None:
         """Refuse targets that have no density on the reals that stays where it is.
