@@ -8,7 +8,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from boed.eig.model.local_law import FARTHEST, LocalLaw, check_weights, information_root
+from boed.eig.model.local_law import (
+    FARTHEST,
+    LocalLaw,
+    check_weights,
+    information_root,
+    log_prior_of,
+)
 from boed.eig.model.pyro_model import SiteModel, Sites
 from boed.eig.model.roll_outs import RollOut
 from boed.eig.model.targets import Targets
@@ -24,10 +30,10 @@ def imagined(gains: Float[Tensor, " B"]) -> Float[Tensor, " B"]:
 
 
 class Nearby:
-    """Draws of theta for each roll-out, half of them from the prior and half near its truth.
+    """Draws of theta for each roll-out, some of them from the prior and a share near its truth.
 
     The more a policy gains, the fewer of L draws from the prior are like the truth; at ln L nats
-    none is, sPCE stands at its ceiling, and its gradient is gone. Here half of the draws are of
+    none is, sPCE stands at its ceiling, and its gradient is gone. Here a share of the draws is of
 
         t_4(theta_0, 2 F^-1),    F = P + sum_t E_y [s_t s_t'],    s_t = d log p(y | theta_0, xi_t),
 
@@ -68,26 +74,29 @@ class Nearby:
         near = min(max(1, round(self.share * number)), number - 1)
         example = roll.designs[:, 0]
         prior = self.problem.draw_latents(example.expand(number - near, *example.shape))
-        rows = torch.cat([self.targets.rows(prior), law.draw(near)])
-        everything = torch.cat([truth[None], rows])
-        latents = self.targets.latents(everything)
+        around = law.draw(near)
+        far = (around.abs() > FARTHEST).any(-1, keepdim=True)
+        rows = torch.cat([truth[None], self.targets.rows(prior), around.where(~far, truth)])
+        latents = self.targets.latents(rows)
+        lost = self.targets.lost(rows, latents)
+        lost[-near:] |= far[..., 0]
+        rows = rows.where(~lost[..., None], truth)
+        latents = self.targets.latents(rows)
         latents |= {
-            name: torch.cat([roll.latents[name][None], latents[name][1:]]) for name in latents
+            name: torch.where(
+                lost.view(*lost.shape, *[1] * (value.ndim - 2)), roll.latents[name], value
+            )
+            for name, value in latents.items()
         }
-        where = example.expand(len(everything), *example.shape)
-        density = self.problem.log_prior(latents, where) + self.targets.log_volume(latents)
-        close = law.log_prob(everything)
+        latents |= {
+            name: torch.cat([roll.latents[name][None], value[1:]])
+            for name, value in latents.items()
+        }
+        density = log_prior_of(self.problem, self.targets, example, latents, asked="near = 0")
         share = near / number
-        mixed = torch.logaddexp(density + math.log1p(-share), close + math.log(share))
+        mixed = torch.logaddexp(density + math.log1p(-share), law.log_prob(rows) + math.log(share))
         log_weights = density - mixed
-        lost = ~log_weights.isfinite()  # so far out that rounding puts it on a bound
-        lost[-near:] |= (rows[-near:].abs() > FARTHEST).any(-1)
-        if bool(lost.any()):
-            log_weights = log_weights.masked_fill(lost, -math.inf)
-            latents = {
-                name: torch.where(lost.view(*lost.shape, *[1] * (value.ndim - 2)), value[:1], value)
-                for name, value in latents.items()
-            }
+        log_weights = log_weights.masked_fill(lost | ~log_weights.isfinite(), -math.inf)
         if not self.tried:
             check_weights(log_weights[1:], "near", "0")
             self.tried = True

@@ -25,6 +25,7 @@ from boed.eig.model.pyro_model import SiteModel, Sites
 from boed.eig.model.roll_outs import LogLikelihood
 from boed.eig.model.targets import Targets
 from boed.foundation.options import Whole
+from boed.foundation.randomness import derive
 from boed.foundation.registry import check_known
 from boed.training.config import POLICY_METHODS, PolicyTrainingConfig
 
@@ -111,7 +112,9 @@ def nearby_for(
     """What draws contrasts near the truth, where settings ask for it."""
     if not settings.near:
         return None
-    return Nearby(problem, first_design(policy, problem.space), share=settings.near)
+    with torch.random.fork_rng():
+        torch.manual_seed(derive(settings.seed, "near"))
+        return Nearby(problem, first_design(policy, problem.space), share=settings.near)
 
 
 def _spce(

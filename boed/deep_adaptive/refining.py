@@ -111,8 +111,14 @@ def check_settings(policy: DesignPolicy, settings: PolicyTrainingConfig) -> None
     """Refuse settings of a refinement that it cannot heed.
 
     Raises:
-        ValueError: a budget, or another number of looks at once than the policy's.
+        ValueError: a budget, contrasts near the truth, or another number of looks at once than the
+            policy's.
     """
+    if settings.near:
+        raise ValueError(
+            f"near is {settings.near:g}: contrasts of a refinement are particles of the posterior, "
+            "which are near the truth anyway; expected 0"
+        )
     if settings.budget:
         raise ValueError(
             f"budget is {settings.budget:g}: a refinement follows gradients, which what no longer "

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from boed.deep_adaptive.experiments import log_likelihood, run_experiments
 from boed.deep_adaptive.loss import contrast, single_look
-from boed.deep_adaptive.nearby import Nearby
+from boed.deep_adaptive.nearby import IMAGINED, Nearby
 from boed.deep_adaptive.network import DeepAdaptiveDesign, StaticDesign
 from boed.deep_adaptive.objectives import nearby_for, objective
 from boed.eig.model.design_space import DesignSpace
@@ -170,7 +170,15 @@ def _warn_if_saturated(
 ) -> None:
     """Warn where the training's own bound has no room left for a better policy."""
     contrasts = {"idad": settings.batch - 1, "vsoed": None}.get(method, settings.contrasts)
-    bound = reached.get("val_spce", reached.get("val_bound"))  # none with contrasts near the truth
+    bound = reached.get("val_spce", reached.get("val_bound"))
+    most = math.log(IMAGINED + 1)
+    if settings.near and reached.get("val_gain", 0.0) > SATURATED * most:
+        warnings.warn(
+            f"near is {settings.near:g}: what training maximises is at most {most:.2f} nats, and "
+            f"the policy is at {reached['val_gain']:.2f} in the validation; near that bound "
+            "nothing better is learned",
+            stacklevel=3,
+        )
     if contrasts is None or bound is None:
         return
     ceiling = math.log(contrasts + 1)

@@ -200,3 +200,61 @@ def test_the_law_is_as_narrow_as_a_prior_that_ties_targets_together():
     )  # fmt: skip
     assert bounds.gap < 0.1
     assert bounds.lower == pytest.approx(exact, abs=4 * bounds.lower_error)
+
+
+def correlated(design):
+    """Of a target far out the covariance cannot be factorised."""
+    with pyro.plate_stack("plate", design.shape[:-1]):
+        theta = pyro.sample("theta", dist.Normal(torch.zeros(()), 1.0))
+        off = theta.tanh() * design[..., 0].clamp(max=1)
+        one = torch.ones_like(off)
+        covariance = torch.stack([torch.stack([one, off], -1), torch.stack([off, one], -1)], -2)
+        return pyro.sample("y", dist.MultivariateNormal(torch.zeros(2), covariance))
+
+
+def test_the_model_is_not_run_where_nothing_counts():
+    problem, policy, roll = prepared(correlated, "theta", batch=500)
+    found = contrast(problem, roll, 255, nearby=Nearby(problem, policy.designs[0].detach()))
+    plain = contrast(problem, roll, 4095)
+    assert float(found.gains.mean()) == pytest.approx(float(plain.gains.mean()), abs=0.05)
+
+
+def always(design):
+    with pyro.plate_stack("plate", design.shape[:-1]):
+        theta = pyro.sample("theta", dist.Delta(torch.ones(design.shape[:-1])))
+        return pyro.sample("y", dist.Normal(theta * design[..., 0], 1.0))
+
+
+def matrix(design):
+    with pyro.plate_stack("plate", design.shape[:-1]):
+        law = dist.Wishart(torch.tensor(4.0), torch.eye(2))
+        theta = pyro.sample("theta", law.expand(design.shape[:-1]))
+        return pyro.sample("y", dist.Normal(theta[..., 0, 0] * design[..., 0], 1.0))
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [(always, "is always the same"), (matrix, "has no density that can be mapped to the reals")],
+)
+def test_targets_without_such_a_density_are_named(model, words):
+    torch.manual_seed(0)
+    policy = StaticDesign(torch.ones(2, 1))
+    problem = single_look(model, policy, "y", target="theta")
+    with pytest.raises(ValueError, match=f"near is 0.5, and site 'theta' {words}; expected 0"):
+        Nearby(problem, policy.designs[0].detach())
+
+
+def test_a_ceiling_that_is_reached_is_told():
+    settings = PolicyTrainingConfig(looks=9, steps=1, batch=8, contrasts=31, near=0.5, watched=32)
+
+    def sharp(design):
+        with pyro.plate_stack("plate", design.shape[:-1]):
+            law = dist.Normal(torch.zeros(3), 1.0).to_event(1)
+            theta = pyro.sample("theta", law)
+            place = design[..., :1].round().long().clamp(0, 2)
+            seen = theta.expand(*place.shape[:-1], 3).gather(-1, place)[..., 0]
+            return pyro.sample("y", dist.Normal(seen + 0 * design[..., 0], 1e-4))
+
+    designs = torch.arange(3.0).repeat(3)[:, None]
+    with pytest.warns(UserWarning, match=r"near is 0.5: what training maximises is at most 20.79"):
+        train_policy(sharp, StaticDesign(designs), settings, method="fixed")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 
 import pyro
 import torch
@@ -19,6 +20,10 @@ COMPILED = 2**29
 """Log-likelihoods above which they are compiled, which takes some ten seconds."""
 
 
+CHECKED = 64
+"""Hypotheses that the compiled answer is compared on, with other values than it was recorded on."""
+
+
 def likelihood_for(cells: int, instead: LogLikelihood = roll_out_log_likelihood) -> LogLikelihood:
     """What evaluates so many likelihoods: compiled where that saves more time than it takes."""
     return FusedLikelihood(instead) if cells > COMPILED else instead
@@ -29,8 +34,9 @@ class FusedLikelihood:
 
     What the model computes is recorded in its first run, without Pyro, and compiled by
     `torch.compile` into one pass over the hypotheses: some ten times as fast, in no more memory
-    than the answer. A model that looks at values (`if (theta > 0).any()`) cannot be recorded; then,
-    and where there is no compiler, `instead` is called, with a warning.
+    than the answer. A model that looks at values (`if (theta > 0).any()`), or leaves torch on
+    the way (numpy), cannot be recorded, which shows at once or on other values; then, and where
+    there is no compiler, `instead` is called, with a warning.
 
     Args:
         instead: what it stands for.
@@ -79,11 +85,33 @@ class FusedLikelihood:
                 recorded = make_fx(evaluate)(*given)
             compiled: Callable[..., Tensor] = torch.compile(recorded)
             compiled(*given)
+            self._check(compiled, problem, roll, latents)
         except Exception as error:  # of the model, of torch's recording, or of a compiler
             reason = str(error).strip().partition("\n")[0]
             _log.warning("the model's likelihood is not compiled, which is slower: %s", reason)
             return None
         return compiled
+
+    def _check(
+        self,
+        compiled: Callable[..., Tensor],
+        problem: SiteModel,
+        roll: RollOut,
+        latents: Sites,
+    ) -> None:
+        """Raise where what was recorded does not hold on other values than it was recorded on."""
+        other = replace(
+            roll,
+            designs=roll.designs.detach().roll(1, 0),
+            outcomes=roll.outcomes.detach().roll(1, 0),
+            made=None if roll.made is None else roll.made.roll(1, 0),
+        )
+        turned = {name: value.roll(1, 0) for name, value in latents.items()}
+        found = compiled(*_given(other, turned))[:CHECKED]
+        few = {name: value[:CHECKED] for name, value in turned.items()}
+        right = self._instead(problem, other, few)
+        if not torch.allclose(found, right, rtol=1e-3, atol=1e-2, equal_nan=True):
+            raise ValueError("it leaves torch, so that what was recorded is of one run alone")
 
 
 def _given(roll: RollOut, latents: Sites) -> tuple[Tensor, ...]:

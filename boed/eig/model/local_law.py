@@ -9,7 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from boed.eig.model.pyro_model import SiteModel, site_value
+from boed.eig.model.nested import slices
+from boed.eig.model.pyro_model import SiteModel, Sites, site_value
 from boed.eig.model.roll_outs import RollOut
 from boed.eig.model.targets import Targets
 
@@ -21,6 +22,9 @@ WIDTH = 2.0**0.5
 
 FARTHEST = 5.0
 """Standard deviations of the prior beyond which nothing counts: models break down out there."""
+
+PIECE = 2**18
+"""Hypotheses whose prior is evaluated at once."""
 
 OUTCOMES = 4
 """Draws of each outcome that the information of a look is averaged over."""
@@ -61,6 +65,35 @@ class LocalLaw:
         return constant + log_root(self.root) - 0.5 * (TAILS + size) * (distance / TAILS).log1p()
 
 
+def log_prior_of(
+    problem: SiteModel,
+    targets: Targets,
+    example: Float[Tensor, "B *K"],
+    latents: Sites,
+    *,
+    asked: str,
+) -> Float[Tensor, "L B"]:
+    """Log-density of the rows of sites `[L, B, *E]`, in nats, some of them at a time.
+
+    Raises:
+        ValueError: the model breaks down there; what was `asked` instead is named.
+    """
+    number = len(next(iter(latents.values())))
+    parts = []
+    for some in slices(number, max(1, PIECE // len(example))):
+        part = {name: value[some] for name, value in latents.items()}
+        where = example.expand(some.stop - some.start, *example.shape)
+        try:
+            parts.append(problem.log_prior(part, where) + targets.log_volume(part))
+        except RuntimeError as error:
+            reason = str(error).strip().partition("\n")[0]
+            raise ValueError(
+                f"model: it fails where its prior hardly reaches: {reason}; expected {asked}, or a "
+                "model that holds there"
+            ) from error
+    return torch.cat(parts)
+
+
 def check_weights(log_weights: Float[Tensor, "*L"], asked: str, instead: str) -> None:
     """Refuse a prior whose density is not that of its draws: p / q has the mean 1 under q.
 
@@ -75,7 +108,8 @@ def check_weights(log_weights: Float[Tensor, "*L"], asked: str, instead: str) ->
     if not abs(mean - 1) <= 0.03 + 6 * error:
         raise ValueError(
             f"model: the density of its prior integrates to {mean:.2f} over draws around the "
-            f"truth, not to 1, as that of a circle does; expected {asked} = {instead}"
+            "truth, not to 1, as where it is of a circle or crowds at a bound; expected "
+            f"{asked} = {instead}"
         )
 
 
@@ -108,12 +142,14 @@ def information_root(
         (site,) = problem.observation
         outcome = site_value(trace, site).detach()
         total = problem.density(trace)(outcome).sum()
-        if not total.requires_grad:
-            raise ValueError(
-                "model: its log-likelihood has no gradient in the target, which says how far "
-                "around the truth the posterior reaches; expected near = 0 and proposal = 'prior'"
-            )
-        (scores,) = torch.autograd.grad(total, copies)
+        scores = None
+        if total.requires_grad:
+            (scores,) = torch.autograd.grad(total, copies, allow_unused=True)
+    if scores is None:
+        raise ValueError(
+            "model: its log-likelihood has no gradient in the target, which says how far "
+            "around the truth the posterior reaches; expected near = 0 and proposal = 'prior'"
+        )
     scores = scores.nan_to_num(0.0, 0.0, 0.0).clamp(-1e6, 1e6).double()
     if roll.made is not None:
         scores = scores * roll.made.T[:, :, None]

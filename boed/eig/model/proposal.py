@@ -9,7 +9,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from boed.eig.model.local_law import FARTHEST, LocalLaw, check_weights, information_root
+from boed.eig.model.local_law import (
+    FARTHEST,
+    LocalLaw,
+    check_weights,
+    information_root,
+    log_prior_of,
+)
 from boed.eig.model.nested import TILE, slices
 from boed.eig.model.pyro_model import SiteModel, Sites
 from boed.eig.model.roll_outs import (
@@ -20,6 +26,9 @@ from boed.eig.model.roll_outs import (
     tiled_log_likelihood,
 )
 from boed.eig.model.targets import Targets
+
+BEYOND = 2 * FARTHEST
+"""Standard deviations of the prior beyond which nothing is drawn but by the prior."""
 
 ENOUGH = 1e-3
 """Nats by which a step that is worth another one gets higher."""
@@ -95,18 +104,20 @@ class Proposal:
         scenes = torch.arange(batch, device=prior.device)
         law = LocalLaw(self.law.centre[which, scenes], self.law.root[which, scenes])
         near = law.draw(1)[0]
-        rows = torch.where(torch.rand_like(near[..., :1]) < PRIOR, prior, near)
+        of_prior = (torch.rand_like(near[..., :1]) < PRIOR) | (near.abs() > BEYOND).any(-1, True)
+        rows = torch.where(of_prior, prior, near)
+        lost = self.targets.lost(rows, self.targets.latents(rows)) | ((near.abs() > BEYOND).any(-1))
+        rows = rows.where(~lost[..., None], prior)
         latents = self.targets.latents(rows)
         log_weights = self.log_weights(latents, rows)
-        lost = ~log_weights.isfinite()  # so far out that rounding puts it on a bound
-        if bool(lost.any()):
-            log_weights = log_weights.masked_fill(lost, -math.inf)
-            latents = self.targets.latents(torch.where(lost[..., None], prior, rows))
-        return latents, log_weights
+        return latents, log_weights.masked_fill(lost | ~log_weights.isfinite(), -math.inf)
 
     def log_weights(self, latents: Sites, rows: Float[Tensor, "L B F"]) -> Float[Tensor, "L B"]:
         """ln p / q of hypotheses, given as sites and as rows."""
-        density = _log_prior(self.problem, self.targets, self.roll, latents)
+        example = self.roll.designs[:, 0]
+        density = log_prior_of(
+            self.problem, self.targets, example, latents, asked="proposal = 'prior'"
+        )
         close = self.law.log_prob(rows[:, None]).logsumexp(1) - math.log(CENTRES)
         mixed = torch.logaddexp(density + math.log(PRIOR), close + math.log(1 - PRIOR))
         return density - mixed
@@ -141,16 +152,6 @@ class Proposal:
         return lower, upper
 
 
-def _log_prior(
-    problem: SiteModel, targets: Targets, roll: RollOut, latents: Sites
-) -> Float[Tensor, "L B"]:
-    """Of rows, in nats."""
-    number = len(next(iter(latents.values())))
-    example = roll.designs[:, 0]
-    where = example.expand(number, *example.shape)
-    return problem.log_prior(latents, where) + targets.log_volume(latents)
-
-
 def _starts(scores: Float[Tensor, "S B"]) -> Tensor:
     """Draws to climb from, `[C, B]`: the two likeliest, and others by tempered likelihood."""
     best = scores.topk(2, 0).indices
@@ -172,7 +173,10 @@ def _climbed(
     def height(rows: Tensor) -> tuple[Tensor, Tensor]:
         latents = targets.latents(rows)
         likelihood = roll_out_log_likelihood(problem, roll, latents)
-        return likelihood, _log_prior(problem, targets, roll, latents)
+        prior = log_prior_of(
+            problem, targets, roll.designs[:, 0], latents, asked="proposal = 'prior'"
+        )
+        return likelihood, prior
 
     eye = torch.eye(rows.shape[-1], dtype=rows.dtype, device=rows.device)
     known = targets.precision.to(rows)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from boed.eig.model.pyro_model import SiteModel, Sites
@@ -20,6 +20,7 @@ class Targets(nn.Module):
 
     Attributes:
         mean, scale: of the numbers before they are of about unit size, `[F]`.
+        constant: names of those that are always the same.
         precision: the inverse of the rows' covariance under the prior, `[F, F]`.
     """
 
@@ -32,6 +33,8 @@ class Targets(nn.Module):
         with torch.random.fork_rng():
             self.kinds, draws = site_kinds(problem, example[None], problem.target)
         moments = [kind.moments(draws[kind.name]) for kind in self.kinds]
+        spreads = {kind.name: kind.encode(draws[kind.name]).std(0) for kind in self.kinds}
+        self.constant = [name for name, spread in spreads.items() if bool((spread == 0).all())]
         self.register_buffer("mean", torch.cat([mean[0] for mean, _ in moments]))
         self.register_buffer("scale", torch.cat([scale[0] for _, scale in moments]))
         rows = self.rows({name: value[:, 0] for name, value in draws.items()}).double()
@@ -51,8 +54,16 @@ class Targets(nn.Module):
             ValueError: naming the site.
         """
         for kind in self.kinds:
-            if kind.family != "real" or kind.moving:
-                what = "has bounds that move with others" if kind.moving else "is not continuous"
+            what = None
+            if kind.family == "other":
+                what = "has no density that can be mapped to the reals"
+            elif kind.family != "real":
+                what = "is not continuous"
+            elif kind.moving:
+                what = "has bounds that move with others"
+            elif kind.name in self.constant:
+                what = "is always the same"
+            if what is not None:
                 raise ValueError(f"{asked}, and site {kind.name!r} {what}; expected {instead}")
 
     @property
@@ -68,6 +79,11 @@ class Targets(nn.Module):
         """The same in the model's own precision."""
         rows = torch.cat([kind.encode(latents[kind.name]) for kind in self.kinds], -1)
         return (rows - self.mean) / self.scale
+
+    def lost(self, rows: Float[Tensor, "*B F"], latents: Sites) -> Bool[Tensor, "*B"]:
+        """Rows so far out that rounding has put their sites on a bound: these are other rows."""
+        again = self.rows(latents)
+        return ((again - rows).abs() <= 1e-2 * (1 + rows.abs())).all(-1).logical_not()
 
     def latents(self, rows: Float[Tensor, "*B F"]) -> Sites:
         """The target sites of such rows, where all are continuous."""

@@ -55,8 +55,8 @@ def merit(recipe: Recipe, figures: Mapping[str, float]) -> float:
     """The one figure that a model is judged by; lower is better.
 
     It is the one that the model's class names as its `merit`; of a policy for a problem the
-    negative
-    gain, and of a completer that learns from a teacher the energy score, where that was computed.
+    negative gain,
+    and of a completer that learns from a teacher the energy score, where that was computed.
 
     Args:
         recipe: what was trained.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import pyro
 import pyro.distributions as dist
 import pytest
@@ -224,3 +225,20 @@ def test_compiled_likelihoods_give_the_same_bounds(monkeypatch: pytest.MonkeyPat
     compiled = run(fixed_policy(ROWS), samples=20, contrasts=50)
     assert compiled.lower == pytest.approx(plain.lower, abs=1e-5)
     assert compiled.upper == pytest.approx(plain.upper, abs=1e-5)
+
+
+def test_a_model_that_leaves_torch_is_not_compiled(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def through_numpy(design: Tensor) -> None:
+        with pyro.plate_stack("plate", design.shape[:-1]):
+            theta = pyro.sample("theta", dist.Normal(torch.zeros(()), 1.0))
+            mean = torch.from_numpy(np.sin((theta * design[..., 0]).detach().numpy()))
+            pyro.sample("y", dist.Normal(mean, 0.1))
+
+    given: dict[str, Any] = {"samples": 20, "contrasts": 200, "example": torch.ones(1)}
+    plain = sequential_pce(through_numpy, fixed_policy(torch.ones(2, 1)), 2, **given)
+    monkeypatch.setattr("boed.eig.model.fused.COMPILED", 0)
+    again = sequential_pce(through_numpy, fixed_policy(torch.ones(2, 1)), 2, **given)
+    assert again.lower == plain.lower
+    assert "is not compiled" in caplog.text
