@@ -70,7 +70,7 @@ class Nearby:
                 gradient in the targets.
         """
         truth = self.targets.rows(roll.latents)
-        law = LocalLaw(truth, information_root(self.problem, self.targets, roll, truth))
+        law = LocalLaw(truth, information_root(self.problem, self.targets, roll, rows=truth))
         near = min(max(1, round(self.share * number)), number - 1)
         example = roll.designs[:, 0]
         prior = self.problem.draw_latents(example.expand(number - near, *example.shape))
@@ -92,7 +92,9 @@ class Nearby:
             name: torch.cat([roll.latents[name][None], value[1:]])
             for name, value in latents.items()
         }
-        density = log_prior_of(self.problem, self.targets, example, latents, asked="near = 0")
+        density = log_prior_of(
+            self.problem, self.targets, latents, example=example, asked="near = 0"
+        )
         share = near / number
         mixed = torch.logaddexp(density + math.log1p(-share), law.log_prob(rows) + math.log(share))
         log_weights = density - mixed

@@ -68,9 +68,9 @@ class LocalLaw:
 def log_prior_of(
     problem: SiteModel,
     targets: Targets,
-    example: Float[Tensor, "B *K"],
     latents: Sites,
     *,
+    example: Float[Tensor, "B *K"],
     asked: str,
 ) -> Float[Tensor, "L B"]:
     """Log-density of the rows of sites `[L, B, *E]`, in nats, some of them at a time.
@@ -119,7 +119,7 @@ def log_root(root: Float[Tensor, "*B F F"]) -> Float[Tensor, "*B"]:
 
 
 def information_root(
-    problem: SiteModel, targets: Targets, roll: RollOut, rows: Float[Tensor, "*S B F"]
+    problem: SiteModel, targets: Targets, roll: RollOut, *, rows: Float[Tensor, "*S B F"]
 ) -> Float[Tensor, "*S B F F"]:
     """C of the information on theta at rows of it: F = C C' = P + sum_t E_y [s_t s_t'].
 

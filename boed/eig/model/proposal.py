@@ -54,7 +54,7 @@ PRIOR = 0.2
 """Share of the draws that are of the prior: a mode that was missed is still seen."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Proposal:
     """q(theta | h_T) = a p(theta) + (1 - a) / C sum_c t_4(z_c, 2 F_c^-1) of each roll-out.
 
@@ -91,9 +91,8 @@ class Proposal:
         scores = tiled_log_likelihood(problem, roll, draws, piece=piece, likelihood=likelihood)
         rows = targets.rows(draws)[:, 0][_starts(scores)]  # [C, B, F]
         rows = _climbed(problem, targets, roll, rows)
-        return cls(
-            problem, targets, roll, LocalLaw(rows, information_root(problem, targets, roll, rows))
-        )
+        root = information_root(problem, targets, roll, rows=rows)
+        return cls(problem=problem, targets=targets, roll=roll, law=LocalLaw(rows, root))
 
     def draw(self, number: int) -> tuple[Sites, Float[Tensor, "L B"]]:
         """So many hypotheses for each roll-out, `[L, B, *E]` per site, and ln p / q of each."""
@@ -116,7 +115,7 @@ class Proposal:
         """ln p / q of hypotheses, given as sites and as rows."""
         example = self.roll.designs[:, 0]
         density = log_prior_of(
-            self.problem, self.targets, example, latents, asked="proposal = 'prior'"
+            self.problem, self.targets, latents, example=example, asked="proposal = 'prior'"
         )
         close = self.law.log_prob(rows[:, None]).logsumexp(1) - math.log(CENTRES)
         mixed = torch.logaddexp(density + math.log(PRIOR), close + math.log(1 - PRIOR))
@@ -174,7 +173,7 @@ def _climbed(
         latents = targets.latents(rows)
         likelihood = roll_out_log_likelihood(problem, roll, latents)
         prior = log_prior_of(
-            problem, targets, roll.designs[:, 0], latents, asked="proposal = 'prior'"
+            problem, targets, latents, example=roll.designs[:, 0], asked="proposal = 'prior'"
         )
         return likelihood, prior
 
@@ -190,7 +189,7 @@ def _climbed(
             likelihood, prior = height(at)
             now = power * likelihood + prior
             (slope,) = torch.autograd.grad(now.sum(), at)
-        root = information_root(problem, targets, roll, rows)
+        root = information_root(problem, targets, roll, rows=rows)
         curved = known + power[:, None, None] * (root @ root.mT - known)
         size = curved.diagonal(dim1=-2, dim2=-1).mean(-1)
         curved = curved + (damping * size)[..., None, None] * eye
