@@ -209,7 +209,8 @@ def sequential_pce(
             continuous for posterior ones.
         seed: the same seed gives the same answer; global random state is left as it was.
         memory: bound on what is evaluated at once, MiB; the answer does not depend on it. The
-            latents of a block, half a million numbers over T, are drawn together.
+            latents of a block, half a million numbers over T, are drawn together. Posterior
+            proposals are evaluated in pieces of that size, whatever it is.
 
     Raises:
         ValueError: counts below 1, sites that do not fit, nuisance latents, a likelihood that does
