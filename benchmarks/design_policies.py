@@ -140,10 +140,10 @@ def best_of_random(task: Task, settings: Settings, *, number: int = 32) -> Tenso
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         bounds = [
-            evaluated(task, fixed_policy(each), samples=few, contrasts=few, seed=settings.seed)
+            bounded(task, fixed_policy(each), samples=few, contrasts=few, seed=settings.seed)[0]
             for each in sequences
         ]
-    return sequences[max(range(number), key=lambda row: bounds[row]["lower"])]
+    return sequences[max(range(number), key=lambda row: bounds[row].lower)]
 
 
 def greedy(task: Task, *, ascent: int = 0) -> SequencePolicy:
@@ -176,19 +176,15 @@ def trained_policies(task: Task, paths: Sequence[Path]) -> dict[str, Path]:
     return found
 
 
-def evaluated(
-    task: Task, policy: SequencePolicy, *, samples: int, contrasts: int, seed: int
-) -> dict[str, Any]:
+def evaluated(result: SequentialEIG, seconds: float) -> dict[str, Any]:
     """Both bounds in nats, with what is needed to judge them."""
-    result, seconds = bounded(task, policy, samples=samples, contrasts=contrasts, seed=seed)
     return {
         **figures_of(result),
         "gap": result.gap,
         "ceiling": result.ceiling,
-        "contrasts": contrasts,
+        "contrasts": result.contrasts,
         "roll_outs": result.roll_outs,
         "seconds": seconds,
-        "designs": result.designs,
     }
 
 
@@ -263,15 +259,15 @@ def row(
         policy, training = fixed_policy(designs.to(task.example)), {"minutes": seconds / 60}
     elif name in ("greedy", "ascent"):
         policy = greedy(task, ascent=ASCENT if name == "ascent" else 0)
-    found = evaluated(
+    found, seconds = bounded(
         task, policy, samples=samples, contrasts=settings.contrasts, seed=settings.seed
     )
     result = {
         "of": identity,
         "policy": name,
         "method": method,
-        "adapted": adapted(task, found.pop("designs"), seed=settings.seed),
-        **found,
+        "adapted": adapted(task, found.designs, seed=settings.seed),
+        **evaluated(found, seconds),
         "training": training,
         "machine": machine(),
     }

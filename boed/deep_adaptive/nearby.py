@@ -13,7 +13,9 @@ from boed.eig.model.local_law import (
     LocalLaw,
     check_weights,
     information_root,
+    log_mixture_weights,
     log_prior_of,
+    replaced,
 )
 from boed.eig.model.pyro_model import SiteModel, Sites
 from boed.eig.model.roll_outs import RollOut
@@ -81,23 +83,13 @@ class Nearby:
         lost = self.targets.lost(rows, latents)
         lost[-near:] |= far[..., 0]
         rows = rows.where(~lost[..., None], truth)
-        latents = self.targets.latents(rows)
-        latents |= {
-            name: torch.where(
-                lost.view(*lost.shape, *[1] * (value.ndim - 2)), roll.latents[name], value
-            )
-            for name, value in latents.items()
-        }
-        latents |= {
-            name: torch.cat([roll.latents[name][None], value[1:]])
-            for name, value in latents.items()
-        }
+        true = lost.clone()
+        true[0] = True  # as it is, not there and back
+        latents = replaced(latents, roll.latents, true)
         density = log_prior_of(
             self.problem, self.targets, latents, example=example, asked="near = 0"
         )
-        share = near / number
-        mixed = torch.logaddexp(density + math.log1p(-share), law.log_prob(rows) + math.log(share))
-        log_weights = density - mixed
+        log_weights = log_mixture_weights(density, law.log_prob(rows), near / number)
         log_weights = log_weights.masked_fill(lost | ~log_weights.isfinite(), -math.inf)
         if not self.tried:
             check_weights(log_weights[1:], "near", "0")

@@ -19,7 +19,6 @@ _log = logging.getLogger(__name__)
 COMPILED = 2**29
 """Log-likelihoods above which they are compiled, which takes some ten seconds."""
 
-
 CHECKED = 64
 """Hypotheses that the compiled answer is compared on, with other values than it was recorded on."""
 

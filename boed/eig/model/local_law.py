@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from boed.eig.model.nested import slices
@@ -92,6 +92,21 @@ def log_prior_of(
                 "model that holds there"
             ) from error
     return torch.cat(parts)
+
+
+def log_mixture_weights(
+    prior: Float[Tensor, "L B"], near: Float[Tensor, "L B"], share: float
+) -> Float[Tensor, "L B"]:
+    """ln p / q of rows, of which a share is drawn near and the others from the prior."""
+    return prior - torch.logaddexp(prior + math.log1p(-share), near + math.log(share))
+
+
+def replaced(sites: Sites, instead: Sites, where: Bool[Tensor, "L B"]) -> Sites:
+    """Sites `[L, B, *E]`, with others in their place somewhere, `[L or 1, B, *E]`."""
+    return {
+        name: torch.where(where.view(*where.shape, *[1] * (value.ndim - 2)), instead[name], value)
+        for name, value in sites.items()
+    }
 
 
 def check_weights(log_weights: Float[Tensor, "*L"], asked: str, instead: str) -> None:

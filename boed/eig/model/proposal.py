@@ -14,7 +14,9 @@ from boed.eig.model.local_law import (
     LocalLaw,
     check_weights,
     information_root,
+    log_mixture_weights,
     log_prior_of,
+    replaced,
 )
 from boed.eig.model.nested import TILE, slices
 from boed.eig.model.pyro_model import SiteModel, Sites
@@ -50,6 +52,7 @@ CENTRES = 16
 
 CLIMB = 60
 """Most steps of each climb; it ends before where nothing gets higher any more."""
+
 PRIOR = 0.2
 """Share of the draws that are of the prior: a mode that was missed is still seen."""
 
@@ -83,12 +86,11 @@ class Proposal:
         roll: RollOut,
         *,
         piece: int,
-        likelihood: LogLikelihood = roll_out_log_likelihood,
     ) -> Proposal:
         """That of some roll-outs; `piece` hypotheses are evaluated at once for all of them."""
         example = roll.designs[0, 0]
         draws = problem.draw_latents(example.expand(STARTS, 1, *example.shape))
-        scores = tiled_log_likelihood(problem, roll, draws, piece=piece, likelihood=likelihood)
+        scores = tiled_log_likelihood(problem, roll, draws, piece=piece)
         rows = targets.rows(draws)[:, 0][_starts(scores)]  # [C, B, F]
         rows = _climbed(problem, targets, roll, rows)
         root = information_root(problem, targets, roll, rows=rows)
@@ -98,16 +100,19 @@ class Proposal:
         """So many hypotheses for each roll-out, `[L, B, *E]` per site, and ln p / q of each."""
         batch = len(self.roll.designs)
         example = self.roll.designs[:, 0]
-        prior = self.targets.rows(self.problem.draw_latents(example.expand(number, *example.shape)))
+        drawn = self.problem.draw_latents(example.expand(number, *example.shape))
+        prior = self.targets.rows(drawn)
         which = torch.randint(CENTRES, (number, batch), device=prior.device)
         scenes = torch.arange(batch, device=prior.device)
         law = LocalLaw(self.law.centre[which, scenes], self.law.root[which, scenes])
         near = law.draw(1)[0]
-        of_prior = (torch.rand_like(near[..., :1]) < PRIOR) | (near.abs() > BEYOND).any(-1, True)
-        rows = torch.where(of_prior, prior, near)
-        lost = self.targets.lost(rows, self.targets.latents(rows)) | ((near.abs() > BEYOND).any(-1))
-        rows = rows.where(~lost[..., None], prior)
+        of_prior = torch.rand_like(near[..., 0]) < PRIOR
+        far = ~of_prior & (near.abs() > BEYOND).any(-1)
+        rows = torch.where((of_prior | far)[..., None], prior, near)
         latents = self.targets.latents(rows)
+        lost = far | self.targets.lost(rows, latents)
+        rows = rows.where(~lost[..., None], prior)
+        latents = replaced(latents, drawn, lost)
         log_weights = self.log_weights(latents, rows)
         return latents, log_weights.masked_fill(lost | ~log_weights.isfinite(), -math.inf)
 
@@ -118,8 +123,7 @@ class Proposal:
             self.problem, self.targets, latents, example=example, asked="proposal = 'prior'"
         )
         close = self.law.log_prob(rows[:, None]).logsumexp(1) - math.log(CENTRES)
-        mixed = torch.logaddexp(density + math.log(PRIOR), close + math.log(1 - PRIOR))
-        return density - mixed
+        return log_mixture_weights(density, close, 1 - PRIOR)
 
     @torch.no_grad()
     def terms(

@@ -33,11 +33,15 @@ class Targets(nn.Module):
         with torch.random.fork_rng():
             self.kinds, draws = site_kinds(problem, example[None], problem.target)
         moments = [kind.moments(draws[kind.name]) for kind in self.kinds]
-        spreads = {kind.name: kind.encode(draws[kind.name]).std(0) for kind in self.kinds}
-        self.constant = [name for name, spread in spreads.items() if bool((spread == 0).all())]
         self.register_buffer("mean", torch.cat([mean[0] for mean, _ in moments]))
         self.register_buffer("scale", torch.cat([scale[0] for _, scale in moments]))
         rows = self.rows({name: value[:, 0] for name, value in draws.items()}).double()
+        parts = rows.split([kind.features for kind in self.kinds], -1)
+        self.constant = [
+            kind.name
+            for kind, part in zip(self.kinds, parts, strict=True)
+            if bool((part == part[:1]).all())
+        ]
         spread = rows.T @ rows / len(rows)
         eye = torch.eye(len(spread)).to(spread)
         precision = torch.linalg.inv(spread + RIDGE * eye)
