@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from boed.foundation.checks import Sized
@@ -14,6 +14,15 @@ from boed.foundation.precision import PRECISIONS
 
 if TYPE_CHECKING:
     from boed.training.ranks import Ranks
+
+
+def unsaid(kind: type[Any]) -> dict[str, Any]:
+    """Settings that recipes do not say while they have these values."""
+    return {
+        each.name: each.default if each.default_factory is MISSING else each.default_factory()
+        for each in fields(kind)
+        if each.metadata.get("unsaid")
+    }
 
 
 def _asked(default: Any, kind: Kind, text: str, *, unsaid: bool = False) -> Any:
@@ -323,8 +332,9 @@ class PolicyTrainingConfig(TrainingConfig):
     def table(self) -> dict[str, Any]:
         """As `TrainingConfig.table`; no budget, and no looks at once, where there is one."""
         held = super().table()
-        unsaid = {"at_once": 1, "budget": 0.0, "near": 0.0}
-        return {key: each for key, each in held.items() if unsaid.get(key) != each}
+        always = unsaid(TrainingConfig)
+        left_out = {key: each for key, each in unsaid(type(self)).items() if key not in always}
+        return {key: each for key, each in held.items() if left_out.get(key) != each}
 
     @property
     def most(self) -> float:

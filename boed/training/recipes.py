@@ -24,13 +24,13 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import MISSING, Field, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from boed.foundation.options import COUNT, FRACTION, SEED, Switch, Whole
 from boed.foundation.registry import check_known
-from boed.training.config import ClassifierTrainingConfig, TrainingConfig
+from boed.training.config import ClassifierTrainingConfig, TrainingConfig, unsaid
 
 if TYPE_CHECKING:
     from typing import Self
@@ -259,11 +259,12 @@ class Recipe:
             architecture: the configuration of what was trained, a dataclass.
             decided: other keys that were left out.
         """
+        silent = unsaid(type(config))
         training = {
             each.name: getattr(config, each.name)
             for each in fields(config)
             if each.name not in (*ELSEWHERE, "seed")
-            and not (each.metadata.get("unsaid") and getattr(config, each.name) == _default(each))
+            and not (each.name in silent and getattr(config, each.name) == silent[each.name])
         }
         shape = self.architecture
         if architecture is not None:
@@ -301,12 +302,8 @@ def unsaid_settings() -> dict[str, Any]:
     while kinds:
         kind = kinds.pop()
         kinds += kind.__subclasses__()
-        found |= {each.name: _default(each) for each in fields(kind) if each.metadata.get("unsaid")}
+        found |= unsaid(kind)
     return found
-
-
-def _default(each: Field[Any]) -> Any:
-    return each.default if each.default_factory is MISSING else each.default_factory()
 
 
 def _alike(value: Any, default: Any) -> bool:
