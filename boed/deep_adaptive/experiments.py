@@ -135,15 +135,15 @@ def run_experiments(
         step = int((~finite).nonzero()[0])
         raise ValueError(f"policy returned a design that is not finite at step {step}")
     made = torch.stack(till.made, 1) if till.made else None
-    likelihood = chosen.new_full((batch,), math.nan)
+    likelihoods = chosen.new_full((batch, 1), math.nan)
     if scores:
         each = torch.stack(scores, 1)
-        likelihood = (each if made is None else each.where(made, 0.0)).sum(1)
+        likelihoods = each if made is None else each.where(made, 0.0)
     return RollOut(
         latents=latents,
         designs=chosen,
         outcomes=torch.stack(outcomes, 1),
-        log_likelihood=likelihood,
+        log_likelihoods=likelihoods,
         made=made,
         costs=till.spent,
     )

@@ -71,6 +71,8 @@ class Contrast:
 
     Attributes:
         gains: what sPCE averages, g in nats, `[B]`.
+        before: the same of the looks before each, by the draws from the prior alone, `[B, T]`; None
+            where it was not asked for.
         truth: posterior probability of the truth among the L + 1 draws, `[B]`.
         others: `[L, 1, *E]` per site, the same for every roll-out, or `[L, B, *E]`.
         weights: p(h_T | theta_l, pi) over the largest of them, `[L, B]`.
@@ -80,6 +82,7 @@ class Contrast:
     truth: Float[Tensor, " B"]
     others: Sites
     weights: Float[Tensor, "L B"]
+    before: Float[Tensor, "B T"] | None = None
 
 
 @torch.no_grad()
@@ -90,6 +93,7 @@ def contrast(
     *,
     likelihood: LogLikelihood = log_likelihood,
     nearby: Nearby | None = None,
+    by_look: bool = False,
 ) -> Contrast:
     """sPCE's terms, without gradient (Foster et al. 2021, Sec. 4).
 
@@ -103,12 +107,16 @@ def contrast(
     if nearby is None:
         example = roll.designs[0, 0]  # only for its shape
         theta = problem.draw_latents(example.expand(contrasts, 1, *example.shape))
-        others = likelihood(problem, roll, theta)
         itself: Tensor | float = 0.0
     else:
         theta, log_weights = nearby.draw(roll, contrasts)
         itself = log_weights[0]
-        others = likelihood(problem, roll, theta) + log_weights[1:]
+    if by_look:
+        others, before = _by_look(problem, roll, theta, likelihood=likelihood, nearby=nearby)
+    else:
+        others, before = likelihood(problem, roll, theta), None
+    if nearby is not None:
+        others = others + log_weights[1:]
     largest = others.amax(0)
     weights = (others - largest).exp_().nan_to_num_(1.0)  # 1 where all are impossible
     whole = torch.logaddexp(truth + itself, weights.sum(0).log() + largest)
@@ -118,7 +126,29 @@ def contrast(
         held = imagined(gains)
         share = 1 - (1 - (held - math.log(IMAGINED + 1)).exp()) * (1 - share)
         gains = held
-    return Contrast(gains=gains, truth=share, others=theta, weights=weights)
+    return Contrast(gains=gains, truth=share, others=theta, weights=weights, before=before)
+
+
+def _by_look(
+    problem: SiteModel,
+    roll: RollOut,
+    theta: Sites,
+    *,
+    likelihood: LogLikelihood,
+    nearby: Nearby | None,
+) -> tuple[Float[Tensor, "L B"], Float[Tensor, "B T"]]:
+    """Log-likelihoods of all looks, and what those before each look gained."""
+    number = len(next(iter(theta.values())))
+    prior = number if nearby is None else nearby.from_prior(number)
+    truth = torch.zeros_like(roll.log_likelihood)
+    others = truth.expand(number, -1)
+    before: list[Tensor] = []
+    for look, own in enumerate(roll.log_likelihoods.unbind(1)):
+        whole = torch.logaddexp(truth, others[:prior].logsumexp(0))
+        before.append(truth - whole + math.log(prior + 1))
+        truth = truth + own
+        others = others + likelihood(problem, roll.part(looks=slice(look, look + 1)), theta)
+    return others, torch.stack(before, 1)
 
 
 def spce_loss(
@@ -144,8 +174,8 @@ def spce_loss(
     costs little, and only `rivals` of them are differentiated.
 
     The gradient goes through the outcomes where they can be reparameterised. Otherwise, as for
-    discrete outcomes, it is the score function's, E[dg + g d log p(h_T | theta_0, pi)], with the
-    mean gain of the other experiments taken off g as a baseline. Both are of Foster et al. 2021.
+    discrete outcomes, it is the score function's, E[dg + g d log p(h_T | theta_0, pi)], with a
+    baseline taken off g at each look, see `outcome_score`. Both are of Foster et al. 2021.
 
     Args:
         problem: a Pyro model with one observation site, from `single_look`.
@@ -165,7 +195,14 @@ def spce_loss(
     """
     roll = run_experiments(problem, policy, looks, batch=batch, limit=limit)
     check_reparametrised(problem, roll)
-    contrasted = contrast(problem, roll, contrasts, likelihood=likelihood, nearby=nearby)
+    contrasted = contrast(
+        problem,
+        roll,
+        contrasts,
+        likelihood=likelihood,
+        nearby=nearby,
+        by_look=needs_score(roll),
+    )
     with torch.no_grad():
         drawn = torch.multinomial(contrasted.weights.T, rivals, replacement=True).T  # [rivals, B]
         row = torch.arange(len(roll.designs), device=drawn.device)
@@ -176,7 +213,7 @@ def spce_loss(
     against = roll_out_log_likelihood(problem, roll, theta).mean(0)
     slope = (1 - contrasted.truth) * (roll.log_likelihood - against)
     paid = price_of(roll, price)
-    slope = slope + outcome_score(problem, roll, contrasted.gains - paid.detach())
+    slope = slope + outcome_score(roll, contrasted.gains - paid.detach(), contrasted.before)
     return (paid - (contrasted.gains + slope - slope.detach())).mean()
 
 
@@ -202,20 +239,37 @@ def check_reparametrised(problem: SiteModel, roll: RollOut) -> None:
         )
 
 
-def outcome_score(
-    problem: SiteModel, roll: RollOut, gains: Float[Tensor, " B"]
-) -> Float[Tensor, " B"]:
-    """What a gain's gradient lacks where the outcomes are not reparametrised: the score function's.
+def needs_score(roll: RollOut) -> bool:
+    """Whether the gradient does not go through the outcomes, so that the score function's is taken.
 
-    g log p(h_T | theta_0, pi), with the mean gain of the other experiments taken off g; its value
-    means nothing, only its gradient.
+    Of an experiment with gradient in its likelihood.
+    """
+    return roll.log_likelihoods.requires_grad and not roll.outcomes.requires_grad
+
+
+def outcome_score(
+    roll: RollOut,
+    gains: Float[Tensor, " B"],
+    before: Float[Tensor, "B T"] | None = None,
+) -> Float[Tensor, " B"]:
+    """What a gain's gradient lacks where outcomes are not reparametrised: the score function's.
+
+    sum_t (g - g_{t-1} - m_t) log p(y_t | theta_0, xi_t), where g_{t-1} was gained before the
+    look, which its outcome does not change, and m_t the mean of g - g_{t-1} over the other
+    experiments. Both leave the expectation as it is. Its value means nothing, only its gradient.
+
+    Args:
+        roll: the experiments.
+        gains: g of each.
+        before: g_{t-1} of each; 0 if not given.
 
     Raises:
         ValueError: a batch of one, which has no other experiments.
     """
-    if roll.outcomes.requires_grad or not roll.log_likelihood.requires_grad:
+    if not needs_score(roll):
         return torch.zeros_like(gains)
     Whole(2).check("batch", len(gains))
-    others_gain = (gains.sum() - gains) / (len(gains) - 1)
-    score = (gains - others_gain) * roll.log_likelihood
+    rest = gains[:, None] if before is None else gains[:, None] - before
+    others_rest = (rest.sum(0) - rest) / (len(gains) - 1)
+    score = ((rest - others_rest) * roll.log_likelihoods).sum(1)
     return score - score.detach()

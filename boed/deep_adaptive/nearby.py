@@ -63,6 +63,10 @@ class Nearby:
         self.targets = Targets(problem, example)
         self.targets.check_real(f"near is {share:g}", "0 (all contrasts from the prior)")
 
+    def from_prior(self, number: int) -> int:
+        """How many of so many draws are from the prior; they come first."""
+        return number - min(max(1, round(self.share * number)), number - 1)
+
     @torch.no_grad()
     def draw(self, roll: RollOut, number: int) -> tuple[Sites, Float[Tensor, "L+1 B"]]:
         """L = `number` > 1 draws for each roll-out, and ln p / r of the truth and of each draw.
@@ -73,7 +77,7 @@ class Nearby:
         """
         truth = self.targets.rows(roll.latents)
         law = LocalLaw(truth, information_root(self.problem, self.targets, roll, rows=truth))
-        near = min(max(1, round(self.share * number)), number - 1)
+        near = number - self.from_prior(number)
         example = roll.designs[:, 0]
         prior = self.problem.draw_latents(example.expand(number - near, *example.shape))
         around = law.draw(near)

@@ -101,7 +101,7 @@ def objective(
         check_reparametrised(problem, roll)
         gains = judge(roll.latents, policy.in_units(roll.designs, roll.outcomes))
         gains = gains - price_of(roll, settings.price)
-        return -(gains + outcome_score(problem, roll, gains.detach())).mean()
+        return -(gains + outcome_score(roll, gains.detach())).mean()
 
     return Objective(nn.ModuleDict({"policy": policy, "judge": judge}), loss)
 

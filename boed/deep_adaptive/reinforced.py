@@ -22,11 +22,10 @@ TRIED = 1024
 class ActorCritic(nn.Module):
     """Advantage actor-critic (Mnih et al. 2016) whose reward is sPCE, as in Blau et al. 2022.
 
-    Rewards are the increments of sPCE with each look, less what the looks cost; they add up to that
-    of all looks, which the critic predicts from every summary of the history, so that advantages
-    are those of the sum (generalised advantage estimation, Schulman et al. 2016). The policy
-    explores around its design: by normal noise in its own units, or by the probabilities of a
-    finite set.
+    Rewards are the increments of sPCE with each look, less what the looks cost; the critic predicts
+    what is to come from every summary of the history (generalised advantage estimation, Schulman
+    et al. 2016). The policy explores around its design: by normal noise in its own units, or by the
+    probabilities of a finite set.
 
     Args:
         problem: the model; no gradient in the design is needed.
@@ -76,15 +75,18 @@ class ActorCritic(nn.Module):
             self.settings.contrasts,
             likelihood=self.likelihood,
             nearby=self.nearby,
+            by_look=True,
         )
         gain = contrasted.gains - price_of(roll, self.settings.price)
         values, chances = torch.stack(walk.values), torch.stack(walk.log_probs)  # [T, B]
         live = torch.ones_like(values, dtype=torch.bool)  # a look too dear counts, none after it
         if roll.made is not None:
             live[1:] = roll.made.mT[:-1]
-        known = values.detach().where(live, gain)  # when all is over, the gain is the value
+        assert contrasted.before is not None
+        gained = contrasted.before.mT  # the critic is asked what comes on top
+        known = (gained + values.detach()).where(live, gain)  # when all is over, the gain is it
         advantages = self._advantages(known, gain)
-        critic = (values - (known + advantages))[live].square().mean()
+        critic = (gained + values - (known + advantages))[live].square().mean()
         advantages = advantages.where(live, 0) / advantages[live].std().clamp(min=1e-6)
         actor = -(chances * advantages).sum(0).mean()
         entropies = torch.stack(walk.entropies).where(live, 0).sum(0).mean()

@@ -22,7 +22,9 @@ from boed.deep_adaptive import (
     spce_loss,
     train_policy,
 )
-from boed.deep_adaptive.experiments import run_experiments
+from boed.deep_adaptive.experiments import log_likelihood, run_experiments
+from boed.deep_adaptive.loss import outcome_score
+from boed.deep_adaptive.nearby import Nearby
 from boed.eig.model.roll_outs import roll_out
 from boed.eig.model.sequential import sequential_pce
 from boed.foundation.files import load_weights, save_weights
@@ -208,6 +210,59 @@ def test_score_function_gradient_of_discrete_outcomes_is_that_of_the_exact_eig(d
     assert -loss.item() == pytest.approx(eig.item(), abs=0.01)
     result = -policy.numbers.grad[:, 0].double()
     torch.testing.assert_close(result, exact.grad, atol=0.02, rtol=0)
+
+
+@pytest.mark.parametrize("near", [None, 0.5])
+def test_the_gain_before_each_look_is_that_of_the_looks_so_far(near):
+    """By the draws from the prior, whatever the other draws are."""
+    policy = StaticDesign(torch.tensor([[0.5], [1.0], [2.0]]))
+    problem = single_look(LINEAR.model, policy, "y", target="theta")
+    torch.manual_seed(0)
+    roll = run_experiments(problem, policy, 3, batch=20)
+    nearby = None if near is None else Nearby(problem, torch.zeros(1), share=near)
+    whole, told = (
+        _seeded(lambda by=by: contrast(problem, roll, 40, nearby=nearby, by_look=by))
+        for by in (False, True)
+    )
+    torch.testing.assert_close(told.gains, whole.gains)
+    torch.testing.assert_close(told.weights, whole.weights)
+    assert whole.before is None
+    assert told.before.shape == (20, 3)
+    prior = 40 if near is None else 20
+    theta = {name: value[:prior] for name, value in told.others.items()}
+    for look in range(3):
+        part = roll.part(looks=slice(0, look))
+        others = log_likelihood(problem, part, theta) if look else torch.zeros(prior, 20)
+        mean = torch.cat([part.log_likelihood[None], others]).logsumexp(0)
+        expected = part.log_likelihood - mean + math.log(prior + 1)
+        torch.testing.assert_close(told.before[:, look], expected)
+
+
+def _seeded(made):
+    torch.manual_seed(1)
+    return made()
+
+
+def test_what_was_gained_before_a_look_quiets_its_gradient(monkeypatch):
+    """The score function's of eight looks at a coin, against the mean of the batch alone."""
+    policy = StaticDesign(torch.full((8, 1), 0.9))
+    problem = single_look(coin, policy, "y", target="theta")
+
+    def noise():
+        torch.manual_seed(1)
+        drawn = []
+        for _ in range(60):
+            policy.numbers.grad = None
+            spce_loss(problem, policy, 8, batch=32, contrasts=40).backward()
+            drawn.append(policy.numbers.grad.clone())
+        return float(torch.stack(drawn)[:, -1].var())
+
+    quiet = noise()
+    plain = outcome_score
+    monkeypatch.setattr(
+        "boed.deep_adaptive.loss.outcome_score", lambda roll, gains, _: plain(roll, gains)
+    )
+    assert quiet < 0.8 * noise()
 
 
 def test_the_exact_eig_of_the_coin_is_the_reference():

@@ -73,7 +73,7 @@ class FusedLikelihood:
                 latents={},
                 designs=designs,
                 outcomes=outcomes,
-                log_likelihood=designs.new_empty(0),
+                log_likelihoods=designs.new_empty(0, 0),
                 made=None if whole else others[-1],
             )
             values = others[: len(names)]

@@ -23,7 +23,6 @@ from boed.eig.model.pyro_model import SiteModel, Sites
 from boed.eig.model.roll_outs import (
     LogLikelihood,
     RollOut,
-    part_of,
     roll_out_log_likelihood,
     tiled_log_likelihood,
 )
@@ -228,7 +227,7 @@ def adapted_terms(
     piece = max(1, TILE // (SCENES * max(looks, CENTRES) * targets.width))
     terms = []
     for some in slices(len(roll.designs), SCENES):
-        part = part_of(roll, some)
+        part = roll.part(scenes=some)
         proposal = Proposal.fitted(problem, targets, part, piece=piece)
         terms.append(proposal.terms(contrasts, piece=piece, likelihood=likelihood))
     return terms

@@ -32,7 +32,7 @@ class RollOut:
         latents: what was true, every latent site `[B, *event]`.
         designs: `[B, T, *K]`.
         outcomes: `[B, T, *Y]`.
-        log_likelihood: sum_t log p(y_t | theta, d_t) under the truth, nats.
+        log_likelihoods: log p(y_t | theta, d_t) of each look under the truth, nats, `[B, T]`.
         made: which looks were made before the budget was spent, `[B, T]`; all of them if None. What
             stands for a look that was not made counts for nothing.
         costs: of all looks that were made, `[B]`.
@@ -41,9 +41,24 @@ class RollOut:
     latents: Sites
     designs: Float[Tensor, "B T *K"]
     outcomes: Float[Tensor, "B T *Y"]
-    log_likelihood: Float[Tensor, " B"]
+    log_likelihoods: Float[Tensor, "B T"]
     made: Bool[Tensor, "B T"] | None = None
     costs: Float[Tensor, " B"] | None = None
+
+    @property
+    def log_likelihood(self) -> Float[Tensor, " B"]:
+        """sum_t log p(y_t | theta, d_t) under the truth, nats."""
+        return self.log_likelihoods.sum(1)
+
+    def part(self, *, scenes: slice = slice(None), looks: slice = slice(None)) -> RollOut:
+        """Some of the scenes, or some of their looks, whose costs are not told apart."""
+        return RollOut(
+            latents={name: value[scenes] for name, value in self.latents.items()},
+            designs=self.designs[scenes, looks],
+            outcomes=self.outcomes[scenes, looks],
+            log_likelihoods=self.log_likelihoods[scenes, looks],
+            made=None if self.made is None else self.made[scenes, looks],
+        )
 
 
 LogLikelihood = Callable[[SiteModel, RollOut, Sites], Tensor]
@@ -91,7 +106,7 @@ def roll_out(
     outcomes = first.outcomes[site][:, None][:, :0]
     made = torch.ones(batch, 0, dtype=torch.bool, device=example.device)
     spent = torch.zeros(batch, device=example.device)
-    likelihood: Tensor | float = 0.0
+    likelihoods: list[Tensor] = []
     for step in range(steps):
         chosen = _chosen(policy, designs, outcomes, example=example, at_once=at_once)
         for design in chosen.unbind(1):
@@ -105,14 +120,14 @@ def roll_out(
             designs = torch.cat([designs, design[:, None]], 1)
             outcomes = torch.cat([outcomes, look.outcomes[site][:, None]], 1)
             made = torch.cat([made, going[:, None]], 1)
-            likelihood = likelihood + _where(going, look.log_likelihood)
+            likelihoods.append(_where(going, look.log_likelihood))
         if not bool(made[:, -1].any()):
             break
     return RollOut(
         latents=first.latents,
         designs=designs,
         outcomes=outcomes,
-        log_likelihood=torch.as_tensor(likelihood),
+        log_likelihoods=torch.stack(likelihoods, 1),
         made=None if bool(made.all()) else made,
         costs=spent,
     )
@@ -193,15 +208,3 @@ def tiled_log_likelihood(
         for some in slices(number, piece)
     ]
     return torch.cat(parts)
-
-
-def part_of(roll: RollOut, rows: slice) -> RollOut:
-    """Some of the scenes."""
-    latents = {name: value[rows] for name, value in roll.latents.items()}
-    return RollOut(
-        latents=latents,
-        designs=roll.designs[rows],
-        outcomes=roll.outcomes[rows],
-        log_likelihood=roll.log_likelihood[rows],
-        made=None if roll.made is None else roll.made[rows],
-    )

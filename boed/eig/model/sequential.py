@@ -20,7 +20,6 @@ from boed.eig.model.roll_outs import (
     LogLikelihood,
     RollOut,
     SequencePolicy,
-    part_of,
     roll_out,
     roll_out_log_likelihood,
     tiled_log_likelihood,
@@ -148,7 +147,7 @@ def contrastive_terms(
         totals = [
             tiled_log_likelihood(
                 problem,
-                part_of(roll, scenes),
+                roll.part(scenes=scenes),
                 _scenes(latents, scenes),
                 piece=cells // rows,
                 likelihood=likelihood,
@@ -247,7 +246,7 @@ def sequential_pce(
             terms = [
                 contrastive_terms(
                     problem,
-                    part_of(roll, part),
+                    roll.part(scenes=part),
                     contrasts,
                     example=example,
                     memory=memory,
