@@ -194,7 +194,7 @@ def spce_loss(
             gradient in the design.
     """
     roll = run_experiments(problem, policy, looks, batch=batch, limit=limit)
-    check_reparametrised(problem, roll)
+    check_reparametrised(roll)
     contrasted = contrast(
         problem,
         roll,
@@ -224,7 +224,7 @@ def price_of(roll: RollOut, price: float) -> Float[Tensor, " B"]:
     return price * roll.costs
 
 
-def check_reparametrised(problem: SiteModel, roll: RollOut) -> None:
+def check_reparametrised(roll: RollOut) -> None:
     """Refuse a model, or a set of designs, that no gradient passes through.
 
     Raises:

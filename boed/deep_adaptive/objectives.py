@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from boed.deep_adaptive.experiments import run_experiments
+from boed.deep_adaptive.finite import few_outcomes, finite_spce_loss
 from boed.deep_adaptive.loss import (
     check_reparametrised,
     first_design,
@@ -81,6 +82,9 @@ def objective(
             "one of dad, fixed, rl"
         )
     if method in ("dad", "fixed"):
+        outcomes = None if nearby else few_outcomes(problem, policy, settings.looks)
+        if outcomes is not None:
+            return Objective(policy, lambda: _summed(problem, policy, settings, outcomes))
         return Objective(policy, lambda: _spce(problem, policy, settings, likelihood, nearby))
     if not isinstance(policy, DeepAdaptiveDesign):
         raise ValueError(
@@ -98,7 +102,7 @@ def objective(
         roll = run_experiments(
             problem, policy, settings.looks, batch=settings.share, limit=settings.limit
         )
-        check_reparametrised(problem, roll)
+        check_reparametrised(roll)
         gains = judge(roll.latents, policy.in_units(roll.designs, roll.outcomes))
         gains = gains - price_of(roll, settings.price)
         return -(gains + outcome_score(roll, gains.detach())).mean()
@@ -134,6 +138,21 @@ def _spce(
         limit=settings.limit,
         price=settings.price,
         nearby=nearby,
+    )
+
+
+def _summed(
+    problem: SiteModel, policy: Trainable, settings: PolicyTrainingConfig, outcomes: Tensor
+) -> Tensor:
+    return finite_spce_loss(
+        problem,
+        policy,
+        settings.looks,
+        support=outcomes,
+        batch=settings.share,
+        contrasts=settings.contrasts,
+        limit=settings.limit,
+        price=settings.price,
     )
 
 
