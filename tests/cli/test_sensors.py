@@ -19,6 +19,7 @@ from boed.sensors import PatchSensor
 from boed.sensors.registry import ARRAYS, OF_THE_SCENES, SENSORS, sensor_named
 
 SMALL = ("--scenes", "4", "--steps", "2", "--completions", "3", "--policies", "boed,random")
+LEAST = ("--scenes", "2", "--steps", "1", "--completions", "2", "--policies", "boed")
 
 ROW_SCANNER = '''
 import torch
@@ -177,10 +178,16 @@ def test_lists_are_taken() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "sensor",
-    ["kspace", "pixels,block=4", "projections,angles=32", "foveated", "lines,axis=row,width=2"],
+    [
+        "kspace",
+        "pixels,block=8",
+        "projections,angles=16",
+        "foveated,designs=[[8,8],[16,16],[20,12]]",
+        "lines,axis=row,width=2",
+    ],
 )
 def test_ours_on_digits(sensor: str, tmp_path: Path) -> None:
-    succeeds("benchmark", *SMALL, "--sensor", sensor, "--out", tmp_path)
+    succeeds("benchmark", *LEAST, "--sensor", sensor, "--out", tmp_path)
     assert (tmp_path / "report.html").stat().st_size > 10_000
 
 
@@ -225,7 +232,7 @@ def test_scenes_without_a_library_use_that_of_another(tmp_path: Path) -> None:
         test_labels=test.labels[:, None].numpy(),
         label_names=np.array(test.label_names),
     )
-    asked = ("benchmark", *SMALL, "--data", tmp_path / "mine.npz", "--sensor", "patch,grid=3")
+    asked = ("benchmark", *LEAST, "--data", tmp_path / "mine.npz", "--sensor", "patch,grid=3")
     models = ("--completer", "aipo-digits-32", "--classifier", "densenet-digits-32")
     succeeds(*asked, *models, "--library", "digits", "--out", tmp_path / "run")
     succeeds(*asked, *models, "--out", tmp_path / "without")
