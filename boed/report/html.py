@@ -61,6 +61,9 @@ def rounded(value: Any) -> str | None:
     return None if value is None or not math.isfinite(float(value)) else f"{float(value):.1f}"
 
 
+DPI = 140
+
+
 def svg(figure: Figure) -> str:
     """A figure as a data URI of SVG: sharp at any size."""
     return _embedded(figure, "svg", "image/svg+xml")
@@ -71,11 +74,26 @@ def png(figure: Figure) -> str:
     return _embedded(figure, "png", "image/png")
 
 
+def _lay_out(figure: Figure) -> None:
+    """What `savefig` draws all twice for. Of pictures without ticks, no axis is measured."""
+    figure.dpi = DPI
+    engine = figure.get_layout_engine()
+    if engine is None:
+        return
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            if not axis.get_label_text() and not len(axis.get_ticklocs()):
+                axis.set_visible(False)
+    engine.execute(figure)
+    figure.set_layout_engine(None)
+
+
 def _embedded(figure: Figure, kind: str, mime: str) -> str:
     import matplotlib
 
+    _lay_out(figure)
     buffer = io.BytesIO()
     with matplotlib.rc_context({"svg.hashsalt": "boed"}):  # the same figure, the same bytes
         date = {"Date": None} if kind == "svg" else None
-        figure.savefig(buffer, format=kind, dpi=140, metadata=date)
+        figure.savefig(buffer, format=kind, dpi=DPI, metadata=date)
     return f"data:{mime};base64,{base64.b64encode(buffer.getvalue()).decode()}"
