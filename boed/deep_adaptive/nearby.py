@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 
 import torch
 from jaxtyping import Float
@@ -23,6 +24,10 @@ from boed.eig.model.targets import Targets
 
 IMAGINED = 2**30
 """Contrasts that sPCE is estimated for: what an experiment gains counts up to 20.8 nats."""
+
+
+MANY = 10
+"""Numbers of the targets from which on draws near the truth are known to be too few."""
 
 
 def imagined(gains: Float[Tensor, " B"]) -> Float[Tensor, " B"]:
@@ -62,6 +67,13 @@ class Nearby:
         self.problem, self.share, self.tried = problem, share, False
         self.targets = Targets(problem, example)
         self.targets.check_real(f"near is {share:g}", "0 (all contrasts from the prior)")
+        if self.targets.width > MANY:
+            warnings.warn(
+                f"near is {share:g}, and the targets are {self.targets.width} numbers: beyond "
+                f"{MANY} few of the draws near the truth count, and the gain that is told is too "
+                "high; take more contrasts, and compare policies by sequential_pce",
+                stacklevel=2,
+            )
 
     def from_prior(self, number: int) -> int:
         """How many of so many draws are from the prior; they come first."""

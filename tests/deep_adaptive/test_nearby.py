@@ -123,6 +123,17 @@ def test_what_it_cannot_do_is_said():
         PolicyTrainingConfig(near=0.95)
 
 
+def test_many_targets_are_warned_about():
+    def many(design):
+        with pyro.plate_stack("plate", design.shape[:-1]):
+            theta = pyro.sample("theta", dist.Normal(torch.zeros(11), 1.0).to_event(1))
+            return pyro.sample("y", dist.Normal(theta.sum(-1) * design[..., 0], 1.0))
+
+    problem, *_ = prepared(many, "theta", batch=2)
+    with pytest.warns(UserWarning, match="the targets are 11 numbers"):
+        Nearby(problem, torch.ones(1))
+
+
 def test_gains_are_those_of_spce_with_a_billion_contrasts():
     most = math.log(IMAGINED + 1)
     held = imagined(torch.tensor([-3.0, 0.0, 8.0, 400.0]))
