@@ -40,7 +40,7 @@ def blocks(path: Path, *languages: str) -> list[str]:
 
 def small(code: str) -> str:
     """The same code on fewer scenes."""
-    return re.sub(r"(scenes[= ])\d+", r"\g<1>4", code)
+    return re.sub(r"(scenes[= ])\d+", r"\g<1>2", code)
 
 
 def written(path: Path, folder: Path) -> None:

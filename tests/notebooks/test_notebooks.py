@@ -59,7 +59,7 @@ def test_what_it_imports_is_there(path: Path) -> None:
 def test_it_runs(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from nbclient import NotebookClient
 
-    monkeypatch.setenv("BOED_NOTEBOOK_SCENES", "4")
+    monkeypatch.setenv("BOED_NOTEBOOK_SCENES", "2")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     notebook = nbformat.read(path, as_version=4)
     NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(FOLDER)}}).execute()
