@@ -10,14 +10,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from boed.deep_adaptive.contrastive import contrastive_loss
 from boed.deep_adaptive.experiments import run_experiments
-from boed.deep_adaptive.finite import few_outcomes, finite_spce_loss
 from boed.deep_adaptive.loss import (
     check_reparametrised,
     first_design,
     outcome_score,
     price_of,
-    spce_loss,
 )
 from boed.deep_adaptive.nearby import Nearby
 from boed.deep_adaptive.network import DeepAdaptiveDesign, StaticDesign
@@ -82,10 +81,15 @@ def objective(
             "one of dad, fixed, rl"
         )
     if method in ("dad", "fixed"):
-        outcomes = None if nearby else few_outcomes(problem, policy, settings.looks)
-        if outcomes is not None:
-            return Objective(policy, lambda: _summed(problem, policy, settings, outcomes))
-        return Objective(policy, lambda: _spce(problem, policy, settings, likelihood, nearby))
+        loss = contrastive_loss(
+            problem,
+            policy,
+            settings.looks,
+            settings=settings,
+            likelihood=likelihood,
+            nearby=nearby,
+        )
+        return Objective(policy, loss)
     if not isinstance(policy, DeepAdaptiveDesign):
         raise ValueError(
             f"method is {method!r} and the policy a {type(policy).__name__}, expected a "
@@ -98,7 +102,7 @@ def objective(
         return Objective(critic, critic.loss)
     judge: nn.Module = (Critic if method == "idad" else Posterior)(problem, policy)
 
-    def loss() -> Tensor:
+    def bound() -> Tensor:
         roll = run_experiments(
             problem, policy, settings.looks, batch=settings.share, limit=settings.limit
         )
@@ -107,7 +111,7 @@ def objective(
         gains = gains - price_of(roll, settings.price)
         return -(gains + outcome_score(roll, gains.detach())).mean()
 
-    return Objective(nn.ModuleDict({"policy": policy, "judge": judge}), loss)
+    return Objective(nn.ModuleDict({"policy": policy, "judge": judge}), bound)
 
 
 def nearby_for(
@@ -119,41 +123,6 @@ def nearby_for(
     with torch.random.fork_rng():
         torch.manual_seed(derive(settings.seed, "near"))
         return Nearby(problem, first_design(policy, problem.space), share=settings.near)
-
-
-def _spce(
-    problem: SiteModel,
-    policy: Trainable,
-    settings: PolicyTrainingConfig,
-    likelihood: LogLikelihood,
-    nearby: Nearby | None,
-) -> Tensor:
-    return spce_loss(
-        problem,
-        policy,
-        settings.looks,
-        batch=settings.share,
-        contrasts=settings.contrasts,
-        likelihood=likelihood,
-        limit=settings.limit,
-        price=settings.price,
-        nearby=nearby,
-    )
-
-
-def _summed(
-    problem: SiteModel, policy: Trainable, settings: PolicyTrainingConfig, outcomes: Tensor
-) -> Tensor:
-    return finite_spce_loss(
-        problem,
-        policy,
-        settings.looks,
-        support=outcomes,
-        batch=settings.share,
-        contrasts=settings.contrasts,
-        limit=settings.limit,
-        price=settings.price,
-    )
 
 
 def _layers(inputs: int, hidden: int, outputs: int) -> nn.Sequential:

@@ -11,7 +11,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from boed.deep_adaptive.loss import first_design, single_look, spce_loss
+from boed.deep_adaptive.contrastive import contrastive_loss
+from boed.deep_adaptive.loss import first_design, single_look
 from boed.deep_adaptive.network import DeepAdaptiveDesign
 from boed.deep_adaptive.policy import DesignPolicy, History, stacked
 from boed.eig.model.posterior import filtered
@@ -75,19 +76,8 @@ def refine(
                 given, history, example=first_design(network, policy.space), particles=particles
             )
         going_on = _Continued(network, history)
-        fit(
-            network,
-            lambda _: spce_loss(
-                given,
-                going_on,
-                left,
-                batch=settings.batch,
-                contrasts=settings.contrasts,
-                limit=settings.limit,
-                price=settings.price,
-            ),
-            settings,
-        )
+        loss = contrastive_loss(given, going_on, left, settings=settings)
+        fit(network, lambda _: loss(), settings)
     return replace(policy, network=network.eval())
 
 

@@ -8,13 +8,13 @@ import pyro.distributions as dist
 import pytest
 import torch
 
-from boed.deep_adaptive.experiments import run_experiments
-from boed.deep_adaptive.finite import (
+from boed.deep_adaptive.contrastive import (
     MOST,
     expected_gains,
     few_outcomes,
     finite_spce_loss,
 )
+from boed.deep_adaptive.experiments import run_experiments
 from boed.deep_adaptive.loss import contrast, single_look, spce_loss
 from boed.deep_adaptive.network import DeepAdaptiveDesign, PolicyConfig, StaticDesign
 from boed.problems import HyperbolicDiscounting
@@ -186,7 +186,7 @@ def test_an_impossible_outcome_counts_for_nothing():
 def test_less_memory_gives_the_same_gradient(monkeypatch):
     found = []
     for cells in (2**30, 0):
-        monkeypatch.setattr("boed.deep_adaptive.finite.CELLS", cells)
+        monkeypatch.setattr("boed.deep_adaptive.contrastive.CELLS", cells)
         problem, policy = prepared(coin)
         torch.manual_seed(0)
         finite_spce_loss(problem, policy, 2, support=COIN, batch=50, contrasts=30).backward()

@@ -1,4 +1,4 @@
-"""sPCE of experiments with few possible outcomes: expected over them, in place of drawn."""
+"""The loss of sPCE; of experiments with few possible outcomes summed over them, not drawn."""
 
 from __future__ import annotations
 
@@ -6,17 +6,20 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from boed.deep_adaptive.experiments import RecurrentDesigner, run_experiments
-from boed.deep_adaptive.loss import check_reparametrised
+from boed.deep_adaptive.experiments import RecurrentDesigner, log_likelihood, run_experiments
+from boed.deep_adaptive.loss import check_reparametrised, spce_loss
+from boed.deep_adaptive.nearby import Nearby
 from boed.eig.model.pyro_model import SiteModel, Sites
-from boed.eig.model.roll_outs import RollOut
+from boed.eig.model.roll_outs import LogLikelihood, RollOut
 from boed.foundation.options import Whole
+from boed.training.config import PolicyTrainingConfig
 
 MOST = 16
 """Outcomes of a look that are summed over: each costs an evaluation of every contrast."""
@@ -27,6 +30,32 @@ T times less memory, for a quarter more time."""
 
 TRIED = 8
 """Experiments by which it is seen whether all looks have the same outcomes."""
+
+
+def contrastive_loss(
+    problem: SiteModel,
+    policy: RecurrentDesigner,
+    looks: int,
+    *,
+    settings: PolicyTrainingConfig,
+    likelihood: LogLikelihood = log_likelihood,
+    nearby: Nearby | None = None,
+) -> Callable[[], Float[Tensor, ""]]:
+    """-sPCE and the price of the looks, of fresh experiments at each call.
+
+    `finite_spce_loss` where a look has few outcomes and all contrasts are from the prior, else
+    `spce_loss`.
+    """
+    sizes: dict[str, Any] = {
+        "batch": settings.share,
+        "contrasts": settings.contrasts,
+        "limit": settings.limit,
+        "price": settings.price,
+    }
+    support = None if nearby else few_outcomes(problem, policy, looks)
+    if support is not None:
+        return partial(finite_spce_loss, problem, policy, looks, support=support, **sizes)
+    return partial(spce_loss, problem, policy, looks, likelihood=likelihood, nearby=nearby, **sizes)
 
 
 @torch.no_grad()
