@@ -88,10 +88,10 @@ class PolicyConfig:
                 )
         if self.logarithmic is not None:
             at_least(0, logarithmic=min(self.logarithmic))
-            if any(self.logarithmic) and self.lower is None:
+            if any(self.logarithmic) and self.lower is None and self.designs is None:
                 raise ValueError(
-                    f"logarithmic is {self.logarithmic}, which is for designs with bounds; "
-                    "expected lower and upper, or none"
+                    f"logarithmic is {self.logarithmic}, which is for designs with bounds or of a "
+                    "set; expected lower and upper, or none"
                 )
         if self.designs is not None:
             rows = tuple(tuple(map(float, row)) for row in self.designs)

@@ -48,9 +48,11 @@ class DeepAdaptiveDesign(nn.Module):
 
     The architecture of Foster, Ivanova, Malik and Rainforth, "Deep Adaptive Design" (2021). The
     order of the looks does not matter to it, and the first design is what the emitter makes of an
-    empty sum. Where several looks are chosen at once, those that have no outcome yet are added by
-    an encoder of their own, of the design alone, and each place of the group begins elsewhere:
-    were all designs of a group the same, no gradient would part them.
+    empty sum. Of a finite set it takes the design whose encoding is most like what the emitter asks
+    for, so that designs near each other are learned of together. Where several looks are chosen at
+    once, those that have no outcome yet are added by an encoder of their own, of the design alone,
+    and each place of the group begins elsewhere: were all designs of a group the same, no gradient
+    would part them.
 
     Attributes:
         config: its size.
@@ -78,7 +80,7 @@ class DeepAdaptiveDesign(nn.Module):
                 activation(),
                 nn.Linear(config.hidden, config.embedding + config.heads),
             )
-        outputs = len(config.designs or range(config.design_dim))
+        outputs = config.embedding if config.designs else config.design_dim
         self.emitter = nn.Sequential(
             nn.Linear(config.embedding + config.heads * config.design_dim, config.hidden),
             activation(),
@@ -86,9 +88,17 @@ class DeepAdaptiveDesign(nn.Module):
             activation(),
             nn.Linear(config.hidden, outputs + (0 if config.designs else config.heads)),
         )
+        self.offered: nn.Sequential | None = None
+        if config.designs is not None:
+            self.offered = nn.Sequential(
+                nn.Linear(config.design_dim, config.hidden),
+                activation(),
+                nn.Linear(config.hidden, config.embedding),
+            )
         self.places: nn.Parameter | None = None
         if config.at_once > 1:
-            self.places = nn.Parameter(torch.randn(config.at_once, outputs))
+            raw = len(config.designs or range(config.design_dim))
+            self.places = nn.Parameter(torch.randn(config.at_once, raw))
         self.scale = DesignScale(*_interval(config), config.logarithmic)
         self.register_buffer("candidates", torch.tensor(config.designs or [[]]), persistent=False)
         self.register_buffer("outcome_mean", torch.zeros(config.outcome_dim))
@@ -172,18 +182,25 @@ class DeepAdaptiveDesign(nn.Module):
     def _emitted(self, summary: Float[Tensor, "B E"]) -> Float[Tensor, "B R"]:
         heads, raw = self.config.heads, summary
         if not heads:
-            return self.emitter(raw)  # type: ignore[no-any-return]
+            return self._offered(self.emitter(raw))
         embedding, weights, weighted = summary.split(
             [self.config.embedding, heads, heads * self.design_dim], -1
         )
         means = weighted.unflatten(-1, (heads, -1)) / weights.clamp(min=1e-6)[..., None]
         raw = self.emitter(torch.cat([embedding, means.flatten(-2)], -1))
         if self.config.designs is not None:
-            return raw
+            return self._offered(raw)
         if self.config.lower is not None:  # what `within` makes of it again
             means = means.clamp(-1 + 2e-4, 1 - 2e-4).atanh()
         offset, shares = raw.split([self.design_dim, heads], -1)
         return offset + (shares[..., None] * means).sum(-2)
+
+    def _offered(self, raw: Tensor) -> Tensor:
+        """Of a finite set, how well each design answers what the network asks for."""
+        if self.offered is None:
+            return raw
+        designs = self.offered(self.scale.numbers(self.candidates))
+        return raw @ designs.T / designs.shape[1] ** 0.5  # type: ignore[no-any-return]
 
     def update(
         self,

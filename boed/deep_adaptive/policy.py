@@ -306,6 +306,7 @@ def architecture_for(problem: Experiment, **sizes: Any) -> PolicyConfig:
     else:
         lower, upper = (tuple(row) for row in bounds.tolist())
         shape = {"design_dim": len(lower), "lower": lower, "upper": upper}
+    if designs is not None or bounds is not None:
         shape["logarithmic"] = getattr(problem, "logarithmic", None)
     example = DeepAdaptiveDesign(PolicyConfig(**{**shape, "hidden": 1, "embedding": 1})).middle
     example = example if space is None else space.nearest(example)

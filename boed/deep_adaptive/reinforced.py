@@ -86,8 +86,11 @@ class ActorCritic(nn.Module):
         gained = contrasted.before.mT  # the critic is asked what comes on top
         known = (gained + values.detach()).where(live, gain)  # when all is over, the gain is it
         advantages = self._advantages(known, gain)
-        critic = (gained + values - (known + advantages))[live].square().mean()
-        advantages = advantages.where(live, 0) / advantages[live].std().clamp(min=1e-6)
+        to_come = known + advantages - gained
+        critic = (values - to_come)[live].square().mean() / to_come[live].var().clamp(min=1e-6)
+        advantages = advantages.where(live, 0)
+        mean = advantages.sum(1, keepdim=True) / live.sum(1, keepdim=True).clamp(min=1)
+        advantages = (advantages - mean).where(live, 0) / advantages[live].std().clamp(min=1e-6)
         actor = -(chances * advantages).sum(0).mean()
         entropies = torch.stack(walk.entropies).where(live, 0).sum(0).mean()
         return actor + 0.5 * critic - self.entropy * entropies

@@ -53,6 +53,11 @@ class PreyPopulation:
         """All that there are: 1 to `most` prey."""
         return torch.arange(1.0, self.most + 1)[:, None]
 
+    @property
+    def logarithmic(self) -> tuple[float]:
+        """Prey count in powers from one on; see `PolicyConfig`."""
+        return (1.0,)
+
     def model(self, design: Float[Tensor, "*batch 1"]) -> Float[Tensor, "*batch"]:
         """Sites log_a, log_h and y in 0..N_0, `[*batch]`.
 

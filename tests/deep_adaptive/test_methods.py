@@ -16,6 +16,7 @@ from boed.deep_adaptive import (
     PolicyConfig,
     PolicyTrainingConfig,
     StaticDesign,
+    architecture_for,
     train_policy,
 )
 from boed.deep_adaptive.experiments import log_likelihood, run_experiments
@@ -28,6 +29,7 @@ from boed.problems import (
     HyperbolicDiscounting,
     LinearGaussian,
     LocationFinding,
+    PreyPopulation,
     TwoAlternativeChoice,
 )
 from boed.training.checkpoints import best_path
@@ -75,6 +77,25 @@ def test_reinforcement_learns_designs_of_a_finite_set(heads):
         LINEAR.model, policy, 2, samples=50, contrasts=50, example=torch.zeros(1)
     )
     assert (result.designs == 2).all()
+
+
+def test_a_set_of_many_designs_is_learned_as_a_whole():
+    """Each of 201 designs is tried twenty times; what is learned of one serves those beside it."""
+    rows = tuple((each,) for each in torch.linspace(-2, 2, 201).tolist())
+    policy = network(designs=rows)
+    policy = train_policy(LINEAR.model, policy, QUICK, method="rl")
+    result = sequential_pce(
+        LINEAR.model, policy, 2, samples=50, contrasts=50, example=torch.zeros(1)
+    )
+    assert result.designs.abs().min() > 1.7
+
+
+def test_designs_of_a_set_may_count_in_powers():
+    policy = network(designs=tuple((float(each),) for each in range(1, 101)), logarithmic=(1.0,))
+    numbers = policy.scale.numbers(torch.tensor([[1.0], [10.0], [100.0]]))
+    torch.testing.assert_close(numbers, torch.tensor([[-1.0], [0.0], [1.0]]))
+    policy = PreyPopulation()
+    assert architecture_for(policy).logarithmic == policy.logarithmic
 
 
 @pytest.mark.parametrize("method", ["dad", "vsoed", "idad"])
