@@ -71,14 +71,17 @@ class Contrast:
 
     Attributes:
         gains: what sPCE averages, g in nats, `[B]`.
-        before: the same of the looks before each, by the draws from the prior alone, `[B, T]`; None
-            where it was not asked for.
+        expected: their mean over which of the L + 1 draws is the truth, given the outcomes, `[B]`:
+            of the same mean and less noise, where all are drawn alike. `gains` where they are not.
+        before: `expected` of the looks before each, by the draws from the prior alone, `[B, T]`;
+            None where it was not asked for.
         truth: posterior probability of the truth among the L + 1 draws, `[B]`.
         others: `[L, 1, *E]` per site, the same for every roll-out, or `[L, B, *E]`.
         weights: p(h_T | theta_l, pi) over the largest of them, `[L, B]`.
     """
 
     gains: Float[Tensor, " B"]
+    expected: Float[Tensor, " B"]
     truth: Float[Tensor, " B"]
     others: Sites
     weights: Float[Tensor, "L B"]
@@ -120,13 +123,32 @@ def contrast(
     largest = others.amax(0)
     weights = (others - largest).exp_().nan_to_num_(1.0)  # 1 where all are impossible
     whole = torch.logaddexp(truth + itself, weights.sum(0).log() + largest)
-    gains = truth - whole + math.log(contrasts + 1)
     share = (truth + itself - whole).exp()
-    if nearby is not None:
-        held = imagined(gains)
+    gains = truth - whole + math.log(contrasts + 1)
+    if nearby is None:
+        expected = told(truth, others)
+    else:
+        gains = expected = held = imagined(gains)
         share = 1 - (1 - (held - math.log(IMAGINED + 1)).exp()) * (1 - share)
-        gains = held
-    return Contrast(gains=gains, truth=share, others=theta, weights=weights, before=before)
+    return Contrast(
+        gains=gains,
+        expected=expected,
+        truth=share,
+        others=theta,
+        weights=weights,
+        before=before,
+    )
+
+
+def told(truth: Float[Tensor, " B"], others: Float[Tensor, "L B"]) -> Float[Tensor, " B"]:
+    """Nats that outcomes tell of which of L + 1 hypotheses is true, from log-likelihoods.
+
+    sum_k w_k log p_k - log [1 / (L + 1) sum_l p_l], with w their posterior probabilities.
+    """
+    whole = torch.logaddexp(truth, others.logsumexp(0))
+    possible = others.where(others > -math.inf, 0.0)
+    mean = (truth - whole).exp() * truth + ((others - whole).exp() * possible).sum(0)
+    return mean - whole + math.log(len(others) + 1)
 
 
 def _by_look(
@@ -144,8 +166,7 @@ def _by_look(
     others = truth.expand(number, -1)
     before: list[Tensor] = []
     for look, own in enumerate(roll.log_likelihoods.unbind(1)):
-        whole = torch.logaddexp(truth, others[:prior].logsumexp(0))
-        before.append(truth - whole + math.log(prior + 1))
+        before.append(told(truth, others[:prior]))
         truth = truth + own
         others = others + likelihood(problem, roll.part(looks=slice(look, look + 1)), theta)
     return others, torch.stack(before, 1)

@@ -77,7 +77,7 @@ class ActorCritic(nn.Module):
             nearby=self.nearby,
             by_look=True,
         )
-        gain = contrasted.gains - price_of(roll, self.settings.price)
+        gain = contrasted.expected - price_of(roll, self.settings.price)
         values, chances = torch.stack(walk.values), torch.stack(walk.log_probs)  # [T, B]
         live = torch.ones_like(values, dtype=torch.bool)  # a look too dear counts, none after it
         if roll.made is not None:

@@ -247,7 +247,7 @@ def val_gain(
         while len(gains) * 32 < settings.watched:
             roll = run_experiments(problem, policy, settings.looks, batch=32, budget=settings.most)
             found = contrast(problem, roll, contrasts, likelihood=likelihood, nearby=nearby)
-            gains.append(found.gains)
+            gains.append(found.expected)
             costs += [] if roll.costs is None else [roll.costs]
     every = torch.cat(gains)
     figures = {

@@ -14,7 +14,7 @@ from boed.deep_adaptive.contrastive import (
     few_outcomes,
     finite_spce_loss,
 )
-from boed.deep_adaptive.experiments import run_experiments
+from boed.deep_adaptive.experiments import log_likelihood, run_experiments
 from boed.deep_adaptive.loss import contrast, single_look, spce_loss
 from boed.deep_adaptive.network import DeepAdaptiveDesign, PolicyConfig, StaticDesign
 from boed.problems import HyperbolicDiscounting
@@ -167,6 +167,24 @@ def test_what_looks_tell_adds_up_to_what_all_of_them_tell():
                 torch.testing.assert_close(told.log_chances.sum(), each.mean().log())
     weight, summed, whole = (torch.stack(each) for each in (weight, summed, whole))
     torch.testing.assert_close((weight * summed).sum(), (weight * whole).sum())
+
+
+def test_the_gain_is_the_mean_over_which_hypothesis_is_true():
+    """Over each as the truth by its posterior probability; and so it has less noise."""
+    problem, policy = prepared(LinearGaussian.one_dimension().model)
+    torch.manual_seed(0)
+    roll = run_experiments(problem, policy, 2, batch=4000)
+    with torch.no_grad():
+        found = contrast(problem, roll, 50)
+        others = log_likelihood(problem, roll, found.others)
+        every = torch.cat([roll.log_likelihood[None], others])
+    own = every - every.logsumexp(0) + math.log(51)
+    torch.testing.assert_close(found.gains, own[0])
+    torch.testing.assert_close(found.expected, (every.softmax(0) * own).sum(0))
+    assert found.expected.var() < 0.7 * found.gains.var()
+    difference = found.expected - found.gains
+    error = float(difference.std()) / math.sqrt(4000)
+    assert float(difference.mean()) == pytest.approx(0, abs=4 * error)
 
 
 def test_an_impossible_outcome_counts_for_nothing():

