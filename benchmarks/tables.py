@@ -41,7 +41,7 @@ OTHERS = """
 | `python benchmarks/pixel_constrained_alpha.py --folder FOLDER` | what the second term of PC-CNN's loss is for ([docs/pixel_constrained.md](../docs/pixel_constrained.md)) |
 | `python benchmarks/cifar_inpainting.py` | the systems of the CIFAR-10 inpainting report, trained and measured beside fillers without training ([docs/cifar_inpainting.md](../docs/cifar_inpainting.md)) |
 | `python benchmarks/latent_search.py --data digits` | Table 1 of semantic inpainting: search in a GAN's latent space, its ablations and its baselines ([docs/latent_search.md](../docs/latent_search.md)) |
-| `python benchmarks/policy_steps.py` | training steps of DAD per second against the published loop ([docs/design_policies.md](../docs/design_policies.md)) |
+| `python benchmarks/policy_steps.py` | training steps of DAD against the published loop: their time, and their noise where outcomes are choices ([docs/design_policies.md](../docs/design_policies.md)) |
 | `python benchmarks/figures.py` | the pictures of [docs/completers.md](../docs/completers.md) that shipped models draw |
 | `python benchmarks/sweep_cost.py --out docs/sweeps.md` | what a sweep costs ([docs/sweeps.md](../docs/sweeps.md)) |
 | `python benchmarks/environment.py` | vectorised Gymnasium environments against single ones |

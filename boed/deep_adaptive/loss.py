@@ -71,21 +71,28 @@ class Contrast:
 
     Attributes:
         gains: what sPCE averages, g in nats, `[B]`.
-        expected: their mean over which of the L + 1 draws is the truth, given the outcomes, `[B]`:
-            of the same mean and less noise, where all are drawn alike. `gains` where they are not.
         before: `expected` of the looks before each, by the draws from the prior alone, `[B, T]`;
             None where it was not asked for.
         truth: posterior probability of the truth among the L + 1 draws, `[B]`.
         others: `[L, 1, *E]` per site, the same for every roll-out, or `[L, B, *E]`.
         weights: p(h_T | theta_l, pi) over the largest of them, `[L, B]`.
+        alike: log p(h_T | theta, pi) of the truth and of the others, where all are drawn alike.
     """
 
     gains: Float[Tensor, " B"]
-    expected: Float[Tensor, " B"]
     truth: Float[Tensor, " B"]
     others: Sites
     weights: Float[Tensor, "L B"]
     before: Float[Tensor, "B T"] | None = None
+    alike: tuple[Float[Tensor, " B"], Float[Tensor, "L B"]] | None = None
+
+    @property
+    def expected(self) -> Float[Tensor, " B"]:
+        """The mean of `gains` over which of the L + 1 draws is the truth, given outcomes, `[B]`.
+
+        Of the same mean and less noise, where all are drawn alike; `gains` where they are not.
+        """
+        return self.gains if self.alike is None else told(*self.alike)
 
 
 @torch.no_grad()
@@ -125,18 +132,16 @@ def contrast(
     whole = torch.logaddexp(truth + itself, weights.sum(0).log() + largest)
     share = (truth + itself - whole).exp()
     gains = truth - whole + math.log(contrasts + 1)
-    if nearby is None:
-        expected = told(truth, others)
-    else:
-        gains = expected = held = imagined(gains)
+    if nearby is not None:
+        gains = held = imagined(gains)
         share = 1 - (1 - (held - math.log(IMAGINED + 1)).exp()) * (1 - share)
     return Contrast(
         gains=gains,
-        expected=expected,
         truth=share,
         others=theta,
         weights=weights,
         before=before,
+        alike=(truth, others) if nearby is None else None,
     )
 
 
