@@ -93,7 +93,7 @@ class Expected:
 
 
 def expected_gains(
-    problem: SiteModel, roll: RollOut, others: Sites, support: Float[Tensor, "Y 1 *E"]
+    problem: SiteModel, roll: RollOut, others: Sites, *, support: Float[Tensor, "Y 1 *E"]
 ) -> Expected:
     """Each look's information about which of the truth and L others it is, with gradient.
 
@@ -191,7 +191,7 @@ def finite_spce_loss(
     check_reparametrised(roll)
     example = roll.designs[0, 0].detach()  # only for its shape
     others = problem.draw_latents(example.expand(contrasts, 1, *example.shape))
-    found = expected_gains(problem, roll, others, support)
+    found = expected_gains(problem, roll, others, support=support)
     total = found.gains.sum(1)
     if roll.costs is not None and price > 0:
         total = total - price * roll.costs

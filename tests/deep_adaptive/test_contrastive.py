@@ -158,7 +158,7 @@ def test_what_looks_tell_adds_up_to_what_all_of_them_tell():
                 )
                 others = {"theta": theta[[k for k in range(3) if k != truth]][:, None]}
                 with torch.no_grad():
-                    told = expected_gains(problem, roll, others, COIN)
+                    told = expected_gains(problem, roll, others, support=COIN)
                 p = (roll.designs[0, :, 0].detach() + theta[:, None]) / 2
                 each = torch.where(roll.outcomes[0] > 0, p, 1 - p).prod(1)
                 weight.append(each[truth] / 3)
@@ -259,4 +259,4 @@ def test_networks_see_designs_chosen_together():
 def finite_spce_loss_value(problem, policy):
     roll = run_experiments(problem, policy, 4, batch=4000)
     others = problem.draw_latents(roll.designs[0, 0].expand(400, 1, 1))
-    return float(expected_gains(problem, roll, others, COIN).gains.sum(1).mean())
+    return float(expected_gains(problem, roll, others, support=COIN).gains.sum(1).mean())
