@@ -180,7 +180,7 @@ def figure(rows: Mapping[str, Sequence[dict[str, Any]]]) -> Figure | None:
     ]
     if not curves:
         return None
-    drawn = Figure(figsize=(7, 4), layout="constrained")
+    drawn = Figure(figsize=(7, 4.8), layout="constrained")
     axis = drawn.subplots()
     for index, (label, training) in enumerate(curves):
         each = training["minutes"] / training["updates"]
@@ -193,7 +193,7 @@ def figure(rows: Mapping[str, Sequence[dict[str, Any]]]) -> Figure | None:
         axis.errorbar(
             minutes, gains, yerr=error, color=colour, ls=style, marker="o", ms=3, label=label
         )
-    axis.set(xlabel="minutes of training", ylabel="gain on val (nats): sPCE; dashed: no bound")
-    axis.legend(fontsize=8)
+    axis.set(xlabel="minutes of training", ylabel="gain on val, nats (dashed: no bound)")
     axis.grid(alpha=0.25)
+    drawn.legend(loc="outside lower center", ncols=2, fontsize=8, frameon=False)
     return drawn
