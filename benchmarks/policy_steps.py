@@ -37,7 +37,7 @@ from boed.deep_adaptive.experiments import log_likelihood, run_experiments
 from boed.deep_adaptive.loss import outcome_score
 from boed.eig.model.fused import FusedLikelihood
 from boed.eig.model.pyro_model import SiteModel
-from boed.eig.model.roll_outs import roll_out, roll_out_log_likelihood
+from boed.eig.model.roll_outs import RollOut, roll_out, roll_out_log_likelihood
 from boed.foundation.files import write_json
 from boed.problems import HyperbolicDiscounting, LocationFinding
 
@@ -51,11 +51,16 @@ def published_loss(
     """-sPCE with the gradient of all L + 1 terms."""
     example = torch.zeros(policy.design_dim)
     roll = roll_out(problem, policy, example, steps=LOOKS, batch=batch)
+    return -gains_of(problem, roll, contrasts).mean()
+
+
+def gains_of(problem: SiteModel, roll: RollOut, contrasts: int) -> Tensor:
+    """sPCE's terms, `[B]`, with the gradient of every contrast."""
+    example = torch.zeros(roll.designs.shape[-1])
     theta = problem.draw_latents(example.expand(contrasts, 1, -1))
     others = roll_out_log_likelihood(problem, roll, theta)
-    truth = roll.log_likelihood
-    every = torch.cat([truth[None], others]).logsumexp(0)
-    return -(truth - every + math.log(contrasts + 1)).mean()
+    every = torch.cat([roll.log_likelihood[None], others]).logsumexp(0)
+    return roll.log_likelihood - every + math.log(contrasts + 1)
 
 
 def scored_loss(
@@ -63,10 +68,7 @@ def scored_loss(
 ) -> Tensor:
     """-sPCE of choices with the score function's gradient, and the batch's mean as its baseline."""
     roll = run_experiments(problem, policy, looks, batch=batch)
-    theta = problem.draw_latents(roll.designs[0, 0].detach().expand(contrasts, 1, -1))
-    others = roll_out_log_likelihood(problem, roll, theta)
-    every = torch.cat([roll.log_likelihood[None], others]).logsumexp(0)
-    gains = roll.log_likelihood - every + math.log(contrasts + 1)
+    gains = gains_of(problem, roll, contrasts)
     return -(gains + outcome_score(roll, gains.detach())).mean()
 
 
@@ -145,12 +147,11 @@ def main() -> None:
                 row = {"loop": name, "milliseconds": round(each, 1), "ratio": round(ratio, 2)}
                 rows.append({**sizes, **row})
         noise = noise_of_choices(64, 511, given.repeats)
-    problem_name = f"location finding A, T = {LOOKS}"
     write_json(
         given.out,
         {
             "machine": machine(),
-            "problem": problem_name,
+            "problem": f"location finding A, T = {LOOKS}",
             "threads": 1,
             "rows": rows,
             "noise": {"problem": "hyperbolic discounting, T = 20", "rows": noise},

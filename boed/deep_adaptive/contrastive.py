@@ -14,11 +14,10 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from boed.deep_adaptive.experiments import RecurrentDesigner, log_likelihood, run_experiments
-from boed.deep_adaptive.loss import check_reparametrised, spce_loss
+from boed.deep_adaptive.loss import above_others, check_reparametrised, price_of, spce_loss
 from boed.deep_adaptive.nearby import Nearby
 from boed.eig.model.pyro_model import SiteModel, Sites
 from boed.eig.model.roll_outs import LogLikelihood, RollOut
-from boed.foundation.options import Whole
 from boed.training.config import PolicyTrainingConfig
 
 MOST = 16
@@ -186,17 +185,13 @@ def finite_spce_loss(
     Raises:
         ValueError: a batch of one; a model that has no gradient in the design.
     """
-    Whole(2).check("batch", batch)
     roll = run_experiments(problem, policy, looks, batch=batch, limit=limit)
     check_reparametrised(roll)
     example = roll.designs[0, 0].detach()  # only for its shape
     others = problem.draw_latents(example.expand(contrasts, 1, *example.shape))
     found = expected_gains(problem, roll, others, support=support)
-    total = found.gains.sum(1)
-    if roll.costs is not None and price > 0:
-        total = total - price * roll.costs
+    total = found.gains.sum(1) - price_of(roll, price)
     with torch.no_grad():
-        rest = total[:, None] - found.gains.cumsum(1)
-        rest = rest - (rest.sum(0) - rest) / (batch - 1)
+        rest = above_others(total[:, None] - found.gains.cumsum(1))
     score = (rest * found.log_chances).sum(1)
     return -(total + score - score.detach()).mean()

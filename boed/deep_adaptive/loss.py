@@ -294,8 +294,17 @@ def outcome_score(
     """
     if not needs_score(roll):
         return torch.zeros_like(gains)
-    Whole(2).check("batch", len(gains))
     rest = gains[:, None] if before is None else gains[:, None] - before
-    others_rest = (rest.sum(0) - rest) / (len(gains) - 1)
-    score = ((rest - others_rest) * roll.log_likelihoods).sum(1)
+    score = (above_others(rest) * roll.log_likelihoods).sum(1)
     return score - score.detach()
+
+
+def above_others(rest: Float[Tensor, "B T"]) -> Float[Tensor, "B T"]:
+    """By how much each experiment has more than the mean of the others.
+
+    Raises:
+        ValueError: there are no others.
+    """
+    number = len(rest)
+    Whole(2).check("batch", number)
+    return rest - (rest.sum(0) - rest) / (number - 1)

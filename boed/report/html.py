@@ -62,6 +62,7 @@ def rounded(value: Any) -> str | None:
 
 
 DPI = 140
+"""Of pictures, and of what figures are laid out by."""
 
 
 def svg(figure: Figure) -> str:

@@ -19,15 +19,9 @@ from boed.deep_adaptive.loss import contrast, single_look, spce_loss
 from boed.deep_adaptive.network import DeepAdaptiveDesign, PolicyConfig, StaticDesign
 from boed.problems import HyperbolicDiscounting
 from boed.problems.linear_gaussian import LinearGaussian
+from tests.deep_adaptive.coins import coin, coin_eig
 
 COIN = torch.tensor([[0.0], [1.0]])
-
-
-def coin(design):
-    """y ~ Bernoulli((d + theta) / 2), theta ~ Bernoulli(0.4)."""
-    with pyro.plate_stack("plate", design.shape[:-1]):
-        theta = pyro.sample("theta", dist.Bernoulli(torch.tensor(0.4)))
-        return pyro.sample("y", dist.Bernoulli((design[..., 0] + theta) / 2))
 
 
 def sides(design):
@@ -56,19 +50,10 @@ def prepared(model, designs=(0.8, 0.3), *, target="theta"):
     return single_look(model, policy, "y", target=target), policy
 
 
-def exact(designs):
-    """EIG of several looks at a coin, by enumerating theta and all outcomes."""
-    outcomes = torch.cartesian_prod(*[torch.tensor([0.0, 1.0])] * len(designs)).double()
-    prior = torch.tensor([0.6, 0.4]).double()
-    p = (designs + torch.tensor([[0.0], [1.0]])) / 2
-    each = torch.where(outcomes[:, None] > 0, p, 1 - p).prod(-1)
-    return (prior * each * (each / (each @ prior)[:, None]).log()).sum()
-
-
 def test_the_gradient_is_that_of_the_exact_eig():
     problem, policy = prepared(coin)
     at = torch.tensor([0.8, 0.3], dtype=torch.double, requires_grad=True)
-    eig = exact(at)
+    eig = coin_eig(at)
     eig.backward()
     torch.manual_seed(1)
     loss = finite_spce_loss(problem, policy, 2, support=COIN, batch=4000, contrasts=400)

@@ -59,13 +59,13 @@ def policy_of(method):
 @pytest.mark.parametrize("method", ["dad", "fixed", "idad", "vsoed", "rl"])
 def test_each_method_finds_the_ends_of_a_bounded_linear_problem(method):
     """Two looks at +-2 give 1/2 ln(1 + 8) nats."""
-    settings = replace(QUICK, lr=0.1) if method == "fixed" else QUICK
+    changes = {"fixed": {"lr": 0.1}, "rl": {"steps": 120}}.get(method, {})
+    settings = replace(QUICK, **changes)
     policy = train_policy(LINEAR.model, policy_of(method), settings, method=method)
     result = sequential_pce(
         LINEAR.model, policy, 2, samples=1000, contrasts=300, example=torch.zeros(1)
     )
-    at_the_ends = (result.designs.abs() > 1.7).float().mean()
-    assert at_the_ends > (0.95 if method == "rl" else 0.999)  # from one end to the other by outcome
+    assert result.designs.abs().min() > 1.7
     assert result.designs.abs().max() <= 2
     assert result.lower == pytest.approx(0.5 * math.log(9), abs=4 * result.lower_error + 0.05)
 
