@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -21,24 +22,27 @@ from boed.foundation.arguments import checked
 from boed.foundation.checks import at_least
 from boed.foundation.randomness import SceneNoise, Seeds, derive, per_scene
 
+AT_ONCE = 2**22
+"""Entries of the matrices that are factored at once: 32 MiB in double precision."""
+
 
 @dataclass(frozen=True, eq=False)
 class _Group:
-    """Scenes that took the same r readings, and what each component says of those.
+    """P sets of r readings, each taken of m scenes, and what each component says of those.
 
     Attributes:
-        rows: which scenes of the batch, `[b]`.
-        taken: which readings, `[r]`.
-        readings: what they read, `[b, r]`.
-        factor: Cholesky factor of a component's covariance of the readings, `[K, r, r]`.
-        log_evidence: log pi_k N(y; m_k, G_k), `[b, K]`.
+        rows: which scenes of the batch, `[P, m]`.
+        taken: which readings, `[P, r]`.
+        readings: what they read, `[P, m, r]`.
+        factor: Cholesky factor of a component's covariance of the readings, `[P, K, r, r]`.
+        log_evidence: log pi_k N(y; m_k, G_k), `[P, m, K]`.
     """
 
-    rows: Int64[Tensor, " b"]
-    taken: Int64[Tensor, " r"]
-    readings: Float[Tensor, "b r"]
-    factor: Float[Tensor, "K r r"]
-    log_evidence: Float[Tensor, "b K"]
+    rows: Int64[Tensor, "P m"]
+    taken: Int64[Tensor, "P r"]
+    readings: Float[Tensor, "P m r"]
+    factor: Float[Tensor, "P K r r"]
+    log_evidence: Float[Tensor, "P m K"]
 
 
 @checked
@@ -191,49 +195,58 @@ class GaussianMixture:
         error = noise.normal(n, readings).double()
         scenes = torch.empty(n, batch, size, dtype=torch.double)
         component = torch.empty(n, batch, dtype=torch.int64)
-        for group in groups:
-            rows, taken = group.rows, group.taken
-            below = group.log_evidence.softmax(1).cumsum(1)  # [b, K]
+        for group, p in ((each, p) for each in groups for p in range(len(each.rows))):
+            rows, taken = group.rows[p], group.taken[p]
+            below = group.log_evidence[p].softmax(1).cumsum(1)  # [m, K]
             chosen = (ticket[:, rows, None] > below[None]).sum(2).clamp(max=len(self.weights) - 1)
             component[:, rows] = chosen
             for k in chosen.unique().tolist():
-                draw, b = (chosen == k).nonzero(as_tuple=True)
-                where = draw, rows[b]
+                draw, m = (chosen == k).nonzero(as_tuple=True)
+                where = draw, rows[m]
                 x = self.means[k] + hidden[where] @ self.loadings[k].T
                 x = x + math.sqrt(self.variance) * residual[where]
                 y = self._affine(x, taken) + self.noise * error[where][:, taken]
-                surprise = (group.readings[b] - y).T
-                solved = torch.cholesky_solve(surprise, group.factor[k]).T  # G_k^-1 (y - y')
+                surprise = (group.readings[p, m] - y).T
+                solved = torch.cholesky_solve(surprise, group.factor[p, k]).T  # G_k^-1 (y - y')
                 back = solved @ self._read_loadings[k, taken] @ self.loadings[k].T
                 scenes[where] = x + back + self.variance * (solved @ self.operator[taken])
         pictures = scenes.float().unflatten(2, self.shape).to(observation.device)
         return observation.composite(pictures), component.to(observation.device)
 
-    def _groups(self, observation: Observation) -> list[_Group]:
-        """The scenes of a batch by what was taken; each group shares its matrices."""
+    def _groups(self, observation: Observation) -> Iterator[_Group]:
+        """The scenes of a batch by what was taken; those that took the same share matrices.
+
+        Sets of as many readings, each of as many scenes, go through the algebra together.
+        """
         values, taken = self._measured(observation)
-        patterns, which = taken.unique(dim=0, return_inverse=True)
-        return [
-            self._group(values, pattern.nonzero()[:, 0], (which == number).nonzero()[:, 0])
-            for number, pattern in enumerate(patterns)
-        ]
+        patterns, which, scenes = taken.unique(dim=0, return_inverse=True, return_counts=True)
+        order = which.argsort(stable=True).split(scenes.tolist())  # the scenes of each pattern
+        sizes = torch.stack([patterns.sum(1).long(), scenes], dim=1)
+        for size in sizes.unique(dim=0):
+            alike = (sizes == size).all(1).nonzero()[:, 0]
+            room = max(AT_ONCE // (len(self.weights) * max(int(size[0]), 1) ** 2), 1)
+            for part in alike.split(room):
+                rows = torch.stack([order[number] for number in part.tolist()])
+                taken = patterns[part].nonzero()[:, 1].view(len(part), size[0])
+                yield self._group(values, taken, rows)
 
     def _group(self, values: Tensor, taken: Tensor, rows: Tensor) -> _Group:
-        read = self._read_loadings[:, taken]  # A V C_k^1/2, [K, r, q]
-        noise = self.variance * self._gram[taken][:, taken]
-        noise = noise + self.noise**2 * torch.eye(len(taken), dtype=torch.double)
-        factor = torch.linalg.cholesky(read @ read.mT + noise)  # of G_k
-        readings = values[rows][:, taken]
-        error = readings[None] - self._read_means[:, None, taken]  # [K, b, r]
+        read = self._read_loadings[:, taken].transpose(0, 1)  # A V C_k^1/2, [P, K, r, q]
+        noise = self.variance * self._gram[taken[:, :, None], taken[:, None, :]]
+        noise = noise + self.noise**2 * torch.eye(taken.shape[1], dtype=torch.double)
+        factor = torch.linalg.cholesky(read @ read.mT + noise[:, None])  # of G_k
+        readings = values[rows[:, :, None], taken[:, None, :]]
+        means = self._read_means[:, taken].transpose(0, 1)
+        error = readings[:, None] - means[:, :, None]  # [P, K, m, r]
         white = torch.linalg.solve_triangular(factor, error.mT, upper=False)
-        half_log_det = factor.diagonal(dim1=1, dim2=2).log().sum(1)
+        half_log_det = factor.diagonal(dim1=2, dim2=3).log().sum(2)
         log_evidence = (
             self.weights.log()[:, None]
-            - 0.5 * white.square().sum(1)
-            - half_log_det[:, None]
-            - 0.5 * len(taken) * math.log(2 * math.pi)
+            - 0.5 * white.square().sum(2)
+            - half_log_det[..., None]
+            - 0.5 * taken.shape[1] * math.log(2 * math.pi)
         )
-        return _Group(rows, taken, readings, factor, log_evidence.T)
+        return _Group(rows, taken, readings, factor, log_evidence.mT)
 
     def _measured(self, observation: Observation) -> tuple[Tensor, Tensor]:
         """Readings and which were taken, in double precision on the CPU."""
