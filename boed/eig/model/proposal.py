@@ -6,9 +6,10 @@ import math
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
+from boed.eig.model.isolation import isolated
 from boed.eig.model.local_law import (
     FARTHEST,
     LocalLaw,
@@ -19,7 +20,7 @@ from boed.eig.model.local_law import (
     replaced,
 )
 from boed.eig.model.nested import TILE, slices
-from boed.eig.model.pyro_model import SiteModel, Sites
+from boed.eig.model.pyro_model import SiteModel, Sites, site_value
 from boed.eig.model.roll_outs import (
     LogLikelihood,
     RollOut,
@@ -52,6 +53,15 @@ CENTRES = 16
 CLIMB = 60
 """Most steps of each climb; it ends before where nothing gets higher any more."""
 
+ROUNDS = 5
+"""Most times that places are looked for in roll-outs whose outcomes none explains."""
+
+PREDICTED = 64
+"""Outcomes that a place predicts, to tell whether what was seen is one of them."""
+
+UNLIKELY = 5.0
+"""Standard deviations by which what was seen is less likely than what a place predicts."""
+
 PRIOR = 0.2
 """Share of the draws that are of the prior: a mode that was missed is still seen."""
 
@@ -62,7 +72,8 @@ class Proposal:
 
     z_c are modes of the posterior, in coordinates in which theta is real and of the prior's size,
     climbed to from draws of the prior by damped Newton steps with the Fisher information F_c in
-    place of the curvature. It knows outcomes and designs, and not the truth.
+    place of the curvature. It knows outcomes and designs, and not the truth. Where the best of
+    these modes does not predict outcomes as likely as those seen, others are looked for.
 
     Attributes:
         problem: the model.
@@ -87,11 +98,19 @@ class Proposal:
         piece: int,
     ) -> Proposal:
         """That of some roll-outs; `piece` hypotheses are evaluated at once for all of them."""
-        example = roll.designs[0, 0]
-        draws = problem.draw_latents(example.expand(STARTS, 1, *example.shape))
-        scores = tiled_log_likelihood(problem, roll, draws, piece=piece)
-        rows = targets.rows(draws)[:, 0][_starts(scores)]  # [C, B, F]
-        rows = _climbed(problem, targets, roll, rows)
+        rows, heights = _found(problem, targets, roll, piece=piece)
+        for _ in range(ROUNDS):
+            poor = _unexplained(problem, targets, roll, rows=rows, heights=heights).nonzero()[:, 0]
+            if not len(poor):
+                break
+            copies = max(1, SCENES // len(poor))
+            again = roll.part(scenes=poor.repeat(copies))
+            others, others_heights = _found(problem, targets, again, piece=piece)
+            by_copy = others_heights.amax(0).view(copies, len(poor))
+            taken = by_copy.argmax(0) * len(poor) + torch.arange(len(poor), device=poor.device)
+            higher = by_copy.amax(0) > heights[:, poor].amax(0)
+            rows[:, poor[higher]] = others[:, taken[higher]]
+            heights[:, poor[higher]] = others_heights[:, taken[higher]]
         root = information_root(problem, targets, roll, rows=rows)
         return cls(problem=problem, targets=targets, roll=roll, law=LocalLaw(rows, root))
 
@@ -161,6 +180,39 @@ def _starts(scores: Float[Tensor, "S B"]) -> Tensor:
     tempered = ((scores - scores.amax(0)) / spread * 10).softmax(0).nan_to_num(1 / len(scores))
     others = torch.multinomial(tempered.T, CENTRES - 2, replacement=False).T
     return torch.cat([best, others])
+
+
+def _found(
+    problem: SiteModel, targets: Targets, roll: RollOut, *, piece: int
+) -> tuple[Float[Tensor, "C B F"], Float[Tensor, "C B"]]:
+    """Modes climbed to from draws of the prior, and log-likelihoods there in nats."""
+    example = roll.designs[0, 0]
+    draws = problem.draw_latents(example.expand(STARTS, 1, *example.shape))
+    scores = tiled_log_likelihood(problem, roll, draws, piece=piece)
+    rows = targets.rows(draws)[:, 0][_starts(scores)]  # [C, B, F]
+    rows = _climbed(problem, targets, roll, rows)
+    return rows, roll_out_log_likelihood(problem, roll, targets.latents(rows))
+
+
+def _unexplained(
+    problem: SiteModel,
+    targets: Targets,
+    roll: RollOut,
+    *,
+    rows: Float[Tensor, "C B F"],
+    heights: Float[Tensor, "C B"],
+) -> Bool[Tensor, " B"]:
+    """Roll-outs whose outcomes are far less likely at their best place than what it predicts."""
+    best, place = heights.max(0)
+    at = rows[place, torch.arange(len(place), device=place.device)]
+    where = roll.designs.transpose(0, 1)  # [T, B, K]
+    wide = at.expand(PREDICTED, len(where), *at.shape)
+    with isolated(0):  # what is drawn later does not depend on whether this was asked
+        trace = problem.trace(where.expand(PREDICTED, *where.shape), targets.latents(wide))
+    (site,) = problem.observation
+    each = problem.density(trace)(site_value(trace, site))
+    predicted = (each if roll.made is None else each.where(roll.made.mT, 0.0)).sum(1)
+    return best < predicted.mean(0) - UNLIKELY * predicted.std(0).clamp(min=1.0)
 
 
 def _climbed(

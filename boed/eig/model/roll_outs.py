@@ -50,7 +50,7 @@ class RollOut:
         """sum_t log p(y_t | theta, d_t) under the truth, nats."""
         return self.log_likelihoods.sum(1)
 
-    def part(self, *, scenes: slice = slice(None), looks: slice = slice(None)) -> RollOut:
+    def part(self, *, scenes: slice | Tensor = slice(None), looks: slice = slice(None)) -> RollOut:
         """Some of the scenes, or some of their looks, whose costs are not told apart."""
         return RollOut(
             latents={name: value[scenes] for name, value in self.latents.items()},

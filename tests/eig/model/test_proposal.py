@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from boed.eig import fixed_policy, sequential_pce
+from boed.eig.model import proposal as proposals
 from boed.eig.model.proposal import Proposal
 from boed.eig.model.roll_outs import roll_out
 from boed.eig.model.sequence_model import sequence_model
@@ -33,6 +34,14 @@ def square(design: Tensor) -> Tensor:
     with pyro.plate_stack("plate", design.shape[:-1]):
         theta = pyro.sample("theta", dist.Normal(torch.zeros(()), 1.0))
         return pyro.sample("y", dist.Normal(theta**2 * design[..., 0], 0.05))
+
+
+def hills(design: Tensor) -> Tensor:
+    """Theta finely through a wave and roughly as it is: many hills, one of which is high."""
+    with pyro.plate_stack("plate", design.shape[:-1]):
+        theta = pyro.sample("theta", dist.Normal(torch.zeros(()), 1.0))
+        seen = torch.stack([(15 * theta).sin() * design[..., 0], theta], -1)
+        return pyro.sample("y", dist.Normal(seen, torch.tensor([1e-3, 0.02])).to_event(1))
 
 
 def shares(design: Tensor) -> Tensor:
@@ -72,6 +81,17 @@ def test_both_modes_are_found() -> None:
     assert found.gap < 0.1
     assert torch.equal(found.outcomes, many.outcomes)  # the same experiments
     assert found.lower == pytest.approx(many.lower, abs=0.1)
+
+
+def test_modes_that_predict_something_else_are_not_the_last_word(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """From few places most climbs end on a low hill, and the upper bound pays for each."""
+    monkeypatch.setattr(proposals, "STARTS", proposals.CENTRES)
+    found = bounds(hills)
+    assert found.gap < 1
+    monkeypatch.setattr(proposals, "ROUNDS", 0)
+    assert bounds(hills).gap > 30
 
 
 def test_several_targets_with_bounds() -> None:
