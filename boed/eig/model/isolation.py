@@ -18,8 +18,15 @@ def isolated(seed: int) -> Iterator[None]:
 
     The inner store starts as a copy, so that a model's trained parameters are there and stay.
     """
+    with own_numbers(seed), own_parameters():
+        yield
+
+
+@contextmanager
+def own_numbers(seed: int) -> Iterator[None]:
+    """Runs with random numbers of a seed; puts the outer ones back afterwards."""
     numbers = pyro.util.get_rng_state()
-    with torch.random.fork_rng(), own_parameters():
+    with torch.random.fork_rng():
         reseed(seed)
         try:
             yield

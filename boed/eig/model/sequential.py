@@ -12,7 +12,7 @@ from torch import Tensor
 
 from boed.eig.model.design_space import DesignSpace
 from boed.eig.model.fused import likelihood_for
-from boed.eig.model.isolation import isolated
+from boed.eig.model.isolation import isolated, own_numbers
 from boed.eig.model.nested import TILE, event_numel, slices, tile_cells
 from boed.eig.model.proposal import adapted_terms
 from boed.eig.model.pyro_model import Model, SiteModel, Sites, check_designs
@@ -113,6 +113,19 @@ def random_policy(draw: Callable[[int], Tensor]) -> SequencePolicy:
     return lambda past, outcomes: draw(len(past))
 
 
+def undisturbed(policy: SequencePolicy, seed: int) -> SequencePolicy:
+    """A policy that draws numbers of its own, whatever the seed of truths and outcomes.
+
+    So policies that choose the same designs have the same experiments, however they choose.
+    """
+
+    def chosen(past: Tensor, outcomes: Tensor) -> Tensor:
+        with own_numbers(derive(seed, f"look {past.shape[1]}")):
+            return policy(past, outcomes)
+
+    return chosen
+
+
 def contrastive_terms(
     problem: SiteModel,
     roll: RollOut,
@@ -206,7 +219,8 @@ def sequential_pce(
             how many looks are chosen together; see `roll_out`.
         proposal: what contrasts are drawn from, a name of `PROPOSALS`; targets have to be
             continuous for posterior ones.
-        seed: the same seed gives the same answer; global random state is left as it was.
+        seed: the same seed gives the same answer, and all policies the same truths and noise;
+            global random state is left as it was.
         memory: bound on what is evaluated at once, MiB; the answer does not depend on it. The
             latents of a block, half a million numbers over T, are drawn together. Posterior
             proposals are evaluated in pieces of that size, whatever it is.
@@ -230,7 +244,7 @@ def sequential_pce(
         )
         roll = roll_out(
             problem,
-            policy,
+            undisturbed(policy, seed),
             example,
             steps=steps,
             batch=samples,

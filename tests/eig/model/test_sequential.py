@@ -84,6 +84,14 @@ def test_random_looks_differ_between_scenes_and_repeat_with_the_seed() -> None:
     assert results[0].lower == results[1].lower != results[2].lower
 
 
+def test_the_same_designs_see_the_same_however_they_were_chosen() -> None:
+    drawn = run(random_policy(lambda n: torch.randn(n, 2)), steps=3)
+    again = run(lambda designs, _: drawn.designs[:, designs.shape[1]], steps=3)
+    assert torch.equal(again.designs, drawn.designs)
+    assert torch.equal(again.outcomes, drawn.outcomes)
+    assert again.lower == drawn.lower
+
+
 def test_many_contrasts_fit_a_small_memory() -> None:
     result = run(fixed_policy(ROWS), samples=4, contrasts=100_000, memory=4)
     assert result.lower < result.upper < result.lower + 0.01
