@@ -65,6 +65,17 @@ def first_design(
     return (first if space is None else space.nearest(first))[0]
 
 
+TRIED = 64
+"""Looks at the first design by which it is told whether anything changes with it."""
+
+NO_GRADIENT = (
+    "model: its log-likelihood has no gradient in the design, as where noise has sharp ends, or "
+    "designs are rounded to whole numbers, index a table or are of a finite set, so that no "
+    "gradient can train a policy; method 'rl' needs none"
+)
+"""Why a model cannot be trained for."""
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Contrast:
     """How well the truth of each roll-out is told from L other draws of theta.
@@ -237,7 +248,9 @@ def spce_loss(
             for name, value in contrasted.others.items()
         }
     against = roll_out_log_likelihood(problem, roll, theta).mean(0)
-    slope = (1 - contrasted.truth) * (roll.log_likelihood - against)
+    slope = roll.log_likelihood - against
+    slope = slope.masked_fill(contrasted.truth == 1, 0.0)  # infinite where no other is possible
+    slope = (1 - contrasted.truth) * slope
     paid = price_of(roll, price)
     slope = slope + outcome_score(roll, contrasted.gains - paid.detach(), contrasted.before)
     return (paid - (contrasted.gains + slope - slope.detach())).mean()
@@ -258,11 +271,36 @@ def check_reparametrised(roll: RollOut) -> None:
     """
     through = roll.outcomes.requires_grad or roll.log_likelihood.requires_grad
     if torch.is_grad_enabled() and not through:
-        raise ValueError(
-            "model: its log-likelihood has no gradient in the design, as where designs are rounded "
-            "to whole numbers, index a table or are of a finite set, so that no gradient can train "
-            "a policy; method 'rl' needs none"
-        )
+        raise ValueError(NO_GRADIENT)
+
+
+def check_smooth(problem: SiteModel, policy: RecurrentDesigner, *, likelihood: bool) -> None:
+    """Refuse a model whose first look has a gradient in the design that is zero everywhere.
+
+    Args:
+        problem: the model.
+        policy: whose first design is tried.
+        likelihood: whether it is the likelihood that is followed, of other hypotheses, too, or the
+            outcomes.
+
+    Raises:
+        ValueError: no outcome, or no likelihood, changes with the design.
+    """
+    with torch.random.fork_rng(), torch.enable_grad():
+        first = first_design(policy, problem.space).detach()
+        where = first.expand(TRIED, *first.shape).clone().requires_grad_()
+        look = problem.simulate(where)
+        followed = list(look.outcomes.values())
+        if likelihood:
+            others = {name: value.roll(1, 0) for name, value in look.latents.items()}
+            against = problem.log_likelihood(others, look.outcomes, where)
+            followed = [look.log_likelihood, against[against.isfinite()]]
+        total = sum((each.sum() for each in followed if each.requires_grad), where.new_zeros(()))
+        if not total.requires_grad:
+            return  # `check_reparametrised` judges whole experiments
+        (slope,) = torch.autograd.grad(total, where, allow_unused=True)
+    if slope is None or not bool(slope.any()):
+        raise ValueError(NO_GRADIENT)
 
 
 def needs_score(roll: RollOut) -> bool:

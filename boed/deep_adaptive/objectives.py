@@ -21,6 +21,7 @@ from boed.deep_adaptive.loss import (
 from boed.deep_adaptive.nearby import Nearby
 from boed.deep_adaptive.network import DeepAdaptiveDesign, StaticDesign
 from boed.deep_adaptive.reinforced import ActorCritic
+from boed.eig.model.priors import check_prior
 from boed.eig.model.pyro_model import SiteModel, Sites
 from boed.eig.model.roll_outs import LogLikelihood
 from boed.eig.model.targets import Targets
@@ -158,7 +159,7 @@ class Critic(nn.Module):
     def __init__(self, problem: SiteModel, policy: DeepAdaptiveDesign, size: int = 32) -> None:
         super().__init__()
         config = policy.config
-        self.targets = Targets(problem, policy.middle)
+        self.targets = Targets(problem, _legal(problem, policy))
         self.histories = _Histories(config.design_dim + config.outcome_dim, config.hidden, size)
         self.of_target = _layers(self.targets.width, config.hidden, size)
 
@@ -167,6 +168,12 @@ class Critic(nn.Module):
         scores = self.histories(seen) @ self.of_target(self.targets(latents)).T
         gains: Tensor = scores.diagonal() - scores.logsumexp(1) + math.log(len(seen))
         return gains
+
+
+def _legal(problem: SiteModel, policy: DeepAdaptiveDesign) -> Float[Tensor, " K"]:
+    """A design that the model can be tried with."""
+    middle = policy.middle
+    return middle if problem.space is None else problem.space.nearest(middle[None])[0]
 
 
 class Posterior(nn.Module):
@@ -182,7 +189,7 @@ class Posterior(nn.Module):
         components: of the mixture.
 
     Raises:
-        ValueError: a target that is not continuous.
+        ValueError: a target that is not continuous, or whose prior depends on nuisances.
     """
 
     example: Tensor
@@ -191,8 +198,10 @@ class Posterior(nn.Module):
         super().__init__()
         config = policy.config
         self.problem, self.components = problem, components
-        self.register_buffer("example", policy.middle)
-        self.targets = Targets(problem, policy.middle)
+        example = _legal(problem, policy)
+        check_prior(problem, example[None], instead="method 'idad'")
+        self.register_buffer("example", example)
+        self.targets = Targets(problem, example)
         for kind in self.targets.kinds:
             if kind.family != "real":
                 raise ValueError(

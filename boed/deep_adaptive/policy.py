@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -41,9 +42,14 @@ def stacked(history: History) -> tuple[Float[Tensor, "1 t K"], Float[Tensor, "1 
     """Designs and outcomes of one experiment, as a batch of one."""
     designs, outcomes = zip(*history, strict=True)
     return tuple(  # type: ignore[return-value]
-        torch.stack([torch.as_tensor(each).float() for each in looks])[None]
-        for looks in (designs, outcomes)
+        torch.stack([_number(each) for each in looks])[None] for looks in (designs, outcomes)
     )
+
+
+def _number(value: object) -> Tensor:
+    """A tensor as it is if it is of floats, of doubles for whole numbers and what is no tensor."""
+    number = value if isinstance(value, Tensor) else torch.as_tensor(np.asarray(value))
+    return number if number.is_floating_point() else number.double()
 
 
 FILES: dict[str, Any] = {"deep adaptive design": DeepAdaptiveDesign, "fixed design": StaticDesign}

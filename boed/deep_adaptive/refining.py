@@ -189,7 +189,8 @@ class StepDAD:
         policy = self.policy
         for time in times:
             before = history[:time]
-            told = (each.detach().cpu().numpy().tobytes() for look in before for each in look)
+            looks = stacked(before)
+            told = (each.detach().cpu().numpy().tobytes() for each in looks)
             key = b"".join(told)
             key = time.to_bytes(4, "big") + key
             if key not in self._refined:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from boed.deep_adaptive.experiments import log_likelihood, run_experiments
-from boed.deep_adaptive.loss import contrast, single_look
+from boed.deep_adaptive.loss import check_smooth, contrast, single_look
 from boed.deep_adaptive.nearby import IMAGINED, Nearby
 from boed.deep_adaptive.network import DeepAdaptiveDesign, StaticDesign
 from boed.deep_adaptive.objectives import nearby_for, objective
@@ -103,6 +103,8 @@ def train_policy(
         policy.load_state_dict(finished.state_dict())
         policy.provenance = finished.provenance
         return policy.cpu().eval()
+    if method != "rl":
+        check_smooth(problem, policy, likelihood=informed)
     cells = settings.steps * settings.batch * settings.looks * settings.contrasts
     likelihood = likelihood_for(cells, log_likelihood)
     with torch.random.fork_rng():
@@ -199,6 +201,12 @@ def _use_units(problem: SiteModel, policy: Trainable, settings: PolicyTrainingCo
     if isinstance(policy, DeepAdaptiveDesign) and not policy.has_units:
         with torch.no_grad():
             roll = run_experiments(problem, policy, settings.looks, batch=256)
+        if not bool((finite := roll.outcomes.isfinite()).all()):
+            raise ValueError(
+                f"model: its outcomes are infinite in {int((~finite).sum())} of {finite.numel()} "
+                "looks of an untrained policy; expected finite ones, as a logarithm of them or a "
+                "wider dtype would be"
+            )
         policy.standardise(roll.outcomes.flatten(0, 1))
 
 

@@ -6,10 +6,10 @@ import math
 from pathlib import Path
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor
 
 from boed.deep_adaptive import design_policy
+from boed.eig.model.design_space import DesignSpace
 from boed.foundation.arguments import checked
 from boed.foundation.shipped import shipped, shipped_names
 from boed.live.messages import Answering
@@ -50,8 +50,7 @@ class LiveExperiment(Answering):
         self, outcome: float | list[Any], design: list[float] | None = None
     ) -> dict[str, Any]:
         """Take an outcome, of the first design that has none or of the one that is given."""
-        where = None if design is None else torch.as_tensor(design).to(self.session.example)
-        self.session.ingest(torch.as_tensor(outcome), where)
+        self.session.ingest(outcome, design)
         return {"looks": len(self.session.designs), "spent": self.session.spent}
 
     def state(self) -> dict[str, Any]:
@@ -111,7 +110,9 @@ def make_experiment(
             f"shipped for a --problem: {names}"
         )
     trained = design_policy(file, made)
-    first = trained.next([])
+    first, space = trained.next([]), trained.space
+    if space is None and made.bounds is not None:
+        space = DesignSpace(bounds=made.bounds)
     return LiveExperiment(
         ModelSession(
             made.model,
@@ -120,7 +121,7 @@ def make_experiment(
             path=path,
             observation=made.observation,
             target=made.target,
-            space=trained.space,
+            space=space,
             budget=math.inf if budget is None else budget,
             seed=seed,
         )

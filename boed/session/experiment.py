@@ -196,7 +196,9 @@ class ModelSession(Logged):
         return suggested
 
     def ingest(
-        self, outcome: float | Float[Tensor, "*Y"], design: Float[Tensor, " K"] | None = None
+        self,
+        outcome: float | list[Any] | Float[Tensor, "*Y"],
+        design: list[float] | Float[Tensor, " K"] | None = None,
     ) -> None:
         """Take what came out.
 
@@ -224,12 +226,17 @@ class ModelSession(Logged):
                     f"{tuple(self.example.shape)}"
                 )
             design = self._checked(given.to(self.example)[None])
-        value = as_numbers("outcome", outcome).detach().to(self._outcome)
+        number = as_numbers("outcome", outcome).detach()
         (site,) = self._problem.observation
-        if value.shape != self._outcome.shape or not bool(value.isfinite().all()):
+        if number.shape != self._outcome.shape or not bool(number.isfinite().all()):
             raise ValueError(
-                f"outcome is {value.tolist()}, expected finite numbers of shape "
+                f"outcome is {number.tolist()}, expected finite numbers of shape "
                 f"{tuple(self._outcome.shape)} as site {site!r} has"
+            )
+        value = number.to(self._outcome)
+        if not value.is_floating_point() and bool((value.to(number) != number).any()):
+            raise ValueError(
+                f"outcome is {number.tolist()}, expected whole numbers as site {site!r} has"
             )
         if not self._problem.implicit:
             with isolated(0):  # what is possible may depend on the latents
@@ -371,7 +378,8 @@ def as_numbers(name: str, value: object) -> Tensor:
         ValueError: it is something else.
     """
     try:
-        numbers = torch.as_tensor(value)
+        given = value if isinstance(value, Tensor) else np.asarray(value)  # floats are doubles
+        numbers = torch.as_tensor(given)
         if numbers.dtype.is_complex:
             raise TypeError
     except (TypeError, ValueError, RuntimeError) as error:

@@ -430,6 +430,11 @@ def _for_problem(job: _Job) -> torch.nn.Module:
     check_known("name", method, POLICY_METHODS)
     problem, training = problem_named(name), job.training(PolicyTrainingConfig())
     config: PolicyConfig | None = None
+    if method == "fixed" and recipe.architecture:
+        raise ValueError(
+            f"architecture is {recipe.architecture!r}, and a fixed policy is its designs alone, "
+            "without a network; expected none"
+        )
     if method != "fixed":
         with _of_problem(name):
             config = architecture_for(problem)

@@ -184,6 +184,8 @@ def test_step_dad_refines_each_experiment_once(policy):
     second = refine(first, LINEAR, history, settings=settings, particles=64)
     assert torch.equal(once[0], second.next(history))
     assert torch.equal(stepping.of(history[:1]).next(history[:1]), first.next(history[:1]))
+    number = [(torch.ones(1), 1.0)]
+    assert torch.equal(stepping.of(number).next(number), first.next(number))
 
 
 def test_step_dad_refuses_what_its_policy_does_before_any_look(policy):

@@ -22,6 +22,7 @@ from boed.deep_adaptive import (
 from boed.deep_adaptive.experiments import log_likelihood, run_experiments
 from boed.deep_adaptive.loss import contrast, single_look, spce_loss
 from boed.deep_adaptive.objectives import Critic, Posterior
+from boed.eig.model.design_space import DesignSpace
 from boed.eig.model.fused import FusedLikelihood
 from boed.eig.model.roll_outs import roll_out, roll_out_log_likelihood
 from boed.eig.model.sequential import sequential_pce
@@ -133,6 +134,58 @@ def test_unknown_methods_and_policies_that_do_not_fit():
     for method in ("idad", "rl", "vsoed"):
         with pytest.raises(ValueError, match="policy a StaticDesign, expected a DeepAdaptive"):
             train_policy(LINEAR.model, policy_of("fixed"), QUICK, method=method)
+
+
+def test_a_prior_that_nuisances_move_is_refused():
+    """Its density at the target is another one with each draw of sigma."""
+
+    def spread(design):
+        with pyro.plate_stack("plate", design.shape[:-1]):
+            sigma = pyro.sample("sigma", dist.LogNormal(design.new_zeros(()), 1.0))
+            theta = pyro.sample("theta", dist.Normal(0.0, sigma))
+            pyro.sample("y", dist.Normal(design[..., 0] * theta, 1.0))
+
+    with pytest.raises(ValueError, match=r"depends on nuisances \['sigma'\].*method 'idad' can"):
+        train_policy(spread, network(), QUICK, method="vsoed")
+
+
+@pytest.mark.parametrize("method", ["idad", "vsoed"])
+def test_the_model_is_tried_where_designs_are_allowed(method):
+    def walled(design):
+        assert bool((design.abs() > 0.5).all()), "the wall"
+        return LINEAR.model(design)
+
+    space = DesignSpace(bounds=BOUNDS, allowed=lambda design: design[:, 0].abs() > 0.5)
+    trained = train_policy(walled, network(), replace(QUICK, steps=2), method=method, space=space)
+    assert trained.provenance["steps"] == 2
+
+
+def rounded(design):
+    return LINEAR.model(design.round())
+
+
+def sharp(design):
+    with pyro.plate_stack("plate", design.shape[:-1]):
+        theta = pyro.sample("theta", dist.Normal(design.new_zeros(()), 1.0))
+        middle = 5 * design[..., 0] * theta
+        pyro.sample("y", dist.Uniform(middle - 0.1, middle + 0.1))
+
+
+@pytest.mark.parametrize(
+    ("model", "method"),
+    [(rounded, "dad"), (rounded, "idad"), (rounded, "vsoed"), (sharp, "dad"), (sharp, "fixed")],
+)
+def test_a_gradient_that_is_zero_everywhere_is_none(model, method):
+    with pytest.raises(ValueError, match="has no gradient in the design"):
+        train_policy(model, policy_of(method), QUICK, method=method)
+
+
+def test_certainty_has_no_slope():
+    """The other hypotheses are impossible, which is infinitely less likely, times nothing."""
+    policy = network()
+    problem = single_look(sharp, policy, "y", target="theta")
+    torch.manual_seed(0)
+    assert math.isfinite(spce_loss(problem, policy, 2, batch=64, contrasts=1))
 
 
 def test_a_posterior_of_choices_is_refused():

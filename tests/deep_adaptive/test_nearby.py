@@ -264,7 +264,7 @@ def test_a_ceiling_that_is_reached_is_told():
             theta = pyro.sample("theta", law)
             place = design[..., :1].round().long().clamp(0, 2)
             seen = theta.expand(*place.shape[:-1], 3).gather(-1, place)[..., 0]
-            return pyro.sample("y", dist.Normal(seen + 0 * design[..., 0], 1e-4))
+            return pyro.sample("y", dist.Normal(seen * (1 + 1e-3 * design[..., 0]), 1e-4))
 
     designs = torch.arange(3.0).repeat(3)[:, None]
     with pytest.warns(UserWarning, match=r"near is 0.5: what training maximises is at most 20.79"):

@@ -141,3 +141,18 @@ def test_a_budget_ends_it(policies: Path, tmp_path: Path) -> None:
     assert answers[-1]["designs"] == []
     assert answers[-1]["reason"].startswith("the next design costs 1, and 0.5 of the budget")
     assert torch.is_grad_enabled()
+
+
+def test_designs_beyond_the_bounds_of_a_problem_are_refused(tmp_path: Path) -> None:
+    bounded = problem_named("death_process")
+    policy = tmp_path / "policy.safetensors"
+    train_design_policy(
+        bounded,
+        settings=replace(QUICK, batch=4),
+        architecture=architecture_for(bounded, hidden=8, embedding=4),
+        out=policy,
+    )
+    lines = json.dumps({"action": "ingest", "outcome": 3, "design": [50.0]}) + "\n"
+    given = ["live", "--problem", "death_process", "--policy", str(policy), "--stdio"]
+    result = CliRunner().invoke(app, [*given, "--out", str(tmp_path / "log")], input=lines)
+    assert "outside the design space" in result.output

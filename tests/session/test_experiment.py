@@ -287,6 +287,39 @@ def test_an_outcome_has_to_be_possible_for_some_latents() -> None:
         opened.ingest(1000.0, torch.ones(1))
 
 
+def test_doubles_stay_what_they_are() -> None:
+    """A float is a double, and so is what is read where the model reckons in doubles."""
+
+    def clock(design: Tensor) -> None:
+        with pyro.plate_stack("plate", design.shape[:-1]):
+            theta = pyro.sample("theta", dist.Normal(design.new_full((), 1e7), 1.0))
+            pyro.sample("y", dist.Normal(theta + 0 * design[..., 0], 0.001))
+
+    places = torch.tensor([[0.1], [0.2]], dtype=torch.float64)
+    given = {"model": clock, "example": places[0], "space": DesignSpace(designs=places)}
+    timed = session(fixed_policy(places), **given)
+    timed.suggest()
+    timed.ingest(10000000.4)
+    assert timed.outcomes.item() == 10000000.4
+    timed.ingest(10000000.4, [0.1])
+    assert timed.posterior().mean("theta").item() == pytest.approx(10000000.4, abs=0.005)
+
+
+@pytest.mark.parametrize("outcome", [1.7, -0.5, math.nan])
+def test_a_choice_is_a_whole_number(outcome: float) -> None:
+    def choice(design: Tensor) -> None:
+        with pyro.plate_stack("plate", design.shape[:-1]):
+            theta = pyro.sample("theta", dist.Normal(design.new_zeros(3), 1.0).to_event(1))
+            pyro.sample("y", dist.Categorical(logits=theta * design))
+
+    chosen = session(model=choice)
+    chosen.suggest()
+    with pytest.raises(ValueError, match=rf"outcome is {outcome}, expected .*numbers"):
+        chosen.ingest(outcome)
+    chosen.ingest(2.0)
+    assert chosen.outcomes.tolist() == [2]
+
+
 def test_choices_have_a_mean() -> None:
     def chosen(design: Tensor) -> None:
         with pyro.plate_stack("plate", design.shape[:-1]):

@@ -261,9 +261,10 @@ class DesignSpace:
             ValueError: a design that is not in the space; no scene can pay for its first look.
         """
         look = past.shape[1]
-        flat, last = design.detach().flatten(1), past.detach()[:, -1:].flatten(1)
+        flat = design.detach().reshape(len(design), -1)
+        last = past.detach()[:, -1].reshape(len(past), -1) if look else None
         self.check(flat[going], f"look {look}: the policy's design")
-        price = self.costs(flat, last if look else None)
+        price = self.costs(flat, last)
         going = going & fits(spent + price, budget)
         if look == 0 and not bool(going.any()):
             raise ValueError(

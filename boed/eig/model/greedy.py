@@ -144,14 +144,15 @@ class Greedy:
             design = starts + scale * moved
             return design if space is None else space.nearest(design)
 
-        for _ in range(self.ascent):
+        for step in range(self.ascent):
             gains = self._gains(there(), self._drawn(posterior)).mean(0).sum()
-            if not gains.requires_grad:
+            if gains.requires_grad:
+                (moved.grad,) = torch.autograd.grad(-gains, [moved])
+            if moved.grad is None or not (step or bool(moved.grad.any())):
                 raise ValueError(
                     f"ascent is {self.ascent}, but the model's log-likelihood has no gradient in "
                     "the design, as where designs are rounded to whole numbers; expected 0"
                 )
-            (moved.grad,) = torch.autograd.grad(-gains, [moved])
             moved.grad.nan_to_num_(0.0, 0.0, 0.0)
             optimiser.step()
             fall.step()

@@ -119,7 +119,10 @@ def check_weights(log_weights: Float[Tensor, "*L"], asked: str, instead: str) ->
     """
     weights = log_weights.double().exp().flatten()
     mean = float(weights.mean())
-    error = float(weights.std()) / len(weights) ** 0.5 if len(weights) > 1 else math.inf
+    spread = (
+        float(weights.std().clamp(min=1.0)) if len(weights) > 1 else math.inf
+    )  # few vary little
+    error = spread / len(weights) ** 0.5
     if not abs(mean - 1) <= 0.03 + 6 * error:
         raise ValueError(
             f"model: the density of its prior integrates to {mean:.2f} over draws around the "

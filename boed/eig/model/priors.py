@@ -13,8 +13,13 @@ from boed.eig.model.pyro_model import SiteModel
 from boed.eig.model.site_kinds import site_kinds
 
 
-def check_prior(problem: SiteModel, designs: Tensor) -> None:
-    """Raises a ValueError if the target's prior changes with the nuisances."""
+def check_prior(
+    problem: SiteModel,
+    designs: Tensor,
+    *,
+    instead: str = "marginal_likelihood, infonce and donsker_varadhan",
+) -> None:
+    """Raises a ValueError if the target's prior changes with the nuisances; `instead` can do it."""
     if not problem.nuisances:
         return
     where = designs.expand(16, *designs.shape)
@@ -25,7 +30,7 @@ def check_prior(problem: SiteModel, designs: Tensor) -> None:
         raise ValueError(
             f"target: the prior of {list(problem.target)} depends on nuisances "
             f"{list(problem.nuisances)}, so that its entropy is unknown to "
-            f"{problem.estimator!r}; marginal_likelihood, infonce and donsker_varadhan can do it"
+            f"{problem.estimator!r}; {instead} can do it"
         )
 
 

@@ -85,9 +85,27 @@ class SiteModel:
         return tuple(name for name in self.latents if name not in self.target)
 
     def trace(self, designs: Tensor, values: Mapping[str, Tensor]) -> poutine.Trace:
-        """One run of the model with the given sites held fixed."""
+        """One run of the model with the given sites held fixed.
+
+        Raises:
+            ValueError: it samples other sites than the first run did.
+        """
         with pyro.validation_enabled(False), self.sharing(designs):
-            return poutine.trace(poutine.condition(self.model, dict(values))).get_trace(designs)
+            trace = poutine.trace(poutine.condition(self.model, dict(values))).get_trace(designs)
+        known = {*self.latents, *self.observation}
+        sampled = [
+            name
+            for name, site in trace.nodes.items()
+            if site["type"] == "sample"
+            and not site_is_subsample(site)
+            and (name in known or not _deterministic(site))
+        ]
+        if known.symmetric_difference(sampled):
+            raise ValueError(
+                f"model: one run samples the sites {sorted(known)}, another {sorted(sampled)}; "
+                "expected the same ones at every design and draw"
+            )
+        return trace
 
     def sharing(self, designs: Tensor) -> AbstractContextManager[Any]:
         """Draws within have the same noise for all designs of `[*batch, D, *K]`, if shared."""

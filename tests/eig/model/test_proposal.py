@@ -115,6 +115,16 @@ def test_the_law_does_not_know_the_truth() -> None:
     assert torch.equal(laws[0].root, laws[1].root)
 
 
+@pytest.mark.parametrize("samples", [2, 130])
+def test_few_draws_say_nothing_against_a_prior(samples: int) -> None:
+    for seed in range(4):
+        found = sequential_pce(
+            line, fixed_policy(LOOKS), 2, samples=samples, contrasts=3, example=LOOKS[0],
+            proposal="posterior", seed=seed,
+        )  # fmt: skip
+        assert math.isfinite(found.lower)
+
+
 def test_what_it_cannot_do_is_said() -> None:
     with pytest.raises(ValueError, match=r"proposal is 'posterior', and site 'theta' is not cont"):
         bounds(choice)

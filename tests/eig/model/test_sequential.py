@@ -92,6 +92,36 @@ def test_the_same_designs_see_the_same_however_they_were_chosen() -> None:
     assert again.lower == drawn.lower
 
 
+def drifting(design: Tensor) -> None:
+    """What is far out drifts: a site that only some designs have."""
+    with pyro.plate_stack("plate", design.shape[:-1]):
+        mean = pyro.sample("theta", dist.Normal(design.new_zeros(()), 1.0)) * design[..., 0]
+        if bool((design[..., 0] > 0.5).any()):
+            mean = mean + pyro.sample("drift", dist.Normal(design.new_zeros(()), 3.0))
+        pyro.sample("y", dist.Normal(mean, 0.5))
+
+
+@pytest.mark.parametrize("far", [0.0, 1.0])
+def test_a_site_of_some_designs_alone_is_refused(far: float) -> None:
+    target = ["theta", "drift"] if far else "theta"  # at 1 there is one, at 0 it is gone
+    with pytest.raises(ValueError, match=r"one run samples the sites .* the same ones at every"):
+        sequential_pce(
+            drifting, fixed_policy(torch.full((1, 1), 1 - far)), 1,
+            example=torch.full((1,), far), target=target, samples=8, contrasts=8,
+        )  # fmt: skip
+
+
+def test_designs_that_are_single_numbers_are_paid_for() -> None:
+    def model(design: Tensor) -> None:
+        with pyro.plate_stack("plate", design.shape):
+            theta = pyro.sample("theta", dist.Normal(design.new_zeros(()), 1.0))
+            pyro.sample("y", dist.Normal(design * theta, 1.0))
+
+    looks = fixed_policy(torch.tensor([1.0, 2.0, 1.0]))
+    found = sequential_pce(model, looks, 3, example=torch.zeros(()), samples=8, budget=2.0)
+    assert found.looks.tolist() == [2] * 8
+
+
 def test_many_contrasts_fit_a_small_memory() -> None:
     result = run(fixed_policy(ROWS), samples=4, contrasts=100_000, memory=4)
     assert result.lower < result.upper < result.lower + 0.01
