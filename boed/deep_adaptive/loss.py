@@ -29,6 +29,16 @@ NAME = "deep adaptive design"
 OTHERS = "the methods idad and vsoed"
 """What trains a policy for a model without a likelihood given its target."""
 
+TRIED = 64
+"""Looks at the first design by which it is told whether anything changes with it."""
+
+NO_GRADIENT = (
+    "model: its log-likelihood has no gradient in the design, as where noise has sharp ends, or "
+    "designs are rounded to whole numbers, index a table or are of a finite set, so that no "
+    "gradient can train a policy; method 'rl' needs none"
+)
+"""Why a model cannot be trained for."""
+
 
 def single_look(
     model: Model,
@@ -63,17 +73,6 @@ def first_design(
     """What the policy does before it has seen anything, within a space if one is given."""
     first = policy.choose(policy.start(1))
     return (first if space is None else space.nearest(first))[0]
-
-
-TRIED = 64
-"""Looks at the first design by which it is told whether anything changes with it."""
-
-NO_GRADIENT = (
-    "model: its log-likelihood has no gradient in the design, as where noise has sharp ends, or "
-    "designs are rounded to whole numbers, index a table or are of a finite set, so that no "
-    "gradient can train a policy; method 'rl' needs none"
-)
-"""Why a model cannot be trained for."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

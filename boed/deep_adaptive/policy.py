@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -23,6 +22,7 @@ from boed.foundation.arguments import checked
 from boed.foundation.files import load_weights, sha256
 from boed.foundation.fingerprint import is_users, of_function
 from boed.foundation.identity import DIGITS, check_same
+from boed.foundation.numbers import as_numbers
 from boed.foundation.randomness import derive
 from boed.foundation.registry import check_known
 from boed.problems.names import problem_facts
@@ -42,14 +42,15 @@ def stacked(history: History) -> tuple[Float[Tensor, "1 t K"], Float[Tensor, "1 
     """Designs and outcomes of one experiment, as a batch of one."""
     designs, outcomes = zip(*history, strict=True)
     return tuple(  # type: ignore[return-value]
-        torch.stack([_number(each) for each in looks])[None] for looks in (designs, outcomes)
+        torch.stack([_floats(name, each) for each in looks])[None]
+        for name, looks in (("design", designs), ("outcome", outcomes))
     )
 
 
-def _number(value: object) -> Tensor:
-    """A tensor as it is if it is of floats, of doubles for whole numbers and what is no tensor."""
-    number = value if isinstance(value, Tensor) else torch.as_tensor(np.asarray(value))
-    return number if number.is_floating_point() else number.double()
+def _floats(name: str, value: object) -> Tensor:
+    """Numbers as they are, whole ones as doubles."""
+    numbers = as_numbers(name, value)
+    return numbers if numbers.is_floating_point() else numbers.double()
 
 
 FILES: dict[str, Any] = {"deep adaptive design": DeepAdaptiveDesign, "fixed design": StaticDesign}

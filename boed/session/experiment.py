@@ -23,6 +23,7 @@ from boed.foundation.arguments import checked
 from boed.foundation.checks import calling, describe, more_than
 from boed.foundation.files import atomic
 from boed.foundation.identity import identity
+from boed.foundation.numbers import as_numbers
 from boed.foundation.options import COUNT, Whole
 from boed.foundation.randomness import derive
 from boed.session.log import Log, Logged
@@ -369,22 +370,6 @@ class ModelSession(Logged):
         if not arrays:
             return like.new_empty(0, *like.shape)
         return torch.from_numpy(np.stack(arrays)).to(like)
-
-
-def as_numbers(name: str, value: object) -> Tensor:
-    """A tensor of numbers, of a list, an array or a single one as well.
-
-    Raises:
-        ValueError: it is something else.
-    """
-    try:
-        given = value if isinstance(value, Tensor) else np.asarray(value)  # floats are doubles
-        numbers = torch.as_tensor(given)
-        if numbers.dtype.is_complex:
-            raise TypeError
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise ValueError(f"{name} is {describe(value)}, expected a tensor or numbers") from error
-    return numbers
 
 
 def _array(value: Tensor) -> np.ndarray[Any, Any]:

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from boed.eig.model.isolation import isolated
+from boed.eig.model.isolation import own_numbers
 from boed.eig.model.local_law import (
     FARTHEST,
     LocalLaw,
@@ -207,11 +207,10 @@ def _unexplained(
     at = rows[place, torch.arange(len(place), device=place.device)]
     where = roll.designs.transpose(0, 1)  # [T, B, K]
     wide = at.expand(PREDICTED, len(where), *at.shape)
-    with isolated(0):  # what is drawn later does not depend on whether this was asked
+    with own_numbers(0):  # what is drawn later does not depend on whether this was asked
         trace = problem.trace(where.expand(PREDICTED, *where.shape), targets.latents(wide))
     (site,) = problem.observation
-    each = problem.density(trace)(site_value(trace, site))
-    predicted = (each if roll.made is None else each.where(roll.made.mT, 0.0)).sum(1)
+    predicted = roll.summed(problem.density(trace)(site_value(trace, site)))
     return best < predicted.mean(0) - UNLIKELY * predicted.std(0).clamp(min=1.0)
 
 

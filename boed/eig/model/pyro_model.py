@@ -95,10 +95,8 @@ class SiteModel:
         known = {*self.latents, *self.observation}
         sampled = [
             name
-            for name, site in trace.nodes.items()
-            if site["type"] == "sample"
-            and not site_is_subsample(site)
-            and (name in known or not _deterministic(site))
+            for name, site in _sampled(trace).items()
+            if name in known or not _deterministic(site)
         ]
         if known.symmetric_difference(sampled):
             raise ValueError(
@@ -315,11 +313,7 @@ def site_model(
     except Exception as error:
         shape = tuple(some.shape)
         raise ValueError(f"model failed on designs of shape {shape}: {error}") from error
-    sites: dict[str, Any] = {
-        name: site
-        for name, site in trace.nodes.items()
-        if site["type"] == "sample" and not site_is_subsample(site)
-    }
+    sites = _sampled(trace)
     _check_roles(sites, seen, wanted)
     for name in (*seen, *(name for name, site in sites.items() if not site["is_observed"])):
         if _deterministic(sites[name]):
@@ -401,6 +395,15 @@ def log_density(law: Distribution) -> Callable[[Tensor], Tensor]:
 def _without_repeats(value: Tensor) -> Tensor:
     """A tensor that broadcasts to another, without what `expand` repeats in it."""
     return value[tuple(slice(0, 1) if step == 0 else slice(None) for step in value.stride())]
+
+
+def _sampled(trace: poutine.Trace) -> dict[str, Any]:
+    """The records of all sites but those of Pyro's plates."""
+    return {
+        name: site
+        for name, site in trace.nodes.items()
+        if site["type"] == "sample" and not site_is_subsample(site)
+    }
 
 
 def _site(trace: poutine.Trace, name: str) -> Any:

@@ -50,6 +50,10 @@ class RollOut:
         """sum_t log p(y_t | theta, d_t) under the truth, nats."""
         return self.log_likelihoods.sum(1)
 
+    def summed(self, each: Float[Tensor, "L T B"]) -> Float[Tensor, "L B"]:
+        """The sum over the looks that were made, of a number for each look."""
+        return (each if self.made is None else each.where(self.made.mT, 0.0)).sum(1)
+
     def part(self, *, scenes: slice | Tensor = slice(None), looks: slice = slice(None)) -> RollOut:
         """Some of the scenes, or some of their looks, whose costs are not told apart."""
         return RollOut(
@@ -190,7 +194,7 @@ def roll_out_log_likelihood(
     outcomes = roll.outcomes.transpose(0, 1).contiguous()[None]
     trace = problem.trace(where, {**hypotheses, site: outcomes})
     each = problem.density(trace)(outcomes)
-    return (each if roll.made is None else each.where(roll.made.mT, 0.0)).sum(1)
+    return roll.summed(each)
 
 
 def tiled_log_likelihood(
