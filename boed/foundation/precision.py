@@ -1,6 +1,8 @@
 """Whether bfloat16 is faster than single precision: measured on this very machine, not assumed.
 
-Processors without bfloat16 arithmetic compute in it several times slower than in single precision.
+Processors without bfloat16 arithmetic compute in it several times slower than in single precision;
+with it, networks of wide convolutions are several times faster, and others are slower for all the
+rounding.
 """
 
 from __future__ import annotations
@@ -8,6 +10,7 @@ from __future__ import annotations
 import functools
 import time
 import warnings
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal, get_args
 
 from boed.foundation.registry import check_known
@@ -26,14 +29,25 @@ WORTH_IT = 1.2
 
 ROUNDS = 5
 
+TRIAL_SECONDS = 2.0
+"""No further round of a training's own steps begins after so long."""
 
-def choose(asked: str, device: str = "cpu", *, training: bool) -> Precision:
+
+def choose(
+    asked: str,
+    device: str = "cpu",
+    *,
+    training: bool,
+    step: Callable[[bool], None] | None = None,
+) -> Precision:
     """The precision to compute in.
 
     Args:
         asked: one of `PRECISIONS`.
         device: where the network runs.
         training: forward and backward under autocast, or forward alone with bf16 weights.
+        step: computes what is to be fast, in bf16 if it is given True. Where a small block is
+            faster in bf16, `auto` takes bf16 only if this is faster, too.
 
     Raises:
         ValueError: another precision.
@@ -48,6 +62,8 @@ def choose(asked: str, device: str = "cpu", *, training: bool) -> Precision:
             "fp32; 'auto' takes the faster one",
             stacklevel=2,
         )
+    if asked == "auto" and ratio >= WORTH_IT and step is not None:
+        ratio = _speedup(step, device)
     return "bf16" if asked == "bf16" or ratio >= WORTH_IT else "fp32"
 
 
@@ -61,29 +77,45 @@ def bf16_speedup(device: str, *, training: bool) -> float:
     """
     import torch
 
-    clock = time.perf_counter if device == "cuda" else time.process_time  # whoever else is busy
     with torch.random.fork_rng(), torch.enable_grad():
         single, rounded = (_block(device) for _ in range(2))
         if not training:
             rounded.to(torch.bfloat16)
         image = torch.randn(16, 64, 16, 16, device=device)
         image = image.to(memory_format=torch.channels_last)
-        times: dict[nn.Module, list[float]] = {single: [], rounded: []}
-        for _ in range(ROUNDS):  # in turns, so that other load meets both
-            for network, seconds in times.items():
-                half = network is rounded
-                began = clock()
-                if training:
-                    with torch.autocast(device, torch.bfloat16, enabled=half):
-                        value = network(image).float().square().mean()
-                    value.backward()  # type: ignore[no-untyped-call]
-                else:
-                    with torch.no_grad():
-                        network(image.to(torch.bfloat16) if half else image)
-                if device == "cuda":
-                    torch.cuda.synchronize()
-                seconds.append(clock() - began)
-    return min(times[single]) / min(times[rounded])
+
+        def step(half: bool) -> None:
+            network = rounded if half else single
+            if training:
+                with torch.autocast(device, torch.bfloat16, enabled=half):
+                    value = network(image).float().square().mean()
+                value.backward()  # type: ignore[no-untyped-call]
+            else:
+                with torch.no_grad():
+                    network(image.to(torch.bfloat16) if half else image)
+
+        return _speedup(step, device)
+
+
+def _speedup(step: Callable[[bool], None], device: str) -> float:
+    """Time in fp32 over time in bf16 of a step that is told which of them to compute in."""
+    import torch
+
+    on_gpu = device.partition(":")[0] == "cuda"
+    clock = time.perf_counter if on_gpu else time.process_time  # whoever else is busy
+    times: dict[bool, list[float]] = {False: [], True: []}
+    spent = 0.0
+    for _ in range(ROUNDS):  # in turns, so that other load meets both
+        for half, seconds in times.items():
+            began = clock()
+            step(half)
+            if on_gpu:
+                torch.cuda.synchronize()
+            seconds.append(clock() - began)
+            spent += seconds[-1]
+        if spent > TRIAL_SECONDS:
+            break
+    return min(times[False]) / min(times[True])
 
 
 def _block(device: str) -> nn.Module:

@@ -103,14 +103,10 @@ def fit(
     ranks = training.ranks()
     learner = _learner(model, training, ranks)
     progress = _begun(learner, training, ranks, state=state, about=about)
-    updates = Updates(
-        learner,
-        training,
-        ranks,
-        loss=loss,
-        after_update=after_update,
-        rounded=progress.precision == "bf16",
-    )
+    updates = Updates(learner, training, ranks, loss=loss, after_update=after_update)
+    if not progress.precision:
+        progress.precision = _precision(updates, training, ranks, step=progress.step)
+    updates.rounded = progress.precision == "bf16"
     curve = None
     if state is not None:
         curve = Curve(curve_path(state), step=progress.step, steps=training.steps)
@@ -201,11 +197,19 @@ def _begun(
         progress = learner.restore(Path(state), training, about)
     if not ranks.agree(progress.step):
         raise ValueError(f"state {state} is not the same for all machines; use a shared folder")
-    if not progress.precision:
-        device = ranks.device.type
-        chosen = choose(training.precision, device, training=True) if ranks.first else ""
-        progress.precision = ranks.first_says(chosen)
     return progress
+
+
+def _precision(updates: Updates, training: TrainingConfig, ranks: Ranks, *, step: int) -> str:
+    """What to compute in, which the first rank finds by its share of a step."""
+
+    def compute(rounded: bool) -> None:
+        updates.try_out(step, rounded=rounded)
+
+    asked, device = training.precision, ranks.device.type
+    return ranks.first_says(
+        choose(asked, device, training=True, step=compute) if ranks.first else ""
+    )
 
 
 def _validated(

@@ -50,6 +50,8 @@ class Updates:
         ranks: which share the batch.
         loss: see `fit`.
         after_update: see `fit`.
+
+    Attributes:
         rounded: compute in bfloat16 where torch's autocast does.
     """
 
@@ -61,10 +63,9 @@ class Updates:
         *,
         loss: Loss,
         after_update: Callable[[], None] | None,
-        rounded: bool,
     ) -> None:
         self.learner, self.training, self.ranks = learner, training, ranks
-        self.loss, self.after_update, self.rounded = loss, after_update, rounded
+        self.loss, self.after_update, self.rounded = loss, after_update, False
         self.failed = 0  # in a row
         self._buffers = dict(learner.model.named_buffers())
         self._own = ("rank", ranks.rank) if ranks.number > 1 else ()
@@ -83,15 +84,11 @@ class Updates:
             stop: whether this rank is to stop.
         """
         training, learner = self.training, self.learner
-        torch.manual_seed(derive(training.seed, "step", step, *self._own))
         rate = training.lr * _schedule(step, training)
         for group in learner.optimiser.param_groups:
             group["lr"] = rate * group["factor"]
-        held = {name: buffer.clone() for name, buffer in self._buffers.items()}
-        with torch.autocast(self.ranks.device.type, torch.bfloat16, enabled=self.rounded):
-            value = self.loss(step)
-        learner.optimiser.zero_grad(set_to_none=True)
-        value.backward()  # type: ignore[no-untyped-call]
+        held = self._held()
+        value = self._differentiated(step, rounded=self.rounded)
         if self.ranks.number > 1:
             value, stop = _averaged(
                 self.ranks, learner.trained, self._buffers, held, value=value, stop=stop
@@ -105,6 +102,14 @@ class Updates:
         else:
             reverted = self._skip(held)
         return Update(loss=amount, norm=norm, rate=rate, made=made, reverted=reverted, stop=stop)
+
+    def try_out(self, step: int, *, rounded: bool) -> None:
+        """Compute a step's gradient, for the time that it takes, and leave everything as it was."""
+        held = self._held()
+        with torch.random.fork_rng():
+            self._differentiated(step, rounded=rounded)
+        self.learner.optimiser.zero_grad(set_to_none=True)
+        self._let_buffers_be(held)
 
     def check_are_made(self, steps: int, last: Update) -> None:
         """Refuse to go on if of so many updates, all that there were, none could be made.
@@ -122,6 +127,22 @@ class Updates:
                 "skip"
             )
 
+    def _differentiated(self, step: int, *, rounded: bool) -> Tensor:
+        """The loss of a step, whose gradient the weights have then."""
+        torch.manual_seed(derive(self.training.seed, "step", step, *self._own))
+        with torch.autocast(self.ranks.device.type, torch.bfloat16, enabled=rounded):
+            value = self.loss(step)
+        self.learner.optimiser.zero_grad(set_to_none=True)
+        value.backward()  # type: ignore[no-untyped-call]
+        return value
+
+    def _held(self) -> dict[str, Tensor]:
+        return {name: buffer.clone() for name, buffer in self._buffers.items()}
+
+    def _let_buffers_be(self, held: dict[str, Tensor]) -> None:
+        for name, buffer in self._buffers.items():
+            buffer.copy_(held[name])
+
     def _apply(self, step: int) -> None:
         """Change the weights, and their average with them."""
         learner = self.learner
@@ -136,8 +157,7 @@ class Updates:
 
     def _skip(self, held: dict[str, Tensor]) -> bool:
         """Leave everything as it was; after too many in a row, go back. Whether that was done."""
-        for name, buffer in self._buffers.items():
-            buffer.copy_(held[name])
+        self._let_buffers_be(held)
         self.failed += 1
         if self.failed < self.training.patience:
             return False

@@ -33,6 +33,29 @@ def test_the_slower_one_warns_with_the_ratio(monkeypatch):
         assert choose("bf16", training=True) == "bf16"
 
 
+@pytest.mark.parametrize(("seconds", "expected"), [(3.0, "fp32"), (0.9, "fp32"), (0.5, "bf16")])
+def test_auto_asks_what_is_to_be_fast_itself(monkeypatch, seconds, expected):
+    """A small block is twice as fast in bf16; the step takes a second, in bf16 `seconds`."""
+    spent = {"now": 0.0}
+    monkeypatch.setattr(precision, "bf16_speedup", lambda device, training: 2.0)
+    monkeypatch.setattr(precision.time, "process_time", lambda: spent["now"])
+
+    def step(rounded: bool) -> None:
+        spent["now"] += seconds if rounded else 1.0
+
+    assert choose("auto", training=True, step=step) == expected
+    assert spent["now"] < precision.TRIAL_SECONDS + 4.0  # long steps are not repeated
+
+
+def test_nothing_is_tried_where_a_small_block_is_slower(monkeypatch):
+    monkeypatch.setattr(precision, "bf16_speedup", lambda device, training: 1.1)
+
+    def step(rounded: bool) -> None:
+        pytest.fail("tried")
+
+    assert choose("auto", training=True, step=step) == "fp32"
+
+
 def test_another_is_refused():
     with pytest.raises(ValueError, match=r"precision is 'fp8'.*auto, fp32, bf16"):
         choose("fp8", training=True)

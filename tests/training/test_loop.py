@@ -394,6 +394,37 @@ def test_what_auto_chose_once_stays_when_the_training_goes_on(monkeypatch, tmp_p
     assert next(ratios) == 2.0  # measured once
 
 
+@pytest.mark.parametrize("ratio", [0.5, 2.0])
+def test_trying_precisions_leaves_no_trace(monkeypatch, ratio):
+    """A network with statistics of its own, and a loss that draws numbers."""
+    tried = []
+
+    def speedup(step, device):
+        for rounded in (False, True):
+            step(rounded)
+            tried.append(rounded)
+        return ratio
+
+    def trained(asked):
+        model = nn.Sequential(nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, 1, 3))
+        model.load_state_dict({k: torch.ones_like(v) for k, v in model.state_dict().items()})
+
+        def loss(step):
+            return (model(torch.randn(4, 2, 7, 7)) - 1).square().mean()
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # bf16 may be slower here
+            return fit(model, loss, replace(SETTINGS, precision=asked))
+
+    monkeypatch.setattr(precision, "bf16_speedup", lambda device, training: 2.0)
+    monkeypatch.setattr(precision, "_speedup", speedup)
+    found, progress = trained("auto")
+    assert tried == [False, True]
+    expected, same = trained("fp32" if ratio < 1 else "bf16")
+    assert progress.precision == same.precision
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
 def test_bf16_keeps_weights_in_float32():
     model, seen = network(), []
 
