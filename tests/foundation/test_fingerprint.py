@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import importlib
+import linecache
 import sys
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,7 +17,7 @@ import torch
 from torch import nn
 
 from boed.classifiers import DenseNetClassifier, DenseNetConfig
-from boed.foundation.fingerprint import fingerprint, of_source
+from boed.foundation.fingerprint import fingerprint, of_function, of_source
 
 
 class Named:
@@ -123,6 +125,106 @@ def test_what_was_worked_out_is_no_content() -> None:
 def test_refuses_what_it_cannot_read(thing: Any) -> None:
     with pytest.raises(TypeError, match="cannot read"):
         fingerprint(thing)
+
+
+MODULE = """
+import functools
+import math
+
+import torch
+
+import users_helpers
+from users_helpers import scaled
+
+NOISE = {noise}
+SITES = [0.0, {site}]
+WEIGHTS = torch.tensor([{weight}])
+UNUSED = {unused}
+
+
+class Settings:
+    def __init__(self):
+        self.gain = {gain}
+
+
+SETTINGS = Settings()
+halved = functools.partial(scaled, by={by})
+
+
+def helper(x):
+    return x * SITES[1] + (model(x - 1) if x > 0 else 0)  # which calls back
+
+
+@functools.cache
+def kept(x):
+    return x + {kept}
+
+
+def model(x):
+    inner = lambda y: y * NOISE
+    shifted = [y + WEIGHTS for y in (x,)]
+    seen = inner(helper(x)) + shifted[0] + SETTINGS.gain
+    return seen + halved(x) + kept(1) + users_helpers.other(x)
+
+
+class Base:
+    def base(self):
+        return {base} * NOISE
+
+
+class Sensor(Base):
+    @property
+    def width(self):
+        return SITES[1]
+
+    @staticmethod
+    def look(x):
+        return math.sqrt(x) + SETTINGS.gain
+"""
+HELPERS = (
+    "def scaled(x, by):\n    return {scaled} * x * by\n\ndef other(x):\n    return x + {other}\n"
+)
+VALUES = {
+    **{"noise": 1, "site": 1, "weight": 1, "unused": 1, "gain": 1, "by": 1, "kept": 1, "base": 1},
+    **{"scaled": 1, "other": 1},
+}
+OF_MODEL = {"noise", "site", "weight", "gain", "by", "kept", "scaled", "other"}
+OF_SENSOR = {"noise", "site", "gain", "base"}
+
+
+@pytest.fixture
+def written(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Writes a user's module and what it imports with some values, and imports it anew."""
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+
+    def write(**values: int) -> Any:
+        texts = {"users_helpers": HELPERS, "users_module": MODULE}
+        for name, text in texts.items():
+            (tmp_path / f"{name}.py").write_text(text.format(**VALUES | values))
+            monkeypatch.delitem(sys.modules, name, raising=False)
+        importlib.invalidate_caches()
+        linecache.clearcache()
+        return importlib.import_module("users_module")
+
+    return write
+
+
+@pytest.mark.parametrize("value", VALUES)
+def test_a_users_code_is_what_it_reads_of_its_module(written: Any, value: str) -> None:
+    """Constants, helpers, classes and modules count, and what is not read does not."""
+
+    def summed(module: Any) -> dict[str, set[str]]:
+        return {
+            "model": {of_function(module.model), fingerprint(module.model)},
+            "sensor": {fingerprint(module.Sensor()), fingerprint(module.Sensor)},
+        }
+
+    before, again, changed = summed(written()), summed(written()), summed(written(**{value: 2}))
+    assert before == again
+    assert before["model"].isdisjoint(changed["model"]) == (value in OF_MODEL)
+    assert before["sensor"].isdisjoint(changed["sensor"]) == (value in OF_SENSOR)
+    assert (before == changed) == (value not in OF_MODEL | OF_SENSOR)
 
 
 def test_refuses_what_holds_itself() -> None:
