@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from boed.eig.model.pyro_model import SiteModel, Sites
 from boed.eig.model.roll_outs import LogLikelihood, RollOut
 from boed.training.config import PolicyTrainingConfig
 
+_log = logging.getLogger(__name__)
+
 MOST = 16
 """Outcomes of a look that are summed over: each costs an evaluation of every contrast."""
 
@@ -29,6 +32,13 @@ T times less memory, for a quarter more time."""
 
 TRIED = 8
 """Experiments by which it is seen whether all looks have the same outcomes."""
+
+LOST = 1e-3
+"""How far the outcomes' probabilities may sum to other than one: rounding."""
+
+
+class OtherOutcomes(ValueError):
+    """A look has other outcomes than those that are summed over."""
 
 
 def contrastive_loss(
@@ -42,8 +52,8 @@ def contrastive_loss(
 ) -> Callable[[], Float[Tensor, ""]]:
     """-sPCE and the price of the looks, of fresh experiments at each call.
 
-    `finite_spce_loss` where a look has few outcomes and all contrasts are from the prior, else
-    `spce_loss`.
+    `finite_spce_loss` where a look has few outcomes and all contrasts are from the prior, until
+    designs come up that have other ones; else `spce_loss`.
     """
     sizes: dict[str, Any] = {
         "batch": settings.share,
@@ -51,10 +61,22 @@ def contrastive_loss(
         "limit": settings.limit,
         "price": settings.price,
     }
+    drawn = partial(
+        spce_loss, problem, policy, looks, likelihood=likelihood, nearby=nearby, **sizes
+    )
     support = None if nearby else few_outcomes(problem, policy, looks)
-    if support is not None:
-        return partial(finite_spce_loss, problem, policy, looks, support=support, **sizes)
-    return partial(spce_loss, problem, policy, looks, likelihood=likelihood, nearby=nearby, **sizes)
+
+    def loss() -> Float[Tensor, ""]:
+        nonlocal support
+        if support is not None:
+            try:
+                return finite_spce_loss(problem, policy, looks, support=support, **sizes)
+            except OtherOutcomes as error:
+                _log.info("%s; from now on outcomes are drawn, not summed over", error)
+                support = None
+        return drawn()
+
+    return loss
 
 
 @torch.no_grad()
@@ -110,7 +132,7 @@ def expected_gains(
         support: all outcomes of a look, from `few_outcomes`.
 
     Raises:
-        ValueError: an outcome is none of these.
+        OtherOutcomes: an outcome is none of these, or they are not all.
     """
     batch = len(roll.designs)
     hypotheses = {
@@ -130,10 +152,10 @@ def expected_gains(
         sure = (likelihood * each.where(each > -math.inf, 0.0)).sum(0)
         gain = (weights * sure).sum(0) - torch.xlogy(marginal, marginal).sum(0)
         here = (support == outcome).reshape(len(support), batch, -1).all(2)
-        if not bool(here.any(0).all()):
-            raise ValueError(
-                f"site {site!r} returned what is not among its {len(support)} outcomes; expected "
-                "the same ones at every design"
+        if not bool(here.any(0).all()) or bool(((marginal.sum(0) - 1).abs() > LOST).any()):
+            raise OtherOutcomes(
+                f"site {site!r} can return other values than the {len(support)} outcomes it had at "
+                "first"
             )
         row = here.int().argmax(0)
         chance = marginal.gather(0, row[None])[0].log()
@@ -184,6 +206,7 @@ def finite_spce_loss(
 
     Raises:
         ValueError: a batch of one; a model that has no gradient in the design.
+        OtherOutcomes: a look has others than `support`.
     """
     roll = run_experiments(problem, policy, looks, batch=batch, limit=limit)
     check_reparametrised(roll)

@@ -10,6 +10,8 @@ import torch
 
 from boed.deep_adaptive.contrastive import (
     MOST,
+    OtherOutcomes,
+    contrastive_loss,
     expected_gains,
     few_outcomes,
     finite_spce_loss,
@@ -19,9 +21,11 @@ from boed.deep_adaptive.loss import contrast, single_look, spce_loss
 from boed.deep_adaptive.network import DeepAdaptiveDesign, PolicyConfig, StaticDesign
 from boed.problems import HyperbolicDiscounting
 from boed.problems.linear_gaussian import LinearGaussian
+from boed.training.config import PolicyTrainingConfig
 from tests.deep_adaptive.coins import coin, coin_eig
 
 COIN = torch.tensor([[0.0], [1.0]])
+SETTINGS = PolicyTrainingConfig(precision="fp32")
 
 
 def sides(design):
@@ -214,10 +218,34 @@ def test_outcomes_are_few_or_they_are_drawn(model, number):
     assert found is None if number is None else len(found) == number
 
 
-def test_an_outcome_of_its_own_is_refused():
+@pytest.mark.parametrize("batch", [2, 200])  # of two experiments none may return what is not known
+def test_an_outcome_of_its_own_is_refused(batch):
     problem, policy = prepared(counts(lambda at: torch.tensor(4.0)))
-    with pytest.raises(ValueError, match="'y' returned what is not among its 2 outcomes"):
-        finite_spce_loss(problem, policy, 2, support=COIN, batch=200, contrasts=3)
+    with pytest.raises(OtherOutcomes, match="'y' can return other values than the 2 outcomes"):
+        finite_spce_loss(problem, policy, 2, support=COIN, batch=batch, contrasts=3)
+
+
+def test_outcomes_are_drawn_once_designs_have_other_ones(caplog):
+    """One trial up to 0.5, three beyond, where the policy comes to later."""
+    problem, policy = prepared(counts(lambda at: 1 + 2 * (at > 0.5).float()), (0.1, 0.2))
+    settings = replace(SETTINGS, batch=3000, contrasts=100)
+    loss = contrastive_loss(problem, policy, 2, settings=settings)
+    found = []
+    with caplog.at_level("INFO"):
+        for designs in ((0.1, 0.2), (0.8, 0.9), (0.1, 0.2)):
+            policy.numbers.data = torch.tensor(designs)[:, None]
+            torch.manual_seed(0)
+            found.append(loss().item())
+    assert [each.message for each in caplog.records] == [
+        "site 'y' can return other values than the 2 outcomes it had at first; from now on "
+        "outcomes are drawn, not summed over"
+    ]
+    assert found[2] != found[0]  # other noise
+    for designs, value in zip(((0.1, 0.2), (0.8, 0.9)), found, strict=False):
+        policy.numbers.data = torch.tensor(designs)[:, None]
+        told = contrast(problem, run_experiments(problem, policy, 2, batch=3000), 100).gains
+        error = 5 * float(told.std()) / math.sqrt(3000)
+        assert -value == pytest.approx(float(told.mean()), abs=error)
 
 
 def test_one_experiment_has_no_others_to_be_compared_with():
