@@ -26,9 +26,6 @@ NAME = "deep adaptive design"
 """What errors of the model call who asks."""
 
 
-OTHERS = "the methods idad and vsoed"
-"""What trains a policy for a model without a likelihood given its target."""
-
 TRIED = 64
 """Looks at the first design by which it is told whether anything changes with it."""
 
@@ -62,7 +59,7 @@ def single_look(
         design = first_design(policy, space)
         made = site_model(model, design[None], observation, target=target, estimator=NAME)
         if likelihood:
-            check_sequence(made, design, others=OTHERS, free=OTHERS)
+            check_sequence(made, design)
         return replace(made, space=space)
 
 

@@ -360,9 +360,20 @@ def _check_roles(
     for name in target:
         if name in observation:
             raise ValueError(f"target: site {name!r} is an observation as well")
+        if _deterministic(sites[name]):
+            drawn = [each for each, site in sites.items() if not site["is_observed"]]
+            raise ValueError(
+                f"target: site {name!r} is deterministic, with no law of its own; give the sites "
+                f"that it is computed from, of {[n for n in drawn if n not in observation]}"
+            )
         if sites[name]["is_observed"]:
             raise ValueError(f"target: site {name!r} is observed in the model, not latent")
     for name, site in sites.items():
+        if isinstance(site["fn"], dist.Unit):
+            raise ValueError(
+                f"model: site {name!r} is a factor, which makes the prior one that cannot be drawn "
+                "from; give each latent site its law by pyro.sample"
+            )
         if site["is_observed"] and not _deterministic(site):
             raise ValueError(
                 f"model: site {name!r} is given a value by obs=; sample observations without "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -37,18 +36,21 @@ def sequence_model(
     return problem
 
 
-def check_sequence(problem: SiteModel, example: Float[Tensor, "*K"], **others: Any) -> None:
+WITHOUT_LIKELIHOOD = "the methods idad and vsoed of `boed train policy`"
+"""What serves sequences of looks at a model without a likelihood given its target."""
+
+
+def check_sequence(problem: SiteModel, example: Float[Tensor, "*K"]) -> None:
     """Refuse a model that is not fit for roll-outs.
 
     Args:
         problem: the model.
         example: a legal design.
-        others: what serves models that this does not, as `SiteModel.needs_likelihood` has it.
 
     Raises:
         ValueError: see `sequential_pce`.
     """
-    problem.needs_likelihood(**others)
+    problem.needs_likelihood(others=WITHOUT_LIKELIHOOD, free=WITHOUT_LIKELIHOOD)
     if len(problem.observation) > 1:
         raise ValueError(f"observation must be one site, got {list(problem.observation)}")
     with isolated(0), torch.no_grad():

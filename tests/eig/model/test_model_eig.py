@@ -494,6 +494,18 @@ def no_plate(design: Tensor) -> None:
     pyro.sample("y", dist.Normal(design[..., 0] * theta, 1.0))
 
 
+def computed(design: Tensor) -> None:
+    theta = pyro.sample("theta", dist.Normal(torch.zeros(design.shape[:-1]), 1.0))
+    scale = pyro.deterministic("scale", theta.exp())
+    pyro.sample("y", dist.Normal(design[..., 0], scale))
+
+
+def weighted(design: Tensor) -> None:
+    theta = pyro.sample("theta", dist.Normal(torch.zeros(design.shape[:-1]), 1.0))
+    pyro.factor("favour", -(theta**2))
+    pyro.sample("y", dist.Normal(design[..., 0] * theta, 1.0))
+
+
 def fixed_outcome(design: Tensor) -> None:
     with pyro.plate_stack("plate", design.shape[:-1]):
         theta = pyro.sample("theta", dist.Normal(0.0, 1.0).expand(design.shape[:-1]))
@@ -526,6 +538,8 @@ def undeclared_event(design: Tensor) -> None:
         ({"model": no_plate}, r"site 'theta' has batch shape \(\).*plate_stack"),
         ({"model": undeclared_event}, r"site 'theta' has batch shape \(3, 2, 2\)"),
         ({"model": fixed_outcome}, r"site 'y' is given a value by obs="),
+        ({"model": computed, "target": "scale"}, r"'scale' is deterministic.*of \['theta'\]$"),
+        ({"model": weighted}, r"site 'favour' is a factor.*by pyro\.sample"),
         ({"model": lambda design: 1 / 0}, r"model failed on designs of shape \(3, 2, 1\)"),
         ({"model": nan_likelihood}, r"log-likelihood of site 'y' is NaN.*'pce'"),
         ({"memory": 1, "samples": 10**6}, r"memory is 1 MiB; the .* draws for one design need"),
