@@ -8,6 +8,11 @@ columns: `--only aipo,flow`; `harmonic`, `ridge`, `tv`, `low-rank` and `patch-ma
 trained, are rows if it names them. A baseline trained on holes, as those of the paper are where
 holes are measured, is a row of its own: `--only vaeac,vaeac-holes`. Interrupted, the same command
 goes on.
+
+    python benchmarks/completers.py --data digits --long
+
+trains those that AIPO is compared with for as many updates as the shipped AIPO had, on the same
+images.
 """
 
 from __future__ import annotations
@@ -16,6 +21,7 @@ import argparse
 import os
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 from boed.completion.classical.filling import FILLINGS
@@ -62,6 +68,16 @@ ROWS = (
 )
 """What `--only` may name."""
 
+LONG = {"digits": ("mnist_28", 14000)}
+"""Of `--long`: the images trained on, and the updates (of 32 images) that the shipped AIPO had.
+`vae` and `aipo-r`, which extends it, have half of them each."""
+
+COMPARED = ("aipo-r", "vaeac", "anp", "ce")
+"""What the paper compares AIPO with, and its closest kin."""
+
+RATES = {"vae": 0.003, "aipo-r": 0.003}
+"""Learning rates of `--long` that are not the preset's: that of the shipped AIPO."""
+
 SHIPPED = ("digits", "kermany_pneumonia_128")
 """Sets for which the package has an AIPO that was trained for longer: a row of its own."""
 
@@ -72,64 +88,97 @@ LOOKS = ["--scenes", 128, "--grid", 9, "--steps", 3]
 """Of the runs in use; one seed."""
 
 
-def checkpoint(out: Path, name: str) -> Path:
-    """Where a completer's weights are."""
-    return out / f"{name}.safetensors"
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """What is trained and compared: a data set, a folder, and how long each is trained.
+
+    Attributes:
+        data: the set on which all are compared.
+        out: the folder.
+        updates: of each, to try it; None is `STEPS`.
+        long: train as `LONG` says.
+    """
+
+    data: str
+    out: Path
+    updates: int | None = None
+    long: bool = False
+
+    @property
+    def name(self) -> str:
+        """Of its table."""
+        return f"completers-{self.data}" + "-long" * self.long
+
+    def checkpoint(self, name: str) -> Path:
+        """Where a completer's weights are."""
+        return self.out / f"{name}.safetensors"
+
+    def training(self, kind: str) -> list[object]:
+        """Options of a training: its images, and for how long."""
+        images, updates = self.data, STEPS[kind][list(SETS).index(self.data)]
+        options: list[object] = []
+        if self.long:
+            images, updates = LONG[self.data]
+            updates //= 1 + (kind in ("vae", "aipo-r"))
+            options = ["--lr", RATES[kind]] if kind in RATES else []
+        size = SETS[self.data]
+        return ["--data", images, "--size", size, "--steps", self.updates or updates, *options]
 
 
-def train(name: str, data: str, out: Path, given: int | None = None) -> None:
-    """Train one completer, if that has not been done; with so many updates if they are given."""
+def train(name: str, study: Study) -> None:
+    """Train one completer, if that has not been done."""
     if name in FILLINGS:
         return
-    target = checkpoint(out, name)
+    target = study.checkpoint(name)
     if target.exists() and not target.with_suffix(".training.safetensors").exists():
         print(f"{name}: {target} is there")
         return
     kind = name.removesuffix(HOLES)
-    steps = given or STEPS[kind][list(SETS).index(data)]
-    options = ["--data", data, "--size", SETS[data], "--steps", steps, "--out", target]
+    options = [*study.training(kind), "--out", target]
     if name == "aipo-r":
-        train("vae", data, out, given)
-        options += ["--vae", checkpoint(out, "vae")]
+        train("vae", study)
+        options += ["--vae", study.checkpoint("vae")]
     if name != kind:
         options += ["--masks", "holes"]
     boed("train", "completer", kind, *options)
 
 
-def candidates(names: list[str], data: str, out: Path) -> dict[str, object]:
+def candidates(names: list[str], study: Study) -> dict[str, object]:
     """What to compare, by name: those trained here, retrieval, and the shipped AIPO beside them."""
     found: dict[str, object] = {
-        name: checkpoint(out, name) for name in names if checkpoint(out, name).exists()
+        name: study.checkpoint(name) for name in names if study.checkpoint(name).exists()
     }
     found |= {name: name for name in names if name in FILLINGS}
     found["retrieval"] = "retrieval"
-    if data in SHIPPED:
+    if study.data in SHIPPED:
         found["aipo-shipped"] = "aipo"
     return found
 
 
-def evaluate(names: list[str], data: str, out: Path) -> None:
+def evaluate(names: list[str], study: Study) -> None:
     """Measure all that have been trained, and retrieval, on the test split."""
-    given = [f"{name}={where}" for name, where in candidates(names, data, out).items()]
-    options = ["--data", data, "--size", SETS[data], *PLAN, "--out", out / "evaluation"]
-    boed("evaluate", "completer", *given, *options, *judge(data))
+    given = [f"{name}={where}" for name, where in candidates(names, study).items()]
+    options = ["--data", study.data, "--size", SETS[study.data], *PLAN]
+    options += ["--out", study.out / "evaluation"]
+    boed("evaluate", "completer", *given, *options, *judge(study.data))
 
 
-def use(names: list[str], data: str, out: Path) -> None:
+def use(names: list[str], study: Study) -> None:
     """Look at the same scenes with each completer: the same classifier, the same candidates.
 
     Looks are squares, of which those trained on holes know nothing: they are left out.
     """
     looking = [name for name in names if not name.endswith(HOLES)]
-    for name, where in candidates(looking, data, out).items():
-        folder = out / "use" / name
+    data = study.data
+    for name, where in candidates(looking, study).items():
+        folder = study.out / "use" / name
         if (folder / "summary.json").exists():
             continue
         options = ["--completer", where, "--data", data, "--size", SETS[data], *LOOKS]
         boed("benchmark", "--policies", "boed", *options, "--out", folder, *judge(data))
 
 
-def join(names: list[str], data: str, out: Path) -> None:
+def join(names: list[str], study: Study) -> None:
     """Add what was seen in use to the results of the evaluation, and write its report again."""
     import numpy as np
 
@@ -142,7 +191,7 @@ def join(names: list[str], data: str, out: Path) -> None:
     from boed.report.completers.table import markdown
     from boed.report.results import load
 
-    folder = out / "evaluation"
+    folder, data, out = study.out / "evaluation", study.data, study.out
     results = netcdf.load(folder / "results.nc", RESULTS)
     examples = netcdf.load(folder / "examples.nc", EXAMPLES)
     metrics = {"use_accuracy": accuracy, "use_auroc": auroc, "use_nll": nll}
@@ -166,9 +215,11 @@ def join(names: list[str], data: str, out: Path) -> None:
     netcdf.save(results, folder / "results.nc", RESULTS)
     write_completer_report(results, folder / "report.html", examples)
     head = f"# Completers on {data}, {SETS[data]} px\n\n`{results.attrs['command']}`\n\n"
-    with atomic(Path("benchmarks/results") / f"completers-{data}.md") as temporary:
+    with atomic(Path("benchmarks/results") / f"{study.name}.md") as temporary:
         temporary.write_text(head + markdown(results), encoding="utf-8")
     pictures = Path("docs/completers")
+    if study.long:
+        return
     with atomic(pictures / f"{data}.png") as temporary:
         curves_figure(results).savefig(temporary, dpi=110)
     if data == "digits":  # of the other sets no originals may be shown
@@ -192,24 +243,28 @@ def boed(*arguments: object) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    usual = [each for each in STEPS if each not in ("vae", *SEARCHED)]
     parser.add_argument("--data", choices=list(SETS), default="digits")
-    parser.add_argument("--only", default=",".join(usual))
+    parser.add_argument("--only", default=None)
+    parser.add_argument("--long", action="store_true", help="as many updates as the shipped AIPO")
     parser.add_argument("--steps", type=int, default=None, help="updates of each, to try it")
     parser.add_argument("--out", type=Path, default=None, help="runs/completers/DATA if not given")
     parser.add_argument("--stages", default="train,evaluate,use,join")
     options = parser.parse_args()
-    out = options.out or Path("runs/completers") / options.data
-    names = options.only.split(",")
+    if options.long and options.data not in LONG:
+        parser.error(f"--long is for {', '.join(LONG)}")
+    out = options.out or Path("runs/completers") / (options.data + "-long" * options.long)
+    study = Study(data=options.data, out=out, updates=options.steps, long=options.long)
+    usual = COMPARED if options.long else [e for e in STEPS if e not in ("vae", *SEARCHED)]
+    names = options.only.split(",") if options.only else list(usual)
     for name in names:
         check_known("only", name, ROWS)
     stages = options.stages.split(",")
     if "train" in stages:
         for name in names:
-            train(name, options.data, out, options.steps)
+            train(name, study)
     for stage, run in {"evaluate": evaluate, "use": use, "join": join}.items():
         if stage in stages:
-            run(names, options.data, out)
+            run(names, study)
 
 
 if __name__ == "__main__":
