@@ -20,6 +20,15 @@ import typer.testing
 typer.main.get_command = typer.testing._get_command = lru_cache(typer.main.get_command)
 
 
+LONGEST = ("tests/test_readme.py::test_commands_run", "tests/notebooks/")
+"""Each takes a minute or more."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest begin first, so that no worker is left alone with one of them at the end."""
+    items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Each worker goes through its own half in order, so that most fixtures are made once."""
