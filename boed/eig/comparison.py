@@ -154,6 +154,6 @@ def curse_of_gains(
     rest = ((total - weighted) / (1 - share).clamp(min=1e-12)).where(known, -torch.inf)
     chosen = rest.argmax(2, keepdim=True)
     left = (weights * gains.gather(2, chosen)[..., 0]).sum(0)
-    curse = total.where(known, -torch.inf).amax(1) - left
+    curse = (total.where(known, -torch.inf).amax(1) - left).clamp(min=0)  # but for rounding it is
     possible = known.any(1) & (weights.amax(0) < 1 - 1e-6)
     return curse.where(possible, torch.nan).to(torch.get_default_dtype())
