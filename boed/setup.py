@@ -24,7 +24,7 @@ from boed.completion.log_probability import (
     meaning,
 )
 from boed.data.dataset import Dataset
-from boed.eig.completions.clarity import Clear
+from boed.eig.completions.kept import Kept
 from boed.foundation.arguments import checked
 from boed.foundation.checks import attribute
 from boed.foundation.options import Shares, split_names
@@ -39,7 +39,7 @@ from boed.zoo.asked import Asked
 from boed.zoo.context import context_for
 from boed.zoo.effects import warn_without_effect
 from boed.zoo.learned import is_shipped
-from boed.zoo.models import CLARITY, clear_for
+from boed.zoo.models import KEPT, kept_for
 from boed.zoo.policies import first_completions, policies_for, search_for
 
 Part = TypeVar("Part")
@@ -116,7 +116,9 @@ def setup(
         completer: `aipo`, `flow`, ... as shipped for the data, a shipped model's name, a
             checkpoint's path, `retrieval` or `gaussian`; `package.module:Class`; or an object.
         reweight: `clarity`, which keeps completions that the classifier is as sure about as it is
-            about real scenes (`boed.eig.completions.clarity.Clear`), or a completer with a
+            about real scenes (`boed.eig.completions.clarity.Clear`); `agreement`, which keeps them
+            so that the answers they imply are those believed
+            (`boed.eig.completions.agreement.Agreeing`); or a completer with a
             likelihood, such as `pc-cnn`, by which they are weighted
             (`boed.completion.importance.Weighted`); by its name, path, or an object.
         policies: names of `POLICIES`, `package.module:Class`, or trained networks by name or path
@@ -216,7 +218,7 @@ def setup(
         about={
             **_about_sensor(context.sensor),
             "completions": completions,
-            **({"clarity": f"{drawn.rate:.3g} per nat"} if isinstance(drawn, Clear) else {}),
+            **({"kept": drawn.said} if isinstance(drawn, Kept) else {}),
             "first_completions": first_completions(context),
             "search": said,
             **({} if until is None else {"until": until}),
@@ -264,8 +266,9 @@ class _Models:
 
     def completer(self, context: Context, asked: Asked) -> Completer | None:
         """What policies draw from, once the models are prepared."""
-        if self.drawer is not None and asked.reweight == CLARITY:
-            return clear_for(context, self.classifier, self.drawer, memory=asked.memory)
+        way = asked.reweight if isinstance(asked.reweight, str) else ""
+        if self.drawer is not None and way in KEPT:
+            return kept_for(context, self.classifier, self.drawer, way=way, memory=asked.memory)
         if self.drawer is None or self.target is None:
             return self.drawer
         return Weighted(self.drawer, self.target)
@@ -346,7 +349,7 @@ def _models(context: Context, asked: Asked) -> _Models:
         raise Missing(";\n".join(missing))
     assert judge is not None
     target: Any = asked.reweight
-    if target == CLARITY:
+    if isinstance(target, str) and target in KEPT:
         target = None
     elif isinstance(target, str | Path):
         with _called("reweight"):

@@ -74,8 +74,9 @@ def benchmark(
     reweight: Annotated[
         str | None,
         _option(
-            "clarity keeps completions as clear to the classifier as real scenes; or a completer "
-            "with a likelihood by which they are weighted; name or path."
+            "clarity keeps completions as clear to the classifier as real scenes, agreement those "
+            "whose answers are as likely as is believed; or a completer with a likelihood by which "
+            "they are weighted; name or path."
         ),
     ] = None,
     classifier: Annotated[

@@ -239,7 +239,7 @@ def what_was_run(results: xr.Dataset) -> list[tuple[str, str]]:
         ("prevalence of the answers", shares(structured(attributes.get("prevalence", "null")))),
         ("finished at a probability of", attributes.get("until")),
         ("completions per decision", attributes.get("completions")),
-        ("completions kept by clarity, rate", attributes.get("clarity")),
+        ("completions kept by", attributes.get("kept")),
         ("completions for the first look", attributes.get("first_completions")),
         ("looks taken, mean", _each(results["looks"].mean(("seed", "scene")))),
         ("cost of a scene, mean", _each(results["cost"].sum("step").mean(("seed", "scene")))),

@@ -30,7 +30,9 @@ from boed.completion.completer import Completer, check_is_completer
 from boed.completion.registry import LEARNED, load_completer
 from boed.data.dataset import Dataset
 from boed.data.labels import naming_advice
+from boed.eig.completions.agreement import Agreeing
 from boed.eig.completions.clarity import Clear, clarity_rate
+from boed.eig.completions.kept import Kept
 from boed.foundation.checks import attribute, check_fits
 from boed.foundation.registry import import_object, make_own, names_object, one_of, unknown
 from boed.foundation.shipped import WEIGHTS, shipped, shipped_names
@@ -54,8 +56,14 @@ CLASSIFIERS = ("trees", "gaussian")
 """Classifiers that need a library and no training."""
 
 
+AGREEMENT = "agreement"
+"""The `reweight` that keeps completions so that the answers they imply are those believed."""
+
 CLARITY = "clarity"
 """The `reweight` that keeps completions as clear to the classifier as real scenes are."""
+
+KEPT = (AGREEMENT, CLARITY)
+"""What `reweight` may name that is no completer."""
 
 SCENES_TO_CLEAR = 64
 
@@ -264,6 +272,19 @@ def _of_torchxrayvision(name: str, data: Dataset, argument: str) -> TrainedClass
     check_question(name, pathologies(name), data.label_names, **asked)
     path = fetch_weights(argument, name)
     return TorchXRayVisionClassifier(path, data.label_names, size=data.size, **asked)
+
+
+def kept_for(
+    context: Context, classifier: Classifier, completer: Completer, *, way: str, memory: int
+) -> Kept:
+    """Of the completer's completions those that are kept in one of the ways `KEPT`.
+
+    Raises:
+        Missing: what that takes.
+    """
+    if way == AGREEMENT:
+        return Agreeing(completer, classifier, memory=memory)
+    return clear_for(context, classifier, completer, memory=memory)
 
 
 def clear_for(

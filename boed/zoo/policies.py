@@ -13,9 +13,9 @@ from boed.completion.classical.retrieval import Retrieval
 from boed.completion.completer import Completer
 from boed.completion.importance import Weighted
 from boed.data.observation import Observation
-from boed.eig.completions.clarity import Clear
 from boed.eig.completions.estimators import AdditiveEstimator, members_of
 from boed.eig.completions.estimators import named as estimator_named
+from boed.eig.completions.kept import Kept
 from boed.foundation.cache import cache_folder
 from boed.foundation.registry import make_own
 from boed.policies import BOED, CentreOut, FixedDesign, Oracle, Policy, Random
@@ -125,7 +125,7 @@ def first_completions(context: Context) -> int:
 def _first_completer(context: Context, completer: Completer) -> Completer | None:
     """For the first look, random images of the library as in the paper; else the completer."""
     unreadable = context.indirect and context.transform is None
-    if isinstance(completer, Weighted | Clear):  # with nothing seen there is nothing to weigh by
+    if isinstance(completer, Weighted | Kept):  # with nothing seen there is nothing to weigh by
         own = completer.proposal
         return _first_completer(context, own) or own
     if context.library is None or unreadable or isinstance(completer, GaussianMixture | Retrieval):

@@ -172,7 +172,9 @@ def test_a_model_without_a_likelihood_has_a_session_but_no_posterior() -> None:
     assert session.suggest() is not None
     with pytest.raises(ValueError, match="needs a likelihood"):
         session.posterior()
-    with pytest.raises(ValueError, match="the methods idad and vsoed of `boed train policy` need none"):
+    with pytest.raises(
+        ValueError, match="the methods idad and vsoed of `boed train policy` need none"
+    ):
         trained(hidden, "dad")
 
 
