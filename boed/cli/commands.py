@@ -49,7 +49,7 @@ class Command(TyperCommand):
 
     def invoke(self, ctx: Any) -> Any:
         """Check all that was typed, then run the command; its errors name options as typed."""
-        with explained(self.options), sigterm_interrupts():
+        with explained(self.options, self.unasked(ctx.meta[TYPED])), sigterm_interrupts():
             self.check(ctx.meta[TYPED])
             return super().invoke(ctx)
 
@@ -60,6 +60,13 @@ class Command(TyperCommand):
         changes = dict.fromkeys(RECIPE, f"{own['change']} ") if "change" in own else {}
         others = {name: own[here] for name, here in OTHER_NAMES.items() if here in own}
         return {name: option + name for name, option in changes.items()} | others | own
+
+    def unasked(self, typed: dict[str, Any]) -> frozenset[str]:
+        """What `--set` could have changed and did not."""
+        changes = typed.get("change") or ()
+        changes = [changes] if isinstance(changes, str) else changes
+        own = {str(each.name) for each in self.params}
+        return frozenset(RECIPE - {str(each).partition("=")[0] for each in changes} - own)
 
     def check(self, typed: dict[str, Any]) -> None:
         """Refuse a value that is not of the kind of its option.

@@ -10,7 +10,7 @@ import signal
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -28,20 +28,23 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def explained(options: Mapping[str, str]) -> Iterator[None]:
+def explained(options: Mapping[str, str], unasked: Collection[str] = frozenset()) -> Iterator[None]:
     """Turn expected errors into one line on stderr, and interruption into a word on what is stored.
 
     Warnings are one line each, too.
 
     Args:
-        options: how the library's arguments are typed, by their names; see `as_typed`.
+        options, unasked: how the library's arguments are typed, and those that were not; see
+            `as_typed`.
     """
     try:
         with warnings.catch_warnings():
-            warnings.showwarning = lambda message, *_: warn(as_typed(str(message), options))
+            warnings.showwarning = lambda message, *_: warn(
+                as_typed(str(message), options, unasked)
+            )
             yield
     except (ValueError, OSError) as error:
-        say(as_typed(str(error), options))
+        say(as_typed(str(error), options, unasked))
         raise typer.Exit(2) from error
     except KeyboardInterrupt as error:
         number = error.signal if isinstance(error, Interrupted) else signal.SIGINT
@@ -230,7 +233,9 @@ def _line(bar: Progress, text: str) -> None:
     bar.console.print(text, soft_wrap=True, highlight=False)
 
 
-def as_typed(message: str, options: Mapping[str, str]) -> str:
+def as_typed(
+    message: str, options: Mapping[str, str], unasked: Collection[str] = frozenset()
+) -> str:
     """A message of the library in the words of the command line.
 
     The library names an argument at the beginning, and in backticks where it gives advice, perhaps
@@ -244,6 +249,8 @@ def as_typed(message: str, options: Mapping[str, str]) -> str:
         message: of an error or a warning; each of its lines may begin with an argument.
         options: how arguments are typed, by their names: `--option`, `--set option`, or the bare
             name of an argument without an option.
+        unasked: names of arguments that were not typed, but stand in a file: what is refused is
+            told as it stands there.
     """
 
     def advised(found: re.Match[str]) -> str:
@@ -258,7 +265,7 @@ def as_typed(message: str, options: Mapping[str, str]) -> str:
         return f"{typed}{'=' if ' ' in typed else ' '}{shlex.quote(value)}"
 
     def refused(found: re.Match[str]) -> str:
-        typed = options.get(found[1], "")
+        typed = "" if found[1] in unasked else options.get(found[1], "")
         return typed if typed.startswith("-") else found[0]
 
     message = re.sub(r"^(?:training: )?(\w+)( set)?\b", refused, message, flags=re.MULTILINE)

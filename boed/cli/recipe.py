@@ -48,7 +48,7 @@ def trained(asked: str | Recipe, out: Path, changes: Mapping[str, Any]) -> torch
         Interrupted: by Ctrl-C or SIGTERM; saying what is stored.
     """
     from boed.training.checkpoints import running_state
-    from boed.zoo import train_recipe
+    from boed.zoo import TimeOver, train_recipe
 
     first, steps = [], 0
     with training_bar() as (on_start, draw):
@@ -66,6 +66,9 @@ def trained(asked: str | Recipe, out: Path, changes: Mapping[str, Any]) -> torch
             model = train_recipe(
                 asked, out, changes=changes, on_start=begin, on_step=on_step, command=command()
             )
+        except TimeOver as error:
+            typer.echo(f"boed: {error}", err=True)
+            return None
         except KeyboardInterrupt as error:
             if str(error):  # it says what is stored
                 raise

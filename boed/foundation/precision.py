@@ -29,8 +29,9 @@ WORTH_IT = 1.2
 
 ROUNDS = 5
 
-TRIAL_SECONDS = 2.0
-"""No further round of a training's own steps begins after so long."""
+TRIAL_SECONDS = (0.2, 2.0)
+"""Of a training's own steps: at least so long, so that short ones are timed well; and no further
+round begins after the second."""
 
 
 def choose(
@@ -46,8 +47,8 @@ def choose(
         asked: one of `PRECISIONS`.
         device: where the network runs.
         training: forward and backward under autocast, or forward alone with bf16 weights.
-        step: computes what is to be fast, in bf16 if it is given True. Where a small block is
-            faster in bf16, `auto` takes bf16 only if this is faster, too.
+        step: computes what is to be fast, in bf16 if it is given True: it is what counts where a
+            small block is faster in bf16.
 
     Raises:
         ValueError: another precision.
@@ -56,14 +57,14 @@ def choose(
     if asked == "fp32":
         return "fp32"
     ratio = bf16_speedup(device.partition(":")[0], training=training)
+    if step is not None and ratio >= (WORTH_IT if asked == "auto" else 1):
+        ratio = _speedup(step, device, *TRIAL_SECONDS)
     if asked == "bf16" and ratio < 1:
         warnings.warn(
             f"precision is 'bf16', in which this machine is {1 / ratio:.1f} times slower than in "
             "fp32; 'auto' takes the faster one",
             stacklevel=2,
         )
-    if asked == "auto" and ratio >= WORTH_IT and step is not None:
-        ratio = _speedup(step, device)
     return "bf16" if asked == "bf16" or ratio >= WORTH_IT else "fp32"
 
 
@@ -97,15 +98,18 @@ def bf16_speedup(device: str, *, training: bool) -> float:
         return _speedup(step, device)
 
 
-def _speedup(step: Callable[[bool], None], device: str) -> float:
+def _speedup(
+    step: Callable[[bool], None], device: str, least: float = 0.0, most: float = 1.0
+) -> float:
     """Time in fp32 over time in bf16 of a step that is told which of them to compute in."""
     import torch
 
     on_gpu = device.partition(":")[0] == "cuda"
     clock = time.perf_counter if on_gpu else time.process_time  # whoever else is busy
     times: dict[bool, list[float]] = {False: [], True: []}
-    spent = 0.0
-    for _ in range(ROUNDS):  # in turns, so that other load meets both
+    spent, rounds = 0.0, 0
+    while spent < most and (rounds < ROUNDS or spent < least):
+        rounds += 1  # in turns, so that other load meets both
         for half, seconds in times.items():
             began = clock()
             step(half)
@@ -113,8 +117,6 @@ def _speedup(step: Callable[[bool], None], device: str) -> float:
                 torch.cuda.synchronize()
             seconds.append(clock() - began)
             spent += seconds[-1]
-        if spent > TRIAL_SECONDS:
-            break
     return min(times[False]) / min(times[True])
 
 

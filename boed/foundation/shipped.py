@@ -84,11 +84,13 @@ _STATISTICS = (
 
 
 def refresh_cards() -> None:
-    """Write `card_facts` into all cards, after weights have changed."""
+    """Write `card_facts` into all cards that there are, after weights have changed."""
     from boed.foundation.files import atomic
 
     for name in shipped_names():
         card = shipped_folder(name) / "card.md"
+        if not card.exists():
+            continue
         lines = card.read_text(encoding="utf-8").splitlines()
         facts = card_facts(card.parent)
         for number, line in enumerate(lines[: lines.index("+++", 1)]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -80,7 +81,16 @@ def claim_checkpoint(out: Path, ours: Mapping[str, Any], *, steps: int) -> bool:
         ValueError: there is a checkpoint of another training, or another file; naming what differs.
     """
     _claim(best_path(out), ours, steps=steps)
-    return _claim(out, ours, steps=steps)
+    finished = _claim(out, ours, steps=steps)
+    if finished:
+        running_state(out).unlink(missing_ok=True)  # of a process that was killed at its very end
+    elif out.exists() and not running_state(out).exists():
+        warnings.warn(
+            f"out: {out} is of a training that had not ended, whose running state is gone; it "
+            "begins anew",
+            stacklevel=2,
+        )
+    return finished
 
 
 def _claim(out: Path, ours: Mapping[str, Any], *, steps: int) -> bool:

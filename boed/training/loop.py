@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import signal
 import time
 from collections.abc import Callable, Mapping
@@ -25,6 +26,10 @@ from boed.training.updates import Loss, Updates
 
 _log = logging.getLogger(__name__)
 
+_CHOSEN: dict[tuple[Any, ...], str] = {}
+"""Precisions by what was asked and what is trained, so that in one process a training that is
+repeated computes in the same one."""
+
 
 def provenance(
     train: Dataset | Incomplete, training: TrainingConfig, progress: Progress
@@ -39,6 +44,7 @@ def provenance(
         },
         "fit": training.table(),
         "steps": progress.step,
+        "skipped": progress.skipped,
         "precision": progress.precision,
         "seconds": round(progress.seconds, 3),
         "cpu_seconds": round(progress.cpu_seconds),
@@ -98,7 +104,8 @@ def fit(
         Interrupted: Ctrl-C or SIGTERM came; the step was finished and its state stored.
         ValueError: `training` has a rate for what `model` does not have, `state` belongs to another
             model or was made with other settings or data, not all ranks see it, there is no figure
-            `merit`, or not one update could be made: the data or the settings are at fault.
+            `merit`, not one update could be made, or the weights are not finite at the end: the
+            data or the settings are at fault.
     """
     ranks = training.ranks()
     learner = _learner(model, training, ranks)
@@ -165,6 +172,8 @@ def fit(
         number = interruption.signal or signal.SIGINT
         raise Interrupted(number, _stored(progress, training, state))
     learner.use_average()
+    figure = progress.history[-1].get(merit, 0.0) if merit and progress.history else 0.0
+    _check_converged(learner, progress, figure=figure)
     return {k: v.detach().clone() for k, v in model.state_dict().items()}, progress
 
 
@@ -206,10 +215,14 @@ def _precision(updates: Updates, training: TrainingConfig, ranks: Ranks, *, step
     def compute(rounded: bool) -> None:
         updates.try_out(step, rounded=rounded)
 
-    asked, device = training.precision, ranks.device.type
-    return ranks.first_says(
-        choose(asked, device, training=True, step=compute) if ranks.first else ""
-    )
+    asked, device, chosen = training.precision, ranks.device.type, ""
+    if ranks.first:
+        shapes = tuple(each.shape for each in updates.learner.trained.values())
+        key = (asked, device, training.share, shapes)
+        if key not in _CHOSEN:
+            _CHOSEN[key] = choose(asked, device, training=True, step=compute)
+        chosen = _CHOSEN[key]
+    return ranks.first_says(chosen)
 
 
 def _validated(
@@ -224,7 +237,11 @@ def _validated(
     """Figures of merit with the averaged weights in place, in the history and the log."""
     figures: dict[str, float] = {}
     if validate is not None:
-        figures = learner.with_average(validate) if ranks.first else {}
+        try:
+            figures = learner.with_average(validate) if ranks.first else {}
+        except ValueError:
+            _check_converged(learner, progress, figure=loss)  # if not, that is the reason
+            raise
         figures = ranks.first_says(figures)
     row = {"step": float(progress.step), "loss": loss, **figures}
     progress.history.append(row)
@@ -259,6 +276,26 @@ def _groups(trained: dict[str, nn.Parameter], rates: Mapping[str, float]) -> lis
 def _begins(name: str, prefix: str) -> bool:
     """Whether a parameter is, or belongs to, a part of a model."""
     return f"{name}.".startswith(f"{prefix}.")
+
+
+def _check_converged(learner: Learner, progress: Progress, *, figure: float) -> None:
+    """Refuse to end with weights that are good for nothing.
+
+    Args:
+        learner: what was trained.
+        progress: how far.
+        figure: the last figure of merit, or loss.
+
+    Raises:
+        ValueError: weights are not finite, or the figure is NaN; saying what to change.
+    """
+    wrong = [k for k, weight in learner.trained.items() if not bool(weight.isfinite().all())]
+    if wrong or math.isnan(figure):
+        what = f"weights of {wrong[0]} are not finite" if wrong else "its last figure is NaN"
+        raise ValueError(
+            f"training diverged: {what} after {progress.step} steps, {progress.skipped} of them "
+            "skipped; expected a smaller lr, clip or skip"
+        )
 
 
 def _stored(progress: Progress, training: TrainingConfig, state: Path | str | None) -> str:

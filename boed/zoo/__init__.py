@@ -12,7 +12,7 @@ from boed.zoo.models import (
     screen_for,
 )
 from boed.zoo.policies import policies_for, search_for
-from boed.zoo.recipes import recipe_named, train_recipe
+from boed.zoo.recipes import TimeOver, recipe_named, train_recipe
 
 __all__ = [
     "DEFAULT_COMPLETER",
@@ -22,6 +22,7 @@ __all__ = [
     "Context",
     "GaussianClassifier",
     "Missing",
+    "TimeOver",
     "classifier_for",
     "completer_for",
     "named_classifiers",

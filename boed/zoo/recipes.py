@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -54,6 +54,11 @@ from boed.zoo.models import CLASSIFIERS, network_for, weights
 C = TypeVar("C")
 T = TypeVar("T", bound=TrainingConfig)
 OnStep = Callable[[int, float], None]
+
+
+class TimeOver(Exception):
+    """The minutes of a training were over before there was anything to return."""
+
 
 FROM = ("init", "vae", "classifier", "policy")
 """Keys of a recipe that name another model, which comes first."""
@@ -129,6 +134,7 @@ def train_recipe(
 
     Raises:
         ValueError: the recipe is not as it should be, or does not fit the data.
+        TimeOver: the minutes were over before all members of an ensemble were finished.
     """
     read, folder = (recipe, Path()) if isinstance(recipe, Recipe) else recipe_named(recipe)
     read = changed(read, changes or {})
@@ -216,11 +222,22 @@ class _Job:
         known = [each.name for each in fields(kind) if each.name not in of_the_data]  # type: ignore[arg-type]
         for key in table:
             check_known("architecture", key, known)
+        needed = [
+            f.name
+            for f in fields(kind)  # type: ignore[arg-type]
+            if f.default is MISSING and f.default_factory is MISSING
+        ]
+        lacking = [name for name in needed if name in known and name not in table]
+        if lacking:
+            raise ValueError(
+                f"architecture has no {', '.join(lacking)}; expected all of an architecture, as "
+                "stands in the recipe beside a trained model"
+            )
         held = {k: tuple(v) if isinstance(v, list) else v for k, v in table.items()}
         try:
             return kind(**of_the_data, **held)
-        except TypeError as error:
-            raise ValueError(f"architecture {table} is not as it should be: {error}") from error
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"architecture: {error}") from error
 
     def looking(self, train: Dataset, *, pixels: bool = False) -> RandomLooks | PolicyLooks | None:
         """Random looks of the recipe's sensor, if it names one, or also those of its policy."""
@@ -346,12 +363,22 @@ def _classifier(job: _Job) -> torch.nn.Module:
     )
 
 
+def member_path(out: Path, number: int) -> Path:
+    """Where a member of an ensemble lies that is written to `out`."""
+    return out.with_name(f"{out.stem}.member-{number}.safetensors")
+
+
+def member_recipe(recipe: Recipe, number: int) -> Recipe:
+    """How a member of an ensemble is trained by itself."""
+    return replace(recipe, members=None, seed=recipe.seed + number)
+
+
 def _ensemble(job: _Job, members: int) -> torch.nn.Module:
     """Members one after another, each in a file of its own, which stays; then the ensemble.
 
     Of those that are there already, also of another process, nothing is trained again.
     """
-    paths = [job.out.with_name(f"{job.out.stem}.member-{k}.safetensors") for k in range(members)]
+    paths = [member_path(job.out, k) for k in range(members)]
     deadline, minutes = time.monotonic(), job.recipe.training.get("minutes", 0)
     for k, path in enumerate(paths):
         training = dict(job.recipe.training)
@@ -360,11 +387,11 @@ def _ensemble(job: _Job, members: int) -> torch.nn.Module:
             if left <= 0:
                 break
             training["minutes"] = left
-        one = replace(job.recipe, members=None, seed=job.recipe.seed + k, training=training)
+        one = replace(member_recipe(job.recipe, k), training=training)
         _classifier(replace(job, recipe=one, out=path))
     unfinished = [path for path in paths if running_state(path).exists() or not path.exists()]
     if unfinished:
-        raise KeyboardInterrupt(
+        raise TimeOver(
             f"{len(unfinished)} of {members} members are not finished; the same command goes on"
         )
     train, val = job.data()

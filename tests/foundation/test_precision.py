@@ -44,7 +44,21 @@ def test_auto_asks_what_is_to_be_fast_itself(monkeypatch, seconds, expected):
         spent["now"] += seconds if rounded else 1.0
 
     assert choose("auto", training=True, step=step) == expected
-    assert spent["now"] < precision.TRIAL_SECONDS + 4.0  # long steps are not repeated
+    assert spent["now"] < precision.TRIAL_SECONDS[1] + 4.0  # long steps are not repeated
+
+
+def test_the_slower_one_warns_with_the_ratio_of_the_step_itself(monkeypatch):
+    """A small block is twice as fast in bf16, this takes four times as long."""
+    spent = {"now": 0.0}
+    monkeypatch.setattr(precision, "bf16_speedup", lambda device, training: 2.0)
+    monkeypatch.setattr(precision.time, "process_time", lambda: spent["now"])
+
+    def step(rounded: bool) -> None:
+        spent["now"] += 0.04 if rounded else 0.01
+
+    with pytest.warns(UserWarning, match=r"precision is 'bf16'.* 4\.0 times slower.*'auto'"):
+        assert choose("bf16", training=True, step=step) == "bf16"
+    assert spent["now"] >= precision.TRIAL_SECONDS[0]  # short ones are, to be timed well
 
 
 def test_nothing_is_tried_where_a_small_block_is_slower(monkeypatch):

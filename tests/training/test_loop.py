@@ -14,10 +14,16 @@ from torch import nn
 from boed.foundation import precision
 from boed.foundation.files import load_weights, save_weights
 from boed.foundation.randomness import derive
+from boed.training import loop
 from boed.training.config import TrainingConfig
 from boed.training.loop import fit
 
 SETTINGS = TrainingConfig(steps=12, batch=4, lr=0.05, warmup=3, ema=0.9, every=4)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_chosen_before(monkeypatch):
+    monkeypatch.setattr(loop, "_CHOSEN", {})
 
 
 def network(seed=0, channels_last=False):
@@ -399,7 +405,7 @@ def test_trying_precisions_leaves_no_trace(monkeypatch, ratio):
     """A network with statistics of its own, and a loss that draws numbers."""
     tried = []
 
-    def speedup(step, device):
+    def speedup(step, device, least, most):
         for rounded in (False, True):
             step(rounded)
             tried.append(rounded)
@@ -437,7 +443,7 @@ def test_bf16_keeps_weights_in_float32():
         warnings.simplefilter("ignore")  # it may be slower here
         weights, progress = fit(model, loss, replace(SETTINGS, precision="bf16"))
     assert progress.precision == "bf16"
-    assert set(seen) == {torch.bfloat16}
+    assert set(seen[-SETTINGS.steps :]) == {torch.bfloat16}  # before, both may have been tried
     assert weights["0.weight"].dtype == torch.float32
 
 

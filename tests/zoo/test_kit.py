@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import signal
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from boed.classifiers.ensemble import load_classifier
 from boed.cli import app
 from boed.completion.registry import LEARNED
 from boed.data.load import is_here, load
@@ -26,6 +29,7 @@ from boed.zoo import train_recipe
 from boed.zoo.kit import (
     Speed,
     install,
+    join_parts,
     judge,
     merit,
     pack,
@@ -33,8 +37,10 @@ from boed.zoo.kit import (
     train_all,
     trainable,
     val_figures,
+    write_parts,
 )
 from boed.zoo.kit.timing import measured
+from boed.zoo.recipes import changed
 
 DATA = "kermany_pneumonia_128"
 FEW = {"steps": 3, "batch": 4, "warmup": 1, "every": 2}
@@ -245,7 +251,12 @@ def test_only_what_has_ended_and_is_better_is_chosen(zoo: Path) -> None:
     assert verdict.why == "better", verdict
     state = running_state(members[-1].out)
     state.write_bytes(b"")
+    assert judge(members[-1], Path("out")).why == "better"  # left by a process killed at its end
+    whole = members[-1].out.read_bytes()
+    tensors, header = load_weights(members[-1].out)
+    save_weights(members[-1].out, tensors, {**header, "steps": 1})
     assert judge(members[-1], Path("out")).why == "not ended"
+    members[-1].out.write_bytes(whole)
     state.unlink()
     path.unlink()
     verdict = judge(members[-1], Path("out"))
@@ -318,6 +329,110 @@ def test_minutes_set_the_steps_and_end_the_schedule(
     assert members[1].header()["init"]["steps"] == 19
     train_all(["aipo-tiny"], out="out", minutes=5)  # nothing is left to do
     assert len(asked) == 2
+
+
+@pytest.fixture
+def ensemble(zoo: Path) -> Path:
+    """Folder of an ensemble of two, with a recipe and nothing else."""
+    folder = zoo / "classifiers" / "ensemble-tiny"
+    folder.mkdir()
+    own = {"kind": "classifier", "architecture": NETWORK, "members": 2}
+    Recipe.of({"data": DATA, "size": 8, "training": FEW, **own}).write(folder / "recipe.toml")
+    return folder
+
+
+@pytest.mark.parametrize("minutes", [None, 10])
+def test_members_of_an_ensemble_are_trained_alike_and_put_together(
+    ensemble: Path, monkeypatch: pytest.MonkeyPatch, minutes: float | None
+) -> None:
+    """Without a card, which is then none the worse; parts have all of it."""
+    monkeypatch.setattr("boed.zoo.kit.running.measured", lambda *_: Speed(
+        start=1.0, step=30.0, validation=1.0))  # fmt: skip
+    trained: list[str] = []
+    members = train_all(["ensemble-tiny"], out="out", minutes=minutes, on_member=trained.append)
+    names = ["ensemble-tiny/member-0", "ensemble-tiny/member-1", "ensemble-tiny"]
+    assert [each.name for each in members] == names
+    assert [each.ended for each in members] == [True] * 3
+    assert list(dict.fromkeys(trained)) == names
+    steps = [int((each.header() or {})["steps"]) for each in members]
+    assert steps[2] == steps[0] + steps[1] == 2 * steps[0]
+    seeds = [each.asked().seed for each in members]
+    assert seeds == [0, 1, 0]
+    verdicts = [judge(each, Path("out")) for each in members]
+    assert [(each.steps, each.of) for each in verdicts] == [(steps[0],) * 2] * 2 + [(steps[2],) * 2]
+    assert [each.chosen for each in verdicts] == [False, False, True]
+    parts = write_parts(members, "out", "parts")
+    assert len(parts) == 1
+    joined = join_parts("parts", "elsewhere")
+    assert {path.name for path in joined if path.suffix == ".safetensors"} == {
+        "weights.safetensors", "weights.member-0.safetensors", "weights.member-1.safetensors"
+    }  # fmt: skip
+    assert install(members, verdicts) == ["ensemble-tiny"]
+    assert Recipe.read(ensemble / "recipe.toml").members == 2
+    assert load_classifier(ensemble / "weights.safetensors").label_names == ("left", "right")
+
+
+def test_an_ensemble_that_has_no_time_left_is_gone_on_with(ensemble: Path) -> None:
+    """By the command itself as well, which is not an interruption."""
+    out = Path("mine.safetensors")
+    asked = ("recipe", ensemble / "recipe.toml", "--out", out, "--set")
+    result = boed("train", *asked, "minutes=1e-9")
+    assert result.exit_code == 0, result.output
+    assert "2 of 2 members are not finished; the same command goes on" in result.output
+    assert not out.exists()
+    assert boed("train", *asked, "minutes=0").exit_code == 0
+    assert load_weights(out)[1]["steps"] == 2 * FEW["steps"]
+
+
+def test_a_state_left_at_the_very_end_is_nothing_to_go_on_from(zoo: Path) -> None:
+    (member,) = train_all(["densenet-tiny"], out="out")
+    state = running_state(member.out)
+    shutil.copy(member.out, state)
+    assert member.ended
+    train_recipe(member.recipe, member.out)
+    assert not state.exists()
+
+
+def test_a_state_that_is_gone_is_told(zoo: Path) -> None:
+    folder, out = trainable()["densenet-tiny"], Path("mine.safetensors")
+    train_recipe(folder, out, changes={"minutes": 1e-9})
+    running_state(out).unlink()
+    with pytest.warns(UserWarning, match=r"mine.*had not ended, whose running state is gone"):
+        train_recipe(folder, out)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "told"),
+    [
+        (
+            {"couplings": 2},
+            r"architecture has no encoder, decoder; expected all of an arch",
+        ),
+        ({**SMALL, "width": -8}, r"^boed: architecture: width"),
+        ({**SMALL, "widht": 8}, r"^boed: architecture is 'widht'"),
+    ],
+)
+def test_an_architecture_is_told_as_it_stands_in_the_file(
+    zoo: Path, architecture: dict[str, Any], told: str
+) -> None:
+    """No option was typed, and none is named."""
+    asked = {"data": DATA, "size": 8, "training": FEW, "kind": "completer", "name": "aipo"}
+    Recipe.of({**asked, "architecture": architecture}).write(Path("mine.toml"))
+    result = boed("train", "recipe", "mine.toml")
+    assert result.exit_code == 2
+    assert re.search(told, result.output), result.output
+    assert "--set" not in result.output
+
+
+@pytest.mark.parametrize("name", ["densenet-tiny", "aipo-tiny"])
+def test_a_training_that_diverged_is_no_success(zoo: Path, name: str) -> None:
+    out = Path("mine.safetensors")
+    changes = {"lr": 1e30, "clip": 1e30, "patience": 50}
+    read = Recipe.read(trainable()[name] / "recipe.toml")
+    recipe = changed(replace(read, init=None), changes)
+    with pytest.raises(ValueError, match=r"training diverged: .* after [23] steps, .*smaller lr"):
+        train_recipe(recipe, out)
+    assert not out.exists()
 
 
 def test_a_speed_is_measured_and_nothing_of_it_stays(

@@ -39,8 +39,7 @@ def install(members: Sequence[Member], verdicts: Sequence[Verdict]) -> list[str]
         folder = trainable()[member.name]
         stages = [each for each in members if each.out in member.stages.values()]
         for each in (*stages, member):
-            recipe = Recipe.read(each.out)
-            recipe.write(folder / each.source.name)
+            Recipe.read(each.out).write(folder / each.source.name)
         with atomic(folder / WEIGHTS) as temporary:
             shutil.copyfile(member.out, temporary)
         if (folder / "card.md").exists():

@@ -157,7 +157,7 @@ def judge(member: Member, out: Path, *, device: str = "cpu") -> Verdict:
     return Verdict(
         name=member.name,
         steps=steps,
-        of=int(recipe.training.get("steps", 0)),
+        of=int(recipe.training.get("steps", 0)) * (recipe.members or 1),
         images=images,
         rate=images / seconds if seconds else float("nan"),
         shipped=there,

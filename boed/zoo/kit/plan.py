@@ -16,7 +16,7 @@ from boed.foundation.shipped import WEIGHTS
 from boed.training.checkpoints import running_state
 from boed.training.recipes import Recipe
 from boed.zoo.defaults import DEFAULT_COMPLETER, DEFAULT_SIZE
-from boed.zoo.recipes import FROM, changed
+from boed.zoo.recipes import FROM, changed, member_path, member_recipe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +29,10 @@ class Member:
         recipe: its recipe in the folder of the run, with the steps that it is trained for.
         out: its checkpoint in the folder of the run.
         stages: checkpoints of its own stages, by what its recipe calls them.
-        needs: other models that its recipe names.
+        needs: other models that its recipe names, and the members of an ensemble.
+        place: of a member of an ensemble among the others.
+        alike: the recipe of the run that has the settings of a training which this one's have to
+            be like: of an ensemble's first member.
     """
 
     name: str
@@ -38,10 +41,22 @@ class Member:
     out: Path
     stages: Mapping[str, Path]
     needs: tuple[str, ...]
+    place: int | None = None
+    alike: Path | None = None
+
+    def original(self) -> Recipe:
+        """The shipped recipe; that of a member of an ensemble is of it alone."""
+        read = Recipe.read(self.source)
+        return read if self.place is None else member_recipe(read, self.place)
 
     def asked(self) -> Recipe:
         """The recipe of the run, or the shipped one where there is none yet."""
-        return Recipe.read(self.recipe if self.recipe.exists() else self.source)
+        return Recipe.read(self.recipe) if self.recipe.exists() else self.original()
+
+    @property
+    def combines(self) -> bool:
+        """Whether it trains nothing, but makes one of what was trained."""
+        return self.original().members is not None
 
     @property
     def begun(self) -> bool:
@@ -60,7 +75,7 @@ class Member:
     def begin(self, changes: Mapping[str, Any]) -> None:
         """Write the recipe of the run: the shipped one with other values."""
         self.recipe.parent.mkdir(parents=True, exist_ok=True)
-        changed(Recipe.read(self.source), changes).write(self.recipe)
+        changed(self.original(), changes).write(self.recipe)
 
     def check(self, changes: Mapping[str, Any]) -> None:
         """Refuse to go on with other values than it was begun with.
@@ -80,7 +95,10 @@ class Member:
 
 def has_ended(out: Path) -> bool:
     """Whether a checkpoint is there and no running state that waits to go on."""
-    return out.exists() and not running_state(out).exists()
+    if not (out.exists() and running_state(out).exists()):
+        return out.exists()
+    header = load_weights(out)[1]  # a process may have been killed at its very end
+    return int(header.get("steps", 0)) >= int(header.get("fit", {}).get("steps", 0) or 1)
 
 
 def trainable() -> dict[str, Path]:
@@ -164,6 +182,21 @@ def _add(
             _add(members, stage, source.parent / named, first, folders)
             stages[named] = first
             needs.append(stage)
+    alike: Path | None = None
+    for place in range(recipe.members or 0):
+        one = Member(
+            name=f"{name}/member-{place}",
+            source=source,
+            recipe=out.with_name(f"member-{place}.toml"),
+            out=member_path(out, place),
+            stages=stages,
+            needs=tuple(each for each in needs if "/member-" not in each),
+            place=place,
+            alike=alike,
+        )
+        members.append(one)
+        needs.append(one.name)
+        alike = alike or one.recipe
     members.append(
         Member(
             name=name,
@@ -172,6 +205,7 @@ def _add(
             out=out,
             stages=stages,
             needs=tuple(needs),
+            alike=alike,
         )
     )
 

@@ -76,7 +76,7 @@ def train_all(
             raise ValueError("set: steps follow from minutes; give one of the two")
     members = plan(only, Path(out))
     for member in members:
-        changed(Recipe.read(member.source), changes)
+        changed(member.original(), changes)
         member.check(changes)
     check_data(members)
     run = _Run(
@@ -140,7 +140,7 @@ class _Run:
         """Give out so much time."""
         end = time.monotonic() + seconds
         by_name = {each.name: each for each in members}
-        number = sum(not each.ended for each in members)
+        number = sum(not (each.ended or each.combines) for each in members) or 1
         slices = 1 if number == 1 else SLICES
         curves: dict[str, list[tuple[float, float]]] = {}
         while end - time.monotonic() > AFTERWARDS:
@@ -157,19 +157,24 @@ class _Run:
             if not member.begun:
                 self.begin(member, share, slices)
             self.train(member, max(min(share / slices, end - time.monotonic()), AFTERWARDS))
-            before = curves[name][-1][0] if curves[name] else 0.0
-            spent = (time.monotonic() - began) / 60
-            curves[name].append((before + spent, _curve(member)[0][1]))
+            if not member.ended:
+                before = curves[name][-1][0] if curves[name] else 0.0
+                spent = (time.monotonic() - began) / 60
+                curves[name].append((before + spent, _curve(member)[0][1]))
 
     def begin(self, member: Member, share: float, slices: int) -> None:
         """Set the steps of a training to what its share of the time holds, and write its recipe."""
+        if member.alike is not None:
+            member.begin({**self.changes, **Recipe.read(member.alike).training})
+            return
         began = time.monotonic()
         where = {**self.changes, "device": self.device}
-        speed = measured(member.source, where, self.models(member))
+        timed = member.source if member.place is None else member.original()
+        speed = measured(timed, where, self.models(member))
         room = share - (time.monotonic() - began)
         steps = steps_within(room, speed, slices=slices)
         validations = validations_within(room, speed)
-        training = {**Recipe.read(member.source).training, **self.changes}
+        training = {**member.original().training, **self.changes}
         member.begin({**self.changes, **fitted(training, steps, validations)})
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from boed.foundation.interruption import Interrupted
+from boed.training.recipes import Recipe
 from boed.zoo.recipes import train_recipe
 
 VALIDATIONS = 10
@@ -119,11 +120,13 @@ def fitted(training: Mapping[str, Any], steps: int, validations: int) -> dict[st
     }
 
 
-def measured(recipe: Path, changes: Mapping[str, Any], models: Mapping[str, Path]) -> Speed:
+def measured(
+    recipe: Path | Recipe, changes: Mapping[str, Any], models: Mapping[str, Path]
+) -> Speed:
     """Time a recipe's training: at least seven steps and five seconds, of which nothing stays.
 
     Args:
-        recipe: path of the recipe.
+        recipe: path of the recipe, or the recipe itself.
         changes, models: as `train_recipe` takes them.
 
     Raises:
