@@ -364,6 +364,7 @@ def test_members_of_an_ensemble_are_trained_alike_and_put_together(
     parts = write_parts(members, "out", "parts")
     assert len(parts) == 1
     joined = join_parts("parts", "elsewhere")
+    assert sum(path.name.endswith(".curve.csv") for path in joined) == 2
     assert {path.name for path in joined if path.suffix == ".safetensors"} == {
         "weights.safetensors", "weights.member-0.safetensors", "weights.member-1.safetensors"
     }  # fmt: skip

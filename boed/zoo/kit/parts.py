@@ -7,9 +7,11 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
+from boed.completion.samples import samples_path
 from boed.foundation.files import atomic
 from boed.foundation.options import Existing, OutFolder
 from boed.training.checkpoints import running_state
+from boed.training.curve import curve_path
 from boed.zoo.kit.plan import Member
 
 PART = 16 << 20
@@ -20,12 +22,15 @@ MOST_PARTS = 8
 NAME = "trained.zip"
 """The archive that is cut into parts, `trained.zip.1` and so on."""
 
+ENDINGS = (".toml", ".safetensors", ".csv", ".png")
+"""Of the files that trainings write."""
+
 
 def write_parts(members: Iterable[Member], out: Path | str, folder: Path | str) -> list[Path]:
     """Write what was trained as an archive in at most 8 parts of at most 16 MiB.
 
-    Running states, from which a training goes on, are left out where they do not fit with the
-    checkpoints.
+    With its recipes, curves and pictures of samples. Running states, from which a training goes on,
+    are left out where they do not fit with the checkpoints.
 
     Args:
         members: what was trained.
@@ -44,6 +49,9 @@ def write_parts(members: Iterable[Member], out: Path | str, folder: Path | str) 
     if not results and not states:
         raise ValueError(f"out: nothing in {out} was trained yet, so there are no parts to write")
     wanted = [*results, *sorted(recipes)]
+    for each in members:  # what is looked at
+        beside = (curve_path(each.out), samples_path(each.out))
+        wanted += [path for path in beside if path.exists()]
     room = MOST_PARTS * PART
     if _bytes([*wanted, *states]) + PART // 2 <= room:  # with room for the archive's own words
         wanted += states
@@ -107,7 +115,7 @@ def join_parts(folder: Path | str, out: Path | str) -> list[Path]:
     for name, content in contents.items():
         inside = PurePosixPath(name)
         strange = inside.is_absolute() or ".." in inside.parts
-        if strange or inside.suffix not in (".toml", ".safetensors"):
+        if strange or inside.suffix not in ENDINGS:
             raise ValueError(f"parts: {folder} holds {name!r}, which no training writes")
         if (out / inside).exists() and (out / inside).read_bytes() != content:
             raise ValueError(
