@@ -11,7 +11,7 @@ from torch import Tensor
 from boed.completion.completer import Completer
 from boed.completion.evaluation.plan import Extractor
 from boed.data.observation import Observation
-from boed.foundation.checks import attribute
+from boed.foundation.checks import attribute, called
 
 
 def drawn(
@@ -32,6 +32,9 @@ def drawn(
         seeds: one of each scene.
         batch: completions asked for at once, or `n` where that is more.
         report: called with the number of completions that have just been drawn.
+
+    Raises:
+        ValueError: the completer drew pixels that are not finite.
     """
     draw = attribute(completer, "draw", completer.sample)
     at_once = max(1, batch // n)
@@ -39,6 +42,12 @@ def drawn(
     for start in range(0, len(observation), at_once):
         some = slice(start, start + at_once)
         parts.append(draw(observation[some], n, list(seeds[some])))
+        wrong = int((~parts[-1].isfinite()).sum())
+        if wrong:
+            raise ValueError(
+                f"completer: {called(completer, 'sample')} drew {wrong} of {parts[-1].numel()} "
+                "pixels that are NaN or infinite, as weights of a training that diverged do"
+            )
         report(parts[-1].shape[0] * parts[-1].shape[1])
     return torch.cat(parts, dim=1)
 

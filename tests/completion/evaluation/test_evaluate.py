@@ -11,12 +11,14 @@ import pytest
 import torch
 
 from boed.completion import GaussianMixture
+from boed.completion.evaluation.drawing import drawn
 from boed.completion.evaluation.evaluate import evaluate
 from boed.completion.evaluation.plan import Plan, check_scenes, choose_task, completions_each
 from boed.completion.evaluation.results import deterministic, meanings
 from boed.completion.log_probability import Meaning
 from boed.data.dataset import Dataset
 from boed.data.masks import named
+from boed.data.observation import Observation
 from boed.foundation.randomness import SceneNoise, per_scene
 
 PLAN = Plan(scenes=40, deep=24, n=6, seeds=(0, 1), counts=(0, 2), statistics=2)
@@ -285,3 +287,13 @@ def test_how_many_scenes_get_many_completions_follows_how_many_there_are(scenes,
     assert Plan(scenes=scenes).deep == deep
     assert Plan().deep == 64
     assert Plan(scenes=scenes, deep=8).deep == 8
+
+
+def test_completions_that_are_not_finite_are_told_with_whose_they_are() -> None:
+    class Diverged:
+        def sample(self, observation, n, seed=0):
+            return observation.values.expand(n, -1, -1, -1, -1) * math.nan
+
+    observation = Observation.of(torch.rand(3, 1, 4, 4), torch.ones(3, 1, 4, 4))
+    with pytest.raises(ValueError, match=r"completer: Diverged\.sample drew 96 of 96 pixels"):
+        drawn(Diverged(), observation, 2, seeds=[0, 1, 2], batch=8, report=lambda _: None)
