@@ -80,6 +80,8 @@ def test_completions_are_weighted_by_another_completer(module: str, tmp_path: Pa
     assert (results["winners_curse"].sel(policy="boed") >= 0).all()
     with pytest.raises(ValueError, match="reweight np has no log_prob; expected one with a likel"):
         made(completer=f"{module}:Grey", reweight="np")
+    with pytest.raises(ValueError, match="reweight is 'agreemnt': did you mean 'agreement'"):
+        made(completer=f"{module}:Grey", reweight="agreemnt")
     with pytest.warns(UserWarning, match="reweight has no effect"):
         made(reweight=f"{module}:Likely", policies="random")
 

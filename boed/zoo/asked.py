@@ -27,7 +27,7 @@ from boed.sensors import Sensor
 from boed.sensors.registry import check_sensor_name
 from boed.sensors.sensor import check_is_sensor
 from boed.zoo.effects import check_of_the_data
-from boed.zoo.models import KEPT, check_names, shipped_of, weights
+from boed.zoo.models import check_names, shipped_of, weights
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -75,8 +75,12 @@ class Asked:
             Primary.read(self.primary, steps=self.steps)
         if self.baseline is not None:
             check_known("baseline", self.baseline, self.names)
-        drawers = [self.completer, None if self.reweight in KEPT else self.reweight]
-        check_names(classifier=self.classifier, completers=drawers, search=self.search)
+        check_names(
+            classifier=self.classifier,
+            completers=[self.completer],
+            reweight=self.reweight,
+            search=self.search,
+        )
 
     @cached_property
     def names(self) -> list[str]:

@@ -124,12 +124,14 @@ def check_names(
     networks: Iterable[object] = (),
     judge: object = None,
     completers: Iterable[object] = (),
+    reweight: object = None,
     search: object = None,
 ) -> None:
     """Refuse models that no data set could be given: unknown names and files that do not exist.
 
     Args:
-        classifier, completers, search: as they were asked for; objects and None are passed over.
+        classifier, completers, reweight, search: as they were asked for; objects and None are
+            passed over.
         network, networks, judge: classifiers that have to be trained ones.
 
     Raises:
@@ -140,6 +142,7 @@ def check_names(
     asked += [("classifier", each, "classifiers", ()) for each in (network, *networks)]
     asked += [("judge", judge, "classifiers", ())]
     asked += [("completer", each, "completion", (*FITTED, *LEARNED)) for each in completers]
+    asked += [("reweight", reweight, "completion", (*KEPT, *FITTED, *LEARNED))]
     asked += [("search", search, "screens", (*SEARCHES, "screen"))]
     for argument, name, kind, known in asked:
         if not isinstance(name, str | Path) or str(name) in known:
