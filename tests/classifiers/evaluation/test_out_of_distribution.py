@@ -190,3 +190,14 @@ def test_what_training_writes_knows_partly_seen_scenes(kind, trained, train, val
     assert knows_looks(model)
     own = relative_distance(model, seen(val.scenes(), 3, looking=Squares(), seed=4))
     assert float((own > 1).float().mean()) <= 0.05
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_single_scene_has_no_spread_and_a_record_all_the_same():
+    """What is like it is near, all else is far, and no number is lost."""
+    train, val = halves(1, seed=0), halves(4, seed=1)
+    model = DenseNetClassifier(TINY, train.label_names).eval()
+    model.provenance = {KEY: feature_record(model, train, val)}
+    found = feature_distance(model, torch.cat([train.scenes(), val.scenes()]))
+    assert torch.isfinite(found.distance).all()
+    assert float(found.distance[0]) < float(found.distance[1:].min())
