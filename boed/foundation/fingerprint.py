@@ -114,8 +114,6 @@ def _of_global(thing: object, within: tuple[int, ...]) -> str:
         return fingerprint(
             _of_global(thing.func, within), _readable((thing.args, thing.keywords), within)
         )
-    if isinstance(thing, FunctionType | MethodType):
-        return _readable(thing, within)
     if isinstance(thing, type):
         return fingerprint(thing.__qualname__, _own(thing, within))
     if isinstance(thing, ModuleType):

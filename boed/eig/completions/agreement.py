@@ -7,7 +7,7 @@ from torch import Tensor
 
 from boed.completion.completer import Completions
 from boed.data.observation import Observation
-from boed.eig.completions.beliefs import log_beliefs
+from boed.eig.completions.beliefs import log_beliefs, whole_beliefs
 from boed.eig.completions.kept import Kept
 from boed.eig.completions.posterior_entropy import over_findings
 
@@ -42,7 +42,7 @@ class Agreeing(Kept):
 
     def log_factor(self, drawn: Completions, observation: Observation) -> Float[Tensor, "n B"]:
         """By how much more likely its answer is than completions imply."""
-        whole = self.beliefs_of(drawn.scenes).exp()  # [n, B, *L, K]
+        whole = whole_beliefs(drawn.scenes, self.classifier, self.memory).exp()  # [n, B, *L, K]
         belief = log_beliefs(observation, self.classifier, self.memory).exp()  # [B, *L, K]
         weights = drawn.weights.reshape(*drawn.weights.shape, *(1,) * (whole.ndim - 2)).to(whole)
         implied = (weights * whole).sum(0)

@@ -173,6 +173,14 @@ def log_beliefs(
     return torch.cat(parts)
 
 
+def whole_beliefs(
+    scenes: Float[Tensor, "N B C H W"], classifier: Classifier, memory: int = 512
+) -> Float[Tensor, "N B *L K"]:
+    """The classifier's log-belief about each completion as a whole scene; see `log_beliefs`."""
+    whole = Observation.everything(scenes.flatten(0, 1))
+    return log_beliefs(whole, classifier, memory).unflatten(0, scenes.shape[:2])
+
+
 def _around(observation: Observation, classifier: Classifier) -> Nearby:
     """Beliefs about what continues the observation, with shared work where the classifier can."""
     if isinstance(classifier, NearbyClassifier):

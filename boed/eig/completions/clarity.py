@@ -9,7 +9,7 @@ from torch import Tensor
 from boed.classifiers.classifier import Classifier
 from boed.completion.completer import Completer, Completions, complete
 from boed.data.observation import Observation
-from boed.eig.completions.beliefs import log_beliefs
+from boed.eig.completions.beliefs import whole_beliefs
 from boed.eig.completions.kept import Kept
 from boed.eig.completions.posterior_entropy import entropy, over_findings
 from boed.foundation.checks import at_least
@@ -61,9 +61,8 @@ def clearness(
     scenes: Float[Tensor, "n B C H W"], classifier: Classifier, memory: int = 512
 ) -> Float[Tensor, "n B"]:
     """Entropy in nats of the classifier's belief about each whole scene; the sum over findings."""
-    belief = log_beliefs(Observation.everything(scenes.flatten(0, 1)), classifier, memory)
-    nats = over_findings(entropy(belief), belief.ndim == 3)
-    return nats.unflatten(0, scenes.shape[:2])
+    belief = whole_beliefs(scenes, classifier, memory)
+    return over_findings(entropy(belief), belief.ndim == 4)
 
 
 @torch.no_grad()

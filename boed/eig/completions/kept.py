@@ -11,7 +11,6 @@ from torch import Tensor
 from boed.classifiers.classifier import Classifier, check_is_classifier
 from boed.completion.completer import Completer, Completions, check_is_completer, complete
 from boed.data.observation import Observation
-from boed.eig.completions.beliefs import log_beliefs
 from boed.foundation.checks import at_least
 from boed.foundation.randomness import SceneNoise, Seeds, derive, per_scene
 
@@ -82,8 +81,3 @@ class Kept(ABC):
         weights = torch.full_like(drawn.weights[:n], 1 / n)
         labels = None if drawn.labels is None else drawn.labels[kept, rows]
         return Completions(drawn.scenes[kept, rows], weights, labels)
-
-    def beliefs_of(self, scenes: Float[Tensor, "n B C H W"]) -> Float[Tensor, "n B *L K"]:
-        """Logarithm of what the classifier believes of completions as whole scenes."""
-        whole = Observation.everything(scenes.flatten(0, 1))
-        return log_beliefs(whole, self.classifier, self.memory).unflatten(0, scenes.shape[:2])

@@ -12,7 +12,7 @@ from torch import Tensor
 from boed.classifiers.classifier import Classifier
 from boed.completion.completer import Completions
 from boed.data.observation import Observation
-from boed.eig.completions.beliefs import CandidateBeliefs, log_beliefs
+from boed.eig.completions.beliefs import CandidateBeliefs, log_beliefs, whole_beliefs
 from boed.foundation.randomness import Seeds
 from boed.sensors.direct import DirectSensor
 from boed.sensors.sensor import Sensor, footprints, look, reads_new
@@ -82,10 +82,7 @@ class DesignProblem:
     @cached_property
     def classified_whole(self) -> Float[Tensor, "N B *L K"]:
         """log g(v | whole completion), also where its label is known."""
-        scenes = self.completions.scenes.flatten(0, 1)
-        everything = Observation.everything(scenes)
-        whole = log_beliefs(everything, self.classifier, self.memory)
-        return whole.unflatten(0, self.completions.scenes.shape[:2])
+        return whole_beliefs(self.completions.scenes, self.classifier, self.memory)
 
     @cached_property
     def posterior(self) -> Float[Tensor, "N B D *L K"]:

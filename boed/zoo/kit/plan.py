@@ -183,6 +183,7 @@ def _add(
             stages[named] = first
             needs.append(stage)
     alike: Path | None = None
+    before = tuple(needs)
     for place in range(recipe.members or 0):
         one = Member(
             name=f"{name}/member-{place}",
@@ -190,7 +191,7 @@ def _add(
             recipe=out.with_name(f"member-{place}.toml"),
             out=member_path(out, place),
             stages=stages,
-            needs=tuple(each for each in needs if "/member-" not in each),
+            needs=before,
             place=place,
             alike=alike,
         )
