@@ -14,9 +14,10 @@ from boed.completion import AIPO
 from boed.data import Observation, load
 from boed.data.readers.digits import bordered, without_shipped_test
 from boed.foundation.files import load_weights
-from boed.foundation.shipped import card_facts, shipped, shipped_folder, shipped_names
+from boed.foundation.shipped import shipped, shipped_folder, shipped_names
 from boed.training import Recipe, TrainingConfig
 from boed.zoo import recipe_named, train_recipe
+from boed.zoo.cards import card_facts
 
 ROOT = os.environ.get("BOED_DATA")
 needs_data = pytest.mark.skipif(not ROOT, reason="needs $BOED_DATA")
@@ -76,7 +77,7 @@ def test_card_and_weights_agree(name):
     said = tomllib.loads((folder / "card.md").read_text().split("+++")[1])
     header, recipe = load_weights(shipped(name))[1], Recipe.read(folder / "recipe.toml")
     facts = card_facts(folder)
-    how = "python -c 'import boed.foundation.shipped as s; s.refresh_cards()' writes the cards anew"
+    how = "python -c 'import boed.zoo.cards as c; c.refresh_cards()' writes the cards anew"
     assert {key: said[key] for key in facts} == facts, how
     assert (said["name"], said["kind"]) == (name, header["kind"])
     assert {"licence", "data_licence"} <= set(said)

@@ -174,13 +174,17 @@ class LearnedCompleter(nn.Module, ABC):
         check_scenes(observation.values, "observation")
 
     def save(self, path: Path | str, provenance: dict[str, Any]) -> None:
-        """Write the weights, as `stored`, with configuration and provenance as safetensors."""
+        """Write the weights, as `stored`, with configuration and provenance as safetensors.
+
+        The model goes on with the weights that were written: it draws what a reader of the file does.
+        """
         header = {"kind": self.name, "config": vars(self.config), **provenance}
         weights = {
             name: each.to(self.stored) if each.is_floating_point() else each
             for name, each in self.state_dict().items()
         }
         save_weights(path, weights, header)
+        self.load_state_dict(weights)
 
     @classmethod
     def load(cls, path: Path | str) -> Self:

@@ -9,8 +9,9 @@ from boed.classifiers.trained import PRIOR
 from boed.classifiers.training import answer_frequencies
 from boed.data.training_split import training_splits
 from boed.foundation.files import load_weights, save_weights
-from boed.foundation.shipped import refresh_cards, shipped, shipped_names
+from boed.foundation.shipped import shipped, shipped_names
 from boed.training.recipes import Recipe, recipe_path
+from boed.zoo.cards import refresh_cards
 from boed.zoo.recipes import looks_of
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from functools import partial
 
@@ -105,7 +106,8 @@ def test_the_best_weights_are_a_checkpoint_beside_the_last(
     drawn = []
 
     def figures(model, scene, observation):
-        drawn.append(model.draw(observation[:2], 2))
+        as_stored = copy.deepcopy(model).to(AIPO.stored).float()
+        drawn.append(as_stored.draw(observation[:2], 2))
         return {"val_bits_per_dim": float(len(drawn))}
 
     def stop(step, loss):

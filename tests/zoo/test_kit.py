@@ -26,6 +26,7 @@ from boed.training import Recipe, updates
 from boed.training.checkpoints import running_state
 from boed.training.recipes import KINDS
 from boed.zoo import train_recipe
+from boed.zoo.cards import card_facts
 from boed.zoo.kit import (
     Speed,
     install,
@@ -230,7 +231,7 @@ def agrees(folder: Path, out: Path) -> None:
     assert header["steps"] == recipe.training["steps"]
     card = (folder / "card.md").read_text()
     facts = tomllib.loads(card.split("+++")[1])
-    assert facts == {"name": folder.name, **shipped.card_facts(folder)}
+    assert facts == {"name": folder.name, **card_facts(folder)}
     assert f"{header['data']['images']} images: `{header['data']['sha256']}`" in card
     assert "3 steps, batch 4, seed 0" in " ".join(card.split())
     assert "## Scores\n\nChosen on val: " in card

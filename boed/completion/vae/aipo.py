@@ -44,6 +44,7 @@ class AIPO(LearnedCompleter):
     """
 
     name: ClassVar[str] = "aipo"
+    stored: ClassVar[torch.dtype] = torch.float16
     merit = "val_bits_per_dim"
     log_prob_is: ClassVar[Kind] = "lower bound"
     counts: ClassVar[Counted] = "all"

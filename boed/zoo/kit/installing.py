@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from boed.foundation.files import atomic, load_weights
-from boed.foundation.shipped import WEIGHTS, card_facts, refresh_cards
+from boed.foundation.shipped import WEIGHTS
 from boed.training.recipes import Recipe
+from boed.zoo.cards import card_facts, refresh_cards
 from boed.zoo.kit.judging import Verdict
 from boed.zoo.kit.plan import Member, trainable
 
