@@ -12,7 +12,8 @@ goes on.
     python benchmarks/completers.py --data digits --long
 
 trains those that AIPO is compared with for as many updates as the shipped AIPO had, on the same
-images.
+images, and a residual network that judges completions (App. B.3 of the AIPO paper); diversity is
+that of many pairs, as in the paper.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ ROWS = (
 )
 """What `--only` may name."""
 
-LONG = {"digits": ("mnist_28", 14000)}
+LONG = {"digits": ("mnist_28", 14000), "kermany_pneumonia_128": ("kermany_pneumonia_128", 10000)}
 """Of `--long`: the images trained on, and the updates (of 32 images) that the shipped AIPO had.
 `vae` and `aipo-r`, which extends it, have half of them each."""
 
@@ -77,6 +78,12 @@ COMPARED = ("aipo-r", "vaeac", "anp", "ce")
 
 RATES = {"vae": 0.003, "aipo-r": 0.003}
 """Learning rates of `--long` that are not the preset's: that of the shipped AIPO."""
+
+JUDGE = ["--kind", "resnet18", "--patch", 1, "--steps", 1200]
+"""How the judge of `--long` is trained."""
+
+MANY = ["--diversity-completions", 317]
+"""Completions of each observation, for its 50,086 pairs."""
 
 SHIPPED = ("digits", "kermany_pneumonia_128")
 """Sets for which the package has an AIPO that was trained for longer: a row of its own."""
@@ -115,14 +122,17 @@ class Study:
 
     def training(self, kind: str) -> list[object]:
         """Options of a training: its images, and for how long."""
-        images, updates = self.data, STEPS[kind][list(SETS).index(self.data)]
+        updates = STEPS[kind][list(SETS).index(self.data)]
         options: list[object] = []
         if self.long:
-            images, updates = LONG[self.data]
-            updates //= 1 + (kind in ("vae", "aipo-r"))
+            updates = LONG[self.data][1] // (1 + (kind in ("vae", "aipo-r")))
             options = ["--lr", RATES[kind]] if kind in RATES else []
-        size = SETS[self.data]
-        return ["--data", images, "--size", size, "--steps", self.updates or updates, *options]
+        return [*self.images(), "--steps", self.updates or updates, *options]
+
+    def images(self) -> list[object]:
+        """Options of a training: what is learnt from."""
+        images = LONG[self.data][0] if self.long else self.data
+        return ["--data", images, "--size", SETS[self.data]]
 
 
 def train(name: str, study: Study) -> None:
@@ -159,8 +169,13 @@ def evaluate(names: list[str], study: Study) -> None:
     """Measure all that have been trained, and retrieval, on the test split."""
     given = [f"{name}={where}" for name, where in candidates(names, study).items()]
     options = ["--data", study.data, "--size", SETS[study.data], *PLAN]
-    options += ["--out", study.out / "evaluation"]
-    boed("evaluate", "completer", *given, *options, *judge(study.data))
+    options += ["--out", study.out / "evaluation", *features(study.data)]
+    if study.long:
+        judge = study.checkpoint("judge")
+        if not judge.exists():
+            boed("train", "classifier", *study.images(), *JUDGE, "--out", judge)
+        options += ["--judge", judge, *MANY]
+    boed("evaluate", "completer", *given, *options)
 
 
 def use(names: list[str], study: Study) -> None:
@@ -175,7 +190,7 @@ def use(names: list[str], study: Study) -> None:
         if (folder / "summary.json").exists():
             continue
         options = ["--completer", where, "--data", data, "--size", SETS[data], *LOOKS]
-        boed("benchmark", "--policies", "boed", *options, "--out", folder, *judge(data))
+        boed("benchmark", "--policies", "boed", *options, "--out", folder, *features(data))
 
 
 def join(names: list[str], study: Study) -> None:
@@ -227,8 +242,8 @@ def join(names: list[str], study: Study) -> None:
             sheet_figure(examples).savefig(temporary, dpi=80)
 
 
-def judge(data: str) -> list[object]:
-    """Options for the classifier: the shipped one, where there is one."""
+def features(data: str) -> list[object]:
+    """Options for the classifier that describes scenes: the shipped one, if there is one."""
     own = Path("runs/completers") / data / "classifier.safetensors"
     return ["--classifier", own] if own.exists() else []
 

@@ -176,7 +176,7 @@ class LearnedCompleter(nn.Module, ABC):
     def save(self, path: Path | str, provenance: dict[str, Any]) -> None:
         """Write the weights, as `stored`, with configuration and provenance as safetensors.
 
-        The model goes on with the weights that were written: it draws what a reader of the file does.
+        The model goes on with what was written: it draws what a reader of the file does.
         """
         header = {"kind": self.name, "config": vars(self.config), **provenance}
         weights = {
