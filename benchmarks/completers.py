@@ -82,8 +82,8 @@ RATES = {"vae": 0.003, "aipo-r": 0.003}
 JUDGE = ["--kind", "resnet18", "--patch", 1, "--steps", 1200]
 """How the judge of `--long` is trained."""
 
-MANY = ["--diversity-completions", 317]
-"""Completions of each observation, for its 50,086 pairs."""
+MANY = ["--diversity-scenes", 4, "--diversity-completions", 317]
+"""Observations, and completions of each for its 50,086 pairs."""
 
 SHIPPED = ("digits", "kermany_pneumonia_128")
 """Sets for which the package has an AIPO that was trained for longer: a row of its own."""
