@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from boed.classifiers.classifier import Classifier
 from boed.classifiers.networks.densenet import ConvNormReLU, DenseNetConfig, SmallDenseNet
 from boed.data.observation import Observation
-from boed.foundation.files import read_model, save_weights
+from boed.foundation.files import read_model, save_model
 
 LOWEST = -10.0
 """Log-probabilities that the network is shown are not lower than this."""
@@ -244,7 +244,7 @@ class ScreenNet(nn.Module):
             "config": asdict(self.config),
             "classifier": self.classifier,
         }
-        save_weights(path, {k: v.half() for k, v in self.state_dict().items()}, header)
+        save_model(path, self, header)
 
     @classmethod
     def load(cls, path: Path | str) -> ScreenNet:

@@ -15,7 +15,7 @@ from boed.data.dataset import Dataset
 from boed.data.incomplete import Incomplete
 from boed.data.observation import Observation, check_scenes
 from boed.foundation.checks import at_least, check_fits
-from boed.foundation.files import read_model, save_weights
+from boed.foundation.files import read_model, save_model
 from boed.foundation.randomness import Seeds
 from boed.training.config import TrainingConfig
 
@@ -174,17 +174,9 @@ class LearnedCompleter(nn.Module, ABC):
         check_scenes(observation.values, "observation")
 
     def save(self, path: Path | str, provenance: dict[str, Any]) -> None:
-        """Write the weights, as `stored`, with configuration and provenance as safetensors.
-
-        The model goes on with what was written: it draws what a reader of the file does.
-        """
+        """Write the weights, as `stored`, with configuration and provenance as safetensors."""
         header = {"kind": self.name, "config": vars(self.config), **provenance}
-        weights = {
-            name: each.to(self.stored) if each.is_floating_point() else each
-            for name, each in self.state_dict().items()
-        }
-        save_weights(path, weights, header)
-        self.load_state_dict(weights)
+        save_model(path, self, header, stored=self.stored)
 
     @classmethod
     def load(cls, path: Path | str) -> Self:

@@ -105,6 +105,24 @@ def save_weights(path: Path | str, tensors: dict[str, Tensor], header: dict[str,
         )
 
 
+def save_model(
+    path: Path | str,
+    model: nn.Module,
+    header: dict[str, Any],
+    *,
+    stored: torch.dtype = torch.float16,
+) -> None:
+    """Write a model's weights, rounded to `stored`; the model goes on with what was written.
+
+    So it does what a reader of the file does.
+    """
+    tensors = {
+        k: v.to(stored) if v.is_floating_point() else v for k, v in model.state_dict().items()
+    }
+    save_weights(path, tensors, header)
+    model.load_state_dict(tensors)
+
+
 def load_weights(path: Path | str, *kinds: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read what `save_weights` wrote. Nothing in the file is executed.
 

@@ -12,7 +12,8 @@ from boed.zoo.models import (
     screen_for,
 )
 from boed.zoo.policies import policies_for, search_for
-from boed.zoo.recipes import TimeOver, recipe_named, train_recipe
+from boed.zoo.recipes import recipe_named, train_recipe
+from boed.zoo.trainings import TimeOver
 
 __all__ = [
     "DEFAULT_COMPLETER",

@@ -12,7 +12,7 @@ from boed.foundation.files import load_weights, save_weights
 from boed.foundation.shipped import shipped, shipped_names
 from boed.training.recipes import Recipe, recipe_path
 from boed.zoo.cards import refresh_cards
-from boed.zoo.recipes import looks_of
+from boed.zoo.job import looks_of
 
 
 def refresh_features() -> None:

@@ -117,7 +117,7 @@ def test_before_the_first_step_nothing_is_stored(
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("boed.zoo.recipes.training_splits", interrupted)
+    monkeypatch.setattr("boed.zoo.job.training_splits", interrupted)
     result = train("classifier", "m.safetensors")
     assert result.exit_code == 130
     assert "interrupted; nothing is stored yet, and the same command goes on" in result.output

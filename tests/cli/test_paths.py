@@ -11,8 +11,10 @@ import typer
 from boed.cli import app
 from boed.foundation.shipped import shipped, shipped_folder
 from boed.training.recipes import Recipe
+from boed.zoo.job import Job
 from boed.zoo.models import weights
-from boed.zoo.recipes import _Job, recipe_named
+from boed.zoo.recipes import recipe_named
+from boed.zoo.trainings import train_job
 
 BOED: Any = typer.main.get_command(app)
 
@@ -77,12 +79,12 @@ MODELS = {
 }
 
 
-def job(kind: str, key: str, named: str, folder: Path) -> _Job:
+def job(kind: str, key: str, named: str, folder: Path) -> Job:
     name = {"name": "flow"} if kind == "completer" else {}
     recipe = Recipe.of({"kind": kind, "data": "digits", key: named, **name})
     out = folder / "out.safetensors"
-    return _Job(recipe=recipe, folder=folder, out=out, on_start=None, on_step=None, command=None,
-                models={})  # fmt: skip
+    return Job(recipe=recipe, folder=folder, out=out, on_start=None, on_step=None, command=None,
+                models={}, train=train_job)  # fmt: skip
 
 
 @pytest.mark.parametrize(("kind", "key"), MODELS)

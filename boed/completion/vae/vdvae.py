@@ -24,7 +24,7 @@ from boed.completion.vae.couplings import Couplings
 from boed.completion.vae.likelihoods import likelihood
 from boed.data.observation import check_scenes
 from boed.foundation.checks import at_least, attributes, more_than
-from boed.foundation.files import read_model, save_weights
+from boed.foundation.files import read_model, save_model
 from boed.foundation.randomness import SceneNoise, Seeds, per_scene
 
 Gaussian = tuple[Tensor, Tensor]
@@ -362,9 +362,9 @@ class VDVAE(nn.Module):
         return self.likelihood.sample(self.pixel_parameters(states), uniform)
 
     def save(self, path: Path | str, provenance: dict[str, Any]) -> None:
-        """Write the weights with configuration and provenance as safetensors."""
+        """Write the weights, rounded to half precision, with configuration and provenance."""
         header = {"kind": "vdvae", "config": vars(self.config), **provenance}
-        save_weights(path, self.state_dict(), header)
+        save_model(path, self, header)
 
     @classmethod
     def load(cls, path: Path | str) -> VDVAE:

@@ -18,7 +18,7 @@ from boed.classifiers.networks.densenet import ConvNormReLU, DenseNetConfig, Sma
 from boed.classifiers.screen import ModulatedBlock, fingerprint
 from boed.data.observation import Observation
 from boed.foundation.checks import at_least
-from boed.foundation.files import read_model, save_weights
+from boed.foundation.files import read_model, save_model
 from boed.foundation.identity import DIGITS, identity
 from boed.policies.learned.looks import CandidateLooks
 from boed.sensors.sensor import Sensor
@@ -268,7 +268,7 @@ class LookNet(nn.Module):
             "classifier": self.classifier,
             **({} if self.costs is None else {"costs": self.costs}),
         }
-        save_weights(path, {k: v.half() for k, v in self.state_dict().items()}, header)
+        save_model(path, self, header)
 
     @classmethod
     def load(cls, path: Path | str) -> Self:

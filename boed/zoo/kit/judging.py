@@ -33,9 +33,9 @@ from boed.policies.learned.training import val_figures as policy_figures
 from boed.training.config import PolicyTrainingConfig
 from boed.training.recipes import Recipe
 from boed.zoo.defaults import DEFAULT_SIZE
+from boed.zoo.job import looks_of
 from boed.zoo.kit.plan import Member, has_ended, trainable
 from boed.zoo.learned import chosen_for
-from boed.zoo.recipes import looks_of
 
 COMPLETIONS = 8
 """Of each of `SCENES` scenes, for the energy score of a completer that a teacher's loss trains."""

@@ -16,7 +16,9 @@ from boed.foundation.shipped import WEIGHTS
 from boed.training.checkpoints import running_state
 from boed.training.recipes import Recipe
 from boed.zoo.defaults import DEFAULT_COMPLETER, DEFAULT_SIZE
-from boed.zoo.recipes import FROM, changed, member_path, member_recipe
+from boed.zoo.job import FROM
+from boed.zoo.recipes import changed
+from boed.zoo.trainings import member_path, member_recipe
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,7 @@ from typing import Any
 from boed.foundation.options import Device, Number, OutFolder
 from boed.training.config import TrainingConfig
 from boed.training.recipes import Recipe
+from boed.zoo.job import FROM, OnStep
 from boed.zoo.kit.judging import better, merit
 from boed.zoo.kit.plan import Member, check_data, plan
 from boed.zoo.kit.timing import (
@@ -21,7 +22,7 @@ from boed.zoo.kit.timing import (
     steps_within,
     validations_within,
 )
-from boed.zoo.recipes import FROM, OnStep, changed, train_recipe
+from boed.zoo.recipes import changed, train_recipe
 
 AFTERWARDS = 1.0
 """Seconds that are too few for another slice."""
