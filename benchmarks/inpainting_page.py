@@ -12,8 +12,8 @@ from inpainting import grid, picture
 from inpainting_methods import Fill, methods
 from inpainting_trainings import MASKS, SIZE
 from matplotlib.figure import Figure
+from page_parts import machine, table
 from pages import bracketed, fill
-from tables import machine, table
 from torch import Tensor
 from trainings import LEVEL
 

@@ -23,10 +23,10 @@ import torch
 from in_use import with_interval
 from inpainting import observed
 from measuring import machine
+from page_parts import table
 from pages import bracketed, fill
 from pixel_constrained import nats
 from pixel_constrained_study import BATCH
-from tables import table
 from torch import Tensor
 from trainings import Planned, finished, short, train
 

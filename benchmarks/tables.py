@@ -9,7 +9,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from page_parts import machine, table
 from peers_lines import Choices, Comparison
+from training_tables import paper_configurations, training_cost, training_speed
 
 from boed.foundation.files import atomic
 
@@ -57,20 +59,6 @@ OTHERS = """
 | `python benchmarks/shared_draws.py` | what shared random numbers are worth where EIGs are compared ([docs/estimators](../docs/estimators/shared_draws.md)) |
 | `python benchmarks/design_policies.py` | the literature's sequences of experiments by every policy, beside the published numbers ([docs/deep_adaptive](../docs/deep_adaptive/README.md)) |
 """
-
-
-def table(head: list[str], rows: list[list[str]]) -> str:
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
-
-
-def machine(found: dict[str, Any]) -> str:
-    about = found["machine"]
-    return (
-        f"Machine: {about['processor']}, {about['cores']} cores, {about['threads']} threads, "
-        f"{about['capability']}; torch {about['torch']}, Python {about['python']}; load at the "
-        f"start {about['load_at_start']}."
-    )
 
 
 def eig_speed(found: dict[str, Any]) -> str:
@@ -325,75 +313,6 @@ levels. {machine(found)}
 """
 
 
-def training_speed(found: dict[str, Any]) -> str:
-    sizes = sorted({row["size"] for row in found["rows"]})
-    by = {(row["model"], row["size"]): row for row in found["rows"]}
-
-    def cells(name: str, size: int) -> list[str]:
-        row = by[name, size]
-        speeds = (
-            f"{row[each]['per_core']:.3g} ({row[each]['per_second']:.3g})"
-            for each in ("fp32", "bf16")
-        )
-        return [*speeds, f"{row['bf16_speedup']:.2f}"]
-
-    rows = [
-        [name, *(cell for size in sizes for cell in cells(name, size))]
-        for name in dict.fromkeys(row["model"] for row in found["rows"])
-    ]
-    head = ["model", *(f"{each}, {s} px" for s in sizes for each in ("fp32", "bf16", "bf16/fp32"))]
-    ways = [
-        [row["way"], f"{row['size']}", f"{row['per_core']:.3g}", f"{row['ratio']:.2f}"]
-        for row in found["aipo_ways"]
-    ]
-    cores = [
-        [row["how"], f"{row['size']}", f"{row['per_second']:.3g}", f"{row['ratio']:.2f}"]
-        for row in found["aipo_cores"]
-    ]
-    return f"""## Training
-
-`python benchmarks/training_speed.py --out benchmarks/results/training_speed.json`: images per second
-that a core was busy, in brackets per second passed; batches of {found["batch"]}, presets, one channel,
-one thread, medians of {found["turns"]} turns of {found["steps"]} steps. The probe by which `auto` chooses
-says here that bf16 is {found["probe_bf16_speedup"]:.2f} times as fast as fp32. {machine(found)}
-
-{table(head, rows)}
-
-AIPO in fp32 done in other ways, per core:
-
-{table(["way", "px", "images/s", "ratio"], ways)}
-
-AIPO in fp32 on two cores, per second passed, the same batch:
-
-{table(["how", "px", "images/s", "ratio"], cores)}
-
-`torch.compile` is not used: in a run of its own on an AVX512 Xeon AIPO trained at 99 images/s after
-167 s of compiling, and at 105 without.
-"""
-
-
-def paper_configurations(found: dict[str, Any]) -> str:
-    rows = [
-        [
-            row["configuration"],
-            str(row["groups"]),
-            f"{row['vae_millions']:.1f}",
-            f"{row['partial_millions']:.1f}",
-            str(row["batch"]),
-            f"{row['peak_gib']:.1f}",
-        ]
-        for row in found["rows"]
-    ]
-    head = ["configuration", "groups", "VAE, 10^6", "partial, 10^6", "batch", "GiB"]
-    return f"""## The paper's configurations
-
-`python benchmarks/paper_configurations.py --out benchmarks/results/paper_configurations.json`: one
-training step of AIPO in fp32; the peak memory of the process.
-
-{table(head, rows)}
-"""
-
-
 SECTIONS = [
     ("eig_speed", eig_speed),
     ("ensembles", ensembles),
@@ -403,6 +322,7 @@ SECTIONS = [
     ("completer_speed", completer_speed),
     ("autoregressive", autoregressive),
     ("training_speed", training_speed),
+    ("training_cost", training_cost),
     ("paper_configurations", paper_configurations),
     ("startup", startup),
 ]

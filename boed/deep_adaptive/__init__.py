@@ -2,11 +2,7 @@
 
 from boed.deep_adaptive.config import PolicyConfig
 from boed.deep_adaptive.loss import Contrast, contrast, first_design, single_look, spce_loss
-from boed.deep_adaptive.network import (
-    DeepAdaptiveDesign,
-    SequentialDesigner,
-    StaticDesign,
-)
+from boed.deep_adaptive.network import DeepAdaptiveDesign, SequentialDesigner
 from boed.deep_adaptive.policy import (
     DesignPolicy,
     architecture_for,
@@ -14,6 +10,7 @@ from boed.deep_adaptive.policy import (
     train_design_policy,
 )
 from boed.deep_adaptive.refining import StepDAD, refine
+from boed.deep_adaptive.static_design import StaticDesign
 from boed.deep_adaptive.training import train_policy
 from boed.training.config import PolicyTrainingConfig
 

@@ -19,8 +19,9 @@ from boed.deep_adaptive.loss import (
     price_of,
 )
 from boed.deep_adaptive.nearby import Nearby
-from boed.deep_adaptive.network import DeepAdaptiveDesign, StaticDesign
+from boed.deep_adaptive.network import DeepAdaptiveDesign
 from boed.deep_adaptive.reinforced import ActorCritic
+from boed.deep_adaptive.static_design import StaticDesign
 from boed.eig.model.priors import check_prior
 from boed.eig.model.pyro_model import SiteModel, Sites
 from boed.eig.model.roll_outs import LogLikelihood

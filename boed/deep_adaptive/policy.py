@@ -13,8 +13,9 @@ from torch import Tensor
 
 from boed.deep_adaptive.config import PolicyConfig
 from boed.deep_adaptive.experiments import choose_next
-from boed.deep_adaptive.network import DeepAdaptiveDesign, StaticDesign
+from boed.deep_adaptive.network import DeepAdaptiveDesign
 from boed.deep_adaptive.objectives import Trainable
+from boed.deep_adaptive.static_design import StaticDesign
 from boed.deep_adaptive.training import train_policy
 from boed.eig.model.design_space import DesignSpace
 from boed.eig.model.pyro_model import Model, site_model

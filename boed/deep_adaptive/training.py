@@ -15,8 +15,9 @@ from torch import Tensor
 from boed.deep_adaptive.experiments import log_likelihood, run_experiments
 from boed.deep_adaptive.loss import check_smooth, contrast, single_look
 from boed.deep_adaptive.nearby import IMAGINED, Nearby
-from boed.deep_adaptive.network import DeepAdaptiveDesign, StaticDesign
+from boed.deep_adaptive.network import DeepAdaptiveDesign
 from boed.deep_adaptive.objectives import nearby_for, objective
+from boed.deep_adaptive.static_design import StaticDesign
 from boed.eig.model.design_space import DesignSpace
 from boed.eig.model.fused import likelihood_for
 from boed.eig.model.pyro_model import Model, SiteModel

@@ -18,7 +18,8 @@ from boed.deep_adaptive.contrastive import (
 )
 from boed.deep_adaptive.experiments import log_likelihood, run_experiments
 from boed.deep_adaptive.loss import contrast, single_look, spce_loss
-from boed.deep_adaptive.network import DeepAdaptiveDesign, PolicyConfig, StaticDesign
+from boed.deep_adaptive.network import DeepAdaptiveDesign, PolicyConfig
+from boed.deep_adaptive.static_design import StaticDesign
 from boed.problems import HyperbolicDiscounting
 from boed.problems.linear_gaussian import LinearGaussian
 from boed.training.config import PolicyTrainingConfig

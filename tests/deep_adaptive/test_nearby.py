@@ -11,7 +11,7 @@ from boed.deep_adaptive import PolicyTrainingConfig, train_policy
 from boed.deep_adaptive.experiments import run_experiments
 from boed.deep_adaptive.loss import contrast, single_look, spce_loss
 from boed.deep_adaptive.nearby import IMAGINED, Nearby, imagined
-from boed.deep_adaptive.network import StaticDesign
+from boed.deep_adaptive.static_design import StaticDesign
 from boed.eig.model.roll_outs import roll_out_log_likelihood
 from boed.eig.model.sequential import fixed_policy, sequential_pce
 

@@ -27,7 +27,8 @@ from boed.data.readers.folder import read_folder
 from boed.data.readers.image import read_image
 from boed.data.readers.npz import read_npz
 from boed.deep_adaptive.config import PolicyConfig
-from boed.deep_adaptive.network import DeepAdaptiveDesign, StaticDesign
+from boed.deep_adaptive.network import DeepAdaptiveDesign
+from boed.deep_adaptive.static_design import StaticDesign
 from boed.foundation import netcdf
 from boed.foundation.identity import claim, read_record
 from boed.foundation.npz import read_array

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from boed.deep_adaptive.loss import single_look, spce_loss
-from boed.deep_adaptive.network import StaticDesign
+from boed.deep_adaptive.static_design import StaticDesign
 from boed.eig.model.model_eig import MODEL_ESTIMATORS, _rounds, model_eig
 from boed.eig.model.sequential import fixed_policy, sequential_pce
 from boed.eig.result import EIGEstimate

@@ -14,9 +14,10 @@ from boed.classifiers.networks.densenet import DenseNetConfig
 from boed.data.observation import Observation
 from boed.foundation.files import save_weights
 from boed.policies.learned import CandidateLooks, ValueConfig, ValueNet
+from boed.policies.learned.beginning import NETWORKS
 from boed.policies.learned.greedy import GreedyNet
 from boed.policies.learned.network import LookNet
-from boed.policies.learned.training import NETWORKS, TRAININGS, train_look_policy
+from boed.policies.learned.training import TRAININGS, train_look_policy
 from boed.sensors import PatchSensor
 from tests.doubles import ClueClassifier, Clues
 

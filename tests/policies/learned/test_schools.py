@@ -30,10 +30,10 @@ from boed.policies.learned import (
     ValueNet,
 )
 from boed.policies.learned import train_look_policy as train
+from boed.policies.learned.beginning import begun
 from boed.policies.learned.greedy import RelaxedChoice
 from boed.policies.learned.lessons import Returns
 from boed.policies.learned.situations import Situations, true_label
-from boed.policies.learned.training import begun
 from boed.sensors import Features, KSpaceLines, PatchSensor
 from boed.testing import check_policy
 from boed.training.config import (
