@@ -28,7 +28,8 @@ from boed.foundation.registry import nearest
 from boed.sensors import PatchSensor
 from boed.setup import Setup, versions
 from boed.zoo import DEFAULT_SIZE, Context, named_classifiers, named_completers
-from boed.zoo.models import check_names, network_for
+from boed.zoo.models import network_for
+from boed.zoo.names import check_names
 
 if TYPE_CHECKING:
     import xarray as xr

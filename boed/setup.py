@@ -39,7 +39,8 @@ from boed.zoo.asked import Asked
 from boed.zoo.context import context_for
 from boed.zoo.effects import warn_without_effect
 from boed.zoo.learned import is_shipped
-from boed.zoo.models import KEPT, kept_for
+from boed.zoo.models import kept_for
+from boed.zoo.names import KEPT
 from boed.zoo.policies import first_completions, policies_for, search_for
 
 Part = TypeVar("Part")

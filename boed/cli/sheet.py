@@ -36,7 +36,7 @@ def sheet(
     from boed.report.sheet import write_sheet
     from boed.zoo import completer_for
     from boed.zoo.context import context_for
-    from boed.zoo.models import check_names
+    from boed.zoo.names import check_names
 
     refuse_table(data, "sheet")
     check_names(completers=[completer])

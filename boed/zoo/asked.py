@@ -27,7 +27,7 @@ from boed.sensors import Sensor
 from boed.sensors.registry import check_sensor_name
 from boed.sensors.sensor import check_is_sensor
 from boed.zoo.effects import check_of_the_data
-from boed.zoo.models import check_names, shipped_of, weights
+from boed.zoo.names import check_names, shipped_of, weights
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -22,7 +22,7 @@ from boed.training.checkpoints import running_state
 from boed.training.config import TrainingConfig
 from boed.training.recipes import Recipe
 from boed.zoo.defaults import DEFAULT_SIZE
-from boed.zoo.models import CLASSIFIERS, weights
+from boed.zoo.names import CLASSIFIERS, weights
 
 C = TypeVar("C")
 T = TypeVar("T", bound=TrainingConfig)
@@ -148,7 +148,7 @@ class Job:
         """The recipe or checkpoint that a key names, also from the recipe's folder; None if none.
 
         Raises:
-            ValueError: see `boed.zoo.models.weights`.
+            ValueError: see `boed.zoo.names.weights`.
         """
         named = getattr(self.recipe, key)
         policy = key == "policy" or self.recipe.kind == "policy"

@@ -26,7 +26,8 @@ from boed.training.config import LookTrainingConfig, ValueTrainingConfig
 from boed.training.recipes import Recipe
 from boed.zoo.defaults import DEFAULT_SIZE
 from boed.zoo.fitted import Context, Missing
-from boed.zoo.models import classifier_for, completer_for, shipped_of, weights
+from boed.zoo.models import classifier_for, completer_for
+from boed.zoo.names import shipped_of, weights
 
 
 def one_pass_for(

@@ -12,7 +12,7 @@ from boed.cli import app
 from boed.foundation.shipped import shipped, shipped_folder
 from boed.training.recipes import Recipe
 from boed.zoo.job import Job
-from boed.zoo.models import weights
+from boed.zoo.names import weights
 from boed.zoo.recipes import recipe_named
 from boed.zoo.trainings import train_job
 

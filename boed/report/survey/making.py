@@ -15,7 +15,8 @@ from boed.foundation.randomness import derive
 from boed.report.survey.page import check_new, write_survey
 from boed.report.survey.pairs import likelihood_pairs
 from boed.zoo.context import context_for
-from boed.zoo.models import check_names, completer_for
+from boed.zoo.models import completer_for
+from boed.zoo.names import check_names
 
 
 def make_survey(

@@ -17,7 +17,7 @@ from boed.classifiers.torchxrayvision import weights
 from boed.classifiers.torchxrayvision.weights import PREFIX, SHA256, VARIABLE, fetch_weights
 from boed.foundation.files import load_weights
 from boed.foundation.torchvision_compat import torchxrayvision
-from boed.zoo.models import check_names
+from boed.zoo.names import check_names
 from tests.classifiers.published import ALL, NIH, digest, published_file, random_network
 
 
