@@ -12,18 +12,15 @@ after each quarter, and the speed (`--folder` keeps the trainings, and the same 
 from __future__ import annotations
 
 import argparse
-import tempfile
-from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from measuring import machine, matmul_peak
+from measuring import machine, matmul_peak, median
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
-from training_speed import Enough, timed, trainer
+from training_speed import Enough, short_training, timed
 
 from boed.classifiers.training import preset as classifier_preset
 from boed.classifiers.training import train_classifier
@@ -49,17 +46,6 @@ GROUPS: dict[str, tuple[str, ...]] = {
 REST = "sums and the rest"
 
 
-def short_training(name: str, size: int, on_step: Callable[[int, float], None]) -> None:
-    """A training of random images that `on_step` ends by `Enough`."""
-    with tempfile.TemporaryDirectory() as folder:
-        train, training = trainer(name, size, Path(folder))
-        settings = replace(
-            training, steps=100_000, every=100_000, batch=BATCH, precision="fp32", device="cpu"
-        )
-        with suppress(Enough):
-            train(training=settings, out=Path(folder) / "m.safetensors", on_step=on_step)
-
-
 def operations(name: str, size: int) -> float:
     """Floating-point operations for an image in forward and backward, of matrix products alone."""
 
@@ -67,7 +53,7 @@ def operations(name: str, size: int) -> float:
         raise Enough
 
     with FlopCounterMode(display=False) as counter:
-        short_training(name, size, stop)
+        short_training(name, size, "fp32", batch=BATCH, on_step=stop)
     return counter.get_total_flops() / BATCH
 
 
@@ -82,7 +68,7 @@ def shares(name: str, size: int) -> dict[str, float]:
             watched.stop()
             raise Enough
 
-    short_training(name, size, watch)
+    short_training(name, size, "fp32", batch=BATCH, on_step=watch)
     spent = dict.fromkeys((*GROUPS, REST), 0.0)
     for event in watched.key_averages():
         low = event.key.lower()
@@ -100,7 +86,7 @@ def cost(name: str, size: int, peak: float) -> dict[str, Any]:
         "model": name,
         "size": size,
         "mflop": flops / 1e6,
-        "per_core": sorted(each["per_core"] for each in speeds)[TURNS // 2],
+        "per_core": median([each["per_core"] for each in speeds]),
         "bound": peak / flops,
         "shares": shares(name, size),
     }

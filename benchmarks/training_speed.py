@@ -97,6 +97,20 @@ def trainer(name: str, size: int, folder: Path) -> tuple[Callable[..., object], 
     return classifier, training
 
 
+def short_training(
+    name: str, size: int, precision: str, *, batch: int, on_step: Callable[[int, float], None]
+) -> None:
+    """A training on random images, which `on_step` ends by `Enough`."""
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of bf16 where it is slower
+        train, training = trainer(name, size, Path(folder))
+        settings = replace(
+            training, steps=100_000, every=100_000, batch=batch, precision=precision, device="cpu"
+        )
+        with suppress(Enough):
+            train(training=settings, out=Path(folder) / "m.safetensors", on_step=on_step)
+
+
 def timed(name: str, size: int, precision: str, *, batch: int, steps: int) -> dict[str, float]:
     """Images per second, and per second of a busy core, of a short training."""
     stamps: list[tuple[float, float]] = []
@@ -106,14 +120,7 @@ def timed(name: str, size: int, precision: str, *, batch: int, steps: int) -> di
         if step == WARM + steps:
             raise Enough
 
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of bf16 where it is slower
-        train, training = trainer(name, size, Path(folder))
-        settings = replace(
-            training, steps=100_000, every=100_000, batch=batch, precision=precision, device="cpu"
-        )
-        with suppress(Enough):
-            train(training=settings, out=Path(folder) / "m.safetensors", on_step=on_step)
+    short_training(name, size, precision, batch=batch, on_step=on_step)
     wall, busy = (stamps[-1][k] - stamps[WARM - 1][k] for k in (0, 1))
     return {"per_second": steps * batch / wall, "per_core": steps * batch / busy}
 
