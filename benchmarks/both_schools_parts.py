@@ -171,6 +171,7 @@ PARTS = {
         completers=("aipo",),
         others=PICTURES,
         marks=(1, 2, 3),
+        training={"nonmyopic": {"steps": 3000}},
     ),
     "kermany_17": Part(
         "kermany_pneumonia_128",

@@ -30,6 +30,13 @@ from boed.foundation.randomness import SceneNoise, Seeds, per_scene
 Gaussian = tuple[Tensor, Tensor]
 """Mean and log standard deviation."""
 
+WIDEST = 10.0
+"""The largest standard deviation of a latent variable, several times what trained models use.
+
+After a rare draw a head may be far outside of what it was trained on. Without a bound the exponential
+makes an enormous z of that, the next block one more enormous, and the image NaN.
+"""
+
 
 @dataclass(frozen=True, kw_only=True)
 class VDVAEConfig:
@@ -78,9 +85,9 @@ class VDVAEConfig:
 
 
 def gaussian(parameters: Float[Tensor, "B 2*Z R R"]) -> Gaussian:
-    """Mean and log standard deviation, one half of a head's output each."""
+    """Mean and log standard deviation, at most that of `WIDEST`, one half of a head's output each."""
     mean, log_std = parameters.chunk(2, dim=1)
-    return mean.float(), log_std.float()
+    return mean.float(), log_std.float().clamp(max=math.log(WIDEST))
 
 
 def kl_divergence(q: Gaussian, p: Gaussian) -> Float[Tensor, " B"]:
@@ -126,10 +133,8 @@ class StochasticBlock(nn.Module):
 
     def prior_head(self, state: Tensor) -> tuple[Gaussian, Tensor]:
         """p(z_l | z_<l), and a residual feature for the state."""
-        mean, log_std, feature = self.prior(state).split(
-            [self.latent, self.latent, state.shape[1]], dim=1
-        )
-        return (mean.float(), log_std.float()), feature
+        parameters, feature = self.prior(state).split([2 * self.latent, state.shape[1]], dim=1)
+        return gaussian(parameters), feature
 
     def posterior_head(self, state: Tensor, activation: Tensor) -> Gaussian:
         """q(z_l | z_<l, image)."""

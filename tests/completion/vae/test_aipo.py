@@ -55,6 +55,18 @@ def test_with_nothing_seen_samples_differ_from_one_another(untrained):
     assert torch.pdist(samples.flatten(1)).min() > 0.1
 
 
+def test_heads_far_outside_of_their_training_make_no_pixel_nan(config):
+    """As after a rare draw: a log deviation of 1,000 from which nothing finite comes."""
+    torch.manual_seed(0)
+    model = AIPO(VDVAE(config()))
+    for block in model.vae.blocks:
+        for head in (block.prior, block.partial):
+            torch.nn.init.constant_(head.layers[-1].bias, 1_000.0)
+    samples = model.sample(observed()[1], 4)
+    assert samples.isfinite().all()
+    assert model.vae.sample(4).isfinite().all()
+
+
 def test_a_scene_s_samples_do_not_depend_on_its_batch(brief):
     model = brief[0]
     _, observation = observed(9)
