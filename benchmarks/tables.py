@@ -36,7 +36,6 @@ OTHERS = """
 | `python benchmarks/session_kills.py` | sessions ended at random points lose nothing and resume as undisturbed ([docs/reliability.md](../docs/reliability.md)) |
 | `python benchmarks/search.py --out docs/search` | how often cheaper searches choose as well, and what they save ([docs/search](../docs/search/README.md)) |
 | `python benchmarks/completers.py --data digits` | all completers with equal budgets: trained, evaluated and in use ([docs/completers.md](../docs/completers.md)); with `--long` AIPO's rivals at its own budget |
-| `python benchmarks/training_cost.py` | where the time of a training step goes, what bounds it, and smaller networks after equal images |
 | `python benchmarks/unsupervised.py --folder FOLDER --train` | tables and claims of Pajot et al. 2019 on digits ([docs/unsupervised.md](../docs/unsupervised.md)) |
 | `python benchmarks/observations_alone.py --data digits --folder FOLDER --train` | what it costs a completer never to see a whole scene ([docs/unsupervised.md](../docs/unsupervised.md)) |
 | `python benchmarks/aipo_ablations.py` | AIPO's variants on equally many images: pretrained, from the full encoder, learning rates, couplings ([table](results/aipo_ablations.md)) |
