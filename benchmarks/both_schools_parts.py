@@ -124,8 +124,8 @@ PARTS = {
         marks=(5, 10, 20, 30, 50),
         training={
             "value": {"looks": 30, "batch": 16},
-            "nonmyopic": {"looks": 30, "batch": 16},
-            "greedy": {"looks": 30},
+            "nonmyopic": {"looks": 30, "batch": 16, "steps": 3000},
+            "greedy": {"looks": 30, "batch": 16},
         },
     ),
     "glimpses": Part(
