@@ -28,6 +28,7 @@ from decisions import cost_of
 from inpainting import resampled
 from measuring import machine
 from pages import check_place, fill
+from trainings import best_of
 
 from boed.benchmark import benchmark
 from boed.benchmark.sweep import scene_rows
@@ -107,7 +108,7 @@ class Trainer:
         recipe = Recipe(kind=kind, data=data, size=part.size, sensor=part.looks, **fields)
         train_recipe(recipe, path, on_step=told(f"{self.name}, {what}"))
         self.spent[what] = load_weights(path)[1]["cpu_seconds"]
-        return path
+        return best_of(path)
 
     def before(self, policy: str) -> int:
         """CPU seconds of what a policy's network started from."""

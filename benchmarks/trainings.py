@@ -21,7 +21,7 @@ from boed.completion.training import train_completer
 from boed.data.dataset import Dataset
 from boed.data.incomplete import Incomplete
 from boed.foundation.files import load_weights
-from boed.training.checkpoints import running_state
+from boed.training.checkpoints import best_path, running_state
 from boed.training.config import TrainingConfig
 from boed.training.curve import curve_path, read_curve
 
@@ -59,6 +59,12 @@ class Planned:
 def finished(checkpoint: Path) -> bool:
     """Whether a training has made all its updates."""
     return checkpoint.exists() and not running_state(checkpoint).exists()
+
+
+def best_of(checkpoint: Path) -> Path:
+    """The best weights by val of a training: its last ones, or those beside them."""
+    best = best_path(checkpoint)
+    return best if best.exists() else checkpoint
 
 
 def check_planned(plan: Planned, checkpoint: Path) -> None:

@@ -20,6 +20,7 @@ from both_schools import by_scene, swept, told
 from inpainting import resampled
 from measuring import machine
 from pages import bracketed, check_place, fill
+from trainings import best_of
 
 from boed.foundation.files import load_weights, write_json
 from boed.setup import setup
@@ -55,6 +56,7 @@ def trained(folder: Path, steps: int, batch: int) -> dict[str, Path]:
         )
         paths[target] = folder / f"value-{target}.safetensors"
         train_recipe(recipe, paths[target], on_step=told(target))
+        paths[target] = best_of(paths[target])
     return paths
 
 

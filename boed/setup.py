@@ -27,12 +27,14 @@ from boed.data.dataset import Dataset
 from boed.eig.completions.kept import Kept
 from boed.foundation.arguments import checked
 from boed.foundation.checks import attribute
+from boed.foundation.fingerprint import fingerprint
+from boed.foundation.identity import DIGITS
 from boed.foundation.options import Shares, split_names
 from boed.foundation.precision import choose
-from boed.policies import Confident, Policy, Random, Until
-from boed.policies.learned import OnePass
-from boed.policies.names import INFORMED, POLICIES, USUAL, USUAL_LEARNED
-from boed.search import Screening, Search
+from boed.policies import BOED, Confident, Policy, Random, Until
+from boed.policies.learned import LookNet, OnePass
+from boed.policies.names import INFORMED, POLICIES, USUAL, USUAL_LEARNED, named_policy
+from boed.search import Proposing, Screening, Search
 from boed.sensors import PatchSensor, Sensor
 from boed.zoo import Context, Missing, classifier_for, completer_for, primary_for
 from boed.zoo.asked import Asked
@@ -226,7 +228,7 @@ def setup(
             "precision": _said_precision(models.classifier),
             "question": ", ".join(context.data.label_names),
             "policies": {n: POLICIES.get(n, type(made[n]).__name__) for n in made},
-            "checkpoints": _checkpoints(models, made, chosen, options),
+            "checkpoints": _checkpoints(models, made, chosen, asked, options),
             "versions": versions(),
         },
     )
@@ -388,7 +390,11 @@ def _policies(
 
 
 def _checkpoints(
-    models: _Models, policies: Mapping[str, Policy], search: Search, options: Mapping[str, Any]
+    models: _Models,
+    policies: Mapping[str, Policy],
+    search: Search,
+    asked: Asked,
+    options: Mapping[str, Any],
 ) -> dict[str, dict[str, Any]]:
     """What a report says of each trained model."""
     named = {
@@ -399,12 +405,26 @@ def _checkpoints(
     described = {
         role: _described(model, options[role]) for role, model in named.items() if model is not None
     }
+    named_ones = [] if isinstance(asked.policies, Mapping) else asked.policies
+    files = dict(map(named_policy, named_ones))
     for name, policy in policies.items():
-        if isinstance(policy, OnePass):
-            described[name] = _described(policy.network, name)
+        network = _network_of(policy)
+        if network is not None:
+            told = _described(network, files.get(name))
+            described[name] = {**told, "sha256": fingerprint(network)[:DIGITS]}
     if isinstance(search, Screening):
         described["screen"] = _described(search.screen, options["search"])
     return described
+
+
+def _network_of(policy: Policy) -> LookNet | None:
+    """The trained network by which a policy looks, or that proposes looks to it."""
+    if isinstance(policy, OnePass):
+        return policy.network
+    if isinstance(policy, BOED) and isinstance(policy.search, Proposing):
+        proposer = policy.search.proposer
+        return proposer.network if isinstance(proposer, OnePass) else None
+    return None
 
 
 def _said_precision(classifier: Classifier) -> str:

@@ -26,10 +26,9 @@ from boed.benchmark.identity import (
 from boed.benchmark.jobs import Job, JobResult, Jobs
 from boed.benchmark.results import assemble, with_more
 from boed.benchmark.storage import JobStore, saved_results
-from boed.classifiers.classifier import Classifier
+from boed.classifiers.classifier import Classifier, check_answers
 from boed.classifiers.evaluation.primary import Primary
 from boed.data.dataset import Dataset
-from boed.data.labels import naming_advice
 from boed.data.observation import Observation
 from boed.eig.completions.beliefs import log_beliefs
 from boed.foundation.arguments import checked
@@ -320,12 +319,5 @@ def _full_image(
         with torch.no_grad():
             parts.append(log_beliefs(everything, classifier, memory).float().cpu())
     whole = torch.cat(parts).numpy()
-    answers = len(dataset.label_names)
-    expected = (answers, 2) if dataset.multi_label else (answers,)
-    if whole.shape[1:] != expected:
-        raise ValueError(
-            f"classifier: {type(classifier).__name__}.log_probs returned {whole.shape[1:]} for "
-            f"each scene; {dataset.name} asks for {expected}: {', '.join(dataset.label_names)}"
-            f"{naming_advice(dataset)}"
-        )
+    check_answers(whole.shape[1:], dataset, classifier)
     return whole

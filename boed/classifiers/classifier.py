@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
+from boed.data.dataset import Dataset
+from boed.data.labels import naming_advice
 from boed.data.observation import Observation
 from boed.foundation.checks import check_floating, check_protocol
 
@@ -60,6 +62,25 @@ def check_belief(
             "expected log-probabilities (log_softmax of logits)"
         )
     return belief.to(observation.values)  # of its type, on its device
+
+
+def check_answers(shape: Sequence[int], data: Dataset, classifier: Classifier) -> None:
+    """Refuse a classifier of another question than the one that a data set asks.
+
+    Args:
+        shape: of its belief about one scene.
+        data: with its labels.
+        classifier: named in the message.
+
+    Raises:
+        ValueError: naming both.
+    """
+    if tuple(shape) != data.question:
+        raise ValueError(
+            f"classifier: {type(classifier).__name__}.log_probs returned {tuple(shape)} for "
+            f"each scene; {data.name} asks for {data.question}: {', '.join(data.label_names)}"
+            f"{naming_advice(data)}"
+        )
 
 
 Nearby = Callable[[Observation, Int64[Tensor, " P"]], Float[Tensor, "P *L K"]]

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from boed.classifiers.classifier import Classifier
 from boed.classifiers.networks.densenet import ConvNormReLU, DenseNetConfig, SmallDenseNet
+from boed.classifiers.trained import TrainedClassifier
 from boed.data.observation import Observation
 from boed.foundation.files import read_model, save_model
 
@@ -273,17 +274,18 @@ def _overlap(
 
 
 def fingerprint(classifier: Classifier) -> str:
-    """What tells a classifier from others: sha256 of its last layer and its calibration.
+    """What tells a trained classifier from others: sha256 of its last layer and its calibration.
 
-    Convolutions and norms are left out because loading a checkpoint folds them into each other.
+    Convolutions and norms are left out because loading a checkpoint folds them into each other. Of
+    other modules they may be all there is: `boed.foundation.identity` tells those.
 
     Raises:
-        ValueError: the classifier is no torch module.
+        ValueError: the classifier is none that this package trains.
     """
-    if not isinstance(classifier, nn.Module):
+    if not isinstance(classifier, TrainedClassifier):
         raise ValueError(
-            f"classifier is {type(classifier).__name__}, expected a torch module, whose weights "
-            "tell for which one a screen was distilled"
+            f"classifier is {type(classifier).__name__}, expected one that `boed train classifier` "
+            "trains, whose weights tell for which one a screen was distilled"
         )
     digest = hashlib.sha256()
     for name, tensor in sorted(classifier.state_dict().items()):

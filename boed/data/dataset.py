@@ -109,6 +109,12 @@ class Dataset:
         digest.update(self.labels.numpy().tobytes())
         return digest.hexdigest()
 
+    @property
+    def question(self) -> tuple[int, ...]:
+        """The shape of a belief about one scene: `(K,)` of K classes, `(L, 2)` of L findings."""
+        answers = len(self.label_names)
+        return (answers, 2) if self.multi_label else (answers,)
+
     def check_question(self) -> None:
         """Refuse a set that asks nothing: of a single class, every belief is right.
 

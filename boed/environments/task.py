@@ -77,8 +77,7 @@ class Task:
         self.loss = CrossEntropy(dataset.multi_label) if isinstance(loss, str) else loss
         self.candidates = candidates(sensor, self._nothing(1))
         self.bounds = _bounds(sensor, self.candidates) if continuous else None
-        answers = len(dataset.label_names)
-        self.question = (answers, 2) if dataset.multi_label else (answers,)
+        self.question = dataset.question
         self._make_spaces()
 
     def begin(self, rows: Sequence[int], seeds: Sequence[int]) -> Episodes:

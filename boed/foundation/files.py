@@ -114,11 +114,11 @@ def save_model(
 ) -> None:
     """Write a model's weights, rounded to `stored`; the model goes on with what was written.
 
-    So it does what a reader of the file does.
+    So it does what a reader of the file does. Buffers, such as statistics of what is read, stay
+    as they are: their unit is the user's.
     """
-    tensors = {
-        k: v.to(stored) if v.is_floating_point() else v for k, v in model.state_dict().items()
-    }
+    learned = {name for name, _ in model.named_parameters()}
+    tensors = {k: v.to(stored) if k in learned else v for k, v in model.state_dict().items()}
     save_weights(path, tensors, header)
     model.load_state_dict(tensors)
 

@@ -43,7 +43,8 @@ def one_pass_for(
 
     Args:
         context, classifier: what it is for.
-        name: what it is called: if that is one of `NETWORKS`, it has to be such a network.
+        name: what it is called: if that is one of `NETWORKS`, it has to be such a network; of
+            `boed_value` the one that proposes.
         where: its name or path; None for the shipped one.
         memory: bound on the images held at once, MiB.
         device: where it runs.
@@ -55,11 +56,16 @@ def one_pass_for(
     """
     looks = CandidateLooks.of(context.sensor, context.shape)
     path = (
-        shipped_network(context, classifier, policy=name, looks=looks)
+        shipped_network(context, classifier, policy=name.removeprefix("boed_"), looks=looks)
         if where is None
         else weights("policies", where, "policies")
     )
     network = load_network(path).to(device)
+    if name == "boed_value" and network.name != "value":
+        raise ValueError(
+            f"policies: boed_value={where}: that is a {network.kind()}; expected a value policy, "
+            "whose map proposes looks"
+        )
     if name in NETWORKS and network.name != name:
         raise ValueError(
             f"policies: {name} is asked for with {where}, which is a {network.kind()}; give it "

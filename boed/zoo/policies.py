@@ -72,7 +72,7 @@ def policies_for(
         own, estimator = INFORMED[name]
         how = search
         if name in LEARNED:
-            proposer = one_pass_for(context, classifier, name="value", where=where, **run_as)
+            proposer = one_pass_for(context, classifier, name=name, where=where, **run_as)
             assert isinstance(proposer, Value)
             how = Proposing(proposer=proposer, then=search if isinstance(search, Racing) else None)
         if estimator == "disagreement":

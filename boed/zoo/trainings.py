@@ -26,6 +26,7 @@ from boed.completion.vae.vdvae import VDVAE, VDVAEConfig
 from boed.data.incomplete import Incomplete
 from boed.foundation.files import load_weights
 from boed.foundation.registry import check_known
+from boed.policies.learned import load_network
 from boed.policies.learned.training import usual_training
 from boed.sensors import PatchSensor
 from boed.training.checkpoints import check_recipe, running_state
@@ -92,9 +93,10 @@ def _vae(job: Job) -> torch.nn.Module:
 
 def _classifier(job: Job) -> torch.nn.Module:
     policy = job.model("policy")
-    if policy is not None and job.recipe.sensor is None:  # its looks are the policy's
-        of_it = Recipe.of(load_weights(policy)[1]["recipe"])
-        job = replace(job, recipe=replace(job.recipe, sensor=of_it.sensor))
+    if policy is not None:
+        load_network(policy)  # what is no such policy is refused
+        if job.recipe.sensor is None:  # its looks are the policy's
+            job = replace(job, recipe=replace(job.recipe, sensor=_sensor_of(policy)))
     if job.recipe.members is not None:
         return _ensemble(job, job.recipe.members)
     recipe, (train, val) = job.recipe, job.data()
@@ -116,6 +118,14 @@ def _classifier(job: Job) -> torch.nn.Module:
         init=init,
         **job.begin(training),
     )
+
+
+def _sensor_of(policy: Path) -> dict[str, Any]:
+    """The sensor that a policy was trained for."""
+    told = load_weights(policy)[1].get("recipe") or {}
+    if told.get("sensor") is None:
+        raise ValueError(f"policy: {policy} does not say for which sensor it was trained; name it")
+    return dict(told["sensor"])
 
 
 def member_path(out: Path, number: int) -> Path:

@@ -203,7 +203,7 @@ def test_a_fingerprint_survives_folding_and_saving_and_tells_classifiers_apart(
     assert fingerprint(classifier(1)) != found
     model.temperatures = torch.tensor([1.0, 2.0])  # its beliefs are others then
     assert fingerprint(model) != found
-    with pytest.raises(ValueError, match="classifier is object, expected a torch module"):
+    with pytest.raises(ValueError, match="classifier is object, expected one that `boed train"):
         fingerprint(object())  # type: ignore[arg-type]
 
 

@@ -33,8 +33,8 @@ Gaussian = tuple[Tensor, Tensor]
 WIDEST = 10.0
 """The largest standard deviation of a latent variable, several times what trained models use.
 
-After a rare draw a head may be far outside of what it was trained on. Without a bound the exponential
-makes an enormous z of that, the next block one more enormous, and the image NaN.
+After a rare draw a head may be far outside of what it was trained on. Without a bound the
+exponential makes an enormous z of that, the next block one more enormous, and the image NaN.
 """
 
 
@@ -85,7 +85,7 @@ class VDVAEConfig:
 
 
 def gaussian(parameters: Float[Tensor, "B 2*Z R R"]) -> Gaussian:
-    """Mean and log standard deviation, at most that of `WIDEST`, one half of a head's output each."""
+    """Mean and log standard deviation (of `WIDEST` at most), a half of a head's output each."""
     mean, log_std = parameters.chunk(2, dim=1)
     return mean.float(), log_std.float().clamp(max=math.log(WIDEST))
 

@@ -88,11 +88,11 @@ def begun(
     everything = torch.full((len(scenes),), EVERYTHING)
     seen = RandomLooks(sensor, looks.shape)(scenes, everything, torch.Generator().manual_seed(0))
     numbers, _, _ = looks.read(seen.to(looks.designs.device))
-    spread = numbers.std(0)
+    spread, size = numbers.std(0), numbers.abs().mean(0)
     for each in (head, predictor):
         if each is not None:
             each.mean.copy_(numbers.mean(0))
-            each.std.copy_(spread.where(spread > 1e-6, 1.0))
+            each.std.copy_(spread.where(spread > 1e-6 * size, 1.0))
     return network
 
 

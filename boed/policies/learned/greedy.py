@@ -78,6 +78,7 @@ class GreedyNet(LookNet):
 
     name = "greedy"
     merit = "val_nll"
+    logits = True
 
     def __init__(self, config: ValueConfig, *, looks: str, classifier: str) -> None:
         super().__init__(config, looks=looks, classifier=classifier)

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from boed.data.observation import Observation
 from boed.foundation.checks import attribute
-from boed.foundation.fingerprint import fingerprint
-from boed.foundation.identity import DIGITS
+from boed.foundation.fingerprint import fingerprint, is_users
+from boed.foundation.identity import DIGITS, identity
 from boed.sensors.direct import DirectSensor
 from boed.sensors.sensor import (
     Sensor,
@@ -41,6 +41,8 @@ class CandidateLooks:
         shown: which of R readings, or pixels, each takes, `[D, R]`.
         indirect: whether what is taken are readings and no pixels.
         picture: whether each look shows pixels of a picture: a scene with height and width.
+        content: what tells the sensor from others of its class, where that is more than which
+            pixels each look shows.
     """
 
     sensor: str
@@ -49,6 +51,7 @@ class CandidateLooks:
     shown: Float[Tensor, "D R"]
     indirect: bool
     picture: bool
+    content: str = ""
     _cells: dict[tuple[int, int], Tensor] = field(default_factory=dict)
 
     @classmethod
@@ -61,6 +64,7 @@ class CandidateLooks:
         blank = Observation.nothing(1, shape[0], shape[1:], device=device)
         designs = candidates(sensor, blank)
         noise = float(attribute(sensor, "noise", 0))
+        own = is_users(type(sensor)) or not isinstance(sensor, DirectSensor)
         return cls(
             sensor=type(sensor).__name__ + (f" with noise {noise:g}" if noise else ""),
             shape=shape,
@@ -68,6 +72,7 @@ class CandidateLooks:
             shown=footprints(sensor, blank, designs).to(blank.values),
             indirect=returns_readings(sensor, shape),
             picture=isinstance(sensor, DirectSensor) and min(shape[1:]) > 1,
+            content=identity(sensor) if own else "",
         )
 
     def __len__(self) -> int:
@@ -85,13 +90,26 @@ class CandidateLooks:
         """What tells these looks from others: sensor, number and extent, scenes, and a checksum."""
         number, readings = self.shown.shape
         each = float(self.shown.sum(1).mean())
-        check = fingerprint(self.designs.float(), self.shown.float())[:DIGITS]
+        told = (self.designs.float(), self.shown.float(), *filter(None, [self.content]))
+        check = fingerprint(*told)[:DIGITS]
         channels, height, width = self.shape
         return (
             f"{self.sensor}, {number} looks at {each:.4g} of {readings} "
             f"{'readings' if self.indirect else 'pixels'}, scenes of {channels} x {height} x "
             f"{width} ({check})"
         )
+
+    def check_same(self, sensor: Sensor, observation: Observation) -> None:
+        """Refuse a sensor that does not offer these looks at what has been seen.
+
+        Raises:
+            ValueError: its candidates depend on that.
+        """
+        if not torch.equal(candidates(sensor, observation), self.designs):
+            raise ValueError(
+                f"sensor: the candidates of {type(sensor).__name__} depend on what has been seen; "
+                "a trained network is for a sensor whose candidates are always the same"
+            )
 
     def costs(self, sensor: Sensor) -> str:
         """What tells the costs of these looks from others: their range, and a checksum.

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from boed.classifiers.classifier import Classifier
 from boed.classifiers.networks.densenet import ConvNormReLU, DenseNetConfig, SmallDenseNet
 from boed.classifiers.screen import ModulatedBlock, fingerprint
+from boed.classifiers.trained import TrainedClassifier
 from boed.data.observation import Observation
 from boed.foundation.checks import at_least
 from boed.foundation.files import read_model, save_model
@@ -180,7 +181,7 @@ class SetNet(nn.Module):
         numbers, known, taken = looks.read(observation)
         given = torch.cat([(numbers - self.mean) / self.std * known, taken], dim=1)
         code = self.code(F.relu(self.pooled(given)))
-        span = looks.designs.float().amax(0).abs().clamp(min=1)
+        span = looks.designs.float().abs().amax(0).clamp(min=1)
         each = self.look(torch.cat([looks.shown, looks.designs / span], dim=1).float())
         return self.values(code[:, None] + each, looks.new_share(observation))
 
@@ -197,6 +198,7 @@ class LookNet(nn.Module):
         name: of the policy.
         merit: the validation's figure that says how good it is, lower is better.
         expects: whether the numbers are gains of looks in nats.
+        logits: whether they are logits; else they are nats, of the look or of what follows, too.
         costs: `CandidateLooks.costs` of what it was trained for; None if costs were nothing to it.
     """
 
@@ -204,6 +206,7 @@ class LookNet(nn.Module):
     name: ClassVar[str]
     merit: ClassVar[str]
     expects: ClassVar[bool] = False
+    logits: ClassVar[bool] = False
 
     def __init__(self, config: ValueConfig, *, looks: str, classifier: str) -> None:
         super().__init__()
@@ -343,6 +346,6 @@ class NonmyopicNet(LookNet):
 
 def classifier_name(classifier: Classifier) -> str:
     """What tells a classifier from others: its class, and a checksum of what it holds."""
-    if isinstance(classifier, nn.Module):
+    if isinstance(classifier, TrainedClassifier):
         return f"{type(classifier).__name__} {fingerprint(classifier)[:DIGITS]}"
     return identity(classifier)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from boed.classifiers.augmentation import AUGMENTATIONS, usual_augmentation
 from boed.classifiers.calibration import cross_entropy
-from boed.classifiers.classifier import Classifier, check_is_classifier
+from boed.classifiers.classifier import Classifier, check_answers, check_is_classifier
 from boed.completion.completer import Completer
 from boed.data.dataset import Dataset
 from boed.eig.completions.beliefs import log_beliefs
@@ -24,11 +24,7 @@ from boed.policies.learned.beginning import NETWORKS, begun, some_rows, start_fr
 from boed.policies.learned.greedy import RelaxedChoice
 from boed.policies.learned.lessons import Gains, Returns
 from boed.policies.learned.looks import CandidateLooks
-from boed.policies.learned.network import (
-    LookNet,
-    ValueConfig,
-    ValueNet,
-)
+from boed.policies.learned.network import LookNet, ValueConfig, ValueNet, classifier_name
 from boed.policies.learned.situations import (
     CompletedMap,
     Target,
@@ -36,6 +32,7 @@ from boed.policies.learned.situations import (
     true_label,
     whole_belief,
 )
+from boed.sensors.random_looks import RandomLooks
 from boed.sensors.registry import is_table
 from boed.sensors.sensor import Sensor, costs
 from boed.training.checkpoints import claim_trained, conclude, running_state
@@ -109,12 +106,14 @@ def train_look_policy(
             classifier, other looks or other scenes, or by another name of `NETWORKS`.
         on_step: called with step and loss.
         command: that the checkpoint's header says it was made by.
-        recipe: what was asked for, for the record; made of the arguments if not given.
+        recipe: what was asked for, for the record. If not given it names the classes of sensor and
+            classifier, by which alone nothing can be trained again.
 
     Raises:
         ValueError: an unknown name, settings of another policy, no completer for a map or one for
-            another target, a sensor without candidates, `init` is another network, or `out` holds
-            another training.
+            another target, a sensor without candidates or whose candidates depend on what has been
+            seen, a classifier of another question or that cannot be known again, `init` is
+            another network, or `out` holds another training.
         Interrupted: Ctrl-C or SIGTERM came; what was trained is stored.
     """
     check_known("policy", name, NETWORKS)
@@ -132,6 +131,7 @@ def train_look_policy(
     looks = CandidateLooks.of(sensor, (channels, height, width), device)
     if isinstance(classifier, nn.Module):
         classifier.eval().to(device)
+    _check_parts(train, sensor, classifier, looks)
     lesson = _lesson(training, completer, looks=looks, sensor=sensor, classifier=classifier)
     torch.manual_seed(derive(training.seed, "weights"))
     network = begun(train, sensor, classifier, looks=looks, config=config, kind=kind).to(device)
@@ -145,7 +145,7 @@ def train_look_policy(
         about["completer"] = f"{type(completer).__name__} {fingerprint(completer)[:DIGITS]}"
     if init is not None:
         about["init"] = start_from(network, init)
-    recipe = recipe or Recipe(kind="policy", name=name, data=train.name)
+    recipe = recipe or _told(name, train, sensor, classifier)
     recipe = recipe.trained(training, size=None if is_table(train) else train.size)
     if claim_trained(out, recipe, about, steps=training.steps):
         return kind.load(out)
@@ -188,6 +188,44 @@ def train_look_policy(
 
     conclude(network, out, finish, training=training, recipe=recipe, about=about, progress=progress)
     return kind.load(out)
+
+
+def _told(name: str, train: Dataset, sensor: Sensor, classifier: Classifier) -> Recipe:
+    """What a training from Python is of, as far as a recipe can say it."""
+    return Recipe(
+        kind="policy",
+        name=name,
+        data=train.name,
+        sensor={"name": type(sensor).__name__},
+        classifier=type(classifier).__name__,
+    )
+
+
+@torch.no_grad()
+def _check_parts(
+    train: Dataset, sensor: Sensor, classifier: Classifier, looks: CandidateLooks
+) -> None:
+    """Refuse, before any training, parts that a trained network could not be used with.
+
+    Raises:
+        ValueError: see `train_look_policy`.
+    """
+    names = [classifier_name(classifier)]
+    scene, generator = train.scenes(slice(0, 1)), torch.Generator().manual_seed(0)
+    one_look = RandomLooks(sensor, looks.shape)(
+        scene.to(looks.designs.device), torch.ones(1, dtype=torch.long), generator
+    )
+    looks.check_same(sensor, one_look)
+    check_answers(log_beliefs(one_look, classifier).shape[1:], train, classifier)
+    names.append(classifier_name(classifier))
+    again = CandidateLooks.of(sensor, looks.shape, looks.designs.device)
+    for part, told in (("classifier", names), ("sensor", [looks.name, again.name])):
+        if told[0] != told[1]:
+            raise ValueError(
+                f"{part}: it is {told[0]} at first and {told[1]} then, so that no network can be "
+                f"known to be for it; give its class a method __fingerprint__ that returns what "
+                "its answers depend on"
+            )
 
 
 def watched_of(val: Dataset, training: LookTrainingConfig) -> Dataset:

@@ -97,7 +97,7 @@ class OnePass:
         at = (designs[:, None] == looks.designs).all(-1).int().argmax(1)
         share = left / new[:, at].clamp(min=1e-6)
         kept = values[:, at]
-        return designs, kept * share if self.network.expects else kept + share.log(), left
+        return designs, kept + share.log() if self.network.logits else kept * share, left
 
     def looks_of(self, sensor: Sensor, observation: Observation) -> CandidateLooks:
         """The sensor's candidates at scenes such as these, which have to be those of training.
@@ -113,11 +113,7 @@ class OnePass:
             self.network.to(observation.device)
             self._looks = (sensor, looks)
         looks = self._looks[1]
-        if not torch.equal(candidates(sensor, observation), looks.designs):
-            raise ValueError(
-                f"sensor: the candidates of {type(sensor).__name__} depend on what has been seen; "
-                "a trained network is for a sensor whose candidates are always the same"
-            )
+        looks.check_same(sensor, observation)
         return looks
 
 

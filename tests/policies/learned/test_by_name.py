@@ -87,7 +87,7 @@ def test_a_network_is_the_policy_that_its_header_says(name: str, tmp_path: Path)
     with pytest.raises(ValueError, match=f"{other} is asked for with .*, which is a {name} policy"):
         made([f"{other}={path}"])
     if name != "value":
-        with pytest.raises(ValueError, match=f"value is asked for with .*a {name} policy"):
+        with pytest.raises(ValueError, match=f"boed_value=.*a {name} policy; expected a value"):
             made([f"boed_value={path}"], completer=ClueCompleter(CLUES))
     with pytest.raises(ValueError, match=f"no {name} policy is shipped.*train policy {name}"):
         made([name])

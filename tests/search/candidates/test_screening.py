@@ -268,7 +268,9 @@ def test_what_is_refused() -> None:
     )
     with pytest.raises(ValueError, match="sensor is Lines; a screen guesses for patch sensors"):
         Screening(screen=screen)(other, ESTIMATORS["entropy"])
-    with pytest.raises(ValueError, match="classifier is ClueClassifier, expected a torch module"):
+    with pytest.raises(
+        ValueError, match="classifier is ClueClassifier, expected one that `boed train"
+    ):
         Screening(screen=ScreenNet(OWN, "a"))(problem, ESTIMATORS["entropy"])
 
 
