@@ -9,6 +9,8 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from boed.classifiers.classifier import Classifier
+from boed.data.dataset import Dataset
+from boed.data.observation import Observation
 from boed.policies.learned.looks import CandidateLooks
 from boed.policies.learned.network import LookNet
 from boed.policies.learned.situations import Situations, Target, gains_of, roll_out, situations
@@ -55,8 +57,13 @@ class Gains:
             explore=training.exploration(step),
             seeds=seeds,
         )
+        begin = 0 if network.first is None else min(1, training.looks - 1)
         asked = situations(
-            rolled, self.looks, candidates=training.candidates, most=training.moments
+            rolled,
+            self.looks,
+            candidates=training.candidates,
+            most=training.moments,
+            begin=begin,
         )
         completions = self.target(asked, scenes, labels)
         gains = gains_of(asked, completions, sensor=self.sensor, classifier=self.classifier)
@@ -75,6 +82,31 @@ class Gains:
     ) -> Float[Tensor, "P D"]:
         """What the network is to say of each judged look: its gain."""
         return gains
+
+
+PASSES = 1024
+"""Looks that are judged at once where nothing has been seen."""
+
+
+@torch.no_grad()
+def first_gains(lesson: Gains, scenes: Dataset) -> tuple[float, ...]:
+    """What each look gains where nothing has been seen, the mean over scenes, in nats `[D]`.
+
+    The first look is the same for all scenes: its gains need not be learned.
+    """
+    looks, total = lesson.looks, torch.zeros(len(lesson.looks), dtype=torch.float64)
+    for rows in torch.arange(len(scenes)).split(max(PASSES // len(looks), 1)):
+        some = scenes.scenes(rows).to(looks.designs.device)
+        asked = Situations(
+            observation=Observation.nothing_of(some),
+            scene=torch.arange(len(some), device=some.device),
+            moment=torch.zeros(len(some), dtype=torch.long, device=some.device),
+            judged=torch.ones(len(some), len(looks), dtype=torch.bool, device=some.device),
+        )
+        completions = lesson.target(asked, some, scenes.labels[rows].to(some.device))
+        gains = gains_of(asked, completions, sensor=lesson.sensor, classifier=lesson.classifier)
+        total += gains.double().sum(0).cpu()
+    return tuple((total / len(scenes)).tolist())
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

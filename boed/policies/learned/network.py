@@ -200,9 +200,13 @@ class LookNet(nn.Module):
         expects: whether the numbers are gains of looks in nats.
         logits: whether they are logits; else they are nats, of the look or of what follows, too.
         costs: `CandidateLooks.costs` of what it was trained for; None if costs were nothing to it.
+        first: the numbers `[D]` where nothing has been seen, which are the same for all scenes, if
+            they are known otherwise (`boed.policies.learned.lessons.first_gains`); else the
+            network's own.
     """
 
     costs: str | None = None
+    first: tuple[float, ...] | None = None
     name: ClassVar[str]
     merit: ClassVar[str]
     expects: ClassVar[bool] = False
@@ -270,6 +274,7 @@ class LookNet(nn.Module):
             "looks": self.looks,
             "classifier": self.classifier,
             **({} if self.costs is None else {"costs": self.costs}),
+            **({} if self.first is None else {"first": self.first}),
         }
         save_model(path, self, header)
 
@@ -287,6 +292,8 @@ class LookNet(nn.Module):
         config = ValueConfig.read(header["config"])
         network = cls(config, looks=header["looks"], classifier=header["classifier"])
         network.costs = header.get("costs")
+        if header.get("first") is not None:
+            network.first = tuple(map(float, header["first"]))
         return network
 
 
@@ -308,7 +315,11 @@ class ValueNet(LookNet):
 
     def forward(self, observation: Observation, looks: CandidateLooks) -> Float[Tensor, "B D"]:
         """Expected fall of the classifier's log loss by each look, `[B, D]`, nats."""
-        return super().forward(observation, looks) * self.scale
+        values = super().forward(observation, looks)
+        if self.first is not None:
+            seen = (looks.read(observation)[2] > 0).any(1, keepdim=True)
+            values = values.where(seen, values.new_tensor(self.first))
+        return values * self.scale
 
     def corrected(self, expected: float, gained: float) -> float:
         """Multiply all values so that what was expected of the looks chosen is what they gained.

@@ -100,7 +100,9 @@ class Situations:
     judged: Bool[Tensor, "P D"]
 
 
-def situations(rolled: RollOut, looks: CandidateLooks, *, candidates: int, most: int) -> Situations:
+def situations(
+    rolled: RollOut, looks: CandidateLooks, *, candidates: int, most: int, begin: int = 0
+) -> Situations:
     """Some moments of each roll-out, in each the look taken and random others that are new.
 
     Args:
@@ -108,6 +110,7 @@ def situations(rolled: RollOut, looks: CandidateLooks, *, candidates: int, most:
         looks: the candidates.
         candidates: looks that are judged in each, the one taken among them.
         most: moments of each scene; all where there are no more.
+        begin: the first of the moments.
     """
     steps, batch = rolled.chosen.shape
     device = rolled.chosen.device
@@ -115,7 +118,7 @@ def situations(rolled: RollOut, looks: CandidateLooks, *, candidates: int, most:
     for step, observation in enumerate(rolled.before[:-1]):
         rows = torch.arange(step * batch, (step + 1) * batch, device=device)
         together = together.with_rows(rows, observation)
-    moments = torch.rand(batch, steps).argsort(1)[:, :most].to(device)  # [B, J]
+    moments = begin + torch.rand(batch, steps - begin).argsort(1)[:, :most].to(device)  # [B, J]
     scene = torch.arange(batch, device=device)[:, None].expand_as(moments).flatten()
     rows = moments.flatten() * batch + scene
     observation = together[rows]

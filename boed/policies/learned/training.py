@@ -22,7 +22,7 @@ from boed.foundation.randomness import derive
 from boed.foundation.registry import check_known
 from boed.policies.learned.beginning import NETWORKS, begun, some_rows, start_from
 from boed.policies.learned.greedy import RelaxedChoice
-from boed.policies.learned.lessons import Gains, Returns
+from boed.policies.learned.lessons import Gains, Returns, first_gains
 from boed.policies.learned.looks import CandidateLooks
 from boed.policies.learned.network import LookNet, ValueConfig, ValueNet, classifier_name
 from boed.policies.learned.situations import (
@@ -58,6 +58,10 @@ TRAININGS: dict[str, LookTrainingConfig] = {
 }
 """For one CPU core: of those that value looks, most of the time goes into the classifier's beliefs
 after the looks judged. What is learned of later looks has to arrive before that of earlier ones."""
+
+
+FIRST_SCENES = 500
+"""By which the first look is chosen, as by a run's completions; fewer if there are no more."""
 
 
 def usual_training(name: str, train: Dataset) -> LookTrainingConfig:
@@ -149,6 +153,8 @@ def train_look_policy(
     recipe = recipe.trained(training, size=None if is_table(train) else train.size)
     if claim_trained(out, recipe, about, steps=training.steps):
         return kind.load(out)
+    if isinstance(network, ValueNet) and isinstance(lesson, Gains):
+        network.first = first_gains(lesson, train.subset(some_rows(train, FIRST_SCENES)))
     augment = AUGMENTATIONS[training.augmentation]
     judged: dict[str, Any] = {"sensor": sensor, "classifier": classifier, "training": training}
 

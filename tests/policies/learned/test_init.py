@@ -56,8 +56,10 @@ def started(name: str, init: Path, out: Path, **options: Any) -> LookNet:
 
 
 def values(network: LookNet, sensor: PatchSensor = GRID) -> Tensor:
-    looks = CandidateLooks.of(sensor, (1, 16, 16))
-    found = network(Observation.nothing_of(TRAIN.scenes(slice(2))), looks)
+    """After a look, as the first one is valued without the network."""
+    looks, mask = CandidateLooks.of(sensor, (1, 16, 16)), torch.zeros(2, 1, 16, 16)
+    mask[..., :4, :4] = 1
+    found = network(Observation.of(TRAIN.scenes(slice(2)), mask), looks)
     return found / getattr(network, "scale", 1.0)
 
 
