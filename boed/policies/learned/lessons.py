@@ -93,6 +93,10 @@ def first_gains(lesson: Gains, scenes: Dataset) -> tuple[float, ...]:
     """What each look gains where nothing has been seen, the mean over scenes, in nats `[D]`.
 
     The first look is the same for all scenes: its gains need not be learned.
+
+    Args:
+        lesson: says what a look gains.
+        scenes: that the classifier has not learned from, on which other looks would seem the best.
     """
     looks, total = lesson.looks, torch.zeros(len(lesson.looks), dtype=torch.float64)
     for rows in torch.arange(len(scenes)).split(max(PASSES // len(looks), 1)):

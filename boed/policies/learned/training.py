@@ -60,10 +60,6 @@ TRAININGS: dict[str, LookTrainingConfig] = {
 after the looks judged. What is learned of later looks has to arrive before that of earlier ones."""
 
 
-FIRST_SCENES = 500
-"""By which the first look is chosen, as by a run's completions; fewer if there are no more."""
-
-
 def usual_training(name: str, train: Dataset) -> LookTrainingConfig:
     """How to train a policy on a data set: few pictures are augmented, as for classifiers."""
     augmentation = "none" if is_table(train) else usual_augmentation(len(train))
@@ -153,8 +149,6 @@ def train_look_policy(
     recipe = recipe.trained(training, size=None if is_table(train) else train.size)
     if claim_trained(out, recipe, about, steps=training.steps):
         return kind.load(out)
-    if isinstance(network, ValueNet) and isinstance(lesson, Gains):
-        network.first = first_gains(lesson, train.subset(some_rows(train, FIRST_SCENES)))
     augment = AUGMENTATIONS[training.augmentation]
     judged: dict[str, Any] = {"sensor": sensor, "classifier": classifier, "training": training}
 
@@ -164,6 +158,8 @@ def train_look_policy(
         return lesson(network, scenes, labels, step)
 
     watched = watched_of(val, training)
+    if isinstance(network, ValueNet) and isinstance(lesson, Gains):
+        network.first = first_gains(lesson, watched)
 
     def validate(_: nn.Module) -> dict[str, float]:
         return val_figures(network, watched, looks, **judged)
