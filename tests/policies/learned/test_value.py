@@ -77,13 +77,18 @@ def test_it_looks_where_the_clue_may_be_and_then_where_it_must_be(value: Value) 
 
 
 def test_its_map_is_the_information_that_is_gained(value: Value) -> None:
-    """Half of ln 3 at either place, more at the other one, and nothing once it is known."""
+    """Of ln 3 at either place the share of clues there, more at the other, none once known."""
     scenes = VAL.scenes()
     path = acquire(scenes, GRID, value, steps=2, classifier=ClueClassifier())
     first, second = (each.scores for each in path.decisions)
     assert first is not None
     assert second is not None
-    expected = torch.zeros(16).index_fill(0, torch.tensor(AT), math.log(3) / 2)
+    expected = torch.zeros(16)
+    for at, (row, column) in zip(AT, PLACES, strict=True):
+        mask = torch.zeros(len(VAL), 1, 16, 16)
+        mask[..., row : row + 4, column : column + 4] = 1
+        found = ClueClassifier().log_probs(Observation.of(scenes, mask)).exp().amax(1) > 0.5
+        expected[at] = math.log(3) * found.float().mean()
     assert torch.allclose(first[0], expected, atol=0.2)
     unknown = path.log_beliefs[:, 1].exp().amax(1) < 0.5
     assert path.scores[unknown, 1].min() > 0.4 > 0.3 > second[~unknown].amax()
