@@ -11,12 +11,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
-from trainings import Planned, check_planned, short
+from trainings import Planned, best_of, check_planned, short
 
 from boed.completion.learned import LearnedCompleter
 from boed.completion.registry import LEARNED, load_completer
 from boed.data.load import load
-from boed.training.checkpoints import best_path
 
 DATA, SIZE, CHANNELS = "cifar10_jpeg_32", 32, 3
 MASKS = "centre_hole:0.25"
@@ -106,8 +105,8 @@ def trained(weights: Path, names: Sequence[str]) -> dict[str, LearnedCompleter]:
             continue
         check_planned(plan, path)
         model = cast(LearnedCompleter, load_completer(path))
-        if adversarial_from(model) is None and best_path(path).exists():
-            model = cast(LearnedCompleter, load_completer(best_path(path)))
+        if adversarial_from(model) is None:
+            model = cast(LearnedCompleter, load_completer(best_of(path)))
         models[name] = model.eval()
     return models
 
