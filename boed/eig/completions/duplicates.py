@@ -36,7 +36,17 @@ def first_duplicate(
         if taken.shape[1] != len(new):  # a sensor that reads channels alike
             return None
         sums.append(taken.double() @ new)
-    return torch.stack([(each[:, None] == each).int().argmax(1) for each in torch.cat(sums).T])
+    return _first_equal(torch.cat(sums).T)
+
+
+def _first_equal(values: Float[Tensor, "B D"]) -> Int64[Tensor, "B D"]:
+    """For each number of a row, where in the row the first one that equals it is."""
+    ordered, order = values.sort(dim=1, stable=True)
+    begins = torch.ones_like(ordered, dtype=torch.bool)
+    begins[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
+    place = torch.arange(values.shape[1], device=values.device).expand_as(order)
+    begin = place.where(begins, 0).cummax(1).values  # where the run of equal ones begins
+    return torch.empty_like(order).scatter(1, order, order.gather(1, begin))
 
 
 def unique_rows(rows: Rows, duplicate: Int64[Tensor, "B D"]) -> tuple[Rows, Int64[Tensor, " P"]]:

@@ -147,7 +147,7 @@ def _fineness(looks: CandidateLooks, encoder: DenseNetConfig) -> int:
     cells = encoder.size // encoder.stem
     for fine in range(1, encoder.stem):
         if encoder.stem % fine == 0:
-            over = looks.over_cells(cells * fine, cells * fine)
+            over, _ = looks.over_cells(cells * fine, cells * fine)
             if len(over.mul(1e4).round().unique(dim=0)) == len(looks):
                 return fine
     return encoder.stem

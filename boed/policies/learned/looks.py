@@ -8,7 +8,7 @@ from typing import Self
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from boed.data.observation import Observation
@@ -52,7 +52,7 @@ class CandidateLooks:
     indirect: bool
     picture: bool
     content: str = ""
-    _cells: dict[tuple[int, int], Tensor] = field(default_factory=dict)
+    _cells: dict[tuple[int, int], tuple[Tensor, Tensor | None]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, sensor: Sensor, shape: Shape, device: torch.device | str = "cpu") -> Self:
@@ -148,17 +148,24 @@ class CandidateLooks:
         known = (observation.mask > 0).float().expand_as(observation.values).flatten(1)
         return observation.values.flatten(1), known, observation.seen
 
-    def over_cells(self, height: int, width: int) -> Float[Tensor, "D c"]:
-        """The share of each look's pixels that lies in each cell of a coarser grid."""
+    def over_cells(
+        self, height: int, width: int
+    ) -> tuple[Float[Tensor, "D c"], Int64[Tensor, " D"] | None]:
+        """The share of each look's pixels that lies in each cell of a coarser grid.
+
+        And the cell in which all of them lie, where that is so for each look: single pixels.
+        """
         if (height, width) not in self._cells:
             pictures = self.shown.unflatten(1, self.shape[1:])[:, None]
             share = F.adaptive_avg_pool2d(pictures, (height, width)).flatten(1)
-            self._cells[height, width] = share / share.sum(1, keepdim=True).clamp(min=1e-12)
+            share = share / share.sum(1, keepdim=True).clamp(min=1e-12)
+            most = share.max(1)
+            cell = most.indices if bool((most.values > 1 - 1e-6).all()) else None
+            self._cells[height, width] = share, cell
         return self._cells[height, width]
 
     def mean_of(self, places: Float[Tensor, "B W h w"]) -> Float[Tensor, "B D W"]:
         """The mean of a map over what each look shows."""
-        share, cells = self.over_cells(*places.shape[-2:]), places.flatten(2).transpose(1, 2)
-        if bool((share.amax(1) > 1 - 1e-6).all()):  # single pixels: nothing to average
-            return cells[:, share.argmax(1)]
-        return share.to(cells) @ cells
+        share, cell = self.over_cells(*places.shape[-2:])
+        cells = places.flatten(2).transpose(1, 2)
+        return share.to(cells) @ cells if cell is None else cells[:, cell]

@@ -317,7 +317,7 @@ class ValueNet(LookNet):
         """Expected fall of the classifier's log loss by each look, `[B, D]`, nats."""
         values = super().forward(observation, looks)
         if self.first is not None:
-            seen = (looks.read(observation)[2] > 0).any(1, keepdim=True)
+            seen = (observation.seen > 0).any(1, keepdim=True)
             values = values.where(seen, values.new_tensor(self.first))
         return values * self.scale
 
