@@ -160,7 +160,7 @@ def train_screen(
     train: Dataset,
     val: Dataset,
     *,
-    out: Path,
+    out: Path | str,
     training: TrainingConfig = TRAINING,
     patch: float = 0.25,
     on_step: Callable[[int, float], None] | None = None,
@@ -188,6 +188,7 @@ def train_screen(
             `out` holds another training.
         Interrupted: Ctrl-C or SIGTERM came; what was trained is stored.
     """
+    out = Path(out)
     training.check_batch(train)
     ranks = training.ranks()
     device = ranks.device

@@ -40,7 +40,7 @@ def combine(
     train: Dataset,
     val: Dataset,
     *,
-    out: Path,
+    out: Path | str,
     looking: Looking,
     recipe: Recipe,
     command: str | None = None,
@@ -59,6 +59,7 @@ def combine(
     Raises:
         ValueError: members of different questions or data, or `out` holds another training.
     """
+    out = Path(out)
     held = [load_weights(each) for each in members]
     headers = [header for _, header in held]
     for path, header in zip(members, headers, strict=True):

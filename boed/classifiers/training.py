@@ -85,7 +85,7 @@ def train_classifier(
     val: Dataset,
     training: ClassifierTrainingConfig,
     *,
-    out: Path,
+    out: Path | str,
     config: DenseNetConfig | None = None,
     fraction: float = 0.25,
     on_step: Callable[[int, float], None] | None = None,
@@ -115,6 +115,7 @@ def train_classifier(
             training.
         Interrupted: Ctrl-C or SIGTERM came; what was trained is stored.
     """
+    out = Path(out)
     train.check_question()
     training.check_batch(train)
     config = config or preset(train)[0]

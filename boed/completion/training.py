@@ -91,7 +91,7 @@ def train_vae(
     config: VDVAEConfig,
     *,
     training: TrainingConfig,
-    out: Path,
+    out: Path | str,
     on_step: Callable[[int, float], None] | None = None,
     command: str | None = None,
     recipe: Recipe | None = None,
@@ -113,6 +113,7 @@ def train_vae(
             another training.
         Interrupted: Ctrl-C or SIGTERM came; what was trained is stored.
     """
+    out = Path(out)
     training.check_batch(train)
     config = standardised_for(config, train)
     about = {"data": train.name, "sha256": train.sha256}
@@ -184,7 +185,7 @@ def train_completer(
     val: Dataset | Incomplete,
     *,
     training: TrainingConfig,
-    out: Path,
+    out: Path | str,
     config: Any = None,
     vae: VDVAE | None = None,
     init: LearnedCompleter | None = None,
@@ -221,6 +222,7 @@ def train_completer(
             holds another training.
         Interrupted: Ctrl-C or SIGTERM came; what was trained is stored.
     """
+    out = Path(out)
     training.check_batch(train)
     source = source_of(train, val, masks=masks, looking=looking)
     check_learns_from(name, source.name)

@@ -61,15 +61,11 @@ def one_pass_for(
         else weights("policies", where, "policies")
     )
     network = load_network(path).to(device)
-    if name == "boed_value" and network.name != "value":
+    expected = "value" if name == "boed_value" else name  # its map proposes looks
+    if expected in NETWORKS and network.name != expected:
         raise ValueError(
-            f"policies: boed_value={where}: that is a {network.kind()}; expected a value policy, "
-            "whose map proposes looks"
-        )
-    if name in NETWORKS and network.name != name:
-        raise ValueError(
-            f"policies: {name} is asked for with {where}, which is a {network.kind()}; give it "
-            f"another name, or none"
+            f"policies: {name}={where}: that is a {network.kind()}, expected a {expected} policy; "
+            "give it another name"
         )
     network.check_looks(looks)
     network.check_costs(context.sensor, looks)

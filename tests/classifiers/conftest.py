@@ -56,7 +56,7 @@ def trained(train, val, tmp_path_factory) -> tuple[DenseNetClassifier, Path]:
     settings = ClassifierTrainingConfig(
         steps=200, batch=64, lr=1e-2, warmup=20, betas=(0.9, 0.99), ema=0.9, every=100
     )
-    return train_classifier(train, val, settings, out=out, config=TINY), out
+    return train_classifier(train, val, settings, out=str(out), config=TINY), out
 
 
 @pytest.fixture(scope="session")

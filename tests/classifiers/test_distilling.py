@@ -72,7 +72,7 @@ def test_a_screen_learns_and_says_from_what(
     classifier = DenseNetClassifier.load(trained[1])
     out = tmp_path / "screen.safetensors"
     made = train_screen(
-        classifier, train, val, out=out, training=SHORT, command="boed train screen"
+        classifier, train, val, out=str(out), training=SHORT, command="boed train screen"
     )
     figures = made.provenance["scores"]["val"]
     assert figures["kl"] < 0.5 * figures["kl_unchanged"]

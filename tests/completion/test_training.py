@@ -155,7 +155,7 @@ def test_a_training_is_not_gone_on_with_on_other_images(what, train, val, config
 def test_another_seed_is_another_training(train, val, config, tmp_path):
     paths = [tmp_path / f"{seed}.safetensors" for seed in (0, 1)]
     for seed, path in enumerate(paths):
-        train_vae(train, val, config(), training=replace(SHORT, steps=1, seed=seed), out=path)
+        train_vae(train, val, config(), training=replace(SHORT, steps=1, seed=seed), out=str(path))
     one, other = (VDVAE.load(path).gain for path in paths)
     assert not torch.equal(one, other)
 

@@ -73,7 +73,7 @@ def train_look_policy(
     *,
     sensor: Sensor,
     classifier: Classifier,
-    out: Path,
+    out: Path | str,
     training: LookTrainingConfig | None = None,
     config: ValueConfig | None = None,
     completer: Completer | None = None,
@@ -116,6 +116,7 @@ def train_look_policy(
             another network, or `out` holds another training.
         Interrupted: Ctrl-C or SIGTERM came; what was trained is stored.
     """
+    out = Path(out)
     check_known("policy", name, NETWORKS)
     kind = NETWORKS[name]
     train.check_question()

@@ -184,7 +184,7 @@ def test_what_training_writes_knows_partly_seen_scenes(kind, trained, train, val
     if kind == "ensemble":
         recipe = Recipe(kind="classifier", data="halves", members=2)
         out = tmp_path / "both.safetensors"
-        model = combine([path, path], train, val, out=out, looking=Squares(), recipe=recipe)
+        model = combine([path, path], train, val, out=str(out), looking=Squares(), recipe=recipe)
     else:
         model = DenseNetClassifier.load(path)
     assert knows_looks(model)

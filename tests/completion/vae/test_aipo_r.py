@@ -106,7 +106,7 @@ def test_training_lowers_the_bound_and_seeks_a_mode(config, train, val, tmp_path
     both = {}
     for name in ("aipo", "aipo-r"):
         out = tmp_path / f"{name}.safetensors"
-        model = train_completer(name, train, val, training=SETTINGS, out=out, vae=vae)
+        model = train_completer(name, train, val, training=SETTINGS, out=str(out), vae=vae)
         assert isinstance(model, AIPO)
         assert model.provenance["objective"] == f"{name}, pretrained VAE"
         samples = model.sample(Observation.nothing(1, 1, 8), 64, seed=0)[:, 0]

@@ -84,10 +84,12 @@ def test_a_network_is_the_policy_that_its_header_says(name: str, tmp_path: Path)
     policies = made([path, f"{name}={path}", "random"]).policies
     assert type(policies["mine"]) is type(policies[name]) is ONE_PASS[name]
     other = next(each for each in NETWORKS if each != name)
-    with pytest.raises(ValueError, match=f"{other} is asked for with .*, which is a {name} policy"):
+    with pytest.raises(
+        ValueError, match=f"{other}=.*: that is a {name} policy, expected a {other}"
+    ):
         made([f"{other}={path}"])
     if name != "value":
-        with pytest.raises(ValueError, match=f"boed_value=.*a {name} policy; expected a value"):
+        with pytest.raises(ValueError, match=f"boed_value=.*a {name} policy, expected a value"):
             made([f"boed_value={path}"], completer=ClueCompleter(CLUES))
     with pytest.raises(ValueError, match=f"no {name} policy is shipped.*train policy {name}"):
         made([name])

@@ -50,7 +50,7 @@ TRAINING = ValueTrainingConfig(
 
 def trained(out: Path, **options: Any) -> ValueNet:
     how = {"sensor": GRID, "training": TRAINING, "config": TINY, **options}
-    return train_look_policy("value", TRAIN, VAL, classifier=ClueClassifier(), out=out, **how)
+    return train_look_policy("value", TRAIN, VAL, classifier=ClueClassifier(), out=str(out), **how)
 
 
 @pytest.fixture(scope="module")
