@@ -36,6 +36,7 @@ from boed.foundation.files import atomic, load_weights, write_json
 from boed.foundation.registry import check_known
 from boed.policies import BOED, Policy, TwoStep
 from boed.policies.learned import NETWORKS, OnePass
+from boed.policies.learned.training import TRAININGS
 from boed.policies.names import INFORMED
 from boed.search import Exhaustive
 from boed.setup import Setup, setup
@@ -69,27 +70,36 @@ class Trainer:
         classifier = self.classifier("classifier") if self.part.updates else self.part.classifier
         if not self.part.joint:
             return classifier, {policy: self.network(policy, classifier) for policy in NETWORKS}
-        first = self.network("value", classifier, suffix="-apart")
-        joint = self.classifier("joint", policy=str(first))
+        first = self.network("value", classifier, suffix="-apart", share=0.5)
+        joint = self.classifier("joint", policy=str(first), init=classifier)
         started = {"value": str(first), "nonmyopic": str(first)}
         return joint, {
             policy: self.network(policy, joint, init=started.get(policy)) for policy in NETWORKS
         }
 
-    def classifier(self, what: str, policy: str | None = None) -> str:
-        """One for random looks of the sensor, or also for the looks of a policy."""
-        training = {"steps": self.part.updates, **self.steps}
-        return str(self._train("classifier", what, policy=policy, training=training))
+    def classifier(self, what: str, policy: str | None = None, init: str | None = None) -> str:
+        """One for random looks of the sensor, or from it one also for the looks of a policy."""
+        steps = self.part.updates if policy is None else self.part.joint
+        training = {"steps": steps, **self.steps}
+        return str(self._train("classifier", what, policy=policy, init=init, training=training))
 
     def network(
-        self, policy: str, classifier: str | None, *, init: str | None = None, suffix: str = ""
+        self,
+        policy: str,
+        classifier: str | None,
+        *,
+        init: str | None = None,
+        suffix: str = "",
+        share: float = 1.0,
     ) -> Path:
-        """That of a policy for a classifier."""
+        """That of a policy for a classifier, after a share of the updates."""
         if policy in self.given and not suffix:
             return self.given[policy]
+        own = self.part.training.get(policy, {})
         training = {
             "looks": self.part.steps,
-            **self.part.training.get(policy, {}),
+            **own,
+            "steps": int(share * own.get("steps", TRAININGS[policy].steps)),
             **self.steps,
         }
         return self._train(

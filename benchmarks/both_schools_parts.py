@@ -25,8 +25,8 @@ class Part:
         train_data: what networks learn from, if that is another set.
         updates: of a classifier that is trained for the part; the shipped one, or `classifier`, if
             there are none.
-        joint: the classifier then learns from looks of the trained `value`, and the networks once
-            more for that classifier, by which all are judged.
+        joint: updates in which the classifier then learns from looks of a `value` that was trained
+            half as long; all networks are for that classifier, by which all are judged.
         informed: policies that complete scenes.
         completers: others whose completions `boed` is run with as well, as `boed_NAME`.
         others: policies that neither complete nor learn.
@@ -44,7 +44,7 @@ class Part:
     sensor: str | Mapping[str, Any] | None = None
     classifier: str | None = None
     updates: int | None = None
-    joint: bool = False
+    joint: int = 0
     completer: str | None = None
     informed: tuple[str, ...] = ("boed", "boed_retrieval", "boed_gaussian")
     completers: tuple[str, ...] = ()
@@ -115,8 +115,8 @@ PARTS = {
         size=28,
         steps=50,
         sensor={"name": "pixels"},
-        updates=4000,
-        joint=True,
+        updates=10000,
+        joint=3000,
         completer="retrieval",
         informed=("boed", "max_variance"),
         informed_steps=20,
@@ -133,8 +133,8 @@ PARTS = {
         size=28,
         steps=6,
         sensor={"name": "patch", "patch": 8 / 28, "grid": 11},
-        updates=4000,
-        joint=True,
+        updates=10000,
+        joint=3000,
         completer="retrieval",
         informed=("boed", "boed_entropy", "max_variance"),
         others=PICTURES,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,17 +12,24 @@ from torch import Tensor
 
 from boed.data.masks import squares
 from boed.data.observation import Observation
+from boed.foundation.checks import attribute
 from boed.foundation.randomness import derive
 
+MOST = 7
+"""The largest number of looks to train with, where each shows a sixteenth of the scene."""
+
 LOOKS = (0, 1, 2, 3, 4, 6, 8)
-"""Numbers of looks at which calibration and scores are taken, besides the whole scene."""
+"""Numbers of such looks at which calibration and scores are taken, besides the whole scene."""
 
 EVERYTHING = -1
 """The number of looks that stands for the whole scene."""
 
 
 class Looking(Protocol):
-    """How scenes are seen in training: random looks of the sensor that the classifier is for."""
+    """How scenes are seen in training: random looks of the sensor that the classifier is for.
+
+    An attribute `most` is the largest number of looks to train with; `MOST` where there is none.
+    """
 
     def __call__(
         self,
@@ -65,10 +73,51 @@ class Squares:
         return Observation.of(scenes, mask.to(scenes.device))
 
 
-def random_counts(batch: int, generator: torch.Generator | None = None) -> Int64[Tensor, " B"]:
-    """Numbers of looks to train with: 0 to 7, and everything, each as often."""
-    kind = torch.randint(0, 9, (batch,), generator=generator)
-    return torch.where(kind == 8, EVERYTHING, kind)
+def most_looks(looking: object) -> int:
+    """The largest number of looks to train with.
+
+    Raises:
+        ValueError: it is no number, or below one.
+    """
+    most = attribute(looking, "most", MOST)
+    if not isinstance(most, int) or most < 1:
+        raise ValueError(
+            f"looking: {type(looking).__name__}.most is {most!r}, expected a number of looks"
+        )
+    return most
+
+
+def looks_between(
+    most: int, batch: int, generator: torch.Generator | None = None
+) -> Int64[Tensor, " B"]:
+    """Random numbers of looks from 0 to `most`, those up to `MOST` each as often.
+
+    Of many small looks the first ones tell most: one number in eight is 0, and the logarithms of
+    the others are spread evenly.
+    """
+    kind = torch.randint(MOST + 1, (batch,), generator=generator)
+    if most <= MOST:
+        return kind.clamp(max=most)
+    spread = torch.rand(batch, generator=generator).mul(math.log(most + 1)).exp().long()
+    return torch.where(kind == 0, 0, spread.clamp(1, most))
+
+
+def random_counts(
+    batch: int, generator: torch.Generator | None = None, *, most: int = MOST
+) -> Int64[Tensor, " B"]:
+    """Numbers of looks to train with: as `looks_between`, and in one of nine everything."""
+    kind = torch.randint(MOST + 2, (batch,), generator=generator)
+    if most <= MOST:
+        return torch.where(kind > MOST, EVERYTHING, kind.clamp(max=most))
+    return torch.where(kind > MOST, EVERYTHING, looks_between(most, batch, generator))
+
+
+def some_counts(looking: object) -> tuple[int, ...]:
+    """Numbers of looks at which calibration and scores are taken, besides the whole scene."""
+    most = most_looks(looking)
+    if most <= MOST:
+        return LOOKS
+    return (0, *dict.fromkeys(round(most ** (k / 5)) for k in range(6)))
 
 
 def seen(scenes: Tensor, count: int | None, *, looking: Looking, seed: int) -> Observation:

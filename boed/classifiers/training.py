@@ -26,7 +26,7 @@ from boed.classifiers.evaluation.scoring import (
     score,
     val_shifted,
 )
-from boed.classifiers.looking import Looking, Squares, random_counts
+from boed.classifiers.looking import Looking, Squares, most_looks, random_counts
 from boed.classifiers.networks.densenet import DenseNetConfig
 from boed.classifiers.torchxrayvision.classifier import start_weights
 from boed.classifiers.torchxrayvision.weights import KIND as PUBLISHED
@@ -154,12 +154,12 @@ def train_classifier(
     augmentation = AUGMENTATIONS[training.augmentation]
     frequencies = answer_frequencies(train)
     weights = balancing(frequencies) if training.balanced else None
-    shifted = val_shifted(val)
+    shifted, most = val_shifted(val), most_looks(looking)
 
     def loss(step: int) -> Tensor:
         rows = torch.randint(len(train), (training.share,))
         scenes = augmentation(train.scenes(rows)).to(device)
-        observation = looking(scenes, random_counts(len(scenes)))
+        observation = looking(scenes, random_counts(len(scenes), most=most))
         log_probs = F.log_softmax(model.logits(observation), dim=-1)
         labels = train.labels[rows].to(device)
         return _smoothed(log_probs, labels, training.smoothing, weights).mean()
@@ -282,7 +282,7 @@ def _settle_batch_norm(model: nn.Module, train: Dataset, looking: Looking) -> No
     with torch.no_grad():
         for _ in range(64):
             rows = torch.randint(len(train), (batch,), generator=generator)
-            counts = random_counts(len(rows), generator)
+            counts = random_counts(len(rows), generator, most=most_looks(looking))
             seen = looking(train.scenes(rows).to(device), counts, generator)
             model.logits(seen)  # type: ignore[operator]
     model.eval()

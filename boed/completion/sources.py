@@ -15,15 +15,13 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from boed.classifiers.looking import looks_between, most_looks
 from boed.completion.learned import LearnedCompleter
 from boed.completion.registry import LEARNED
 from boed.data.dataset import Dataset
 from boed.data.incomplete import Incomplete
 from boed.data.masks import check_masks, named, squares
 from boed.data.observation import Observation
-
-MOST_LOOKS = 7
-"""Of another sensor, where its random looks take the place of masks."""
 
 Looking = Callable[[Tensor, Tensor, torch.Generator | None], Observation]
 """Scenes and how many random looks are taken of each to what is then seen of them."""
@@ -160,8 +158,7 @@ def seen(
         generator: of the random numbers; torch's global one if not given.
     """
     if not isinstance(masks, str):
-        counts = torch.randint(MOST_LOOKS + 1, (len(scenes),), generator=generator)
-        return masks(scenes, counts, generator)
+        return masks(scenes, looks_between(most_looks(masks), len(scenes), generator), generator)
     mask = named(masks)(len(scenes), scenes.shape[-1], generator=generator)
     return Observation.of(scenes, mask.to(scenes.device))
 

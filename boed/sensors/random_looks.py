@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -9,12 +10,12 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from boed.classifiers.looking import EVERYTHING
+from boed.classifiers.looking import EVERYTHING, MOST
 from boed.data.observation import Observation
 from boed.foundation.checks import attribute
 from boed.sensors.direct import DirectSensor
 from boed.sensors.indirect import IndirectSensor
-from boed.sensors.sensor import Sensor, candidate_masks, candidates, look
+from boed.sensors.sensor import Sensor, candidate_masks, candidates, footprints, look
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +84,14 @@ class RandomLooks:
             )
             observation = observation.with_rows(rows.to(scenes.device), after)
         return observation
+
+    @cached_property
+    def most(self) -> int:
+        """The largest number of looks to train with: so many as show what `MOST` squares would."""
+        designs = candidates(self.sensor, self._blank)
+        share = float(footprints(self.sensor, self._blank, designs).float().mean())
+        wanted = math.ceil(MOST / 16 / max(share, 1e-6) - 1e-6)
+        return max(min(wanted, len(designs)), MOST)
 
     @cached_property
     def _blank(self) -> Observation:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from dataclasses import replace
 
 import pytest
@@ -12,15 +13,25 @@ from boed.classifiers import DenseNetClassifier
 from boed.classifiers.calibration import cross_entropy
 from boed.classifiers.evaluation import scoring
 from boed.classifiers.evaluation.scoring import calibrate, score
-from boed.classifiers.looking import EVERYTHING, LOOKS, Squares, random_counts
+from boed.classifiers.looking import (
+    EVERYTHING,
+    LOOKS,
+    Squares,
+    most_looks,
+    random_counts,
+    some_counts,
+)
 from boed.classifiers.training import preset, train_classifier
 from boed.data.dataset import Dataset
 from boed.data.observation import Observation
 from boed.foundation.files import load_weights
+from boed.sensors import Lines, PatchSensor, PixelBlocks
+from boed.sensors.random_looks import RandomLooks
 from boed.training.checkpoints import best_path
 from boed.training.config import ClassifierTrainingConfig
 from boed.training.recipes import Recipe
 
+STRETCHES = [(math.log(5 * 5**k), math.log(25 * 5**k)) for k in range(2)]
 SHORT = ClassifierTrainingConfig(steps=4, batch=16, warmup=1, every=2)
 
 
@@ -211,6 +222,54 @@ def test_training_sees_nothing_to_everything_as_often():
     counts = random_counts(9000, torch.Generator().manual_seed(0))
     assert counts.unique().tolist() == [EVERYTHING, *range(8)]
     assert counts.add(1).bincount().float().div(1000).sub(1).abs().max() < 0.12  # 4 sigma
+
+
+def test_small_looks_are_many_in_training():
+    counts = random_counts(9000, torch.Generator().manual_seed(0), most=343)
+    assert (counts.min(), counts.max()) == (EVERYTHING, 343)
+    for kind in (EVERYTHING, 0):  # one of nine each
+        assert abs(float((counts == kind).float().mean()) - 1 / 9) < 0.014
+    some = counts[counts > 0].double().log()  # as many between 5 and 25 as between 25 and 125
+    shares = [float(((low < some) & (some <= high)).float().mean()) for low, high in STRETCHES]
+    assert shares == pytest.approx([shares[0]] * len(STRETCHES), abs=0.04)
+    assert sum(shares) > 0.4
+
+
+@pytest.mark.parametrize(
+    ("sensor", "most", "counts"),
+    [
+        (PatchSensor(32, 0.25, 9), 7, LOOKS),
+        (PatchSensor(32, 0.5, 5), 7, LOOKS),
+        (PixelBlocks(32), 448, (0, 1, 3, 11, 39, 132, 448)),
+        (PixelBlocks(32, block=4), 28, (0, 1, 2, 4, 7, 14, 28)),
+        (Lines(32), 14, (0, 1, 2, 3, 5, 8, 14)),
+    ],
+)
+def test_as_many_looks_are_trained_with_as_show_what_seven_squares_show(sensor, most, counts):
+    looking = RandomLooks(sensor, (1, 32, 32))
+    assert most_looks(looking) == most
+    assert some_counts(looking) == counts
+    many = looking(torch.rand(64, 1, 32, 32), torch.full((64,), most))
+    if most > 7:
+        assert float(many.fraction_seen.mean()) == pytest.approx(7 / 16, abs=0.01)
+
+
+def test_a_number_of_looks_to_train_with_is_one():
+    looking = Columns()
+    assert most_looks(looking) == 7
+    looking.most = 0
+    with pytest.raises(ValueError, match=r"Columns\.most is 0, expected a number of looks"):
+        most_looks(looking)
+
+
+def test_single_pixels_are_calibrated_at_many_numbers_of_looks(train, val, tiny, tmp_path):
+    looking = RandomLooks(PixelBlocks(8), (1, 8, 8))
+    model = train_classifier(
+        train, val, SHORT, out=tmp_path / "m.safetensors", config=tiny, looking=looking
+    )
+    assert set(model.provenance["scores"]["val"]) == {*map(str, some_counts(looking)), "all"}
+    shown = torch.tensor([*some_counts(looking), 64]) / 64
+    torch.testing.assert_close(model.knots, shown)
 
 
 class Columns:

@@ -23,7 +23,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from boed.classifiers.classifier import Classifier
-from boed.classifiers.looking import LOOKS, Looking, Squares, seen
+from boed.classifiers.looking import Looking, Squares, seen, some_counts
 from boed.classifiers.trained import TrainedClassifier
 from boed.data.dataset import Dataset
 from boed.data.observation import Observation
@@ -110,7 +110,7 @@ def _looks_record(
 ) -> dict[str, Any]:
     """The means of each number of looks, one whitening, and the limit of each."""
     labels = torch.zeros(len(train), dtype=torch.int64) if train.multi_label else train.labels
-    counts = [count for count in LOOKS if count > 0]
+    counts = [count for count in some_counts(looking) if count > 0]
     means, centred, fractions = [], [], []
     for count in counts:
         observation = seen(train.scenes(), count, looking=looking, seed=2)

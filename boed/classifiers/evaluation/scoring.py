@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from boed.classifiers.calibration import best_temperature
 from boed.classifiers.classifier import Classifier
 from boed.classifiers.evaluation.metrics import accuracy, auroc, ece, nll
-from boed.classifiers.looking import LOOKS, Looking, Squares, seen
+from boed.classifiers.looking import Looking, Squares, seen, some_counts
 from boed.classifiers.trained import TrainedClassifier
 from boed.data.dataset import Dataset
 from boed.data.shifts import MIDDLE, SHIFTS
@@ -66,7 +66,7 @@ def calibrate(
     best = {}  # counts that show the same, such as all looks and the whole scene, are one knot
     labels = val.labels.repeat(4, *([1] * (val.labels.ndim - 1)))
     scenes, piece = val.scenes().repeat(4, 1, 1, 1), max(AT_ONCE // val.size**2, 1)
-    for count in (*LOOKS, None):
+    for count in (*some_counts(looking), None):
         observation = seen(scenes, count, looking=looking, seed=1)
         with torch.no_grad():
             logits = [
@@ -88,13 +88,14 @@ def calibrate(
 def score(
     classifier: Classifier,
     dataset: Dataset,
-    counts: tuple[int, ...] = LOOKS,
+    counts: tuple[int, ...] | None = None,
     *,
     looking: Looking | None = None,
 ) -> dict[str, dict[str, float]]:
     """AUROC, accuracy, NLL and ECE by number of random looks, and `all` for the whole scene."""
     labels = dataset.labels.numpy()
     looking = looking or Squares()
+    counts = some_counts(looking) if counts is None else counts
     found = beliefs_after(classifier, dataset.scenes(), (*counts, None), looking=looking)
     return {
         "all" if count is None else str(count): figures(log_probs, labels)
@@ -130,7 +131,7 @@ def classifier_figures(
 ) -> dict[str, float]:
     """What a classifier is chosen by: NLL in nats on val scenes, shifted and as they are.
 
-    Each is the mean after 1 and 3 random looks and of whole scenes.
+    Each is the mean after 1 and 3 random looks and of whole scenes; after more, if they are small.
     """
     return {
         model.merit: _mean_nll(model, shifted, val, looking),
@@ -139,11 +140,9 @@ def classifier_figures(
 
 
 def _mean_nll(model: Classifier, scenes: Tensor, val: Dataset, looking: Looking) -> float:
-    labels = val.labels.numpy()
-    return fmean(
-        float(nll(log_probs, labels))
-        for log_probs in beliefs_after(model, scenes, (1, 3, None), looking=looking).values()
-    )
+    labels, counts = val.labels.numpy(), some_counts(looking)
+    found = beliefs_after(model, scenes, (counts[1], counts[3], None), looking=looking)
+    return fmean(float(nll(log_probs, labels)) for log_probs in found.values())
 
 
 def beliefs_after(

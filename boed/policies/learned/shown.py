@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from boed.classifiers.looking import MOST
 from boed.data.observation import Observation
 from boed.foundation.fingerprint import fingerprint
 from boed.foundation.identity import DIGITS
@@ -46,6 +47,16 @@ class PolicyLooks:
         self.network.eval().requires_grad_(False)
         self.network.check_looks(self.looks)
 
+    @property
+    def most(self) -> int:
+        """The largest number of looks to train with."""
+        return self.others.most
+
+    @property
+    def horizon(self) -> int:
+        """The most looks that the policy takes: as many as in its training, or `MOST`."""
+        return max(int(self.network.provenance.get("fit", {}).get("looks", 0)), MOST)
+
     def __repr__(self) -> str:
         return f"{self.share:.0%} looks of the {self.network.kind()}, else {self.others!r}"
 
@@ -65,9 +76,13 @@ class PolicyLooks:
         counts: Int64[Tensor, " B"],
         generator: torch.Generator | None = None,
     ) -> Observation:
-        """Each scene after `counts` looks, after all of them where that is -1."""
+        """Each scene after `counts` looks, after all of them where that is -1.
+
+        More looks than `horizon` are random ones.
+        """
         observation = self.others(scenes, counts, generator)
-        shown = (torch.rand(len(scenes), generator=generator) < self.share) & (counts > 0)
+        shown = torch.rand(len(scenes), generator=generator) < self.share
+        shown &= (counts > 0) & (counts <= self.horizon)
         seed = int(torch.randint(2**31, (), generator=generator))
         if not shown.any():
             return observation

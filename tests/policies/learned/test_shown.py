@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -104,3 +105,13 @@ def test_a_recipe_names_the_policy(network: ValueNet, tmp_path: Path) -> None:
         train_recipe(asked, out)
     with pytest.raises(ValueError, match=r"patch is 0\.25 beside policy"):
         replace(asked, patch=0.25)
+
+
+def test_a_policy_looks_no_further_than_it_was_trained_for(network: ValueNet) -> None:
+    scenes, counts = TRAIN.scenes(), torch.full((64,), 9)
+    assert OTHERS.most == PolicyLooks(network, OTHERS).most == 7
+    far = copy.deepcopy(network)
+    far.provenance = {"fit": {"looks": 9}}
+    random = OTHERS(scenes, counts, generator()).mask
+    assert torch.equal(PolicyLooks(network, OTHERS)(scenes, counts, generator()).mask, random)
+    assert not torch.equal(PolicyLooks(far, OTHERS)(scenes, counts, generator()).mask, random)
