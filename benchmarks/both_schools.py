@@ -32,6 +32,7 @@ from trainings import best_of
 
 from boed.benchmark import benchmark
 from boed.benchmark.sweep import scene_rows
+from boed.cli.console import counted
 from boed.foundation.files import atomic, load_weights, write_json
 from boed.foundation.registry import check_known
 from boed.policies import BOED, Policy, TwoStep
@@ -178,17 +179,19 @@ def swept(
     primary: str | None = None,
 ) -> xr.Dataset:
     """The results of some policies, on the first of the scenes; by the last look's NLL."""
-    return benchmark(
-        made.data,
-        made.sensor,
-        made.classifier,
-        policies={name: made.policies[name] for name in names},
-        steps=steps,
-        scenes=scenes,
-        out=out,
-        primary=primary or f"nll@{steps}",
-        memory=made.memory,
-    )
+    with counted(scenes * steps, "looks") as advance:
+        return benchmark(
+            made.data,
+            made.sensor,
+            made.classifier,
+            policies={name: made.policies[name] for name in names},
+            steps=steps,
+            scenes=scenes,
+            out=out,
+            primary=primary or f"nll@{steps}",
+            memory=made.memory,
+            on_progress=advance,
+        )
 
 
 def by_scene(results: xr.Dataset, policy: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
