@@ -80,8 +80,10 @@ class Trainer:
 
     def classifier(self, what: str, policy: str | None = None, init: str | None = None) -> str:
         """One for random looks of the sensor, or from it one also for the looks of a policy."""
-        steps = self.part.updates if policy is None else self.part.joint
-        training = {"steps": steps, **self.steps}
+        training = {"steps": self.part.updates}
+        if policy is not None:
+            training = {"steps": self.part.joint, "batch": 256}
+        training |= self.steps
         return str(self._train("classifier", what, policy=policy, init=init, training=training))
 
     def network(

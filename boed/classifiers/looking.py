@@ -28,7 +28,8 @@ EVERYTHING = -1
 class Looking(Protocol):
     """How scenes are seen in training: random looks of the sensor that the classifier is for.
 
-    An attribute `most` is the largest number of looks to train with; `MOST` where there is none.
+    An attribute `most` is the largest number of looks to train with, `MOST` where there is none;
+    `repeats` says how often each scene stands in a batch, once where there is none.
     """
 
     def __call__(

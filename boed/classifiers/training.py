@@ -155,13 +155,17 @@ def train_classifier(
     frequencies = answer_frequencies(train)
     weights = balancing(frequencies) if training.balanced else None
     shifted, most = val_shifted(val), most_looks(looking)
+    repeats = int(attribute(looking, "repeats", 1))
 
     def loss(step: int) -> Tensor:
-        rows = torch.randint(len(train), (training.share,))
-        scenes = augmentation(train.scenes(rows)).to(device)
+        rows = torch.randint(len(train), (-(-training.share // repeats),))
+        scenes, labels = augmentation(train.scenes(rows)), train.labels[rows]
+        scenes, labels = (
+            each.repeat_interleave(repeats, dim=0)[: training.share].to(device)
+            for each in (scenes, labels)
+        )
         observation = looking(scenes, random_counts(len(scenes), most=most))
         log_probs = F.log_softmax(model.logits(observation), dim=-1)
-        labels = train.labels[rows].to(device)
         return _smoothed(log_probs, labels, training.smoothing, weights).mean()
 
     def validate(_: nn.Module) -> dict[str, float]:

@@ -57,6 +57,11 @@ class PolicyLooks:
         """The most looks that the policy takes: as many as in its training, or `MOST`."""
         return max(int(self.network.provenance.get("fit", {}).get("looks", 0)), MOST)
 
+    @property
+    def repeats(self) -> int:
+        """How often each scene stands in a batch of a training: many looks serve several times."""
+        return max(self.horizon // 4, 1)
+
     def __repr__(self) -> str:
         return f"{self.share:.0%} looks of the {self.network.kind()}, else {self.others!r}"
 
@@ -78,28 +83,38 @@ class PolicyLooks:
     ) -> Observation:
         """Each scene after `counts` looks, after all of them where that is -1.
 
-        More looks than `horizon` are random ones.
+        More looks than `horizon` are random ones. At a scene that stands several times in a row the
+        policy looks once, up to the highest of its counts.
         """
         observation = self.others(scenes, counts, generator)
-        shown = torch.rand(len(scenes), generator=generator) < self.share
+        first = _first_of_equals(scenes)
+        shown = (torch.rand(len(scenes), generator=generator) < self.share)[first]
         shown &= (counts > 0) & (counts <= self.horizon)
         seed = int(torch.randint(2**31, (), generator=generator))
         if not shown.any():
             return observation
         rows = shown.nonzero()[:, 0]
+        looked, which = first[rows].unique(return_inverse=True)
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             rolled = roll_out(
                 self.network.to(scenes.device),
-                scenes[rows],
+                scenes[looked],
                 self.looks.to(scenes.device),
                 sensor=self.others.sensor,
                 steps=int(counts[rows].max()),
                 explore=self.explore,
-                seeds=torch.randint(2**31, (len(rows),)).tolist(),
+                seeds=torch.randint(2**31, (len(looked),)).tolist(),
             )
         for count in counts[rows].unique().tolist():
             these = (counts[rows] == count).nonzero()[:, 0]
-            seen = rolled.before[count][these.to(scenes.device)]
+            seen = rolled.before[count][which[these].to(scenes.device)]
             observation = observation.with_rows(rows[these].to(scenes.device), seen)
         return observation
+
+
+def _first_of_equals(scenes: Float[Tensor, "B C H W"]) -> Int64[Tensor, " B"]:
+    """For each scene the first of those that stand before it and are the same."""
+    begins = torch.ones(len(scenes), dtype=torch.bool)
+    begins[1:] = (scenes[1:] != scenes[:-1]).flatten(1).any(1).cpu()
+    return torch.arange(len(scenes)).where(begins, 0).cummax(0).values

@@ -5,23 +5,29 @@ from __future__ import annotations
 import copy
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from boed.classifiers.looking import EVERYTHING
 from boed.classifiers.networks.densenet import DenseNetConfig
+from boed.classifiers.training import train_classifier
+from boed.data.observation import Observation
 from boed.foundation.fingerprint import fingerprint
 from boed.foundation.identity import DIGITS
 from boed.policies.learned import CandidateLooks, PolicyLooks, ValueConfig, ValueNet
 from boed.sensors import PatchSensor
 from boed.sensors.random_looks import RandomLooks
 from boed.training import Recipe
+from boed.training.config import ClassifierTrainingConfig
 from boed.zoo import train_recipe
 from tests.doubles import Clues
 
-TRAIN = Clues(((8, 4), (0, 8))).dataset(64)
+CLUES = Clues(((8, 4), (0, 8)))
+TRAIN, VAL = CLUES.dataset(64), CLUES.dataset(24, seed=1)
 SENSOR = PatchSensor(16, 0.25, 4)
 OTHERS = RandomLooks(SENSOR, (1, 16, 16))
 CONFIG = ValueConfig(
@@ -115,3 +121,42 @@ def test_a_policy_looks_no_further_than_it_was_trained_for(network: ValueNet) ->
     random = OTHERS(scenes, counts, generator()).mask
     assert torch.equal(PolicyLooks(network, OTHERS)(scenes, counts, generator()).mask, random)
     assert not torch.equal(PolicyLooks(far, OTHERS)(scenes, counts, generator()).mask, random)
+
+
+def test_the_policy_looks_once_at_a_scene_that_stands_several_times(network: ValueNet) -> None:
+    passes = []
+    network.register_forward_hook(lambda *_: passes.append(len(_[1][0])))
+    few, counts = TRAIN.scenes(range(8)), torch.arange(32) % 4
+    looking = PolicyLooks(network, OTHERS, share=1.0, explore=0.0)
+    seen = looking(few.repeat_interleave(4, dim=0), counts, generator())
+    assert passes == [8, 8, 8]
+    alone = looking(few, torch.full((8,), 3), generator())
+    assert torch.equal(seen[counts == 3].mask, alone.mask)
+    assert torch.equal((seen.fraction_seen * 16).round().long(), counts)
+    last = seen.mask.unflatten(0, (8, 4))
+    assert (last[:, 1:] >= last[:, :-1]).all()  # each continues the one before
+
+
+def test_a_long_roll_out_serves_several_times_in_training(
+    network: ValueNet, tmp_path: Path
+) -> None:
+    assert PolicyLooks(network, OTHERS).repeats == 1
+    far = copy.deepcopy(network)
+    far.provenance = {"fit": {"looks": 12}}
+    looking, given = PolicyLooks(far, OTHERS), []
+
+    class Recording:
+        most, repeats = looking.most, looking.repeats
+
+        def __call__(self, scenes: Tensor, counts: Tensor, generator: Any = None) -> Observation:
+            given.append(scenes)
+            return looking(scenes, counts, generator)
+
+    short = ClassifierTrainingConfig(steps=1, batch=11, warmup=1, every=1, precision="fp32")
+    out = tmp_path / "m.safetensors"
+    train_classifier(TRAIN, VAL, short, out=out, config=CONFIG.encoder, looking=Recording())
+    assert looking.repeats == 3
+    batch = given[0]
+    assert len(batch) == 11
+    assert torch.equal(batch, batch[::3].repeat_interleave(3, dim=0)[:11])
+    assert len(batch.unique(dim=0)) > 1
