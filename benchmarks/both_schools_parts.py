@@ -146,7 +146,6 @@ PARTS = {
         train_data="mnist_28",
         steps=6,
         sensor="kspace",
-        updates=10000,
         completer="retrieval",
         informed=("boed", "boed_entropy", "max_variance"),
         others=UNINFORMED,

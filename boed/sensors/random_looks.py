@@ -87,9 +87,15 @@ class RandomLooks:
 
     @cached_property
     def most(self) -> int:
-        """The largest number of looks to train with: so many as show what `MOST` squares would."""
+        """The largest number of looks to train with.
+
+        It is `MOST`; of looks so small that these show less than a tenth of the scene it is as many
+        as show what `MOST` squares would.
+        """
         designs = candidates(self.sensor, self._blank)
         share = float(footprints(self.sensor, self._blank, designs).float().mean())
+        if share * MOST > 0.1:
+            return MOST
         wanted = math.ceil(MOST / 16 / max(share, 1e-6) - 1e-6)
         return max(min(wanted, len(designs)), MOST)
 

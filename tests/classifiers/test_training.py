@@ -241,8 +241,9 @@ def test_small_looks_are_many_in_training():
         (PatchSensor(32, 0.25, 9), 7, LOOKS),
         (PatchSensor(32, 0.5, 5), 7, LOOKS),
         (PixelBlocks(32), 448, (0, 1, 3, 11, 39, 132, 448)),
-        (PixelBlocks(32, block=4), 28, (0, 1, 2, 4, 7, 14, 28)),
-        (Lines(32), 14, (0, 1, 2, 3, 5, 8, 14)),
+        (PixelBlocks(32, block=2), 112, (0, 1, 3, 7, 17, 44, 112)),
+        (PixelBlocks(32, block=4), 7, LOOKS),
+        (Lines(32), 7, LOOKS),
     ],
 )
 def test_as_many_looks_are_trained_with_as_show_what_seven_squares_show(sensor, most, counts):
