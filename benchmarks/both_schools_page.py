@@ -65,17 +65,22 @@ def _bounded(values: Sequence[float]) -> str:
     return "{:.3f} ({:.3f} to {:.3f})".format(*values)
 
 
+LEAST = 1e-3
+"""Of errors and losses that are drawn, on their logarithmic axes."""
+
+
 def curves(rows: Mapping[str, Mapping[str, Any]]) -> Figure:
-    """Accuracy and NLL by the number of looks, of every policy."""
+    """Error and NLL by the number of looks, of every policy; none is drawn below `LEAST`."""
     figure = Figure(figsize=(8.4, 3.2), layout="constrained")
     axes = figure.subplots(1, 2)
     for index, (policy, row) in enumerate(rows.items()):
         style = {"color": f"C{index % 10}", "linestyle": ("-", "--", ":")[index // 10 % 3]}
-        for axis, key in zip(axes, ("accuracy_by_look", "nll_by_look"), strict=True):
-            values = row[key]
-            axis.plot(range(len(values)), values, label=policy, linewidth=1.2, **style)
-    axes[0].set(xlabel="looks", ylabel="accuracy")
-    axes[1].set(xlabel="looks", ylabel="NLL, nats")
+        errors = [1 - each for each in row["accuracy_by_look"]]
+        for axis, values in zip(axes, (errors, row["nll_by_look"]), strict=True):
+            shown = [max(each, LEAST) for each in values]
+            axis.plot(range(len(shown)), shown, label=policy, linewidth=1.2, **style)
+    axes[0].set(xlabel="looks", ylabel="share of wrong answers", yscale="log")
+    axes[1].set(xlabel="looks", ylabel="NLL, nats", yscale="log")
     for axis in axes:
         axis.spines[["top", "right"]].set_visible(False)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center", fontsize=7)
