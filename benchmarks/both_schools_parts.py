@@ -123,7 +123,7 @@ PARTS = {
         others=("fixed", "random"),
         marks=(5, 10, 20, 30, 50),
         training={
-            "value": {"looks": 30, "batch": 16},
+            "value": {"looks": 30, "batch": 16, "candidates": 48, "moments": 8, "steps": 2000},
             "nonmyopic": {"looks": 30, "batch": 16, "steps": 3000},
             "greedy": {"looks": 30, "batch": 16},
         },
