@@ -71,7 +71,7 @@ class Trainer:
         classifier = self.classifier("classifier") if self.part.updates else self.part.classifier
         if not self.part.joint:
             return classifier, {policy: self.network(policy, classifier) for policy in NETWORKS}
-        first = self.network("value", classifier, suffix="-apart", share=0.5)
+        first = self.network("value", classifier, apart=True)
         joint = self.classifier("joint", policy=str(first), init=classifier)
         started = {"value": str(first), "nonmyopic": str(first)}
         return joint, {
@@ -92,22 +92,22 @@ class Trainer:
         classifier: str | None,
         *,
         init: str | None = None,
-        suffix: str = "",
-        share: float = 1.0,
+        apart: bool = False,
     ) -> Path:
-        """That of a policy for a classifier, after a share of the updates."""
-        if policy in self.given and not suffix:
+        """That of a policy for a classifier; of half the updates if it is one to begin with."""
+        if policy in self.given and not apart:
             return self.given[policy]
         own = self.part.training.get(policy, {})
+        steps = own.get("steps", TRAININGS[policy].steps)
         training = {
             "looks": self.part.steps,
             **own,
-            "steps": int(share * own.get("steps", TRAININGS[policy].steps)),
+            "steps": steps // 2 if apart else steps,
             **self.steps,
         }
         return self._train(
             "policy",
-            f"{policy}{suffix}",
+            f"{policy}-apart" if apart else policy,
             name=policy,
             classifier=classifier,
             init=init,

@@ -80,12 +80,25 @@ def most_looks(looking: object) -> int:
     Raises:
         ValueError: it is no number, or below one.
     """
-    most = attribute(looking, "most", MOST)
-    if not isinstance(most, int) or most < 1:
+    return _number_of(looking, "most", MOST, "looks")
+
+
+def repeats_of(looking: object) -> int:
+    """How often each scene stands in a batch of a training.
+
+    Raises:
+        ValueError: it is no number, or below one.
+    """
+    return _number_of(looking, "repeats", 1, "times")
+
+
+def _number_of(looking: object, name: str, default: int, what: str) -> int:
+    number = attribute(looking, name, default)
+    if not isinstance(number, int) or number < 1:
         raise ValueError(
-            f"looking: {type(looking).__name__}.most is {most!r}, expected a number of looks"
+            f"looking: {type(looking).__name__}.{name} is {number!r}, expected a number of {what}"
         )
-    return most
+    return number
 
 
 def looks_between(
@@ -96,11 +109,17 @@ def looks_between(
     Of many small looks the first ones tell most: one number in eight is 0, and the logarithms of
     the others are spread evenly.
     """
-    kind = torch.randint(MOST + 1, (batch,), generator=generator)
+    return _spread(torch.randint(MOST + 1, (batch,), generator=generator), most, generator)
+
+
+def _spread(
+    number: Int64[Tensor, " B"], most: int, generator: torch.Generator | None
+) -> Int64[Tensor, " B"]:
+    """Numbers from 0 to `MOST`, each as often, to numbers of looks up to `most`."""
     if most <= MOST:
-        return kind.clamp(max=most)
-    spread = torch.rand(batch, generator=generator).mul(math.log(most + 1)).exp().long()
-    return torch.where(kind == 0, 0, spread.clamp(1, most))
+        return number.clamp(max=most)
+    many = torch.rand(len(number), generator=generator).mul(math.log(most + 1)).exp().long()
+    return torch.where(number == 0, 0, many.clamp(1, most))
 
 
 def random_counts(
@@ -108,9 +127,7 @@ def random_counts(
 ) -> Int64[Tensor, " B"]:
     """Numbers of looks to train with: as `looks_between`, and in one of nine everything."""
     kind = torch.randint(MOST + 2, (batch,), generator=generator)
-    if most <= MOST:
-        return torch.where(kind > MOST, EVERYTHING, kind.clamp(max=most))
-    return torch.where(kind > MOST, EVERYTHING, looks_between(most, batch, generator))
+    return torch.where(kind > MOST, EVERYTHING, _spread(kind, most, generator))
 
 
 def some_counts(looking: object) -> tuple[int, ...]:

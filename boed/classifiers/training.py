@@ -26,7 +26,7 @@ from boed.classifiers.evaluation.scoring import (
     score,
     val_shifted,
 )
-from boed.classifiers.looking import Looking, Squares, most_looks, random_counts
+from boed.classifiers.looking import Looking, Squares, most_looks, random_counts, repeats_of
 from boed.classifiers.networks.densenet import DenseNetConfig
 from boed.classifiers.torchxrayvision.classifier import start_weights
 from boed.classifiers.torchxrayvision.weights import KIND as PUBLISHED
@@ -155,15 +155,12 @@ def train_classifier(
     frequencies = answer_frequencies(train)
     weights = balancing(frequencies) if training.balanced else None
     shifted, most = val_shifted(val), most_looks(looking)
-    repeats = int(attribute(looking, "repeats", 1))
+    which = torch.arange(training.share) // repeats_of(looking)  # each scene that often in a row
 
     def loss(step: int) -> Tensor:
-        rows = torch.randint(len(train), (-(-training.share // repeats),))
-        scenes, labels = augmentation(train.scenes(rows)), train.labels[rows]
-        scenes, labels = (
-            each.repeat_interleave(repeats, dim=0)[: training.share].to(device)
-            for each in (scenes, labels)
-        )
+        rows = torch.randint(len(train), (int(which[-1]) + 1,))
+        scenes = augmentation(train.scenes(rows))[which].to(device)
+        labels = train.labels[rows[which]].to(device)
         observation = looking(scenes, random_counts(len(scenes), most=most))
         log_probs = F.log_softmax(model.logits(observation), dim=-1)
         return _smoothed(log_probs, labels, training.smoothing, weights).mean()

@@ -19,6 +19,7 @@ from boed.classifiers.looking import (
     Squares,
     most_looks,
     random_counts,
+    repeats_of,
     some_counts,
 )
 from boed.classifiers.training import preset, train_classifier
@@ -261,6 +262,10 @@ def test_a_number_of_looks_to_train_with_is_one():
     looking.most = 0
     with pytest.raises(ValueError, match=r"Columns\.most is 0, expected a number of looks"):
         most_looks(looking)
+    assert repeats_of(looking) == 1
+    looking.repeats = 0.5
+    with pytest.raises(ValueError, match=r"Columns\.repeats is 0\.5, expected a number of times"):
+        repeats_of(looking)
 
 
 def test_single_pixels_are_calibrated_at_many_numbers_of_looks(train, val, tiny, tmp_path):
