@@ -19,9 +19,9 @@ from boed.classifiers.evaluation.scoring import (
     score,
     val_shifted,
 )
-from boed.classifiers.looking import Looking
 from boed.classifiers.trained import FREQUENCIES, PRIOR, TrainedClassifier
 from boed.data.dataset import Dataset
+from boed.data.looking import Looking
 from boed.foundation.files import load_weights
 from boed.foundation.fingerprint import fingerprint
 from boed.foundation.identity import DIGITS

@@ -26,13 +26,13 @@ from boed.classifiers.evaluation.scoring import (
     score,
     val_shifted,
 )
-from boed.classifiers.looking import Looking, Squares, most_looks, random_counts, repeats_of
 from boed.classifiers.networks.densenet import DenseNetConfig
 from boed.classifiers.torchxrayvision.classifier import start_weights
 from boed.classifiers.torchxrayvision.weights import KIND as PUBLISHED
 from boed.classifiers.torchxrayvision.weights import SIZE
 from boed.classifiers.trained import FREQUENCIES, PRIOR
 from boed.data.dataset import Dataset
+from boed.data.looking import Looking, Squares, most_looks, random_counts, repeats_of
 from boed.foundation.checks import attribute, check_fits
 from boed.foundation.files import load_weights, sha256
 from boed.foundation.randomness import derive

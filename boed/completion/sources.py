@@ -8,23 +8,19 @@ an `Incomplete`, so that none of it can reach the loss, the figures on val or th
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from boed.classifiers.looking import looks_between, most_looks
 from boed.completion.learned import LearnedCompleter
 from boed.completion.registry import LEARNED
 from boed.data.dataset import Dataset
 from boed.data.incomplete import Incomplete
+from boed.data.looking import Looking, looks_between, most_looks
 from boed.data.masks import check_masks, named, squares
 from boed.data.observation import Observation
-
-Looking = Callable[[Tensor, Tensor, torch.Generator | None], Observation]
-"""Scenes and how many random looks are taken of each to what is then seen of them."""
 
 
 class Source(Protocol):

@@ -16,7 +16,6 @@ from boed.completion.learned import LearnedCompleter, statistics
 from boed.completion.registry import LEARNED
 from boed.completion.samples import draw_samples, samples_path
 from boed.completion.sources import (
-    Looking,
     check_learns_from,
     check_start,
     even_rows,
@@ -27,6 +26,7 @@ from boed.completion.vae.presets import PAPER, latent
 from boed.completion.vae.vdvae import VDVAE, VDVAEConfig
 from boed.data.dataset import Dataset
 from boed.data.incomplete import Incomplete
+from boed.data.looking import Looking
 from boed.foundation.checks import check_fits
 from boed.foundation.identity import identity
 from boed.foundation.randomness import derive

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from boed.classifiers.looking import EVERYTHING, MOST
+from boed.data.looking import EVERYTHING, MOST
 from boed.data.observation import Observation
 from boed.foundation.checks import attribute
 from boed.sensors.direct import DirectSensor

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from boed.classifiers.ensemble import load_classifier
 from boed.classifiers.evaluation.out_of_distribution import KEY, feature_record
-from boed.classifiers.looking import Squares
 from boed.classifiers.trained import PRIOR
 from boed.classifiers.training import answer_frequencies
+from boed.data.looking import Squares
 from boed.data.training_split import training_splits
 from boed.foundation.files import load_weights, save_weights
 from boed.foundation.shipped import shipped, shipped_names

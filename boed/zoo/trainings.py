@@ -14,7 +14,6 @@ import torch
 from boed.classifiers.distilling import TRAINING as SCREEN_TRAINING
 from boed.classifiers.distilling import train_screen
 from boed.classifiers.ensembling import combine
-from boed.classifiers.looking import Squares
 from boed.classifiers.networks.densenet import DenseNetConfig
 from boed.classifiers.training import preset as classifier_preset
 from boed.classifiers.training import train_classifier
@@ -24,6 +23,7 @@ from boed.completion.training import preset as completer_preset
 from boed.completion.training import train_completer, train_vae
 from boed.completion.vae.vdvae import VDVAE, VDVAEConfig
 from boed.data.incomplete import Incomplete
+from boed.data.looking import Squares
 from boed.foundation.files import load_weights
 from boed.foundation.registry import check_known
 from boed.policies.learned import load_network

@@ -13,7 +13,9 @@ from boed.classifiers import DenseNetClassifier
 from boed.classifiers.calibration import cross_entropy
 from boed.classifiers.evaluation import scoring
 from boed.classifiers.evaluation.scoring import calibrate, score
-from boed.classifiers.looking import (
+from boed.classifiers.training import preset, train_classifier
+from boed.data.dataset import Dataset
+from boed.data.looking import (
     EVERYTHING,
     LOOKS,
     Squares,
@@ -22,8 +24,6 @@ from boed.classifiers.looking import (
     repeats_of,
     some_counts,
 )
-from boed.classifiers.training import preset, train_classifier
-from boed.data.dataset import Dataset
 from boed.data.observation import Observation
 from boed.foundation.files import load_weights
 from boed.sensors import Lines, PatchSensor, PixelBlocks

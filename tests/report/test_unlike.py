@@ -9,8 +9,8 @@ import torch
 from boed.benchmark import benchmark
 from boed.classifiers import DenseNetClassifier
 from boed.classifiers.evaluation.out_of_distribution import KEY, feature_record, relative_distance
-from boed.classifiers.looking import Squares
 from boed.data import Observation
+from boed.data.looking import Squares
 from boed.policies import CentreOut, Random
 from boed.report.page import render, report_tables
 from boed.report.results import load, save

@@ -23,9 +23,9 @@ from boed.classifiers.classifier import Classifier
 from boed.classifiers.evaluation.occlusion import SCENES, occluded_beliefs, regions
 from boed.classifiers.evaluation.out_of_distribution import knows_looks, relative_distance
 from boed.classifiers.evaluation.scoring import beliefs_after
-from boed.classifiers.looking import Squares, off_centre, seen
 from boed.classifiers.trained import TrainedClassifier
 from boed.data.dataset import Dataset
+from boed.data.looking import Squares, off_centre, seen
 from boed.data.observation import Observation
 from boed.data.question import Asked
 from boed.data.shifts import MIDDLE, Condition, conditions

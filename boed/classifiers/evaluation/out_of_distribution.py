@@ -23,9 +23,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from boed.classifiers.classifier import Classifier
-from boed.classifiers.looking import Looking, Squares, seen, some_counts
 from boed.classifiers.trained import TrainedClassifier
 from boed.data.dataset import Dataset
+from boed.data.looking import Looking, Squares, seen, some_counts
 from boed.data.observation import Observation
 from boed.foundation.checks import attribute
 

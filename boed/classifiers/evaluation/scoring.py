@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from boed.classifiers.calibration import best_temperature
 from boed.classifiers.classifier import Classifier
 from boed.classifiers.evaluation.metrics import accuracy, auroc, ece, nll
-from boed.classifiers.looking import Looking, Squares, seen, some_counts
 from boed.classifiers.trained import TrainedClassifier
 from boed.data.dataset import Dataset
+from boed.data.looking import Looking, Squares, seen, some_counts
 from boed.data.shifts import MIDDLE, SHIFTS
 
 ENOUGH = 2**22

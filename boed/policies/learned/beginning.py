@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from boed.classifiers.classifier import Classifier
-from boed.classifiers.looking import EVERYTHING
 from boed.classifiers.networks.densenet import DenseNetConfig, SmallDenseNet
 from boed.classifiers.trained import TrainedClassifier
 from boed.classifiers.training import preset
 from boed.data.dataset import Dataset
+from boed.data.looking import EVERYTHING
 from boed.foundation.files import load_weights, sha256
 from boed.foundation.randomness import derive
 from boed.policies.learned.greedy import GreedyNet

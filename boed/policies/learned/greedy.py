@@ -11,8 +11,8 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from boed.classifiers.calibration import cross_entropy
-from boed.classifiers.looking import EVERYTHING
 from boed.classifiers.networks.densenet import SmallDenseNet
+from boed.data.looking import EVERYTHING
 from boed.data.observation import Observation
 from boed.policies.learned.looks import CandidateLooks
 from boed.policies.learned.network import LookNet, ValueConfig

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from boed.classifiers.looking import MOST
+from boed.data.looking import MOST
 from boed.data.observation import Observation
 from boed.foundation.fingerprint import fingerprint
 from boed.foundation.identity import DIGITS

@@ -14,7 +14,6 @@ from boed.classifiers.distilling import val_scores
 from boed.classifiers.distilling import val_situations as screen_situations
 from boed.classifiers.ensemble import load_classifier
 from boed.classifiers.evaluation.scoring import classifier_figures, enough, val_shifted
-from boed.classifiers.looking import Squares
 from boed.classifiers.screen import ScreenNet, fingerprint
 from boed.classifiers.trained import TrainedClassifier
 from boed.completion.evaluation.calibration import energy_score
@@ -24,6 +23,7 @@ from boed.completion.sources import val_situations as completer_situations
 from boed.completion.training import val_bound
 from boed.completion.vae.vdvae import VDVAE
 from boed.data.dataset import Dataset
+from boed.data.looking import Squares
 from boed.data.training_split import incomplete_splits, val_split
 from boed.foundation.files import load_weights
 from boed.foundation.shipped import WEIGHTS, shipped

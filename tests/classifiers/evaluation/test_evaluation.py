@@ -14,8 +14,8 @@ from boed.classifiers.evaluation import evaluate as evaluation
 from boed.classifiers.evaluation.evaluate import RESULTS, Suite, evaluate
 from boed.classifiers.evaluation.out_of_distribution import KEY, feature_record, relative_distance
 from boed.classifiers.evaluation.scoring import beliefs_after
-from boed.classifiers.looking import Squares, off_centre, seen
 from boed.data.dataset import Dataset
+from boed.data.looking import Squares, off_centre, seen
 from boed.data.observation import Observation
 from boed.data.question import Asked
 from boed.data.shifts import SHIFTS, Condition

@@ -14,8 +14,8 @@ from boed.classifiers.evaluation.out_of_distribution import (
     knows_looks,
     relative_distance,
 )
-from boed.classifiers.looking import Squares, seen
 from boed.data import Observation, load
+from boed.data.looking import Squares, seen
 from boed.data.readers.image import read_image
 from boed.foundation.shipped import shipped, shipped_names
 from boed.training import Recipe

@@ -12,9 +12,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from boed.classifiers.looking import EVERYTHING
 from boed.classifiers.networks.densenet import DenseNetConfig
 from boed.classifiers.training import train_classifier
+from boed.data.looking import EVERYTHING
 from boed.data.observation import Observation
 from boed.foundation.fingerprint import fingerprint
 from boed.foundation.identity import DIGITS
