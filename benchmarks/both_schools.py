@@ -37,6 +37,7 @@ from boed.foundation.files import atomic, load_weights, write_json
 from boed.foundation.registry import check_known
 from boed.policies import BOED, Policy, TwoStep
 from boed.policies.learned import NETWORKS, OnePass
+from boed.policies.learned.joint import classifier_path
 from boed.policies.learned.training import TRAININGS
 from boed.policies.names import INFORMED
 from boed.search import Exhaustive
@@ -68,50 +69,39 @@ class Trainer:
 
     def everything(self) -> tuple[str | None, dict[str, Path]]:
         """The classifier, None for the shipped one, and the network of each policy."""
-        classifier = self.classifier("classifier") if self.part.updates else self.part.classifier
+        classifier = self.classifier() if self.part.updates else self.part.classifier
         if not self.part.joint:
             return classifier, {policy: self.network(policy, classifier) for policy in NETWORKS}
-        first = self.network("value", classifier, apart=True)
-        joint = self.classifier("joint", policy=str(first), init=classifier)
-        started = {"value": str(first), "nonmyopic": str(first)}
+        first = self.network("value", classifier)
+        joint = str(classifier_path(first))
+        started = {"nonmyopic": str(first)}
+        rest = [policy for policy in NETWORKS if policy != "value"]
         return joint, {
-            policy: self.network(policy, joint, init=started.get(policy)) for policy in NETWORKS
+            "value": first,
+            **{policy: self.network(policy, joint, init=started.get(policy)) for policy in rest},
         }
 
-    def classifier(self, what: str, policy: str | None = None, init: str | None = None) -> str:
-        """One for random looks of the sensor, or from it one also for the looks of a policy."""
-        training = {"steps": self.part.updates}
-        if policy is not None:
-            training = {"steps": self.part.joint, "batch": 256}
-        training |= self.steps
-        return str(self._train("classifier", what, policy=policy, init=init, training=training))
+    def classifier(self) -> str:
+        """One for random looks of the sensor."""
+        training = {"steps": self.part.updates, **self.steps}
+        kind = self.part.kind
+        return str(self._train("classifier", "classifier", architecture=kind, training=training))
 
-    def network(
-        self,
-        policy: str,
-        classifier: str | None,
-        *,
-        init: str | None = None,
-        apart: bool = False,
-    ) -> Path:
-        """That of a policy for a classifier; of half the updates if it is one to begin with."""
-        if policy in self.given and not apart:
+    def network(self, policy: str, classifier: str | None, init: str | None = None) -> Path:
+        """That of a policy for a classifier."""
+        if policy in self.given:
             return self.given[policy]
         own = self.part.training.get(policy, {})
-        steps = own.get("steps", TRAININGS[policy].steps)
+        joint = {"joint": True} if self.part.joint and policy == "value" else {}
         training = {
             "looks": self.part.steps,
+            "steps": TRAININGS[policy].steps,
             **own,
-            "steps": steps // 2 if apart else steps,
+            **joint,
             **self.steps,
         }
         return self._train(
-            "policy",
-            f"{policy}-apart" if apart else policy,
-            name=policy,
-            classifier=classifier,
-            init=init,
-            training=training,
+            "policy", policy, name=policy, classifier=classifier, init=init, training=training
         )
 
     def _train(self, kind: str, what: str, **fields: Any) -> Path:
@@ -125,7 +115,7 @@ class Trainer:
 
     def before(self, policy: str) -> int:
         """CPU seconds of what a policy's network started from."""
-        return self.spent.get("value-apart", 0) if policy in ("value", "nonmyopic") else 0
+        return self.spent.get("value", 0) if self.part.joint and policy == "nonmyopic" else 0
 
 
 def told(what: str) -> Any:

@@ -25,8 +25,9 @@ class Part:
         train_data: what networks learn from, if that is another set.
         updates: of a classifier that is trained for the part; the shipped one, or `classifier`, if
             there are none.
-        joint: updates in which the classifier then learns from looks of a `value` that was trained
-            half as long; all networks are for that classifier, by which all are judged.
+        kind: of that classifier's network.
+        joint: whether the classifier then learns along with `value`; the other networks are for
+            what has become of it, by which all are judged.
         informed: policies that complete scenes.
         completers: others whose completions `boed` is run with as well, as `boed_NAME`.
         others: policies that neither complete nor learn.
@@ -44,7 +45,8 @@ class Part:
     sensor: str | Mapping[str, Any] | None = None
     classifier: str | None = None
     updates: int | None = None
-    joint: int = 0
+    kind: str = "small"
+    joint: bool = False
     completer: str | None = None
     informed: tuple[str, ...] = ("boed", "boed_retrieval", "boed_gaussian")
     completers: tuple[str, ...] = ()
@@ -115,17 +117,18 @@ PARTS = {
         size=28,
         steps=50,
         sensor={"name": "pixels"},
-        updates=10000,
-        joint=3000,
+        updates=5000,
+        kind="mlp",
+        joint=True,
         completer="retrieval",
         informed=("boed", "max_variance"),
         informed_steps=20,
         others=("fixed", "random"),
         marks=(5, 10, 20, 30, 50),
         training={
-            "value": {"looks": 30, "batch": 16, "candidates": 48, "moments": 8, "steps": 2000},
-            "nonmyopic": {"looks": 30, "batch": 16, "steps": 3000},
-            "greedy": {"looks": 30, "batch": 16},
+            "value": {"looks": 30, "batch": 64, "candidates": 1, "moments": 16, "steps": 20000},
+            "nonmyopic": {"looks": 30, "batch": 64, "candidates": 4, "steps": 3000},
+            "greedy": {"looks": 30, "batch": 64},
         },
     ),
     "glimpses": Part(
@@ -134,7 +137,7 @@ PARTS = {
         steps=6,
         sensor={"name": "patch", "patch": 8 / 28, "grid": 11},
         updates=10000,
-        joint=3000,
+        joint=True,
         completer="retrieval",
         informed=("boed", "boed_entropy", "max_variance"),
         others=PICTURES,

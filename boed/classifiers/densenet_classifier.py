@@ -15,6 +15,7 @@ from boed.classifiers.classifier import Nearby
 from boed.classifiers.networks.boxes import Box
 from boed.classifiers.networks.densenet import DenseNetConfig, FoldingNetwork, build
 from boed.classifiers.networks.densenet121_incremental import DenseNet121
+from boed.classifiers.networks.fully_connected import FullyConnected
 from boed.classifiers.trained import TrainedClassifier
 from boed.data.observation import Observation
 from boed.foundation.checks import check_fits
@@ -117,8 +118,8 @@ class DenseNetClassifier(TrainedClassifier):
     def around(self, observation: Observation) -> Nearby:
         """Log-probabilities of observations that continue some of these.
 
-        DenseNet-121 recomputes only what the new pixels can reach; the small network is as fast
-        without.
+        DenseNet-121 recomputes only what the new pixels can reach, fully connected layers what they
+        add to the first one; the small network is as fast without.
         """
         judged = self.judged_around(self.read(observation))
 
@@ -133,6 +134,9 @@ class DenseNetClassifier(TrainedClassifier):
     ) -> Callable[[Tensor, Int64[Tensor, " P"]], Tensor]:
         """`judged` of what continues some of `before`: of what was read then, and of which."""
         network = self._inference if self._loaded else None
+        if isinstance(network, FullyConnected):
+            from_few = network.around(before)
+            return lambda now, base: self.answers(from_few(now, base).float())
         if not isinstance(network, DenseNet121):
             return lambda now, base: self.judged(now)
         around = network.around(before)
@@ -148,6 +152,8 @@ class DenseNetClassifier(TrainedClassifier):
         config = self.config
         check_fits("classifier", config, observation, name="observation")
         read = observation.network_input(config.mean, config.std, reconstruction=True)
+        if isinstance(self.network, FullyConnected):
+            return read
         return read.contiguous(memory_format=torch.channels_last)
 
     @cached_property

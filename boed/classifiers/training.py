@@ -68,7 +68,8 @@ def preset(train: Dataset, kind: str = "small") -> tuple[DenseNetConfig, Classif
 
     Args:
         train: the data set.
-        kind: of network; a `resnet18` is narrow enough to train on two CPU cores.
+        kind: of network; a `resnet18` is narrow enough to train on two CPU cores, an `mlp` has
+            two hidden layers.
     """
     config, training = PRESETS[32 if train.size <= 32 else 64]
     training = replace(training, augmentation=usual_augmentation(len(train)))
@@ -77,6 +78,8 @@ def preset(train: Dataset, kind: str = "small") -> tuple[DenseNetConfig, Classif
     config = replace(config, size=train.size, channels=train.channels, outputs=outputs, kind=kind)
     if kind == "resnet18":
         return replace(config, stem=max(train.size // 32, 1), width=16), training
+    if kind == "mlp":
+        return replace(config, stem=1, width=512, growth=(), layers=(2,)), training
     return replace(config, stem=stem), training
 
 
@@ -181,7 +184,6 @@ def train_classifier(
 
     def finish(model: DenseNetClassifier, progress: Progress) -> dict[str, Any]:
         _settle_batch_norm(model, train, looking)
-        calibrate(model, val, looking=looking, weights=weights)
         header = {
             **provenance(train, training, progress),
             **how,
@@ -191,9 +193,7 @@ def train_classifier(
                 if training.balanced
                 else frequencies
             ).tolist(),
-            "scored_on": f"{len(val)} scenes of {val.split}",
-            "scores": {"val": score(model, val, looking=looking)},
-            KEY: feature_record(model, train, val, looking=looking),
+            **calibrated(model, train, val, looking=looking, weights=weights),
         }
         if begun is not None:
             header["init"] = begun
@@ -203,6 +203,33 @@ def train_classifier(
 
     conclude(model, out, finish, training=training, recipe=recipe, about=about, progress=progress)
     return model.eval()
+
+
+def calibrated(
+    model: DenseNetClassifier,
+    train: Dataset,
+    val: Dataset,
+    *,
+    looking: Looking,
+    weights: Float[Tensor, "*L K"] | None,
+) -> dict[str, Any]:
+    """Calibrate a trained classifier on `val`; what its header says of that.
+
+    Args:
+        model: what is calibrated.
+        train, val: scenes that it has learned from, and others.
+        looking: what is seen of them.
+        weights: how much each answer counts, once if not given.
+
+    Returns:
+        Its scores, and the features by which scenes unlike the training data are known.
+    """
+    calibrate(model, val, looking=looking, weights=weights)
+    return {
+        "scored_on": f"{len(val)} scenes of {val.split}",
+        "scores": {"val": score(model, val, looking=looking)},
+        KEY: feature_record(model, train, val, looking=looking),
+    }
 
 
 def answer_frequencies(train: Dataset) -> Float[Tensor, "*L K"]:

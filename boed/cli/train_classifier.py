@@ -21,7 +21,10 @@ def train_classifier(
     size: Size = None,
     kind: Annotated[
         str,
-        typer.Option(help="small, densenet121 as in the paper, or resnet18, narrow, as a judge."),
+        typer.Option(
+            help="small, densenet121 as in the paper, resnet18, narrow, as a judge, or mlp, for "
+            "single pixels."
+        ),
         OneOf("boed.classifiers.networks.densenet:KINDS"),
     ] = "small",
     patch: Annotated[

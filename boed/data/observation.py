@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass
 
 import torch
@@ -105,6 +105,12 @@ class Observation:
     def everything(cls, scene: Float[Tensor, "B C H W"]) -> Observation:
         """All of `scene` seen."""
         return cls(scene, torch.ones_like(scene[:, :1]))
+
+    @classmethod
+    def joined(cls, several: Sequence[Observation]) -> Observation:
+        """One batch of several, one after the other; the last has all the parts that any has."""
+        parts = [each._parts(several[-1]) for each in several]
+        return cls(**{name: torch.cat([each[name] for each in parts]) for name in parts[-1]})
 
     def __len__(self) -> int:
         return self.values.shape[0]

@@ -200,22 +200,30 @@ class ValueTrainingConfig(LookTrainingConfig):
 
     Attributes:
         moments: of each scene, of its T looks, at which looks are judged.
-        candidates: looks that are judged at each moment: the one taken, and random others.
+        candidates: looks that are judged at each moment: the one taken, and random others; the one
+            taken alone is what DIME judges.
         target: what a look gains: `label`, the fall of the log loss of the true label; `belief`,
             the same for what the classifier says of the whole scene; `map`, the EIG by a
             completer's samples.
         explore: probability of a random look at the end; it falls to that from 1 in a straight
             line.
         exploring: over so much of all steps.
+        joint: the classifier learns, too, of what the policy shows it, and is written beside it.
     """
 
     moments: int = _asked(4, COUNT, "Of each scene, at which looks are judged; the preset's.")
-    candidates: int = _asked(8, Whole(2), "Looks judged at each moment; the preset's.")
+    candidates: int = _asked(8, COUNT, "Looks judged at each moment; the preset's.")
     target: str = _asked(
         "label", OneOf(TARGETS), "label, belief (on the whole scene) or map (of a completer)."
     )
     explore: float = _of(0.1, Number(minimum=0, maximum=1))
     exploring: float = _of(0.5, Number(above=0, maximum=1))
+    joint: bool = _asked(
+        False,
+        Switch(),
+        "Train the classifier along, on what the policy shows it; it is written beside.",
+        unsaid=True,
+    )
 
     def exploration(self, step: int) -> float:
         """The probability of a random look in a step."""

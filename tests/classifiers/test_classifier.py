@@ -122,7 +122,12 @@ def test_a_loaded_model_can_be_saved_again(trained, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("kind", "first"), [("densenet121", "features.conv0"), ("resnet18", "features.0.conv")]
+    ("kind", "first"),
+    [
+        ("densenet121", "features.conv0"),
+        ("resnet18", "features.0.conv"),
+        ("mlp", "features.1"),
+    ],
 )
 @pytest.mark.parametrize("multi_label", [False, True])
 def test_other_kinds_end_to_end(tmp_path, multi_label, kind, first):

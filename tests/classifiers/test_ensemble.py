@@ -46,9 +46,9 @@ def test_members_that_standardise_differently_read_differently():
     assert torch.allclose(apart.log_probs(observation).exp(), mean, atol=1e-6)
 
 
-@pytest.mark.parametrize("kind", ["small", "densenet121"])
+@pytest.mark.parametrize("kind", ["small", "densenet121", "mlp"])
 def test_what_is_judged_around_a_scene_is_what_is_judged_of_it(kind, tmp_path):
-    size = 8 if kind == "small" else 32
+    size = 32 if kind == "densenet121" else 8
     members = [member(k, kind=kind, size=size) for k in range(2)]
     EnsembleClassifier(members).save(tmp_path / "e.safetensors", {})
     ensemble = load_classifier(tmp_path / "e.safetensors")

@@ -25,12 +25,13 @@ class DenseNetConfig:
         size: width of the scenes in pixels.
         channels: image channels.
         outputs: number of logits (K classes, or two per finding).
-        kind: `small`, `densenet121` as in the paper (torchvision's, other input layer), or
-            `resnet18`, whose stages double the width.
+        kind: `small`, `densenet121` as in the paper (torchvision's, other input layer),
+            `resnet18`, whose stages double the width, or `mlp`, of fully connected layers.
         stem: space-to-depth factor before the first convolution; densenet121 has none.
-        width: channels after the first convolution.
+        width: channels after the first convolution, or of each hidden layer.
         growth: channels that each layer of a dense block adds, per block.
-        layers: layers of each dense block; between blocks width and resolution are halved.
+        layers: layers of each dense block; between blocks width and resolution are halved. Of
+            fully connected ones their number.
         mean, std: statistics of the training set that standardise the input.
     """
 
@@ -184,7 +185,10 @@ def _small(config: DenseNetConfig) -> nn.Module:
 KINDS: Registry[Callable[[DenseNetConfig], nn.Module]] = Registry(
     "kind",
     {"small": _small, "densenet121": _densenet121},
-    lazy={"resnet18": "boed.classifiers.networks.resnet:resnet18"},
+    lazy={
+        "resnet18": "boed.classifiers.networks.resnet:resnet18",
+        "mlp": "boed.classifiers.networks.fully_connected:FullyConnected",
+    },
 )
 """Networks of classifiers, built from their configuration."""
 

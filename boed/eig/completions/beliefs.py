@@ -90,8 +90,9 @@ class CandidateBeliefs:
             ValueError: as `all` does.
         """
         rows = (completion, scene, candidate)
-        if self._duplicate is None:
-            return self._evaluated(rows)
+        few = len(completion) * 16 < len(self.observation) * len(self.designs)
+        if (few and "_duplicate" not in self.__dict__) or self._duplicate is None:
+            return self._evaluated(rows)  # of few looks duplicates cost more than they save
         unique, inverse = unique_rows(rows, self._duplicate)
         return self._evaluated(unique)[inverse]
 

@@ -11,24 +11,18 @@ import torch
 from torch import Tensor
 
 from boed.classifiers.classifier import Classifier
-from boed.classifiers.networks.densenet import DenseNetConfig, SmallDenseNet
+from boed.classifiers.networks.densenet import DenseNetConfig, FoldingNetwork, SmallDenseNet
+from boed.classifiers.networks.fully_connected import FullyConnected
 from boed.classifiers.trained import TrainedClassifier
 from boed.classifiers.training import preset
 from boed.data.dataset import Dataset
 from boed.data.looking import EVERYTHING
 from boed.foundation.files import load_weights, sha256
 from boed.foundation.randomness import derive
+from boed.policies.learned.backbones import FlatNet, PictureNet, SetNet, ValueConfig
 from boed.policies.learned.greedy import GreedyNet
 from boed.policies.learned.looks import CandidateLooks
-from boed.policies.learned.network import (
-    LookNet,
-    NonmyopicNet,
-    PictureNet,
-    SetNet,
-    ValueConfig,
-    ValueNet,
-    classifier_name,
-)
+from boed.policies.learned.network import LookNet, NonmyopicNet, ValueNet, classifier_name
 from boed.sensors.random_looks import RandomLooks
 from boed.sensors.sensor import Sensor
 from boed.training.checkpoints import check_layers
@@ -77,7 +71,7 @@ def begun(
         config = replace(config, answers=(names, 2) if train.multi_label else (names,))
     network = kind(config, looks=looks.name, classifier=classifier_name(classifier))
     head, predictor = network.network, getattr(network, "predictor", None)
-    if isinstance(head, PictureNet):
+    if isinstance(head, PictureNet | FlatNet):
         if own is not None and config.encoder == own[1]:
             head.encoder.load_state_dict(own[0].features.state_dict())
             if predictor is not None:
@@ -113,7 +107,7 @@ def start_from(network: LookNet, path: Path) -> dict[str, Any]:
         if name != "scale" and (all_of_it or name.startswith("network."))
     }
     for each in ("weight", "bias"):  # the values as they were corrected
-        given[f"network.values.output.{each}"] *= getattr(theirs, "scale", 1.0)
+        given[f"network.{theirs.network.gives}.{each}"] *= getattr(theirs, "scale", 1.0)
     if isinstance(theirs.network, PictureNet) and isinstance(network.network, PictureNet):
         given |= theirs.network.places_of(network.network.fine)
     expected = [name for name in ours if name in given or (all_of_it and name != "scale")]
@@ -127,6 +121,8 @@ def _config(train: Dataset, classifier: Classifier, looks: CandidateLooks) -> Va
     """A network of pictures where the scenes are such, as fine as the looks lie."""
     own = _small_network(classifier)
     if looks.picture and train.shape[0] == train.shape[1]:
+        if own is not None and own[1].kind == "mlp":
+            return ValueConfig(encoder=own[1], candidates=len(looks))
         encoder = preset(train)[0] if own is None else own[1]
         if own is None:
             pixels = train.scenes().double()
@@ -153,12 +149,12 @@ def _fineness(looks: CandidateLooks, encoder: DenseNetConfig) -> int:
     return encoder.stem
 
 
-def _small_network(classifier: Classifier) -> tuple[SmallDenseNet, DenseNetConfig] | None:
+def _small_network(classifier: Classifier) -> tuple[FoldingNetwork, DenseNetConfig] | None:
     """The folded network of a classifier whose encoder a value network can begin with."""
     if not isinstance(classifier, TrainedClassifier):
         return None
     network = classifier.lead.network
-    if not isinstance(network, SmallDenseNet):
+    if not isinstance(network, SmallDenseNet | FullyConnected):
         return None
     folded = copy.deepcopy(network)
     folded.fold()

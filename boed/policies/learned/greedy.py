@@ -11,11 +11,12 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from boed.classifiers.calibration import cross_entropy
-from boed.classifiers.networks.densenet import SmallDenseNet
+from boed.classifiers.networks.densenet import FoldingNetwork, build
 from boed.data.looking import EVERYTHING
 from boed.data.observation import Observation
+from boed.policies.learned.backbones import ValueConfig
 from boed.policies.learned.looks import CandidateLooks
-from boed.policies.learned.network import LookNet, ValueConfig
+from boed.policies.learned.network import LookNet
 from boed.sensors.random_looks import RandomLooks
 from boed.sensors.sensor import Sensor, look
 from boed.training.config import GreedyTrainingConfig
@@ -36,9 +37,10 @@ class Predictor(nn.Module):
         outputs, width = math.prod(config.answers), config.width
         self.network: nn.Module
         if config.encoder is not None:
-            self.network = SmallDenseNet(replace(config.encoder, outputs=outputs))
-            self.network.fold()
-            self.network.requires_grad_(True)
+            network = build(replace(config.encoder, outputs=outputs))
+            assert isinstance(network, FoldingNetwork)
+            network.fold()
+            self.network = network.requires_grad_(True)
             statistics = torch.tensor([config.encoder.mean]), torch.tensor([config.encoder.std])
         else:
             self.network = nn.Sequential(
@@ -62,7 +64,7 @@ class Predictor(nn.Module):
             share: how much of each reading, or pixel, is taken, from 0 to 1.
             looks: the candidates.
         """
-        if isinstance(self.network, SmallDenseNet):
+        if isinstance(self.network, FoldingNetwork):
             mask = share.unflatten(1, whole.shape)[:, None]
             read = torch.cat([(whole.values - self.mean) / self.std * mask, mask], dim=1)
         else:

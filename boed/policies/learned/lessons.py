@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -30,6 +31,7 @@ class Gains:
         classifier: whose gains they are.
         target: what a look gains.
         training: how many looks, and which are judged.
+        along: the loss of what else learns of the same observations, such as the classifier.
     """
 
     looks: CandidateLooks
@@ -37,6 +39,7 @@ class Gains:
     classifier: Classifier
     target: Target
     training: ValueTrainingConfig
+    along: Callable[[Situations, Tensor, Tensor], Tensor] | None = None
 
     def __call__(
         self,
@@ -45,7 +48,7 @@ class Gains:
         labels: Int64[Tensor, "B *L"],
         step: int,
     ) -> Float[Tensor, ""]:
-        """The loss in squared nats."""
+        """The loss in squared nats, to which that of `along` is added."""
         training = self.training
         seeds = torch.randint(2**31, (len(scenes),)).tolist()
         rolled = roll_out(
@@ -69,7 +72,8 @@ class Gains:
         gains = gains_of(asked, completions, sensor=self.sensor, classifier=self.classifier)
         wanted = self.wanted(network, asked, gains, scenes=scenes, seeds=seeds)
         expected = network(asked.observation, self.looks)
-        return (expected - wanted)[asked.judged].square().mean()
+        loss = (expected - wanted)[asked.judged].square().mean()
+        return loss if self.along is None else loss + self.along(asked, scenes, labels)
 
     def wanted(
         self,

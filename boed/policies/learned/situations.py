@@ -114,10 +114,7 @@ def situations(
     """
     steps, batch = rolled.chosen.shape
     device = rolled.chosen.device
-    together = rolled.before[-1].repeat(steps)
-    for step, observation in enumerate(rolled.before[:-1]):
-        rows = torch.arange(step * batch, (step + 1) * batch, device=device)
-        together = together.with_rows(rows, observation)
+    together = Observation.joined(rolled.before[:-1])
     moments = begin + torch.rand(batch, steps - begin).argsort(1)[:, :most].to(device)  # [B, J]
     scene = torch.arange(batch, device=device)[:, None].expand_as(moments).flatten()
     rows = moments.flatten() * batch + scene

@@ -20,11 +20,13 @@ from boed.foundation.fingerprint import fingerprint
 from boed.foundation.identity import DIGITS
 from boed.foundation.randomness import derive
 from boed.foundation.registry import check_known
+from boed.policies.learned.backbones import ValueConfig
 from boed.policies.learned.beginning import NETWORKS, begun, some_rows, start_from
 from boed.policies.learned.greedy import RelaxedChoice
+from boed.policies.learned.joint import Joint
 from boed.policies.learned.lessons import Gains, Returns, first_gains
 from boed.policies.learned.looks import CandidateLooks
-from boed.policies.learned.network import LookNet, ValueConfig, ValueNet, classifier_name
+from boed.policies.learned.network import LookNet, ValueNet, classifier_name
 from boed.policies.learned.situations import (
     CompletedMap,
     Target,
@@ -98,7 +100,8 @@ def train_look_policy(
         classifier: whose gains are expected, asked `candidates` + 1 times at each moment; of
             `greedy` the one by which val judges, and with which a predictor of pictures begins.
         out: checkpoint to write, with its recipe and its curve beside it, the best weights by val
-            if they are not the last, and until the end the running state.
+            if they are not the last, and until the end the running state; with `joint` also the
+            classifier, at `boed.policies.learned.joint.classifier_path`.
         training: how long and how; `usual_training` if not given.
         config: the network; see `begun` if not given.
         completer: whose EIG map is distilled, for `target` "map".
@@ -112,8 +115,8 @@ def train_look_policy(
     Raises:
         ValueError: an unknown name, settings of another policy, no completer for a map or one for
             another target, a sensor without candidates or whose candidates depend on what has been
-            seen, a classifier of another question or that cannot be known again, `init` is
-            another network, or `out` holds another training.
+            seen, a classifier of another question, that cannot be known again, or that cannot learn
+            where it is to, `init` is another network, or `out` holds another training.
         Interrupted: Ctrl-C or SIGTERM came; what was trained is stored.
     """
     out = Path(out)
@@ -133,9 +136,15 @@ def train_look_policy(
     if isinstance(classifier, nn.Module):
         classifier.eval().to(device)
     _check_parts(train, sensor, classifier, looks)
-    lesson = _lesson(training, completer, looks=looks, sensor=sensor, classifier=classifier)
+    target = _target(training, completer)
     torch.manual_seed(derive(training.seed, "weights"))
     network = begun(train, sensor, classifier, looks=looks, config=config, kind=kind).to(device)
+    model: LookNet | Joint = network
+    if isinstance(training, ValueTrainingConfig) and training.joint:
+        model = Joint(network, classifier, RandomLooks(sensor, looks.shape)).to(device)
+        classifier = model.classifier
+    judged: dict[str, Any] = {"sensor": sensor, "classifier": classifier, "training": training}
+    lesson = _lesson(model, target, looks=looks, **judged)
     if isinstance(training, NonmyopicTrainingConfig) and training.price > 0:
         network.costs = looks.costs(sensor)
     about: dict[str, Any] = {"data": train.name, "sha256": train.sha256, "looks": looks.name}
@@ -151,7 +160,6 @@ def train_look_policy(
     if claim_trained(out, recipe, about, steps=training.steps):
         return kind.load(out)
     augment = AUGMENTATIONS[training.augmentation]
-    judged: dict[str, Any] = {"sensor": sensor, "classifier": classifier, "training": training}
 
     def loss(step: int) -> Tensor:
         rows = torch.randint(len(train), (training.share,))
@@ -166,7 +174,7 @@ def train_look_policy(
         return val_figures(network, watched, looks, **judged)
 
     _, progress = fit(
-        network,
+        model,
         loss,
         training,
         state=running_state(out),
@@ -176,8 +184,12 @@ def train_look_policy(
         about=about,
     )
 
-    def finish(network: LookNet, progress: Progress) -> dict[str, Any]:
-        figures, scale = val_figures(network, watched, looks, **judged), {}
+    def finish(model: LookNet | Joint, progress: Progress) -> dict[str, Any]:
+        network, by = model if isinstance(model, LookNet) else model.network, judged
+        if isinstance(model, Joint):
+            model.calibrate(train, val, looks=training.looks)
+            by = {**judged, "classifier": model.classifier}
+        figures, scale = val_figures(network, watched, looks, **by), {}
         if isinstance(network, ValueNet):
             scale["scale"] = network.corrected(figures["val_expected"], figures["val_gained"])
             figures["val_expected"] *= scale["scale"]
@@ -189,7 +201,7 @@ def train_look_policy(
             "scores": {"val": figures},
         }
 
-    conclude(network, out, finish, training=training, recipe=recipe, about=about, progress=progress)
+    conclude(model, out, finish, training=training, recipe=recipe, about=about, progress=progress)
     return kind.load(out)
 
 
@@ -288,36 +300,36 @@ Lesson = Callable[[Any, Tensor, Tensor, int], Tensor]
 
 
 def _lesson(
-    training: LookTrainingConfig,
-    completer: Completer | None,
+    model: LookNet | Joint,
+    target: Target | None,
     *,
     looks: CandidateLooks,
     sensor: Sensor,
     classifier: Classifier,
+    training: LookTrainingConfig,
 ) -> Lesson:
-    """What is taught as the settings say.
+    """What is taught as the settings say."""
+    shared: dict[str, Any] = {"looks": looks, "sensor": sensor, "training": training}
+    if target is None:
+        return RelaxedChoice(**shared)
+    kind = Returns if isinstance(training, NonmyopicTrainingConfig) else Gains
+    along = model.loss if isinstance(model, Joint) else None
+    return kind(target=target, classifier=classifier, along=along, **shared)
+
+
+def _target(training: LookTrainingConfig, completer: Completer | None) -> Target | None:
+    """What a look gains; None for a policy to which that is nothing.
 
     Raises:
         ValueError: a completer where nothing is learned from completions, or a map without one.
     """
-    shared: dict[str, Any] = {"looks": looks, "sensor": sensor, "training": training}
     if not isinstance(training, ValueTrainingConfig):
         if completer is not None:
             raise ValueError(
                 f"completer is {type(completer).__name__}; expected none for a policy that learns "
                 "from true scenes alone"
             )
-        return RelaxedChoice(**shared)
-    kind = Returns if isinstance(training, NonmyopicTrainingConfig) else Gains
-    return kind(target=_target(training, completer), classifier=classifier, **shared)
-
-
-def _target(training: ValueTrainingConfig, completer: Completer | None) -> Target:
-    """What a look gains.
-
-    Raises:
-        ValueError: a map without a completer, or a completer without a map.
-    """
+        return None
     if (training.target == "map") != (completer is not None):
         raise ValueError(
             f"target is {training.target!r}, completer is "

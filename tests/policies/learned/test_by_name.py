@@ -166,7 +166,7 @@ def test_a_recipe_says_what_a_policy_is_for() -> None:
             "--price is for the policy nonmyopic or dad or .*, expec",
         ),
         (("--target", "labels"), "--target is 'labels': did you mean 'label'"),
-        (("--candidates", "1"), "--candidates is .*expected at least 2"),
+        (("--candidates", "0"), "--candidates is .*expected at least 1"),
         (("--sensor", "patches"), "sensor is 'patches': did you mean 'patch'"),
         (("--classifier", "gone.safetensors"), "--classifier is .*a file that does not exist"),
         (("--init", "gone.safetensors"), "--init is .*a file that does not exist"),
