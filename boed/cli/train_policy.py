@@ -117,9 +117,14 @@ def train_policy(
         completer=completer,
         init=init,
     )
-    model: Any = trained(asked, out or default_checkpoint(name, data), training)
+    out = out or default_checkpoint(name, data)
+    model: Any = trained(asked, out, training)
     if model is None:
         return
+    if training.get("joint"):
+        from boed.policies.learned.joint import classifier_path
+
+        typer.echo(f"the classifier that it is for lies in {classifier_path(out)}")
     table = Table("figure", "", title=f"{data}, val")
     for figure, value in model.provenance["scores"]["val"].items():
         table.add_row(figure.removeprefix("val_"), number(value))

@@ -17,7 +17,7 @@ from boed.classifiers.densenet_classifier import DenseNetClassifier
 from boed.classifiers.evaluation.scoring import enough
 from boed.classifiers.networks.densenet import FoldingNetwork
 from boed.classifiers.trained import FREQUENCIES, PRIOR
-from boed.classifiers.training import calibrated
+from boed.classifiers.training import answer_frequencies, calibrated
 from boed.data.dataset import Dataset
 from boed.data.looking import random_counts
 from boed.policies.learned.network import LookNet, classifier_name
@@ -40,17 +40,23 @@ class Joint(nn.Module):
         network: the policy.
         classifier: which learns on from these weights.
         others: random looks of the policy's sensor.
+        train: what they learn from.
 
     Raises:
         ValueError: the classifier is none that could learn on.
     """
 
-    def __init__(self, network: LookNet, classifier: Classifier, others: RandomLooks) -> None:
+    def __init__(
+        self, network: LookNet, classifier: Classifier, others: RandomLooks, *, train: Dataset
+    ) -> None:
         super().__init__()
         self.network, self.classifier = network, _learner(classifier)
-        self.others = others
-        held = self.classifier.provenance
-        self.balanced = held.get(PRIOR) != held.get(FREQUENCIES)
+        self.others, self.data = others, train
+        self.frequencies = self.prior = answer_frequencies(train)
+        self.weights: Tensor | None = None
+        if self.classifier.provenance.get("fit", {}).get("balanced", False):
+            self.weights = balancing(self.frequencies)
+            self.prior = torch.full_like(self.frequencies, 1 / self.frequencies.shape[-1])
         self.provenance: dict[str, Any] = {}
         self.told: dict[str, Any] = {}
 
@@ -73,28 +79,23 @@ class Joint(nn.Module):
         seen = asked.observation.with_rows(rows, self.others(scenes[asked.scene[rows]], counts))
         log_probs = F.log_softmax(self.classifier.train().logits(seen), dim=-1)
         self.classifier.eval()
-        return cross_entropy(log_probs, labels[asked.scene], self.weights).mean()
+        weights = None if self.weights is None else self.weights.to(log_probs)
+        return cross_entropy(log_probs, labels[asked.scene], weights).mean()
 
-    @property
-    def weights(self) -> Tensor | None:
-        """How much each answer counts, where the classifier was trained for balanced ones."""
-        if not self.balanced:
-            return None
-        return balancing(torch.tensor(self.classifier.provenance[FREQUENCIES]))
-
-    def calibrate(self, train: Dataset, val: Dataset, *, looks: int) -> None:
+    def calibrate(self, val: Dataset, *, looks: int) -> None:
         """Set the classifier's temperatures at what the policy shows, and remember its scores.
 
         Args:
-            train, val: scenes learned from, and others.
+            val: scenes that nothing was learned from.
             looks: that the policy takes.
         """
         self.network.provenance = {"fit": {"looks": looks}}
-        looking, held = PolicyLooks(self.network, self.others), self.classifier.provenance
+        looking = PolicyLooks(self.network, self.others)
         self.told = {
-            **{key: held[key] for key in (FREQUENCIES, PRIOR) if key in held},
+            FREQUENCIES: self.frequencies.tolist(),
+            PRIOR: self.prior.tolist(),
             **calibrated(
-                self.classifier, train, enough(val), looking=looking, weights=self.weights
+                self.classifier, self.data, enough(val), looking=looking, weights=self.weights
             ),
         }
 
@@ -102,7 +103,10 @@ class Joint(nn.Module):
         """Write the classifier beside `path`, and there the policy, which is for it."""
         beside = classifier_path(path)
         self.classifier.save(beside, {**provenance, **self.told})
-        self.network.classifier = classifier_name(DenseNetClassifier.load(beside))
+        stored = DenseNetClassifier.load(beside)
+        if self.classifier.prevalence is not None:  # as the one that it began from
+            stored.assume_trained_on()
+        self.network.classifier = classifier_name(stored)
         self.network.save(path, provenance)
 
 

@@ -141,7 +141,8 @@ def train_look_policy(
     network = begun(train, sensor, classifier, looks=looks, config=config, kind=kind).to(device)
     model: LookNet | Joint = network
     if isinstance(training, ValueTrainingConfig) and training.joint:
-        model = Joint(network, classifier, RandomLooks(sensor, looks.shape)).to(device)
+        others = RandomLooks(sensor, looks.shape)
+        model = Joint(network, classifier, others, train=train).to(device)
         classifier = model.classifier
     judged: dict[str, Any] = {"sensor": sensor, "classifier": classifier, "training": training}
     lesson = _lesson(model, target, looks=looks, **judged)
@@ -187,7 +188,7 @@ def train_look_policy(
     def finish(model: LookNet | Joint, progress: Progress) -> dict[str, Any]:
         network, by = model if isinstance(model, LookNet) else model.network, judged
         if isinstance(model, Joint):
-            model.calibrate(train, val, looks=training.looks)
+            model.calibrate(val, looks=training.looks)
             by = {**judged, "classifier": model.classifier}
         figures, scale = val_figures(network, watched, looks, **by), {}
         if isinstance(network, ValueNet):

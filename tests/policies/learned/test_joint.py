@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -22,12 +23,15 @@ from boed.policies.learned.joint import classifier_path
 from boed.policies.learned.training import train_look_policy
 from boed.sensors import PatchSensor, PixelBlocks
 from boed.sensors.random_looks import RandomLooks
+from boed.setup import setup
+from boed.training import Recipe
 from boed.training.checkpoints import best_path
 from boed.training.config import (
     ClassifierTrainingConfig,
     NonmyopicTrainingConfig,
     ValueTrainingConfig,
 )
+from boed.zoo import train_recipe
 from tests.doubles import ClueClassifier, Clues
 
 CLUES = Clues(((8, 4), (0, 8)))
@@ -140,6 +144,37 @@ def test_the_best_weights_are_a_pair_as_well(
         not torch.equal(part, last[name])
         for name, part in load_weights(classifier_path(best))[0].items()
     )
+
+
+@pytest.mark.parametrize("balanced", [False, True])
+def test_a_command_takes_what_a_command_has_trained(balanced: bool, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    arrays = {}
+    for split, number in (("train", 60), ("val", 24), ("test", 8)):
+        arrays[f"{split}_images"] = rng.integers(0, 256, (number, 16, 16), np.uint8)
+        arrays[f"{split}_labels"] = (np.arange(number) % 3 == 0).astype(np.uint8)[:, None]
+    data = tmp_path / "own.npz"
+    np.savez(data, **arrays)
+    few = {"steps": 3, "batch": 12, "precision": "fp32"}
+    sensor = {"name": "pixels", "block": 4}
+    first, out = tmp_path / "first.safetensors", tmp_path / "value.safetensors"
+    asked = Recipe(
+        kind="classifier", data=str(data), size=16, sensor=sensor, architecture="mlp",
+        training={**few, "balanced": balanced},
+    )  # fmt: skip
+    train_recipe(asked, first)
+    learned = {**few, "looks": 2, "watched": 8, "joint": True}
+    asked = Recipe(
+        kind="policy", name="value", data=str(data), size=16, sensor=sensor,
+        classifier=str(first), training=learned,
+    )  # fmt: skip
+    train_recipe(asked, out)
+    made = setup(
+        str(data), size=16, sensor=sensor, policies=f"value={out}", steps=2,
+        classifier=str(classifier_path(out)),
+    )  # fmt: skip
+    assert isinstance(made.policies["value"], Value)
+    assert (made.classifier.prevalence is not None) == balanced
 
 
 def test_only_a_network_of_ours_can_learn_along(tmp_path: Path) -> None:
