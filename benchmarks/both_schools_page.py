@@ -7,6 +7,7 @@ from typing import Any
 
 from both_schools_parts import PARTS, Part
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from boed.setup import Setup
 
@@ -16,11 +17,12 @@ def report(
 ) -> str:
     """The table of a part, in Markdown; `spent` are CPU seconds by what was trained."""
     part = PARTS[name]
-    judges = [f"{spent[each]:,}" for each in ("classifier", "joint") if each in spent]
+    judge = f", trained in {spent['classifier']:,} CPU seconds" if "classifier" in spent else ""
+    if part.joint:
+        judge += " and along with `value`"
     lines = [
         f"**{name}**: {made.data.name} ({made.data.split}), {part.steps} looks, judged by "
-        f"{type(made.classifier).__name__}"
-        + (f", trained for it in {' and '.join(judges)} CPU seconds." if judges else "."),
+        f"{type(made.classifier).__name__}{judge}.",
         "",
         f"| policy | scenes | NLL, nats | NLL less that of `boed` | {_heads(part)} | accuracy less "
         "that of `boed` | cost | passes a decision | ms a decision | training, CPU s |",
@@ -83,5 +85,9 @@ def curves(rows: Mapping[str, Mapping[str, Any]]) -> Figure:
     axes[1].set(xlabel="looks", ylabel="NLL, nats", yscale="log")
     for axis in axes:
         axis.spines[["top", "right"]].set_visible(False)
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axis.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axis.yaxis.set_major_formatter("{x:g}")
+        axis.yaxis.set_minor_formatter(NullFormatter())
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center", fontsize=7)
     return figure
