@@ -188,6 +188,16 @@ def test_some_scenes_replaced_with_readings(scenes):
         old.with_rows(row, fewer[row])
 
 
+def test_several_joined_one_after_the_other(scenes):
+    few, more = with_readings(scenes, [1, 0, 0, 0]), with_readings(scenes / 2, [1, 1, 0, 0], 1)
+    joined = Observation.joined([few, more])
+    for found, first, second in zip(*map(parts, (joined, few, more)), strict=True):
+        assert torch.equal(found, torch.cat([first, second]))
+    # before its first look an indirect sensor has no readings yet
+    joined = Observation.joined([Observation.nothing(3, 2, 6), few])
+    assert joined.taken[:, 0].tolist() == [0, 0, 0, 1, 1, 1]
+
+
 def test_scenes_need_not_be_square():
     scenes = torch.rand(2, 3, 4, 6)
     nothing = Observation.nothing(2, 3, (4, 6))

@@ -11,7 +11,7 @@ from torch import Tensor
 from boed.data.observation import Observation
 from boed.eig.completions.beliefs import CandidateBeliefs
 from boed.eig.completions.duplicates import first_duplicate, unique_rows
-from boed.sensors import Features, KSpaceLines, Lines, PatchSensor
+from boed.sensors import Features, KSpaceLines, Lines, PatchSensor, PixelBlocks
 
 
 class Counting:
@@ -81,6 +81,20 @@ def test_merging_changes_nothing_and_saves_looks(name: str) -> None:
     assert alike is not None
     different = sum(len(row.unique()) for row in alike)
     assert merging.classified == 2 * different < plain.classified
+
+
+def test_few_looks_are_judged_without_a_search_for_the_same_ones() -> None:
+    sensor = PixelBlocks(8)
+    seen, designs = seen_twice(sensor, 8, 3)
+    completions = torch.rand(2, 3, 1, 8, 8, generator=torch.Generator().manual_seed(2))
+    of = {"observation": seen, "completions": completions, "designs": designs, "sensor": sensor}
+    every = CandidateBeliefs(**of, classifier=Counting()).all()
+    some = CandidateBeliefs(**of, classifier=Counting())
+    completion, scene = torch.tensor([0, 1, 1]), torch.tensor([2, 0, 0])
+    candidate = torch.tensor([5, 63, 0])
+    found = some.at(completion, scene, candidate)
+    torch.testing.assert_close(found, every[completion, scene, candidate], atol=1e-6, rtol=1e-6)
+    assert "_duplicate" not in vars(some)
 
 
 def test_looks_are_alike_if_they_show_the_same() -> None:

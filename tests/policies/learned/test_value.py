@@ -29,6 +29,7 @@ from boed.policies.learned.situations import (
 )
 from boed.policies.learned.training import begun
 from boed.sensors import Features, KSpaceLines, Lines, PatchSensor, PixelBlocks
+from boed.sensors.sensor import new_readings
 from boed.testing import check_policy
 from boed.training.config import ValueTrainingConfig
 from tests.doubles import TILES, ClueClassifier, ClueCompleter, Clues, Constant, RowSensor
@@ -280,6 +281,13 @@ def test_a_map_is_read_in_the_mean_over_each_look(sensor: Any) -> None:
     shown = looks.shown.unflatten(1, (16, 16)) > 0
     expected = torch.stack([places[..., each].mean(-1) for each in shown], dim=1)
     assert torch.allclose(looks.mean_of(places), expected, atol=1e-6)
+
+
+def test_what_is_new_of_single_pixels_is_what_has_not_been_seen() -> None:
+    looks = CandidateLooks.of(PixelBlocks(8), (1, 8, 8))
+    seen = Observation.of(torch.rand(3, 1, 8, 8), (torch.rand(3, 1, 8, 8) < 0.4).float())
+    assert torch.equal(looks.new_share(seen), new_readings(seen, looks.shown))
+    assert torch.equal(looks.new_share(seen), 1 - seen.mask.flatten(1))
 
 
 def asked_of(scenes: Tensor, steps: int = 3, most: int = 3, candidates: int = 4) -> Any:
