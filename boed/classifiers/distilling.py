@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from boed.classifiers.augmentation import AUGMENTATIONS, usual_augmentation
 from boed.classifiers.evaluation.scoring import device_of
 from boed.classifiers.networks.densenet import SmallDenseNet
-from boed.classifiers.screen import LOWEST, ScreenConfig, ScreenNet, fingerprint
+from boed.classifiers.screen import LOWEST, ScreenConfig, ScreenNet, checksum
 from boed.classifiers.trained import TrainedClassifier
 from boed.classifiers.training import preset
 from boed.data.dataset import Dataset
@@ -287,7 +287,7 @@ def _begun(classifier: TrainedClassifier, train: Dataset, patch: float) -> Scree
     config = ScreenConfig(
         encoder=encoder, answers=theirs.outputs // max(findings, 1), findings=findings, patch=patch
     )
-    screen = ScreenNet(config, fingerprint(classifier))
+    screen = ScreenNet(config, checksum(classifier))
     if own:
         folded = copy.deepcopy(classifier.lead.network)
         folded.fold()  # type: ignore[operator]

@@ -81,7 +81,7 @@ class ScreenNet(nn.Module):
 
     Args:
         config: the network.
-        classifier: `fingerprint` of the classifier that it stands for.
+        classifier: `checksum` of the classifier that it stands for.
 
     Attributes:
         merit: the validation's figure that says how good it is, lower is better.
@@ -224,7 +224,7 @@ class ScreenNet(nn.Module):
         Raises:
             ValueError: it was distilled for another.
         """
-        if (given := fingerprint(classifier)) != self.classifier:
+        if (given := checksum(classifier)) != self.classifier:
             raise ValueError(
                 f"screen: it was distilled from the classifier {self.classifier[:12]}, not from "
                 f"this one, {given[:12]}; train one for it with `boed train screen`"
@@ -273,7 +273,7 @@ def _overlap(
     return (torch.minimum(start[..., None] + side, edges[1:]) - low).clamp(min=0)
 
 
-def fingerprint(classifier: Classifier) -> str:
+def checksum(classifier: Classifier) -> str:
     """What tells a trained classifier from others: sha256 of its last layer and its calibration.
 
     Convolutions and norms are left out because loading a checkpoint folds them into each other. Of

@@ -16,7 +16,7 @@ from boed.classifiers.distilling import (
     situations,
     train_screen,
 )
-from boed.classifiers.screen import fingerprint
+from boed.classifiers.screen import checksum
 from boed.data.dataset import Dataset
 from boed.data.masks import squares
 from boed.data.observation import Observation
@@ -78,7 +78,7 @@ def test_a_screen_learns_and_says_from_what(
     assert figures["kl"] < 0.5 * figures["kl_unchanged"]
     header = load_weights(out)[1]
     assert header["kind"] == "screen"
-    assert header["classifier"] == fingerprint(classifier)
+    assert header["classifier"] == checksum(classifier)
     assert header["distilled_from"]["data"]["sha256"] == train.sha256
     assert header["data"]["sha256"] == train.sha256
     assert header["look_fraction"] == 0.25

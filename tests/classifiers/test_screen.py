@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from boed.classifiers import DenseNetClassifier, DenseNetConfig, ScreenConfig, ScreenNet
-from boed.classifiers.screen import fingerprint
+from boed.classifiers.screen import checksum
 from boed.data.observation import Observation
 from boed.foundation.files import load_weights, save_weights
 
@@ -197,18 +197,18 @@ def test_a_fingerprint_survives_folding_and_saving_and_tells_classifiers_apart(
     tmp_path: Path,
 ) -> None:
     model = classifier(0)
-    found = fingerprint(model)
+    found = checksum(model)
     model.save(tmp_path / "classifier.safetensors", {})
-    assert fingerprint(DenseNetClassifier.load(tmp_path / "classifier.safetensors")) == found
-    assert fingerprint(classifier(1)) != found
+    assert checksum(DenseNetClassifier.load(tmp_path / "classifier.safetensors")) == found
+    assert checksum(classifier(1)) != found
     model.temperatures = torch.tensor([1.0, 2.0])  # its beliefs are others then
-    assert fingerprint(model) != found
+    assert checksum(model) != found
     with pytest.raises(ValueError, match="classifier is object, expected one that `boed train"):
-        fingerprint(object())  # type: ignore[arg-type]
+        checksum(object())  # type: ignore[arg-type]
 
 
 def test_a_screen_is_for_one_classifier_and_one_patch() -> None:
-    model = screen(CONFIGS["classes"], fingerprint(classifier(0)))
+    model = screen(CONFIGS["classes"], checksum(classifier(0)))
     model.check(classifier(0), 0.25)
     model.check(classifier(0), 0.26)  # the same 4 pixels
     with pytest.raises(ValueError, match=r"distilled from the classifier .* not from this one"):

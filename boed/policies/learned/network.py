@@ -12,10 +12,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from boed.classifiers.classifier import Classifier
+from boed.classifiers.screen import checksum
 from boed.classifiers.trained import TrainedClassifier
 from boed.data.observation import Observation
 from boed.foundation.files import read_model, save_model
-from boed.foundation.fingerprint import fingerprint
 from boed.foundation.identity import DIGITS, identity
 from boed.policies.learned.backbones import ValueConfig, backbone
 from boed.policies.learned.looks import CandidateLooks
@@ -193,5 +193,5 @@ class NonmyopicNet(LookNet):
 def classifier_name(classifier: Classifier) -> str:
     """What tells a classifier from others: its class, and a checksum of what it holds."""
     if isinstance(classifier, TrainedClassifier):
-        return f"{type(classifier).__name__} {fingerprint(classifier)[:DIGITS]}"
+        return f"{type(classifier).__name__} {checksum(classifier)[:DIGITS]}"
     return identity(classifier)

@@ -14,7 +14,7 @@ from boed.classifiers.distilling import val_scores
 from boed.classifiers.distilling import val_situations as screen_situations
 from boed.classifiers.ensemble import load_classifier
 from boed.classifiers.evaluation.scoring import classifier_figures, enough, val_shifted
-from boed.classifiers.screen import ScreenNet, fingerprint
+from boed.classifiers.screen import ScreenNet, checksum
 from boed.classifiers.trained import TrainedClassifier
 from boed.completion.evaluation.calibration import energy_score
 from boed.completion.registry import LEARNED
@@ -239,7 +239,7 @@ def _distilled_from(screen: Path, classifier: Path) -> bool:
     if not has_ended(screen):
         return False
     theirs: object = load_weights(screen)[1]["classifier"]
-    return theirs == fingerprint(load_classifier(classifier))
+    return theirs == checksum(load_classifier(classifier))
 
 
 def _shipped(name: str) -> Path | None:

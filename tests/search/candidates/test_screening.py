@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from boed.classifiers import DenseNetClassifier, DenseNetConfig, ScreenConfig, ScreenNet
-from boed.classifiers.screen import fingerprint
+from boed.classifiers.screen import checksum
 from boed.completion.classical.retrieval import Retrieval
 from boed.completion.completer import Completions, complete
 from boed.data.load import load
@@ -308,7 +308,7 @@ def test_a_setup_refuses_a_screen_that_does_not_fit(tmp_path: Any) -> None:
     own.save(tmp_path / "own.safetensors", {})
     with pytest.raises(ValueError, match=r"distilled from the classifier .*boed train screen"):
         setup(search="screen", classifier=str(tmp_path / "own.safetensors"), sensor="patch,grid=3")
-    ours = ScreenNet(OWN, fingerprint(own.eval()))
+    ours = ScreenNet(OWN, checksum(own.eval()))
     ours.save(tmp_path / "screen.safetensors", {})
     made = setup(
         search=str(tmp_path / "screen.safetensors"),
