@@ -136,7 +136,7 @@ class DenseNetClassifier(TrainedClassifier):
         network = self._inference if self._loaded else None
         if isinstance(network, FullyConnected):
             from_few = network.around(before)
-            return lambda now, base: self.answers(from_few(now, base).float())
+            return lambda now, base: self.answers(from_few(now, base))
         if not isinstance(network, DenseNet121):
             return lambda now, base: self.judged(now)
         around = network.around(before)

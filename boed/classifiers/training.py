@@ -155,8 +155,7 @@ def train_classifier(
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     augmentation = AUGMENTATIONS[training.augmentation]
-    frequencies = answer_frequencies(train)
-    weights = balancing(frequencies) if training.balanced else None
+    weights = balancing(answer_frequencies(train)) if training.balanced else None
     shifted, most = val_shifted(val), most_looks(looking)
     which = torch.arange(training.share) // repeats_of(looking)  # each scene that often in a row
 
@@ -187,13 +186,7 @@ def train_classifier(
         header = {
             **provenance(train, training, progress),
             **how,
-            FREQUENCIES: frequencies.tolist(),
-            PRIOR: (
-                torch.full_like(frequencies, 1 / frequencies.shape[-1])
-                if training.balanced
-                else frequencies
-            ).tolist(),
-            **calibrated(model, train, val, looking=looking, weights=weights),
+            **calibrated(model, train, val, looking=looking, balanced=training.balanced),
         }
         if begun is not None:
             header["init"] = begun
@@ -211,7 +204,7 @@ def calibrated(
     val: Dataset,
     *,
     looking: Looking,
-    weights: Float[Tensor, "*L K"] | None,
+    balanced: bool,
 ) -> dict[str, Any]:
     """Calibrate a trained classifier on `val`; what its header says of that.
 
@@ -219,13 +212,20 @@ def calibrated(
         model: what is calibrated.
         train, val: scenes that it has learned from, and others.
         looking: what is seen of them.
-        weights: how much each answer counts, once if not given.
+        balanced: whether each answer counted as if it were as frequent as the others.
 
     Returns:
-        Its scores, and the features by which scenes unlike the training data are known.
+        How frequent answers are and were assumed to be, its scores, and the features by which
+        scenes unlike the training data are known.
     """
+    frequencies = prior = answer_frequencies(train)
+    weights = None
+    if balanced:
+        weights, prior = balancing(frequencies), torch.full_like(prior, 1 / prior.shape[-1])
     calibrate(model, val, looking=looking, weights=weights)
     return {
+        FREQUENCIES: frequencies.tolist(),
+        PRIOR: prior.tolist(),
         "scored_on": f"{len(val)} scenes of {val.split}",
         "scores": {"val": score(model, val, looking=looking)},
         KEY: feature_record(model, train, val, looking=looking),

@@ -26,7 +26,7 @@ EVERYTHING = -1
 
 
 class Looking(Protocol):
-    """How scenes are seen in training: random looks of the sensor that the classifier is for.
+    """How scenes are seen in training: random looks of the sensor that a model is for.
 
     An attribute `most` is the largest number of looks to train with, `MOST` where there is none;
     `repeats` says how often each scene stands in a batch, once where there is none.

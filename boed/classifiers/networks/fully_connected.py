@@ -26,13 +26,13 @@ class FullyConnected(FoldingNetwork):
         self.output = nn.Linear(config.width, config.outputs)
 
     @staticmethod
-    def layers(config: DenseNetConfig) -> tuple[list[nn.Module], int]:
+    def layers(config: DenseNetConfig, dropout: float = DROPOUT) -> tuple[list[nn.Module], int]:
         """The hidden layers, and the width that the last one returns."""
         inputs = (config.channels + 1) * config.size**2
         widths = [inputs] + [config.width] * sum(config.layers)
         parts: list[nn.Module] = [nn.Flatten()]
         for before, after in itertools.pairwise(widths):
-            parts += [nn.Linear(before, after), nn.ReLU(), nn.Dropout(DROPOUT)]
+            parts += [nn.Linear(before, after), nn.ReLU(), nn.Dropout(dropout)]
         return parts, config.width
 
     def forward(self, stacked: Float[Tensor, "B C+1 H W"]) -> Float[Tensor, "B K"]:

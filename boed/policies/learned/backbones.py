@@ -93,10 +93,8 @@ class FlatNet(nn.Module):
     def __init__(self, config: ValueConfig, encoder: DenseNetConfig) -> None:
         super().__init__()
         self.config = encoder
-        self.encoder = FullyConnected(encoder).features
-        for part in self.encoder:
-            if isinstance(part, nn.Dropout):  # it looks where it says in training, too
-                part.p = 0.0
+        layers, _ = FullyConnected.layers(encoder, dropout=0.0)  # it looks where it says
+        self.encoder = nn.Sequential(*layers)
         self.output = nn.Linear(encoder.width, config.candidates)
         nn.init.zeros_(self.output.weight)
         nn.init.zeros_(self.output.bias)

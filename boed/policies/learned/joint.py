@@ -16,7 +16,6 @@ from boed.classifiers.classifier import Classifier
 from boed.classifiers.densenet_classifier import DenseNetClassifier
 from boed.classifiers.evaluation.scoring import enough
 from boed.classifiers.networks.densenet import FoldingNetwork
-from boed.classifiers.trained import FREQUENCIES, PRIOR
 from boed.classifiers.training import answer_frequencies, calibrated
 from boed.data.dataset import Dataset
 from boed.data.looking import random_counts
@@ -52,11 +51,8 @@ class Joint(nn.Module):
         super().__init__()
         self.network, self.classifier = network, _learner(classifier)
         self.others, self.data = others, train
-        self.frequencies = self.prior = answer_frequencies(train)
-        self.weights: Tensor | None = None
-        if self.classifier.provenance.get("fit", {}).get("balanced", False):
-            self.weights = balancing(self.frequencies)
-            self.prior = torch.full_like(self.frequencies, 1 / self.frequencies.shape[-1])
+        self.balanced = bool(self.classifier.provenance.get("fit", {}).get("balanced", False))
+        self.weights = balancing(answer_frequencies(train)) if self.balanced else None
         self.provenance: dict[str, Any] = {}
         self.told: dict[str, Any] = {}
 
@@ -91,13 +87,9 @@ class Joint(nn.Module):
         """
         self.network.provenance = {"fit": {"looks": looks}}
         looking = PolicyLooks(self.network, self.others)
-        self.told = {
-            FREQUENCIES: self.frequencies.tolist(),
-            PRIOR: self.prior.tolist(),
-            **calibrated(
-                self.classifier, self.data, enough(val), looking=looking, weights=self.weights
-            ),
-        }
+        self.told = calibrated(
+            self.classifier, self.data, enough(val), looking=looking, balanced=self.balanced
+        )
 
     def save(self, path: Path, provenance: dict[str, Any]) -> None:
         """Write the classifier beside `path`, and there the policy, which is for it."""

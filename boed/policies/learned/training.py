@@ -186,10 +186,11 @@ def train_look_policy(
     )
 
     def finish(model: LookNet | Joint, progress: Progress) -> dict[str, Any]:
-        network, by = model if isinstance(model, LookNet) else model.network, judged
         if isinstance(model, Joint):
             model.calibrate(val, looks=training.looks)
-            by = {**judged, "classifier": model.classifier}
+            network, by = model.network, {**judged, "classifier": model.classifier}
+        else:
+            network, by = model, judged
         figures, scale = val_figures(network, watched, looks, **by), {}
         if isinstance(network, ValueNet):
             scale["scale"] = network.corrected(figures["val_expected"], figures["val_gained"])
