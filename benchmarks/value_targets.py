@@ -1,4 +1,4 @@
-"""What a value network is best taught: the label, the whole scene's belief, or a completer's map.
+"""What a value network is best taught: label, whole scene's belief, moved belief, completer's map.
 
     python benchmarks/value_targets.py --page docs/learned_policies.md
 
@@ -32,6 +32,7 @@ SENSOR = {"name": "patch", "grid": 9}
 TARGETS: dict[str, dict[str, Any]] = {
     "label": {},
     "belief": {},
+    "information": {},
     "map": {"completer": "flow-distilled-digits-32"},
 }
 """By name, with what the recipe has beside it."""

@@ -13,7 +13,7 @@ from boed.report.results import INSTRUMENT
 from boed.report.rivals import learned
 from boed.report.statistics import Bounded, resampled, with_bounds
 
-IN_NATS = ("variational", "entropy", "mixture")
+IN_NATS = ("variational", "entropy", "mixture", "information")
 """Estimators whose score is an EIG about the answer."""
 
 

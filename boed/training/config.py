@@ -169,7 +169,7 @@ class ClassifierTrainingConfig(TrainingConfig):
     )
 
 
-TARGETS = ("label", "belief", "map")
+TARGETS = ("label", "belief", "information", "map")
 """What a value network may learn from."""
 
 
@@ -203,7 +203,8 @@ class ValueTrainingConfig(LookTrainingConfig):
         candidates: looks that are judged at each moment: the one taken, and random others; the one
             taken alone is what DIME judges.
         target: what a look gains: `label`, the fall of the log loss of the true label; `belief`,
-            the same for what the classifier says of the whole scene; `map`, the EIG by a
+            the same for what the classifier says of the whole scene; `information`, how far the
+            look moves the classifier's belief, by Kullback-Leibler divergence; `map`, the EIG by a
             completer's samples.
         explore: probability of a random look at the end; it falls to that from 1 in a straight
             line.
@@ -214,7 +215,9 @@ class ValueTrainingConfig(LookTrainingConfig):
     moments: int = _asked(4, COUNT, "Of each scene, at which looks are judged; the preset's.")
     candidates: int = _asked(8, COUNT, "Looks judged at each moment; the preset's.")
     target: str = _asked(
-        "label", OneOf(TARGETS), "label, belief (on the whole scene) or map (of a completer)."
+        "label",
+        OneOf(TARGETS),
+        "label, belief (on the whole scene), information (moved belief) or map (of a completer).",
     )
     explore: float = _of(0.1, Number(minimum=0, maximum=1))
     exploring: float = _of(0.5, Number(above=0, maximum=1))

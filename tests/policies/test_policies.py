@@ -61,7 +61,9 @@ def nll(trajectory: Trajectory, clues: Clues, seed: int = 0) -> list[float]:
     return (-picked[..., 0].mean(0)).tolist()
 
 
-@pytest.mark.parametrize("estimator", ["entropy", "mixture", "variational", "accuracy"])
+@pytest.mark.parametrize(
+    "estimator", ["entropy", "mixture", "information", "variational", "accuracy"]
+)
 def test_boed_finds_the_clue_at_once_and_random_does_not(estimator: Any) -> None:
     clues = Clues()
     boed = run(

@@ -18,7 +18,7 @@ from boed.search.candidates.upper_bounds import upper_bound
 from boed.sensors import PatchSensor
 from tests.doubles import TILES, ClueClassifier, ClueCompleter, Clues
 
-ADDITIVE = ("variational", "entropy", "accuracy")
+ADDITIVE = ("variational", "entropy", "information", "accuracy")
 
 
 class Table:

@@ -109,6 +109,28 @@ class MixtureEntropy:
 
 
 @dataclass(frozen=True)
+class InformationGain(AdditiveEstimator):
+    """Expected divergence of the belief after a look from the current one (Lindley 1956).
+
+    E_n KL(g_n || g(v | observation)), never negative: where beliefs are right, the EIG as in Eq. 17
+    and in the variational bound, without asking what a completion is of. An over-confident belief
+    misleads it.
+    """
+
+    bound: Bound = "consistent"
+
+    def from_log_beliefs(
+        self,
+        prior: Tensor,
+        posterior: Tensor,
+        *,
+        whole_scene: Tensor | None = None,
+        weights: Tensor | None = None,
+    ) -> Utility:
+        return posterior_entropy_eig(prior, posterior, weights, first="cross")
+
+
+@dataclass(frozen=True)
 class BarberAgakov(AdditiveEstimator):
     """The variational lower bound; see `variational_eig`.
 
@@ -279,6 +301,7 @@ ESTIMATORS: Registry[Estimator] = Registry(
     {
         "entropy": PosteriorEntropy(),
         "mixture": MixtureEntropy(),
+        "information": InformationGain(),
         "variational": BarberAgakov(),
         "accuracy": ValueOfInformation(),
         "variance": Variance(),

@@ -19,6 +19,14 @@ def entropy(log_belief: Float[Tensor, "... K"]) -> Float[Tensor, "..."]:
     return -(log_belief.exp() * log_belief.clamp(min=FINITE_LOG_ZERO)).sum(-1)
 
 
+def divergence(
+    log_belief: Float[Tensor, "... K"], other: Float[Tensor, "... K"]
+) -> Float[Tensor, "..."]:
+    """KL(belief || other) = sum_v g (log g - log other) in nats; log 0 counts as -10,000."""
+    log_ratio = log_belief.clamp(min=FINITE_LOG_ZERO) - other.clamp(min=FINITE_LOG_ZERO)
+    return (log_belief.exp() * log_ratio).sum(-1)
+
+
 def over_findings(values: Tensor, findings: bool) -> Tensor:
     """Sum over the last dimension where it holds findings: their joint entropy if independent."""
     return values.sum(-1) if findings else values
@@ -30,7 +38,7 @@ def posterior_entropy_eig(
     posterior: Float[Tensor, "N B D *L K"],
     weights: Float[Tensor, "N B"] | None = None,
     *,
-    first: Literal["belief", "mixture"] = "belief",
+    first: Literal["belief", "mixture", "cross"] = "belief",
 ) -> tuple[Float[Tensor, "B D"], Float[Tensor, "N B D"]]:
     """Eq. 17: EIG(c) = H[g(v | observation)] - sum_n w_n H[g(v | f_c(I^(n)))].
 
@@ -51,7 +59,9 @@ def posterior_entropy_eig(
         weights: w_n of the completions, summing to 1 over N; 1 / N if not given.
         first: the first term, `belief` as in Eq. 17, or `mixture`: H[sum_n w_n g_n], the form of
             the paper's later version, which is never negative. The argmax over c can differ. A
-            completion's gain is then KL(g_n || sum_m w_m g_m).
+            completion's gain is then KL(g_n || sum_m w_m g_m). With `cross` it is the cross-entropy
+            -sum_v sum_n w_n g_n(v) log g(v | observation), and a completion's gain is
+            KL(g_n || g(v | observation)): the information gain of Lindley (1956), never negative.
 
     Returns:
         EIG `[B, D]`, and the gain per completion `[N, B, D]` whose weighted mean it is, in nats.
@@ -68,13 +78,13 @@ def posterior_entropy_eig(
         before = over_findings(entropy(prior), findings)[:, None]  # [B, 1]
         gains = before - over_findings(entropy(posterior), findings)  # [N, B, D]
     elif first == "mixture":
-        # KL(g_n || sum_m w_m g_m) = sum_v g_n (log g_n - log sum_m w_m g_m)
         log_weights = weights.log()[(...,) + (None,) * (posterior.ndim - 2)]
-        log_marginal = torch.logsumexp(posterior + log_weights, dim=0)  # log sum_m w_m g_m
-        log_ratio = posterior.clamp(min=FINITE_LOG_ZERO) - log_marginal.clamp(min=FINITE_LOG_ZERO)
-        gains = over_findings((posterior.exp() * log_ratio).sum(-1), findings)
+        log_mixture = torch.logsumexp(posterior + log_weights, dim=0)  # log sum_m w_m g_m
+        gains = over_findings(divergence(posterior, log_mixture), findings)
+    elif first == "cross":
+        gains = over_findings(divergence(posterior, prior[:, None]), findings)
     else:
-        raise ValueError(f"first is {first!r}, expected 'belief' or 'mixture'")
+        raise ValueError(f"first is {first!r}, expected 'belief', 'mixture' or 'cross'")
     return torch.einsum("nb,nbd->bd", weights, gains), gains
 
 

@@ -14,7 +14,7 @@ from boed.data.dataset import Dataset
 from boed.data.observation import Observation
 from boed.policies.learned.looks import CandidateLooks
 from boed.policies.learned.network import LookNet
-from boed.policies.learned.situations import Situations, Target, gains_of, roll_out, situations
+from boed.policies.learned.situations import Situations, Target, roll_out, situations
 from boed.sensors.sensor import Sensor, candidate_costs, look
 from boed.training.config import NonmyopicTrainingConfig, ValueTrainingConfig
 
@@ -68,12 +68,15 @@ class Gains:
             most=training.moments,
             begin=begin,
         )
-        completions = self.target(asked, scenes, labels)
-        gains = gains_of(asked, completions, sensor=self.sensor, classifier=self.classifier)
+        gains = self.gains_at(asked, scenes, labels)
         wanted = self.wanted(network, asked, gains, scenes=scenes, seeds=seeds)
         expected = network(asked.observation, self.looks)
         loss = (expected - wanted)[asked.judged].square().mean()
         return loss if self.along is None else loss + self.along(asked, scenes, labels)
+
+    def gains_at(self, asked: Situations, scenes: Tensor, labels: Tensor) -> Float[Tensor, "P D"]:
+        """What each judged look gains, in nats."""
+        return self.target(asked, scenes, labels, sensor=self.sensor, classifier=self.classifier)
 
     def wanted(
         self,
@@ -111,8 +114,7 @@ def first_gains(lesson: Gains, scenes: Dataset) -> tuple[float, ...]:
             moment=torch.zeros(len(some), dtype=torch.long, device=some.device),
             judged=torch.ones(len(some), len(looks), dtype=torch.bool, device=some.device),
         )
-        completions = lesson.target(asked, some, scenes.labels[rows].to(some.device))
-        gains = gains_of(asked, completions, sensor=lesson.sensor, classifier=lesson.classifier)
+        gains = lesson.gains_at(asked, some, scenes.labels[rows].to(some.device))
         total += gains.double().sum(0).cpu()
     return tuple((total / len(scenes)).tolist())
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import torch
@@ -13,7 +13,7 @@ from boed.classifiers.classifier import Classifier
 from boed.completion.completer import Completer, Completions, complete
 from boed.data.observation import Observation
 from boed.eig.completions.estimate import design_problem
-from boed.eig.completions.estimators import named
+from boed.eig.completions.estimators import Estimator, named
 from boed.foundation.randomness import derive
 from boed.policies.learned.looks import CandidateLooks
 from boed.policies.learned.network import LookNet
@@ -127,31 +127,30 @@ def situations(
     return Situations(observation=observation, scene=scene, moment=moments.flatten(), judged=judged)
 
 
-class Target(Protocol):
-    """What a look gains: the truth of one scene, or what completions say."""
+class Judges(Protocol):
+    """Whole scenes by which looks are judged: the truth of each, or completions."""
 
     def __call__(
         self, asked: Situations, scenes: Float[Tensor, "B C H W"], labels: Int64[Tensor, "B *L"]
     ) -> Completions:
-        """Whole scenes by which the looks are judged: one or more for each situation."""
+        """One or more for each situation."""
         ...
 
 
-def true_label(asked: Situations, scenes: Tensor, labels: Tensor) -> Completions:
-    """The scene itself with its label: the gain is the fall of the log loss (DIME)."""
-    truth = scenes[asked.scene][None]
-    return Completions(truth, torch.ones_like(truth[..., 0, 0, 0]), labels[asked.scene][None])
+def labelled(asked: Situations, scenes: Tensor, labels: Tensor) -> Completions:
+    """The scene itself with its label."""
+    return replace(itself(asked, scenes, labels), labels=labels[asked.scene][None])
 
 
-def whole_belief(asked: Situations, scenes: Tensor, labels: Tensor) -> Completions:
-    """The scene itself, of which the classifier says what it is: the gain that `Oracle` sees."""
+def itself(asked: Situations, scenes: Tensor, labels: Tensor) -> Completions:
+    """The scene itself, of which the classifier says what it is."""
     truth = scenes[asked.scene][None]
     return Completions(truth, torch.ones_like(truth[..., 0, 0, 0]))
 
 
 @dataclass(frozen=True)
-class CompletedMap:
-    """The EIG by a completer's samples: what `BOED` would say, distilled.
+class Completed:
+    """A completer's samples.
 
     Attributes:
         completer: draws them.
@@ -167,18 +166,43 @@ class CompletedMap:
         return complete(self.completer, asked.observation, self.n, seed=seeds)
 
 
-@torch.no_grad()
-def gains_of(
-    asked: Situations, completions: Completions, *, sensor: Sensor, classifier: Classifier
-) -> Float[Tensor, "P D"]:
-    """The gain of each judged look in nats, NaN for the others.
+@dataclass(frozen=True)
+class Target:
+    """What a look gains, the mean over the scenes by which it is judged.
 
-    sum_v p(v | I) (log g(v | f_c(I)) - log g(v | observation)), the mean over completions I.
+    Attributes:
+        judges: these scenes.
+        estimator: of the gain at each. `variational` is the fall of the log loss,
+            sum_v p(v | I) (log g(v | f_c(I)) - log g(v | observation)).
     """
-    with torch.autocast(asked.observation.device.type, enabled=False):
-        problem = design_problem(
-            asked.observation, completions, sensor, classifier=classifier, seed=0
-        )
-        evaluations = Evaluations(problem, named("variational"))
-        evaluations.evaluate(asked.judged.expand_as(evaluations.done))
-        return evaluations.eig.clamp(-LARGEST, LARGEST)
+
+    judges: Judges
+    estimator: Estimator = field(default_factory=lambda: named("variational"))
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        asked: Situations,
+        scenes: Float[Tensor, "B C H W"],
+        labels: Int64[Tensor, "B *L"],
+        *,
+        sensor: Sensor,
+        classifier: Classifier,
+    ) -> Float[Tensor, "P D"]:
+        """The gain of each judged look in nats, NaN for the others."""
+        observation = asked.observation
+        with torch.autocast(observation.device.type, enabled=False):
+            completions = self.judges(asked, scenes, labels)
+            problem = design_problem(observation, completions, sensor, classifier=classifier)
+            evaluations = Evaluations(problem, self.estimator)
+            evaluations.evaluate(asked.judged.expand_as(evaluations.done))
+            return evaluations.eig.clamp(-LARGEST, LARGEST)
+
+
+TARGETS: dict[str, Target] = {
+    "label": Target(labelled),
+    "belief": Target(itself),
+    "information": Target(itself, named("information")),
+}
+"""What a look may gain at a true scene, by name: the fall of the log loss of its label (DIME), or
+of the classifier's belief on the whole scene; or how far the belief moves."""

@@ -27,13 +27,7 @@ from boed.policies.learned.joint import Joint
 from boed.policies.learned.lessons import Gains, Returns, first_gains
 from boed.policies.learned.looks import CandidateLooks
 from boed.policies.learned.network import LookNet, ValueNet, classifier_name
-from boed.policies.learned.situations import (
-    CompletedMap,
-    Target,
-    roll_out,
-    true_label,
-    whole_belief,
-)
+from boed.policies.learned.situations import TARGETS, Completed, Target, roll_out
 from boed.sensors.random_looks import RandomLooks
 from boed.sensors.registry import is_table
 from boed.sensors.sensor import Sensor, costs
@@ -339,5 +333,5 @@ def _target(training: LookTrainingConfig, completer: Completer | None) -> Target
             "completer for the target 'map', and none for the others"
         )
     if completer is not None:
-        return CompletedMap(completer)
-    return true_label if training.target == "label" else whole_belief
+        return Target(Completed(completer))
+    return TARGETS[training.target]

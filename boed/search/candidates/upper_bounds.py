@@ -8,8 +8,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from boed.eig.completions.estimators import BarberAgakov, Estimator, PosteriorEntropy
-from boed.eig.completions.posterior_entropy import entropy, over_findings
+from boed.eig.completions.estimators import (
+    BarberAgakov,
+    Estimator,
+    InformationGain,
+    PosteriorEntropy,
+)
+from boed.eig.completions.posterior_entropy import FINITE_LOG_ZERO, entropy, over_findings
 from boed.eig.completions.problem import DesignProblem
 
 
@@ -35,3 +40,10 @@ def _(estimator: PosteriorEntropy, problem: DesignProblem) -> Float[Tensor, "N B
     """A look after which nothing is uncertain."""
     before = over_findings(entropy(problem.prior), problem.prior.ndim == 3)
     return before.expand(problem.shape[:2])
+
+
+@upper_bound.register
+def _(estimator: InformationGain, problem: DesignProblem) -> Float[Tensor, "N B"]:
+    """A look after which the least likely answer is certain: a divergence is convex in it."""
+    rarest = -problem.prior.clamp(min=FINITE_LOG_ZERO).amin(-1)
+    return over_findings(rarest, problem.prior.ndim == 3).expand(problem.shape[:2])

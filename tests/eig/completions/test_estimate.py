@@ -27,7 +27,7 @@ from tests.doubles import (
 )
 from tests.eig.completions.test_formulas import loop_entropy
 
-INFORMATION = ("entropy", "mixture", "variational")
+INFORMATION = ("entropy", "mixture", "information", "variational")
 """Estimators of the EIG about v."""
 
 
@@ -106,7 +106,7 @@ def test_map_peaks_where_the_class_shows(estimator: Any, kind: str) -> None:
     if estimator == "entropy":
         assert torch.equal(result.eig[:, others], torch.zeros(2, 15))
         assert torch.allclose(result.eig[:, clue], torch.tensor(known))
-    elif estimator == "mixture":
+    elif estimator in ("mixture", "information"):
         assert result.eig[:, others].abs().max() < 1e-6
     if kind == "multi":
         assert result.gains.shape == (12, 2, 16)
@@ -128,6 +128,7 @@ def test_map_asks_the_estimator_it_was_told(labelled: bool) -> None:
     expected = {
         "entropy": posterior_entropy_eig(now, after, weights, first="belief"),
         "mixture": posterior_entropy_eig(now, after, weights, first="mixture"),
+        "information": posterior_entropy_eig(now, after, weights, first="cross"),
         "variational": variational_eig(now, after, whole[:, None], weights=weights, first="belief"),
     }
     drawn = Completions(scenes, weights, answers[:, None] if labelled else None)
@@ -135,7 +136,9 @@ def test_map_asks_the_estimator_it_was_told(labelled: bool) -> None:
         result = eig_map(blank, drawn, sensor, classifier=toy, estimator=estimator)  # type: ignore[arg-type]
         assert torch.allclose(result.eig, expected[estimator][0], atol=1e-6)
         assert torch.allclose(result.gains, expected[estimator][1], atol=1e-6)
-    different = torch.stack([eig for eig, _ in expected.values()])
+    # the current belief is even: its entropy is its cross-entropy with any other
+    assert torch.allclose(expected["entropy"][0], expected["information"][0], atol=1e-6)
+    different = torch.stack([eig for name, (eig, _) in expected.items() if name != "information"])
     assert float((different[:, None] - different).abs().amax((2, 3)).fill_diagonal_(1).min()) > 0.01
 
 

@@ -33,7 +33,7 @@ from boed.policies.learned import train_look_policy as train
 from boed.policies.learned.beginning import begun
 from boed.policies.learned.greedy import RelaxedChoice
 from boed.policies.learned.lessons import Returns
-from boed.policies.learned.situations import Situations, true_label
+from boed.policies.learned.situations import TARGETS, Situations
 from boed.sensors import Features, KSpaceLines, PatchSensor
 from boed.testing import check_policy
 from boed.training.config import (
@@ -115,7 +115,7 @@ def test_a_return_is_gain_less_price_and_the_best_that_follows() -> None:
     looks = CandidateLooks.of(sensor, (1, 1, 9))
     training = NonmyopicTrainingConfig(steps=1, batch=2, looks=2, price=0.01)
     lesson = Returns(
-        looks=looks, sensor=sensor, classifier=EXACT, target=true_label, training=training
+        looks=looks, sensor=sensor, classifier=EXACT, target=TARGETS["label"], training=training
     )
     scenes, judged = VAL.scenes(slice(2)), torch.zeros(2, 9, dtype=torch.bool)
     judged[:, [3, 8]] = True

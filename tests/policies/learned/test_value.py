@@ -19,14 +19,7 @@ from boed.data.observation import Observation
 from boed.foundation.files import load_weights
 from boed.foundation.interruption import Interrupted
 from boed.policies.learned import CandidateLooks, Value, ValueConfig, ValueNet, train_look_policy
-from boed.policies.learned.situations import (
-    CompletedMap,
-    gains_of,
-    roll_out,
-    situations,
-    true_label,
-    whole_belief,
-)
+from boed.policies.learned.situations import TARGETS, Completed, Target, roll_out, situations
 from boed.policies.learned.training import begun
 from boed.sensors import Features, KSpaceLines, Lines, PatchSensor, PixelBlocks
 from boed.sensors.sensor import new_readings
@@ -116,7 +109,7 @@ def test_the_first_look_is_known_and_not_learned(tmp_path: Path) -> None:
     assert torch.equal(values[1], torch.zeros(16))
 
 
-@pytest.mark.parametrize("target", ["belief", "map"])
+@pytest.mark.parametrize("target", ["belief", "information", "map"])
 def test_other_targets_teach_the_same(target: str, tmp_path: Path) -> None:
     completer = ClueCompleter(CLUES) if target == "map" else None
     few = replace(TRAINING, steps=30, moments=1, target=target)
@@ -318,15 +311,15 @@ def test_fewer_looks_than_asked_for_are_judged_where_no_more_are_new() -> None:
     assert asked.judged.sum(1).tolist() == left.clamp(max=9).tolist()
 
 
-@pytest.mark.parametrize("target", ["label", "belief", "map"])
+@pytest.mark.parametrize("target", ["label", "belief", "information", "map"])
 def test_a_gain_is_the_fall_of_the_log_loss(target: str) -> None:
     scenes, labels = VAL.scenes(slice(6)), VAL.labels[:6]
     _, asked, _ = asked_of(scenes, candidates=16)
-    targets: dict[str, Any] = {
-        "label": true_label, "belief": whole_belief, "map": CompletedMap(ClueCompleter(CLUES), 1),
-    }  # fmt: skip
-    given = targets[target](asked, scenes, labels)
-    gains = gains_of(asked, given, sensor=GRID, classifier=ClueClassifier())
+    taught = {**TARGETS, "map": Target(Completed(ClueCompleter(CLUES), 1))}[target]
+    torch.manual_seed(0)
+    given = taught.judges(asked, scenes, labels)
+    torch.manual_seed(0)
+    gains = taught(asked, scenes, labels, sensor=GRID, classifier=ClueClassifier())
     assert torch.equal(gains.isnan(), ~asked.judged)
     known = ClueClassifier().levels_seen(asked.observation).any(1)
     for row in range(len(gains)):

@@ -80,7 +80,7 @@ class Opinionated:
         return (observation.values.flatten(1) @ weights).log_softmax(1)
 
 
-@pytest.mark.parametrize("estimator", ["variational", "entropy"])
+@pytest.mark.parametrize("estimator", ["variational", "entropy", "information"])
 def test_retrieved_completions_are_raced_with_their_weights(estimator: str) -> None:
     clues = Clues(TILES)
     scene = clues.dataset(6, 3).scenes()

@@ -31,7 +31,7 @@ OWN = ScreenConfig(
     ),
     answers=10,
 )
-ADDITIVE = ("variational", "entropy", "accuracy")
+ADDITIVE = ("variational", "entropy", "information", "accuracy")
 
 
 class PerfectScreen:
