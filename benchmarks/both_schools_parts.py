@@ -126,7 +126,14 @@ PARTS = {
         others=("fixed", "random"),
         marks=(5, 10, 20, 30, 50),
         training={
-            "value": {"looks": 30, "batch": 64, "candidates": 1, "moments": 16, "steps": 20000},
+            "value": {
+                "looks": 30,
+                "batch": 128,
+                "candidates": 4,
+                "moments": 16,
+                "steps": 8000,
+                "target": "information",
+            },
             "nonmyopic": {"looks": 30, "batch": 64, "candidates": 4, "steps": 3000},
             "greedy": {"looks": 30, "batch": 64},
         },

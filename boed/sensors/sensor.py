@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Protocol, runtime_checkable
 
@@ -125,23 +126,32 @@ def look(
             f"{name} returned values {tuple(after.values.shape)}, expected {tuple(scene.shape)}"
         )
     after = _converted(after, scene, name)
+    spans = {}
     for part in ("values", "mask", "readings", "taken"):
         tensor = getattr(after, part)
-        if tensor is not None and not tensor.isfinite().all():
-            raise ValueError(f"{name} returned {part} that are NaN or infinite")
-    if after.mask.min() < 0 or after.mask.max() > 1 + 1e-4:
-        low, high = (float(end) for end in after.mask.detach().aminmax())
+        if tensor is not None and tensor.numel():
+            spans[part] = _span(tensor)
+            if not all(map(math.isfinite, spans[part])):
+                raise ValueError(f"{name} returned {part} that are NaN or infinite")
+    low, high = spans.get("mask", (0.0, 0.0))
+    if low < 0 or high > 1 + 1e-4:
         raise ValueError(f"{name} returned a mask from {low:.3g} to {high:.3g}, expected 0 to 1")
     if after.readings is None and not attribute(sensor, "noise", 0) > 0:
-        low, high = (float(end) for end in after.values.detach().aminmax())
-        lowest, highest = min(0.0, float(scene.min())), max(1.0, float(scene.max()))
-        if low < lowest - ROUNDING or high > highest + ROUNDING:
+        low, high = spans.get("values", (0.0, 0.0))
+        lowest, highest = (0.0, 1.0) if low >= 0 and high <= 1 else _span(scene)
+        if low < min(0.0, lowest) - ROUNDING or high > max(1.0, highest) + ROUNDING:
             raise ValueError(
                 f"{name} returned values from {low:.3g} to {high:.3g}, expected pixels of the "
                 "scene, in [0, 1]; what is no pixel belongs in readings, and a sensor with noise "
                 "says so with an attribute `noise` above zero"
             )
     return moved(sensor, after, design)
+
+
+def _span(part: Tensor) -> tuple[float, float]:
+    """The least and the largest entry; NaN where any is."""
+    low, high = part.detach().aminmax()
+    return float(low), float(high)
 
 
 ROUNDING = 1e-3

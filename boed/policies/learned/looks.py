@@ -135,7 +135,8 @@ class CandidateLooks:
     def new_share(self, observation: Observation) -> Float[Tensor, "B D"]:
         """The share of what each look takes that has not been taken of each scene yet."""
         if self._single is not None and observation.seen.shape[1] == self.shown.shape[1]:
-            return (1 - observation.seen)[:, self._single]
+            new = 1 - observation.seen
+            return new if self._in_order else new[:, self._single]
         return new_readings(observation, self.shown) / self.shown.sum(1).clamp(min=1e-6)
 
     @cached_property
@@ -143,6 +144,12 @@ class CandidateLooks:
         """The one reading that each look takes; None where some take more of them, or a part."""
         alone = bool((self.shown.amax(1) == 1).all() and (self.shown.sum(1) == 1).all())
         return self.shown.argmax(1) if alone else None
+
+    @cached_property
+    def _in_order(self) -> bool:
+        """Whether each reading has one look, in the readings' order."""
+        order = torch.arange(self.shown.shape[1], device=self.shown.device)
+        return self._single is not None and torch.equal(self._single, order)
 
     def read(
         self, observation: Observation

@@ -68,14 +68,16 @@ def roll_out(
     before, chosen, expected = [observation], [], []
     for _ in range(steps):
         new = looks.new_share(observation) > 0
-        random = torch.rand(new.shape).to(scenes.device).masked_fill(~new, -1).argmax(1)
-        anywhere = (torch.rand(len(scenes)) < explore).to(scenes.device)
-        index, value = random, torch.zeros(len(scenes), device=scenes.device)
-        if not anywhere.all():
-            values = network(observation, looks).masked_fill(~new, -torch.inf)
-            best = values.max(1)
-            index = torch.where(anywhere, random, best.indices)
-            value = best.values.where(~anywhere & new.any(1), 0.0)
+        anywhere = (torch.rand(len(scenes)) < explore).nonzero()[:, 0].to(scenes.device)
+        index = torch.zeros(len(scenes), dtype=torch.long, device=scenes.device)
+        value = torch.zeros(len(scenes), device=scenes.device)
+        if len(anywhere) < len(scenes):
+            best = network(observation, looks).masked_fill(~new, -torch.inf).max(1)
+            index, value = best.indices, best.values.where(new.any(1), 0.0)
+        if len(anywhere):
+            ticket = torch.rand(len(anywhere), len(looks)).to(scenes.device)
+            random = ticket.masked_fill(~new[anywhere], -1).argmax(1)
+            index, value = index.index_put((anywhere,), random), value.index_fill(0, anywhere, 0.0)
         observation = look(sensor, observation, scenes, design=looks.designs[index], seeds=seeds)
         before.append(observation)
         chosen.append(index)
