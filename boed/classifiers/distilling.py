@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from boed.classifiers.augmentation import AUGMENTATIONS, usual_augmentation
 from boed.classifiers.evaluation.scoring import device_of
 from boed.classifiers.networks.densenet import SmallDenseNet
-from boed.classifiers.screen import LOWEST, ScreenConfig, ScreenNet, checksum
-from boed.classifiers.trained import TrainedClassifier
+from boed.classifiers.screen import LOWEST, ScreenConfig, ScreenNet
+from boed.classifiers.trained import TrainedClassifier, checksum
 from boed.classifiers.training import preset
 from boed.data.dataset import Dataset
 from boed.data.masks import squares

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from torch import Tensor, nn
 
 from boed.classifiers.classifier import Classifier
 from boed.classifiers.networks.densenet import ConvNormReLU, DenseNetConfig, SmallDenseNet
-from boed.classifiers.trained import TrainedClassifier
+from boed.classifiers.trained import checksum
 from boed.data.observation import Observation
 from boed.foundation.files import read_model, save_model
 
@@ -271,25 +270,3 @@ def _overlap(
     edges = torch.linspace(0, size, cells + 1, device=start.device)
     low = torch.maximum(start[..., None], edges[:-1])
     return (torch.minimum(start[..., None] + side, edges[1:]) - low).clamp(min=0)
-
-
-def checksum(classifier: Classifier) -> str:
-    """What tells a trained classifier from others: sha256 of its last layer and its calibration.
-
-    Convolutions and norms are left out because loading a checkpoint folds them into each other. Of
-    other modules they may be all there is: `boed.foundation.identity` tells those.
-
-    Raises:
-        ValueError: the classifier is none that this package trains.
-    """
-    if not isinstance(classifier, TrainedClassifier):
-        raise ValueError(
-            f"classifier is {type(classifier).__name__}, expected one that `boed train classifier` "
-            "trains, whose weights tell for which one a screen was distilled"
-        )
-    digest = hashlib.sha256()
-    for name, tensor in sorted(classifier.state_dict().items()):
-        if "conv" not in name and "norm" not in name:
-            digest.update(name.encode())
-            digest.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()

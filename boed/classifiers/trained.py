@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from boed.classifiers.classifier import Nearby
+from boed.classifiers.classifier import Classifier, Nearby
 from boed.classifiers.networks.densenet import DenseNetConfig
 from boed.data.observation import Observation
 from boed.foundation.files import read_model, save_weights
@@ -239,3 +240,25 @@ class TrainedClassifier(nn.Module):
         if abs(sum(given.values()) - 1) > 1e-6:
             raise ValueError(f"prevalence sums to {sum(given.values()):.6g}, expected 1")
         return torch.tensor([given[each] for each in self.label_names])
+
+
+def checksum(classifier: Classifier) -> str:
+    """What tells a trained classifier from others: sha256 of its last layer and its calibration.
+
+    Convolutions and norms are left out because loading a checkpoint folds them into each other. Of
+    other modules they may be all there is: `boed.foundation.identity` tells those.
+
+    Raises:
+        ValueError: the classifier is none that this package trains.
+    """
+    if not isinstance(classifier, TrainedClassifier):
+        raise ValueError(
+            f"classifier is {type(classifier).__name__}, expected one that `boed train classifier` "
+            "trains, whose weights tell which one it is"
+        )
+    digest = hashlib.sha256()
+    for name, tensor in sorted(classifier.state_dict().items()):
+        if "conv" not in name and "norm" not in name:
+            digest.update(name.encode())
+            digest.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

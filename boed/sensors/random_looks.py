@@ -72,7 +72,7 @@ class RandomLooks:
     ) -> Observation:
         seeds = torch.randint(2**31, (len(scenes),), generator=generator).tolist()
         observation = Observation.nothing_of(scenes)
-        designs = candidates(self.sensor, observation)
+        designs = self._designs.to(scenes.device)
         for step in range(int(counts.max())):
             rows = (counts > step).nonzero()[:, 0]
             after = look(
@@ -92,16 +92,19 @@ class RandomLooks:
         It is `MOST`; of looks so small that these show less than a tenth of the scene it is as many
         as show what `MOST` squares would.
         """
-        designs = candidates(self.sensor, self._blank)
-        share = float(footprints(self.sensor, self._blank, designs).float().mean())
+        share = float(footprints(self.sensor, self._blank, self._designs).float().mean())
         if share * MOST > 0.1:
             return MOST
         wanted = math.ceil(MOST / 16 / max(share, 1e-6) - 1e-6)
-        return max(min(wanted, len(designs)), MOST)
+        return max(min(wanted, len(self._designs)), MOST)
 
     @cached_property
     def _blank(self) -> Observation:
         return Observation.nothing(1, self.shape[0], self.shape[1:])
+
+    @cached_property
+    def _designs(self) -> Float[Tensor, "D K"]:
+        return candidates(self.sensor, self._blank)
 
     @cached_property
     def _off_centre(self) -> Float[Tensor, " D"]:
@@ -109,11 +112,10 @@ class RandomLooks:
 
         All 0 where the picture is no picture, as in a table, or where all lie in the middle.
         """
-        designs = candidates(self.sensor, self._blank)
         height, width = self.shape[1:]
         if min(height, width) == 1:
-            return torch.zeros(len(designs))
-        masks = candidate_masks(self.sensor, self._blank, designs).float()
+            return torch.zeros(len(self._designs))
+        masks = candidate_masks(self.sensor, self._blank, self._designs).float()
         total = masks.sum((1, 2)).clamp(min=1e-6)
         row = (masks.sum(2) @ (torch.arange(height) + 0.5)) / total - height / 2
         column = (masks.sum(1) @ (torch.arange(width) + 0.5)) / total - width / 2
@@ -126,6 +128,5 @@ class RandomLooks:
         ours = isinstance(self.sensor, DirectSensor | IndirectSensor)
         if not ours or attribute(self.sensor, "noise", 0) > 0:
             return None
-        designs = candidates(self.sensor, self._blank)
-        blank = Observation.nothing(len(designs), self.shape[0], self.shape[1:])
-        return self.sensor.observe(blank, blank.values, designs).seen
+        blank = Observation.nothing(len(self._designs), self.shape[0], self.shape[1:])
+        return self.sensor.observe(blank, blank.values, self._designs).seen

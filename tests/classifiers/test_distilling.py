@@ -16,7 +16,7 @@ from boed.classifiers.distilling import (
     situations,
     train_screen,
 )
-from boed.classifiers.screen import checksum
+from boed.classifiers.trained import checksum
 from boed.data.dataset import Dataset
 from boed.data.masks import squares
 from boed.data.observation import Observation

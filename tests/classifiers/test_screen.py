@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from boed.classifiers import DenseNetClassifier, DenseNetConfig, ScreenConfig, ScreenNet
-from boed.classifiers.screen import checksum
+from boed.classifiers.trained import checksum
 from boed.data.observation import Observation
 from boed.foundation.files import load_weights, save_weights
 

@@ -12,8 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from boed.classifiers.classifier import Classifier
-from boed.classifiers.screen import checksum
-from boed.classifiers.trained import TrainedClassifier
+from boed.classifiers.trained import TrainedClassifier, checksum
 from boed.data.observation import Observation
 from boed.foundation.files import read_model, save_model
 from boed.foundation.identity import DIGITS, identity

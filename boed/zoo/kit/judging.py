@@ -14,8 +14,8 @@ from boed.classifiers.distilling import val_scores
 from boed.classifiers.distilling import val_situations as screen_situations
 from boed.classifiers.ensemble import load_classifier
 from boed.classifiers.evaluation.scoring import classifier_figures, enough, val_shifted
-from boed.classifiers.screen import ScreenNet, checksum
-from boed.classifiers.trained import TrainedClassifier
+from boed.classifiers.screen import ScreenNet
+from boed.classifiers.trained import TrainedClassifier, checksum
 from boed.completion.evaluation.calibration import energy_score
 from boed.completion.registry import LEARNED
 from boed.completion.sources import val_parts

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from boed.classifiers import DenseNetClassifier, DenseNetConfig, ScreenConfig, ScreenNet
-from boed.classifiers.screen import checksum
+from boed.classifiers.trained import checksum
 from boed.completion.classical.retrieval import Retrieval
 from boed.completion.completer import Completions, complete
 from boed.data.load import load
