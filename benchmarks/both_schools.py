@@ -33,6 +33,8 @@ from trainings import best_of
 from boed.benchmark import benchmark
 from boed.benchmark.sweep import scene_rows
 from boed.cli.console import counted
+from boed.completion.evaluation import psnr
+from boed.data.observation import Observation
 from boed.foundation.files import atomic, load_weights, write_json
 from boed.foundation.registry import check_known
 from boed.policies import BOED, Policy, TwoStep
@@ -41,6 +43,8 @@ from boed.policies.learned.joint import classifier_path
 from boed.policies.learned.training import TRAININGS
 from boed.policies.names import INFORMED
 from boed.search import Exhaustive
+from boed.sensors.indirect import IndirectSensor
+from boed.sensors.sensor import look
 from boed.setup import Setup, setup
 from boed.training import Recipe
 from boed.zoo import train_recipe
@@ -194,6 +198,22 @@ def by_scene(results: xr.Dataset, policy: str) -> tuple[np.ndarray, np.ndarray, 
     return nll, (belief.argmax(2) == label[:, None]).astype(float), own["cost"].values.sum(1)
 
 
+def decibels(made: Setup, results: xr.Dataset, policy: str) -> np.ndarray:
+    """PSNR of what an indirect sensor's readings show after each number of looks, `[S, T + 1]`."""
+    own = results.sel(policy=policy).isel(seed=0).sortby("scene")
+    scenes = made.data.scenes(torch.tensor(own["scene"].values))
+    designs = torch.tensor(own["design"].transpose("scene", "step", "axis").values).float()
+    observation, found = Observation.nothing_of(scenes), []
+    for step in range(designs.shape[1] + 1):
+        if step:
+            seeds = [0] * len(scenes)
+            observation = look(
+                made.sensor, observation, scenes, design=designs[:, step - 1], seeds=seeds
+            )
+        found.append(psnr(observation.values.clamp(0, 1)[None], scenes)[0])
+    return torch.stack(found, dim=1).numpy()
+
+
 def row_of(
     made: Setup,
     results: xr.Dataset,
@@ -216,6 +236,9 @@ def row_of(
         "cost": float(cost.mean()),
         **cost_of(made, made.policies[policy]),
     }
+    if isinstance(made.sensor, IndirectSensor):
+        shown = decibels(made, results, policy)
+        row |= {"psnr": resampled(shown[:, -1]), "psnr_by_look": shown.mean(0).tolist()}
     other_nll, other_right, _ = by_scene(reference, "boed")
     last = min(nll.shape[1], other_nll.shape[1]) - 1
     there, here = np.sort(reference["scene"].values), np.sort(results["scene"].values)

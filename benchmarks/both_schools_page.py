@@ -20,13 +20,16 @@ def report(
     judge = f", trained in {spent['classifier']:,} CPU seconds" if "classifier" in spent else ""
     if part.joint:
         judge += " and along with `value`"
+    pictures = any("psnr" in row for row in rows.values())
+    picture = ("PSNR of the picture, dB | ", "---:|") if pictures else ("", "")
     lines = [
         f"**{name}**: {made.data.name} ({made.data.split}), {part.steps} looks, judged by "
         f"{type(made.classifier).__name__}{judge}.",
         "",
         f"| policy | scenes | NLL, nats | NLL less that of `boed` | {_heads(part)} | accuracy less "
-        "that of `boed` | cost | passes a decision | ms a decision | training, CPU s |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
+        f"that of `boed` | {picture[0]}cost | passes a decision | ms a decision "
+        "| training, CPU s |",
+        f"|---|---:|---:|---:|---:|---:|{picture[1]}---:|---:|---:|---:|",
     ]
     for policy, row in sorted(rows.items(), key=lambda each: each[1]["nll"][0]):
         spent = row.get("training", {}).get("cpu_seconds")
@@ -35,7 +38,7 @@ def report(
             apart = [_bounded(row[f"{each}_minus_boed"]) for each in ("nll", "accuracy")]
         lines.append(
             f"| `{policy}` | {row['scenes']:,} | {_bounded(row['nll'])} | {apart[0]} "
-            f"| {_accuracies(part, row)} | {apart[1]} | {row['cost']:.3g} "
+            f"| {_accuracies(part, row)} | {apart[1]} |{_decibels(row)} {row['cost']:.3g} "
             f"| {row['passes']:,.0f} | {1000 * row['seconds']:.3g} "
             f"| {'–' if spent is None else f'{spent:,}'} |"
         )
@@ -46,6 +49,10 @@ def report(
             "and what is less theirs is after as many.",
         ]
     return "\n".join(lines)
+
+
+def _decibels(row: Mapping[str, Any]) -> str:
+    return " {:.2f} ({:.2f} to {:.2f}) |".format(*row["psnr"]) if "psnr" in row else ""
 
 
 def _heads(part: Part) -> str:
