@@ -51,6 +51,7 @@ OTHERS = """
 | `python benchmarks/sensors.py` | policies on other sensors ([docs/sensors](../docs/sensors/README.md)) |
 | `python benchmarks/decisions.py --out benchmarks/results/decisions.json` | decisions a second and passes of the classifier by every policy, 64 to 256 px ([docs/sweeps.md](../docs/sweeps.md)) |
 | `python benchmarks/value_targets.py --page docs/learned_policies.md` | what a value network is best taught ([docs/learned_policies.md](../docs/learned_policies.md)) |
+| `python benchmarks/look_training.py --page docs/learned_policies.md` | what an update costs of each policy that learns where to look ([docs/learned_policies.md](../docs/learned_policies.md)) |
 | `python benchmarks/both_schools.py cube cube_nm --page docs/learned_policies.md` | policies that complete scenes and policies that have learned where to look, in one table ([docs/learned_policies.md](../docs/learned_policies.md)) |
 | `python benchmarks/headline.py` | the main claim, stated beforehand, on every data set ([docs/headline.md](../docs/headline.md)) |
 | `python benchmarks/in_use.py --completers aipo --out FILE` | looking with each completer on the same scenes, with and without weights ([docs/pixel_constrained.md](../docs/pixel_constrained.md#weights-at-work-for-looking)) |
