@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int64
@@ -14,7 +14,7 @@ from boed.data.dataset import Dataset
 from boed.data.observation import Observation
 from boed.policies.learned.looks import CandidateLooks
 from boed.policies.learned.network import LookNet
-from boed.policies.learned.situations import Situations, Target, roll_out, situations
+from boed.policies.learned.situations import TARGETS, Situations, Target, roll_out, situations
 from boed.sensors.sensor import Sensor, candidate_costs, look
 from boed.training.config import NonmyopicTrainingConfig, ValueTrainingConfig
 
@@ -99,12 +99,14 @@ PASSES = 1024
 def first_gains(lesson: Gains, scenes: Dataset) -> tuple[float, ...]:
     """What each look gains where nothing has been seen, the mean over scenes, in nats `[D]`.
 
-    The first look is the same for all scenes: its gains need not be learned.
+    The first look is the same for all scenes: its gains need not be learned. Whatever the lesson's
+    target, they are the fall of the log loss of the true labels, which the mean leaves no noise in.
 
     Args:
-        lesson: says what a look gains.
+        lesson: says what looks there are, and whose beliefs count.
         scenes: that the classifier has not learned from, on which other looks would seem the best.
     """
+    lesson = replace(lesson, target=TARGETS["label"])
     looks, total = lesson.looks, torch.zeros(len(lesson.looks), dtype=torch.float64)
     for rows in torch.arange(len(scenes)).split(max(PASSES // len(looks), 1)):
         some = scenes.scenes(rows).to(looks.designs.device)
