@@ -109,6 +109,27 @@ def test_the_first_look_is_known_and_not_learned(tmp_path: Path) -> None:
     assert torch.equal(values[1], torch.zeros(16))
 
 
+class Hasty(ClueClassifier):
+    """All but sure of the first answer once the first tile has been seen, which tells nothing."""
+
+    def log_probs(self, observation: Observation) -> Tensor:
+        seen = observation.mask[:, :1, 0, 0] > 0
+        return torch.where(
+            seen, torch.tensor([0.98, 0.01, 0.01]).log(), super().log_probs(observation)
+        )
+
+
+@pytest.mark.parametrize("target", ["label", "belief", "information"])
+def test_a_first_look_that_only_seems_to_tell_is_known_to_cost(target: str, tmp_path: Path) -> None:
+    few = replace(TRAINING, steps=1, target=target)
+    network = train_look_policy(
+        "value", TRAIN, VAL, sensor=GRID, classifier=Hasty(), training=few, config=TINY,
+        out=tmp_path / "value.safetensors",
+    )  # fmt: skip
+    assert network.first is not None
+    assert network.first[0] < -1
+
+
 @pytest.mark.parametrize("target", ["belief", "information", "map"])
 def test_other_targets_teach_the_same(target: str, tmp_path: Path) -> None:
     completer = ClueCompleter(CLUES) if target == "map" else None
