@@ -74,16 +74,14 @@ class Trainer:
     def everything(self) -> tuple[str | None, dict[str, Path]]:
         """The classifier, None for the shipped one, and the network of each policy."""
         classifier = self.classifier() if self.part.updates else self.part.classifier
-        if not self.part.joint:
-            return classifier, {policy: self.network(policy, classifier) for policy in NETWORKS}
-        first = self.network("value", classifier)
-        joint = str(classifier_path(first))
-        started = {"nonmyopic": str(first)}
-        rest = [policy for policy in NETWORKS if policy != "value"]
-        return joint, {
-            "value": first,
-            **{policy: self.network(policy, joint, init=started.get(policy)) for policy in rest},
-        }
+        networks: dict[str, Path] = {}
+        for policy in NETWORKS:  # value is the first
+            begin = self.part.begins.get(policy)
+            init = str(networks[begin]) if begin in networks else begin
+            networks[policy] = self.network(policy, classifier, init)
+            if self.part.joint and policy == "value":
+                classifier = str(classifier_path(networks[policy]))
+        return classifier, networks
 
     def classifier(self) -> str:
         """One for random looks of the sensor."""
@@ -118,8 +116,11 @@ class Trainer:
         return best_of(path)
 
     def before(self, policy: str) -> int:
-        """CPU seconds of what a policy's network started from."""
-        return self.spent.get("value", 0) if self.part.joint and policy == "nonmyopic" else 0
+        """CPU seconds of what a policy's network began from."""
+        begin = self.part.begins.get(policy)
+        if begin is None or begin in NETWORKS:
+            return self.spent.get(begin or "", 0)
+        return int(load_weights(begin)[1]["cpu_seconds"])
 
 
 def told(what: str) -> Any:

@@ -28,6 +28,7 @@ class Part:
         kind: of that classifier's network.
         joint: whether the classifier then learns along with `value`; the other networks are for
             what has become of it, by which all are judged.
+        begins: what networks begin with, by policy: a checkpoint, or `value` for that of the part.
         informed: policies that complete scenes.
         completers: others whose completions `boed` is run with as well, as `boed_NAME`.
         others: policies that neither complete nor learn.
@@ -47,6 +48,7 @@ class Part:
     updates: int | None = None
     kind: str = "small"
     joint: bool = False
+    begins: Mapping[str, str] = field(default_factory=dict)
     completer: str | None = None
     informed: tuple[str, ...] = ("boed", "boed_retrieval", "boed_gaussian")
     completers: tuple[str, ...] = ()
@@ -120,6 +122,7 @@ PARTS = {
         updates=5000,
         kind="mlp",
         joint=True,
+        begins={"nonmyopic": "value"},
         completer="retrieval",
         informed=("boed", "max_variance"),
         informed_steps=20,
@@ -145,6 +148,7 @@ PARTS = {
         sensor={"name": "patch", "patch": 8 / 28, "grid": 11},
         updates=10000,
         joint=True,
+        begins={"nonmyopic": "value"},
         completer="retrieval",
         informed=("boed", "boed_entropy", "max_variance"),
         others=PICTURES,
@@ -189,9 +193,14 @@ PARTS = {
         steps=3,
         sensor={"name": "patch", "grid": 17},
         completer="flow",
+        begins={
+            "value": "policies/value-kermany-64/weights.safetensors",
+            "nonmyopic": "value",
+        },
         informed=("boed", "boed_retrieval", "max_variance"),
         others=PICTURES,
         marks=(1, 2, 3),
+        training={"value": {"steps": 1000}, "nonmyopic": {"steps": 1500}},
     ),
 }
 """By name."""
