@@ -11,7 +11,7 @@ of each scene and as many passes of the classifier for each candidate: its time 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,10 +41,10 @@ REFERENCE = "label"
 PRIMARY = 2
 
 
-def trained(folder: Path, steps: int, batch: int) -> dict[str, Path]:
+def trained(targets: Sequence[str], folder: Path, *, steps: int, batch: int) -> dict[str, Path]:
     """The network of each target."""
     paths = {}
-    for target, more in TARGETS.items():
+    for target in targets:
         training = {"looks": LOOKS, "target": target, "steps": steps, "batch": batch}
         recipe = Recipe(
             kind="policy",
@@ -53,7 +53,7 @@ def trained(folder: Path, steps: int, batch: int) -> dict[str, Path]:
             size=SIZE,
             sensor=dict(SENSOR),
             training=training,
-            **more,
+            **TARGETS[target],
         )
         paths[target] = folder / f"value-{target}.safetensors"
         train_recipe(recipe, paths[target], on_step=told(target))
@@ -120,6 +120,9 @@ def page(found: Mapping[str, Any]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument(
+        "--only", nargs="*", choices=TARGETS, default=list(TARGETS), help=f"Beside {REFERENCE}."
+    )
     parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--batch", type=int, default=24)
     parser.add_argument("--scenes", type=int, default=2048)
@@ -131,7 +134,8 @@ def main() -> None:
     options.folder.mkdir(parents=True, exist_ok=True)
     if options.page is not None:
         check_place(options.page, "targets")
-    paths = trained(options.folder, options.steps, options.batch)
+    targets = [each for each in TARGETS if each == REFERENCE or each in options.only]
+    paths = trained(targets, options.folder, steps=options.steps, batch=options.batch)
     found = {
         "machine": machine(),
         **{key: getattr(options, key) for key in ("steps", "batch", "scenes")},
