@@ -199,9 +199,15 @@ class TrainedClassifier(nn.Module):
 
     def assume_trained_on(self) -> None:
         """Assume the frequencies of answers in what was trained on, if training balanced them."""
+        if self.balanced:
+            prior, found = (torch.tensor(self.provenance[key]) for key in (PRIOR, FREQUENCIES))
+            self._shift = found.log() - prior.log()
+
+    @property
+    def balanced(self) -> bool:
+        """Whether training counted answers as if they were as frequent as each other."""
         prior, found = self.provenance.get(PRIOR), self.provenance.get(FREQUENCIES)
-        if prior is not None and found is not None and prior != found:
-            self._shift = torch.tensor(found).log() - torch.tensor(prior).log()
+        return prior is not None and found is not None and prior != found
 
     @property
     def prevalence(self) -> dict[str, float] | None:

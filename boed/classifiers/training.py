@@ -284,10 +284,11 @@ def start_from(model: DenseNetClassifier, path: Path | str) -> dict[str, Any]:
         tensors = start_weights(model, tensors, header)
     else:
         tensors = {k[8:]: v for k, v in tensors.items() if k.startswith("network.")}
-    if not any(name.endswith("running_mean") for name in tensors):
+    norms = [any(name.endswith("running_mean") for name in each) for each in (tensors, ours)]
+    if norms == [False, True]:
         raise ValueError(
             f"init {path} has its norms folded into its convolutions and cannot be trained on; "
-            "give the file that training wrote"
+            "give the file that `boed train classifier` wrote"
         )
     check_layers(f"init {path}", tensors, ours)
     model.network.load_state_dict(tensors)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import torch
 
+from boed.foundation.checks import attribute
 from boed.foundation.files import load_weights
 from boed.foundation.identity import check_same
 from boed.training.config import TrainingConfig
@@ -18,7 +19,10 @@ from boed.training.state import Progress, best_weights
 
 
 class Saved(Protocol):
-    """A model that writes its weights with provenance."""
+    """A model that writes its weights with provenance.
+
+    One that writes other files beside them has a method `files` that names all, given the path.
+    """
 
     provenance: dict[str, Any]
 
@@ -64,7 +68,9 @@ def check_layers(
             )
 
 
-def claim_checkpoint(out: Path, ours: Mapping[str, Any], *, steps: int) -> bool:
+def claim_checkpoint(
+    out: Path, ours: Mapping[str, Any], *, steps: int, beside: Sequence[Path] = ()
+) -> bool:
     """Make sure that a checkpoint is not there yet, or is of the very same training.
 
     So are its best weights, if they lie beside it.
@@ -73,6 +79,7 @@ def claim_checkpoint(out: Path, ours: Mapping[str, Any], *, steps: int) -> bool:
         out: the checkpoint.
         ours: what the training is of, by keys of the header, as JSON holds them.
         steps: after which it is finished.
+        beside: other checkpoints that the training writes.
 
     Returns:
         Whether the training is finished: there is nothing to do but to read the checkpoint.
@@ -80,7 +87,8 @@ def claim_checkpoint(out: Path, ours: Mapping[str, Any], *, steps: int) -> bool:
     Raises:
         ValueError: there is a checkpoint of another training, or another file; naming what differs.
     """
-    _claim(best_path(out), ours, steps=steps)
+    for each in (best_path(out), *beside):
+        _claim(each, ours, steps=steps)
     finished = _claim(out, ours, steps=steps)
     if finished:
         running_state(out).unlink(missing_ok=True)  # of a process that was killed at its very end
@@ -109,7 +117,14 @@ def _claim(out: Path, ours: Mapping[str, Any], *, steps: int) -> bool:
     return int(header.get("steps", 0)) >= steps
 
 
-def claim_trained(out: Path, recipe: Recipe, about: Mapping[str, Any], *, steps: int) -> bool:
+def claim_trained(
+    out: Path,
+    recipe: Recipe,
+    about: Mapping[str, Any],
+    *,
+    steps: int,
+    beside: Sequence[Path] = (),
+) -> bool:
     """`claim_checkpoint` of a training with a recipe, which lies beside the checkpoint.
 
     Args:
@@ -117,13 +132,14 @@ def claim_trained(out: Path, recipe: Recipe, about: Mapping[str, Any], *, steps:
         recipe: with everything that was left out of it, `Recipe.trained`.
         about: what else must be the same, such as the data's checksum.
         steps: after which it is finished.
+        beside: other checkpoints that the training writes.
 
     Raises:
         ValueError: there is a checkpoint or a recipe of another training.
     """
     check_recipe(out, recipe)
     ours = {"recipe": recipe.table(), "about": dict(about)}
-    return claim_checkpoint(out, ours, steps=steps)
+    return claim_checkpoint(out, ours, steps=steps, beside=beside)
 
 
 def check_recipe(out: Path, recipe: Recipe) -> None:
@@ -213,7 +229,9 @@ def save_with_best(
         best.load_state_dict(own, strict=False)
         best.save(best_path(out), finish(best, earlier))
     else:
-        best_path(out).unlink(missing_ok=True)
+        files = attribute(model, "files", lambda path: (path,))
+        for each in files(best_path(out)):
+            each.unlink(missing_ok=True)
     model.save(out, header)
     return header
 

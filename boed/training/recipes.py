@@ -141,6 +141,11 @@ class Recipe:
                 f"problem is {self.problem!r}, data {self.data!r} and name {self.name!r}, expected "
                 "a name, and either a problem or data"
             )
+        if self.kind == "policy" and self.problem is None and self.architecture is not None:
+            raise ValueError(
+                f"architecture is {self.architecture!r}, expected none: the network of a policy "
+                "for scenes follows from data, sensor and classifier"
+            )
         if self.learns_from is not None:
             check_known("learns_from", self.learns_from, SOURCES)
         if self.learns_from == "observations" and self.sensor is not None:

@@ -71,6 +71,15 @@ def test_a_folded_network_is_refused(tiny, tmp_path):
         start_from(DenseNetClassifier(tiny, LABELS), folded)
 
 
+def test_a_network_without_norms_is_as_it_was_written(tiny, tmp_path):
+    path = tmp_path / "flat.safetensors"
+    flat = replace(tiny, kind="mlp", width=8, layers=(2,))
+    begun = saved(flat, path)
+    model = DenseNetClassifier(flat, LABELS)
+    start_from(model, path)
+    assert all(map(torch.equal, model.parameters(), begun.parameters()))
+
+
 def test_training_goes_on_from_it(train, val, trained, tiny, tmp_path):
     """One update from a trained network stays near it, on images twice as large."""
 

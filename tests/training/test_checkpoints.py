@@ -16,6 +16,7 @@ from boed.training.checkpoints import (
     claim_trained,
     conclude,
     running_state,
+    save_with_best,
 )
 from boed.training.state import Progress
 
@@ -168,6 +169,25 @@ def test_there_is_no_best_beside_the_last_where_that_is_the_best(
     assert best_path(out).exists()
     finish(out, best=best)
     assert sorted(each.name for each in tmp_path.iterdir()) == ["m.safetensors", "m.toml"]
+
+
+def test_what_lies_beside_the_best_goes_with_it(tmp_path: Path) -> None:
+    class Pair(nn.Linear):
+        provenance: dict
+
+        @staticmethod
+        def files(path):
+            return path, path.with_suffix(".other")
+
+        def save(self, path, provenance):
+            for each in self.files(path):
+                save_weights(each, {"weight": self.weight}, provenance)
+
+    out = tmp_path / "m.safetensors"
+    for each in Pair.files(best_path(out)):
+        each.touch()
+    save_with_best(Pair(1, 1), out, lambda *_: {}, progress=Progress())
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["m.other", "m.safetensors"]
 
 
 def test_the_best_of_another_training_is_not_written_over(tmp_path: Path) -> None:

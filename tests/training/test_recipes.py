@@ -34,6 +34,11 @@ def test_what_is_written_is_read(tmp_path):
     assert "vae" not in RECIPE.table()
 
 
+def test_a_policy_for_scenes_has_the_network_that_follows():
+    with pytest.raises(ValueError, match="architecture is 'small', expected none: the network of"):
+        Recipe(kind="policy", name="value", data="digits", architecture="small")
+
+
 def test_a_checkpoint_s_header_holds_it(tmp_path):
     path = tmp_path / "a.safetensors"
     save_weights(path, {"a": torch.zeros(1)}, {"recipe": RECIPE.table()})

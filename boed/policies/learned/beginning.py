@@ -108,6 +108,11 @@ def start_from(network: LookNet, path: Path) -> dict[str, Any]:
     }
     for each in ("weight", "bias"):  # the values as they were corrected
         given[f"network.{theirs.network.gives}.{each}"] *= getattr(theirs, "scale", 1.0)
+    if isinstance(theirs.network, FlatNet) and theirs.looks != network.looks:
+        raise ValueError(
+            f"init {path} was trained for {theirs.looks}, not for {network.looks}: its network "
+            "has an output for each of its looks"
+        )
     if isinstance(theirs.network, PictureNet) and isinstance(network.network, PictureNet):
         given |= theirs.network.places_of(network.network.fine)
     expected = [name for name in ours if name in given or (all_of_it and name != "scale")]

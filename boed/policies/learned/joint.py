@@ -21,7 +21,7 @@ from boed.data.dataset import Dataset
 from boed.data.looking import random_counts
 from boed.policies.learned.network import LookNet, classifier_name
 from boed.policies.learned.shown import PolicyLooks
-from boed.policies.learned.situations import Situations
+from boed.policies.learned.situations import RollOut, Situations
 from boed.sensors.random_looks import RandomLooks
 
 SHOWN = 0.75
@@ -51,7 +51,7 @@ class Joint(nn.Module):
         super().__init__()
         self.network, self.classifier = network, _learner(classifier)
         self.others, self.data = others, train
-        self.balanced = bool(self.classifier.provenance.get("fit", {}).get("balanced", False))
+        self.balanced = self.classifier.balanced
         self.weights = balancing(answer_frequencies(train)) if self.balanced else None
         self.provenance: dict[str, Any] = {}
         self.told: dict[str, Any] = {}
@@ -65,14 +65,21 @@ class Joint(nn.Module):
     def loss(
         self,
         asked: Situations,
+        rolled: RollOut,
         scenes: Float[Tensor, "B C H W"],
         labels: Int64[Tensor, "B *L"],
     ) -> Float[Tensor, ""]:
-        """The classifier's cross-entropy at what has been seen, in nats."""
-        shown = torch.rand(len(asked.scene)) < SHOWN
+        """The classifier's cross-entropy at what has been seen, in nats.
+
+        That is what the policy has seen before each look and, as often, after the last one.
+        """
+        number, looks = len(asked.scene), len(rolled.chosen)
+        ended = (torch.rand(number) < 1 / looks).nonzero()[:, 0].to(scenes.device)
+        observation = asked.observation.with_rows(ended, rolled.before[-1][asked.scene[ended]])
+        shown = torch.rand(number) < SHOWN
         rows = (~shown).nonzero()[:, 0].to(scenes.device)
         counts = random_counts(len(rows), most=self.others.most)
-        seen = asked.observation.with_rows(rows, self.others(scenes[asked.scene[rows]], counts))
+        seen = observation.with_rows(rows, self.others(scenes[asked.scene[rows]], counts))
         log_probs = F.log_softmax(self.classifier.train().logits(seen), dim=-1)
         self.classifier.eval()
         weights = None if self.weights is None else self.weights.to(log_probs)
@@ -91,9 +98,14 @@ class Joint(nn.Module):
             self.classifier, self.data, enough(val), looking=looking, balanced=self.balanced
         )
 
+    @staticmethod
+    def files(path: Path) -> tuple[Path, Path]:
+        """Of a checkpoint: the policy and the classifier."""
+        return path, classifier_path(path)
+
     def save(self, path: Path, provenance: dict[str, Any]) -> None:
         """Write the classifier beside `path`, and there the policy, which is for it."""
-        beside = classifier_path(path)
+        _, beside = self.files(path)
         self.classifier.save(beside, {**provenance, **self.told})
         stored = DenseNetClassifier.load(beside)
         if self.classifier.prevalence is not None:  # as the one that it began from

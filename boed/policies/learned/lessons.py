@@ -14,7 +14,14 @@ from boed.data.dataset import Dataset
 from boed.data.observation import Observation
 from boed.policies.learned.looks import CandidateLooks
 from boed.policies.learned.network import LookNet
-from boed.policies.learned.situations import TARGETS, Situations, Target, roll_out, situations
+from boed.policies.learned.situations import (
+    TARGETS,
+    RollOut,
+    Situations,
+    Target,
+    roll_out,
+    situations,
+)
 from boed.sensors.sensor import Sensor, candidate_costs, look
 from boed.training.config import NonmyopicTrainingConfig, ValueTrainingConfig
 
@@ -39,7 +46,7 @@ class Gains:
     classifier: Classifier
     target: Target
     training: ValueTrainingConfig
-    along: Callable[[Situations, Tensor, Tensor], Tensor] | None = None
+    along: Callable[[Situations, RollOut, Tensor, Tensor], Tensor] | None = None
 
     def __call__(
         self,
@@ -72,7 +79,7 @@ class Gains:
         wanted = self.wanted(network, asked, gains, scenes=scenes, seeds=seeds)
         expected = network(asked.observation, self.looks)
         loss = (expected - wanted)[asked.judged].square().mean()
-        return loss if self.along is None else loss + self.along(asked, scenes, labels)
+        return loss if self.along is None else loss + self.along(asked, rolled, scenes, labels)
 
     def gains_at(self, asked: Situations, scenes: Tensor, labels: Tensor) -> Float[Tensor, "P D"]:
         """What each judged look gains, in nats."""

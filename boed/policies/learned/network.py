@@ -149,26 +149,30 @@ class ValueNet(LookNet):
 
     def forward(self, observation: Observation, looks: CandidateLooks) -> Float[Tensor, "B D"]:
         """Expected fall of the classifier's log loss by each look, `[B, D]`, nats."""
-        values = super().forward(observation, looks)
+        values = super().forward(observation, looks) * self.scale
         if self.first is not None:
             seen = (observation.seen > 0).any(1, keepdim=True)
             values = values.where(seen, values.new_tensor(self.first))
-        return values * self.scale
+        return values
 
-    def corrected(self, expected: float, gained: float) -> float:
-        """Multiply all values so that what was expected of the looks chosen is what they gained.
+    def corrected(self, expected: float, gained: float, *, looks: int) -> float:
+        """Multiply values so that what was expected of the looks chosen is what they gained.
 
         The best of many values is too high, and what is learned from the scenes that a classifier
-        was trained on is, too. The order of the looks stays.
+        was trained on is, too. The order of the looks stays. What the first look gains stays, too,
+        where that is known.
 
         Args:
             expected: mean value of the looks chosen, on scenes that nothing was learned from.
             gained: their mean gain.
+            looks: at each scene, over which these are means.
 
         Returns:
             The factor, from 1/4 to 4; 1 where nothing was expected. Beyond that a warning says so.
         """
-        if expected > 0:
+        known = 0.0 if self.first is None else max(self.first) / looks
+        expected, gained = expected - known, gained - known
+        if expected > 1e-6:
             factor = gained / expected
             self.scale.mul_(min(max(factor, 0.25), 4.0))
             if not 0.25 <= factor <= 4:

@@ -23,7 +23,7 @@ from boed.foundation.registry import check_known
 from boed.policies.learned.backbones import ValueConfig
 from boed.policies.learned.beginning import NETWORKS, begun, some_rows, start_from
 from boed.policies.learned.greedy import RelaxedChoice
-from boed.policies.learned.joint import Joint
+from boed.policies.learned.joint import Joint, classifier_path
 from boed.policies.learned.lessons import Gains, Returns, first_gains
 from boed.policies.learned.looks import CandidateLooks
 from boed.policies.learned.network import LookNet, ValueNet, classifier_name
@@ -31,7 +31,7 @@ from boed.policies.learned.situations import TARGETS, Completed, Target, roll_ou
 from boed.sensors.random_looks import RandomLooks
 from boed.sensors.registry import is_table
 from boed.sensors.sensor import Sensor, costs
-from boed.training.checkpoints import claim_trained, conclude, running_state
+from boed.training.checkpoints import best_path, claim_trained, conclude, running_state
 from boed.training.config import (
     LOOK_TRAININGS,
     GreedyTrainingConfig,
@@ -152,7 +152,8 @@ def train_look_policy(
         about["init"] = start_from(network, init)
     recipe = recipe or _told(name, train, sensor, classifier)
     recipe = recipe.trained(training, size=None if is_table(train) else train.size)
-    if claim_trained(out, recipe, about, steps=training.steps):
+    beside = [classifier_path(each) for each in (out, best_path(out)) if isinstance(model, Joint)]
+    if claim_trained(out, recipe, about, steps=training.steps, beside=beside):
         return kind.load(out)
     augment = AUGMENTATIONS[training.augmentation]
 
@@ -183,12 +184,17 @@ def train_look_policy(
         if isinstance(model, Joint):
             model.calibrate(val, looks=training.looks)
             network, by = model.network, {**judged, "classifier": model.classifier}
+            if network.first is not None:
+                assert isinstance(lesson, Gains)
+                network.first = first_gains(replace(lesson, classifier=model.classifier), watched)
         else:
             network, by = model, judged
         figures, scale = val_figures(network, watched, looks, **by), {}
         if isinstance(network, ValueNet):
-            scale["scale"] = network.corrected(figures["val_expected"], figures["val_gained"])
-            figures["val_expected"] *= scale["scale"]
+            scale["scale"] = network.corrected(
+                figures["val_expected"], figures["val_gained"], looks=training.looks
+            )
+            figures = val_figures(network, watched, looks, **by)
         return {
             **provenance(train, training, progress),
             "command": command,
@@ -221,6 +227,11 @@ def _check_parts(
     Raises:
         ValueError: see `train_look_policy`.
     """
+    if len(looks) < 2:
+        raise ValueError(
+            f"sensor: {type(sensor).__name__} offers one look; expected several, among which a "
+            "policy can choose"
+        )
     names = [classifier_name(classifier)]
     scene, generator = train.scenes(slice(0, 1)), torch.Generator().manual_seed(0)
     one_look = RandomLooks(sensor, looks.shape)(

@@ -124,9 +124,10 @@ class Shrinking:
         ({"classifier": Locked()}, "classifier: it is Locked .* at first and Locked .* __finger"),
         ({"classifier": Counting()}, "classifier: it is Counting .* at first and Counting"),
         ({"classifier": TwoAnswers()}, r"TwoAnswers.log_probs returned \(2,\) .* asks for \(3,\)"),
+        ({"sensor": PatchSensor(16, 0.25, 1)}, "PatchSensor offers one look; expected several"),
         ({"sensor": Shrinking()}, "the candidates of Shrinking depend on what has been seen"),
     ],
-    ids=["unreadable", "changing", "question", "candidates"],
+    ids=["unreadable", "changing", "question", "one look", "candidates"],
 )
 def test_what_nothing_could_be_trained_for_is_refused_before_any_work(
     name: str, options: Any, words: str, tmp_path: Path

@@ -18,8 +18,9 @@ from boed.data.observation import Observation
 from boed.foundation.files import load_weights
 from boed.foundation.interruption import Interrupted
 from boed.policies.learned import CandidateLooks, LookNet, Value, ValueConfig, ValueNet
-from boed.policies.learned.beginning import begun
-from boed.policies.learned.joint import classifier_path
+from boed.policies.learned.beginning import begun, start_from
+from boed.policies.learned.joint import Joint, classifier_path
+from boed.policies.learned.situations import roll_out, situations
 from boed.policies.learned.training import train_look_policy
 from boed.sensors import PatchSensor, PixelBlocks
 from boed.sensors.random_looks import RandomLooks
@@ -85,6 +86,60 @@ def test_the_classifier_learns_what_the_policy_shows(
     assert header["frequencies"] == classifier.provenance["frequencies"]
     assert header["scores"]["val"].keys() == classifier.provenance["scores"]["val"].keys()
     assert len(theirs.knots) > 2  # calibrated
+    assert network.first is not None
+    first = looked_at(max(range(16), key=network.first.__getitem__))
+    gain = theirs.log_probs(first)[rows, VAL.labels]
+    gain = gain - theirs.log_probs(Observation.nothing_of(scenes))[rows, VAL.labels]
+    assert max(network.first) == pytest.approx(float(gain.mean()), abs=0.01)  # of what it became
+
+
+def looked_at(index: int) -> Observation:
+    """Val's scenes after one look."""
+    blank = Observation.nothing_of(VAL.scenes())
+    design = SENSOR.designs(blank)[index].expand(len(VAL), -1)
+    return SENSOR.observe(blank, VAL.scenes(), design)
+
+
+@pytest.mark.parametrize("best", [False, True])
+@pytest.mark.parametrize("given", [False, True])
+def test_no_other_classifier_is_written_over(
+    classifier: DenseNetClassifier, best: bool, given: bool, tmp_path: Path
+) -> None:
+    out = tmp_path / "value.safetensors"
+    beside = classifier_path(best_path(out) if best else out)
+    classifier.save(beside, {**classifier.provenance, "steps": 20})
+    own = DenseNetClassifier.load(beside) if given else classifier
+    held = beside.read_bytes()
+    with pytest.raises(ValueError, match=f"out: {beside} holds another training"):
+        trained(out, own)
+    assert [each.name for each in tmp_path.iterdir()] == [beside.name]
+    assert beside.read_bytes() == held
+
+
+@pytest.mark.parametrize("looks", [1, 3])
+def test_the_classifier_sees_what_the_policy_shows_last(
+    classifier: DenseNetClassifier, looks: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("boed.policies.learned.joint.SHOWN", 1.0)
+    torch.manual_seed(0)
+    shape = CandidateLooks.of(SENSOR, (1, 16, 16))
+    network = begun(TRAIN, SENSOR, classifier, looks=shape)
+    joint = Joint(network, classifier, RandomLooks(SENSOR, shape.shape), train=TRAIN)
+    scenes, labels = TRAIN.scenes(), TRAIN.labels
+    seeds = [0] * len(scenes)
+    rolled = roll_out(network, scenes, shape, sensor=SENSOR, steps=looks, explore=1.0, seeds=seeds)
+    asked = situations(rolled, shape, candidates=1, most=looks)
+    shown: list[Observation] = []
+    real = joint.classifier.logits
+    monkeypatch.setattr(
+        joint.classifier, "logits", lambda seen: (shown.append(seen), real(seen))[1]
+    )
+    joint.loss(asked, rolled, scenes, labels)
+    taken = (shown[0].fraction_seen * 16).round().long()
+    share = [float((taken == number).float().mean()) for number in range(looks + 1)]
+    last = 1 / looks
+    assert share[-1] == pytest.approx(last, abs=0.1)
+    assert share[:-1] == pytest.approx([(1 - last) / looks] * looks, abs=0.1)
 
 
 def test_the_classifier_that_was_given_stays_as_it_was(
@@ -175,6 +230,20 @@ def test_a_command_takes_what_a_command_has_trained(balanced: bool, tmp_path: Pa
     )  # fmt: skip
     assert isinstance(made.policies["value"], Value)
     assert (made.classifier.prevalence is not None) == balanced
+    again = replace(asked, classifier=str(classifier_path(out)))
+    train_recipe(again, tmp_path / "again.safetensors")  # a second round counts alike
+    stored = DenseNetClassifier.load(classifier_path(tmp_path / "again.safetensors"))
+    assert stored.balanced == balanced
+
+
+def test_a_network_of_one_list_of_looks_begins_no_other(tmp_path: Path) -> None:
+    flat = DenseNetClassifier(FLAT, TRAIN.label_names).eval()
+    looks = CandidateLooks.of(PixelBlocks(16), (1, 16, 16))
+    config = ValueConfig(encoder=FLAT, candidates=256)
+    other = ValueNet(config, looks="256 looks in another order", classifier="any")
+    other.save(tmp_path / "other.safetensors", {})
+    with pytest.raises(ValueError, match="trained for 256 looks in another order, not for Pixel"):
+        start_from(begun(TRAIN, PixelBlocks(16), flat, looks=looks), tmp_path / "other.safetensors")
 
 
 def test_only_a_network_of_ours_can_learn_along(tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ def test_the_first_look_is_known_and_not_learned(tmp_path: Path) -> None:
     looks, blank = CandidateLooks.of(GRID, (1, 16, 16)), Observation.nothing(2, 1, 16)
     after = Observation.of(VAL.scenes(slice(2)), torch.ones(2, 1, 16, 16))
     values = network(blank.with_rows(torch.tensor([1]), after[1:]), looks)
-    assert torch.equal(values[0], torch.tensor(network.first) * network.scale)
+    assert torch.equal(values[0], torch.tensor(network.first))
     assert torch.equal(values[1], torch.zeros(16))
 
 
