@@ -85,7 +85,8 @@ class Trainer:
 
     def classifier(self) -> str:
         """One for random looks of the sensor."""
-        training = {"steps": self.part.updates, **self.steps}
+        own = self.part.training.get("classifier", {})
+        training = {"steps": self.part.updates, **own, **self.steps}
         kind = self.part.kind
         return str(self._train("classifier", "classifier", architecture=kind, training=training))
 

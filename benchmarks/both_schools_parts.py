@@ -35,7 +35,7 @@ class Part:
         informed_steps: T of those that complete scenes, if that is less.
         two_step: looks that two-step look-ahead follows, 0 for none.
         marks: numbers of looks whose accuracy has a column; the last one alone if none are given.
-        training: of the networks, what differs from the preset, by policy.
+        training: what differs from the preset, by policy, and of the `classifier`.
     """
 
     data: str
@@ -146,9 +146,22 @@ PARTS = {
         size=28,
         steps=6,
         sensor={"name": "patch", "patch": 8 / 28, "grid": 11},
-        updates=10000,
+        updates=20000,
         joint=True,
         begins={"nonmyopic": "value"},
+        training={
+            "classifier": {"augmentation": "light"},
+            "value": {
+                "batch": 64,
+                "candidates": 2,
+                "moments": 6,
+                "steps": 10000,
+                "target": "information",
+                "augmentation": "light",
+            },
+            "nonmyopic": {"steps": 2000, "augmentation": "light"},
+            "greedy": {"augmentation": "light"},
+        },
         completer="retrieval",
         informed=("boed", "boed_entropy", "max_variance"),
         others=PICTURES,
