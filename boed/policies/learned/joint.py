@@ -66,6 +66,7 @@ class Joint(nn.Module):
         self,
         asked: Situations,
         rolled: RollOut,
+        *,
         scenes: Float[Tensor, "B C H W"],
         labels: Int64[Tensor, "B *L"],
     ) -> Float[Tensor, ""]:

@@ -38,7 +38,7 @@ class Gains:
         classifier: whose gains they are.
         target: what a look gains.
         training: how many looks, and which are judged.
-        along: the loss of what else learns of the same observations, such as the classifier.
+        along: the loss of what else learns of the same observations, such as `Joint.loss`.
     """
 
     looks: CandidateLooks
@@ -46,7 +46,7 @@ class Gains:
     classifier: Classifier
     target: Target
     training: ValueTrainingConfig
-    along: Callable[[Situations, RollOut, Tensor, Tensor], Tensor] | None = None
+    along: Callable[..., Tensor] | None = None
 
     def __call__(
         self,
@@ -79,7 +79,11 @@ class Gains:
         wanted = self.wanted(network, asked, gains, scenes=scenes, seeds=seeds)
         expected = network(asked.observation, self.looks)
         loss = (expected - wanted)[asked.judged].square().mean()
-        return loss if self.along is None else loss + self.along(asked, rolled, scenes, labels)
+        return (
+            loss
+            if self.along is None
+            else loss + self.along(asked, rolled, scenes=scenes, labels=labels)
+        )
 
     def gains_at(self, asked: Situations, scenes: Tensor, labels: Tensor) -> Float[Tensor, "P D"]:
         """What each judged look gains, in nats."""

@@ -134,7 +134,7 @@ def test_the_classifier_sees_what_the_policy_shows_last(
     monkeypatch.setattr(
         joint.classifier, "logits", lambda seen: (shown.append(seen), real(seen))[1]
     )
-    joint.loss(asked, rolled, scenes, labels)
+    joint.loss(asked, rolled, scenes=scenes, labels=labels)
     taken = (shown[0].fraction_seen * 16).round().long()
     share = [float((taken == number).float().mean()) for number in range(looks + 1)]
     last = 1 / looks
