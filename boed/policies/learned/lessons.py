@@ -16,7 +16,6 @@ from boed.policies.learned.looks import CandidateLooks
 from boed.policies.learned.network import LookNet
 from boed.policies.learned.situations import (
     TARGETS,
-    RollOut,
     Situations,
     Target,
     roll_out,
