@@ -131,11 +131,13 @@ PARTS = {
         training={
             "value": {
                 "looks": 30,
-                "batch": 128,
+                "batch": 256,
                 "candidates": 4,
-                "moments": 16,
+                "moments": 8,
                 "steps": 8000,
                 "target": "information",
+                "explore": 0.05,
+                "exploring": 0.2,
             },
             "nonmyopic": {"looks": 30, "batch": 64, "candidates": 4, "steps": 3000},
             "greedy": {"looks": 30, "batch": 64},
