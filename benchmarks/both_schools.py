@@ -119,8 +119,10 @@ class Trainer:
     def before(self, policy: str) -> int:
         """CPU seconds of what a policy's network began from."""
         begin = self.part.begins.get(policy)
-        if begin is None or begin in NETWORKS:
-            return self.spent.get(begin or "", 0)
+        if begin is None:
+            return 0
+        if begin in NETWORKS:
+            return self.spent.get(begin, 0)
         return int(load_weights(begin)[1]["cpu_seconds"])
 
 

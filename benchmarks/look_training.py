@@ -10,6 +10,7 @@ as the gains of the first look, does not count.
 from __future__ import annotations
 
 import argparse
+import itertools
 import statistics
 import tempfile
 import time
@@ -18,7 +19,7 @@ from typing import Any
 
 import torch
 from measuring import machine
-from pages import check_place, fill
+from pages import check_place, publish
 
 from boed.foundation.files import write_json
 from boed.policies.learned import NETWORKS
@@ -72,7 +73,7 @@ def seconds_of(policy: str, case: Case, training: dict[str, int], *, updates: in
         recipe = Recipe(kind="policy", name=policy, **given, training=steps)
         out = Path(folder) / "policy.safetensors"
         train_recipe(recipe, out, on_step=lambda *_: ends.append(time.process_time()))
-    return statistics.median(b - a for a, b in zip(ends[WARM:], ends[WARM + 1 :], strict=False))
+    return statistics.median(b - a for a, b in itertools.pairwise(ends[WARM:]))
 
 
 def page(found: dict[str, Any]) -> str:
@@ -80,7 +81,8 @@ def page(found: dict[str, Any]) -> str:
     batches = ", ".join(f"{TRAININGS[name].batch} of `{name}`" for name in NETWORKS)
     steps = " / ".join(f"{TRAININGS[name].steps:,}" for name in NETWORKS)
     lines = [
-        f"Presets: updates of so many scenes, {batches}. One core of {found['processor']}.",
+        f"Presets: updates of so many scenes, {batches}. "
+        f"One core of {found['machine']['processor']}.",
         "",
         f"| looks | T | {' | '.join(f'`{name}`, s' for name in NETWORKS)} | {steps} updates, min |",
         f"|---|---:|{'---:|' * len(NETWORKS)}---|",
@@ -112,11 +114,9 @@ def main() -> None:
         for policy in NETWORKS:
             rows[name][policy] = seconds_of(policy, case, training, updates=options.updates)
             print(f"{name}, {policy}: {rows[name][policy]:.3f} s an update", flush=True)
-    found = {"machine": machine(), "processor": machine()["processor"], "rows": rows}
+    found = {"machine": machine(), "rows": rows}
     write_json(options.out / "look_training.json", found)
-    print(page(found))
-    if options.page is not None:
-        fill(options.page, "updates", page(found))
+    publish(page(found), options.page, "updates")
 
 
 if __name__ == "__main__":

@@ -34,6 +34,13 @@ def fill(page: Path, place: str, text: str) -> None:
         temporary.write_text(f"{before}{begin}\n\n{text.strip()}\n\n{end}{after}", encoding="utf-8")
 
 
+def publish(text: str, page: Path | None, place: str) -> None:
+    """Print a text, and put it into a place of a page if one is given."""
+    print(text)
+    if page is not None:
+        fill(page, place, text)
+
+
 def bracketed(values: Sequence[float], digits: int, *, signed: bool = False) -> str:
     """A mean with its interval, of so many decimals."""
     mean, low, high = (f"{each:{'+' if signed else ''}.{digits}f}" for each in values)

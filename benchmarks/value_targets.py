@@ -19,7 +19,7 @@ import torch
 from both_schools import by_scene, swept, told
 from inpainting import resampled
 from measuring import machine
-from pages import bracketed, check_place, fill
+from pages import bracketed, check_place, publish
 from trainings import best_of
 
 from boed.foundation.files import load_weights, write_json
@@ -142,9 +142,7 @@ def main() -> None:
         "rows": measured(paths, options.scenes, options.folder / "run"),
     }
     write_json(options.out / "value_targets.json", found)
-    print(page(found))
-    if options.page is not None:
-        fill(options.page, "targets", page(found))
+    publish(page(found), options.page, "targets")
 
 
 if __name__ == "__main__":

@@ -79,8 +79,13 @@ class AdditiveEstimator(Estimator, Protocol):
 
 @dataclass(frozen=True)
 class PosteriorEntropy(AdditiveEstimator):
-    """Eq. 17 of Harvey et al. 2021 as printed; see `posterior_entropy_eig`."""
+    """Eq. 17 of Harvey et al. 2021 as printed; see `posterior_entropy_eig`.
 
+    Attributes:
+        first: its first term.
+    """
+
+    first: ClassVar[Literal["belief", "cross"]] = "belief"
     bound: Bound = "consistent"
 
     def from_log_beliefs(
@@ -91,7 +96,7 @@ class PosteriorEntropy(AdditiveEstimator):
         whole_scene: Tensor | None = None,
         weights: Tensor | None = None,
     ) -> Utility:
-        return posterior_entropy_eig(prior, posterior, weights, first="belief")
+        return posterior_entropy_eig(prior, posterior, weights, first=self.first)
 
 
 @dataclass(frozen=True)
@@ -109,7 +114,7 @@ class MixtureEntropy:
 
 
 @dataclass(frozen=True)
-class InformationGain(AdditiveEstimator):
+class InformationGain(PosteriorEntropy):
     """Expected divergence of the belief after a look from the current one (Lindley 1956).
 
     E_n KL(g_n || g(v | observation)), never negative: where beliefs are right, the EIG as in Eq. 17
@@ -117,17 +122,7 @@ class InformationGain(AdditiveEstimator):
     misleads it.
     """
 
-    bound: Bound = "consistent"
-
-    def from_log_beliefs(
-        self,
-        prior: Tensor,
-        posterior: Tensor,
-        *,
-        whole_scene: Tensor | None = None,
-        weights: Tensor | None = None,
-    ) -> Utility:
-        return posterior_entropy_eig(prior, posterior, weights, first="cross")
+    first = "cross"
 
 
 @dataclass(frozen=True)

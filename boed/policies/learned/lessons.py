@@ -78,11 +78,9 @@ class Gains:
         wanted = self.wanted(network, asked, gains, scenes=scenes, seeds=seeds)
         expected = network(asked.observation, self.looks)
         loss = (expected - wanted)[asked.judged].square().mean()
-        return (
-            loss
-            if self.along is None
-            else loss + self.along(asked, rolled, scenes=scenes, labels=labels)
-        )
+        if self.along is not None:
+            loss = loss + self.along(asked, rolled, scenes=scenes, labels=labels)
+        return loss
 
     def gains_at(self, asked: Situations, scenes: Tensor, labels: Tensor) -> Float[Tensor, "P D"]:
         """What each judged look gains, in nats."""

@@ -135,21 +135,20 @@ class CandidateLooks:
     def new_share(self, observation: Observation) -> Float[Tensor, "B D"]:
         """The share of what each look takes that has not been taken of each scene yet."""
         if self._single is not None and observation.seen.shape[1] == self.shown.shape[1]:
-            new = 1 - observation.seen
-            return new if self._in_order else new[:, self._single]
+            return (1 - observation.seen)[:, self._single]
         return new_readings(observation, self.shown) / self.shown.sum(1).clamp(min=1e-6)
 
     @cached_property
-    def _single(self) -> Int64[Tensor, " D"] | None:
-        """The one reading that each look takes; None where some take more of them, or a part."""
-        alone = bool((self.shown.amax(1) == 1).all() and (self.shown.sum(1) == 1).all())
-        return self.shown.argmax(1) if alone else None
+    def _single(self) -> Int64[Tensor, " D"] | slice | None:
+        """The one reading that each look takes; None where some take more of them, or a part.
 
-    @cached_property
-    def _in_order(self) -> bool:
-        """Whether each reading has one look, in the readings' order."""
-        order = torch.arange(self.shown.shape[1], device=self.shown.device)
-        return self._single is not None and torch.equal(self._single, order)
+        A slice where each reading has its look, in their order: nothing needs to be gathered.
+        """
+        if not bool((self.shown.amax(1) == 1).all() and (self.shown.sum(1) == 1).all()):
+            return None
+        each = self.shown.argmax(1)
+        order = torch.arange(self.shown.shape[1], device=each.device)
+        return slice(None) if torch.equal(each, order) else each
 
     def read(
         self, observation: Observation

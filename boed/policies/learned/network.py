@@ -155,23 +155,24 @@ class ValueNet(LookNet):
             values = values.where(seen, values.new_tensor(self.first))
         return values
 
-    def corrected(self, expected: float, gained: float, *, looks: int) -> float:
+    def known(self, looks: int) -> float:
+        """How much of the mean gain of so many looks is known, and not learned: the first one's."""
+        return 0.0 if self.first is None else max(self.first) / looks
+
+    def corrected(self, expected: float, gained: float) -> float:
         """Multiply values so that what was expected of the looks chosen is what they gained.
 
         The best of many values is too high, and what is learned from the scenes that a classifier
-        was trained on is, too. The order of the looks stays. What the first look gains stays, too,
-        where that is known.
+        was trained on is, too. The order of the looks stays, and so does what is `known`.
 
         Args:
-            expected: mean value of the looks chosen, on scenes that nothing was learned from.
-            gained: their mean gain.
-            looks: at each scene, over which these are means.
+            expected: mean value of the looks chosen, on scenes that nothing was learned from, less
+                what is known.
+            gained: their mean gain, less the same.
 
         Returns:
             The factor, from 1/4 to 4; 1 where nothing was expected. Beyond that a warning says so.
         """
-        known = 0.0 if self.first is None else max(self.first) / looks
-        expected, gained = expected - known, gained - known
         if expected > 1e-6:
             factor = gained / expected
             self.scale.mul_(min(max(factor, 0.25), 4.0))

@@ -191,10 +191,10 @@ def train_look_policy(
             network, by = model, judged
         figures, scale = val_figures(network, watched, looks, **by), {}
         if isinstance(network, ValueNet):
-            scale["scale"] = network.corrected(
-                figures["val_expected"], figures["val_gained"], looks=training.looks
-            )
-            figures = val_figures(network, watched, looks, **by)
+            known = network.known(training.looks)
+            learned = figures["val_expected"] - known
+            scale["scale"] = network.corrected(learned, figures["val_gained"] - known)
+            figures["val_expected"] = known + scale["scale"] * learned
         return {
             **provenance(train, training, progress),
             "command": command,

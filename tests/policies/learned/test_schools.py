@@ -215,8 +215,8 @@ def test_costs_are_told_with_their_ways() -> None:
 def test_values_that_are_far_too_high_are_told() -> None:
     network = ValueNet(SMALL, looks="some", classifier="one")
     with pytest.warns(UserWarning, match=r"gained 0.1 nats where 1 were expected; .* by 0.25"):
-        assert network.corrected(1.0, 0.1, looks=3) == 0.25
-    assert ValueNet(SMALL, looks="some", classifier="one").corrected(1.0, 0.5, looks=3) == 0.5
+        assert network.corrected(1.0, 0.1) == 0.25
+    assert ValueNet(SMALL, looks="some", classifier="one").corrected(1.0, 0.5) == 0.5
 
 
 @pytest.mark.parametrize("name", ["greedy", "nonmyopic"])
